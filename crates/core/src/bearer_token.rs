@@ -1,0 +1,154 @@
+//! [`BearerToken`]: a token as presented, not yet trusted.
+
+use std::fmt;
+
+use http::HeaderValue;
+
+use crate::Fingerprint;
+
+/// A bearer token as presented: syntactically a token, otherwise untrusted.
+///
+/// It shares the memory of the header it came in, is never copied, does not print, and cannot be compared with `==`.
+/// [RFC 6750 section 2.1](https://www.rfc-editor.org/rfc/rfc6750#section-2.1), `b64token`.
+///
+/// It does **not** say that the token means anything: that is what a [`VerifyToken`](crate::VerifyToken) finds out.
+#[derive(Clone)]
+pub struct BearerToken {
+    credentials: HeaderValue,
+    start: usize,
+}
+
+/// Why credentials are no [`BearerToken`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidBearerToken {
+    /// Another authentication scheme, or none at all.
+    #[error("not the scheme Bearer")]
+    OtherScheme,
+    /// The scheme is `Bearer`, but what follows is not one token.
+    #[error("not a token of letters, digits and -._~+/=")]
+    Malformed,
+}
+
+impl BearerToken {
+    /// The token `text`, without a scheme.
+    ///
+    /// # Errors
+    /// [`InvalidBearerToken::Malformed`] if it is not a `token68`.
+    pub fn new(text: &str) -> Result<Self, InvalidBearerToken> {
+        let credentials = HeaderValue::from_str(text).map_err(|_| InvalidBearerToken::Malformed)?;
+        Self::after(credentials, 0)
+    }
+
+    /// The token in the value of an `Authorization` header: scheme `Bearer` in any case, spaces, one `token68`.
+    ///
+    /// # Errors
+    /// [`InvalidBearerToken`].
+    pub fn from_credentials(credentials: HeaderValue) -> Result<Self, InvalidBearerToken> {
+        const SCHEME: &[u8] = b"Bearer";
+        let bytes = credentials.as_bytes();
+        let Some((scheme, rest)) = bytes.split_at_checked(SCHEME.len()) else {
+            return Err(InvalidBearerToken::OtherScheme);
+        };
+        if !scheme.eq_ignore_ascii_case(SCHEME) {
+            return Err(InvalidBearerToken::OtherScheme);
+        }
+        let spaces = rest.iter().take_while(|b| **b == b' ').count();
+        match (spaces, rest.is_empty()) {
+            (0, true) => Err(InvalidBearerToken::Malformed),
+            (0, false) => Err(InvalidBearerToken::OtherScheme),
+            (_, _) => Self::after(credentials, SCHEME.len() + spaces),
+        }
+    }
+
+    fn after(mut credentials: HeaderValue, start: usize) -> Result<Self, InvalidBearerToken> {
+        if !is_token68(&credentials.as_bytes()[start..]) {
+            return Err(InvalidBearerToken::Malformed);
+        }
+        credentials.set_sensitive(true);
+        Ok(Self { credentials, start })
+    }
+
+    /// The token itself. Every call is a place where it could leak.
+    #[must_use]
+    pub fn expose_secret(&self) -> &str {
+        self.credentials.to_str().map_or("", |text| &text[self.start..])
+    }
+
+    /// How long it is, in bytes.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a token is never empty")]
+    pub fn len(&self) -> usize {
+        self.credentials.len() - self.start
+    }
+
+    /// The hash of the whole token.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.credentials.as_bytes()[self.start..])
+    }
+}
+
+/// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`, without a branch per byte: this is on the hit path.
+fn is_token68(token: &[u8]) -> bool {
+    let padding = token.iter().rev().take_while(|b| **b == b'=').count();
+    let body = &token[..token.len() - padding];
+    let all = body.iter().fold(true, |all, &b| {
+        let letter = (b | 0x20).wrapping_sub(b'a') < 26;
+        let digit_minus_dot_slash = b.wrapping_sub(b'-') <= b'9' - b'-';
+        all & (letter | digit_minus_dot_slash | (b == b'_') | (b == b'~') | (b == b'+'))
+    });
+    all && !body.is_empty()
+}
+
+impl fmt::Debug for BearerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BearerToken([redacted])")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(credentials: &[u8]) -> Result<String, InvalidBearerToken> {
+        let value = HeaderValue::from_bytes(credentials).expect("header value");
+        BearerToken::from_credentials(value).map(|token| token.expose_secret().to_owned())
+    }
+
+    #[test]
+    fn scheme_in_any_case_and_spaces() {
+        for credentials in ["Bearer abc", "bearer abc", "BEARER   abc", "bEaReR abc"] {
+            assert_eq!(parse(credentials.as_bytes()).as_deref(), Ok("abc"), "{credentials}");
+        }
+    }
+
+    #[test]
+    fn every_byte_is_judged_as_the_grammar_says() {
+        for byte in (0x20_u8..=0xff).filter(|b| *b != 0x7f) {
+            let allowed = byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+            let credentials = [b"Bearer a".as_slice(), &[byte], b"a"].concat();
+            assert_eq!(parse(&credentials).is_ok(), allowed, "{byte:#x}");
+        }
+        assert!(parse(b"Bearer aa==").is_ok());
+        assert!(parse(b"Bearer a=a").is_err());
+        assert!(parse(b"Bearer ===").is_err());
+    }
+
+    #[test]
+    fn another_scheme_is_not_a_malformed_token() {
+        for credentials in ["", "Basic abc", "Bear", "BearerX abc", "DPoP abc", "Bearer\tabc"] {
+            assert_eq!(parse(credentials.as_bytes()), Err(InvalidBearerToken::OtherScheme), "{credentials}");
+        }
+        for credentials in ["Bearer", "Bearer ", "Bearer a b", "Bearer a,b", "Bearer \"a\""] {
+            assert_eq!(parse(credentials.as_bytes()), Err(InvalidBearerToken::Malformed), "{credentials}");
+        }
+    }
+
+    #[test]
+    fn does_not_print() {
+        let token = BearerToken::new("s3cret").expect("token");
+        assert!(!format!("{token:?}").contains("s3cret"));
+        assert_eq!(token.len(), 6);
+    }
+}

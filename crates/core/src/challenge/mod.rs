@@ -1,0 +1,8 @@
+//! [`Challenge`]: what `WWW-Authenticate` says, written and parsed.
+
+mod model;
+mod parse;
+mod write;
+
+pub use model::Challenge;
+pub use parse::ParseChallengeError;

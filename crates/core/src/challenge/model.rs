@@ -1,0 +1,83 @@
+//! The challenge itself: a scheme and its parameters.
+
+/// One challenge of a `WWW-Authenticate` header: a scheme with parameters, or with a `token68`.
+///
+/// Written by [`Display`](std::fmt::Display) and [`Challenge::to_header_value`], read by [`Challenge::parse`]: the one
+/// serializer and the one parser of the project.
+/// [RFC 9110 section 11.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1),
+/// [RFC 6750 section 3](https://www.rfc-editor.org/rfc/rfc6750#section-3),
+/// [RFC 9728 section 5.1](https://www.rfc-editor.org/rfc/rfc9728#section-5.1).
+///
+/// ```
+/// use portcullis_core::Challenge;
+///
+/// let written = Challenge::bearer().with("error", "invalid_token").with("scope", "a b").to_string();
+/// assert_eq!(written, r#"Bearer error="invalid_token", scope="a b""#);
+///
+/// let parsed = Challenge::parse(&written).unwrap();
+/// assert_eq!(parsed[0].param("SCOPE"), Some("a b"));
+/// assert!(Challenge::parse("Bearer error=\"").is_err());
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Challenge {
+    pub(super) scheme: String,
+    pub(super) token68: Option<String>,
+    pub(super) params: Vec<(String, String)>,
+}
+
+impl Challenge {
+    /// A challenge of the scheme `Bearer`, as yet without the parameters it needs.
+    #[must_use]
+    pub fn bearer() -> Self {
+        Self { scheme: "Bearer".to_owned(), token68: None, params: Vec::new() }
+    }
+
+    /// The same challenge with parameter `name`. A second value for a name replaces the first: each goes out once.
+    ///
+    /// Characters that no parameter of RFC 6750 may have (`"`, `\`, controls, non-ASCII) become `?`, so a value can
+    /// neither end early nor split the header.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        let value = value.chars().map(|c| if is_plain(c) { c } else { '?' }).collect();
+        match self.params.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            Some((_, old)) => *old = value,
+            None => self.params.push((name.to_owned(), value)),
+        }
+        self
+    }
+
+    /// The scheme, as written. Compare it without regard to case, or ask [`is_bearer`](Self::is_bearer).
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        &self.scheme
+    }
+
+    /// Whether the scheme is `Bearer`.
+    #[must_use]
+    pub fn is_bearer(&self) -> bool {
+        self.scheme.eq_ignore_ascii_case("Bearer")
+    }
+
+    /// The value of a parameter; its name in any case.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<&str> {
+        let mut params = self.params.iter();
+        params.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// All parameters in the order written.
+    pub fn params(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.params.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// What stands in place of parameters in schemes such as `Negotiate`.
+    #[must_use]
+    pub fn token68(&self) -> Option<&str> {
+        self.token68.as_deref()
+    }
+}
+
+/// `%x20-21 / %x23-5B / %x5D-7E`: what `error_description` may have, and every other parameter's characters are among them.
+const fn is_plain(c: char) -> bool {
+    matches!(c, ' ' | '!' | '#'..='[' | ']'..='~')
+}

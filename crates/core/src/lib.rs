@@ -1,0 +1,40 @@
+//! The words of Portcullis: what a token, a user, a refusal and a challenge are.
+//!
+//! **Authentication is a tower service from a token to a user**: [`VerifyToken`] is that service, [`BearerToken`] goes
+//! in, an `Arc<`[`UserContext`]`>` or an [`AuthError`] comes out. Everything else in the workspace is such a service, a
+//! layer around one, or an adapter that puts one in front of HTTP.
+//!
+//! This crate does no I/O, needs no runtime and knows no framework.
+
+mod auth_error;
+mod bearer_token;
+mod challenge;
+mod clock;
+mod fingerprint;
+mod issuer;
+mod principal;
+mod reason;
+mod resource_uri;
+mod revocation;
+mod scope_set;
+mod unix_time;
+mod uri;
+mod user_context;
+mod verify_token;
+pub mod wire;
+
+pub use auth_error::{AuthError, AuthErrorKind};
+pub use bearer_token::{BearerToken, InvalidBearerToken};
+pub use challenge::{Challenge, ParseChallengeError};
+pub use clock::{Clock, SystemClock};
+pub use fingerprint::{Fingerprint, FingerprintHasher, FingerprintState};
+pub use issuer::Issuer;
+pub use principal::{Principal, PrincipalKind};
+pub use reason::Reason;
+pub use resource_uri::ResourceUri;
+pub use revocation::{Revocation, Revoked};
+pub use scope_set::{InvalidScope, ScopeSet};
+pub use unix_time::UnixTime;
+pub use uri::InvalidUri;
+pub use user_context::{UserContext, UserContextBuilder};
+pub use verify_token::VerifyToken;

@@ -1,0 +1,110 @@
+//! [`UnixTime`]: an instant as tokens write it.
+
+use std::{fmt, ops::Add, time::Duration};
+
+use serde::{Serialize, Serializer};
+
+/// An instant as tokens write it: time since 1970-01-01T00:00:00Z, in nanoseconds, never negative.
+///
+/// Arithmetic saturates, so a claim such as `"exp": 1e300` is the far future and not a panic.
+/// [RFC 7519 section 2](https://www.rfc-editor.org/rfc/rfc7519#section-2) (`NumericDate`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct UnixTime(u64);
+
+impl UnixTime {
+    /// Later than every instant a clock will show.
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// The instant `seconds` after the epoch.
+    #[must_use]
+    pub const fn from_secs(seconds: u64) -> Self {
+        Self(seconds.saturating_mul(1_000_000_000))
+    }
+
+    /// The instant `nanoseconds` after the epoch.
+    #[must_use]
+    pub const fn from_nanos(nanoseconds: u64) -> Self {
+        Self(nanoseconds)
+    }
+
+    /// A `NumericDate`, which may have a fraction. `None` if it is negative or not a number.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "float to integer casts saturate, and the sign is checked"
+    )]
+    pub fn from_numeric_date(seconds: f64) -> Option<Self> {
+        (seconds >= 0.0).then_some(Self((seconds * 1e9) as u64))
+    }
+
+    /// Whole seconds since the epoch.
+    #[must_use]
+    pub const fn as_secs(self) -> u64 {
+        self.0 / 1_000_000_000
+    }
+
+    /// Nanoseconds since the epoch.
+    #[must_use]
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// How long after `earlier` this is; zero if it is before.
+    #[must_use]
+    pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// This instant less `duration`, or the epoch.
+    #[must_use]
+    pub fn saturating_sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(nanos(duration)))
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Add<Duration> for UnixTime {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(nanos(duration)))
+    }
+}
+
+impl fmt::Display for UnixTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_secs().fmt(f)
+    }
+}
+
+/// As whole seconds, like the claim `exp`.
+impl Serialize for UnixTime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.as_secs())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absurd_dates_saturate() {
+        assert_eq!(UnixTime::from_secs(u64::MAX), UnixTime::MAX);
+        assert_eq!(UnixTime::from_numeric_date(1e300), Some(UnixTime::MAX));
+        assert_eq!(UnixTime::from_numeric_date(-1.0), None);
+        assert_eq!(UnixTime::from_numeric_date(f64::NAN), None);
+        assert_eq!(UnixTime::MAX + Duration::MAX, UnixTime::MAX);
+        assert_eq!(UnixTime::from_secs(1).saturating_sub(Duration::from_secs(2)), UnixTime::default());
+    }
+
+    #[test]
+    fn fractions_are_kept() {
+        let time = UnixTime::from_numeric_date(1.5).expect("positive");
+        assert_eq!(time.saturating_duration_since(UnixTime::from_secs(1)), Duration::from_millis(500));
+    }
+}

@@ -1,0 +1,252 @@
+//! [`UserContext`]: who is calling, as a handler sees it.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::{Issuer, Principal, PrincipalKind, Revocation, ScopeSet, UnixTime};
+
+/// Who is calling, with what rights, until when.
+///
+/// Made from evidence: a verifier builds one only after its checks; [`UserContext::assertion`] is the one public door.
+/// It never contains the token. `Debug` prints the principal and the scopes only; `Serialize` prints everything.
+#[derive(Serialize)]
+pub struct UserContext {
+    #[serde(flatten)]
+    principal: Principal,
+    client_id: Option<Box<str>>,
+    scopes: ScopeSet,
+    expires_at: Option<UnixTime>,
+    claims: Map<String, Value>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    profile: Map<String, Value>,
+    #[serde(skip)]
+    revocation: Revocation,
+}
+
+impl UserContext {
+    /// Asserts that `issuer` vouches for `subject`: the door for verifiers of your own.
+    ///
+    /// Whoever calls this has checked that the token is valid **and issued for this resource**.
+    pub fn assertion(issuer: Issuer, subject: &str) -> UserContextBuilder {
+        UserContextBuilder {
+            issuer,
+            subject: subject.to_owned(),
+            kind: PrincipalKind::User,
+            client_id: None,
+            scopes: ScopeSet::default(),
+            expires_at: None,
+            claims: Map::new(),
+            profile: Map::new(),
+        }
+    }
+
+    /// The stable name of whoever is calling: the key for anything kept per user, such as handles and `requestState`.
+    #[must_use]
+    pub const fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// The authorization server that issued the token.
+    #[must_use]
+    pub const fn issuer(&self) -> &Issuer {
+        self.principal.issuer()
+    }
+
+    /// The user's name at the issuer.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        self.principal.subject()
+    }
+
+    /// The client through which the user calls, if the token says.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        self.client_id.as_deref()
+    }
+
+    /// What the token may be used for.
+    #[must_use]
+    pub const fn scopes(&self) -> &ScopeSet {
+        &self.scopes
+    }
+
+    /// When the token expires, if it is known.
+    #[must_use]
+    pub const fn expires_at(&self) -> Option<UnixTime> {
+        self.expires_at
+    }
+
+    /// The claims of the token, or the members of the introspection response.
+    #[must_use]
+    pub const fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
+    /// The user's profile (UserInfo); empty unless a verifier was told to fetch it.
+    #[must_use]
+    pub const fn profile(&self) -> &Map<String, Value> {
+        &self.profile
+    }
+
+    /// The user's full name, for display: from the profile, else from the claims.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.text("name")
+    }
+
+    /// The user's login name, for display: `preferred_username`, or `login` as GitHub says.
+    #[must_use]
+    pub fn username(&self) -> Option<&str> {
+        self.text("preferred_username").or_else(|| self.text("login"))
+    }
+
+    /// The user's e-mail address, for display and mail. Not a key: addresses are reassigned, and may not be verified.
+    #[must_use]
+    pub fn email(&self) -> Option<&str> {
+        self.text("email")
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.profile.get(name).or_else(|| self.claims.get(name)).and_then(Value::as_str)
+    }
+
+    /// Whether this context has been withdrawn, and a way to wait for that.
+    #[must_use]
+    pub const fn revocation(&self) -> &Revocation {
+        &self.revocation
+    }
+}
+
+impl fmt::Debug for UserContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserContext")
+            .field("principal", &self.principal)
+            .field("client_id", &self.client_id)
+            .field("scopes", &self.scopes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Builds a [`UserContext`]; made by [`UserContext::assertion`].
+#[derive(Clone)]
+#[must_use]
+pub struct UserContextBuilder {
+    issuer: Issuer,
+    subject: String,
+    kind: PrincipalKind,
+    client_id: Option<Box<str>>,
+    scopes: ScopeSet,
+    expires_at: Option<UnixTime>,
+    claims: Map<String, Value>,
+    profile: Map<String, Value>,
+}
+
+impl UserContextBuilder {
+    /// A program acting for itself instead of a person.
+    pub fn with_kind(mut self, kind: PrincipalKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// The client through which the user calls.
+    pub fn with_client_id(mut self, client_id: &str) -> Self {
+        self.client_id = Some(client_id.into());
+        self
+    }
+
+    /// What the token may be used for. Default: nothing.
+    pub fn with_scopes(mut self, scopes: ScopeSet) -> Self {
+        self.scopes = scopes;
+        self
+    }
+
+    /// When the token expires. Default: unknown, and then only the cache's lifetime bounds it.
+    pub const fn with_expires_at(mut self, expires_at: UnixTime) -> Self {
+        self.expires_at = Some(expires_at);
+        self
+    }
+
+    /// The claims of the token.
+    pub fn with_claims(mut self, claims: Map<String, Value>) -> Self {
+        self.claims = claims;
+        self
+    }
+
+    /// The user's profile.
+    pub fn with_profile(mut self, profile: Map<String, Value>) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// When the token expires, if that is known.
+    #[must_use]
+    pub const fn expires_at(&self) -> Option<UnixTime> {
+        self.expires_at
+    }
+
+    /// The subject asserted.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// The context.
+    #[must_use]
+    pub fn build(self) -> UserContext {
+        UserContext {
+            principal: Principal::new(self.issuer, &self.subject, self.kind),
+            client_id: self.client_id,
+            scopes: self.scopes,
+            expires_at: self.expires_at,
+            claims: self.claims,
+            profile: self.profile,
+            revocation: Revocation::new(),
+        }
+    }
+}
+
+impl fmt::Debug for UserContextBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserContextBuilder")
+            .field("issuer", &self.issuer)
+            .field("subject", &self.subject)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context() -> UserContext {
+        let claims = serde_json::json!({"email": "claim@example.test", "name": "Claim", "secret": "hush"});
+        let profile = serde_json::json!({"email": "profile@example.test"});
+        UserContext::assertion(Issuer::new("https://idp.example.com").expect("issuer"), "alice")
+            .with_client_id("client-1")
+            .with_scopes(ScopeSet::parse("mcp:read").expect("scopes"))
+            .with_expires_at(UnixTime::from_secs(17))
+            .with_claims(claims.as_object().cloned().unwrap_or_default())
+            .with_profile(profile.as_object().cloned().unwrap_or_default())
+            .build()
+    }
+
+    #[test]
+    fn the_profile_goes_before_the_claims() {
+        assert_eq!(context().email(), Some("profile@example.test"));
+        assert_eq!(context().name(), Some("Claim"));
+        assert_eq!(context().username(), None);
+    }
+
+    #[test]
+    fn serializes_flat_and_debugs_without_claims() {
+        let json = serde_json::to_value(context()).expect("json");
+        assert_eq!(json["issuer"], "https://idp.example.com");
+        assert_eq!(json["subject"], "alice");
+        assert_eq!(json["kind"], "user");
+        assert_eq!(json["scopes"], serde_json::json!(["mcp:read"]));
+        assert_eq!(json["expires_at"], 17);
+        assert!(!format!("{:?}", context()).contains("hush"));
+    }
+}
