@@ -1,0 +1,2 @@
+//! The example MCP server.
+fn main() {}
