@@ -1,1 +1,52 @@
-//! egress
+//! The only way out: every outbound request of every crate goes through an [`Egress`].
+//!
+//! It is a tower service from a request to a whole response. Requests go to public `https` endpoints and nowhere else, so
+//! that a URL somebody else wrote (metadata, a client's registration) cannot make this server call its own network:
+//!
+//! 1. `https` only; plain `http` to loopback only, and only if [allowed](EgressConfig::with_allow_loopback). No user info.
+//! 2. No loopback, private, link-local or otherwise special address, unless the operator
+//!    [opened](EgressConfig::with_allowed_networks) it. The addresses a name resolves to are judged, and the connection
+//!    goes to one of those: there is no second look-up to lie to.
+//! 3. No redirects (a 3xx is returned as it is), no cookies, no proxy from the environment, no decompression, no retries.
+//! 4. The body is read up to a limit, the whole exchange ends within a time limit, connections are pooled.
+//!
+//! [`BackOffLayer`] goes around it, once per provider: a failing provider gets one call per back-off window.
+//!
+//! MCP security best practices, *Server-Side Request Forgery*; [RFC 9728 section 7.7](https://www.rfc-editor.org/rfc/rfc9728#section-7.7).
+//!
+//! ```
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//!
+//! use portcullis_core::SystemClock;
+//! use portcullis_egress::{BackOffLayer, Egress, EgressConfig, EgressErrorKind};
+//! use tower::{ServiceBuilder, ServiceExt};
+//!
+//! let provider = ServiceBuilder::new()
+//!     .layer(BackOffLayer::new(Arc::new(SystemClock::new())))
+//!     .service(Egress::new(EgressConfig::new())?);
+//!
+//! let request = http::Request::get("https://169.254.169.254/latest/meta-data").body(bytes::Bytes::new())?;
+//! let error = provider.oneshot(request).await.unwrap_err();
+//! assert_eq!(error.kind(), EgressErrorKind::Blocked);
+//! # Ok(())
+//! # }
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(example()).unwrap();
+//! ```
+
+mod address;
+mod back_off;
+mod client;
+mod config;
+mod egress;
+mod error;
+mod guard;
+mod purpose;
+mod resolver;
+mod telemetry;
+
+pub use back_off::{BackOff, BackOffFuture, BackOffLayer};
+pub use config::{EgressConfig, EgressConfigError};
+pub use egress::Egress;
+pub use error::{EgressError, EgressErrorKind};
+pub use purpose::Purpose;

@@ -1,0 +1,109 @@
+//! [`BackOffFuture`]: the response, and what it says about the provider.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Response, StatusCode, Uri};
+use pin_project_lite::pin_project;
+use portcullis_core::Clock;
+
+use super::{provider::Permit, retry_after};
+use crate::{EgressError, EgressErrorKind};
+
+pin_project! {
+    /// Response future for [`BackOff`](crate::BackOff).
+    #[must_use = "futures do nothing unless polled"]
+    pub struct BackOffFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<F> {
+        Refused { error: Option<EgressError> },
+        Calling { #[pin] call: F, permit: Option<Permit>, uri: Uri, clock: Arc<dyn Clock> },
+    }
+}
+
+impl<F> BackOffFuture<F> {
+    pub(super) const fn refused(error: EgressError) -> Self {
+        Self { state: State::Refused { error: Some(error) } }
+    }
+
+    pub(super) const fn calling(call: F, permit: Permit, uri: Uri, clock: Arc<dyn Clock>) -> Self {
+        Self { state: State::Calling { call, permit: Some(permit), uri, clock } }
+    }
+}
+
+impl<F> Future for BackOffFuture<F>
+where
+    F: Future<Output = Result<Response<Bytes>, EgressError>>,
+{
+    type Output = Result<Response<Bytes>, EgressError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (result, permit) = match self.project().state.project() {
+            StateProjection::Refused { error } => (error.take().map(Err), None),
+            StateProjection::Calling { call, permit, uri, clock } => {
+                (Some(judge(ready!(call.poll(cx)), uri, clock.as_ref())), permit.take())
+            }
+        };
+        let result = result.expect("a future is not polled again after it was ready");
+        Poll::Ready(settle(result, permit))
+    }
+}
+
+/// A response that means failure becomes an error.
+fn judge(
+    result: Result<Response<Bytes>, EgressError>,
+    uri: &Uri,
+    clock: &dyn Clock,
+) -> Result<Response<Bytes>, EgressError> {
+    let response = result?;
+    let kind = match response.status() {
+        StatusCode::TOO_MANY_REQUESTS => EgressErrorKind::RateLimited,
+        status if status.is_server_error() => EgressErrorKind::ServerError,
+        _ => return Ok(response),
+    };
+    let error = EgressError::new(kind, uri);
+    Err(match retry_after::parse(response.headers(), clock.now()) {
+        Some(delay) => error.with_retry_after(delay),
+        None => error,
+    })
+}
+
+/// Tells the provider's state, and the caller of a failed call when to come back.
+fn settle(
+    result: Result<Response<Bytes>, EgressError>,
+    permit: Option<Permit>,
+) -> Result<Response<Bytes>, EgressError> {
+    let Some(permit) = permit else { return result };
+    match result {
+        Ok(response) => {
+            permit.succeeded();
+            Ok(response)
+        }
+        // Dropping the permit says nothing about the provider.
+        Err(error) if error.kind() == EgressErrorKind::Blocked => Err(error),
+        Err(error) => {
+            let window: Duration = permit.failed(error.kind(), error.retry_after());
+            tracing::warn!(%error, window_seconds = window.as_secs_f64(), "provider fails and is left alone");
+            Err(error.with_retry_after(window))
+        }
+    }
+}
+
+impl<F> fmt::Debug for BackOffFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BackOffFuture").finish_non_exhaustive()
+    }
+}

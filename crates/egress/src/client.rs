@@ -1,0 +1,86 @@
+//! [`Client`]: reqwest behind the guards.
+
+use std::{error::Error, iter};
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response, Uri};
+
+use crate::{
+    EgressConfig, EgressConfigError, EgressError, EgressErrorKind,
+    guard::{Blocked, Guard},
+    resolver::GuardedResolver,
+};
+
+/// reqwest behind the guards.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    guard: Guard,
+    max_body: usize,
+}
+
+impl Client {
+    pub(crate) fn new(config: EgressConfig) -> Result<Self, EgressConfigError> {
+        let guard = Guard::new(config.allow_loopback, config.allowed_networks);
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")))
+            .dns_resolver(GuardedResolver(guard.clone()))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .referer(false)
+            .connect_timeout(config.connect_timeout)
+            .build()
+            .map_err(EgressConfigError)?;
+        Ok(Self { http, guard, max_body: config.max_body })
+    }
+
+    pub(crate) async fn send(self, request: Request<Bytes>) -> Result<Response<Bytes>, EgressError> {
+        let uri = request.uri().clone();
+        let blocked = EgressErrorKind::Blocked;
+        let request = reqwest::Request::try_from(request)
+            .map_err(|error| EgressError::new(blocked, &uri).with_source(error.without_url()))?;
+        self.guard.check_url(request.url()).map_err(|why| EgressError::new(blocked, &uri).with_source(why))?;
+
+        let mut received = self.http.execute(request).await.map_err(|error| judge(error, &uri))?;
+        let mut response = Response::new(());
+        *response.status_mut() = received.status();
+        *response.version_mut() = received.version();
+        *response.headers_mut() = std::mem::take(received.headers_mut());
+        let body = self.read(received, &uri).await?;
+        Ok(response.map(|()| body))
+    }
+
+    /// Believes the announced length when it is too large, and nobody when it is not.
+    async fn read(&self, mut received: reqwest::Response, uri: &Uri) -> Result<Bytes, EgressError> {
+        let too_large = || EgressError::new(EgressErrorKind::BodyTooLarge, uri);
+        let limit = self.max_body;
+        if received.content_length().is_some_and(|length| usize::try_from(length).is_ok_and(|n| n > limit)) {
+            return Err(too_large());
+        }
+        let mut body = BytesMut::new();
+        while let Some(chunk) = received.chunk().await.map_err(|error| judge(error, uri))? {
+            if chunk.len() > limit - body.len() {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    }
+}
+
+/// What reqwest's error means. Its URL is dropped, because that has the query.
+fn judge(error: reqwest::Error, uri: &Uri) -> EgressError {
+    let error = error.without_url();
+    let mut causes = iter::successors(error.source(), |cause| (*cause).source());
+    let kind = if causes.any(|cause| cause.is::<Blocked>()) {
+        EgressErrorKind::Blocked
+    } else if error.is_connect() {
+        EgressErrorKind::Connect
+    } else if error.is_timeout() {
+        EgressErrorKind::Timeout
+    } else {
+        EgressErrorKind::Transport
+    };
+    EgressError::new(kind, uri).with_source(error)
+}

@@ -1,0 +1,192 @@
+//! [`EgressError`]: why there is no response.
+
+use std::{error::Error, fmt, time::Duration};
+
+use http::Uri;
+use portcullis_core::{AuthError, Reason};
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Why there is no response.
+///
+/// It names scheme, host and path of the request, never its query, headers or body: it may be logged.
+#[derive(Debug)]
+pub struct EgressError {
+    kind: EgressErrorKind,
+    target: String,
+    retry_after: Option<Duration>,
+    source: Option<BoxError>,
+}
+
+/// What kind of [`EgressError`] it is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum EgressErrorKind {
+    /// Not sent: the request may not go there.
+    Blocked,
+    /// Not sent: there was no connection.
+    Connect,
+    /// The exchange was not over in time. The request may have been processed.
+    Timeout,
+    /// The exchange broke off. The request may have been processed.
+    Transport,
+    /// The response is larger than what is read.
+    BodyTooLarge,
+    /// Answered with a server error (5xx), and left alone from now on. Only behind a [`BackOff`](crate::BackOff).
+    ServerError,
+    /// Answered, now or a moment ago, that it is called too often (429). Only behind a [`BackOff`](crate::BackOff).
+    RateLimited,
+    /// Not sent: it failed a moment ago and is left alone. Only behind a [`BackOff`](crate::BackOff).
+    BackingOff,
+}
+
+impl EgressErrorKind {
+    /// The name under which it is counted.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Blocked => "blocked",
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Transport => "transport",
+            Self::BodyTooLarge => "body_too_large",
+            Self::ServerError => "server_error",
+            Self::RateLimited => "rate_limited",
+            Self::BackingOff => "backing_off",
+        }
+    }
+
+    /// What that means for the request that needed the answer.
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::Blocked => Reason::ClientRefused,
+            Self::Timeout => Reason::ProviderTimeout,
+            Self::Connect | Self::Transport | Self::ServerError => Reason::ProviderUnavailable,
+            Self::BodyTooLarge => Reason::ProviderMisbehaved,
+            Self::RateLimited => Reason::ProviderRateLimited,
+            Self::BackingOff => Reason::BackingOff,
+        }
+    }
+
+    const fn sentence(self) -> &'static str {
+        match self {
+            Self::Blocked => "not allowed to call",
+            Self::Connect => "cannot connect to",
+            Self::Timeout => "no complete answer in time from",
+            Self::Transport => "the exchange broke off with",
+            Self::BodyTooLarge => "too large an answer from",
+            Self::ServerError => "a server error from",
+            Self::RateLimited => "called too often:",
+            Self::BackingOff => "failed a moment ago and is left alone:",
+        }
+    }
+}
+
+impl EgressError {
+    /// An error of `kind` about a request to `uri`: for services of your own behind [`Egress::from_service`](crate::Egress::from_service).
+    #[must_use]
+    pub fn new(kind: EgressErrorKind, uri: &Uri) -> Self {
+        Self { kind, target: target(uri), retry_after: None, source: None }
+    }
+
+    /// What lies behind it. It must not contain a secret: it is logged.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// When trying again may help.
+    #[must_use]
+    pub const fn with_retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+
+    /// What kind of error it is.
+    #[must_use]
+    pub const fn kind(&self) -> EgressErrorKind {
+        self.kind
+    }
+
+    /// What it means for the request that needed the answer: always one of the reasons for `Unavailable`.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        self.kind.reason()
+    }
+
+    /// When trying again may help, if that is known.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+}
+
+/// Scheme, host, port and path.
+fn target(uri: &Uri) -> String {
+    let scheme = uri.scheme_str().unwrap_or_default();
+    let host = uri.host().unwrap_or_default();
+    let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{scheme}://{host}{port}{}", uri.path())
+}
+
+impl fmt::Display for EgressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.sentence(), self.target)
+    }
+}
+
+impl Error for EgressError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<EgressError> for AuthError {
+    fn from(error: EgressError) -> Self {
+        let refusal = Self::new(error.reason());
+        match error.retry_after {
+            Some(delay) => refusal.with_retry_after(delay),
+            None => refusal,
+        }
+        .with_source(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [EgressErrorKind; 8] = [
+        EgressErrorKind::Blocked,
+        EgressErrorKind::Connect,
+        EgressErrorKind::Timeout,
+        EgressErrorKind::Transport,
+        EgressErrorKind::BodyTooLarge,
+        EgressErrorKind::ServerError,
+        EgressErrorKind::RateLimited,
+        EgressErrorKind::BackingOff,
+    ];
+
+    #[test]
+    fn prints_no_query_and_no_user_info() {
+        let uri = Uri::from_static("https://user:word@idp.example.com:8443/userinfo?access_token=s3cret");
+        for kind in KINDS {
+            let error = EgressError::new(kind, &uri);
+            let text = format!("{error} {error:?}");
+            assert!(text.contains("https://idp.example.com:8443/userinfo"), "{text}");
+            assert!(!text.contains("s3cret") && !text.contains("word"), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_failure_of_ours_or_the_providers_is_the_tokens_fault() {
+        for kind in KINDS {
+            let error = EgressError::new(kind, &Uri::from_static("https://a.example/"));
+            let refusal = AuthError::from(error.with_retry_after(Duration::from_secs(7)));
+            assert!(refusal.is_transient(), "{kind:?}");
+            assert_eq!(refusal.retry_after(), Some(Duration::from_secs(7)));
+        }
+    }
+}

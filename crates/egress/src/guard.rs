@@ -1,0 +1,170 @@
+//! [`Guard`]: which URLs and addresses may be reached.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
+
+use ipnet::IpNet;
+use url::{Host, Url};
+
+use crate::address;
+
+/// Which URLs and addresses may be reached.
+#[derive(Clone)]
+pub(crate) struct Guard {
+    allow_loopback: bool,
+    allowed_networks: Arc<[IpNet]>,
+}
+
+/// Why a request does not leave this machine. It names addresses and hosts, never a whole URL.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Blocked {
+    #[error("the URL has user info")]
+    UserInfo,
+    #[error("neither https nor, where that is allowed, http to loopback")]
+    Scheme,
+    #[error("the URL has no host")]
+    NoHost,
+    #[error("{0} is not a public address, and not in an allowed network")]
+    Address(IpAddr),
+    #[error("{0:?} has no public address, nor one in an allowed network")]
+    Name(String),
+}
+
+impl Guard {
+    pub(crate) fn new(allow_loopback: bool, allowed_networks: Vec<IpNet>) -> Self {
+        Self { allow_loopback, allowed_networks: allowed_networks.into() }
+    }
+
+    /// Judges everything about `url` but the addresses of a name: those are the resolver's part.
+    ///
+    /// It must be the URL that is connected to: parsing has made `http://0x7f.1/` what it is, `127.0.0.1`.
+    pub(crate) fn check_url(&self, url: &Url) -> Result<(), Blocked> {
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Blocked::UserInfo);
+        }
+        let host = url.host().ok_or(Blocked::NoHost)?;
+        match url.scheme() {
+            "https" => {}
+            "http" if self.allow_loopback && is_loopback(&host) => {}
+            _ => return Err(Blocked::Scheme),
+        }
+        match host {
+            Host::Domain(_) => Ok(()),
+            Host::Ipv4(address) => self.check_address(address.into()),
+            Host::Ipv6(address) => self.check_address(address.into()),
+        }
+    }
+
+    fn check_address(&self, address: IpAddr) -> Result<(), Blocked> {
+        if self.allows(address) { Ok(()) } else { Err(Blocked::Address(address)) }
+    }
+
+    /// Whether a connection may go to one of the addresses of `name`. The loopback names mean loopback and nothing else,
+    /// because plain `http` goes there.
+    pub(crate) fn allows_for(&self, name: &str, address: IpAddr) -> bool {
+        self.allows(address) && (address.is_loopback() || !is_loopback_name(name))
+    }
+
+    fn allows(&self, address: IpAddr) -> bool {
+        (address.is_loopback() && self.allow_loopback)
+            || address::is_public(address)
+            || self.allowed_networks.iter().any(|network| network.contains(&address))
+    }
+}
+
+fn is_loopback(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => is_loopback_name(name),
+        Host::Ipv4(address) => Ipv4Addr::is_loopback(address),
+        Host::Ipv6(address) => Ipv6Addr::is_loopback(address),
+    }
+}
+
+/// [RFC 6761 section 6.3](https://www.rfc-editor.org/rfc/rfc6761#section-6.3).
+fn is_loopback_name(name: &str) -> bool {
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(guard: &Guard, url: &str) -> bool {
+        guard.check_url(&Url::parse(url).expect(url)).is_ok()
+    }
+
+    #[test]
+    fn https_to_names_and_public_addresses() {
+        let guard = Guard::new(false, Vec::new());
+        for url in ["https://idp.example.com/jwks", "https://8.8.8.8/", "https://[2606:4700::1111]:8443/"] {
+            assert!(judge(&guard, url), "{url}");
+        }
+    }
+
+    #[test]
+    fn nothing_else() {
+        let guard = Guard::new(false, Vec::new());
+        for url in [
+            "http://idp.example.com/",
+            "http://127.0.0.1/",
+            "http://localhost/",
+            "ftp://idp.example.com/",
+            "file:///etc/passwd",
+            "data:,x",
+            "https://user@idp.example.com/",
+            "https://:word@idp.example.com/",
+            "https://127.0.0.1/",
+            "https://[::1]/",
+            "https://[::ffff:127.0.0.1]/",
+            "https://2130706433/",
+            "https://0x7f.1/",
+            "https://0177.0.0.1/",
+            "https://127.0.0.1./",
+            "https://169.254.169.254/",
+            "https://[::ffff:a9fe:a9fe]/",
+            "https://[fe80::1]/",
+            "https://0/",
+            "https://１２７.0.0.1/",
+        ] {
+            assert!(!judge(&guard, url), "{url}");
+        }
+    }
+
+    #[test]
+    fn loopback_opens_http_to_loopback_only() {
+        let guard = Guard::new(true, Vec::new());
+        for url in
+            ["http://127.0.0.1:1/", "http://[::1]/", "http://localhost/", "http://idp.localhost/", "https://127.0.0.1/"]
+        {
+            assert!(judge(&guard, url), "{url}");
+        }
+        for url in [
+            "http://idp.example.com/",
+            "http://10.0.0.1/",
+            "https://10.0.0.1/",
+            "http://0.0.0.0/",
+            "http://localhost./",
+        ] {
+            assert!(!judge(&guard, url), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_loopback_name_that_resolves_elsewhere_is_refused() {
+        let guard = Guard::new(true, Vec::new());
+        assert!(guard.allows_for("localhost", Ipv4Addr::LOCALHOST.into()));
+        assert!(!guard.allows_for("localhost", Ipv4Addr::new(8, 8, 8, 8).into()));
+        assert!(guard.allows_for("idp.example.com", Ipv4Addr::new(8, 8, 8, 8).into()));
+    }
+
+    #[test]
+    fn an_opened_network_is_open_and_its_neighbour_is_not() {
+        let guard = Guard::new(false, vec!["10.1.0.0/16".parse().expect("network")]);
+        assert!(judge(&guard, "https://10.1.2.3/"));
+        assert!(!judge(&guard, "https://10.2.0.1/"));
+        assert!(!judge(&guard, "https://[::ffff:10.1.2.3]/"));
+        assert!(!judge(&guard, "http://10.1.2.3/"));
+    }
+}

@@ -1,0 +1,34 @@
+//! [`Purpose`]: what a request is for.
+
+/// What a request is for, put into its extensions by whoever makes it: the label `purpose` of the metrics.
+///
+/// ```
+/// use portcullis_egress::Purpose;
+///
+/// let request = http::Request::get("https://idp.example.com/jwks").extension(Purpose::new("key_set")).body(())?;
+/// assert_eq!(request.extensions().get(), Some(&Purpose::new("key_set")));
+/// # Ok::<(), http::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Purpose(&'static str);
+
+impl Purpose {
+    /// The purpose called `name`: one of a few, such as `"key_set"` or `"introspection"`.
+    #[must_use]
+    pub const fn new(name: &'static str) -> Self {
+        Self(name)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+/// `other`.
+impl Default for Purpose {
+    fn default() -> Self {
+        Self("other")
+    }
+}
