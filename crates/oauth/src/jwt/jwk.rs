@@ -1,0 +1,134 @@
+//! [`VerificationKey`]: one key of a key set, parsed.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::DecodingKey;
+use serde_json::{Map, Value};
+
+use super::Algorithm;
+
+/// A public key of an issuer, bound to the algorithms it may be used with.
+///
+/// [RFC 7517 section 4](https://www.rfc-editor.org/rfc/rfc7517#section-4).
+#[derive(Clone, Debug)]
+pub struct VerificationKey {
+    id: Option<Box<str>>,
+    key_type: KeyType,
+    /// The only algorithm the issuer wants it used with, if it says.
+    algorithm: Option<Algorithm>,
+    key: DecodingKey,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum KeyType {
+    Rsa,
+    P256,
+    P384,
+    Ed25519,
+}
+
+/// Keys shorter than this are broken or soon will be; longer ones make verification a way to keep a server busy.
+/// [RFC 8725 section 3.5](https://www.rfc-editor.org/rfc/rfc8725#section-3.5)
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+
+impl VerificationKey {
+    /// The key in `jwk`.
+    ///
+    /// # Errors
+    /// What is wrong with it, in a few words.
+    pub(super) fn parse(jwk: &Map<String, Value>) -> Result<Self, &'static str> {
+        let text = |name: &str| jwk.get(name).and_then(Value::as_str);
+        if jwk.contains_key("d") || jwk.contains_key("k") {
+            return Err("a symmetric key, or a private one that was published");
+        }
+        if jwk.get("use").is_some_and(|usage| usage != "sig") {
+            return Err("not for signatures (use)");
+        }
+        if jwk.get("key_ops").is_some_and(|ops| !ops.as_array().is_some_and(|ops| ops.iter().any(|op| op == "verify")))
+        {
+            return Err("not for signatures (key_ops)");
+        }
+        let algorithm = match jwk.get("alg") {
+            None => None,
+            Some(name) => Some(name.as_str().and_then(Algorithm::named).ok_or("unsupported alg")?),
+        };
+        let id = match jwk.get("kid") {
+            None => None,
+            Some(id) => Some(id.as_str().ok_or("kid is not a string")?.into()),
+        };
+        let (key_type, key) = match (text("kty"), text("crv")) {
+            (Some("RSA"), _) => (KeyType::Rsa, rsa(&bytes(text("n"))?, &bytes(text("e"))?)?),
+            (Some("EC"), Some("P-256")) => (KeyType::P256, ec(&bytes(text("x"))?, &bytes(text("y"))?, 32)?),
+            (Some("EC"), Some("P-384")) => (KeyType::P384, ec(&bytes(text("x"))?, &bytes(text("y"))?, 48)?),
+            (Some("OKP"), Some("Ed25519")) => (KeyType::Ed25519, ed25519(&bytes(text("x"))?)?),
+            _ => return Err("unsupported kty or crv"),
+        };
+        let key = Self { id, key_type, algorithm: None, key };
+        match algorithm {
+            Some(algorithm) if !key.fits(algorithm) => Err("alg does not fit the key"),
+            algorithm => Ok(Self { algorithm, ..key }),
+        }
+    }
+
+    /// What the issuer calls it (`kid`).
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// Whether it may be used with `algorithm`: by its type and curve, and by what the issuer says.
+    #[must_use]
+    pub fn fits(&self, algorithm: Algorithm) -> bool {
+        let key_type = match algorithm {
+            Algorithm::Rs256 | Algorithm::Rs384 | Algorithm::Rs512 => KeyType::Rsa,
+            Algorithm::Ps256 | Algorithm::Ps384 | Algorithm::Ps512 => KeyType::Rsa,
+            Algorithm::Es256 => KeyType::P256,
+            Algorithm::Es384 => KeyType::P384,
+            Algorithm::EdDsa => KeyType::Ed25519,
+        };
+        self.key_type == key_type && self.algorithm.is_none_or(|only| only == algorithm)
+    }
+
+    pub(super) const fn decoding_key(&self) -> &DecodingKey {
+        &self.key
+    }
+}
+
+fn bytes(text: Option<&str>) -> Result<Vec<u8>, &'static str> {
+    text.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok()).ok_or("a parameter is missing or not base64url")
+}
+
+fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<DecodingKey, &'static str> {
+    // Some issuers write a sign byte; the number is the same.
+    let modulus = without_zeros(modulus);
+    let exponent = without_zeros(exponent);
+    let bits = modulus.first().map_or(0, |first| modulus.len() * 8 - first.leading_zeros() as usize);
+    if !RSA_BITS.contains(&bits) {
+        return Err("RSA key of less than 2048 or more than 8192 bits");
+    }
+    // As NIST SP 800-56B and every library in use have it: odd, at least 3, small.
+    let odd = exponent.last().is_some_and(|last| last % 2 == 1);
+    if !odd || exponent == [1] || exponent.len() > 4 {
+        return Err("RSA exponent out of range");
+    }
+    Ok(DecodingKey::from_rsa_raw_components(modulus, exponent))
+}
+
+fn without_zeros(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    &number[zeros..]
+}
+
+/// An uncompressed point, as the function for "DER" wants it. A point that is not on the curve verifies nothing.
+fn ec(x: &[u8], y: &[u8], len: usize) -> Result<DecodingKey, &'static str> {
+    if x.len() != len || y.len() != len {
+        return Err("EC coordinates of the wrong length");
+    }
+    Ok(DecodingKey::from_ec_der(&[&[4], x, y].concat()))
+}
+
+fn ed25519(x: &[u8]) -> Result<DecodingKey, &'static str> {
+    if x.len() != 32 {
+        return Err("Ed25519 key of the wrong length");
+    }
+    Ok(DecodingKey::from_ed_der(x))
+}

@@ -1,0 +1,225 @@
+//! [`JwtPolicy`]: which JWTs of an issuer are access tokens for us.
+
+use std::time::Duration;
+
+use portcullis_core::{AuthError, Issuer, Reason, ResourceUri, UnixTime};
+use serde_json::Value;
+
+use super::{Algorithm, ScreenedJwt, SignedJwt, UnverifiedJwt};
+use crate::{Claims, InvalidClaim, Verified};
+
+/// Which JWTs of one issuer are access tokens for one resource.
+///
+/// The header must
+/// 1. not ask for decryption or decompression (`enc`, `zip`), nor for extensions (`crit`, `b64`);
+/// 2. not bring a key or say where to get one (`jwk`, `jku`, `x5c`, `x5u`);
+/// 3. name an algorithm of the allow-list;
+/// 4. say that this is an access token (`typ`).
+///
+/// The claims must
+/// 5. come from exactly this issuer (`iss`);
+/// 6. be meant for this resource (`aud`);
+/// 7. be valid now (`exp` is required; `nbf` and `iat` count if present);
+/// 8. say of whom they speak (`sub`);
+/// 9. not be bound to a key (`cnf`), because nobody checks its possession here.
+///
+/// [RFC 9068 section 4](https://www.rfc-editor.org/rfc/rfc9068#section-4),
+/// [RFC 8725 section 3](https://www.rfc-editor.org/rfc/rfc8725#section-3). It does **not** look at scopes, at `jti`, or
+/// whether the token was revoked.
+///
+/// ```
+/// use portcullis_core::{Issuer, ResourceUri};
+/// use portcullis_oauth::jwt::{Algorithm, JwtPolicy};
+///
+/// let issuer = Issuer::new("https://idp.example.com")?;
+/// let resource = ResourceUri::new("https://mcp.example.com/mcp")?;
+/// let policy = JwtPolicy::new(issuer, resource).with_algorithms([Algorithm::Es256]);
+/// assert_eq!(policy.max_len(), 16 * 1024);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct JwtPolicy {
+    issuer: Issuer,
+    resource: ResourceUri,
+    audiences: Vec<Box<str>>,
+    algorithms: Vec<Algorithm>,
+    token_types: Vec<Box<str>>,
+    untyped: bool,
+    leeway: Duration,
+    max_len: usize,
+}
+
+impl JwtPolicy {
+    /// The most that clocks are allowed to differ.
+    pub const MAX_LEEWAY: Duration = Duration::from_secs(300);
+
+    /// Access tokens of `issuer` for `resource`, with the strictest defaults.
+    #[must_use]
+    pub fn new(issuer: Issuer, resource: ResourceUri) -> Self {
+        Self {
+            issuer,
+            resource,
+            audiences: Vec::new(),
+            algorithms: Algorithm::ALL.to_vec(),
+            token_types: vec!["at+jwt".into()],
+            untyped: false,
+            leeway: Duration::from_secs(60),
+            max_len: 16 * 1024,
+        }
+    }
+
+    /// Other names of the resource that the issuer writes into `aud`, compared as strings. Default: none.
+    ///
+    /// For issuers without resource indicators (RFC 8707). Whoever else is called so gets tokens that are good here.
+    #[must_use]
+    pub fn with_audiences<I: IntoIterator<Item: Into<Box<str>>>>(mut self, audiences: I) -> Self {
+        self.audiences = audiences.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The algorithms that the issuer signs by. Default: every [`Algorithm`]; each is bound to a type of key.
+    #[must_use]
+    pub fn with_algorithms<I: IntoIterator<Item = Algorithm>>(mut self, algorithms: I) -> Self {
+        self.algorithms = algorithms.into_iter().collect();
+        self
+    }
+
+    /// What `typ` may be, in any case, with or without `application/` before it. Default: `at+jwt` alone.
+    #[must_use]
+    pub fn with_token_types<I: IntoIterator<Item: AsRef<str>>>(mut self, types: I) -> Self {
+        self.token_types = types.into_iter().map(|name| without_application(name.as_ref()).into()).collect();
+        self
+    }
+
+    /// Also accepts a `typ` of `JWT`, or none: for issuers that do not say what their tokens are for, such as Keycloak
+    /// and Entra ID. Default: refused.
+    ///
+    /// Then only `aud` tells an access token from an ID token. Tokens with the hashes that ID tokens have (`at_hash`,
+    /// `c_hash`) are still refused. [RFC 8725 section 3.11](https://www.rfc-editor.org/rfc/rfc8725#section-3.11)
+    #[must_use]
+    pub const fn with_untyped_tokens(mut self) -> Self {
+        self.untyped = true;
+        self
+    }
+
+    /// How far the issuer's clock may be from ours. Default: one minute, which covers machines that synchronize their
+    /// clocks at all; at most [`MAX_LEEWAY`](Self::MAX_LEEWAY), because it prolongs every token.
+    #[must_use]
+    pub fn with_leeway(mut self, leeway: Duration) -> Self {
+        self.leeway = leeway.min(Self::MAX_LEEWAY);
+        self
+    }
+
+    /// The longest token that is looked at, in bytes. Default: 16 KiB, twice the room most servers give all headers.
+    #[must_use]
+    pub const fn with_max_len(mut self, max_len: usize) -> Self {
+        self.max_len = max_len;
+        self
+    }
+
+    /// Whose tokens.
+    #[must_use]
+    pub const fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    /// The longest token that is looked at, in bytes.
+    #[must_use]
+    pub const fn max_len(&self) -> usize {
+        self.max_len
+    }
+
+    /// Judges the header: rules 1 to 4. No cryptography is done for a token that fails.
+    ///
+    /// # Errors
+    /// [`Reason::EncryptedToken`], [`Reason::CriticalHeader`], [`Reason::EmbeddedKey`], [`Reason::AlgorithmRefused`],
+    /// [`Reason::WrongType`]; [`Reason::MalformedToken`] if `kid` is not a string.
+    pub fn screen(&self, jwt: UnverifiedJwt) -> Result<ScreenedJwt, AuthError> {
+        let has = |names: &[&str]| names.iter().any(|name| jwt.header.contains_key(*name));
+        if has(&["enc", "zip"]) {
+            return Err(AuthError::new(Reason::EncryptedToken));
+        }
+        if has(&["crit", "b64"]) {
+            return Err(AuthError::new(Reason::CriticalHeader));
+        }
+        // `x5t` only names a certificate, and Entra ID writes it into every token.
+        if has(&["jwk", "jku", "x5c", "x5u"]) {
+            return Err(AuthError::new(Reason::EmbeddedKey));
+        }
+        let algorithm = jwt.header.get("alg").and_then(Value::as_str).and_then(Algorithm::named);
+        let Some(algorithm) = algorithm.filter(|algorithm| self.algorithms.contains(algorithm)) else {
+            return Err(AuthError::new(Reason::AlgorithmRefused));
+        };
+        if !self.is_type_accepted(jwt.header.get("typ")) {
+            return Err(AuthError::new(Reason::WrongType));
+        }
+        if jwt.header.get("kid").is_some_and(|kid| !kid.is_string()) {
+            return Err(AuthError::new(Reason::MalformedToken).with_source("kid is not a string"));
+        }
+        Ok(ScreenedJwt::new(jwt, algorithm))
+    }
+
+    fn is_type_accepted(&self, written: Option<&Value>) -> bool {
+        match written {
+            None => self.untyped,
+            Some(Value::String(name)) => {
+                let name = without_application(name);
+                self.token_types.iter().any(|accepted| accepted.eq_ignore_ascii_case(name))
+                    || self.untyped && name.eq_ignore_ascii_case("JWT")
+            }
+            Some(_) => false,
+        }
+    }
+
+    /// Checks the claims at the instant `now`: rules 5 to 9.
+    ///
+    /// # Errors
+    /// [`Reason::WrongIssuer`], [`Reason::WrongAudience`], [`Reason::WrongType`], [`Reason::Expired`],
+    /// [`Reason::NotYetValid`], [`Reason::IssuedInFuture`], [`Reason::KeyBound`], and [`Reason::MissingClaim`] for a
+    /// claim that must be there or cannot be read.
+    pub fn check(&self, jwt: SignedJwt, now: UnixTime) -> Result<Verified<Claims>, AuthError> {
+        let claims = jwt.claims;
+        if claims.issuer()?.ok_or(InvalidClaim("iss"))? != self.issuer.as_str() {
+            return Err(AuthError::new(Reason::WrongIssuer));
+        }
+        let audience = claims.audience()?;
+        if audience.is_empty() {
+            return Err(InvalidClaim("aud").into());
+        }
+        if !audience.iter().any(|audience| self.is_for_us(audience)) {
+            return Err(AuthError::new(Reason::WrongAudience));
+        }
+        if self.untyped && (claims.claim("at_hash").is_some() || claims.claim("c_hash").is_some()) {
+            return Err(AuthError::new(Reason::WrongType).with_source("an ID token"));
+        }
+        let expires_at = claims.expires_at()?.ok_or(InvalidClaim("exp"))?;
+        if now >= expires_at + self.leeway {
+            return Err(AuthError::new(Reason::Expired));
+        }
+        if claims.not_before()?.is_some_and(|begin| begin > now + self.leeway) {
+            return Err(AuthError::new(Reason::NotYetValid));
+        }
+        if claims.issued_at()?.is_some_and(|issued| issued > now + self.leeway) {
+            return Err(AuthError::new(Reason::IssuedInFuture));
+        }
+        claims.subject()?.ok_or(InvalidClaim("sub"))?;
+        if claims.claim("cnf").is_some() {
+            return Err(AuthError::new(Reason::KeyBound));
+        }
+        Ok(Verified::assertion(self.issuer.clone(), claims))
+    }
+
+    fn is_for_us(&self, audience: &str) -> bool {
+        self.resource.is_named_by(audience) || self.audiences.iter().any(|other| **other == *audience)
+    }
+}
+
+/// A media type without the part that may be left out.
+/// [RFC 7515 section 4.1.9](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.9)
+fn without_application(media_type: &str) -> &str {
+    const PREFIX: &str = "application/";
+    match media_type.split_at_checked(PREFIX.len()) {
+        Some((prefix, name)) if prefix.eq_ignore_ascii_case(PREFIX) => name,
+        _ => media_type,
+    }
+}

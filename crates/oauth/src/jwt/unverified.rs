@@ -1,0 +1,80 @@
+//! [`UnverifiedJwt`]: a bearer token that has the form of a JWT.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use portcullis_core::{AuthError, BearerToken, Reason};
+use serde_json::{Map, Value};
+
+use crate::{Claims, strict_json};
+
+/// A bearer token that has the form of a signed JWT. Nothing in it is true yet.
+///
+/// [RFC 7515 section 3.1](https://www.rfc-editor.org/rfc/rfc7515#section-3.1) (JWS Compact Serialization).
+#[derive(Debug)]
+pub struct UnverifiedJwt {
+    pub(super) token: BearerToken,
+    pub(super) header: Map<String, Value>,
+    pub(super) claims: Claims,
+    pub(super) signature: Vec<u8>,
+    /// Where the part that is signed ends.
+    pub(super) signed_len: usize,
+}
+
+impl UnverifiedJwt {
+    /// Whether `token` is to be read as a JWT rather than as an opaque token: three parts (or five, encrypted), the
+    /// first of which is the base64url of something that begins with `{`.
+    ///
+    /// It may still be malformed: then it is a bad JWT, not an opaque token.
+    #[must_use]
+    pub fn is_likely(token: &BearerToken) -> bool {
+        let text = token.expose_secret();
+        let dots = text.bytes().filter(|b| *b == b'.').count();
+        // Base64url of `{` and then white space, `"` or `}`.
+        let object = ["ew", "ey", "e3"].iter().any(|start| text.starts_with(start));
+        object && (dots == 2 || dots == 4)
+    }
+
+    /// Reads `token`, if it is no longer than `max_len` bytes: the size is looked at first, before anything is decoded.
+    ///
+    /// # Errors
+    /// [`Reason::TokenTooLarge`]; [`Reason::EncryptedToken`] if it has five parts; [`Reason::MalformedToken`] if it has
+    /// not three parts in base64url (without padding, in the only way of writing it) of which the first two are objects
+    /// in [strict JSON](strict_json).
+    pub fn parse(token: &BearerToken, max_len: usize) -> Result<Self, AuthError> {
+        if token.len() > max_len {
+            return Err(AuthError::new(Reason::TokenTooLarge));
+        }
+        let text = token.expose_secret();
+        let mut parts = text.split('.');
+        let (Some(header), Some(payload), Some(signature)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(malformed("not three parts"));
+        };
+        match parts.count() {
+            0 => {}
+            2 => return Err(AuthError::new(Reason::EncryptedToken)),
+            _ => return Err(malformed("not three parts")),
+        }
+        Ok(Self {
+            header: strict_json::parse_object(&decode(header)?).map_err(malformed)?,
+            claims: Claims::parse(&decode(payload)?).map_err(malformed)?,
+            signature: decode(signature)?,
+            signed_len: header.len() + 1 + payload.len(),
+            token: token.clone(),
+        })
+    }
+
+    /// Who claims to have issued it: good for choosing whom to ask, and for nothing else.
+    ///
+    /// # Errors
+    /// [`Reason::MissingClaim`] if `iss` is absent or not a string.
+    pub fn claimed_issuer(&self) -> Result<&str, AuthError> {
+        Ok(self.claims.issuer()?.ok_or(crate::InvalidClaim("iss"))?)
+    }
+}
+
+fn decode(part: &str) -> Result<Vec<u8>, AuthError> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed("not base64url without padding"))
+}
+
+fn malformed(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> AuthError {
+    AuthError::new(Reason::MalformedToken).with_source(source)
+}
