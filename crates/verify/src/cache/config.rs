@@ -1,0 +1,80 @@
+//! [`CacheConfig`]: how much is remembered, and for how long.
+
+use std::{sync::Arc, time::Duration};
+
+use portcullis_core::{Clock, SystemClock};
+
+/// How much the context cache remembers, and for how long. Every field has a default.
+#[derive(Clone, Debug)]
+pub struct CacheConfig {
+    pub(super) ttl: Duration,
+    pub(super) capacity: u64,
+    pub(super) rejected_ttl: Duration,
+    pub(super) rejected_capacity: u64,
+    pub(super) stale_if_error: Duration,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl CacheConfig {
+    /// The defaults: 5 minutes, 100 000 contexts, refusals for 10 seconds, nothing stale.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            ttl: Duration::from_mins(5),
+            capacity: 100_000,
+            rejected_ttl: Duration::from_secs(10),
+            rejected_capacity: 10_000,
+            stale_if_error: Duration::ZERO,
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
+
+    /// For how long a context is used without asking again. It bounds how late this process learns of a revocation elsewhere.
+    #[must_use]
+    pub const fn with_ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// How many contexts are kept; beyond that, those not used for longest go first.
+    #[must_use]
+    pub const fn with_capacity(mut self, contexts: u64) -> Self {
+        self.capacity = contexts;
+        self
+    }
+
+    /// For how long a refused token is refused again without asking. Zero: not remembered.
+    #[must_use]
+    pub const fn with_rejected_ttl(mut self, ttl: Duration) -> Self {
+        self.rejected_ttl = ttl;
+        self
+    }
+
+    /// How many refusals are kept. They never take the room of contexts.
+    #[must_use]
+    pub const fn with_rejected_capacity(mut self, refusals: u64) -> Self {
+        self.rejected_capacity = refusals;
+        self
+    }
+
+    /// For how long beyond its time to live the last good context is used while the provider cannot be asked. Never past
+    /// the token's own expiry. Zero: not at all.
+    #[must_use]
+    pub const fn with_stale_if_error(mut self, bound: Duration) -> Self {
+        self.stale_if_error = bound;
+        self
+    }
+
+    /// The clock that token expiries are compared with.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,51 @@
+//! [`CacheFuture`]: an answer at once, or the wait for a resolution.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use super::flights::{Flight, Outcome};
+
+/// Future for [`Cache`](super::Cache). Dropping it cancels nothing: the resolution it waits for goes on.
+#[must_use = "futures do nothing unless polled"]
+pub struct CacheFuture(State);
+
+enum State {
+    Ready(Outcome),
+    Waiting(Flight),
+    Done,
+}
+
+impl CacheFuture {
+    pub(super) const fn ready(outcome: Outcome) -> Self {
+        Self(State::Ready(outcome))
+    }
+
+    pub(super) const fn waiting(flight: Flight) -> Self {
+        Self(State::Waiting(flight))
+    }
+}
+
+impl Future for CacheFuture {
+    type Output = Outcome;
+
+    #[expect(clippy::panic, reason = "polling a future after it is done is a bug of the caller")]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        if let State::Waiting(flight) = &mut self.0 {
+            self.0 = State::Ready(ready!(Pin::new(flight).poll(cx)));
+        }
+        match std::mem::replace(&mut self.0, State::Done) {
+            State::Ready(outcome) => Poll::Ready(outcome),
+            State::Waiting(_) | State::Done => panic!("`CacheFuture` polled after it was done"),
+        }
+    }
+}
+
+impl fmt::Debug for CacheFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheFuture").finish_non_exhaustive()
+    }
+}

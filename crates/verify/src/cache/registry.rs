@@ -1,0 +1,122 @@
+//! [`Registry`]: who holds a context, so that all of them can be told.
+
+use std::{
+    collections::HashMap,
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use portcullis_core::{Fingerprint, Issuer, Principal, UserContext};
+
+/// Whose contexts are withdrawn.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Target {
+    Token(Fingerprint),
+    User(Issuer, Box<str>),
+    Issuer(Issuer),
+    Everything,
+}
+
+impl Target {
+    fn covers(&self, fingerprint: &Fingerprint, principal: &Principal) -> bool {
+        match self {
+            Self::Token(token) => token == fingerprint,
+            Self::User(issuer, subject) => principal.issuer() == issuer && principal.subject() == &**subject,
+            Self::Issuer(issuer) => principal.issuer() == issuer,
+            Self::Everything => true,
+        }
+    }
+}
+
+/// Every context that somebody may still hold, cached or not, and every resolution under way.
+///
+/// A hit never comes here: it asks the context itself ([`Revocation`](portcullis_core::Revocation)).
+#[derive(Debug, Default)]
+pub(super) struct Registry(Mutex<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    contexts: HashMap<Principal, Vec<(Fingerprint, Weak<UserContext>)>>,
+    sweep_at: usize,
+    /// By number: what has been withdrawn since the resolution began.
+    resolutions: HashMap<u64, Vec<Target>>,
+    next: u64,
+}
+
+/// A resolution under way. What is withdrawn from now on concerns it.
+#[derive(Debug)]
+pub(super) struct Ticket<'a> {
+    registry: &'a Registry,
+    number: u64,
+}
+
+impl Registry {
+    pub(super) fn begin(&self) -> Ticket<'_> {
+        let mut held = self.lock();
+        let number = held.next;
+        held.next += 1;
+        held.resolutions.insert(number, Vec::new());
+        Ticket { registry: self, number }
+    }
+
+    /// Withdraws what `target` covers and says which tokens that were.
+    pub(super) fn revoke(&self, target: &Target) -> Vec<Fingerprint> {
+        let mut held = self.lock();
+        for since in held.resolutions.values_mut() {
+            since.push(target.clone());
+        }
+        let mut revoked = Vec::new();
+        held.contexts.retain(|principal, contexts| {
+            contexts.retain(|(fingerprint, context)| {
+                let covered = target.covers(fingerprint, principal);
+                if covered {
+                    revoked.push(*fingerprint);
+                    context.upgrade().inspect(|context| context.revocation().revoke());
+                }
+                !covered && context.strong_count() > 0
+            });
+            !contexts.is_empty()
+        });
+        revoked
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ticket<'_> {
+    /// Registers what the resolution brought, unless that has been withdrawn since it began.
+    pub(super) fn admit(self, fingerprint: Fingerprint, context: &Arc<UserContext>) -> bool {
+        let mut held = self.registry.lock();
+        let since = held.resolutions.remove(&self.number).unwrap_or_default();
+        if since.iter().any(|target| target.covers(&fingerprint, context.principal())) {
+            return false;
+        }
+        held.sweep();
+        let contexts = held.contexts.entry(context.principal().clone()).or_default();
+        contexts.retain(|(_, held)| held.strong_count() > 0);
+        contexts.push((fingerprint, Arc::downgrade(context)));
+        true
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        self.registry.lock().resolutions.remove(&self.number);
+    }
+}
+
+impl Held {
+    /// Drops users of whom nothing is held any more; rarely enough to cost nothing on average.
+    fn sweep(&mut self) {
+        if self.contexts.len() >= self.sweep_at {
+            self.contexts.retain(|_, contexts| contexts.iter().any(|(_, context)| context.strong_count() > 0));
+            self.sweep_at = 1024.max(self.contexts.len() * 2);
+            // A thousand users is little; a shrunk map after a million is not.
+            if self.contexts.capacity() > 4 * self.sweep_at {
+                self.contexts = mem::take(&mut self.contexts).into_iter().collect();
+            }
+        }
+    }
+}

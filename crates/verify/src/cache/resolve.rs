@@ -1,0 +1,94 @@
+//! The miss path: asking the verifier, and keeping what it says.
+
+use std::sync::Arc;
+
+use portcullis_core::{AuthError, AuthErrorKind, BearerToken, Fingerprint, Reason, VerifyToken};
+use tokio::time::Instant;
+use tower::ServiceExt as _;
+
+use super::{entry::Entry, flights::Outcome, store::Store};
+
+/// How often a resolution is repeated because its result was withdrawn while it was under way.
+const ATTEMPTS: usize = 3;
+
+/// Resolves a token that nobody remembers.
+pub(super) async fn resolve<V>(store: Arc<Store>, verifier: V, fingerprint: Fingerprint, token: BearerToken) -> Outcome
+where
+    V: VerifyToken + Clone,
+{
+    // Another flight may have landed between the look that missed and this one.
+    if let Some(context) = store.index.live(&fingerprint, store.now()) {
+        return Ok(context);
+    }
+    let before = store.index.entry(&fingerprint);
+    let outcome = ask(&store, &verifier, fingerprint, &token).await;
+    let now = store.now();
+    match outcome {
+        Ok(context) => {
+            if let Some(entry) = Entry::new(Arc::clone(&context), now, &store.config) {
+                store.keep(fingerprint, entry).await;
+            }
+            Ok(context)
+        }
+        Err(error) if error.is_transient() => match before.and_then(|entry| entry.extended(now)) {
+            Some(entry) => {
+                store.telemetry.stale_if_error.increment(1);
+                let context = Arc::clone(&entry.context);
+                store.keep(fingerprint, entry).await;
+                Ok(context)
+            }
+            None => Err(error),
+        },
+        Err(error) => {
+            refuse(&store, fingerprint, &error).await;
+            Err(error)
+        }
+    }
+}
+
+/// Resolves again a token whose context is still good, while everybody goes on with that.
+pub(super) async fn revalidate<V>(store: Arc<Store>, verifier: V, fingerprint: Fingerprint, token: BearerToken)
+where
+    V: VerifyToken + Clone,
+{
+    match ask(&store, &verifier, fingerprint, &token).await {
+        Ok(context) => {
+            if let Some(entry) = Entry::new(context, store.now(), &store.config) {
+                store.keep(fingerprint, entry).await;
+            }
+        }
+        // The present context serves until its time to live; the next attempt comes after a pause.
+        Err(error) if error.is_transient() => tracing::warn!(reason = error.reason().as_str(), "revalidation failed"),
+        Err(error) => refuse(&store, fingerprint, &error).await,
+    }
+}
+
+/// The token is no good any more: so are all contexts made from it, those in open response streams included.
+async fn refuse(store: &Store, fingerprint: Fingerprint, error: &AuthError) {
+    if error.kind() == AuthErrorKind::InvalidToken {
+        if let Some(entry) = store.index.entry(&fingerprint) {
+            entry.context.revocation().revoke();
+        }
+        store.forget(&fingerprint).await;
+        store.rejections.remember(fingerprint, error);
+    }
+}
+
+/// One resolution, counted and timed; again if its result was withdrawn meanwhile.
+async fn ask<V>(store: &Store, verifier: &V, fingerprint: Fingerprint, token: &BearerToken) -> Outcome
+where
+    V: VerifyToken + Clone,
+{
+    for _ in 0..ATTEMPTS {
+        let ticket = store.registry.begin();
+        let begun = Instant::now();
+        let outcome = verifier.clone().oneshot(token.clone()).await;
+        store.telemetry.resolved(outcome.as_ref().err(), begun.elapsed());
+        match outcome {
+            Ok(context) if ticket.admit(fingerprint, &context) => return Ok(context),
+            Ok(_) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(AuthError::new(Reason::Revoked))
+}
