@@ -1,0 +1,228 @@
+//! [`StrictService`]: an inner service that insists on tower's contract.
+
+use std::{
+    fmt,
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker, ready},
+};
+
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+/// An inner service that insists on tower's contract: `call` **panics** unless `poll_ready` of *this* instance has said
+/// that it is ready, since its last call. A clone is not ready. Middleware that calls a fresh clone is found out.
+///
+/// Made from a function, it counts what happens to all its clones: keep one to ask.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use std::convert::Infallible;
+///
+/// use portcullis_testkit::StrictService;
+/// use tower::ServiceExt;
+///
+/// let strict = StrictService::new(async |n: u32| Ok::<_, Infallible>(n + 1));
+/// assert_eq!(strict.clone().oneshot(1).await, Ok(2));
+/// assert_eq!((strict.calls(), strict.completed(), strict.dropped()), (1, 1, 0));
+/// # });
+/// ```
+pub struct StrictService<F> {
+    respond: F,
+    readied: bool,
+    log: Arc<Log>,
+}
+
+#[derive(Default)]
+struct Log {
+    calls: AtomicUsize,
+    completed: AtomicUsize,
+    dropped: AtomicUsize,
+    gate: Mutex<Gate>,
+}
+
+/// Who waits for readiness, if it is withheld.
+#[derive(Default)]
+struct Gate {
+    closed: bool,
+    waiting: Vec<Waker>,
+}
+
+impl<F> StrictService<F> {
+    /// A service that answers with what `respond` returns.
+    pub fn new(respond: F) -> Self {
+        Self { respond, readied: false, log: Arc::default() }
+    }
+
+    /// Whether `poll_ready` may say ready from now on. Default: yes.
+    pub fn set_ready(&self, ready: bool) {
+        let waiting = {
+            let mut gate = self.log.gate.lock().unwrap_or_else(PoisonError::into_inner);
+            gate.closed = !ready;
+            if ready { mem::take(&mut gate.waiting) } else { Vec::new() }
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// How many times it has been called.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.log.calls.load(Ordering::SeqCst)
+    }
+
+    /// How many responses were ready.
+    #[must_use]
+    pub fn completed(&self) -> usize {
+        self.log.completed.load(Ordering::SeqCst)
+    }
+
+    /// How many response futures were dropped before they were ready.
+    #[must_use]
+    pub fn dropped(&self) -> usize {
+        self.log.dropped.load(Ordering::SeqCst)
+    }
+}
+
+impl<F: Clone> Clone for StrictService<F> {
+    /// Not ready, whatever the original is.
+    fn clone(&self) -> Self {
+        Self { respond: self.respond.clone(), readied: false, log: Arc::clone(&self.log) }
+    }
+}
+
+impl<F, Req, Fut, Res, E> Service<Req> for StrictService<F>
+where
+    F: Fn(Req) -> Fut,
+    Fut: Future<Output = Result<Res, E>>,
+{
+    type Response = Res;
+    type Error = E;
+    type Future = StrictFuture<Fut>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
+        let mut gate = self.log.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        if gate.closed {
+            gate.waiting.push(cx.waker().clone());
+            return Poll::Pending;
+        }
+        self.readied = true;
+        Poll::Ready(Ok(()))
+    }
+
+    #[expect(clippy::panic, reason = "a breach of the contract ends the test")]
+    fn call(&mut self, request: Req) -> Self::Future {
+        if !mem::take(&mut self.readied) {
+            panic!(
+                "called without being ready: poll_ready of this instance has not returned Ready since its last call"
+            );
+        }
+        self.log.calls.fetch_add(1, Ordering::SeqCst);
+        let unfinished = Unfinished { log: Arc::clone(&self.log), completed: false };
+        StrictFuture { response: (self.respond)(request), unfinished }
+    }
+}
+
+impl<F> fmt::Debug for StrictService<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StrictService")
+            .field("readied", &self.readied)
+            .field("calls", &self.calls())
+            .field("completed", &self.completed())
+            .field("dropped", &self.dropped())
+            .finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// Response future for [`StrictService`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct StrictFuture<Fut> {
+        #[pin]
+        response: Fut,
+        unfinished: Unfinished,
+    }
+}
+
+struct Unfinished {
+    log: Arc<Log>,
+    completed: bool,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.completed {
+            self.log.dropped.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+impl<Fut: Future> Future for StrictFuture<Fut> {
+    type Output = Fut::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let output = ready!(this.response.poll(cx));
+        this.unfinished.completed = true;
+        this.unfinished.log.completed.fetch_add(1, Ordering::SeqCst);
+        Poll::Ready(output)
+    }
+}
+
+impl<Fut> fmt::Debug for StrictFuture<Fut> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StrictFuture").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, future};
+
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn echo(n: u32) -> Result<u32, Infallible> {
+        Ok(n)
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "called without being ready")]
+    async fn a_clone_of_a_readied_instance_is_not_ready() {
+        let mut strict = StrictService::new(echo);
+        strict.ready().await.expect("infallible");
+        let _response = strict.clone().call(1);
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "called without being ready")]
+    async fn readiness_is_good_for_one_call() {
+        let mut strict = StrictService::new(echo);
+        assert_eq!(strict.ready().await.expect("infallible").call(1).await, Ok(1));
+        let _response = strict.call(2);
+    }
+
+    #[tokio::test]
+    async fn a_dropped_response_is_told_from_a_completed_one() {
+        let strict = StrictService::new(|_: u32| future::pending::<Result<u32, Infallible>>());
+        drop(strict.clone().ready().await.expect("infallible").call(1));
+        assert_eq!((strict.calls(), strict.completed(), strict.dropped()), (1, 0, 1));
+    }
+
+    #[tokio::test]
+    async fn readiness_can_be_withheld() {
+        let strict = StrictService::new(echo);
+        strict.set_ready(false);
+        let waiter = tokio::spawn(strict.clone().oneshot(7));
+        tokio::task::yield_now().await;
+        assert_eq!(strict.calls(), 0);
+        strict.set_ready(true);
+        assert_eq!(waiter.await.expect("no panic"), Ok(7));
+        assert_eq!((strict.calls(), strict.completed()), (1, 1));
+    }
+}
