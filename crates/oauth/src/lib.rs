@@ -4,10 +4,20 @@
 //! [`Verified`] [`Claims`] only by [`JwtPolicy`](jwt::JwtPolicy) or by an introspection policy.
 
 mod claims;
+mod client_authentication;
+pub mod introspection;
 pub mod jwt;
+mod lifetime;
+pub mod metadata;
 pub mod protected_resource;
+mod protocol_error;
+mod response;
 pub mod strict_json;
+pub mod token_check;
+pub mod user_info;
 mod verified;
 
 pub use claims::{Claims, InvalidClaim};
+pub use client_authentication::ClientAuthentication;
+pub use protocol_error::ProtocolError;
 pub use verified::Verified;

@@ -1,0 +1,109 @@
+//! [`ClientAuthentication`]: how this server proves to a provider who it is.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Uri, header};
+use secrecy::{ExposeSecret, SecretString};
+use url::form_urlencoded;
+
+/// How this server proves to an authorization server who it is: a client id and a secret.
+///
+/// `Debug` does not print the secret.
+/// [RFC 6749 section 2.3.1](https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1).
+#[derive(Clone, Debug)]
+pub struct ClientAuthentication {
+    client_id: Box<str>,
+    client_secret: SecretString,
+    transport: Transport,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Transport {
+    Header,
+    Body,
+}
+
+impl ClientAuthentication {
+    /// `client_secret_basic`: in the header `Authorization`. What every authorization server must support.
+    #[must_use]
+    pub fn basic(client_id: &str, client_secret: SecretString) -> Self {
+        Self { client_id: client_id.into(), client_secret, transport: Transport::Header }
+    }
+
+    /// `client_secret_post`: in the form, for authorization servers that do not read the header.
+    #[must_use]
+    pub fn post(client_id: &str, client_secret: SecretString) -> Self {
+        Self { client_id: client_id.into(), client_secret, transport: Transport::Body }
+    }
+
+    /// The name of this server at the provider.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// A form with `fields` for `endpoint`, authenticated.
+    pub(crate) fn form_request(&self, endpoint: &Uri, fields: &[(&str, &str)]) -> Request<Bytes> {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(fields);
+        if let Transport::Body = self.transport {
+            form.append_pair("client_id", &self.client_id);
+            form.append_pair("client_secret", self.client_secret.expose_secret());
+        }
+        let mut request = Request::new(form.finish().into());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = endpoint.clone();
+        let headers = request.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        if let Transport::Header = self.transport {
+            headers.insert(header::AUTHORIZATION, self.basic_credentials());
+        }
+        request
+    }
+
+    /// The credentials of the scheme `Basic`; id and secret are form-encoded first.
+    pub(crate) fn basic_credentials(&self) -> HeaderValue {
+        let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let pair = format!("{}:{}", encode(&self.client_id), encode(self.client_secret.expose_secret()));
+        let mut text = String::from("Basic ");
+        BASE64_STANDARD.encode_string(pair, &mut text);
+        let mut credentials = HeaderValue::try_from(text).expect("base64 is visible ASCII");
+        credentials.set_sensitive(true);
+        credentials
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(request: &Request<Bytes>) -> &str {
+        std::str::from_utf8(request.body()).expect("form")
+    }
+
+    #[test]
+    fn basic_form_encodes_id_and_secret_before_base64() {
+        let client = ClientAuthentication::basic("my client", "p:ä%+".into());
+        let request = client.form_request(&Uri::from_static("https://idp.example/x"), &[("token", "a+b/c=")]);
+        let credentials = &request.headers()["authorization"];
+        let expected = BASE64_STANDARD.encode("my+client:p%3A%C3%A4%25%2B");
+        assert_eq!(credentials.to_str().ok(), Some(format!("Basic {expected}").as_str()));
+        assert!(credentials.is_sensitive());
+        assert_eq!(body(&request), "token=a%2Bb%2Fc%3D");
+    }
+
+    #[test]
+    fn post_puts_both_into_the_form_and_nothing_into_a_header() {
+        let client = ClientAuthentication::post("c", "s&x".into());
+        let request = client.form_request(&Uri::from_static("https://idp.example/x"), &[("token", "t")]);
+        assert_eq!(body(&request), "token=t&client_id=c&client_secret=s%26x");
+        assert!(!request.headers().contains_key("authorization"));
+    }
+
+    #[test]
+    fn the_secret_does_not_print() {
+        let client = ClientAuthentication::basic("c", "hush".into());
+        assert!(!format!("{client:?}").contains("hush"));
+    }
+}

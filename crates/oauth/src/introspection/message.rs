@@ -1,0 +1,101 @@
+//! The request and the response of token introspection.
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, Uri};
+use portcullis_core::BearerToken;
+use serde_json::Value;
+
+use crate::{
+    Claims, ClientAuthentication, ProtocolError,
+    response::{client_refused, json_object},
+};
+
+/// What an authorization server says about a token: its claims, or that it is not active.
+///
+/// [RFC 7662 section 2.2](https://www.rfc-editor.org/rfc/rfc7662#section-2.2). It does **not** say that the token may be used
+/// here: that is for [`IntrospectionPolicy`](super::IntrospectionPolicy) to check.
+#[derive(Clone, Debug)]
+pub struct IntrospectionResponse {
+    claims: Option<Claims>,
+}
+
+impl IntrospectionResponse {
+    /// Whether the token is active.
+    #[must_use]
+    pub const fn is_active(&self) -> bool {
+        self.claims.is_some()
+    }
+
+    pub(super) fn into_claims(self) -> Option<Claims> {
+        self.claims
+    }
+}
+
+/// A request to `endpoint` about `token`, which is presented as an access token.
+/// [RFC 7662 section 2.1](https://www.rfc-editor.org/rfc/rfc7662#section-2.1)
+#[must_use]
+pub fn request(endpoint: &Uri, client: &ClientAuthentication, token: &BearerToken) -> Request<Bytes> {
+    client.form_request(endpoint, &[("token", token.expose_secret()), ("token_type_hint", "access_token")])
+}
+
+/// What `response` says about the token.
+///
+/// A 400, 401 or 403 is about *us*, never about the token: [`ProtocolError::ClientRefused`].
+///
+/// # Errors
+/// [`ProtocolError`]; in particular if `active` is not a JSON boolean.
+pub fn process(response: &Response<Bytes>) -> Result<IntrospectionResponse, ProtocolError> {
+    if let StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN = response.status() {
+        return Err(client_refused(response));
+    }
+    let members = json_object(response)?;
+    match members.get("active") {
+        Some(Value::Bool(true)) => Ok(IntrospectionResponse { claims: Some(Claims::new(members)) }),
+        Some(Value::Bool(false)) => Ok(IntrospectionResponse { claims: None }),
+        _ => Err(ProtocolError::InvalidMember("active")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn processed(status: u16, body: &'static str) -> Result<IntrospectionResponse, ProtocolError> {
+        let response = Response::builder().status(status).header("content-type", "application/json");
+        process(&response.body(Bytes::from_static(body.as_bytes())).expect("response"))
+    }
+
+    #[test]
+    fn asks_by_an_authenticated_form() {
+        let client = ClientAuthentication::basic("gate", "hush".into());
+        let token = BearerToken::new("a+b/c==").expect("token");
+        let request = request(&Uri::from_static("https://idp.example/introspect"), &client, &token);
+        assert_eq!(request.method(), "POST");
+        assert_eq!(request.headers()["content-type"], "application/x-www-form-urlencoded");
+        assert_eq!(request.headers()["accept"], "application/json");
+        assert_eq!(request.body().as_ref(), b"token=a%2Bb%2Fc%3D%3D&token_type_hint=access_token");
+    }
+
+    #[test]
+    fn only_a_json_boolean_says_whether_it_is_active() {
+        assert!(processed(200, r#"{"active":true}"#).is_ok_and(|response| response.is_active()));
+        assert!(processed(200, r#"{"active":false,"sub":"x"}"#).is_ok_and(|response| !response.is_active()));
+        for body in ["{}", r#"{"active":"true"}"#, r#"{"active":1}"#, r#"{"active":null}"#] {
+            assert_eq!(processed(200, body).expect_err(body), ProtocolError::InvalidMember("active"));
+        }
+        assert!(processed(200, r#"{"active":false,"active":true}"#).is_err());
+    }
+
+    #[test]
+    fn a_refusal_of_the_request_is_about_us_and_not_about_the_token() {
+        for status in [400, 401, 403] {
+            let error = processed(status, r#"{"error":"invalid_client"}"#).expect_err("refused");
+            let code = Some("invalid_client".to_owned());
+            let status = StatusCode::from_u16(status).expect("status");
+            assert_eq!(error, ProtocolError::ClientRefused { status, code });
+        }
+        assert!(matches!(processed(429, ""), Err(ProtocolError::RateLimited { .. })));
+        assert!(matches!(processed(502, ""), Err(ProtocolError::ServerError { .. })));
+        assert!(matches!(processed(404, ""), Err(ProtocolError::UnexpectedStatus(_))));
+    }
+}

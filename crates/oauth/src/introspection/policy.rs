@@ -1,0 +1,121 @@
+//! [`IntrospectionPolicy`]: which active tokens are access tokens for us.
+
+use std::time::Duration;
+
+use portcullis_core::{AuthError, Issuer, Reason, ResourceUri, UnixTime};
+use serde_json::Value;
+
+use super::IntrospectionResponse;
+use crate::{
+    Claims, InvalidClaim, Verified,
+    lifetime::{MAX_LEEWAY, check_lifetime},
+};
+
+/// Which active tokens of one issuer are access tokens for one resource.
+///
+/// The token must
+/// 1. be active;
+/// 2. be an access token of type `Bearer`, if the response says of which type (`token_type`, `token_use`);
+/// 3. not be bound to a key (`cnf`), because nobody checks its possession here;
+/// 4. come from exactly this issuer, if the response says from whom (`iss`);
+/// 5. be meant for this resource (`aud`);
+/// 6. be valid now (`exp`, `nbf` and `iat` count if present);
+/// 7. say of whom it speaks (`sub`, else `client_id`: a client acting for itself).
+///
+/// [RFC 7662 section 4](https://www.rfc-editor.org/rfc/rfc7662#section-4). It does **not** look at scopes.
+#[derive(Clone, Debug)]
+pub struct IntrospectionPolicy {
+    issuer: Issuer,
+    resource: ResourceUri,
+    audiences: Vec<Box<str>>,
+    restricted_by_endpoint: bool,
+    leeway: Duration,
+}
+
+impl IntrospectionPolicy {
+    /// Active tokens of `issuer` for `resource`, with the strictest defaults.
+    #[must_use]
+    pub const fn new(issuer: Issuer, resource: ResourceUri) -> Self {
+        let leeway = Duration::from_secs(60);
+        Self { issuer, resource, audiences: Vec::new(), restricted_by_endpoint: false, leeway }
+    }
+
+    /// Other names of the resource that the issuer writes into `aud`, compared as strings. Default: none.
+    ///
+    /// For issuers without resource indicators (RFC 8707). Whoever else is called so gets tokens that are good here.
+    #[must_use]
+    pub fn with_audiences<I: IntoIterator<Item: Into<Box<str>>>>(mut self, audiences: I) -> Self {
+        self.audiences = audiences.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// States that the introspection endpoint calls a token active only if it was issued for the client that asks, so
+    /// that a response without `aud` is good. Default: it is refused.
+    ///
+    /// [RFC 7662 section 2.2](https://www.rfc-editor.org/rfc/rfc7662#section-2.2) allows an endpoint to do so, few do, and
+    /// nothing here can find out. Where it is not true, every token of the issuer gets in. An `aud` that names somebody
+    /// else is refused all the same.
+    #[must_use]
+    pub const fn with_audience_restricted_by_endpoint(mut self) -> Self {
+        self.restricted_by_endpoint = true;
+        self
+    }
+
+    /// How far the issuer's clock may be from ours. Default: one minute; at most five, because it prolongs every token.
+    #[must_use]
+    pub fn with_leeway(mut self, leeway: Duration) -> Self {
+        self.leeway = leeway.min(MAX_LEEWAY);
+        self
+    }
+
+    /// Whose tokens.
+    #[must_use]
+    pub const fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    /// Checks `response` at the instant `now`.
+    ///
+    /// # Errors
+    /// [`Reason::Inactive`], [`Reason::WrongType`], [`Reason::KeyBound`], [`Reason::WrongIssuer`],
+    /// [`Reason::WrongAudience`], [`Reason::Expired`], [`Reason::NotYetValid`], [`Reason::IssuedInFuture`], and
+    /// [`Reason::MissingClaim`] for a claim that must be there or cannot be read.
+    pub fn check(&self, response: IntrospectionResponse, now: UnixTime) -> Result<Verified<Claims>, AuthError> {
+        let Some(claims) = response.into_claims() else {
+            return Err(AuthError::new(Reason::Inactive));
+        };
+        check_type(&claims)?;
+        if claims.issuer()?.is_some_and(|issuer| issuer != self.issuer.as_str()) {
+            return Err(AuthError::new(Reason::WrongIssuer));
+        }
+        self.check_audience(&claims)?;
+        check_lifetime(&claims, now, self.leeway)?;
+        claims.subject()?.or(claims.client_id()?).ok_or(InvalidClaim("sub"))?;
+        Ok(Verified::assertion(self.issuer.clone(), claims))
+    }
+
+    fn check_audience(&self, claims: &Claims) -> Result<(), AuthError> {
+        let audience = claims.audience()?;
+        if audience.is_empty() {
+            return if self.restricted_by_endpoint { Ok(()) } else { Err(InvalidClaim("aud").into()) };
+        }
+        let is_for_us =
+            |name: &&str| self.resource.is_named_by(name) || self.audiences.iter().any(|other| **other == **name);
+        if audience.iter().any(is_for_us) { Ok(()) } else { Err(AuthError::new(Reason::WrongAudience)) }
+    }
+}
+
+/// Refuses what is active but no bearer access token: refresh tokens above all, which some endpoints answer for as well.
+fn check_type(claims: &Claims) -> Result<(), AuthError> {
+    if claims.claim("cnf").is_some() {
+        return Err(AuthError::new(Reason::KeyBound));
+    }
+    for (claim, accepted) in [("token_type", ["Bearer", "access_token"]), ("token_use", ["access", "access_token"])] {
+        match claims.claim(claim) {
+            None => {}
+            Some(Value::String(name)) if accepted.iter().any(|known| name.eq_ignore_ascii_case(known)) => {}
+            Some(_) => return Err(AuthError::new(Reason::WrongType)),
+        }
+    }
+    Ok(())
+}

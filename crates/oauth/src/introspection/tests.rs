@@ -1,0 +1,111 @@
+//! The rules of [`IntrospectionPolicy`], one by one.
+
+use bytes::Bytes;
+use http::Response;
+use portcullis_core::{Issuer, PrincipalKind, Reason, ResourceUri, UnixTime};
+use serde_json::{Value, json};
+
+use super::{IntrospectionPolicy, process};
+
+const RESOURCE: &str = "https://mcp.example/mcp";
+const NOW: u64 = 1_800_000_000;
+
+fn policy() -> IntrospectionPolicy {
+    let issuer = Issuer::new("https://idp.example").expect("issuer");
+    IntrospectionPolicy::new(issuer, ResourceUri::new(RESOURCE).expect("resource"))
+}
+
+/// A good response, with the members of `changes` put in; null takes one away.
+fn response(changes: &Value) -> super::IntrospectionResponse {
+    let mut body = json!({
+        "active": true, "sub": "alice", "client_id": "app", "aud": RESOURCE, "iss": "https://idp.example",
+        "exp": NOW + 300, "iat": NOW - 10, "token_type": "Bearer", "scope": "mcp:read mcp:write",
+    });
+    for (name, value) in changes.as_object().expect("changes") {
+        body[name] = value.clone();
+    }
+    let members = body.as_object_mut().expect("members");
+    members.retain(|_, value| !value.is_null());
+    let response = Response::builder().header("content-type", "application/json");
+    process(&response.body(Bytes::from(body.to_string())).expect("response")).expect("processed")
+}
+
+fn refusal(changes: &Value) -> Reason {
+    let label = changes.to_string();
+    policy().check(response(changes), UnixTime::from_secs(NOW)).expect_err(&label).reason()
+}
+
+fn accepted(policy: &IntrospectionPolicy, changes: &Value) -> portcullis_core::UserContext {
+    let label = changes.to_string();
+    let verified = policy.check(response(changes), UnixTime::from_secs(NOW)).expect(&label);
+    verified.into_user_context().expect(&label).build()
+}
+
+#[test]
+fn an_active_token_for_us_is_evidence_of_a_user() {
+    let user = accepted(&policy(), &json!({}));
+    assert_eq!((user.issuer().as_str(), user.subject()), ("https://idp.example", "alice"));
+    assert_eq!((user.client_id(), user.principal().kind()), (Some("app"), PrincipalKind::User));
+    assert_eq!(user.scopes().to_string(), "mcp:read mcp:write");
+    assert_eq!(user.expires_at(), Some(UnixTime::from_secs(NOW + 300)));
+}
+
+#[test]
+fn rs_08_active_does_not_mean_for_us() {
+    assert_eq!(refusal(&json!({"aud": "https://other.example"})), Reason::WrongAudience);
+    assert_eq!(refusal(&json!({"aud": ["https://other.example", "https://mcp.example/mcp/"]})), Reason::WrongAudience);
+    assert_eq!(refusal(&json!({"aud": null})), Reason::MissingClaim);
+    assert_eq!(refusal(&json!({"aud": []})), Reason::MissingClaim);
+    assert_eq!(refusal(&json!({"aud": 7})), Reason::MissingClaim);
+    accepted(&policy(), &json!({"aud": ["x", RESOURCE]}));
+    accepted(&policy().with_audiences(["api"]), &json!({"aud": "api"}));
+}
+
+#[test]
+fn rs_10_an_absent_audience_is_good_only_where_the_endpoint_is_said_to_restrict() {
+    let restricted = policy().with_audience_restricted_by_endpoint();
+    accepted(&restricted, &json!({"aud": null}));
+    let foreign = restricted.check(response(&json!({"aud": "api"})), UnixTime::from_secs(NOW));
+    assert_eq!(foreign.expect_err("foreign").reason(), Reason::WrongAudience);
+}
+
+#[test]
+fn rs_07_the_lifetime_is_checked_though_the_endpoint_says_active() {
+    assert_eq!(refusal(&json!({"active": false})), Reason::Inactive);
+    assert_eq!(refusal(&json!({"exp": NOW - 60})), Reason::Expired);
+    assert_eq!(refusal(&json!({"nbf": NOW + 61})), Reason::NotYetValid);
+    assert_eq!(refusal(&json!({"iat": NOW + 61})), Reason::IssuedInFuture);
+    assert_eq!(refusal(&json!({"exp": "soon"})), Reason::MissingClaim);
+    accepted(&policy(), &json!({"exp": NOW - 59, "nbf": NOW + 60, "iat": NOW + 60}));
+    accepted(&policy(), &json!({"exp": null, "iat": null}));
+}
+
+#[test]
+fn only_bearer_access_tokens_of_this_issuer() {
+    assert_eq!(refusal(&json!({"iss": "https://idp.example/"})), Reason::WrongIssuer);
+    assert_eq!(refusal(&json!({"cnf": {"jkt": "x"}})), Reason::KeyBound);
+    for changes in [
+        json!({"token_type": "refresh_token"}),
+        json!({"token_type": "DPoP"}),
+        json!({"token_type": 7}),
+        json!({"token_use": "refresh_token"}),
+        json!({"token_use": "id"}),
+    ] {
+        assert_eq!(refusal(&changes), Reason::WrongType, "{changes}");
+    }
+    for changes in [
+        json!({"token_type": "bearer"}),
+        json!({"token_type": "access_token", "token_use": "access_token"}),
+        json!({"iss": null, "token_type": null}),
+    ] {
+        accepted(&policy(), &changes);
+    }
+}
+
+#[test]
+fn without_a_subject_it_is_the_client_itself() {
+    let user = accepted(&policy(), &json!({"sub": null}));
+    assert_eq!((user.subject(), user.principal().kind()), ("app", PrincipalKind::Client));
+    assert_eq!(refusal(&json!({"sub": null, "client_id": null})), Reason::MissingClaim);
+    assert_eq!(refusal(&json!({"sub": ""})), Reason::MissingClaim);
+}

@@ -1,0 +1,188 @@
+//! [`AuthorizationServerMetadata`]: where the endpoints of an authorization server are.
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, Uri, header};
+use portcullis_core::Issuer;
+use serde_json::{Map, Value};
+
+use crate::{ProtocolError, response::json_object};
+
+/// Where the endpoints of an authorization server are.
+///
+/// [RFC 8414 section 2](https://www.rfc-editor.org/rfc/rfc8414#section-2) and OpenID Connect Discovery 1.0 section 3.
+/// Members that a resource server does not need are ignored. Every endpoint is an absolute URL; that it is `https` and
+/// public is for whoever sends a request there to check.
+#[derive(Clone, Debug)]
+pub struct AuthorizationServerMetadata {
+    issuer: Issuer,
+    jwks_uri: Option<Uri>,
+    introspection_endpoint: Option<Uri>,
+    userinfo_endpoint: Option<Uri>,
+}
+
+impl AuthorizationServerMetadata {
+    /// The authorization server described: identical to the one asked.
+    #[must_use]
+    pub const fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    /// Where its keys are.
+    #[must_use]
+    pub const fn jwks_uri(&self) -> Option<&Uri> {
+        self.jwks_uri.as_ref()
+    }
+
+    /// Where it answers questions about tokens.
+    #[must_use]
+    pub const fn introspection_endpoint(&self) -> Option<&Uri> {
+        self.introspection_endpoint.as_ref()
+    }
+
+    /// Where it tells about users.
+    #[must_use]
+    pub const fn userinfo_endpoint(&self) -> Option<&Uri> {
+        self.userinfo_endpoint.as_ref()
+    }
+}
+
+/// Where the metadata of `issuer` may be, in the order in which to look.
+///
+/// RFC 8414 *inserts* its path between host and path of the issuer, OpenID Connect *appends*. Both remove a terminating
+/// slash first. [RFC 8414 sections 3.1 and 5](https://www.rfc-editor.org/rfc/rfc8414#section-3.1), and MCP,
+/// Authorization Server Metadata Discovery. Empty if the issuer has characters that no request line may have.
+///
+/// ```
+/// let issuer = portcullis_core::Issuer::new("https://idp.example.com/tenant")?;
+/// let urls: Vec<_> = portcullis_oauth::metadata::well_known_urls(&issuer).iter().map(ToString::to_string).collect();
+/// assert_eq!(urls, [
+///     "https://idp.example.com/.well-known/oauth-authorization-server/tenant",
+///     "https://idp.example.com/.well-known/openid-configuration/tenant",
+///     "https://idp.example.com/tenant/.well-known/openid-configuration",
+/// ]);
+/// # Ok::<(), portcullis_core::InvalidUri>(())
+/// ```
+#[must_use]
+pub fn well_known_urls(issuer: &Issuer) -> Vec<Uri> {
+    const OAUTH: &str = "/.well-known/oauth-authorization-server";
+    const OPENID: &str = "/.well-known/openid-configuration";
+    let text = issuer.as_str();
+    let authority = text.find("://").map_or(0, |at| at + 3);
+    let (origin, path) = text.split_at(text[authority..].find('/').map_or(text.len(), |at| authority + at));
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let mut urls = vec![format!("{origin}{OAUTH}{path}"), format!("{origin}{OPENID}{path}")];
+    if !path.is_empty() {
+        urls.push(format!("{origin}{path}{OPENID}"));
+    }
+    urls.into_iter().filter_map(|url| url.parse().ok()).collect()
+}
+
+/// A request for the metadata at `url`, one of [`well_known_urls`].
+#[must_use]
+pub fn request(url: &Uri) -> Request<Bytes> {
+    let mut request = Request::new(Bytes::new());
+    *request.uri_mut() = url.clone();
+    request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    request
+}
+
+/// What `response` says about `issuer`.
+///
+/// # Errors
+/// [`ProtocolError`] if it is not a 200 with a JSON object, if its `issuer` is not identical to `issuer`
+/// ([RFC 8414 section 3.3](https://www.rfc-editor.org/rfc/rfc8414#section-3.3)), or if an endpoint is not an absolute
+/// URL.
+pub fn process(issuer: &Issuer, response: &Response<Bytes>) -> Result<AuthorizationServerMetadata, ProtocolError> {
+    let members = json_object(response)?;
+    match members.get("issuer").and_then(Value::as_str) {
+        Some(found) if found == issuer.as_str() => {}
+        Some(found) => {
+            let (expected, found) = (issuer.as_str().to_owned(), found.to_owned());
+            return Err(ProtocolError::WrongIssuer { expected, found });
+        }
+        None => return Err(ProtocolError::InvalidMember("issuer")),
+    }
+    Ok(AuthorizationServerMetadata {
+        issuer: issuer.clone(),
+        jwks_uri: endpoint(&members, "jwks_uri")?,
+        introspection_endpoint: endpoint(&members, "introspection_endpoint")?,
+        userinfo_endpoint: endpoint(&members, "userinfo_endpoint")?,
+    })
+}
+
+fn endpoint(members: &Map<String, Value>, name: &'static str) -> Result<Option<Uri>, ProtocolError> {
+    let Some(value) = members.get(name).filter(|value| !value.is_null()) else {
+        return Ok(None);
+    };
+    let url = value.as_str().and_then(|text| text.parse::<Uri>().ok());
+    match url.filter(|url| url.scheme().is_some() && url.host().is_some()) {
+        Some(url) => Ok(Some(url)),
+        None => Err(ProtocolError::InvalidMember(name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn issuer(text: &str) -> Issuer {
+        Issuer::new(text).expect(text)
+    }
+
+    fn response(body: &str) -> Response<Bytes> {
+        let response = Response::builder().header("content-type", "application/json");
+        response.body(Bytes::copy_from_slice(body.as_bytes())).expect("response")
+    }
+
+    #[test]
+    fn cl_05_the_well_known_urls_in_order() {
+        let urls = |text| well_known_urls(&issuer(text)).iter().map(ToString::to_string).collect::<Vec<_>>();
+        for bare in ["https://idp.example:8443", "https://idp.example:8443/"] {
+            assert_eq!(
+                urls(bare),
+                [
+                    "https://idp.example:8443/.well-known/oauth-authorization-server",
+                    "https://idp.example:8443/.well-known/openid-configuration"
+                ]
+            );
+        }
+        assert_eq!(
+            urls("http://127.0.0.1:9040/api/oidc/"),
+            [
+                "http://127.0.0.1:9040/.well-known/oauth-authorization-server/api/oidc",
+                "http://127.0.0.1:9040/.well-known/openid-configuration/api/oidc",
+                "http://127.0.0.1:9040/api/oidc/.well-known/openid-configuration"
+            ]
+        );
+    }
+
+    #[test]
+    fn cl_06_the_issuer_must_be_identical() {
+        let asked = issuer("https://idp.example");
+        let metadata = process(
+            &asked,
+            &response(r#"{"issuer":"https://idp.example","jwks_uri":"https://idp.example/jwks","x":[]}"#),
+        )
+        .expect("metadata");
+        assert_eq!(metadata.jwks_uri().map(ToString::to_string).as_deref(), Some("https://idp.example/jwks"));
+        assert_eq!(metadata.introspection_endpoint(), None);
+        for body in [r#"{"issuer":"https://idp.example/"}"#, r#"{"issuer":"https://IDP.example"}"#] {
+            assert!(matches!(process(&asked, &response(body)), Err(ProtocolError::WrongIssuer { .. })), "{body}");
+        }
+        for body in ["{}", r#"{"issuer":7}"#] {
+            assert!(matches!(process(&asked, &response(body)), Err(ProtocolError::InvalidMember("issuer"))), "{body}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_an_absolute_url_or_absent() {
+        let asked = issuer("https://idp.example");
+        for jwks_uri in ["\"/jwks\"", "7", "\"\"", "\"https://a b\"", "\"mailto:x\""] {
+            let body = format!(r#"{{"issuer":"https://idp.example","jwks_uri":{jwks_uri}}}"#);
+            let error = process(&asked, &response(&body)).expect_err(jwks_uri);
+            assert_eq!(error, ProtocolError::InvalidMember("jwks_uri"));
+        }
+        let null = response(r#"{"issuer":"https://idp.example","jwks_uri":null}"#);
+        assert!(process(&asked, &null).is_ok_and(|metadata| metadata.jwks_uri().is_none()));
+    }
+}

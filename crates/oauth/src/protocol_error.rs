@@ -1,0 +1,126 @@
+//! [`ProtocolError`]: why a response of a provider does not say what was asked.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use portcullis_core::{AuthError, Reason};
+
+/// Why a response of a provider does not say what was asked.
+///
+/// For the operator. It quotes statuses, error codes and issuers, never a token and never a body.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// The provider says that the token presented is no good.
+    #[error("the provider refused the token")]
+    TokenRefused,
+    /// The provider refused *our* credentials, or what we are allowed to ask.
+    #[error("the provider refused this server's credentials or set-up: status {status}, error {code:?}")]
+    ClientRefused {
+        /// The status of the response.
+        status: StatusCode,
+        /// Its error code, if it has one.
+        code: Option<String>,
+    },
+    /// The provider asked to be called less often.
+    #[error("the provider limits the rate of calls")]
+    RateLimited {
+        /// When to call again, if the provider says so in seconds.
+        retry_after: Option<Duration>,
+    },
+    /// The provider failed.
+    #[error("the provider failed: status {status}")]
+    ServerError {
+        /// The status of the response.
+        status: StatusCode,
+        /// When to call again, if the provider says so in seconds.
+        retry_after: Option<Duration>,
+    },
+    /// A status that has no meaning here.
+    #[error("unexpected status {0}")]
+    UnexpectedStatus(StatusCode),
+    /// Not a JSON object, or not labelled as JSON.
+    #[error("not a JSON object: content type {content_type:?}")]
+    NotJson {
+        /// The content type of the response.
+        content_type: Option<String>,
+    },
+    /// A member that must be there is not, or has the wrong type.
+    #[error("member {0:?} is missing or invalid")]
+    InvalidMember(&'static str),
+    /// The metadata of another authorization server.
+    #[error("the metadata of {expected:?} names the issuer {found:?}")]
+    WrongIssuer {
+        /// The issuer asked.
+        expected: String,
+        /// The issuer named in the document.
+        found: String,
+    },
+}
+
+impl ProtocolError {
+    /// The reason under which a request is refused for it.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::TokenRefused => Reason::Inactive,
+            Self::ClientRefused { .. } => Reason::ClientRefused,
+            Self::RateLimited { .. } => Reason::ProviderRateLimited,
+            Self::ServerError { .. } => Reason::ProviderUnavailable,
+            Self::UnexpectedStatus(_) | Self::NotJson { .. } | Self::InvalidMember(_) | Self::WrongIssuer { .. } => {
+                Reason::ProviderMisbehaved
+            }
+        }
+    }
+
+    /// When trying again may help, if the provider says.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } | Self::ServerError { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+impl From<ProtocolError> for AuthError {
+    fn from(error: ProtocolError) -> Self {
+        let refusal = Self::new(error.reason());
+        let refusal = match error.retry_after() {
+            Some(delay) => refusal.with_retry_after(delay),
+            None => refusal,
+        };
+        refusal.with_source(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    #[test]
+    fn only_a_refused_token_is_the_tokens_fault() {
+        let status = StatusCode::UNAUTHORIZED;
+        assert!(!AuthError::from(ProtocolError::TokenRefused).is_transient());
+        for error in [
+            ProtocolError::ClientRefused { status, code: None },
+            ProtocolError::RateLimited { retry_after: None },
+            ProtocolError::ServerError { status, retry_after: None },
+            ProtocolError::UnexpectedStatus(status),
+            ProtocolError::NotJson { content_type: None },
+            ProtocolError::InvalidMember("sub"),
+        ] {
+            assert!(AuthError::from(error.clone()).is_transient(), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_delay_and_the_cause_are_kept() {
+        let delay = Duration::from_secs(7);
+        let refusal = AuthError::from(ProtocolError::RateLimited { retry_after: Some(delay) });
+        assert_eq!(refusal.retry_after(), Some(delay));
+        assert!(refusal.source().is_some());
+    }
+}

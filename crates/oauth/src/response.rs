@@ -1,0 +1,120 @@
+//! What every response of a provider is judged by before its content matters.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode, header};
+use serde_json::{Map, Value};
+
+use crate::{ProtocolError, strict_json};
+
+/// The members of the object in a response that must be 200 and JSON.
+pub(crate) fn json_object(response: &Response<Bytes>) -> Result<Map<String, Value>, ProtocolError> {
+    if response.status() != StatusCode::OK {
+        return Err(failure(response).unwrap_or_else(|| ProtocolError::UnexpectedStatus(response.status())));
+    }
+    let content_type = content_type(response.headers());
+    if !content_type.is_some_and(is_json) {
+        return Err(ProtocolError::NotJson { content_type: content_type.map(str::to_owned) });
+    }
+    strict_json::parse_object(response.body())
+        .map_err(|_| ProtocolError::NotJson { content_type: content_type.map(str::to_owned) })
+}
+
+/// What the status says about the provider itself, whatever was asked.
+fn failure(response: &Response<Bytes>) -> Option<ProtocolError> {
+    let (status, retry_after) = (response.status(), retry_after(response.headers()));
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        Some(ProtocolError::RateLimited { retry_after })
+    } else if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
+        Some(ProtocolError::ServerError { status, retry_after })
+    } else {
+        None
+    }
+}
+
+/// A refusal of what *we* are or ask, with the error code of the body (RFC 6749 section 5.2).
+///
+/// A 403 that says when to come back, or that nothing is left (GitHub), is a limit of the rate.
+pub(crate) fn client_refused(response: &Response<Bytes>) -> ProtocolError {
+    let (status, headers) = (response.status(), response.headers());
+    let nothing_left = headers.get("x-ratelimit-remaining").is_some_and(|remaining| remaining == "0");
+    if status == StatusCode::FORBIDDEN && (nothing_left || headers.contains_key(header::RETRY_AFTER)) {
+        return ProtocolError::RateLimited { retry_after: retry_after(headers) };
+    }
+    ProtocolError::ClientRefused { status, code: error_code(response) }
+}
+
+/// The member `error` of the body. It is logged, so only what RFC 6749 allows in it, and not at any length.
+pub(crate) fn error_code(response: &Response<Bytes>) -> Option<String> {
+    let members = strict_json::parse_object(response.body()).ok()?;
+    let code = members.get("error")?.as_str()?;
+    let plain = code.len() <= 64 && code.bytes().all(|b| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e));
+    plain.then(|| code.to_owned())
+}
+
+/// `Retry-After` in seconds. A date needs a clock; whoever sends the requests reads that form.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+fn content_type(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::CONTENT_TYPE)?.to_str().ok()
+}
+
+fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(status: u16, content_type: &str, body: &'static str) -> Response<Bytes> {
+        let response =
+            Response::builder().status(status).header("content-type", content_type).header("retry-after", "9");
+        response.body(Bytes::from_static(body.as_bytes())).expect("response")
+    }
+
+    #[test]
+    fn only_an_object_labelled_json_is_read() {
+        for content_type in ["application/json", "Application/JSON; charset=utf-8", "application/jwk-set+json"] {
+            assert!(json_object(&response(200, content_type, r#"{"a":1}"#)).is_ok(), "{content_type}");
+        }
+        for (content_type, body) in [
+            ("application/jwt", r#"{"a":1}"#),
+            ("text/json", r#"{"a":1}"#),
+            ("text/html", "<html>"),
+            ("application/json", "[1]"),
+            ("application/json", r#"{"a":1,"a":2}"#),
+            ("application/json", ""),
+        ] {
+            let error = json_object(&response(200, content_type, body)).expect_err(body);
+            assert!(matches!(error, ProtocolError::NotJson { .. }), "{content_type} {body}");
+        }
+    }
+
+    #[test]
+    fn failures_of_the_provider_keep_its_delay() {
+        let retry_after = Some(Duration::from_secs(9));
+        let limited = json_object(&response(429, "text/plain", "")).expect_err("429");
+        assert_eq!(limited, ProtocolError::RateLimited { retry_after });
+        for status in [500, 502, 503, 408] {
+            let error = json_object(&response(status, "text/plain", "")).expect_err("failure");
+            assert!(matches!(error, ProtocolError::ServerError { retry_after: Some(_), .. }), "{status}");
+        }
+        for status in [201, 204, 302, 404] {
+            let error = json_object(&response(status, "application/json", "{}")).expect_err("status");
+            assert!(matches!(error, ProtocolError::UnexpectedStatus(_)), "{status}");
+        }
+    }
+
+    #[test]
+    fn an_error_code_cannot_smuggle_lines_into_a_log() {
+        let code = |body| error_code(&response(401, "application/json", body));
+        assert_eq!(code(r#"{"error":"invalid_client"}"#).as_deref(), Some("invalid_client"));
+        assert_eq!(code(r#"{"error":"a\nb"}"#), None);
+        assert_eq!(code("nonsense"), None);
+    }
+}
