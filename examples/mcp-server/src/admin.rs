@@ -1,0 +1,45 @@
+//! For whoever runs the server: `/healthz`, `/readyz` and `/metrics`, on an address of their own.
+
+use axum::{
+    Router,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{StatusCode, header};
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::{gate::Readiness, shutdown::Shutdown};
+
+/// What the routes show.
+#[derive(Clone, Debug)]
+pub(crate) struct Admin {
+    pub(crate) metrics: PrometheusHandle,
+    pub(crate) readiness: Readiness,
+    pub(crate) shutdown: Shutdown,
+}
+
+/// The routes.
+pub(crate) fn routes(admin: Admin) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(admin)
+}
+
+/// Ready once every issuer's keys are at hand, until the server stops.
+async fn ready(State(admin): State<Admin>) -> Response {
+    if admin.shutdown.closing.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
+    }
+    let waiting: Vec<String> = admin.readiness.waiting().map(|issuer| format!("waiting for {issuer}\n")).collect();
+    let status = if waiting.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, if waiting.is_empty() { "ready\n".to_owned() } else { waiting.concat() }).into_response()
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    // The exporter asks for this now and then, and a scrape is now and then.
+    admin.metrics.run_upkeep();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.metrics.render()).into_response()
+}

@@ -1,0 +1,120 @@
+//! [`Document`]: the values of a configuration, and where each comes from.
+
+use std::{collections::HashMap, fs, path::Path};
+
+use serde::de::DeserializeOwned;
+use toml::{
+    Spanned, Table, Value,
+    de::{DeTable, DeValue},
+};
+
+use super::ConfigError;
+
+/// The values of a configuration, and where each comes from.
+#[derive(Debug)]
+pub(crate) struct Document {
+    name: String,
+    pub(crate) root: Value,
+    places: HashMap<String, String>,
+}
+
+impl Document {
+    /// Reads a file.
+    pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
+        let name = path.display().to_string();
+        let text =
+            fs::read_to_string(path).map_err(|error| ConfigError::new(&name, format!("cannot be read: {error}")))?;
+        Self::parse(&name, &text)
+    }
+
+    /// Parses `text`, which errors call `name`.
+    pub(crate) fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
+        let syntax = |error: &toml::de::Error| {
+            let at = error.span().map_or(0, |span| span.start);
+            ConfigError::new(format!("{name}:{}:{}", line(text, at), column(text, at)), error.message())
+        };
+        let spans = DeTable::parse(text).map_err(|error| syntax(&error))?;
+        let root: Table = text.parse().map_err(|error| syntax(&error))?;
+        let mut places = HashMap::new();
+        note_table(spans.get_ref(), "", &mut |path, at| {
+            places.insert(path, format!("{name}:{}", line(text, at)));
+        });
+        Ok(Self { name: name.to_owned(), root: Value::Table(root), places })
+    }
+
+    /// Notes that the value at `path` comes from `place`.
+    pub(crate) fn note(&mut self, path: String, place: String) {
+        self.places.insert(path, place);
+    }
+
+    /// What is wrong with the value at `path`, or with its absence: then the place is that of the nearest table.
+    pub(crate) fn error(&self, path: &str, problem: impl AsRef<str>) -> ConfigError {
+        let mut known = path;
+        let place = loop {
+            match self.places.get(known) {
+                Some(place) => break place,
+                None if known.is_empty() => break &self.name,
+                None => known = parent(known),
+            }
+        };
+        let problem = problem.as_ref();
+        ConfigError::new(place, if path.is_empty() { problem.to_owned() } else { format!("`{path}` {problem}") })
+    }
+
+    /// The values as `T`, once the schema has been checked.
+    pub(crate) fn deserialize<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
+        // The text of serde's error may quote a value, and the value may be a secret.
+        self.root
+            .clone()
+            .try_into()
+            .map_err(|_| ConfigError::new(&self.name, "does not have the form of a configuration"))
+    }
+}
+
+/// `key` of the table at `path`.
+pub(crate) fn member(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// Element `index` of the array at `path`.
+pub(crate) fn element(path: &str, index: usize) -> String {
+    format!("{path}[{index}]")
+}
+
+fn parent(path: &str) -> &str {
+    path.rfind(['.', '[']).map_or("", |at| &path[..at])
+}
+
+fn note_table(table: &DeTable<'_>, path: &str, note: &mut impl FnMut(String, usize)) {
+    for (key, value) in table {
+        let path = member(path, key.get_ref());
+        note(path.clone(), key.span().start);
+        note_value(value, &path, note);
+    }
+}
+
+fn note_value(value: &Spanned<DeValue<'_>>, path: &str, note: &mut impl FnMut(String, usize)) {
+    match value.get_ref() {
+        DeValue::Table(table) => note_table(table, path, note),
+        DeValue::Array(array) => {
+            for (index, value) in array.iter().enumerate() {
+                let path = element(path, index);
+                note(path.clone(), value.span().start);
+                note_value(value, &path, note);
+            }
+        }
+        DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {}
+    }
+}
+
+fn line(text: &str, at: usize) -> usize {
+    before(text, at).matches('\n').count() + 1
+}
+
+fn column(text: &str, at: usize) -> usize {
+    before(text, at).rsplit('\n').next().map_or(0, |start| start.chars().count()) + 1
+}
+
+fn before(text: &str, at: usize) -> &str {
+    text.get(..at).unwrap_or(text)
+}

@@ -1,0 +1,114 @@
+//! The rules for one entry of `resource_server.issuers`, and between them.
+
+use std::fs;
+
+use portcullis_core::{Issuer, ResourceUri};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{
+    ConfigError, IssuerSettings, Verification,
+    document::{Document, element, member},
+    file::{IssuerTable, Verify},
+    settings::{Credentials, EgressSettings},
+    validate::given,
+};
+
+const LIST: &str = "resource_server.issuers";
+
+pub(super) fn validate_all(
+    document: &Document,
+    tables: Vec<IssuerTable>,
+    egress: &EgressSettings,
+) -> Result<Vec<IssuerSettings>, ConfigError> {
+    if tables.is_empty() {
+        return Err(document.error(LIST, "is empty: at least one issuer of tokens is needed"));
+    }
+    let mut issuers: Vec<IssuerSettings> = Vec::new();
+    for (index, table) in tables.into_iter().enumerate() {
+        let entry = Entry { document, path: element(LIST, index) };
+        let settings = entry.validate(table, egress)?;
+        if issuers.iter().any(|other| other.issuer == settings.issuer) {
+            return Err(entry.error("issuer", format!("is there twice: {:?}", settings.issuer.as_str())));
+        }
+        issuers.push(settings);
+    }
+    Ok(issuers)
+}
+
+struct Entry<'a> {
+    document: &'a Document,
+    path: String,
+}
+
+impl Entry<'_> {
+    fn error(&self, key: &str, problem: impl AsRef<str>) -> ConfigError {
+        self.document.error(&member(&self.path, key), problem)
+    }
+
+    fn validate(&self, table: IssuerTable, egress: &EgressSettings) -> Result<IssuerSettings, ConfigError> {
+        let issuer =
+            Issuer::new(&table.issuer).map_err(|error| self.error("issuer", format!("is invalid: {error}")))?;
+        if issuer.as_str().starts_with("http:") && !egress.allow_loopback {
+            return Err(self.error("issuer", "is on this machine, which needs allow_loopback = true in [egress]"));
+        }
+        if table.audience.as_deref() == Some("") {
+            return Err(self.error("audience", "must not be empty; without it, the audience is the resource"));
+        }
+        let jwks_uri = self.url("jwks_uri", table.jwks_uri)?;
+        let credentials = Credentials {
+            client_id: table.client_id.unwrap_or_default(),
+            client_secret: self.secret(table.client_secret, given(table.client_secret_file))?,
+        };
+        let verification = match table.verify {
+            Verify::Jwt => Verification::Jwt { algorithms: table.algorithms, token_types: table.token_types, jwks_uri },
+            Verify::Introspection => {
+                self.complete(&credentials, "introspection needs it")?;
+                Verification::Introspection(credentials)
+            }
+            Verify::Userinfo => {
+                self.complete(&credentials, "UserInfo says who, not for whom; introspecting the audience needs it")?;
+                Verification::UserInfo(credentials)
+            }
+        };
+        Ok(IssuerSettings {
+            issuer,
+            verification,
+            audience: table.audience,
+            introspection_endpoint: self.url("introspection_endpoint", table.introspection_endpoint)?,
+            userinfo_endpoint: self.url("userinfo_endpoint", table.userinfo_endpoint)?,
+            enrich: table.enrich,
+        })
+    }
+
+    /// Endpoints obey the rules of identifiers: absolute, https or loopback, no fragment, no user name.
+    fn url(&self, key: &str, text: Option<String>) -> Result<Option<String>, ConfigError> {
+        let Some(text) = given(text) else { return Ok(None) };
+        ResourceUri::new(&text).map_err(|error| self.error(key, format!("is invalid: {error}")))?;
+        Ok(Some(text))
+    }
+
+    fn secret(&self, secret: Option<SecretString>, file: Option<String>) -> Result<SecretString, ConfigError> {
+        let secret = secret.filter(|secret| !secret.expose_secret().is_empty());
+        let Some(file) = file else { return Ok(secret.unwrap_or_default()) };
+        if secret.is_some() {
+            return Err(self.error("client_secret_file", "is given, and `client_secret` too: one of them is enough"));
+        }
+        let unreadable = |problem: &str| self.error("client_secret_file", format!("cannot be used: {file}: {problem}"));
+        let text = fs::read_to_string(&file).map_err(|error| unreadable(&error.to_string()))?;
+        // Editors and `echo` end files with a line feed, which belongs to no secret.
+        match text.trim_end_matches(['\r', '\n']) {
+            "" => Err(unreadable("it is empty")),
+            text => Ok(text.into()),
+        }
+    }
+
+    fn complete(&self, credentials: &Credentials, why: &str) -> Result<(), ConfigError> {
+        if credentials.client_id.is_empty() {
+            return Err(self.error("client_id", format!("is missing: {why}")));
+        }
+        if credentials.client_secret.expose_secret().is_empty() {
+            return Err(self.error("client_secret", format!("is missing, or `client_secret_file`: {why}")));
+        }
+        Ok(())
+    }
+}

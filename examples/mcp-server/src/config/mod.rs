@@ -1,0 +1,23 @@
+//! The configuration: a TOML file, changed by the environment, checked as a whole before anything starts.
+//!
+//! [`document`] reads the file and remembers on which line each key stands, [`environment`] lays the variables over it,
+//! [`schema`] refuses unknown keys and wrong types, [`validate`] turns what is written ([`file`]) into what is meant
+//! ([`settings`]).
+
+mod document;
+mod environment;
+mod error;
+mod file;
+mod issuer;
+mod load;
+mod schema;
+mod settings;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use error::ConfigError;
+pub(crate) use load::{load, load_text};
+pub(crate) use schema::json_schema;
+pub(crate) use settings::{Config, IssuerSettings, Verification};

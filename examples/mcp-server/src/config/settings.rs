@@ -1,0 +1,62 @@
+//! [`Config`]: the configuration as it is meant; a value of it has been validated.
+
+use std::{net::SocketAddr, time::Duration};
+
+use ipnet::IpNet;
+use portcullis_core::{Issuer, ResourceUri, ScopeSet};
+use secrecy::SecretString;
+
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) resource: ResourceUri,
+    pub(crate) admin_listen: Option<SocketAddr>,
+    pub(crate) required_scopes: ScopeSet,
+    pub(crate) issuers: Vec<IssuerSettings>,
+    pub(crate) cache: CacheSettings,
+    pub(crate) egress: EgressSettings,
+}
+
+#[derive(Debug)]
+pub(crate) struct IssuerSettings {
+    pub(crate) issuer: Issuer,
+    pub(crate) verification: Verification,
+    pub(crate) audience: Option<String>,
+    pub(crate) introspection_endpoint: Option<String>,
+    pub(crate) userinfo_endpoint: Option<String>,
+    pub(crate) enrich: bool,
+}
+
+/// How an issuer's tokens are verified, with what that needs.
+#[derive(Debug)]
+pub(crate) enum Verification {
+    Jwt {
+        algorithms: Vec<String>,
+        token_types: Vec<String>,
+        jwks_uri: Option<String>,
+    },
+    Introspection(Credentials),
+    /// UserInfo says who; introspection says for whom.
+    UserInfo(Credentials),
+}
+
+#[derive(Debug)]
+pub(crate) struct Credentials {
+    pub(crate) client_id: String,
+    pub(crate) client_secret: SecretString,
+}
+
+#[derive(Debug)]
+pub(crate) struct CacheSettings {
+    pub(crate) ttl: Duration,
+    pub(crate) capacity: u64,
+    pub(crate) rejected_ttl: Duration,
+    pub(crate) stale_if_error: Duration,
+}
+
+#[derive(Debug)]
+pub(crate) struct EgressSettings {
+    pub(crate) allow_loopback: bool,
+    pub(crate) allowed_networks: Vec<IpNet>,
+    pub(crate) timeout: Duration,
+}

@@ -1,0 +1,117 @@
+//! The environment over the file, and what a configuration without surprises means.
+
+use std::{ffi::OsString, time::Duration};
+
+use secrecy::ExposeSecret;
+
+use super::{Config, Verification, load_text};
+
+const MINIMAL: &str = "[[resource_server.issuers]]\nissuer = \"https://idp.example.com\"\n";
+
+fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+    let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    load_text("file.toml", text, variables).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_issuer_is_all_that_must_be_written() {
+    let config = load(MINIMAL, &[]).expect("valid");
+    assert_eq!(config.resource.as_str(), "http://127.0.0.1:8000/mcp");
+    assert_eq!(config.cache.ttl, Duration::from_secs(300));
+    assert!(!config.egress.allow_loopback);
+    assert!(matches!(config.issuers[0].verification, Verification::Jwt { .. }));
+}
+
+#[test]
+fn the_environment_goes_before_the_file() {
+    let config = load(
+        MINIMAL,
+        &[
+            ("PORTCULLIS__LISTEN", "127.0.0.1:8123"),
+            ("PORTCULLIS__CACHE__TTL", "7s"),
+            ("PORTCULLIS__CACHE__CAPACITY", "12"),
+            ("PORTCULLIS__EGRESS__ALLOW_LOOPBACK", "true"),
+            ("PORTCULLIS__REQUIRED_SCOPES__1", "b"),
+            ("PORTCULLIS__REQUIRED_SCOPES__0", "a"),
+            ("PORTCULLIS__RESOURCE_SERVER__ISSUERS__0__ISSUER", "https://other.example.com"),
+            ("PORTCULLIS__RESOURCE_SERVER__ISSUERS__1__ISSUER", "https://second.example.com"),
+            ("PORTCULLIS__RESOURCE_SERVER__ISSUERS__1__VERIFY", "introspection"),
+            ("PORTCULLIS__RESOURCE_SERVER__ISSUERS__1__CLIENT_ID", "gate"),
+            ("PORTCULLIS__RESOURCE_SERVER__ISSUERS__1__CLIENT_SECRET", "123"),
+            ("UNRELATED", "x"),
+        ],
+    )
+    .expect("valid");
+    assert_eq!(config.resource.as_str(), "http://127.0.0.1:8123/mcp");
+    assert_eq!((config.cache.ttl, config.cache.capacity), (Duration::from_secs(7), 12));
+    assert!(config.egress.allow_loopback);
+    assert_eq!(config.required_scopes.to_string(), "a b");
+    assert_eq!(config.issuers[0].issuer.as_str(), "https://other.example.com");
+    let Verification::Introspection(credentials) = &config.issuers[1].verification else { panic!("introspection") };
+    assert_eq!(credentials.client_secret.expose_secret(), "123", "a secret of digits is still a string");
+}
+
+#[test]
+fn a_list_may_be_written_as_in_the_file() {
+    let config = load(MINIMAL, &[("PORTCULLIS__REQUIRED_SCOPES", r#"["a", "b"]"#)]).expect("valid");
+    assert_eq!(config.required_scopes.len(), 2);
+}
+
+#[test]
+fn an_error_in_a_variable_names_the_variable() {
+    for (name, value, expected) in [
+        (
+            "PORTCULLIS__LISTNE",
+            "x",
+            "PORTCULLIS__LISTNE: `listne` is an unknown key; the nearest known key is `listen`",
+        ),
+        (
+            "PORTCULLIS__CACHE__CAPACITY",
+            "many",
+            "PORTCULLIS__CACHE__CAPACITY: `cache.capacity` must be an integer, not string",
+        ),
+        ("PORTCULLIS__CACHE__TTL__X", "1", "PORTCULLIS__CACHE__TTL__X: `cache.ttl` has no members"),
+        (
+            "PORTCULLIS__RESOURCE_SERVER__ISSUERS__7__ISSUER",
+            "https://x.example",
+            "PORTCULLIS__RESOURCE_SERVER__ISSUERS__7__ISSUER: `resource_server.issuers` has 1 elements, so 7 leaves a gap",
+        ),
+        (
+            "PORTCULLIS__RESOURCE_SERVER__ISSUERS__FIRST",
+            "x",
+            "PORTCULLIS__RESOURCE_SERVER__ISSUERS__FIRST: `resource_server.issuers` is an array: its elements are numbers",
+        ),
+        (
+            "PORTCULLIS__RESOURCE_SERVER__ISSUERS__1__VERIFY",
+            "jwt",
+            "PORTCULLIS__RESOURCE_SERVER__ISSUERS__1__VERIFY: `resource_server.issuers[1].issuer` is missing",
+        ),
+    ] {
+        assert_eq!(load(MINIMAL, &[(name, value)]).expect_err(name), expected);
+    }
+}
+
+#[test]
+fn a_port_that_is_not_known_yet_makes_no_public_url() {
+    for listen in ["0.0.0.0:8000", "127.0.0.1:0"] {
+        let error = load(MINIMAL, &[("PORTCULLIS__LISTEN", listen)]).expect_err(listen);
+        assert!(error.contains("`public_url` is missing"), "{error}");
+        let public = ("PORTCULLIS__PUBLIC_URL", "https://mcp.example.com/");
+        let config = load(MINIMAL, &[("PORTCULLIS__LISTEN", listen), public]).expect("valid");
+        assert_eq!(config.resource.as_str(), "https://mcp.example.com/mcp");
+    }
+}
+
+#[test]
+fn a_configuration_does_not_print_its_secrets() {
+    let text = format!("{MINIMAL}verify = \"introspection\"\nclient_id = \"gate\"\nclient_secret = \"hush-hush\"\n");
+    assert!(!format!("{:?}", load(&text, &[]).expect("valid")).contains("hush"));
+    for wrong in ["client_secret = 4711", "client_secret = [\"4711\"]", "client_secret = { a = \"4711\" }"] {
+        let error = load(&format!("{MINIMAL}{wrong}"), &[]).expect_err(wrong);
+        assert!(
+            error.starts_with("file.toml:3: `resource_server.issuers[0].client_secret` must be a string"),
+            "{error}"
+        );
+        assert!(!error.contains("4711"), "{error}");
+    }
+}

@@ -1,0 +1,215 @@
+//! Bad configuration: exit code 2, and one line that says what and where.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Output},
+};
+
+const GOOD: &str = r#"listen = "127.0.0.1:8000"
+public_url = "https://mcp.example.com"
+admin_listen = "127.0.0.1:9000"
+mode = "resource-server"
+required_scopes = ["mcp:read"]
+
+[[resource_server.issuers]]
+issuer = "https://idp.example.com"
+verify = "jwt"
+audience = "https://mcp.example.com/mcp"
+client_id = ""
+client_secret = ""
+
+[cache]
+ttl = "5m"
+capacity = 100000
+rejected_ttl = "10s"
+stale_if_error = "0s"
+
+[egress]
+allow_loopback = false
+timeout = "10s"
+"#;
+
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&path, text).expect("temporary file");
+    path
+}
+
+fn server() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-server"));
+    // What the machine that runs the tests has set is none of their business.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("PORTCULLIS__") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+fn check(path: &PathBuf) -> Output {
+    server().arg("--check").arg("--config").arg(path).output().expect("the binary runs")
+}
+
+/// The one line on stderr.
+fn refusal(output: &Output) -> String {
+    let stderr = String::from_utf8(output.stderr.clone()).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert_eq!((stderr.lines().count(), stderr.ends_with('\n')), (1, true), "{stderr:?}");
+    assert!(output.stdout.is_empty());
+    stderr.trim_end().to_owned()
+}
+
+#[test]
+fn the_reference_configuration_is_good() {
+    let output = check(&file("good.toml", GOOD));
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What to replace in the good file, by what, and what the refusal says after the name of the file.
+const BAD: &[(&str, &str, &str)] = &[
+    ("listen = \"127.0.0.1:8000\"", "listen = ", ":1:10: "),
+    ("[cache]", "[cache", ":14:7: "),
+    ("ttl = \"5m\"", "tll = \"5m\"", ":15: `cache.tll` is an unknown key; the nearest known key is `ttl`"),
+    (
+        "audience =",
+        "audiance =",
+        ":10: `resource_server.issuers[0].audiance` is an unknown key; the nearest known key is `audience`",
+    ),
+    ("[egress]", "[ingress]", ":20: `ingress` is an unknown key; the nearest known key is `egress`"),
+    ("[egress]", "[bridge]", ":20: `bridge` is not available in this version"),
+    ("[egress]", "[store]", ":20: `store` is not available in this version"),
+    ("\"resource-server\"", "\"bridge\"", ":4: `mode` = \"bridge\" is not available in this version"),
+    ("\"resource-server\"", "\"proxy\"", ":4: `mode` must be one of resource-server, not \"proxy\""),
+    ("\"127.0.0.1:8000\"", "\"localhost\"", ":1: `listen` must be an address and a port"),
+    ("\"127.0.0.1:8000\"", "8000", ":1: `listen` must be a string, not integer"),
+    ("127.0.0.1:9000", "127.0.0.1:8000", ":3: `admin_listen` must differ from `listen`"),
+    ("\"https://mcp.example.com\"", "\"mcp.example.com\"", ":2: `public_url` is invalid: not an absolute URL"),
+    ("\"https://mcp.example.com\"", "\"http://mcp.example.com\"", ":2: `public_url` is invalid: must be https"),
+    ("\"https://mcp.example.com\"", "\"https://mcp.example.com/a\"", ":2: `public_url` must have no path"),
+    ("\"mcp:read\"", "\"mcp read\"", ":5: `required_scopes` has \"mcp read\", which is no scope name"),
+    ("\"mcp:read\"", "1", ":5: `required_scopes[0]` must be a string, not integer"),
+    (
+        "\"https://idp.example.com\"",
+        "\"idp.example.com\"",
+        ":8: `resource_server.issuers[0].issuer` is invalid: not an absolute URL",
+    ),
+    (
+        "https://idp",
+        "http://idp",
+        ":8: `resource_server.issuers[0].issuer` is invalid: must be https (http is allowed for loopback only)",
+    ),
+    (
+        "https://idp.example.com",
+        "http://127.0.0.1:9",
+        ":8: `resource_server.issuers[0].issuer` is on this machine, which needs allow_loopback",
+    ),
+    ("issuer = \"https://idp.example.com\"", "", ":7: `resource_server.issuers[0].issuer` is missing"),
+    (
+        "\"jwt\"",
+        "\"guess\"",
+        ":9: `resource_server.issuers[0].verify` must be one of jwt, introspection, userinfo, not \"guess\"",
+    ),
+    ("\"jwt\"", "\"introspection\"", ":11: `resource_server.issuers[0].client_id` is missing: introspection needs it"),
+    (
+        "\"jwt\"",
+        "\"userinfo\"",
+        ":11: `resource_server.issuers[0].client_id` is missing: UserInfo says who, not for whom",
+    ),
+    ("\"https://mcp.example.com/mcp\"", "\"\"", ":10: `resource_server.issuers[0].audience` must not be empty"),
+    (
+        "client_secret = \"\"",
+        "client_secret_file = \"/nowhere/secret\"",
+        ":12: `resource_server.issuers[0].client_secret_file` cannot be used: /nowhere/secret: ",
+    ),
+    (
+        "client_secret = \"\"",
+        "client_secret = \"hush\"\nclient_secret_file = \"/x\"",
+        ":13: `resource_server.issuers[0].client_secret_file` is given, and `client_secret` too",
+    ),
+    (
+        "client_secret = \"\"",
+        "jwks_uri = \"ftp://x\"",
+        ":12: `resource_server.issuers[0].jwks_uri` is invalid: not an absolute URL",
+    ),
+    (
+        "client_secret = \"\"",
+        "algorithms = [\"HS256\"]",
+        ":12: `resource_server.issuers[0].algorithms[0]` must be one of ",
+    ),
+    (
+        "client_secret = \"\"",
+        "[[resource_server.issuers]]\nissuer = \"https://idp.example.com\"",
+        ":13: `resource_server.issuers[1].issuer` is there twice",
+    ),
+    ("\"5m\"", "\"5 parsecs\"", ":15: `cache.ttl` must be a duration, such as \"5m\" or \"90s\", not \"5 parsecs\""),
+    ("\"5m\"", "\"0s\"", ":15: `cache.ttl` must be longer than nothing"),
+    ("100000", "0", ":16: `cache.capacity` must be at least 1"),
+    ("100000", "-1", ":16: `cache.capacity` must not be negative"),
+    ("= false", "= \"no\"", ":21: `egress.allow_loopback` must be true or false, not string"),
+    (
+        "timeout = \"10s\"",
+        "allowed_networks = [\"10.0.0.0/99\"]",
+        ":22: `egress.allowed_networks[0]` must be a network",
+    ),
+];
+
+#[test]
+fn every_mistake_is_refused_in_one_line_that_says_what_and_where() {
+    for (index, (good, bad, expected)) in BAD.iter().enumerate() {
+        assert!(GOOD.contains(good), "{good}");
+        let path = file(&format!("bad-{index}.toml"), &GOOD.replacen(good, bad, 1));
+        let line = refusal(&check(&path));
+        let expected = format!("mcp-server: {}{expected}", path.display());
+        assert!(line.starts_with(&expected), "\n     got {line}\nexpected {expected}");
+        assert!(!line.contains("hush"), "{line}");
+    }
+}
+
+#[test]
+fn a_missing_file_is_refused() {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("absent.toml");
+    assert!(refusal(&check(&path)).contains("absent.toml: cannot be read: "));
+}
+
+#[test]
+fn no_issuers_are_refused() {
+    assert!(refusal(&check(&file("empty.toml", ""))).contains("`resource_server.issuers` is empty"));
+}
+
+#[test]
+fn a_bad_configuration_stops_the_start_as_well_as_the_check() {
+    let path = file("start.toml", "listne = 1");
+    let output = server().arg("--config").arg(&path).output().expect("the binary runs");
+    assert!(refusal(&output).contains("the nearest known key is `listen`"));
+}
+
+#[test]
+fn a_secret_may_be_in_a_file_and_a_variable_may_name_it() {
+    let secret = file("secret", "hush\n");
+    let path = file(
+        "introspection.toml",
+        &GOOD.replace("\"jwt\"", "\"introspection\"").replace("client_id = \"\"", "client_id = \"gate\""),
+    );
+    let variable = "PORTCULLIS__RESOURCE_SERVER__ISSUERS__0__CLIENT_SECRET_FILE";
+    let output = server().args(["--check", "--config"]).arg(&path).env(variable, &secret).output().expect("runs");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(refusal(&check(&path)).contains("client_secret` is missing"));
+    let empty = file("empty-secret", "\n");
+    let output = server().args(["--check", "--config"]).arg(&path).env(variable, &empty).output().expect("runs");
+    assert!(refusal(&output).contains(&format!("{variable}: ")));
+}
+
+#[test]
+fn the_schema_describes_every_key_of_the_reference_configuration() {
+    let output = server().arg("--print-schema").output().expect("the binary runs");
+    assert_eq!(output.status.code(), Some(0));
+    let schema: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(schema["additionalProperties"], false);
+    assert_eq!(schema["properties"]["cache"]["properties"]["ttl"]["default"], "5m");
+    let issuer = &schema["properties"]["resource_server"]["properties"]["issuers"]["items"];
+    assert_eq!(issuer["required"], serde_json::json!(["issuer"]));
+    for key in ["issuer", "verify", "audience", "client_id", "client_secret", "client_secret_file"] {
+        assert!(issuer["properties"][key]["description"].is_string(), "{key}");
+    }
+}
