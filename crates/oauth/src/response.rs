@@ -22,7 +22,7 @@ pub(crate) fn json_object(response: &Response<Bytes>) -> Result<Map<String, Valu
 }
 
 /// What the status says about the provider itself, whatever was asked.
-fn failure(response: &Response<Bytes>) -> Option<ProtocolError> {
+pub(crate) fn failure(response: &Response<Bytes>) -> Option<ProtocolError> {
     let (status, retry_after) = (response.status(), retry_after(response.headers()));
     if status == StatusCode::TOO_MANY_REQUESTS {
         Some(ProtocolError::RateLimited { retry_after })

@@ -31,21 +31,18 @@ enum KeyType {
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
 impl VerificationKey {
-    /// The key in `jwk`.
+    /// The key in `jwk`; `None` if it is not meant for signatures (`use`, `key_ops`).
     ///
     /// # Errors
     /// What is wrong with it, in a few words.
-    pub(super) fn parse(jwk: &Map<String, Value>) -> Result<Self, &'static str> {
+    pub(super) fn parse(jwk: &Map<String, Value>) -> Result<Option<Self>, &'static str> {
         let text = |name: &str| jwk.get(name).and_then(Value::as_str);
         if jwk.contains_key("d") || jwk.contains_key("k") {
             return Err("a symmetric key, or a private one that was published");
         }
-        if jwk.get("use").is_some_and(|usage| usage != "sig") {
-            return Err("not for signatures (use)");
-        }
-        if jwk.get("key_ops").is_some_and(|ops| !ops.as_array().is_some_and(|ops| ops.iter().any(|op| op == "verify")))
-        {
-            return Err("not for signatures (key_ops)");
+        let verifies = |ops: &Value| ops.as_array().is_some_and(|ops| ops.iter().any(|op| op == "verify"));
+        if jwk.get("use").is_some_and(|usage| usage != "sig") || jwk.get("key_ops").is_some_and(|ops| !verifies(ops)) {
+            return Ok(None);
         }
         let algorithm = match jwk.get("alg") {
             None => None,
@@ -65,7 +62,7 @@ impl VerificationKey {
         let key = Self { id, key_type, algorithm: None, key };
         match algorithm {
             Some(algorithm) if !key.fits(algorithm) => Err("alg does not fit the key"),
-            algorithm => Ok(Self { algorithm, ..key }),
+            algorithm => Ok(Some(Self { algorithm, ..key })),
         }
     }
 

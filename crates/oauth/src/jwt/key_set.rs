@@ -1,9 +1,16 @@
 //! [`KeySet`]: the keys that an issuer publishes.
 
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
+use portcullis_core::{AuthError, Reason};
 use serde_json::Value;
 
 use super::{ScreenedJwt, VerificationKey};
-use crate::strict_json::{self, InvalidJson};
+use crate::{
+    ProtocolError,
+    response::failure,
+    strict_json::{self, InvalidJson},
+};
 
 /// The keys that an issuer publishes, parsed once.
 ///
@@ -36,8 +43,20 @@ pub enum InvalidKeySet {
     #[error("a key set has an array `keys`")]
     NoKeys,
     /// Not one key in it can verify a signature.
-    #[error("none of the {} keys can be used; the first: {}", .0.len(), .0.first().map_or("there is none", |key| key.problem))]
+    #[error("no key can be used; skipped: {0:?}")]
     NoneUsable(Vec<SkippedKey>),
+    /// Not a response with a key set in it.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+}
+
+impl From<InvalidKeySet> for AuthError {
+    fn from(error: InvalidKeySet) -> Self {
+        match error {
+            InvalidKeySet::Protocol(error) => error.into(),
+            error => Self::new(Reason::ProviderMisbehaved).with_source(error),
+        }
+    }
 }
 
 impl KeySet {
@@ -47,7 +66,7 @@ impl KeySet {
     /// The key set written in `text`, a JWK Set document.
     ///
     /// Skipped are keys that are symmetric, private, of an unsupported type or curve, too short (RSA below 2048 bits),
-    /// not meant for signatures (`use`, `key_ops`), or beyond the first [`MAX_KEYS`](Self::MAX_KEYS).
+    /// or beyond the first [`MAX_KEYS`](Self::MAX_KEYS). Keys for another use than signatures are left out without a word.
     ///
     /// # Errors
     /// [`InvalidKeySet`] if it is not a JWK Set, or if no key is left.
@@ -62,7 +81,7 @@ impl KeySet {
                 _ => Err("not an object"),
             };
             match key {
-                Ok(key) => keys.push(key),
+                Ok(key) => keys.extend(key),
                 Err(problem) => skipped.push(SkippedKey { index, problem }),
             }
         }
@@ -70,6 +89,28 @@ impl KeySet {
             return Err(InvalidKeySet::NoneUsable(skipped));
         }
         Ok(Self { keys, skipped })
+    }
+
+    /// A request for the key set at `url`, the `jwks_uri` of an issuer.
+    #[must_use]
+    pub fn request(url: &Uri) -> Request<Bytes> {
+        let mut request = Request::new(Bytes::new());
+        *request.uri_mut() = url.clone();
+        let accept = HeaderValue::from_static("application/jwk-set+json, application/json");
+        request.headers_mut().insert(header::ACCEPT, accept);
+        request
+    }
+
+    /// The key set in `response`. Its content type is not looked at: issuers write many.
+    ///
+    /// # Errors
+    /// [`InvalidKeySet`] if it is not a 200 with a JWK Set.
+    pub fn process(response: &Response<Bytes>) -> Result<Self, InvalidKeySet> {
+        if response.status() != StatusCode::OK {
+            let unexpected = || ProtocolError::UnexpectedStatus(response.status());
+            return Err(failure(response).unwrap_or_else(unexpected).into());
+        }
+        Self::parse(response.body())
     }
 
     /// The key for `jwt`: the one that has its `kid` and fits its algorithm; without `kid`, the one that fits.

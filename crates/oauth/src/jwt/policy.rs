@@ -6,7 +6,10 @@ use portcullis_core::{AuthError, Issuer, Reason, ResourceUri, UnixTime};
 use serde_json::Value;
 
 use super::{Algorithm, ScreenedJwt, SignedJwt, UnverifiedJwt};
-use crate::{Claims, InvalidClaim, Verified};
+use crate::{
+    Claims, InvalidClaim, Verified,
+    lifetime::{MAX_LEEWAY, check_lifetime},
+};
 
 /// Which JWTs of one issuer are access tokens for one resource.
 ///
@@ -50,9 +53,6 @@ pub struct JwtPolicy {
 }
 
 impl JwtPolicy {
-    /// The most that clocks are allowed to differ.
-    pub const MAX_LEEWAY: Duration = Duration::from_secs(300);
-
     /// Access tokens of `issuer` for `resource`, with the strictest defaults.
     #[must_use]
     pub fn new(issuer: Issuer, resource: ResourceUri) -> Self {
@@ -103,10 +103,10 @@ impl JwtPolicy {
     }
 
     /// How far the issuer's clock may be from ours. Default: one minute, which covers machines that synchronize their
-    /// clocks at all; at most [`MAX_LEEWAY`](Self::MAX_LEEWAY), because it prolongs every token.
+    /// clocks at all; at most five minutes, because it prolongs every token.
     #[must_use]
     pub fn with_leeway(mut self, leeway: Duration) -> Self {
-        self.leeway = leeway.min(Self::MAX_LEEWAY);
+        self.leeway = leeway.min(MAX_LEEWAY);
         self
     }
 
@@ -192,16 +192,8 @@ impl JwtPolicy {
         if self.untyped && (claims.claim("at_hash").is_some() || claims.claim("c_hash").is_some()) {
             return Err(AuthError::new(Reason::WrongType).with_source("an ID token"));
         }
-        let expires_at = claims.expires_at()?.ok_or(InvalidClaim("exp"))?;
-        if now >= expires_at + self.leeway {
-            return Err(AuthError::new(Reason::Expired));
-        }
-        if claims.not_before()?.is_some_and(|begin| begin > now + self.leeway) {
-            return Err(AuthError::new(Reason::NotYetValid));
-        }
-        if claims.issued_at()?.is_some_and(|issued| issued > now + self.leeway) {
-            return Err(AuthError::new(Reason::IssuedInFuture));
-        }
+        claims.expires_at()?.ok_or(InvalidClaim("exp"))?;
+        check_lifetime(&claims, now, self.leeway)?;
         claims.subject()?.ok_or(InvalidClaim("sub"))?;
         if claims.claim("cnf").is_some() {
             return Err(AuthError::new(Reason::KeyBound));
