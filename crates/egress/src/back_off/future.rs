@@ -6,7 +6,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -95,8 +94,7 @@ fn settle(
         // Dropping the permit says nothing about the provider.
         Err(error) if error.kind() == EgressErrorKind::Blocked => Err(error),
         Err(error) => {
-            let window: Duration = permit.failed(error.kind(), error.retry_after());
-            tracing::warn!(%error, window_seconds = window.as_secs_f64(), "provider fails and is left alone");
+            let window = permit.failed(&error);
             Err(error.with_retry_after(window))
         }
     }

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::EgressErrorKind;
+use crate::{EgressError, EgressErrorKind};
 
 const FIRST_WINDOW: Duration = Duration::from_secs(1);
 const LONGEST_WINDOW: Duration = Duration::from_secs(30);
@@ -96,7 +96,7 @@ impl Permit {
     }
 
     /// Opens the next window, or joins the one that has been opened meanwhile. How long it lasts.
-    pub(super) fn failed(self, kind: EgressErrorKind, retry_after: Option<Duration>) -> Duration {
+    pub(super) fn failed(self, error: &EgressError) -> Duration {
         let mut record = self.provider.lock();
         let now = Instant::now();
         if record.generation != self.generation {
@@ -105,13 +105,15 @@ impl Permit {
                 State::Well | State::Probing { .. } => WHILE_PROBING,
             };
         }
-        let window = record.window(retry_after);
-        let kind = match kind {
+        let window = record.window(error.retry_after());
+        let kind = match error.kind() {
             EgressErrorKind::RateLimited => EgressErrorKind::RateLimited,
             _ => EgressErrorKind::BackingOff,
         };
         record.windows = record.windows.saturating_add(1);
         record.change(State::Window { until: now + window, kind });
+        drop(record);
+        tracing::warn!(%error, window_seconds = window.as_secs_f64(), "a provider fails and is left alone");
         window
     }
 }

@@ -1,0 +1,247 @@
+//! A failing provider gets one call per back-off window.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use portcullis_core::Reason;
+use portcullis_egress::{BackOff, EgressError, EgressErrorKind};
+use portcullis_testkit::{StrictService, TestClock};
+use tokio::time::{advance, sleep};
+use tower::{Service, ServiceExt};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// How the provider answers, after how long; changed by the test as it goes.
+#[derive(Clone)]
+struct Mood(Arc<Mutex<Answer>>);
+
+#[derive(Clone, Copy)]
+enum Answer {
+    Status(u16),
+    RetryAfter(u16, &'static str),
+    Error(EgressErrorKind),
+    Slow(u16),
+}
+
+impl Mood {
+    fn new(answer: Answer) -> Self {
+        Self(Arc::new(Mutex::new(answer)))
+    }
+
+    fn set(&self, answer: Answer) {
+        *self.0.lock().expect("lock") = answer;
+    }
+
+    async fn answer(self, request: Request<Bytes>) -> Result<Response<Bytes>, EgressError> {
+        let answer = *self.0.lock().expect("lock");
+        let builder = match answer {
+            Answer::Status(status) => Response::builder().status(status),
+            Answer::RetryAfter(status, value) => Response::builder().status(status).header("retry-after", value),
+            Answer::Error(kind) => return Err(EgressError::new(kind, request.uri())),
+            Answer::Slow(status) => {
+                sleep(SECOND * 5).await;
+                Response::builder().status(status)
+            }
+        };
+        Ok(builder.body(Bytes::new()).expect("response"))
+    }
+}
+
+/// A service around `$mood`, and the provider's own count.
+macro_rules! back_off {
+    ($mood:expr) => {{
+        let mood = $mood.clone();
+        let provider = StrictService::new(move |request| mood.clone().answer(request));
+        (BackOff::new(provider.clone(), Arc::new(TestClock::new())), provider)
+    }};
+}
+
+async fn call<S>(service: &S) -> Result<Response<Bytes>, EgressError>
+where
+    S: Service<Request<Bytes>, Response = Response<Bytes>, Error = EgressError> + Clone,
+{
+    service.clone().oneshot(Request::get("https://idp.example.com/x").body(Bytes::new()).expect("request")).await
+}
+
+fn wait(result: Result<Response<Bytes>, EgressError>) -> Duration {
+    result.expect_err("a failure").retry_after().expect("a time")
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_kind_of_failure_opens_a_window() {
+    for (answer, first, then) in [
+        (Answer::Status(500), Reason::ProviderUnavailable, Reason::BackingOff),
+        (Answer::Status(503), Reason::ProviderUnavailable, Reason::BackingOff),
+        (Answer::Status(429), Reason::ProviderRateLimited, Reason::ProviderRateLimited),
+        (Answer::Error(EgressErrorKind::Timeout), Reason::ProviderTimeout, Reason::BackingOff),
+        (Answer::Error(EgressErrorKind::Connect), Reason::ProviderUnavailable, Reason::BackingOff),
+        (Answer::Error(EgressErrorKind::Transport), Reason::ProviderUnavailable, Reason::BackingOff),
+        (Answer::Error(EgressErrorKind::BodyTooLarge), Reason::ProviderMisbehaved, Reason::BackingOff),
+    ] {
+        let (service, provider) = back_off!(Mood::new(answer));
+        let failure = call(&service).await.expect_err("fails");
+        assert_eq!(failure.reason(), first);
+        assert!(failure.retry_after() >= Some(SECOND), "{failure:?}");
+        for _ in 0..100 {
+            let refusal = call(&service).await.expect_err("refused");
+            assert_eq!(refusal.reason(), then);
+            assert_eq!(refusal.retry_after(), failure.retry_after());
+        }
+        assert_eq!(provider.calls(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_answers_open_none() {
+    for answer in [
+        Answer::Status(200),
+        Answer::Status(302),
+        Answer::Status(400),
+        Answer::Status(401),
+        Answer::Status(404),
+        Answer::Error(EgressErrorKind::Blocked),
+    ] {
+        let (service, provider) = back_off!(Mood::new(answer));
+        let _first = call(&service).await;
+        let _second = call(&service).await;
+        assert_eq!(provider.calls(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn windows_double_up_to_30_seconds_and_a_success_begins_anew() {
+    let mood = Mood::new(Answer::Status(500));
+    let (service, provider) = back_off!(mood);
+    for (nth, seconds) in [1, 2, 4, 8, 16, 30, 30].into_iter().enumerate() {
+        let window = wait(call(&service).await);
+        let least = SECOND * seconds;
+        assert!(least <= window && window < least * 5 / 4, "window {nth}: {window:?}");
+        advance(window - Duration::from_millis(1)).await;
+        assert!(call(&service).await.is_err());
+        assert_eq!(provider.calls(), nth + 1, "refused to the last millisecond");
+        advance(Duration::from_millis(1)).await;
+    }
+    mood.set(Answer::Status(200));
+    assert!(call(&service).await.is_ok());
+    mood.set(Answer::Status(500));
+    assert!(wait(call(&service).await) < SECOND * 5 / 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn windows_differ() {
+    let mut windows = Vec::new();
+    for _ in 0..8 {
+        let (service, _) = back_off!(Mood::new(Answer::Status(500)));
+        windows.push(wait(call(&service).await));
+    }
+    windows.dedup();
+    assert!(windows.len() > 1, "without jitter, all processes come back at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_is_honoured_within_reason() {
+    // The clock shows 2026-01-01.
+    for (value, seconds) in [
+        ("60", 60),
+        ("Thu, 01 Jan 2026 00:01:00 GMT", 60),
+        ("0", 1),
+        ("Thu, 01 Jan 2015 00:00:00 GMT", 1),
+        ("86400", 300),
+        ("99999999999999999999", 300),
+        ("nonsense", 1),
+    ] {
+        for status in [429, 503] {
+            let (service, _) = back_off!(Mood::new(Answer::RetryAfter(status, value)));
+            let (window, least) = (wait(call(&service).await), SECOND * seconds);
+            assert!(least <= window && window < least * 5 / 4, "{value}: {window:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_probe_goes_out_while_the_others_are_refused() {
+    let mood = Mood::new(Answer::Status(500));
+    let (service, provider) = back_off!(mood);
+    advance(wait(call(&service).await)).await;
+
+    mood.set(Answer::Slow(200));
+    let probe = tokio::spawn({
+        let service = service.clone();
+        async move { call(&service).await }
+    });
+    tokio::task::yield_now().await;
+    for _ in 0..1000 {
+        assert_eq!(wait(call(&service).await), SECOND);
+    }
+    assert_eq!(provider.calls(), 2);
+    assert!(probe.await.expect("no panic").is_ok());
+    mood.set(Answer::Status(200));
+    assert!(call(&service).await.is_ok());
+    assert_eq!(provider.calls(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_whose_caller_goes_away_frees_its_place() {
+    let mood = Mood::new(Answer::Status(500));
+    let (service, provider) = back_off!(mood);
+    advance(wait(call(&service).await)).await;
+
+    mood.set(Answer::Slow(200));
+    let cancelled = tokio::time::timeout(SECOND, call(&service)).await;
+    assert!(cancelled.is_err() && provider.dropped() == 1);
+    mood.set(Answer::Status(200));
+    assert!(call(&service).await.is_ok(), "the next call is the probe");
+    assert!(call(&service).await.is_ok());
+    assert_eq!(provider.calls(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_blocked_frees_its_place() {
+    let mood = Mood::new(Answer::Status(500));
+    let (service, provider) = back_off!(mood);
+    advance(wait(call(&service).await)).await;
+
+    mood.set(Answer::Error(EgressErrorKind::Blocked));
+    assert_eq!(call(&service).await.expect_err("blocked").kind(), EgressErrorKind::Blocked);
+    mood.set(Answer::Status(200));
+    assert!(call(&service).await.is_ok());
+    assert_eq!(provider.calls(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_fail_together_open_one_window() {
+    let mood = Mood::new(Answer::Slow(500));
+    let (service, provider) = back_off!(mood);
+    let calls: Vec<_> = (0..100)
+        .map(|_| {
+            let service = service.clone();
+            tokio::spawn(async move { wait(call(&service).await) })
+        })
+        .collect();
+    let mut windows = Vec::new();
+    for call in calls {
+        windows.push(call.await.expect("no panic"));
+    }
+    assert_eq!(provider.calls(), 100, "nobody knew yet");
+    assert!(windows.iter().all(|window| *window == windows[0] && *window < SECOND * 5 / 4), "{windows:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_success_does_not_close_the_window() {
+    let mood = Mood::new(Answer::Slow(200));
+    let (service, provider) = back_off!(mood);
+    let late = tokio::spawn({
+        let service = service.clone();
+        async move { call(&service).await }
+    });
+    tokio::task::yield_now().await;
+    mood.set(Answer::RetryAfter(429, "60"));
+    let window = wait(call(&service).await);
+    assert!(late.await.expect("no panic").is_ok());
+    assert!(wait(call(&service).await) < window);
+    assert_eq!(provider.calls(), 2);
+}
