@@ -74,7 +74,7 @@ pub(crate) struct IssuerTable {
     pub(crate) client_secret: Option<SecretString>,
     /// A file with our secret, instead of `client_secret`.
     pub(crate) client_secret_file: Option<String>,
-    /// Signature algorithms that its tokens may use. Default: RS256, PS256, ES256, EdDSA and their longer relatives.
+    /// Signature algorithms that its tokens may use. Default: every asymmetric one.
     #[serde(default)]
     pub(crate) algorithms: Vec<String>,
     /// Values of `typ` that its tokens may have, beside "at+jwt"; "JWT" for issuers that do not follow RFC 9068.
@@ -86,6 +86,9 @@ pub(crate) struct IssuerTable {
     pub(crate) introspection_endpoint: Option<String>,
     /// Where it says who a user is. Default: as its metadata says.
     pub(crate) userinfo_endpoint: Option<String>,
+    /// Where GitHub says whether a token was issued to our app, `https://api.github.com/applications/{client_id}/token`;
+    /// for "userinfo", instead of introspection.
+    pub(crate) check_token_endpoint: Option<String>,
     /// Whether the user's profile is fetched from the UserInfo endpoint, once per token.
     #[serde(default)]
     pub(crate) enrich: bool,

@@ -3,6 +3,7 @@
 use std::fs;
 
 use portcullis_core::{Issuer, ResourceUri};
+use portcullis_oauth::jwt::Algorithm;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
@@ -60,14 +61,18 @@ impl Entry<'_> {
             client_secret: self.secret(table.client_secret, given(table.client_secret_file))?,
         };
         let verification = match table.verify {
-            Verify::Jwt => Verification::Jwt { algorithms: table.algorithms, token_types: table.token_types, jwks_uri },
+            Verify::Jwt => {
+                let algorithms = self.algorithms(&table.algorithms)?;
+                Verification::Jwt { algorithms, token_types: table.token_types, jwks_uri }
+            }
             Verify::Introspection => {
                 self.complete(&credentials, "introspection needs it")?;
                 Verification::Introspection(credentials)
             }
             Verify::Userinfo => {
-                self.complete(&credentials, "UserInfo says who, not for whom; introspecting the audience needs it")?;
-                Verification::UserInfo(credentials)
+                self.complete(&credentials, "UserInfo says who, not for whom; asking for whom needs it")?;
+                let check_token_endpoint = self.url("check_token_endpoint", table.check_token_endpoint)?;
+                Verification::UserInfo { credentials, check_token_endpoint }
             }
         };
         Ok(IssuerSettings {
@@ -78,6 +83,17 @@ impl Entry<'_> {
             userinfo_endpoint: self.url("userinfo_endpoint", table.userinfo_endpoint)?,
             enrich: table.enrich,
         })
+    }
+
+    fn algorithms(&self, names: &[String]) -> Result<Vec<Algorithm>, ConfigError> {
+        let algorithm = |(index, name): (usize, &String)| {
+            name.parse().map_err(|_| {
+                let known: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.as_str()).collect();
+                let problem = format!("must be one of {}, not {name:?}", known.join(", "));
+                self.error(&element("algorithms", index), problem)
+            })
+        };
+        names.iter().enumerate().map(algorithm).collect()
     }
 
     /// Endpoints obey the rules of identifiers: absolute, https or loopback, no fragment, no user name.

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use ipnet::IpNet;
 use portcullis_core::{Issuer, ResourceUri, ScopeSet};
+use portcullis_oauth::jwt::Algorithm;
 use secrecy::SecretString;
 
 #[derive(Debug)]
@@ -31,13 +32,16 @@ pub(crate) struct IssuerSettings {
 #[derive(Debug)]
 pub(crate) enum Verification {
     Jwt {
-        algorithms: Vec<String>,
+        algorithms: Vec<Algorithm>,
         token_types: Vec<String>,
         jwks_uri: Option<String>,
     },
     Introspection(Credentials),
-    /// UserInfo says who; introspection says for whom.
-    UserInfo(Credentials),
+    /// UserInfo says who; introspection, or GitHub's token check, says for whom.
+    UserInfo {
+        credentials: Credentials,
+        check_token_endpoint: Option<String>,
+    },
 }
 
 #[derive(Debug)]
