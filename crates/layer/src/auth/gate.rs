@@ -1,0 +1,153 @@
+//! [`Gate`]: the decisions, one by one. Nothing here waits.
+
+use std::sync::Arc;
+
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response,
+    header::{ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONTENT_TYPE, ORIGIN},
+};
+use http_body::Body;
+use portcullis_core::{AuthError, BearerToken, Clock, ScopeSet, UserContext};
+use portcullis_oauth::protected_resource::metadata_url;
+
+use super::{
+    AuthConfig, StreamLife, bearer::take_bearer_token, challenges::Challenges, response, telemetry::Telemetry,
+};
+use crate::{
+    ResponseBody,
+    metadata::MetadataEndpoint,
+    session::{SessionVerdict, Sessions},
+};
+
+/// What all requests through one layer share.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    metadata: MetadataEndpoint,
+    required_scopes: ScopeSet,
+    open_paths: Vec<Box<str>>,
+    challenges: Challenges,
+    sessions: Option<Sessions>,
+    stream_life: StreamLife,
+    clock: Arc<dyn Clock>,
+    telemetry: Telemetry,
+}
+
+/// What becomes of a request before anybody is asked.
+#[expect(clippy::large_enum_variant, reason = "it lives on the stack for an instant; a box would cost the hit path")]
+pub(super) enum Entrance<B> {
+    /// It has a token, to be verified.
+    Verify(BearerToken),
+    /// It passes without one.
+    Pass,
+    /// It is answered here.
+    Answer(Response<ResponseBody<B>>),
+}
+
+/// What has to be remembered of a request until its response comes.
+#[derive(Debug)]
+pub(super) struct Passage {
+    user: Option<Arc<UserContext>>,
+    method: Method,
+    session: Option<HeaderValue>,
+}
+
+impl Gate {
+    pub(super) fn new<V>(config: AuthConfig<V>) -> (V, Self) {
+        let scope = config.challenge_scopes.as_ref().unwrap_or(&config.required_scopes);
+        let gate = Self {
+            challenges: Challenges::new(metadata_url(config.metadata.resource()), scope),
+            metadata: MetadataEndpoint::new(&config.metadata),
+            required_scopes: config.required_scopes,
+            open_paths: config.open_paths,
+            sessions: config.session_binding.sessions(),
+            stream_life: config.stream_life,
+            clock: config.clock,
+            telemetry: Telemetry::new(),
+        };
+        (config.verifier, gate)
+    }
+
+    /// Looks at a request that has just come. Its `Authorization` header is gone afterwards, whatever happens.
+    pub(super) fn enter<B, C>(&self, request: &mut Request<B>) -> Entrance<C> {
+        if let Some(response) = self.metadata.answer(request) {
+            return Entrance::Answer(response.map(ResponseBody::own));
+        }
+        let token = take_bearer_token(request.headers_mut());
+        if is_preflight(request) || self.open_paths.iter().any(|path| **path == *request.uri().path()) {
+            return Entrance::Pass;
+        }
+        match token {
+            Ok(token) => Entrance::Verify(token),
+            Err(error) => Entrance::Answer(self.reject(error)),
+        }
+    }
+
+    /// Lets a request through on behalf of `user`, or rejects it.
+    pub(super) fn admit<B, C>(
+        &self,
+        request: &mut Request<B>,
+        user: Arc<UserContext>,
+    ) -> Result<Passage, Response<ResponseBody<C>>> {
+        if !user.scopes().is_superset(&self.required_scopes) {
+            return Err(self.reject(AuthError::insufficient_scope(self.required_scopes.clone())));
+        }
+        let session = match &self.sessions {
+            None => None,
+            Some(sessions) => match sessions.judge(request.headers_mut(), &user) {
+                SessionVerdict::Own(session) => session,
+                SessionVerdict::Foreign => {
+                    self.telemetry.foreign_session(user.principal());
+                    return Err(response::session_not_found());
+                }
+                SessionVerdict::Repeated(error) => return Err(self.reject(error)),
+            },
+        };
+        self.telemetry.accepted();
+        request.extensions_mut().insert(Arc::clone(&user));
+        Ok(Passage { user: Some(user), method: request.method().clone(), session })
+    }
+
+    /// Finishes a response of the inner service. `passage` is `None` for a request that passed without a token.
+    pub(super) fn leave<C>(&self, response: Response<C>, passage: Option<Passage>) -> Response<ResponseBody<C>>
+    where
+        C: Body,
+    {
+        if let Some(error) = response.extensions().get::<AuthError>() {
+            return self.reject(error.clone());
+        }
+        let Some(Passage { user: Some(user), method, session }) = passage else {
+            return response.map(ResponseBody::passed);
+        };
+        if let Some(sessions) = &self.sessions {
+            sessions.observe(&response, &method, session.as_ref(), &user);
+        }
+        let streams = self.stream_life == StreamLife::OfToken && is_event_stream(response.headers());
+        let mut response = response.map(|body| {
+            if streams { ResponseBody::until_token_ends(body, &user, &self.clock) } else { ResponseBody::passed(body) }
+        });
+        if method == Method::GET && !response.headers().contains_key(CACHE_CONTROL) {
+            // RFC 6750 section 5.3: what one user got is not for a shared cache to give to the next.
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private"));
+        }
+        response
+    }
+
+    /// Rejects a request: counted, logged, and told to the client as the wire table says.
+    pub(super) fn reject<C>(&self, error: AuthError) -> Response<ResponseBody<C>> {
+        self.telemetry.rejected(&error);
+        response::rejection(error, &self.challenges)
+    }
+}
+
+/// A CORS preflight cannot carry a token (TR-12). Any other `OPTIONS` request can.
+fn is_preflight<B>(request: &Request<B>) -> bool {
+    request.method() == Method::OPTIONS
+        && request.headers().contains_key(ORIGIN)
+        && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    const EVENT_STREAM: &[u8] = b"text/event-stream";
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.as_bytes().get(..EVENT_STREAM.len()));
+    media_type.is_some_and(|media_type| media_type.eq_ignore_ascii_case(EVENT_STREAM))
+}

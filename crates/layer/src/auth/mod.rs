@@ -1,0 +1,16 @@
+//! The gate itself: layer, service, future.
+
+mod bearer;
+mod challenges;
+mod config;
+mod future;
+mod gate;
+mod layer;
+mod response;
+mod service;
+mod telemetry;
+
+pub use config::{AuthConfig, StreamLife};
+pub use future::ResponseFuture;
+pub use layer::AuthLayer;
+pub use service::Auth;

@@ -1,0 +1,70 @@
+//! The responses of the gate itself.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use portcullis_core::AuthError;
+use serde_json::json;
+
+use super::challenges::Challenges;
+use crate::ResponseBody;
+
+/// What a client is told to wait if nothing better is known.
+const RETRY_LATER: Duration = Duration::from_secs(5);
+
+/// `error` by the wire table; the error itself goes into the extensions, for outer layers.
+pub(super) fn rejection<C>(error: AuthError, challenges: &Challenges) -> Response<ResponseBody<C>> {
+    let kind = error.kind();
+    let body = kind.error_code().map_or_else(Bytes::new, |code| {
+        json!({ "error": code, "error_description": kind.error_description() }).to_string().into()
+    });
+    let has_body = !body.is_empty();
+    let mut response = Response::new(ResponseBody::own(body));
+    *response.status_mut() = kind.status();
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if has_body {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    match challenges.challenge(&error) {
+        Some(challenge) => {
+            headers.insert(WWW_AUTHENTICATE, challenge);
+        }
+        None => {
+            let delay = error.retry_after().unwrap_or(RETRY_LATER);
+            headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(delay)));
+        }
+    }
+    response.extensions_mut().insert(error);
+    response
+}
+
+/// Rounded up, so that nobody comes back too early, and at least one.
+fn whole_seconds(delay: Duration) -> u64 {
+    delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0)).max(1)
+}
+
+/// Somebody else's session looks like one that does not exist: the client starts anew (TR-6).
+pub(super) fn session_not_found<C>() -> Response<ResponseBody<C>> {
+    let mut response = Response::new(ResponseBody::own(Bytes::from_static(b"Session not found")));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delay_is_rounded_up() {
+        for (millis, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (29_999, 30)] {
+            assert_eq!(whole_seconds(Duration::from_millis(millis)), seconds);
+        }
+    }
+}

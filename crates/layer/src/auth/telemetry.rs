@@ -1,0 +1,54 @@
+//! What the gate counts and logs. The names are a stable interface: `docs/src/telemetry.md`.
+
+use std::fmt;
+
+use metrics::{Counter, counter};
+use portcullis_core::{AuthError, Principal, Reason};
+
+/// Handles made once: counting is then one atomic addition.
+pub(super) struct Telemetry {
+    accepted: Counter,
+    foreign_session: Counter,
+    rejected: Vec<Counter>,
+}
+
+impl Telemetry {
+    pub(super) fn new() -> Self {
+        let request = |outcome: &'static str| counter!("portcullis_requests_total", "outcome" => outcome);
+        Self {
+            accepted: request("accepted"),
+            foreign_session: request("foreign_session"),
+            rejected: Reason::ALL.iter().map(|reason| request(reason.as_str())).collect(),
+        }
+    }
+
+    pub(super) fn accepted(&self) {
+        self.accepted.increment(1);
+        tracing::trace!("request accepted");
+    }
+
+    pub(super) fn foreign_session(&self, principal: &Principal) {
+        self.foreign_session.increment(1);
+        tracing::warn!(?principal, "request rejected: the session belongs to somebody else, or is unknown");
+    }
+
+    pub(super) fn rejected(&self, error: &AuthError) {
+        // The list has the order of the enum's variants.
+        if let Some(counter) = self.rejected.get(error.reason() as usize) {
+            counter.increment(1);
+        }
+        let reason = error.reason().as_str();
+        if error.is_transient() {
+            let source = std::error::Error::source(error).map(tracing::field::display);
+            tracing::warn!(reason, source, "request rejected: the token cannot be checked");
+        } else {
+            tracing::debug!(reason, "request rejected");
+        }
+    }
+}
+
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Telemetry").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,6 @@
+//! The body of a response that went through the gate.
+
+mod stream_end;
+mod wrapper;
+
+pub use wrapper::ResponseBody;

@@ -1,0 +1,90 @@
+//! [`ResponseBody`]: the inner service's, the gate's own, or a stream that ends with its token.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use portcullis_core::{Clock, UserContext};
+
+use super::stream_end::StreamEnd;
+
+pin_project! {
+    /// The body of a response that went through the gate: frame by frame what the inner service sends, never held up.
+    #[derive(Debug)]
+    pub struct ResponseBody<B> {
+        #[pin]
+        content: Content<B>,
+    }
+}
+
+pin_project! {
+    #[project = ContentProjection]
+    #[derive(Debug)]
+    enum Content<B> {
+        Passed { #[pin] body: B },
+        Stream { #[pin] body: B, end: Box<StreamEnd> },
+        Own { bytes: Bytes },
+    }
+}
+
+impl<B> ResponseBody<B> {
+    pub(crate) const fn passed(body: B) -> Self {
+        Self { content: Content::Passed { body } }
+    }
+
+    pub(crate) const fn own(bytes: Bytes) -> Self {
+        Self { content: Content::Own { bytes } }
+    }
+
+    /// `body` until the token of `user` expires or is withdrawn.
+    pub(crate) fn until_token_ends(body: B, user: &Arc<UserContext>, clock: &Arc<dyn Clock>) -> Self {
+        let end = Box::new(StreamEnd::new(Arc::clone(user), Arc::clone(clock)));
+        Self { content: Content::Stream { body, end } }
+    }
+}
+
+impl<B> Body for ResponseBody<B>
+where
+    B: Body<Data: From<Bytes>>,
+{
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let mut content = self.project().content;
+        match content.as_mut().project() {
+            ContentProjection::Passed { body } => body.poll_frame(cx),
+            ContentProjection::Own { bytes } if bytes.is_empty() => Poll::Ready(None),
+            ContentProjection::Own { bytes } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes).into())))),
+            ContentProjection::Stream { body, end } => {
+                if Pin::new(&mut **end).poll(cx).is_ready() {
+                    // The inner body is dropped here, so its producer learns that nobody listens any more.
+                    content.set(Content::Own { bytes: Bytes::new() });
+                    return Poll::Ready(None);
+                }
+                body.poll_frame(cx)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Passed { body } | Content::Stream { body, .. } => body.is_end_stream(),
+            Content::Own { bytes } => bytes.is_empty(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Passed { body } => body.size_hint(),
+            // It may end early, so nothing is promised.
+            Content::Stream { .. } => SizeHint::default(),
+            Content::Own { bytes } => SizeHint::with_exact(bytes.len() as u64),
+        }
+    }
+}

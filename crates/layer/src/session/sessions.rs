@@ -1,0 +1,88 @@
+//! [`Sessions`]: which session belongs to whom.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
+use moka::{policy::EvictionPolicy, sync::Cache as MokaCache};
+use portcullis_core::{AuthError, Principal, Reason, UserContext};
+
+const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+
+/// The first protocol version without sessions. Versions are dates, so they compare as text.
+const SESSIONLESS: &[u8] = b"2026-07-28";
+
+/// Which session belongs to whom, bounded.
+#[derive(Debug)]
+pub(crate) struct Sessions(MokaCache<HeaderValue, Owner>);
+
+/// A client acting for a principal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Owner(Arc<(Principal, Option<Box<str>>)>);
+
+impl Owner {
+    fn of(user: &UserContext) -> Self {
+        Self(Arc::new((user.principal().clone(), user.client_id().map(Into::into))))
+    }
+
+    fn is(&self, user: &UserContext) -> bool {
+        self.0.0 == *user.principal() && self.0.1.as_deref() == user.client_id()
+    }
+}
+
+/// Whether a request may use the session it names.
+#[derive(Debug)]
+pub(crate) enum SessionVerdict {
+    /// It names none, or its own.
+    Own(Option<HeaderValue>),
+    /// It names somebody else's, or one that is not known.
+    Foreign,
+    /// It names several, and nobody can tell which one the inner service would take.
+    Repeated(AuthError),
+}
+
+impl Sessions {
+    pub(crate) fn new(capacity: u64, idle: Duration) -> Self {
+        let sessions = MokaCache::builder().max_capacity(capacity).time_to_idle(idle);
+        Self(sessions.eviction_policy(EvictionPolicy::lru()).build())
+    }
+
+    /// Judges the session that `headers` name. On the sessionless wire the header means nothing and is removed.
+    pub(crate) fn judge(&self, headers: &mut HeaderMap, user: &UserContext) -> SessionVerdict {
+        let mut ids = headers.get_all(SESSION_ID).iter();
+        let Some(id) = ids.next() else { return SessionVerdict::Own(None) };
+        if ids.next().is_some() {
+            return SessionVerdict::Repeated(AuthError::new(Reason::RepeatedHeader));
+        }
+        if headers.get(PROTOCOL_VERSION).is_some_and(|version| version.as_bytes() >= SESSIONLESS) {
+            headers.remove(SESSION_ID);
+            return SessionVerdict::Own(None);
+        }
+        match self.0.get(id) {
+            Some(owner) if owner.is(user) => SessionVerdict::Own(Some(id.clone())),
+            _ => SessionVerdict::Foreign,
+        }
+    }
+
+    /// Ties a session that `response` gives out to `user`, and forgets one that has ended.
+    pub(crate) fn observe<C>(
+        &self,
+        response: &Response<C>,
+        method: &Method,
+        used: Option<&HeaderValue>,
+        user: &UserContext,
+    ) {
+        if let Some(id) = used
+            && method == Method::DELETE
+            && response.status().is_success()
+        {
+            self.0.invalidate(id);
+        }
+        if let Some(id) = response.headers().get(SESSION_ID)
+            && used != Some(id)
+        {
+            // Whoever had it first keeps it: an id is never handed from one principal to another.
+            self.0.entry_by_ref(id).or_insert_with(|| Owner::of(user));
+        }
+    }
+}
