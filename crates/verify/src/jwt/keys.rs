@@ -1,0 +1,40 @@
+//! [`Keys`]: where a [`JwtVerifier`](super::JwtVerifier) has its keys from.
+
+use portcullis_core::{AuthError, Reason};
+use portcullis_oauth::jwt::{KeySet, ScreenedJwt};
+
+use crate::key_set::{RemoteKeySet, Verification};
+
+/// Where a [`JwtVerifier`](super::JwtVerifier) has its keys from.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Keys {
+    /// From the configuration: they never change.
+    Fixed(KeySet),
+    /// From the issuer.
+    Remote(RemoteKeySet),
+}
+
+impl Keys {
+    pub(super) fn verify(&self, jwt: ScreenedJwt) -> Verification {
+        match self {
+            Self::Remote(keys) => keys.verify(jwt),
+            Self::Fixed(keys) => Verification::Done(match keys.select(&jwt) {
+                Some(key) => jwt.verify(key),
+                None => Err(AuthError::new(Reason::UnknownKey)),
+            }),
+        }
+    }
+}
+
+impl From<KeySet> for Keys {
+    fn from(keys: KeySet) -> Self {
+        Self::Fixed(keys)
+    }
+}
+
+impl From<RemoteKeySet> for Keys {
+    fn from(keys: RemoteKeySet) -> Self {
+        Self::Remote(keys)
+    }
+}

@@ -1,0 +1,9 @@
+//! Verifying JWTs by the keys of their issuer.
+
+mod future;
+mod keys;
+mod verifier;
+
+pub use future::JwtFuture;
+pub use keys::Keys;
+pub use verifier::JwtVerifier;

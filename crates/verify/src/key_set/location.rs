@@ -1,0 +1,44 @@
+//! [`Location`]: where the keys of an issuer are.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{Response, Uri};
+use portcullis_core::{AuthError, Issuer};
+use portcullis_egress::{Egress, Purpose};
+use portcullis_oauth::{ProtocolError, jwt::KeySet};
+
+use crate::discovery;
+
+/// Where the keys of an issuer are.
+#[derive(Clone, Debug)]
+pub(super) enum Location {
+    /// Where its metadata says. It is asked every time: an issuer may move its keys.
+    DiscoveredFrom(Issuer),
+    /// Where the operator says.
+    At(Uri),
+}
+
+impl Location {
+    /// Fetches the keys, and the response they came in.
+    pub(super) async fn fetch(&self, egress: &Egress) -> Result<(KeySet, Response<Bytes>), AuthError> {
+        let url = match self {
+            Self::At(url) => url.clone(),
+            Self::DiscoveredFrom(issuer) => {
+                let metadata = discovery::discover(egress, issuer).await?;
+                metadata.jwks_uri().cloned().ok_or(ProtocolError::InvalidMember("jwks_uri"))?
+            }
+        };
+        let response = discovery::send(egress, KeySet::request(&url), Purpose::new("key_set")).await?;
+        Ok((KeySet::process(&response)?, response))
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DiscoveredFrom(issuer) => issuer.fmt(f),
+            Self::At(url) => url.fmt(f),
+        }
+    }
+}

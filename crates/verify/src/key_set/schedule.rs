@@ -1,0 +1,94 @@
+//! [`Schedule`]: when the next fetch may begin.
+
+use std::time::Duration;
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
+use portcullis_core::{AuthError, Reason};
+use tokio::time::Instant;
+
+const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+const COOL_DOWN: Duration = Duration::from_secs(30);
+
+/// One fetch, shared by all who wait for it. It goes on when they go away.
+pub(super) type Flight = Shared<BoxFuture<'static, Result<(), AuthError>>>;
+
+/// When the next fetch may begin. Behind a lock that is never held across an `await`.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    flight: Option<Flight>,
+    failures: Option<Failures>,
+    /// Until when no unknown `kid` starts a fetch. Set when one does, whatever comes of it.
+    cool_until: Option<Instant>,
+}
+
+/// That the last fetch failed, and how many before it.
+#[derive(Debug)]
+struct Failures {
+    count: u32,
+    back_off_until: Instant,
+    last: AuthError,
+}
+
+impl Schedule {
+    /// The fetch that is under way, or the one that `start` starts, unless the issuer failed a moment ago.
+    pub(super) fn fetch(&mut self, now: Instant, start: impl FnOnce() -> Flight) -> Result<Flight, AuthError> {
+        if let Some(flight) = &self.flight {
+            return Ok(flight.clone());
+        }
+        if let Some(failures) = self.failures.as_ref().filter(|failures| now < failures.back_off_until) {
+            return Err(failures.refusal(failures.back_off_until - now));
+        }
+        Ok(self.flight.insert(start()).clone())
+    }
+
+    /// As [`fetch`](Self::fetch), because of a `kid` that nobody knows: at most one per cool-down.
+    pub(super) fn reload(&mut self, now: Instant, start: impl FnOnce() -> Flight) -> Result<Flight, AuthError> {
+        let cooling = self.cool_until.filter(|end| now < *end);
+        match (&self.flight, cooling, &self.failures) {
+            (None, Some(end), Some(failures)) => Err(failures.refusal(end - now)),
+            (None, Some(_), None) => Err(AuthError::new(Reason::UnknownKey)),
+            (Some(_), ..) => self.fetch(now, start),
+            (None, None, _) => {
+                let flight = self.fetch(now, start)?;
+                self.cool_until = Some(now + COOL_DOWN);
+                Ok(flight)
+            }
+        }
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        self.failures = None;
+    }
+
+    /// Notes that a fetch failed, and says what those are told who waited for it.
+    pub(super) fn failed(&mut self, now: Instant, error: AuthError) -> AuthError {
+        let count = self.failures.as_ref().map_or(0, |failures| failures.count.saturating_add(1));
+        let doubled = FIRST_BACK_OFF.saturating_mul(2_u32.saturating_pow(count)).min(LONGEST_BACK_OFF);
+        let asked = error.retry_after().unwrap_or_default().min(LONGEST_RETRY_AFTER);
+        let back_off = doubled.max(asked);
+        let failures = Failures { count, back_off_until: now + back_off, last: error };
+        self.failures.insert(failures).refusal(back_off)
+    }
+
+    pub(super) fn landed(&mut self) {
+        self.flight = None;
+    }
+}
+
+impl Failures {
+    fn refusal(&self, retry_after: Duration) -> AuthError {
+        AuthError::new(Reason::KeySetUnavailable).with_source(self.last.clone()).with_retry_after(retry_after)
+    }
+}
+
+/// The flight that ends when `task` does; a task that panicked or was shut down has told us nothing about any token.
+pub(super) fn flight(task: tokio::task::JoinHandle<Result<(), AuthError>>) -> Flight {
+    let landed =
+        task.map(|end| end.unwrap_or_else(|error| Err(AuthError::new(Reason::VerifierFailed).with_source(error))));
+    landed.boxed().shared()
+}
