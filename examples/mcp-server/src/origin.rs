@@ -6,51 +6,68 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode, Uri, header, uri::Authority};
+use portcullis_core::ResourceUri;
 
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 /// The names by which this server may be addressed: its public one, and loopback at any port.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
+    public: Option<Origin>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Origin {
     scheme: String,
-    authority: Authority,
+    host: String,
+    port: Option<u16>,
 }
 
 impl Names {
-    /// The names of the server whose public URL is `url`, which has been validated.
-    pub(crate) fn new(url: &Uri) -> Option<Self> {
-        Some(Self { scheme: url.scheme_str()?.to_owned(), authority: url.authority()?.clone() })
+    pub(crate) fn new(resource: &ResourceUri) -> Self {
+        Self { public: Origin::parse(resource.origin()) }
     }
 
-    /// For rmcp, which checks again.
+    /// The hosts, for rmcp, which checks again.
     pub(crate) fn hosts(&self) -> impl Iterator<Item = &str> {
-        LOOPBACK.into_iter().chain([self.authority.host()])
+        LOOPBACK.into_iter().chain(self.public.iter().map(|origin| &*origin.host))
     }
 
     fn allow_host(&self, host: &str) -> bool {
-        let Ok(authority) = host.parse::<Authority>() else { return false };
-        !host.contains('@') && self.hosts().any(|known| known.eq_ignore_ascii_case(authority.host()))
+        authority(host).is_some_and(|(host, _)| self.hosts().any(|known| known == host))
     }
 
     fn allow_origin(&self, origin: &str) -> bool {
-        let Some((scheme, host)) = origin.split_once("://") else { return false };
-        let Ok(authority) = host.parse::<Authority>() else { return false };
-        let is_known = |known: &str| known.eq_ignore_ascii_case(authority.host());
-        let is_public = scheme == self.scheme
-            && is_known(self.authority.host())
-            && port(scheme, &authority) == port(scheme, &self.authority);
-        !host.contains('@') && (is_public || LOOPBACK.into_iter().any(is_known))
+        Origin::parse(origin)
+            .is_some_and(|origin| LOOPBACK.contains(&&*origin.host) || self.public.as_ref() == Some(&origin))
     }
 
     fn allow(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         // Over HTTP/2 the authority is part of the URI.
         let host = uri.authority().map(Authority::as_str).or_else(|| headers.get(header::HOST)?.to_str().ok());
-        let origin_is_good = headers.get_all(header::ORIGIN).iter().all(|origin| {
-            // Absent is fine: only browsers send it.
-            origin.to_str().is_ok_and(|origin| self.allow_origin(origin))
-        });
-        host.is_some_and(|host| self.allow_host(host)) && origin_is_good
+        // Only browsers send an origin.
+        let mut origins = headers.get_all(header::ORIGIN).iter();
+        host.is_some_and(|host| self.allow_host(host))
+            && origins.all(|origin| origin.to_str().is_ok_and(|origin| self.allow_origin(origin)))
     }
+}
+
+impl Origin {
+    fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = text.split_once("://")?;
+        let default_port = match scheme {
+            "http" => 80,
+            "https" => 443,
+            _ => return None,
+        };
+        let (host, port) = authority(rest)?;
+        Some(Self { scheme: scheme.to_owned(), host, port: port.or(Some(default_port)) })
+    }
+}
+
+fn authority(text: &str) -> Option<(String, Option<u16>)> {
+    let authority: Authority = text.parse().ok()?;
+    (!text.contains('@')).then(|| (authority.host().to_ascii_lowercase(), authority.port_u16()))
 }
 
 /// Answers 403 to a request with a foreign Host or Origin.
@@ -66,20 +83,12 @@ pub(crate) async fn check(State(names): State<Names>, request: Request, next: Ne
     (StatusCode::FORBIDDEN, "Host or Origin is not allowed\n").into_response()
 }
 
-fn port(scheme: &str, authority: &Authority) -> Option<u16> {
-    authority.port_u16().or(match scheme {
-        "http" => Some(80),
-        "https" => Some(443),
-        _ => None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn allowed(host: &'static str, origin: Option<&'static str>) -> bool {
-        let names = Names::new(&Uri::from_static("https://mcp.example.com")).expect("absolute");
+        let names = Names::new(&ResourceUri::new("https://mcp.example.com/mcp").expect("resource"));
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, host.parse().expect("header"));
         if let Some(origin) = origin {

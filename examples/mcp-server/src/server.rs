@@ -1,1 +1,94 @@
-//! s
+//! The MCP server, the gate in front of it, and what belongs in front of the gate.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use axum::{Router, middleware};
+use metrics_exporter_prometheus::PrometheusHandle;
+use portcullis_core::VerifyToken;
+use portcullis_layer::{AuthConfig, AuthLayer};
+use rmcp::transport::streamable_http_server::{
+    StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
+};
+use tokio::net::TcpListener;
+
+use crate::{
+    admin::{self, Admin},
+    config::Config,
+    cors,
+    gate::Readiness,
+    origin::{self, Names},
+    shutdown::{self, Shutdown},
+    tools::Tools,
+};
+
+/// The sockets, before anything is served on them.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    mcp: TcpListener,
+    admin: Option<TcpListener>,
+}
+
+impl Listeners {
+    pub(crate) async fn bind(config: &Config) -> Result<Self, BindError> {
+        let mcp = bind("listen", config.listen).await?;
+        let admin = match config.admin_listen {
+            Some(address) => Some(bind("admin_listen", address).await?),
+            None => None,
+        };
+        Ok(Self { mcp, admin })
+    }
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}; `{key}` or PORTCULLIS__{} changes it", key.to_ascii_uppercase())]
+pub(crate) struct BindError {
+    key: &'static str,
+    address: SocketAddr,
+    source: io::Error,
+}
+
+async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|source| BindError { key, address, source })
+}
+
+/// Serves until the process is told to stop.
+pub(crate) async fn serve<V>(
+    listeners: Listeners,
+    names: Names,
+    auth: AuthConfig<V>,
+    readiness: Readiness,
+    metrics: PrometheusHandle,
+    shutdown: Shutdown,
+) -> io::Result<()>
+where
+    V: VerifyToken<Future: Send> + Clone + Send + Sync + 'static,
+{
+    if let Some(listener) = listeners.admin {
+        let routes = admin::routes(Admin { metrics, readiness, shutdown: shutdown.clone() });
+        // It goes on while the other one drains: whoever watches may want to see that.
+        tokio::spawn(async { axum::serve(listener, routes).await });
+    }
+    let app = router(names, auth, shutdown.clone());
+    let server = axum::serve(listeners.mcp, app).with_graceful_shutdown(shutdown.closing.clone().cancelled_owned());
+    shutdown.bound(async { server.await }).await
+}
+
+/// From the outside to the inside: CORS, Host and Origin, the gate, the MCP server.
+fn router<V>(names: Names, auth: AuthConfig<V>, shutdown: Shutdown) -> Router
+where
+    V: VerifyToken<Future: Send> + Clone + Send + Sync + 'static,
+{
+    // Both wires on one path: 2025-11-25 with sessions, 2026-07-28 without; rmcp tells them apart by the request.
+    let config = StreamableHttpServerConfig::default()
+        .with_allowed_hosts(names.hosts())
+        .with_json_response(true)
+        .with_cancellation_token(shutdown.cut.clone());
+    let mcp = StreamableHttpService::new(|| Ok(Tools), Arc::new(LocalSessionManager::default()), config);
+    Router::new()
+        .route_service("/mcp", mcp)
+        .layer(middleware::from_fn_with_state(shutdown, shutdown::end_streams))
+        .layer(AuthLayer::new(auth))
+        .layer(middleware::from_fn_with_state(names, origin::check))
+        .layer(cors::layer())
+}
