@@ -1,10 +1,27 @@
 //! Verifiers: tower services from a [bearer token](portcullis_core::BearerToken) to a [user](portcullis_core::UserContext).
 
+mod audience_check;
 pub mod cache;
+mod config_error;
+pub mod danger;
 mod discovery;
+mod enrichment;
+mod introspection;
+mod issuers;
 mod jwt;
 mod key_set;
+mod provider;
+mod token_check;
+mod token_size;
+mod user_info;
 
+pub use audience_check::AudienceCheck;
 pub use cache::{Cache, CacheConfig, CacheFuture, CacheHandle, CacheLayer};
+pub use config_error::ConfigError;
+pub use enrichment::{EnrichLayer, Enriched};
+pub use introspection::IntrospectionVerifier;
+pub use issuers::{Issuers, IssuersBuilder};
 pub use jwt::{JwtFuture, JwtVerifier, Keys};
 pub use key_set::RemoteKeySet;
+pub use token_check::TokenCheck;
+pub use user_info::{UserInfoEndpoint, UserInfoVerifier};

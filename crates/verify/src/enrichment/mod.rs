@@ -1,0 +1,7 @@
+//! Enrichment: the user's profile, added to what another verifier found out.
+
+mod layer;
+mod service;
+
+pub use layer::EnrichLayer;
+pub use service::Enriched;

@@ -1,0 +1,109 @@
+//! [`IntrospectionVerifier`]: asks the authorization server.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::Uri;
+use portcullis_core::{AuthError, BearerToken, Clock, Issuer, Reason, UserContext};
+use portcullis_egress::{Egress, Purpose};
+use portcullis_oauth::{
+    Claims, ClientAuthentication, Verified,
+    introspection::{self, IntrospectionPolicy},
+};
+use tower_service::Service;
+
+use crate::{
+    provider::{Endpoint, Exchange, Wanted},
+    token_size::DEFAULT_MAX_LEN,
+};
+
+/// A verifier that asks the authorization server about each token: opaque ones, and JWTs as well.
+///
+/// 1. The size of the token is looked at before anything is sent.
+/// 2. The answer is judged by an [`IntrospectionPolicy`]: *active* does not mean *for us*.
+/// 3. A refusal of *our* credentials is [`Reason::ClientRefused`] (503) and an error in the log, never the token's fault.
+/// 4. A failing provider gets one call per back-off window.
+///
+/// One call to the provider each time: put a [`CacheLayer`](crate::CacheLayer) around it. It does **not** look at scopes.
+/// [RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)
+#[derive(Clone, Debug)]
+pub struct IntrospectionVerifier {
+    policy: Arc<IntrospectionPolicy>,
+    client: Arc<ClientAuthentication>,
+    endpoint: Endpoint,
+    exchange: Exchange,
+    clock: Arc<dyn Clock>,
+    max_len: usize,
+}
+
+impl IntrospectionVerifier {
+    /// Asks the issuer of `policy` as `client`. The endpoint is found in the issuer's metadata.
+    #[must_use]
+    pub fn new(
+        policy: IntrospectionPolicy,
+        client: ClientAuthentication,
+        egress: Egress,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            endpoint: Endpoint::discovered(policy.issuer().clone(), Wanted::Introspection, egress.clone()),
+            policy: Arc::new(policy),
+            client: Arc::new(client),
+            exchange: Exchange::new(egress, Arc::clone(&clock), Purpose::new("introspection")),
+            clock,
+            max_len: DEFAULT_MAX_LEN,
+        }
+    }
+
+    /// Asks at `endpoint` instead of looking it up.
+    #[must_use]
+    pub fn with_endpoint(mut self, endpoint: Uri) -> Self {
+        self.endpoint = Endpoint::Given(endpoint);
+        self
+    }
+
+    /// The longest token that is sent, in bytes. Default: 16 KiB.
+    #[must_use]
+    pub const fn with_max_len(mut self, max_len: usize) -> Self {
+        self.max_len = max_len;
+        self
+    }
+
+    /// Whose tokens.
+    #[must_use]
+    pub fn issuer(&self) -> &Issuer {
+        self.policy.issuer()
+    }
+
+    pub(crate) async fn introspect(&self, token: &BearerToken) -> Result<Verified<Claims>, AuthError> {
+        if token.len() > self.max_len {
+            return Err(AuthError::new(Reason::TokenTooLarge));
+        }
+        let endpoint = self.endpoint.url().await?;
+        let request = introspection::request(&endpoint, &self.client, token);
+        let response = self.exchange.send(request, introspection::process).await?;
+        self.policy.check(response, self.clock.now())
+    }
+}
+
+impl Service<BearerToken> for IntrospectionVerifier {
+    type Response = Arc<UserContext>;
+    type Error = AuthError;
+    type Future = Pin<Box<dyn Future<Output = Result<Arc<UserContext>, AuthError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), AuthError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, token: BearerToken) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move {
+            let claims = this.introspect(&token).await?;
+            Ok(Arc::new(claims.into_user_context()?.build()))
+        })
+    }
+}

@@ -1,0 +1,158 @@
+//! [`Issuers`]: hands a token to the verifier of its issuer.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use portcullis_core::{AuthError, BearerToken, Issuer, Reason, UserContext, VerifyToken};
+use portcullis_oauth::jwt::UnverifiedJwt;
+use tower::{ServiceExt as _, util::BoxCloneSyncService};
+use tower_service::Service;
+
+use crate::{ConfigError, token_size::DEFAULT_MAX_LEN};
+
+type Verifier = BoxCloneSyncService<BearerToken, Arc<UserContext>, AuthError>;
+
+/// Hands a token to the verifier of its issuer.
+///
+/// 1. The size of the token is looked at first.
+/// 2. A token in the form of a JWT goes to the verifier of the issuer that it names (`iss`); what that one refuses is
+///    refused, no other is asked. An unknown issuer is [`Reason::UnknownIssuer`].
+/// 3. Any other token is opaque and goes to the one verifier that is there for opaque tokens; without one it is
+///    [`Reason::MalformedToken`].
+///
+/// The name read here is unverified and good for the choice only: the verifier compares it again. The user that comes back
+/// must be of that issuer, whatever the verifier, else it is [`Reason::WrongIssuer`].
+#[derive(Clone)]
+pub struct Issuers {
+    verifiers: Arc<HashMap<Issuer, Verifier>>,
+    opaque: Option<Issuer>,
+    max_len: usize,
+}
+
+/// Puts [`Issuers`] together; made by [`Issuers::builder`].
+#[must_use]
+pub struct IssuersBuilder {
+    verifiers: Vec<(Issuer, Verifier)>,
+    opaque: Vec<Issuer>,
+    max_len: usize,
+}
+
+impl Issuers {
+    /// No issuers yet.
+    pub const fn builder() -> IssuersBuilder {
+        IssuersBuilder { verifiers: Vec::new(), opaque: Vec::new(), max_len: DEFAULT_MAX_LEN }
+    }
+
+    /// Each issuer, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = &Issuer> {
+        self.verifiers.keys()
+    }
+
+    fn choose(&self, token: &BearerToken) -> Result<(&Issuer, &Verifier), AuthError> {
+        if token.len() > self.max_len {
+            return Err(AuthError::new(Reason::TokenTooLarge));
+        }
+        let (name, otherwise) = if UnverifiedJwt::is_likely(token) {
+            let jwt = UnverifiedJwt::parse(token, self.max_len)?;
+            (Some(jwt.claimed_issuer()?.to_owned()), Reason::UnknownIssuer)
+        } else {
+            (self.opaque.as_ref().map(ToString::to_string), Reason::MalformedToken)
+        };
+        name.and_then(|name| self.verifiers.get_key_value(name.as_str())).ok_or_else(|| AuthError::new(otherwise))
+    }
+}
+
+impl IssuersBuilder {
+    /// JWTs of `issuer` go to `verifier`.
+    pub fn with_issuer<V>(mut self, issuer: Issuer, verifier: V) -> Self
+    where
+        V: VerifyToken + Clone + Send + Sync + 'static,
+        V::Future: Send + 'static,
+    {
+        self.verifiers.push((issuer, BoxCloneSyncService::new(verifier)));
+        self
+    }
+
+    /// Opaque tokens, as well as JWTs of `issuer`, go to `verifier`.
+    pub fn with_opaque_issuer<V>(mut self, issuer: Issuer, verifier: V) -> Self
+    where
+        V: VerifyToken + Clone + Send + Sync + 'static,
+        V::Future: Send + 'static,
+    {
+        self.opaque.push(issuer.clone());
+        self.with_issuer(issuer, verifier)
+    }
+
+    /// The longest token that is looked at, in bytes. Default: 16 KiB.
+    pub const fn with_max_len(mut self, max_len: usize) -> Self {
+        self.max_len = max_len;
+        self
+    }
+
+    /// The choice between them.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if there is no issuer, an issuer twice, or more than one for opaque tokens.
+    pub fn build(self) -> Result<Issuers, ConfigError> {
+        let mut verifiers = HashMap::new();
+        for (issuer, verifier) in self.verifiers {
+            match verifiers.entry(issuer) {
+                Entry::Vacant(entry) => entry.insert(verifier),
+                Entry::Occupied(entry) => return Err(ConfigError::DuplicateIssuer(entry.key().clone())),
+            };
+        }
+        if verifiers.is_empty() {
+            return Err(ConfigError::NoIssuer);
+        }
+        let mut opaque = self.opaque.into_iter();
+        match (opaque.next(), opaque.next()) {
+            (Some(first), Some(second)) => Err(ConfigError::TwoForOpaqueTokens(first, second)),
+            (opaque, _) => Ok(Issuers { verifiers: Arc::new(verifiers), opaque, max_len: self.max_len }),
+        }
+    }
+}
+
+impl Service<BearerToken> for Issuers {
+    type Response = Arc<UserContext>;
+    type Error = AuthError;
+    type Future = Pin<Box<dyn Future<Output = Result<Arc<UserContext>, AuthError>> + Send>>;
+
+    /// Always ready: which verifier must be is known when the token is.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), AuthError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, token: BearerToken) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move {
+            let (issuer, verifier) = this.choose(&token)?;
+            let user = verifier.clone().oneshot(token).await?;
+            if user.issuer() == issuer { Ok(user) } else { Err(AuthError::new(Reason::WrongIssuer)) }
+        })
+    }
+}
+
+impl fmt::Debug for Issuers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuers")
+            .field("issuers", &self.verifiers.keys())
+            .field("opaque", &self.opaque)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for IssuersBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let issuers: Vec<_> = self.verifiers.iter().map(|(issuer, _)| issuer).collect();
+        f.debug_struct("IssuersBuilder")
+            .field("issuers", &issuers)
+            .field("opaque", &self.opaque)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,7 @@
+//! A provider that is asked about tokens: where, and how it is left alone while it fails.
+
+mod endpoint;
+mod exchange;
+
+pub(crate) use endpoint::{Endpoint, Wanted};
+pub(crate) use exchange::Exchange;

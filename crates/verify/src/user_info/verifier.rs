@@ -1,0 +1,85 @@
+//! [`UserInfoVerifier`]: a user by the profile, and an audience check.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use portcullis_core::{AuthError, BearerToken, Reason, UserContext};
+use tower_service::Service;
+
+use super::UserInfoEndpoint;
+use crate::{AudienceCheck, ConfigError, token_size::DEFAULT_MAX_LEN};
+
+/// A verifier for providers whose tokens say nothing: the user is who the provider's UserInfo says.
+///
+/// UserInfo answers for every token of the user, whoever it was issued to, so there is no verifier without an
+/// [`AudienceCheck`]:
+///
+/// 1. The size of the token is looked at before anything is sent.
+/// 2. The audience check comes first. UserInfo is not asked about a token that was not issued for us.
+/// 3. Both must speak of the same subject.
+///
+/// Two calls to the provider each time: put a [`CacheLayer`](crate::CacheLayer) around it.
+#[derive(Clone, Debug)]
+pub struct UserInfoVerifier {
+    endpoint: UserInfoEndpoint,
+    audience: AudienceCheck,
+    max_len: usize,
+}
+
+impl UserInfoVerifier {
+    /// The users of `endpoint` whose tokens pass `audience`.
+    ///
+    /// # Errors
+    /// [`ConfigError::DifferentIssuers`] if the two are of different issuers.
+    pub fn new(endpoint: UserInfoEndpoint, audience: AudienceCheck) -> Result<Self, ConfigError> {
+        match audience.issuer() {
+            Some(issuer) if issuer != endpoint.issuer() => Err(ConfigError::DifferentIssuers {
+                user_info: endpoint.issuer().clone(),
+                audience_check: issuer.clone(),
+            }),
+            _ => Ok(Self { endpoint, audience, max_len: DEFAULT_MAX_LEN }),
+        }
+    }
+
+    /// The longest token that is sent, in bytes. Default: 16 KiB.
+    #[must_use]
+    pub const fn with_max_len(mut self, max_len: usize) -> Self {
+        self.max_len = max_len;
+        self
+    }
+
+    async fn verify(&self, token: &BearerToken) -> Result<Arc<UserContext>, AuthError> {
+        if token.len() > self.max_len {
+            return Err(AuthError::new(Reason::TokenTooLarge));
+        }
+        let evidence = self.audience.check(token).await?;
+        let user_info = self.endpoint.fetch(token).await?;
+        let user = match evidence {
+            Some(claims) => claims.into_user_context()?,
+            None => UserContext::assertion(self.endpoint.issuer().clone(), user_info.subject()),
+        };
+        if user.subject() != user_info.subject() {
+            return Err(AuthError::new(Reason::SubjectMismatch));
+        }
+        Ok(Arc::new(user.with_profile(user_info.into_members()).build()))
+    }
+}
+
+impl Service<BearerToken> for UserInfoVerifier {
+    type Response = Arc<UserContext>;
+    type Error = AuthError;
+    type Future = Pin<Box<dyn Future<Output = Result<Arc<UserContext>, AuthError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), AuthError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, token: BearerToken) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move { this.verify(&token).await })
+    }
+}
