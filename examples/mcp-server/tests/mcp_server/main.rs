@@ -1,0 +1,8 @@
+//! The binary, from the outside: started with good and bad configuration, called, stopped.
+
+mod configuration;
+mod demo;
+mod gate;
+mod process;
+mod stopping;
+mod transport;
