@@ -95,14 +95,14 @@ where
                     let (mut inner, mut request) = waiting.take().expect("polled after it was done");
                     let admitted = match verified {
                         Ok(user) => this.gate.admit(&mut request, user),
-                        Err(error) => Err(this.gate.reject(error)),
+                        Err(error) => Err(error.into()),
                     };
                     match admitted {
                         Ok(passage) => {
                             let responding = inner.call(request);
                             this.state.set(State::Call { responding, passage: Some(passage) });
                         }
-                        Err(rejection) => return Poll::Ready(Ok(rejection)),
+                        Err(refusal) => return Poll::Ready(Ok(this.gate.reject(refusal))),
                     }
                 }
                 // ## Call => done

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     ResponseBody,
     metadata::MetadataEndpoint,
-    session::{SessionVerdict, Sessions},
+    session::{Refusal, Sessions},
 };
 
 /// What all requests through one layer share.
@@ -33,7 +33,6 @@ pub(crate) struct Gate {
 }
 
 /// What becomes of a request before anybody is asked.
-#[expect(clippy::large_enum_variant, reason = "it lives on the stack for an instant; a box would cost the hit path")]
 pub(super) enum Entrance<B> {
     /// It has a token, to be verified.
     Verify(BearerToken),
@@ -46,7 +45,7 @@ pub(super) enum Entrance<B> {
 /// What has to be remembered of a request until its response comes.
 #[derive(Debug)]
 pub(super) struct Passage {
-    user: Option<Arc<UserContext>>,
+    user: Arc<UserContext>,
     method: Method,
     session: Option<HeaderValue>,
 }
@@ -82,29 +81,16 @@ impl Gate {
         }
     }
 
-    /// Lets a request through on behalf of `user`, or rejects it.
-    pub(super) fn admit<B, C>(
-        &self,
-        request: &mut Request<B>,
-        user: Arc<UserContext>,
-    ) -> Result<Passage, Response<ResponseBody<C>>> {
+    /// Lets a request through on behalf of `user`, or says why not.
+    pub(super) fn admit<B>(&self, request: &mut Request<B>, user: Arc<UserContext>) -> Result<Passage, Refusal> {
         if !user.scopes().is_superset(&self.required_scopes) {
-            return Err(self.reject(AuthError::insufficient_scope(self.required_scopes.clone())));
+            return Err(AuthError::insufficient_scope(self.required_scopes.clone()).into());
         }
-        let session = match &self.sessions {
-            None => None,
-            Some(sessions) => match sessions.judge(request.headers_mut(), &user) {
-                SessionVerdict::Own(session) => session,
-                SessionVerdict::Foreign => {
-                    self.telemetry.foreign_session(user.principal());
-                    return Err(response::session_not_found());
-                }
-                SessionVerdict::Repeated(error) => return Err(self.reject(error)),
-            },
-        };
+        let sessions = self.sessions.as_ref();
+        let session = sessions.map_or(Ok(None), |sessions| sessions.judge(request.headers_mut(), &user))?;
         self.telemetry.accepted();
         request.extensions_mut().insert(Arc::clone(&user));
-        Ok(Passage { user: Some(user), method: request.method().clone(), session })
+        Ok(Passage { user, method: request.method().clone(), session })
     }
 
     /// Finishes a response of the inner service. `passage` is `None` for a request that passed without a token.
@@ -115,7 +101,7 @@ impl Gate {
         if let Some(error) = response.extensions().get::<AuthError>() {
             return self.reject(error.clone());
         }
-        let Some(Passage { user: Some(user), method, session }) = passage else {
+        let Some(Passage { user, method, session }) = passage else {
             return response.map(ResponseBody::passed);
         };
         if let Some(sessions) = &self.sessions {
@@ -133,9 +119,17 @@ impl Gate {
     }
 
     /// Rejects a request: counted, logged, and told to the client as the wire table says.
-    pub(super) fn reject<C>(&self, error: AuthError) -> Response<ResponseBody<C>> {
-        self.telemetry.rejected(&error);
-        response::rejection(error, &self.challenges)
+    pub(super) fn reject<C>(&self, refusal: impl Into<Refusal>) -> Response<ResponseBody<C>> {
+        match refusal.into() {
+            Refusal::Auth(error) => {
+                self.telemetry.rejected(&error);
+                response::rejection(error, &self.challenges)
+            }
+            Refusal::SessionNotFound => {
+                self.telemetry.session_not_found();
+                response::session_not_found()
+            }
+        }
     }
 }
 

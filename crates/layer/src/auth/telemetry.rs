@@ -3,12 +3,12 @@
 use std::fmt;
 
 use metrics::{Counter, counter};
-use portcullis_core::{AuthError, Principal, Reason};
+use portcullis_core::{AuthError, Reason};
 
 /// Handles made once: counting is then one atomic addition.
 pub(super) struct Telemetry {
     accepted: Counter,
-    foreign_session: Counter,
+    session_not_found: Counter,
     rejected: Vec<Counter>,
 }
 
@@ -17,7 +17,7 @@ impl Telemetry {
         let request = |outcome: &'static str| counter!("portcullis_requests_total", "outcome" => outcome);
         Self {
             accepted: request("accepted"),
-            foreign_session: request("foreign_session"),
+            session_not_found: request("session_not_found"),
             rejected: Reason::ALL.iter().map(|reason| request(reason.as_str())).collect(),
         }
     }
@@ -27,9 +27,9 @@ impl Telemetry {
         tracing::trace!("request accepted");
     }
 
-    pub(super) fn foreign_session(&self, principal: &Principal) {
-        self.foreign_session.increment(1);
-        tracing::warn!(?principal, "request rejected: the session belongs to somebody else, or is unknown");
+    pub(super) fn session_not_found(&self) {
+        self.session_not_found.increment(1);
+        tracing::info!("request rejected: its session is unknown, or somebody else's");
     }
 
     pub(super) fn rejected(&self, error: &AuthError) {

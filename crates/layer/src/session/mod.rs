@@ -7,4 +7,4 @@ mod binding;
 mod sessions;
 
 pub use binding::SessionBinding;
-pub(crate) use sessions::{SessionVerdict, Sessions};
+pub(crate) use sessions::{Refusal, Sessions};

@@ -30,15 +30,18 @@ impl Owner {
     }
 }
 
-/// Whether a request may use the session it names.
+/// Why a request is not let through.
 #[derive(Debug)]
-pub(crate) enum SessionVerdict {
-    /// It names none, or its own.
-    Own(Option<HeaderValue>),
-    /// It names somebody else's, or one that is not known.
-    Foreign,
-    /// It names several, and nobody can tell which one the inner service would take.
-    Repeated(AuthError),
+pub(crate) enum Refusal {
+    Auth(AuthError),
+    /// It names somebody else's session, or one that is not known.
+    SessionNotFound,
+}
+
+impl From<AuthError> for Refusal {
+    fn from(error: AuthError) -> Self {
+        Self::Auth(error)
+    }
 }
 
 impl Sessions {
@@ -47,20 +50,22 @@ impl Sessions {
         Self(sessions.eviction_policy(EvictionPolicy::lru()).build())
     }
 
-    /// Judges the session that `headers` name. On the sessionless wire the header means nothing and is removed.
-    pub(crate) fn judge(&self, headers: &mut HeaderMap, user: &UserContext) -> SessionVerdict {
+    /// The session that `headers` name, if `user` may use it. On the sessionless wire the header means nothing and is
+    /// removed.
+    pub(crate) fn judge(&self, headers: &mut HeaderMap, user: &UserContext) -> Result<Option<HeaderValue>, Refusal> {
         let mut ids = headers.get_all(SESSION_ID).iter();
-        let Some(id) = ids.next() else { return SessionVerdict::Own(None) };
+        let Some(id) = ids.next() else { return Ok(None) };
         if ids.next().is_some() {
-            return SessionVerdict::Repeated(AuthError::new(Reason::RepeatedHeader));
+            // Nobody can tell which one the inner service would take.
+            return Err(AuthError::new(Reason::RepeatedHeader).into());
         }
         if headers.get(PROTOCOL_VERSION).is_some_and(|version| version.as_bytes() >= SESSIONLESS) {
             headers.remove(SESSION_ID);
-            return SessionVerdict::Own(None);
+            return Ok(None);
         }
         match self.0.get(id) {
-            Some(owner) if owner.is(user) => SessionVerdict::Own(Some(id.clone())),
-            _ => SessionVerdict::Foreign,
+            Some(owner) if owner.is(user) => Ok(Some(id.clone())),
+            _ => Err(Refusal::SessionNotFound),
         }
     }
 

@@ -1,0 +1,6 @@
+//! The gate, seen from outside.
+
+mod challenges;
+mod contract;
+mod support;
+mod transport;

@@ -1,0 +1,352 @@
+//! Facts of MCP's HTTP transport that a gate must respect: metadata, preflight, sessions, streams.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use crate::support::{Body, METADATA, RESOURCE, Verifier, config, request, text, whoami};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, StreamBody};
+use portcullis_core::UserContext;
+use portcullis_layer::{Auth, SessionBinding, StreamLife, danger};
+use portcullis_testkit::StrictService;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, advance, timeout},
+};
+use tower::{Service, ServiceExt as _};
+
+// --- metadata and preflight
+
+fn bare(method: Method, path: &str) -> Request<Body> {
+    Request::builder().method(method).uri(path).body(Body::default()).expect("request")
+}
+
+#[tokio::test]
+async fn tr_13_the_metadata_is_served_without_a_token_under_both_paths() {
+    let auth = Auth::around(StrictService::new(whoami::<Body>), config(&Verifier::new()));
+    for path in ["/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource"] {
+        let response = auth.clone().oneshot(bare(Method::GET, path)).await.expect("response");
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "application/json");
+        assert_eq!(response.headers()["access-control-allow-origin"], "*");
+        assert!(response.headers()["cache-control"].to_str().expect("text").contains("max-age"));
+        let document: serde_json::Value = serde_json::from_str(&text(response).await.1).expect("json");
+        assert_eq!(document["resource"], RESOURCE);
+        assert_eq!(document["authorization_servers"][0], "https://idp.example.com");
+
+        let head = auth.clone().oneshot(bare(Method::HEAD, path)).await.expect("response");
+        assert_ne!(head.headers()["content-length"], "0");
+        assert_eq!(text(head).await, (StatusCode::OK, String::new()));
+        let options = auth.clone().oneshot(bare(Method::OPTIONS, path)).await.expect("response");
+        assert_eq!(options.status(), 204);
+        let post = auth.clone().oneshot(bare(Method::POST, path)).await.expect("response");
+        assert_eq!(
+            (post.status(), &post.headers()["allow"]),
+            (StatusCode::METHOD_NOT_ALLOWED, &"GET, HEAD, OPTIONS".parse().expect("value"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn tr_13_only_exactly_the_well_known_paths_are_open() {
+    let auth = Auth::around(StrictService::new(whoami::<Body>), config(&Verifier::new()));
+    for path in [
+        "/.well-known/oauth-protected-resource/mcp/",
+        "/.well-known/oauth-protected-resource/mcp/x",
+        "/.well-known/oauth-protected-resourceX",
+        "/x/.well-known/oauth-protected-resource",
+        "/.well-known/oauth-protected-resource/%6dcp",
+        "//.well-known/oauth-protected-resource/mcp",
+    ] {
+        let response = auth.clone().oneshot(bare(Method::GET, path)).await.expect("response");
+        assert_eq!(response.status(), 401, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn rs_03_the_url_in_the_challenge_is_the_one_that_is_served() {
+    let auth = Auth::around(tower::service_fn(whoami::<Body>), config(&Verifier::new()));
+    let path = METADATA.strip_prefix("https://mcp.example.com").expect("same origin");
+    assert_eq!(auth.oneshot(bare(Method::GET, path)).await.expect("response").status(), 200);
+}
+
+#[tokio::test]
+async fn tr_12_a_preflight_passes_and_no_other_options_request_does() {
+    let auth = Auth::around(tower::service_fn(whoami::<Body>), config(&Verifier::new()));
+    let mut preflight = bare(Method::OPTIONS, "/mcp");
+    preflight.headers_mut().insert("origin", "https://app.example".parse().expect("value"));
+    assert_eq!(auth.clone().oneshot(preflight.clone()).await.expect("response").status(), 401);
+    preflight.headers_mut().insert("access-control-request-method", "POST".parse().expect("value"));
+    assert_eq!(text(auth.clone().oneshot(preflight.clone()).await.expect("response")).await.1, "nobody");
+    *preflight.method_mut() = Method::POST;
+    assert_eq!(auth.clone().oneshot(preflight).await.expect("response").status(), 401);
+}
+
+#[tokio::test]
+async fn tr_02_every_method_needs_a_token_and_the_inner_service_answers_405() {
+    let not_allowed = tower::service_fn(async |_: Request<Body>| {
+        let mut response = Response::new(Body::default());
+        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        Ok::<_, Infallible>(response)
+    });
+    let auth = Auth::around(not_allowed, config(&Verifier::new()));
+    for method in ["GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "HEAD", "BREW"] {
+        assert_eq!(auth.clone().oneshot(request(method, "")).await.expect("response").status(), 401, "{method}");
+        assert_eq!(auth.clone().oneshot(request(method, "alice")).await.expect("response").status(), 405, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn tr_14_only_paths_that_were_named_are_open() {
+    let config = config(&Verifier::new()).with_open_path("/healthz");
+    let auth = Auth::around(tower::service_fn(whoami::<Body>), config);
+    let status = async |path: &str| auth.clone().oneshot(bare(Method::GET, path)).await.expect("response").status();
+    assert_eq!(status("/healthz").await, 200);
+    for path in ["/healthz/", "/healthz/x", "/Healthz", "/mcp"] {
+        assert_eq!(status(path).await, 401, "{path}");
+    }
+}
+
+// --- sessions
+
+/// Gives out a session to whoever posts without one, and answers who is calling in which session.
+fn sessions() -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone {
+    tower::service_fn(async |request: Request<Body>| {
+        let user = request.extensions().get::<Arc<UserContext>>().expect("verified").subject().to_owned();
+        let session = request.headers().get("mcp-session-id").cloned();
+        let mut response = Response::new(Body::from(format!("{user} in {session:?}")));
+        if session.is_none() && request.method() == Method::POST {
+            let id = format!("session-of-{user}").parse().expect("value");
+            response.headers_mut().insert("mcp-session-id", id);
+        }
+        Ok::<_, Infallible>(response)
+    })
+}
+
+fn in_session(method: &str, token: &str, session: &str) -> Request<Body> {
+    let mut request = request(method, token);
+    request.headers_mut().insert("mcp-session-id", session.parse().expect("value"));
+    request
+}
+
+#[tokio::test]
+async fn tr_06_a_session_is_for_whoever_it_was_given_to() {
+    let auth = Auth::around(sessions(), config(&Verifier::new()));
+    let send = async |request| auth.clone().oneshot(request).await.expect("response");
+    let opened = send(request("POST", "alice.client")).await;
+    assert_eq!(opened.headers()["mcp-session-id"], "session-of-alice");
+
+    for method in ["POST", "GET", "DELETE"] {
+        let foreign = send(in_session(method, "mallory.client", "session-of-alice")).await;
+        assert_eq!(foreign.status(), StatusCode::NOT_FOUND, "{method}");
+        assert!(!foreign.headers().contains_key("www-authenticate"));
+        assert_eq!(send(in_session(method, "alice.other", "session-of-alice")).await.status(), 404, "another client");
+    }
+    for method in ["POST", "GET"] {
+        assert_eq!(send(in_session(method, "alice.client", "session-of-alice")).await.status(), 200, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn tr_06_a_session_survives_a_token_refresh() {
+    let auth = Auth::around(sessions(), config(&Verifier::new()));
+    auth.clone().oneshot(request("POST", "alice.client.a")).await.expect("response");
+    let refreshed = in_session("POST", "alice.client.b", "session-of-alice");
+    assert_eq!(auth.oneshot(refreshed).await.expect("response").status(), 200);
+}
+
+#[tokio::test]
+async fn tr_06_a_session_that_nobody_was_given_is_not_found() {
+    let auth = Auth::around(sessions(), config(&Verifier::new()));
+    let response = auth.oneshot(in_session("POST", "alice", "guessed")).await.expect("response");
+    assert_eq!(response.status(), 404);
+}
+
+#[tokio::test]
+async fn tr_07_a_stream_is_resumed_by_its_own_principal_only() {
+    let auth = Auth::around(sessions(), config(&Verifier::new()));
+    auth.clone().oneshot(request("POST", "alice")).await.expect("response");
+    let resume = |token| {
+        let mut request = in_session("GET", token, "session-of-alice");
+        request.headers_mut().insert("last-event-id", "17".parse().expect("value"));
+        auth.clone().oneshot(request)
+    };
+    assert_eq!(resume("mallory").await.expect("response").status(), 404);
+    assert_eq!(resume("alice").await.expect("response").status(), 200);
+}
+
+#[tokio::test]
+async fn a_deleted_session_is_gone() {
+    let auth = Auth::around(sessions(), config(&Verifier::new()));
+    let send = async |request| auth.clone().oneshot(request).await.expect("response").status();
+    send(request("POST", "alice")).await;
+    assert_eq!(send(in_session("DELETE", "mallory", "session-of-alice")).await, 404);
+    assert_eq!(send(in_session("DELETE", "alice", "session-of-alice")).await, 200);
+    assert_eq!(send(in_session("POST", "alice", "session-of-alice")).await, 404);
+}
+
+#[tokio::test]
+async fn a_session_id_given_out_twice_stays_with_the_first() {
+    let same_for_all = tower::service_fn(async |_: Request<Body>| {
+        let mut response = Response::new(Body::default());
+        response.headers_mut().insert("mcp-session-id", "same".parse().expect("value"));
+        Ok::<_, Infallible>(response)
+    });
+    let auth = Auth::around(same_for_all, config(&Verifier::new()));
+    let send = async |request| auth.clone().oneshot(request).await.expect("response").status();
+    send(request("POST", "alice")).await;
+    send(request("POST", "mallory")).await;
+    assert_eq!(send(in_session("GET", "mallory", "same")).await, 404);
+    assert_eq!(send(in_session("GET", "alice", "same")).await, 200);
+}
+
+#[tokio::test]
+async fn two_session_headers_are_refused_because_nobody_knows_which_one_counts() {
+    let auth = Auth::around(sessions(), config(&Verifier::new()));
+    auth.clone().oneshot(request("POST", "alice")).await.expect("response");
+    let mut twice = in_session("POST", "alice", "session-of-alice");
+    twice.headers_mut().append("mcp-session-id", "session-of-bob".parse().expect("value"));
+    assert_eq!(auth.oneshot(twice).await.expect("response").status(), 400);
+}
+
+#[tokio::test]
+async fn tr_08_both_wires_pass_and_the_sessionless_one_carries_no_session() {
+    let auth = Auth::around(sessions(), config(&Verifier::new()));
+    for version in [None, Some("2025-03-26"), Some("2025-11-25"), Some("2026-07-28"), Some("2099-01-01")] {
+        let mut request = request("POST", "alice");
+        if let Some(version) = version {
+            request.headers_mut().insert("mcp-protocol-version", version.parse().expect("value"));
+        }
+        assert_eq!(auth.clone().oneshot(request).await.expect("response").status(), 200, "{version:?}");
+    }
+    let mut stray = in_session("POST", "mallory", "session-of-alice");
+    stray.headers_mut().insert("mcp-protocol-version", "2026-07-28".parse().expect("value"));
+    let response = auth.oneshot(stray).await.expect("response");
+    assert_eq!(text(response).await.1, "mallory in None", "the header went no further");
+}
+
+#[tokio::test]
+async fn sessions_are_bounded_and_the_door_that_unbinds_them_says_danger() {
+    let bounded = config(&Verifier::new()).with_session_binding(SessionBinding::new().with_capacity(0));
+    let auth = Auth::around(sessions(), bounded);
+    auth.clone().oneshot(request("POST", "alice")).await.expect("response");
+    let evicted = auth.oneshot(in_session("POST", "alice", "session-of-alice")).await.expect("response");
+    assert_eq!(evicted.status(), 404, "fails closed");
+
+    let unbound = config(&Verifier::new()).with_session_binding(danger::unbound_sessions());
+    let auth = Auth::around(sessions(), unbound);
+    let response = auth.oneshot(in_session("POST", "mallory", "session-of-alice")).await.expect("response");
+    assert_eq!(response.status(), 200);
+}
+
+// --- streams
+
+type Frames = StreamBody<Receiver>;
+
+/// The receiving end of a channel, as a stream of frames.
+struct Receiver(mpsc::Receiver<Bytes>);
+
+impl futures_core::Stream for Receiver {
+    type Item = Result<http_body::Frame<Bytes>, Infallible>;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        self.0.poll_recv(cx).map(|bytes| bytes.map(|bytes| Ok(http_body::Frame::data(bytes))))
+    }
+}
+
+/// A response stream of type `media_type` through a gate, and its producer's end.
+async fn stream(
+    verifier: &Verifier,
+    life: StreamLife,
+    media_type: &'static str,
+) -> (portcullis_layer::ResponseBody<Frames>, mpsc::Sender<Bytes>) {
+    let (sender, receiver) = mpsc::channel(4);
+    let receiver = Arc::new(std::sync::Mutex::new(Some(receiver)));
+    let inner = tower::service_fn(move |_: Request<Body>| {
+        let receiver = receiver.lock().expect("lock").take().expect("called once");
+        let mut response = Response::new(StreamBody::new(Receiver(receiver)));
+        response.headers_mut().insert("content-type", media_type.parse().expect("value"));
+        std::future::ready(Ok::<_, Infallible>(response))
+    });
+    let auth = Auth::around(inner, config(verifier).with_stream_life(life));
+    let response = auth.oneshot(request("GET", "alice")).await.expect("response");
+    (response.into_body(), sender)
+}
+
+#[tokio::test(start_paused = true)]
+async fn tr_05_frames_come_as_they_are_sent() {
+    for media_type in ["text/event-stream", "application/json"] {
+        let (mut body, sender) = stream(&Verifier::new(), StreamLife::OfToken, media_type).await;
+        for word in ["one", "two"] {
+            sender.send(Bytes::from_static(word.as_bytes())).await.expect("open");
+            let frame = body.frame().await.expect("a frame").expect("no error");
+            assert_eq!(frame.into_data().expect("data"), word);
+        }
+        drop(sender);
+        assert!(body.frame().await.is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tr_05_trailers_pass() {
+    let inner = tower::service_fn(async |_: Request<Body>| {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-checksum", "1".parse().expect("value"));
+        let body = Body::from("data").with_trailers(std::future::ready(Some(Ok(trailers))));
+        Ok::<_, Infallible>(Response::new(body))
+    });
+    let auth = Auth::around(inner, config(&Verifier::new()));
+    let body =
+        auth.oneshot(request("GET", "alice")).await.expect("response").into_body().collect().await.expect("body");
+    assert_eq!(body.trailers().expect("trailers")["x-checksum"], "1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tr_04_an_event_stream_ends_cleanly_when_its_token_expires() {
+    let verifier = Verifier::new();
+    let (mut body, sender) = stream(&verifier, StreamLife::OfToken, "text/event-stream; charset=utf-8").await;
+    let begun = Instant::now();
+    sender.send(Bytes::from_static(b"data: 1\n\n")).await.expect("open");
+    assert!(body.frame().await.is_some());
+    assert!(body.frame().await.is_none(), "an end, not an error");
+    assert_eq!(begun.elapsed().as_secs(), 3600);
+    assert!(sender.is_closed(), "the producer is told");
+    assert!(body.frame().await.is_none(), "and it stays ended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tr_04_an_event_stream_ends_when_the_wall_clock_passes_the_expiry_while_the_machine_sleeps() {
+    let verifier = Verifier::new();
+    let (mut body, _sender) = stream(&verifier, StreamLife::OfToken, "text/event-stream").await;
+    timeout(Duration::from_secs(1), body.frame()).await.expect_err("open");
+    verifier.clock.advance(Duration::from_hours(2));
+    assert!(timeout(Duration::from_mins(2), body.frame()).await.expect("noticed").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn tr_04_an_event_stream_ends_at_once_when_its_token_is_withdrawn() {
+    let verifier = Verifier::new();
+    let (mut body, sender) = stream(&verifier, StreamLife::OfToken, "text/event-stream").await;
+    timeout(Duration::from_secs(1), body.frame()).await.expect_err("open");
+    let reading = tokio::spawn(async move { body.frame().await.is_none() });
+    advance(Duration::from_secs(1)).await;
+    verifier.known.lock().expect("lock")[0].revocation().revoke();
+    assert!(timeout(Duration::from_millis(1), reading).await.expect("at once").expect("no panic"));
+    assert!(sender.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn tr_04_other_responses_and_unlimited_streams_go_on() {
+    for (life, media_type) in [(StreamLife::OfToken, "application/json"), (StreamLife::Unlimited, "text/event-stream")]
+    {
+        let verifier = Verifier::new();
+        let (mut body, sender) = stream(&verifier, life, media_type).await;
+        verifier.known.lock().expect("lock")[0].revocation().revoke();
+        timeout(Duration::from_hours(2), body.frame()).await.expect_err("still open");
+        sender.send(Bytes::from_static(b"x")).await.expect("open");
+        assert!(body.frame().await.is_some());
+    }
+}
