@@ -53,9 +53,11 @@ pub(crate) fn error_code(response: &Response<Bytes>) -> Option<String> {
     plain.then(|| code.to_owned())
 }
 
-/// `Retry-After` in seconds. A date needs a clock; whoever sends the requests reads that form.
+/// `Retry-After` in seconds, at most an hour. A date needs a clock; whoever sends the requests reads that form.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+    const LONGEST: u64 = 3600;
+    let seconds: u64 = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.min(LONGEST)))
 }
 
 fn content_type(headers: &HeaderMap) -> Option<&str> {

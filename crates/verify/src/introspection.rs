@@ -30,6 +30,25 @@ use crate::{
 ///
 /// One call to the provider each time: put a [`CacheLayer`](crate::CacheLayer) around it. It does **not** look at scopes.
 /// [RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use portcullis_core::{Issuer, ResourceUri, SystemClock};
+/// use portcullis_egress::{Egress, EgressConfig};
+/// use portcullis_oauth::{ClientAuthentication, introspection::IntrospectionPolicy};
+/// use portcullis_verify::IntrospectionVerifier;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let issuer = Issuer::new("https://idp.example.com")?;
+/// let policy = IntrospectionPolicy::new(issuer, ResourceUri::new("https://mcp.example.com/mcp")?);
+/// let client = ClientAuthentication::basic("mcp-server", "secret from a file".into());
+/// let egress = Egress::new(EgressConfig::new())?;
+/// let verifier = IntrospectionVerifier::new(policy, client, egress, Arc::new(SystemClock::new()));
+/// assert_eq!(verifier.issuer().as_str(), "https://idp.example.com");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct IntrospectionVerifier {
     policy: Arc<IntrospectionPolicy>,

@@ -28,6 +28,31 @@ type Verifier = BoxCloneSyncService<BearerToken, Arc<UserContext>, AuthError>;
 ///
 /// The name read here is unverified and good for the choice only: the verifier compares it again. The user that comes back
 /// must be of that issuer, whatever the verifier, else it is [`Reason::WrongIssuer`].
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use portcullis_core::{AuthError, BearerToken, Issuer, Reason, UserContext};
+/// use portcullis_verify::{ConfigError, Issuers};
+/// use tower::{ServiceExt as _, service_fn};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let idp = Issuer::new("https://idp.example.com")?;
+/// let verifier = service_fn(|_: BearerToken| async { Err::<Arc<UserContext>, _>(AuthError::new(Reason::Inactive)) });
+/// let issuers = Issuers::builder().with_issuer(idp.clone(), verifier).build()?;
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+/// # runtime.block_on(async {
+/// let opaque = BearerToken::new("no-jwt")?;
+/// assert_eq!(issuers.oneshot(opaque).await.unwrap_err().reason(), Reason::MalformedToken);
+/// # Ok::<(), portcullis_core::InvalidBearerToken>(())
+/// # })?;
+///
+/// let twice = Issuers::builder().with_issuer(idp.clone(), verifier).with_opaque_issuer(idp.clone(), verifier);
+/// assert_eq!(twice.build().unwrap_err(), ConfigError::DuplicateIssuer(idp));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Issuers {
     verifiers: Arc<HashMap<Issuer, Verifier>>,

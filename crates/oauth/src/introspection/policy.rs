@@ -23,6 +23,27 @@ use crate::{
 /// 7. say of whom it speaks (`sub`, else `client_id`: a client acting for itself).
 ///
 /// [RFC 7662 section 4](https://www.rfc-editor.org/rfc/rfc7662#section-4). It does **not** look at scopes.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::Response;
+/// use portcullis_core::{Issuer, Reason, ResourceUri, UnixTime};
+/// use portcullis_oauth::introspection::{IntrospectionPolicy, process};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let resource = ResourceUri::new("https://mcp.example.com/mcp")?;
+/// let policy = IntrospectionPolicy::new(Issuer::new("https://idp.example.com")?, resource);
+/// let check = |body: &'static str| {
+///     let response = Response::builder().header("content-type", "application/json").body(Bytes::from_static(body.as_bytes()));
+///     policy.check(process(&response.unwrap()).unwrap(), UnixTime::from_secs(1_800_000_000))
+/// };
+/// let ours = check(r#"{"active":true,"sub":"alice","aud":"https://mcp.example.com/mcp"}"#)?;
+/// assert_eq!(ours.as_ref().subject()?, Some("alice"));
+/// let foreign = check(r#"{"active":true,"sub":"alice","aud":"https://other.example.com"}"#);
+/// assert_eq!(foreign.unwrap_err().reason(), Reason::WrongAudience);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct IntrospectionPolicy {
     issuer: Issuer,

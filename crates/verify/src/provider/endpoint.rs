@@ -23,6 +23,8 @@ use crate::discovery::discover;
 const LIFETIME: Duration = Duration::from_secs(3600);
 /// How long a failed look-up is the answer, unless the provider asks for longer.
 const COOL_DOWN: Duration = Duration::from_secs(5);
+/// How long a provider may ask to be left alone.
+const LONGEST_COOL_DOWN: Duration = Duration::from_secs(300);
 
 type Flight = Shared<BoxFuture<'static, Result<Uri, AuthError>>>;
 
@@ -125,7 +127,7 @@ impl Discovered {
             Err(error) => {
                 let (issuer, member) = (&self.issuer, self.wanted.member());
                 tracing::warn!(%issuer, member, reason = %error.reason(), source = error.source(), "cannot look up an endpoint");
-                let pause = error.retry_after().unwrap_or_default().max(COOL_DOWN);
+                let pause = error.retry_after().unwrap_or_default().clamp(COOL_DOWN, LONGEST_COOL_DOWN);
                 let error = error.with_retry_after(pause);
                 state.next = Some(Instant::now() + pause);
                 state.failure = Some(error.clone());

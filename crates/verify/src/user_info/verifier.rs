@@ -23,6 +23,35 @@ use crate::{AudienceCheck, ConfigError, token_size::DEFAULT_MAX_LEN};
 /// 3. Both must speak of the same subject.
 ///
 /// Two calls to the provider each time: put a [`CacheLayer`](crate::CacheLayer) around it.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use http::Uri;
+/// use portcullis_core::{Clock, Issuer, SystemClock};
+/// use portcullis_egress::{Egress, EgressConfig};
+/// use portcullis_oauth::{ClientAuthentication, user_info::UserInfoFormat};
+/// use portcullis_verify::{AudienceCheck, TokenCheck, UserInfoEndpoint, UserInfoVerifier};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let github = Issuer::new("https://github.com")?;
+/// let (egress, clock) = (Egress::new(EgressConfig::new())?, Arc::new(SystemClock::new()));
+/// let users = UserInfoEndpoint::new(github.clone(), egress.clone(), clock.clone())
+///     .with_url(Uri::from_static("https://api.github.com/user"))
+///     .with_format(UserInfoFormat::GitHub);
+///
+/// let app = ClientAuthentication::basic("Iv1.0123456789abcdef", "secret from a file".into());
+/// let check = Uri::from_static("https://api.github.com/applications/Iv1.0123456789abcdef/token");
+/// let audience = AudienceCheck::token_check(TokenCheck::new(github, check, app.clone(), egress.clone(), clock.clone()));
+/// assert!(UserInfoVerifier::new(users.clone(), audience).is_ok());
+///
+/// let elsewhere = Issuer::new("https://github.example.com")?;
+/// let check = Uri::from_static("https://github.example.com/api/v3/applications/Iv1.0123456789abcdef/token");
+/// let audience = AudienceCheck::token_check(TokenCheck::new(elsewhere, check, app, egress, clock));
+/// assert!(UserInfoVerifier::new(users, audience).is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct UserInfoVerifier {
     endpoint: UserInfoEndpoint,

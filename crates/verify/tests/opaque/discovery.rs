@@ -1,0 +1,108 @@
+//! How the endpoint to ask is found.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use http::Uri;
+use portcullis_core::Reason;
+use serde_json::json;
+use tokio::time::{advance, timeout};
+
+use super::stub::{ISSUER, Stub, TOKEN, introspection, verify};
+
+const OAUTH: &str = "/.well-known/oauth-authorization-server";
+const OPENID: &str = "/.well-known/openid-configuration";
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_first_callers_share_one_look_up() {
+    let stub = Stub::new();
+    let verifier = introspection(&stub);
+    let outcomes = join_all((0..1000).map(|_| verify(verifier.clone(), TOKEN))).await;
+    assert!(outcomes.iter().all(Result::is_ok));
+    assert_eq!(stub.calls(OAUTH), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_look_up_is_shared_and_not_repeated_before_its_time() {
+    let stub = Stub::new();
+    stub.answer_text(OAUTH, 503, &[], "");
+    let verifier = introspection(&stub);
+    let outcomes = join_all((0..1000).map(|_| verify(verifier.clone(), TOKEN))).await;
+    assert!(outcomes.iter().all(|outcome| {
+        outcome.as_ref().is_err_and(|refusal| refusal.is_transient() && refusal.retry_after().is_some())
+    }));
+    assert!(verify(verifier.clone(), TOKEN).await.is_err());
+    assert_eq!(stub.calls(OAUTH), 1);
+
+    advance(Duration::from_secs(6)).await;
+    stub.answer(OAUTH, 200, &json!({"issuer": ISSUER, "introspection_endpoint": format!("{ISSUER}/introspect")}));
+    verify(verifier, TOKEN).await.expect("found at last");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_cannot_ask_to_be_left_alone_for_ever() {
+    let stub = Stub::new();
+    stub.answer_text(OAUTH, 503, &[("retry-after", "18446744073709551615")], "");
+    let verifier = introspection(&stub);
+    let refusal = verify(verifier.clone(), TOKEN).await.expect_err("failing");
+    assert_eq!(refusal.retry_after(), Some(Duration::from_secs(300)));
+    advance(Duration::from_secs(301)).await;
+    assert!(verify(verifier, TOKEN).await.is_err());
+    assert_eq!(stub.calls(OAUTH), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_goes_away_neither_cancels_nor_repeats_the_look_up() {
+    let stub = Stub::new();
+    let verifier = introspection(&stub);
+    for _ in 0..10 {
+        assert!(timeout(Duration::from_millis(1), verify(verifier.clone(), TOKEN)).await.is_err());
+    }
+    verify(verifier, TOKEN).await.expect("user");
+    assert_eq!(stub.calls(OAUTH), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_found_stays_in_use_while_it_is_looked_up_again() {
+    let stub = Stub::new();
+    let verifier = introspection(&stub);
+    verify(verifier.clone(), TOKEN).await.expect("found");
+    stub.answer_text(OAUTH, 500, &[], "");
+    for _ in 0..3 {
+        advance(Duration::from_secs(3600)).await;
+        verify(verifier.clone(), TOKEN).await.expect("still in use");
+    }
+    assert!(stub.calls(OAUTH) > 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn cl_05_the_next_place_is_tried_and_cl_06_foreign_metadata_is_not_used() {
+    let stub = Stub::new();
+    stub.answer(
+        OAUTH,
+        200,
+        &json!({"issuer": "https://evil.example", "introspection_endpoint": "https://evil.example/"}),
+    );
+    stub.answer(OPENID, 200, &json!({"issuer": ISSUER, "introspection_endpoint": format!("{ISSUER}/introspect")}));
+    verify(introspection(&stub), TOKEN).await.expect("found at the second place");
+
+    stub.answer_text(OPENID, 404, &[], "");
+    let refusal = verify(introspection(&stub), TOKEN).await.expect_err("foreign metadata only");
+    assert_eq!(refusal.reason(), Reason::ProviderMisbehaved);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issuer_without_the_endpoint_is_our_configuration() {
+    let stub = Stub::new();
+    stub.answer(OAUTH, 200, &json!({"issuer": ISSUER}));
+    let refusal = verify(introspection(&stub), TOKEN).await.expect_err("no endpoint");
+    assert_eq!(refusal.reason(), Reason::ClientRefused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_is_given_is_not_looked_up() {
+    let stub = Stub::new();
+    let verifier = introspection(&stub).with_endpoint(Uri::from_static("https://idp.example/introspect"));
+    verify(verifier, TOKEN).await.expect("user");
+    assert_eq!((stub.calls(OAUTH), stub.calls("/introspect")), (0, 1));
+}

@@ -1,0 +1,117 @@
+//! `UserInfoVerifier` and its audience checks.
+
+use http::Uri;
+use portcullis_core::{PrincipalKind, Reason};
+use portcullis_oauth::{ClientAuthentication, user_info::UserInfoFormat};
+use portcullis_verify::{AudienceCheck, ConfigError, TokenCheck, UserInfoEndpoint, UserInfoVerifier, danger};
+use serde_json::json;
+
+use super::stub::{ISSUER, SECRET, Stub, TOKEN, active, clock, introspection, issuer, verify};
+
+fn endpoint(stub: &Stub) -> UserInfoEndpoint {
+    UserInfoEndpoint::new(issuer(ISSUER), stub.egress(), clock())
+}
+
+fn with_introspection(stub: &Stub) -> UserInfoVerifier {
+    let check = AudienceCheck::introspection(introspection(stub));
+    UserInfoVerifier::new(endpoint(stub), check).expect("verifier")
+}
+
+fn github(stub: &Stub) -> UserInfoVerifier {
+    let github = issuer("https://github.com");
+    let client = ClientAuthentication::basic("Iv1.app", SECRET.into());
+    let url = Uri::from_static("https://api.github.com/applications/Iv1.app/token");
+    let check = TokenCheck::new(github.clone(), url, client, stub.egress(), clock());
+    let endpoint = UserInfoEndpoint::new(github, stub.egress(), clock())
+        .with_url(Uri::from_static("https://api.github.com/user"))
+        .with_format(UserInfoFormat::GitHub);
+    UserInfoVerifier::new(endpoint, AudienceCheck::token_check(check)).expect("verifier")
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_user_has_rights_from_the_check_and_a_profile_from_user_info() {
+    let user = verify(with_introspection(&Stub::new()), TOKEN).await.expect("user");
+    assert_eq!((user.subject(), user.email()), ("alice", Some("alice@example.test")));
+    assert!(user.scopes().contains("mcp:read") && user.expires_at().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn rs_10_user_info_is_not_asked_about_a_token_for_somebody_else() {
+    let stub = Stub::new();
+    let mut foreign = active();
+    foreign["aud"] = "https://other.example".into();
+    stub.answer("/introspect", 200, &foreign);
+    let refusal = verify(with_introspection(&stub), TOKEN).await.expect_err("foreign");
+    assert_eq!((refusal.reason(), stub.calls("/userinfo")), (Reason::WrongAudience, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_answers_must_be_about_the_same_subject() {
+    let stub = Stub::new();
+    stub.answer("/userinfo", 200, &json!({"sub": "mallory"}));
+    let refusal = verify(with_introspection(&stub), TOKEN).await.expect_err("mallory");
+    assert_eq!(refusal.reason(), Reason::SubjectMismatch);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_github_token_of_our_app_is_a_user_and_one_of_another_app_is_not() {
+    let stub = Stub::new();
+    stub.answer("/user", 200, &json!({"id": 583_231, "login": "octocat", "email": null}));
+    stub.answer(
+        "/applications/Iv1.app/token",
+        200,
+        &json!({"app": {"client_id": "Iv1.app"}, "user": {"id": 583_231}, "scopes": ["repo"], "token": TOKEN}),
+    );
+    let user = verify(github(&stub), TOKEN).await.expect("user");
+    assert_eq!((user.subject(), user.username(), user.email()), ("583231", Some("octocat"), None));
+    assert_eq!(user.principal().kind(), PrincipalKind::User);
+    assert!(user.scopes().contains("repo"));
+    assert!(!serde_json::to_string(&*user).expect("json").contains(TOKEN));
+
+    stub.answer("/applications/Iv1.app/token", 404, &json!({"message": "Not Found"}));
+    let refusal = verify(github(&stub), TOKEN).await.expect_err("another app");
+    assert_eq!((refusal.reason(), stub.calls("/user")), (Reason::Inactive, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_token_a_missing_permission_and_an_outage_are_three_things() {
+    let stub = Stub::new();
+    let verifier = with_introspection(&stub);
+    for (status, headers, body, reason) in [
+        (401, [("x", "")], "", Reason::Inactive),
+        (403, [("x", "")], "Bad_OAuth_Token", Reason::Inactive),
+        (403, [("x", "")], "Request forbidden by administrative rules", Reason::ClientRefused),
+        (403, [("x-ratelimit-remaining", "0")], "", Reason::ProviderRateLimited),
+        (200, [("content-type", "application/jwt")], "eyJ.eyJ.x", Reason::ProviderMisbehaved),
+        (200, [("content-type", "application/json")], "{}", Reason::ProviderMisbehaved),
+        (500, [("x", "")], "", Reason::ProviderUnavailable),
+        (500, [("x", "")], "", Reason::BackingOff),
+    ] {
+        stub.answer_text("/userinfo", status, &headers, body);
+        let refusal = verify(verifier.clone(), TOKEN).await.expect_err(body);
+        assert_eq!(refusal.reason(), reason, "{status} {body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_audience_check_only_through_the_door_marked_danger() {
+    let stub = Stub::new();
+    let verifier = UserInfoVerifier::new(endpoint(&stub), danger::any_audience()).expect("verifier");
+    let user = verify(verifier, TOKEN).await.expect("user");
+    assert_eq!((user.subject(), user.issuer().as_str(), user.scopes().len()), ("alice", ISSUER, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_of_another_issuer_is_a_mistake_of_the_configuration() {
+    let stub = Stub::new();
+    let other = UserInfoEndpoint::new(issuer("https://other.example"), stub.egress(), clock());
+    let error = UserInfoVerifier::new(other, AudienceCheck::introspection(introspection(&stub))).expect_err("mixed");
+    assert!(matches!(error, ConfigError::DifferentIssuers { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_huge_token_is_not_sent() {
+    let stub = Stub::new();
+    let refusal = verify(github(&stub).with_max_len(64), &"x".repeat(65)).await.expect_err("huge");
+    assert_eq!((refusal.reason(), stub.all_calls()), (Reason::TokenTooLarge, 0));
+}
