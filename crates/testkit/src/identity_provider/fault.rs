@@ -1,0 +1,101 @@
+//! [`Fault`]: how an endpoint misbehaves.
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER},
+};
+
+/// How an endpoint misbehaves: instead of its answer comes this.
+///
+/// ```
+/// use portcullis_testkit::{Endpoint, Fault, IdentityProvider};
+///
+/// let provider = IdentityProvider::new();
+/// provider.set_fault(Endpoint::Introspection, Fault::status(503));
+/// provider.set_fault(Endpoint::UserInfo, Fault::status(429).with_retry_after("60"));
+/// provider.set_fault(Endpoint::KeySet, Fault::body("text/html", "<h1>Maintenance</h1>"));
+/// for endpoint in Endpoint::ALL {
+///     provider.heal(endpoint);
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Fault(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Hang,
+    Disconnect,
+    Answer { status: StatusCode, content_type: HeaderValue, body: Bytes, retry_after: Option<HeaderValue> },
+}
+
+/// The connection broke off before there was a response: the error of [`Fault::disconnect`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the connection broke off")]
+#[non_exhaustive]
+pub struct Disconnected;
+
+impl Fault {
+    /// No answer, ever.
+    #[must_use]
+    pub const fn hang() -> Self {
+        Self(Kind::Hang)
+    }
+
+    /// The connection breaks off without an answer.
+    #[must_use]
+    pub const fn disconnect() -> Self {
+        Self(Kind::Disconnect)
+    }
+
+    /// An answer with this status, and an OAuth error that fits.
+    ///
+    /// # Panics
+    /// If `status` is not between 100 and 999.
+    #[must_use]
+    pub fn status(status: u16) -> Self {
+        let status = StatusCode::from_u16(status).expect("a status is between 100 and 999");
+        let error = match status {
+            StatusCode::UNAUTHORIZED => "invalid_client",
+            status if status.is_client_error() => "invalid_request",
+            _ => "server_error",
+        };
+        let body = serde_json::json!({ "error": error }).to_string();
+        Self(Kind::Answer {
+            status,
+            content_type: HeaderValue::from_static("application/json"),
+            body: body.into(),
+            retry_after: None,
+        })
+    }
+
+    /// Status 200 with another body: malformed JSON, metadata of somebody else, a page in HTML.
+    #[must_use]
+    pub fn body(content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        let content_type = HeaderValue::from_static(content_type);
+        Self(Kind::Answer { status: StatusCode::OK, content_type, body: body.into(), retry_after: None })
+    }
+
+    /// With the header `Retry-After`: seconds, or a date. It goes with an answer, and is ignored without one.
+    #[must_use]
+    pub fn with_retry_after(mut self, value: &'static str) -> Self {
+        if let Kind::Answer { retry_after, .. } = &mut self.0 {
+            *retry_after = Some(HeaderValue::from_static(value));
+        }
+        self
+    }
+
+    pub(super) async fn respond(self) -> Result<Response<Bytes>, Disconnected> {
+        match self.0 {
+            Kind::Hang => std::future::pending().await,
+            Kind::Disconnect => Err(Disconnected),
+            Kind::Answer { status, content_type, body, retry_after } => {
+                let mut response = Response::new(body);
+                *response.status_mut() = status;
+                response.headers_mut().insert(CONTENT_TYPE, content_type);
+                response.headers_mut().extend(retry_after.map(|value| (RETRY_AFTER, value)));
+                Ok(response)
+            }
+        }
+    }
+}

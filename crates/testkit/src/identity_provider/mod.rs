@@ -1,0 +1,21 @@
+//! [`IdentityProvider`]: a fake authorization server.
+
+mod endpoint;
+mod fault;
+mod keys;
+mod metadata;
+mod provider;
+mod respond;
+mod seen_request;
+mod serve;
+mod service;
+mod state;
+mod token;
+
+pub use endpoint::Endpoint;
+pub use fault::{Disconnected, Fault};
+pub use keys::KeyAlgorithm;
+pub use provider::IdentityProvider;
+pub use seen_request::SeenRequest;
+pub use serve::RunningIdentityProvider;
+pub use token::TokenBuilder;

@@ -1,0 +1,241 @@
+//! [`IdentityProvider`]: the handle that a test holds.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use portcullis_core::{Clock, SystemClock};
+use serde_json::{Map, Value};
+
+use super::{Endpoint, Fault, KeyAlgorithm, SeenRequest, TokenBuilder, state::State};
+
+/// A fake authorization server, in memory. Clones are the same server.
+///
+/// It is a tower service from `http::Request<Bytes>` to `http::Response<Bytes>`, so it can stand behind an egress without
+/// any network; or [`serve`](Self::serve) it on a loopback socket. It has metadata (both kinds), a key set, introspection,
+/// UserInfo, and GitHub's user and token-check endpoints; see [`Endpoint`].
+///
+/// It **trusts everybody** and its tokens are as good as the test that issues them: never put it before anything real.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+/// use portcullis_egress::Egress;
+/// use portcullis_testkit::{Endpoint, Fault, IdentityProvider};
+/// use tower::ServiceExt;
+///
+/// let provider = IdentityProvider::new();
+/// let token = provider.token("alice").with_scope("mcp:read").jwt();
+/// assert!(token.starts_with("eyJ"));
+///
+/// let egress = Egress::from_service(provider.clone());
+/// let request = || {
+///     let request = http::Request::get("https://idp.example.test/userinfo");
+///     request.header("authorization", format!("Bearer {token}")).body(bytes::Bytes::new()).unwrap()
+/// };
+/// let response = egress.clone().oneshot(request()).await?;
+/// assert_eq!(response.status(), 200);
+/// assert!(response.body().starts_with(br#"{"email":"alice@example.test""#));
+///
+/// provider.set_fault(Endpoint::UserInfo, Fault::status(503));
+/// assert_eq!(egress.oneshot(request()).await?.status(), 503);
+/// assert_eq!(provider.calls(Endpoint::UserInfo), 2);
+/// # Ok::<_, portcullis_egress::EgressError>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct IdentityProvider(Arc<Mutex<State>>);
+
+impl IdentityProvider {
+    /// The issuer, unless said otherwise.
+    pub const ISSUER: &str = "https://idp.example.test";
+    /// The resource for which tokens are issued, unless said otherwise.
+    pub const AUDIENCE: &str = "https://mcp.example.test/mcp";
+    /// A client that may introspect and check tokens, with [`CLIENT_SECRET`](Self::CLIENT_SECRET).
+    pub const CLIENT_ID: &str = "resource-server";
+    /// The secret of [`CLIENT_ID`](Self::CLIENT_ID).
+    pub const CLIENT_SECRET: &str = "resource-server-secret";
+
+    /// A provider with one key (`RS256`) that goes by the system's clock.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut state = State {
+            issuer: Self::ISSUER.to_owned(),
+            audience: Self::AUDIENCE.to_owned(),
+            clock: Arc::new(SystemClock::new()),
+            keys: Vec::new(),
+            signing_kid: String::new(),
+            foreign_keys: Vec::new(),
+            key_set_max_age: None,
+            clients: [(Self::CLIENT_ID.to_owned(), Self::CLIENT_SECRET.to_owned())].into(),
+            users: Default::default(),
+            tokens: Default::default(),
+            serial: 0,
+            switches: Default::default(),
+        };
+        state.signing_kid = state.add_key(KeyAlgorithm::Rs256);
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// Under another name. Its endpoints are below it.
+    #[must_use]
+    pub fn with_issuer(self, issuer: &str) -> Self {
+        issuer.clone_into(&mut self.state().issuer);
+        self
+    }
+
+    /// With another resource for which tokens are issued.
+    #[must_use]
+    pub fn with_audience(self, audience: &str) -> Self {
+        audience.clone_into(&mut self.state().audience);
+        self
+    }
+
+    /// By another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        self.state().clock = clock;
+        self
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn issuer(&self) -> String {
+        self.state().issuer.clone()
+    }
+
+    /// The URL of `path` (such as `/jwks`) below the issuer.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.state().issuer.trim_end_matches('/'))
+    }
+
+    // === tokens and users ===
+
+    /// A token for the user `subject`, to be told more about and then issued.
+    pub fn token(&self, subject: &str) -> TokenBuilder {
+        TokenBuilder::new(self.clone(), subject)
+    }
+
+    /// Withdraws `token`: introspection says that it is not active, the other endpoints refuse it.
+    pub fn revoke(&self, token: &str) {
+        self.state().tokens.remove(token);
+    }
+
+    /// Sets the profile of a user: `profile` over what every user has (`sub`, `id`, `name`, `preferred_username`, `email`).
+    pub fn set_user(&self, subject: &str, profile: Map<String, Value>) {
+        self.state().set_user(subject, profile);
+    }
+
+    /// Registers a client that may introspect and check tokens, or changes its secret.
+    pub fn set_client(&self, client_id: &str, client_secret: &str) {
+        self.state().clients.insert(client_id.to_owned(), client_secret.to_owned());
+    }
+
+    // === keys ===
+
+    /// Makes a key, publishes it, and does not sign with it yet. Returns its `kid`.
+    pub fn add_key(&self, algorithm: KeyAlgorithm) -> String {
+        self.state().add_key(algorithm)
+    }
+
+    /// Makes a key of the algorithm in use and signs with it from now on; the old ones stay published. Returns its `kid`.
+    pub fn rotate_keys(&self) -> String {
+        let mut state = self.state();
+        let algorithm = state.key(&state.signing_kid).map_or(KeyAlgorithm::Rs256, |key| key.algorithm);
+        state.signing_kid = state.add_key(algorithm);
+        state.signing_kid.clone()
+    }
+
+    /// Takes every key out of the key set but the one that signs. After [`rotate_keys`](Self::rotate_keys): a rotation
+    /// without overlap.
+    pub fn retire_old_keys(&self) {
+        let mut state = self.state();
+        let signing_kid = state.signing_kid.clone();
+        for key in &mut state.keys {
+            key.published = key.kid == signing_kid;
+        }
+    }
+
+    /// Signs with the key `kid` from now on, published or not.
+    ///
+    /// # Panics
+    /// If there never was such a key.
+    pub fn sign_with(&self, kid: &str) {
+        let mut state = self.state();
+        assert!(state.key(kid).is_some(), "no key {kid:?}");
+        kid.clone_into(&mut state.signing_kid);
+    }
+
+    /// The `kid` of the key that signs.
+    #[must_use]
+    pub fn signing_kid(&self) -> String {
+        self.state().signing_kid.clone()
+    }
+
+    /// The public half of the signing key as PEM: what a forger uses as the secret of an HMAC.
+    #[must_use]
+    pub fn public_key_pem(&self) -> String {
+        let state = self.state();
+        state.key(&state.signing_kid).map(|key| key.public_pem()).unwrap_or_default()
+    }
+
+    /// Publishes whatever `jwk` is among the keys: one of an unknown type, or none at all.
+    pub fn publish_foreign_key(&self, jwk: Value) {
+        self.state().foreign_keys.push(jwk);
+    }
+
+    /// Sends the key set with `Cache-Control: max-age`.
+    pub fn set_key_set_max_age(&self, max_age: Duration) {
+        self.state().key_set_max_age = Some(max_age);
+    }
+
+    // === switches and counters ===
+
+    /// Lets `endpoint` misbehave from now on.
+    pub fn set_fault(&self, endpoint: Endpoint, fault: Fault) {
+        self.state().switches.entry(endpoint).or_default().fault = Some(fault);
+    }
+
+    /// Lets `endpoint` take its time, by tokio's clock, before it answers or misbehaves.
+    pub fn set_latency(&self, endpoint: Endpoint, latency: Duration) {
+        self.state().switches.entry(endpoint).or_default().latency = latency;
+    }
+
+    /// Ends the fault and the latency of `endpoint`.
+    pub fn heal(&self, endpoint: Endpoint) {
+        let mut state = self.state();
+        let switches = state.switches.entry(endpoint).or_default();
+        switches.fault = None;
+        switches.latency = Duration::ZERO;
+    }
+
+    /// How many times `endpoint` has been called, whatever came of it.
+    #[must_use]
+    pub fn calls(&self, endpoint: Endpoint) -> usize {
+        self.state().switches.get(&endpoint).map_or(0, |switches| switches.calls)
+    }
+
+    /// The last request that `endpoint` saw.
+    #[must_use]
+    pub fn last_request(&self, endpoint: Endpoint) -> Option<SeenRequest> {
+        self.state().switches.get(&endpoint).and_then(|switches| switches.last.clone())
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for IdentityProvider {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for IdentityProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IdentityProvider").field("issuer", &self.issuer()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,86 @@
+//! What an identity provider knows.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use portcullis_core::{Clock, UnixTime};
+use serde_json::{Map, Value, json};
+
+use super::{Endpoint, Fault, KeyAlgorithm, SeenRequest, keys::SigningKey};
+
+/// What an identity provider knows.
+pub(super) struct State {
+    pub(super) issuer: String,
+    pub(super) audience: String,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) keys: Vec<SigningKey>,
+    pub(super) signing_kid: String,
+    pub(super) foreign_keys: Vec<Value>,
+    pub(super) key_set_max_age: Option<Duration>,
+    pub(super) clients: HashMap<String, String>,
+    pub(super) users: BTreeMap<String, Map<String, Value>>,
+    /// The claims of the tokens that are neither revoked nor forgotten.
+    pub(super) tokens: HashMap<String, Map<String, Value>>,
+    /// How many tokens and keys have been made: their names.
+    pub(super) serial: u64,
+    pub(super) switches: HashMap<Endpoint, Switches>,
+}
+
+/// How one endpoint behaves, and what it has seen.
+#[derive(Default)]
+pub(super) struct Switches {
+    pub(super) fault: Option<Fault>,
+    pub(super) latency: Duration,
+    pub(super) calls: usize,
+    pub(super) last: Option<SeenRequest>,
+}
+
+impl State {
+    pub(super) fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    /// Makes a key and publishes it.
+    pub(super) fn add_key(&mut self, algorithm: KeyAlgorithm) -> String {
+        let kid = format!("{}-{}", algorithm.as_str().to_ascii_lowercase(), self.next_serial());
+        self.keys.push(SigningKey::new(algorithm, kid.clone()));
+        kid
+    }
+
+    pub(super) fn key(&self, kid: &str) -> Option<&SigningKey> {
+        self.keys.iter().find(|key| key.kid == kid)
+    }
+
+    /// The claims of `token`, if it is good now.
+    pub(super) fn active(&self, token: &str) -> Option<&Map<String, Value>> {
+        let claims = self.tokens.get(token)?;
+        let expires_at = claims.get("exp").and_then(Value::as_f64).and_then(UnixTime::from_numeric_date);
+        (expires_at.unwrap_or(UnixTime::MAX) > self.clock.now()).then_some(claims)
+    }
+
+    /// Makes sure that there is a user called `subject`.
+    pub(super) fn ensure_user(&mut self, subject: &str) {
+        if !self.users.contains_key(subject) {
+            self.set_user(subject, Map::new());
+        }
+    }
+
+    /// A user with a number, as GitHub has it, and `profile` over what everybody has.
+    pub(super) fn set_user(&mut self, subject: &str, profile: Map<String, Value>) {
+        let known_id = self.users.get(subject).and_then(|user| user.get("id").cloned());
+        let id = known_id.unwrap_or_else(|| json!(1000 + self.next_serial()));
+        let mut members = Map::from_iter([
+            ("sub".to_owned(), json!(subject)),
+            ("id".to_owned(), id),
+            ("name".to_owned(), json!(subject)),
+            ("preferred_username".to_owned(), json!(subject)),
+            ("email".to_owned(), json!(format!("{subject}@example.test"))),
+        ]);
+        members.extend(profile);
+        self.users.insert(subject.to_owned(), members);
+    }
+}

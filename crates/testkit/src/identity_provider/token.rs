@@ -1,0 +1,186 @@
+//! [`TokenBuilder`]: a token about to be issued, good or forged.
+
+use std::{fmt, time::Duration};
+
+use aws_lc_rs::hmac;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde_json::{Map, Value, json};
+
+use super::IdentityProvider;
+
+/// A token about to be issued; made by [`IdentityProvider::token`].
+///
+/// As it is, it is good: all claims of [RFC 9068 section 2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2), ten
+/// minutes of life, the provider's audience, no scope. Everything can be changed, so that every forgery can be made.
+///
+/// ```
+/// use portcullis_testkit::IdentityProvider;
+///
+/// let provider = IdentityProvider::new();
+/// let for_somebody_else = provider.token("alice").with_audience("https://other.example.test").jwt();
+/// let id_token = provider.token("alice").with_header("typ", "JWT").jwt();
+/// let keyed_with_the_public_key = provider.token("alice").signed_by_hmac(provider.public_key_pem().as_bytes()).jwt();
+/// let opaque = provider.token("alice").with_scope("mcp:read").opaque();
+/// assert_eq!(opaque.len(), 45);
+/// # drop((for_somebody_else, id_token, keyed_with_the_public_key));
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct TokenBuilder {
+    provider: IdentityProvider,
+    header: Map<String, Value>,
+    claims: Map<String, Value>,
+    raw_header: Option<Vec<u8>>,
+    raw_payload: Option<Vec<u8>>,
+    signer: Signer,
+}
+
+#[derive(Clone)]
+enum Signer {
+    Key(String),
+    Hmac(Vec<u8>),
+    Nobody,
+}
+
+impl TokenBuilder {
+    pub(super) fn new(provider: IdentityProvider, subject: &str) -> Self {
+        let mut state = provider.state();
+        state.ensure_user(subject);
+        let now = state.clock.now().as_secs();
+        let claims = [
+            ("iss", json!(state.issuer)),
+            ("sub", json!(subject)),
+            ("aud", json!(state.audience)),
+            ("client_id", json!("test-client")),
+            ("iat", json!(now)),
+            ("exp", json!(now + 600)),
+            ("jti", json!(format!("token-{}", state.next_serial()))),
+        ];
+        let kid = state.signing_kid.clone();
+        drop(state);
+        let builder = Self {
+            provider,
+            header: Map::from_iter([("typ".to_owned(), json!("at+jwt"))]),
+            claims: claims.map(|(name, value)| (name.to_owned(), value)).into_iter().collect(),
+            raw_header: None,
+            raw_payload: None,
+            signer: Signer::Nobody,
+        };
+        builder.signed_by(&kid)
+    }
+
+    /// Issued for `audience`.
+    pub fn with_audience(self, audience: &str) -> Self {
+        self.with_claim("aud", audience)
+    }
+
+    /// Good for `scope`, a list separated by spaces.
+    pub fn with_scope(self, scope: &str) -> Self {
+        self.with_claim("scope", scope)
+    }
+
+    /// Good for `lifetime` from now on.
+    pub fn with_lifetime(self, lifetime: Duration) -> Self {
+        let expires_at = (self.provider.state().clock.now() + lifetime).as_secs();
+        self.with_claim("exp", expires_at)
+    }
+
+    /// With this claim, added or replaced.
+    pub fn with_claim(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.claims.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Without this claim.
+    pub fn without_claim(mut self, name: &str) -> Self {
+        self.claims.remove(name);
+        self
+    }
+
+    /// With this member of the header, added or replaced: `typ`, `alg`, `kid`, `crit`, `jku`. The signature does not change
+    /// its algorithm: see the methods `signed_by`.
+    pub fn with_header(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.header.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Without this member of the header.
+    pub fn without_header(mut self, name: &str) -> Self {
+        self.header.remove(name);
+        self
+    }
+
+    /// With these bytes as its header: members twice, or no JSON at all.
+    pub fn with_raw_header(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.raw_header = Some(bytes.into());
+        self
+    }
+
+    /// With these bytes as its payload: claims twice, or no JSON at all.
+    pub fn with_raw_payload(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.raw_payload = Some(bytes.into());
+        self
+    }
+
+    /// Signed by another key of the provider, published or not, and says so in `alg` and `kid`.
+    ///
+    /// # Panics
+    /// If there never was such a key.
+    pub fn signed_by(mut self, kid: &str) -> Self {
+        let algorithm = self.provider.state().key(kid).map(|key| key.algorithm);
+        let algorithm = algorithm.expect("a key of this provider");
+        self.signer = Signer::Key(kid.to_owned());
+        self.with_header("alg", algorithm.as_str()).with_header("kid", kid)
+    }
+
+    /// "Signed" with HMAC-SHA-256 and says so in `alg`.
+    pub fn signed_by_hmac(mut self, secret: &[u8]) -> Self {
+        self.signer = Signer::Hmac(secret.to_vec());
+        self.with_header("alg", "HS256")
+    }
+
+    /// Not signed, and says so: `alg` is `none`, the signature empty.
+    pub fn signed_by_nobody(mut self) -> Self {
+        self.signer = Signer::Nobody;
+        self.with_header("alg", "none")
+    }
+
+    /// Issued as a JWT. The provider knows it, and answers for it at introspection and UserInfo too.
+    #[must_use]
+    pub fn jwt(self) -> String {
+        let json = |members: &Map<String, Value>| Value::Object(members.clone()).to_string().into_bytes();
+        let header = self.raw_header.unwrap_or_else(|| json(&self.header));
+        let payload = self.raw_payload.unwrap_or_else(|| json(&self.claims));
+        let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+        let message = format!("{}.{}", encode(&header), encode(&payload));
+        let mut state = self.provider.state();
+        let signature = match &self.signer {
+            Signer::Key(kid) => state.key(kid).map(|key| key.sign(message.as_bytes())).unwrap_or_default(),
+            Signer::Hmac(secret) => {
+                let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+                hmac::sign(&key, message.as_bytes()).as_ref().to_vec()
+            }
+            Signer::Nobody => Vec::new(),
+        };
+        let token = format!("{message}.{}", encode(&signature));
+        state.tokens.insert(token.clone(), self.claims);
+        token
+    }
+
+    /// Issued as an opaque token of 45 bytes. What has been said about header and signature is of no account.
+    #[must_use]
+    pub fn opaque(self) -> String {
+        let token = format!("o_{}", BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()));
+        self.provider.state().tokens.insert(token.clone(), self.claims);
+        token
+    }
+}
+
+impl fmt::Debug for TokenBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenBuilder")
+            .field("header", &self.header)
+            .field("claims", &self.claims)
+            .finish_non_exhaustive()
+    }
+}
