@@ -1,1 +1,56 @@
-//! portcullis
+//! **Portcullis lets the right people into an MCP server.** A tower layer: it reads the bearer token, finds out once who is
+//! calling, remembers it, and answers every failure as the MCP specification says.
+//!
+//! ```
+//! use axum::{Router, routing::post};
+//! use portcullis::{AuthLayer, ResourceServer, axum::User};
+//!
+//! # fn main() -> Result<(), portcullis::BuildError> {
+//! let cfg = ResourceServer::new("https://mcp.example.com/mcp")?
+//!     .with_jwt_issuer("https://idp.example.com")?
+//!     .build()?;
+//! let app: Router = Router::new()
+//!     .route("/mcp", post(async |user: User| user.subject().to_owned()))
+//!     .layer(AuthLayer::new(cfg));
+//! # use tower::ServiceExt as _;
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! # let request = http::Request::post("/mcp").body(axum::body::Body::empty()).unwrap();
+//! # let response = app.oneshot(request).await.unwrap();
+//! # assert_eq!(response.status(), 401);
+//! # assert_eq!(response.headers()["www-authenticate"], r#"Bearer resource_metadata="https://mcp.example.com/.well-known/oauth-protected-resource/mcp""#);
+//! # });
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! This crate re-exports; each part lives in a module of its own:
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`core`] | the words: tokens, scopes, the user context, errors, challenges |
+//! | [`oauth`] | the messages of OAuth as pure functions, and the policies that judge tokens |
+//! | [`egress`] | the only way out: guarded HTTP |
+//! | [`verify`] | verifiers (JWT, introspection, UserInfo), the choice between issuers, the cache |
+//! | [`layer`] | the gate in front of a service, scopes, sessions |
+//! | [`axum`] | extractor and routes for axum |
+
+#[cfg(feature = "verify")]
+mod resource_server;
+
+pub use portcullis_core as core;
+#[cfg(feature = "verify")]
+pub use portcullis_egress as egress;
+pub use portcullis_layer as layer;
+#[cfg(feature = "axum")]
+pub use portcullis_layer::axum;
+pub use portcullis_oauth as oauth;
+#[cfg(feature = "verify")]
+pub use portcullis_verify as verify;
+
+pub use portcullis_core::{AuthError, BearerToken, Issuer, ResourceUri, ScopeSet, UserContext, VerifyToken};
+pub use portcullis_layer::{Auth, AuthConfig, AuthLayer};
+#[cfg(feature = "verify")]
+pub use portcullis_verify::{CacheConfig, CacheHandle};
+
+#[cfg(feature = "verify")]
+pub use resource_server::{BuildError, ResourceServer};

@@ -1,0 +1,138 @@
+//! [`ResourceServer`]: the quick start, from a few names to an [`AuthConfig`].
+
+use std::sync::Arc;
+
+use portcullis_core::{Clock, InvalidUri, Issuer, ResourceUri, SystemClock};
+use portcullis_egress::{Egress, EgressConfig, EgressConfigError};
+use portcullis_layer::AuthConfig;
+use portcullis_oauth::{
+    ClientAuthentication, introspection::IntrospectionPolicy, jwt::JwtPolicy,
+    protected_resource::ProtectedResourceMetadata,
+};
+use portcullis_verify::{Cache, CacheConfig, ConfigError, IntrospectionVerifier, Issuers, JwtVerifier, RemoteKeySet};
+
+/// The quick start: who issues tokens for a resource, and everything else by default.
+///
+/// Tokens are verified strictly, every user is remembered ([`CacheConfig`]), and requests go out guarded
+/// ([`EgressConfig`]). For other verifiers, put [`Issuers`] together yourself: this does nothing that you cannot.
+///
+/// ```
+/// use portcullis::ResourceServer;
+///
+/// let cfg = ResourceServer::new("https://mcp.example.com/mcp")?.with_jwt_issuer("https://idp.example.com")?.build()?;
+/// assert_eq!(cfg.metadata().authorization_servers()[0].as_str(), "https://idp.example.com");
+/// assert!(ResourceServer::new("https://mcp.example.com/mcp")?.build().is_err(), "nobody issues tokens");
+/// # Ok::<(), portcullis::BuildError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ResourceServer {
+    resource: ResourceUri,
+    issuers: Vec<(Issuer, Means)>,
+    cache: CacheConfig,
+    egress: EgressConfig,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Clone, Debug)]
+enum Means {
+    Jwt,
+    Introspection(ClientAuthentication),
+}
+
+/// Why a [`ResourceServer`] cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The resource, or an issuer, is no such name.
+    #[error(transparent)]
+    Uri(#[from] InvalidUri),
+    /// The issuers do not go together, or there is none.
+    #[error(transparent)]
+    Issuers(#[from] ConfigError),
+    /// The HTTP client cannot be made.
+    #[error(transparent)]
+    Egress(#[from] EgressConfigError),
+}
+
+impl ResourceServer {
+    /// A server that is the protected resource named `resource`: the public URL of the MCP endpoint.
+    ///
+    /// # Errors
+    /// [`BuildError::Uri`] if it is not `https` (`http` for loopback) or has a fragment.
+    pub fn new(resource: &str) -> Result<Self, BuildError> {
+        Ok(Self {
+            resource: ResourceUri::new(resource)?,
+            issuers: Vec::new(),
+            cache: CacheConfig::new(),
+            egress: EgressConfig::new(),
+            clock: Arc::new(SystemClock::new()),
+        })
+    }
+
+    /// `issuer` issues JWTs by [RFC 9068](https://www.rfc-editor.org/rfc/rfc9068) (`typ: at+jwt`), whose keys it publishes.
+    ///
+    /// # Errors
+    /// [`BuildError::Uri`] if it is no issuer's name.
+    pub fn with_jwt_issuer(mut self, issuer: &str) -> Result<Self, BuildError> {
+        self.issuers.push((Issuer::new(issuer)?, Means::Jwt));
+        Ok(self)
+    }
+
+    /// `issuer` issues opaque tokens, and is asked about each, by [RFC 7662](https://www.rfc-editor.org/rfc/rfc7662), as `client`.
+    ///
+    /// # Errors
+    /// [`BuildError::Uri`] if it is no issuer's name.
+    pub fn with_introspection_issuer(mut self, issuer: &str, client: ClientAuthentication) -> Result<Self, BuildError> {
+        self.issuers.push((Issuer::new(issuer)?, Means::Introspection(client)));
+        Ok(self)
+    }
+
+    /// How much is remembered, and for how long.
+    pub fn with_cache(mut self, cache: CacheConfig) -> Self {
+        self.cache = cache;
+        self
+    }
+
+    /// Where requests may go.
+    pub fn with_egress(mut self, egress: EgressConfig) -> Self {
+        self.egress = egress;
+        self
+    }
+
+    /// The clock that tokens are judged by, in the cache too.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The configuration for [`AuthLayer`](crate::AuthLayer).
+    ///
+    /// # Errors
+    /// [`BuildError`] if no issuer was named, one twice, or the HTTP client cannot be made.
+    pub fn build(self) -> Result<AuthConfig<Cache<Issuers>>, BuildError> {
+        let egress = Egress::new(self.egress)?;
+        let mut names = self.issuers.iter().map(|(issuer, _)| issuer.clone());
+        let first = names.next().ok_or(ConfigError::NoIssuer)?;
+        let metadata = ProtectedResourceMetadata::new(self.resource.clone(), first);
+        let metadata = names.fold(metadata, ProtectedResourceMetadata::with_authorization_server);
+        let mut issuers = Issuers::builder();
+        for (issuer, means) in self.issuers {
+            let (egress, clock, resource) = (egress.clone(), Arc::clone(&self.clock), self.resource.clone());
+            issuers = match means {
+                Means::Jwt => {
+                    let keys = RemoteKeySet::discovered(issuer.clone(), egress);
+                    let policy = JwtPolicy::new(issuer.clone(), resource);
+                    issuers.with_issuer(issuer, JwtVerifier::new(policy, keys, clock))
+                }
+                Means::Introspection(client) => {
+                    let policy = IntrospectionPolicy::new(issuer.clone(), resource);
+                    let verifier = IntrospectionVerifier::new(policy, client, egress, clock);
+                    issuers.with_opaque_issuer(issuer, verifier)
+                }
+            };
+        }
+        let verifier = Cache::around(issuers.build()?, self.cache.with_clock(Arc::clone(&self.clock)));
+        Ok(AuthConfig::new(metadata, verifier).with_clock(self.clock))
+    }
+}
