@@ -78,3 +78,36 @@ fn decode(part: &str) -> Result<Vec<u8>, AuthError> {
 fn malformed(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> AuthError {
     AuthError::new(Reason::MalformedToken).with_source(source)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(text: &str) -> BearerToken {
+        BearerToken::new(text).expect("token68")
+    }
+
+    #[test]
+    fn only_what_begins_like_an_object_and_has_its_parts_is_likely_a_jwt() {
+        for header in ["{\"alg\":1}", "{ \"alg\":1}", "{\n}", "{}", "{\t", "{\""] {
+            let text = format!("{}.e30.", URL_SAFE_NO_PAD.encode(header));
+            assert!(UnverifiedJwt::is_likely(&token(&text)), "{header}");
+        }
+        assert!(UnverifiedJwt::is_likely(&token("eyJ.a.b.c.d")), "encrypted");
+        for text in ["eyJ", "eyJ.a", "eyJ.a.b.c", "v4.local.x", "ya29.a0.b", "e", "ex.a.b", "W10.a.b", "..", "gho_abc"]
+        {
+            assert!(!UnverifiedJwt::is_likely(&token(text)), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_claimed_issuer_is_read_without_believing_it() {
+        let text = |claims: &str| format!("e30.{}.", URL_SAFE_NO_PAD.encode(claims));
+        let parse = |claims: &str| UnverifiedJwt::parse(&token(&text(claims)), 1000).expect("form of a JWT");
+        assert_eq!(parse(r#"{"iss":"https://a.example"}"#).claimed_issuer().expect("iss"), "https://a.example");
+        for claims in ["{}", r#"{"iss":["https://a.example"]}"#] {
+            assert_eq!(parse(claims).claimed_issuer().expect_err(claims).reason(), Reason::MissingClaim);
+        }
+        assert_eq!(UnverifiedJwt::parse(&token("e30.e30."), 7).expect_err("large").reason(), Reason::TokenTooLarge);
+    }
+}

@@ -108,21 +108,19 @@ impl RemoteKeySet {
     /// Verifies `jwt` at once, if the key for it is at hand or certainly does not exist.
     pub(crate) fn verify(&self, jwt: ScreenedJwt) -> Verification {
         let current = self.state.current.load();
-        let usable = current.as_ref().and_then(|current| match self.age(current) {
-            Age::Fresh => Some(current),
-            Age::Stale => {
-                // In the background: whether it can be started, or succeeds, makes no difference to this token.
-                drop(self.fetch());
-                Some(current)
+        let fetch = match current.as_ref().map(|current| (current, self.age(current))) {
+            None | Some((_, Age::Expired)) => self.fetch(),
+            Some((current, age)) => {
+                // Of stale keys nobody waits for the next ones; of old ones nobody waits during a back-off.
+                let fetch = (age != Age::Fresh).then(|| self.fetch());
+                match fetch {
+                    Some(Ok(flight)) if age == Age::Old => Ok(flight),
+                    _ => match current.keys.select(&jwt) {
+                        Some(key) => return Verification::Done(jwt.verify(key)),
+                        None => self.lock().reload(Instant::now(), || self.start()),
+                    },
+                }
             }
-            // During a back-off there is nothing to wait for.
-            Age::Old => self.fetch().is_err().then_some(current),
-            Age::Expired => None,
-        });
-        let fetch = match usable.map(|current| current.keys.select(&jwt)) {
-            Some(Some(key)) => return Verification::Done(jwt.verify(key)),
-            Some(None) => self.lock().reload(Instant::now(), || self.start()),
-            None => self.fetch(),
         };
         match fetch {
             Ok(flight) => Verification::Pending(self.clone().verify_after(flight, jwt).boxed()),

@@ -1,0 +1,311 @@
+//! How the keys of an issuer are fetched and kept: time is paused, so hours pass at once.
+
+use std::{error::Error, time::Duration};
+
+use futures_util::{FutureExt, future::join_all};
+use portcullis_core::{AuthError, AuthErrorKind, Reason};
+use portcullis_verify::JwtVerifier;
+use serde_json::json;
+use tokio::time::{Instant, advance, sleep};
+use tower::ServiceExt;
+
+use crate::{
+    issuer::{FakeIssuer, Fault, JWKS_PATH, verifier},
+    signing::{ED25519, P256, RSA, bearer},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+async fn ask(verifier: &JwtVerifier, token: &str) -> Result<(), AuthError> {
+    verifier.clone().oneshot(bearer(token)).await.map(drop)
+}
+
+async fn refusal(verifier: &JwtVerifier, token: &str) -> AuthError {
+    ask(verifier, token).await.expect_err("refused")
+}
+
+/// Lets tasks that are due run, without any time passing.
+async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Lets a fetch in the background come to its end.
+async fn land() {
+    settle().await;
+    sleep(SECOND).await;
+}
+
+fn with_kid(kid: &str) -> String {
+    RSA.token(|header, _| header["kid"] = json!(kid))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_cold_callers_share_one_fetch_that_none_of_them_starts_before_it_is_polled() {
+    let issuer = FakeIssuer::new(&[&RSA]);
+    let verifier = verifier(issuer.keys());
+    let token = RSA.token(|_, _| {});
+    let start = Instant::now();
+    let callers: Vec<_> = (0..1000).map(|_| verifier.clone().oneshot(bearer(&token))).collect();
+    settle().await;
+    assert!(issuer.requests().is_empty(), "nothing was polled");
+    assert!(join_all(callers).await.iter().all(Result::is_ok));
+    assert_eq!(issuer.requests(), ["/.well-known/oauth-authorization-server/realms/x", JWKS_PATH]);
+    assert_eq!(start.elapsed(), Duration::from_millis(100), "two round trips, for all at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_that_go_away_neither_cancel_nor_repeat_a_fetch() {
+    let issuer = FakeIssuer::new(&[&RSA]);
+    let keys = issuer.keys_at();
+    let verifier = verifier(keys.clone());
+    for _ in 0..50 {
+        let mut caller = verifier.clone().oneshot(bearer(&RSA.token(|_, _| {})));
+        assert!((&mut caller).now_or_never().is_none());
+        settle().await;
+    }
+    land().await;
+    assert!(keys.is_ready());
+    assert_eq!(issuer.fetches(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_the_key_at_hand_the_first_poll_is_the_last() {
+    let issuer = FakeIssuer::new(&[&RSA]);
+    let keys = issuer.keys();
+    assert!(!keys.is_ready());
+    keys.prefetch().await.expect("fetched");
+    keys.prefetch().await.expect("at hand");
+    assert!(keys.is_ready());
+    assert_eq!(issuer.fetches(), 1);
+    let outcome = verifier(keys).oneshot(bearer(&RSA.token(|_, _| {}))).now_or_never();
+    assert!(outcome.expect("ready").is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn cl_05_metadata_is_looked_for_in_three_places_in_order() {
+    let places = [
+        "/.well-known/oauth-authorization-server/realms/x",
+        "/.well-known/openid-configuration/realms/x",
+        "/realms/x/.well-known/openid-configuration",
+    ];
+    for (at, place) in places.into_iter().enumerate() {
+        let issuer = FakeIssuer::new(&[&RSA]);
+        issuer.set(|behaviour| behaviour.metadata_path = place);
+        ask(&verifier(issuer.keys()), &RSA.token(|_, _| {})).await.expect(place);
+        let expected: Vec<_> = places[..=at].iter().copied().chain([JWKS_PATH]).collect();
+        assert_eq!(issuer.requests(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn cl_06_the_metadata_of_another_issuer_is_not_used() {
+    let issuer = FakeIssuer::new(&[&RSA]);
+    issuer.set(|behaviour| behaviour.named_issuer = "https://idp.example.com/realms/x/");
+    let error = refusal(&verifier(issuer.keys()), &RSA.token(|_, _| {})).await;
+    assert_eq!(error.reason(), Reason::KeySetUnavailable);
+    assert_eq!(issuer.fetches(), 0, "its keys are not asked for");
+    let cause = error.source().and_then(Error::source).expect("cause").to_string();
+    assert!(cause.contains("names the issuer"), "{cause}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn stale_keys_are_used_while_they_are_fetched_again() {
+    for (cache_control, fresh_for) in [
+        (None, 10 * MINUTE),
+        (Some("max-age=300"), 5 * MINUTE),
+        (Some("max-age=5"), MINUTE),
+        (Some("no-store"), MINUTE),
+        (Some("max-age=31536000"), HOUR),
+    ] {
+        let issuer = FakeIssuer::new(&[&RSA]);
+        issuer.set(|behaviour| (behaviour.cache_control, behaviour.latency) = (cache_control, Duration::ZERO));
+        let verifier = verifier(issuer.keys_at());
+        let token = RSA.token(|_, _| {});
+        ask(&verifier, &token).await.expect("fetched");
+        advance(fresh_for - SECOND).await;
+        ask(&verifier, &token).await.expect("fresh");
+        settle().await;
+        assert_eq!(issuer.fetches(), 1, "{cache_control:?}");
+        advance(SECOND).await;
+        for _ in 0..100 {
+            let outcome = verifier.clone().oneshot(bearer(&token)).now_or_never();
+            assert!(outcome.expect("nobody waits").is_ok());
+        }
+        land().await;
+        assert_eq!(issuer.fetches(), 1, "{cache_control:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_nobody_needed_for_long_are_fetched_before_they_are_used() {
+    let issuer = FakeIssuer::new(&[&RSA]);
+    let verifier = verifier(issuer.keys_at());
+    ask(&verifier, &RSA.token(|_, _| {})).await.expect("fetched");
+    issuer.set(|behaviour| behaviour.keys = crate::signing::jwks(&[&P256]));
+    advance(21 * MINUTE).await;
+    assert_eq!(refusal(&verifier, &RSA.token(|_, _| {})).await.reason(), Reason::UnknownKey, "withdrawn long ago");
+    assert_eq!(issuer.fetches(), 2);
+    issuer.set(|behaviour| behaviour.fault = Some(Fault::Status(500, None)));
+    advance(21 * MINUTE).await;
+    ask(&verifier, &P256.token(|_, _| {})).await.expect("old, but there is nothing newer");
+    let outcome = verifier.clone().oneshot(bearer(&P256.token(|_, _| {}))).now_or_never();
+    assert!(outcome.expect("nobody waits during the back-off").is_ok());
+    assert_eq!(issuer.fetches(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_kid_is_looked_for_at_most_once_per_cool_down() {
+    let issuer = FakeIssuer::new(&[&RSA]);
+    let verifier = verifier(issuer.keys_at());
+    ask(&verifier, &RSA.token(|_, _| {})).await.expect("fetched");
+    assert_eq!(issuer.fetches(), 1);
+    let callers = (0..10_000).map(|n| verifier.clone().oneshot(bearer(&with_kid(&n.to_string())))).collect::<Vec<_>>();
+    let outcomes = join_all(callers).await;
+    assert!(outcomes.iter().all(|o| o.as_ref().is_err_and(|error| error.reason() == Reason::UnknownKey)));
+    assert_eq!(issuer.fetches(), 1);
+    // 50 ms of the cool-down have passed: it is counted from before the fetch.
+    advance(Duration::from_millis(29_900)).await;
+    assert_eq!(refusal(&verifier, &with_kid("x")).await.reason(), Reason::UnknownKey);
+    assert_eq!(issuer.fetches(), 0);
+    advance(Duration::from_millis(50)).await;
+    assert_eq!(refusal(&verifier, &with_kid("x")).await.reason(), Reason::UnknownKey);
+    assert_eq!(issuer.fetches(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cool_down_is_not_shortened_by_a_failure() {
+    let issuer = FakeIssuer::new(&[&RSA]);
+    let verifier = verifier(issuer.keys_at());
+    ask(&verifier, &RSA.token(|_, _| {})).await.expect("fetched");
+    issuer.set(|behaviour| behaviour.fault = Some(Fault::Status(500, None)));
+    for _ in 0..29 {
+        let error = refusal(&verifier, &with_kid("x")).await;
+        assert_eq!(error.reason(), Reason::KeySetUnavailable, "nobody can tell whether there is such a key");
+        assert!(error.retry_after().is_some_and(|delay| delay > Duration::ZERO && delay <= 30 * SECOND));
+        ask(&verifier, &RSA.token(|_, _| {})).await.expect("known keys go on");
+        advance(SECOND).await;
+    }
+    assert_eq!(issuer.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_key_is_found_by_its_first_token() {
+    let issuer = FakeIssuer::new(&[&RSA]);
+    let verifier = verifier(issuer.keys_at());
+    ask(&verifier, &RSA.token(|_, _| {})).await.expect("fetched");
+    issuer.set(|behaviour| behaviour.keys = crate::signing::jwks(&[&RSA, &P256]));
+    let tokens = [P256.token(|_, _| {}), P256.token(|_, _| {}), RSA.token(|_, _| {})];
+    for outcome in join_all(tokens.iter().map(|token| ask(&verifier, token))).await {
+        outcome.expect("all of them wait for the one fetch that is under way");
+    }
+    assert_eq!(issuer.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_an_outage_keys_are_used_for_a_day_and_then_nobody_can_tell() {
+    let issuer = FakeIssuer::new(&[&RSA]);
+    let keys = issuer.keys_at();
+    let verifier = verifier(keys.clone());
+    let token = RSA.token(|_, _| {});
+    ask(&verifier, &token).await.expect("fetched");
+    let start = Instant::now();
+    issuer.set(|behaviour| behaviour.fault = Some(Fault::Status(503, None)));
+    while start.elapsed() < 24 * HOUR - 10 * MINUTE {
+        ask(&verifier, &token).await.expect("old keys");
+        advance(5 * MINUTE).await;
+    }
+    assert!(keys.is_ready());
+    advance(10 * MINUTE).await;
+    let error = refusal(&verifier, &token).await;
+    assert_eq!((error.kind(), error.reason()), (AuthErrorKind::Unavailable, Reason::KeySetUnavailable));
+    assert!(error.retry_after().is_some() && !keys.is_ready());
+    issuer.set(|behaviour| behaviour.fault = None);
+    advance(30 * SECOND).await;
+    ask(&verifier, &token).await.expect("back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_old_keys_may_become_is_configurable() {
+    let issuer = FakeIssuer::new(&[&RSA]);
+    let verifier = verifier(issuer.keys_at().with_max_age(15 * MINUTE));
+    ask(&verifier, &RSA.token(|_, _| {})).await.expect("fetched");
+    issuer.set(|behaviour| behaviour.fault = Some(Fault::Status(500, None)));
+    advance(14 * MINUTE).await;
+    ask(&verifier, &RSA.token(|_, _| {})).await.expect("stale");
+    advance(MINUTE).await;
+    assert_eq!(refusal(&verifier, &RSA.token(|_, _| {})).await.reason(), Reason::KeySetUnavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_issuer_gets_one_call_per_back_off_window_and_everybody_is_told_when_it_ends() {
+    let issuer = FakeIssuer::new(&[&RSA]);
+    issuer.set(|behaviour| behaviour.fault = Some(Fault::Status(500, None)));
+    let verifier = verifier(issuer.keys());
+    for window in [1, 2, 4, 8, 16, 30, 30].map(|seconds| seconds * SECOND) {
+        let token = RSA.token(|_, _| {});
+        let callers = (0..1000).map(|_| verifier.clone().oneshot(bearer(&token))).collect::<Vec<_>>();
+        for outcome in join_all(callers).await {
+            let error = outcome.expect_err("no keys");
+            assert_eq!((error.reason(), error.retry_after()), (Reason::KeySetUnavailable, Some(window)));
+        }
+        assert_eq!(issuer.requests().len(), 1, "an issuer that fails is not asked at other places");
+        advance(window - SECOND / 2).await;
+        let error = refusal(&verifier, &token).await;
+        assert_eq!(error.retry_after(), Some(SECOND / 2));
+        assert!(issuer.requests().is_empty());
+        advance(SECOND / 2).await;
+    }
+    issuer.set(|behaviour| behaviour.fault = None);
+    ask(&verifier, &RSA.token(|_, _| {})).await.expect("back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_issuer_may_ask_for_a_longer_window() {
+    let issuer = FakeIssuer::new(&[&RSA]);
+    let verifier = verifier(issuer.keys_at());
+    for (asked, granted) in [(60, 60), (86_400, 300)] {
+        issuer.set(|behaviour| behaviour.fault = Some(Fault::Status(429, Some(asked))));
+        let error = refusal(&verifier, &RSA.token(|_, _| {})).await;
+        assert_eq!(error.retry_after(), Some(granted * SECOND));
+        advance(granted * SECOND).await;
+    }
+    assert_eq!(issuer.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_goes_wrong_with_a_fetch_is_not_the_tokens_fault() {
+    for fault in [Fault::Page, Fault::Panic, Fault::Status(302, None), Fault::Status(403, None)] {
+        let issuer = FakeIssuer::new(&[&RSA]);
+        issuer.set(|behaviour| behaviour.fault = Some(fault));
+        let verifier = verifier(issuer.keys_at());
+        assert!(refusal(&verifier, &RSA.token(|_, _| {})).await.is_transient());
+        issuer.set(|behaviour| behaviour.fault = None);
+        advance(SECOND).await;
+        ask(&verifier, &RSA.token(|_, _| {})).await.expect("the next fetch is not held up");
+    }
+    let empty = FakeIssuer::new(&[]);
+    assert!(refusal(&verifier(empty.keys_at()), &RSA.token(|_, _| {})).await.is_transient());
+    let slow = FakeIssuer::new(&[&RSA]);
+    slow.set(|behaviour| behaviour.latency = HOUR);
+    let error = refusal(&verifier(slow.keys_at()), &RSA.token(|_, _| {})).await;
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<AuthError>()).expect("cause");
+    assert_eq!(cause.reason(), Reason::ProviderTimeout);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_key_does_not_fail_the_set() {
+    let issuer = FakeIssuer::new(&[&RSA]);
+    issuer.set(|behaviour| {
+        let keys = behaviour.keys["keys"].as_array_mut().expect("array");
+        keys.insert(0, json!({"kty": "AKP", "alg": "ML-DSA-44", "pub": "x"}));
+        keys.push(json!("?"));
+        keys.push(ED25519.jwk());
+    });
+    let verifier = verifier(issuer.keys_at());
+    ask(&verifier, &RSA.token(|_, _| {})).await.expect("before the bad one");
+    ask(&verifier, &ED25519.token(|_, _| {})).await.expect("after the bad one");
+}

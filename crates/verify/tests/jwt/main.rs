@@ -1,0 +1,7 @@
+//! JWTs through the verifier: what is accepted, what is refused and why, and how keys are kept.
+
+mod accepted;
+mod forged;
+mod issuer;
+mod key_set;
+mod signing;
