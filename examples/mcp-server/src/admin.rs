@@ -33,9 +33,12 @@ async fn ready(State(admin): State<Admin>) -> Response {
     if admin.shutdown.closing.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
-    let waiting: Vec<String> = admin.readiness.waiting().map(|issuer| format!("waiting for {issuer}\n")).collect();
-    let status = if waiting.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, if waiting.is_empty() { "ready\n".to_owned() } else { waiting.concat() }).into_response()
+    let waiting = admin.readiness.waiting().await;
+    if waiting.is_empty() {
+        return "ready\n".into_response();
+    }
+    let lines: String = waiting.iter().map(|issuer| format!("no keys of {issuer}\n")).collect();
+    (StatusCode::SERVICE_UNAVAILABLE, lines).into_response()
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {

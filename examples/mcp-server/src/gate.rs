@@ -1,8 +1,173 @@
-//! stub
+//! The gate that a [`Config`] describes.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use http::Uri;
+use portcullis_core::{Clock, Issuer, ResourceUri, SystemClock};
+use portcullis_egress::{Egress, EgressConfig, EgressConfigError};
+use portcullis_layer::AuthConfig;
+use portcullis_oauth::{
+    introspection::IntrospectionPolicy,
+    jwt::{Algorithm, JwtPolicy},
+    protected_resource::ProtectedResourceMetadata,
+    user_info::UserInfoFormat,
+};
+use portcullis_verify::{
+    AudienceCheck, Cache, CacheConfig, ConfigError, EnrichLayer, IntrospectionVerifier, Issuers, IssuersBuilder,
+    JwtVerifier, RemoteKeySet, TokenCheck, UserInfoEndpoint, UserInfoVerifier,
+};
+use tower::{Layer, util::option_layer};
+
+use crate::{
+    config::{CacheSettings, Config, Credentials, EgressSettings, IssuerSettings, Verification},
+    run::Failure,
+};
+
+/// Who is calling: remembered, else found out by the issuer's verifier.
+pub(crate) type Verifier = Cache<Issuers>;
+
+/// Makes the gate, and what says whether it is ready.
+pub(crate) fn build(config: &Config) -> Result<(AuthConfig<Verifier>, Readiness), Failure> {
+    let [first, others @ ..] = &config.issuers[..] else {
+        return Err(ConfigError::NoIssuer.into());
+    };
+    let metadata = ProtectedResourceMetadata::new(config.resource.clone(), first.issuer.clone());
+    let metadata =
+        others.iter().fold(metadata, |metadata, other| metadata.with_authorization_server(other.issuer.clone()));
+    let metadata = metadata.with_scopes_supported(&config.required_scopes).with_resource_name("Portcullis example");
+
+    let mut parts = Parts {
+        egress: egress(&config.egress)?,
+        clock: Arc::new(SystemClock::new()),
+        resource: &config.resource,
+        key_sets: Vec::new(),
+    };
+    let issuers =
+        config.issuers.iter().try_fold(Issuers::builder(), |issuers, settings| parts.add(issuers, settings))?;
+    let verifier = Cache::around(issuers.build()?, cache(&config.cache));
+    let auth = AuthConfig::new(metadata, verifier).with_required_scopes(config.required_scopes.clone());
+    Ok((auth, Readiness::new(parts.key_sets)))
+}
+
+fn egress(settings: &EgressSettings) -> Result<Egress, EgressConfigError> {
+    Egress::new(
+        EgressConfig::new()
+            .with_allow_loopback(settings.allow_loopback)
+            .with_allowed_networks(settings.allowed_networks.clone())
+            .with_timeout(settings.timeout),
+    )
+}
+
+fn cache(settings: &CacheSettings) -> CacheConfig {
+    CacheConfig::new()
+        .with_ttl(settings.ttl)
+        .with_capacity(settings.capacity)
+        .with_rejected_ttl(settings.rejected_ttl)
+        .with_stale_if_error(settings.stale_if_error)
+}
+
+/// What verifiers are made of.
+struct Parts<'a> {
+    egress: Egress,
+    clock: Arc<dyn Clock>,
+    resource: &'a ResourceUri,
+    key_sets: Vec<(Issuer, RemoteKeySet)>,
+}
+
+impl Parts<'_> {
+    fn add(&mut self, issuers: IssuersBuilder, settings: &IssuerSettings) -> Result<IssuersBuilder, ConfigError> {
+        let issuer = settings.issuer.clone();
+        let profile = option_layer(settings.enrich.then(|| EnrichLayer::new(self.user_info(settings))));
+        Ok(match &settings.verification {
+            Verification::Jwt { algorithms, token_types, jwks_uri } => {
+                let policy = self.jwt_policy(settings, algorithms, token_types);
+                let keys = self.keys(&issuer, jwks_uri.as_ref());
+                let verifier = JwtVerifier::new(policy, keys, Arc::clone(&self.clock));
+                issuers.with_issuer(issuer, profile.layer(verifier))
+            }
+            Verification::Introspection(credentials) => {
+                let verifier = self.introspection(settings, credentials);
+                issuers.with_opaque_issuer(issuer, profile.layer(verifier))
+            }
+            Verification::UserInfo { credentials, check_token_endpoint } => {
+                let verifier = self.users(settings, credentials, check_token_endpoint.as_ref())?;
+                issuers.with_opaque_issuer(issuer, verifier)
+            }
+        })
+    }
+
+    fn jwt_policy(&self, settings: &IssuerSettings, algorithms: &[Algorithm], token_types: &[String]) -> JwtPolicy {
+        let policy =
+            JwtPolicy::new(settings.issuer.clone(), self.resource.clone()).with_audiences(settings.audience.as_deref());
+        let policy = if algorithms.is_empty() { policy } else { policy.with_algorithms(algorithms.iter().copied()) };
+        let (untyped, typed): (Vec<_>, Vec<_>) =
+            token_types.iter().map(String::as_str).partition(|name| name.eq_ignore_ascii_case("JWT"));
+        let policy = policy.with_token_types(typed.into_iter().chain(["at+jwt"]));
+        if untyped.is_empty() { policy } else { policy.with_untyped_tokens() }
+    }
+
+    fn keys(&mut self, issuer: &Issuer, jwks_uri: Option<&Uri>) -> RemoteKeySet {
+        let egress = self.egress.clone();
+        let keys = match jwks_uri {
+            Some(uri) => RemoteKeySet::at(uri.clone(), egress),
+            None => RemoteKeySet::discovered(issuer.clone(), egress),
+        };
+        self.key_sets.push((issuer.clone(), keys.clone()));
+        keys
+    }
+
+    fn introspection(&self, settings: &IssuerSettings, credentials: &Credentials) -> IntrospectionVerifier {
+        let policy = IntrospectionPolicy::new(settings.issuer.clone(), self.resource.clone())
+            .with_audiences(settings.audience.as_deref());
+        let verifier =
+            IntrospectionVerifier::new(policy, credentials.client(), self.egress.clone(), Arc::clone(&self.clock));
+        match &settings.introspection_endpoint {
+            Some(endpoint) => verifier.with_endpoint(endpoint.clone()),
+            None => verifier,
+        }
+    }
+
+    fn user_info(&self, settings: &IssuerSettings) -> UserInfoEndpoint {
+        let endpoint = UserInfoEndpoint::new(settings.issuer.clone(), self.egress.clone(), Arc::clone(&self.clock));
+        match &settings.userinfo_endpoint {
+            Some(url) => endpoint.with_url(url.clone()),
+            None => endpoint,
+        }
+    }
+
+    fn users(
+        &self,
+        settings: &IssuerSettings,
+        credentials: &Credentials,
+        check_token_endpoint: Option<&Uri>,
+    ) -> Result<UserInfoVerifier, ConfigError> {
+        let endpoint = self.user_info(settings);
+        let Some(url) = check_token_endpoint else {
+            let check = AudienceCheck::introspection(self.introspection(settings, credentials));
+            return UserInfoVerifier::new(endpoint, check);
+        };
+        // Whoever checks tokens as GitHub does describes users as GitHub does.
+        let (issuer, client) = (settings.issuer.clone(), credentials.client());
+        let check = TokenCheck::new(issuer, url.clone(), client, self.egress.clone(), Arc::clone(&self.clock));
+        UserInfoVerifier::new(endpoint.with_format(UserInfoFormat::GitHub), AudienceCheck::token_check(check))
+    }
+}
+
+/// Whether users could get in: the keys of every issuer are at hand.
 #[derive(Clone, Debug)]
-pub(crate) struct Readiness;
+pub(crate) struct Readiness {
+    key_sets: Arc<[(Issuer, RemoteKeySet)]>,
+}
+
 impl Readiness {
-    pub(crate) fn waiting(&self) -> impl Iterator<Item = &str> {
-        std::iter::empty()
+    fn new(key_sets: Vec<(Issuer, RemoteKeySet)>) -> Self {
+        Self { key_sets: key_sets.into() }
+    }
+
+    /// The issuers that users wait for, after one more try to get their keys.
+    pub(crate) async fn waiting(&self) -> Vec<&Issuer> {
+        let tries = self.key_sets.iter().map(async |(issuer, keys)| keys.prefetch().await.err().map(|_| issuer));
+        join_all(tries).await.into_iter().flatten().collect()
     }
 }

@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use axum::{Router, middleware};
 use metrics_exporter_prometheus::PrometheusHandle;
-use portcullis_core::VerifyToken;
+use portcullis_core::{ResourceUri, VerifyToken};
 use portcullis_layer::{AuthConfig, AuthLayer};
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
@@ -55,7 +55,7 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Bin
 /// Serves until the process is told to stop.
 pub(crate) async fn serve<V>(
     listeners: Listeners,
-    names: Names,
+    resource: &ResourceUri,
     auth: AuthConfig<V>,
     readiness: Readiness,
     metrics: PrometheusHandle,
@@ -69,7 +69,7 @@ where
         // It goes on while the other one drains: whoever watches may want to see that.
         tokio::spawn(async { axum::serve(listener, routes).await });
     }
-    let app = router(names, auth, shutdown.clone());
+    let app = router(Names::new(resource), auth, shutdown.clone());
     let server = axum::serve(listeners.mcp, app).with_graceful_shutdown(shutdown.closing.clone().cancelled_owned());
     shutdown.bound(async { server.await }).await
 }

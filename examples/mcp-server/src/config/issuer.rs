@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use http::Uri;
 use portcullis_core::{Issuer, ResourceUri};
 use portcullis_oauth::jwt::Algorithm;
 use secrecy::{ExposeSecret, SecretString};
@@ -30,6 +31,13 @@ pub(super) fn validate_all(
         let settings = entry.validate(table, egress)?;
         if issuers.iter().any(|other| other.issuer == settings.issuer) {
             return Err(entry.error("issuer", format!("is there twice: {:?}", settings.issuer.as_str())));
+        }
+        if let (false, Some(other)) =
+            (settings.verification.is_jwt(), issuers.iter().find(|other| !other.verification.is_jwt()))
+        {
+            let problem =
+                format!("is not \"jwt\", nor is that of {}: an opaque token does not say who issued it", other.issuer);
+            return Err(entry.error("verify", problem));
         }
         issuers.push(settings);
     }
@@ -97,10 +105,10 @@ impl Entry<'_> {
     }
 
     /// Endpoints obey the rules of identifiers: absolute, https or loopback, no fragment, no user name.
-    fn url(&self, key: &str, text: Option<String>) -> Result<Option<String>, ConfigError> {
+    fn url(&self, key: &str, text: Option<String>) -> Result<Option<Uri>, ConfigError> {
         let Some(text) = given(text) else { return Ok(None) };
         ResourceUri::new(&text).map_err(|error| self.error(key, format!("is invalid: {error}")))?;
-        Ok(Some(text))
+        text.parse().map(Some).map_err(|error| self.error(key, format!("is invalid: {error}")))
     }
 
     fn secret(&self, secret: Option<SecretString>, file: Option<String>) -> Result<SecretString, ConfigError> {

@@ -20,4 +20,4 @@ mod tests;
 pub(crate) use error::ConfigError;
 pub(crate) use load::{load, load_text};
 pub(crate) use schema::json_schema;
-pub(crate) use settings::{Config, IssuerSettings, Verification};
+pub(crate) use settings::{CacheSettings, Config, Credentials, EgressSettings, IssuerSettings, Verification};

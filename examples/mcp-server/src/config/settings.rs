@@ -2,9 +2,10 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use http::Uri;
 use ipnet::IpNet;
 use portcullis_core::{Issuer, ResourceUri, ScopeSet};
-use portcullis_oauth::jwt::Algorithm;
+use portcullis_oauth::{ClientAuthentication, jwt::Algorithm};
 use secrecy::SecretString;
 
 #[derive(Debug)]
@@ -23,8 +24,8 @@ pub(crate) struct IssuerSettings {
     pub(crate) issuer: Issuer,
     pub(crate) verification: Verification,
     pub(crate) audience: Option<String>,
-    pub(crate) introspection_endpoint: Option<String>,
-    pub(crate) userinfo_endpoint: Option<String>,
+    pub(crate) introspection_endpoint: Option<Uri>,
+    pub(crate) userinfo_endpoint: Option<Uri>,
     pub(crate) enrich: bool,
 }
 
@@ -34,20 +35,32 @@ pub(crate) enum Verification {
     Jwt {
         algorithms: Vec<Algorithm>,
         token_types: Vec<String>,
-        jwks_uri: Option<String>,
+        jwks_uri: Option<Uri>,
     },
     Introspection(Credentials),
     /// UserInfo says who; introspection, or GitHub's token check, says for whom.
     UserInfo {
         credentials: Credentials,
-        check_token_endpoint: Option<String>,
+        check_token_endpoint: Option<Uri>,
     },
+}
+
+impl Verification {
+    pub(crate) const fn is_jwt(&self) -> bool {
+        matches!(self, Self::Jwt { .. })
+    }
 }
 
 #[derive(Debug)]
 pub(crate) struct Credentials {
     pub(crate) client_id: String,
     pub(crate) client_secret: SecretString,
+}
+
+impl Credentials {
+    pub(crate) fn client(&self) -> ClientAuthentication {
+        ClientAuthentication::basic(&self.client_id, self.client_secret.clone())
+    }
 }
 
 #[derive(Debug)]

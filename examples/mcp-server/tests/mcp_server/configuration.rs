@@ -1,10 +1,8 @@
 //! Bad configuration: exit code 2, and one line that says what and where.
 
-use std::{
-    fs,
-    path::PathBuf,
-    process::{Command, Output},
-};
+use std::{path::PathBuf, process::Output};
+
+use crate::process::{command, file};
 
 const GOOD: &str = r#"listen = "127.0.0.1:8000"
 public_url = "https://mcp.example.com"
@@ -30,25 +28,8 @@ allow_loopback = false
 timeout = "10s"
 "#;
 
-fn file(name: &str, text: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    fs::write(&path, text).expect("temporary file");
-    path
-}
-
-fn server() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-server"));
-    // What the machine that runs the tests has set is none of their business.
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("PORTCULLIS__") {
-            command.env_remove(name);
-        }
-    }
-    command
-}
-
 fn check(path: &PathBuf) -> Output {
-    server().arg("--check").arg("--config").arg(path).output().expect("the binary runs")
+    command().arg("--check").arg("--config").arg(path).output().expect("the binary runs")
 }
 
 /// The one line on stderr.
@@ -180,7 +161,7 @@ fn no_issuers_are_refused() {
 #[test]
 fn a_bad_configuration_stops_the_start_as_well_as_the_check() {
     let path = file("start.toml", "listne = 1");
-    let output = server().arg("--config").arg(&path).output().expect("the binary runs");
+    let output = command().arg("--config").arg(&path).output().expect("the binary runs");
     assert!(refusal(&output).contains("the nearest known key is `listen`"));
 }
 
@@ -192,17 +173,17 @@ fn a_secret_may_be_in_a_file_and_a_variable_may_name_it() {
         &GOOD.replace("\"jwt\"", "\"introspection\"").replace("client_id = \"\"", "client_id = \"gate\""),
     );
     let variable = "PORTCULLIS__RESOURCE_SERVER__ISSUERS__0__CLIENT_SECRET_FILE";
-    let output = server().args(["--check", "--config"]).arg(&path).env(variable, &secret).output().expect("runs");
+    let output = command().args(["--check", "--config"]).arg(&path).env(variable, &secret).output().expect("runs");
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(refusal(&check(&path)).contains("client_secret` is missing"));
     let empty = file("empty-secret", "\n");
-    let output = server().args(["--check", "--config"]).arg(&path).env(variable, &empty).output().expect("runs");
+    let output = command().args(["--check", "--config"]).arg(&path).env(variable, &empty).output().expect("runs");
     assert!(refusal(&output).contains(&format!("{variable}: ")));
 }
 
 #[test]
 fn the_schema_describes_every_key_of_the_reference_configuration() {
-    let output = server().arg("--print-schema").output().expect("the binary runs");
+    let output = command().arg("--print-schema").output().expect("the binary runs");
     assert_eq!(output.status.code(), Some(0));
     let schema: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(schema["additionalProperties"], false);

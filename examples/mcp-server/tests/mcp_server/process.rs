@@ -1,4 +1,4 @@
-//! The binary as a child process.
+//! The binary as a child process, and how to talk to it.
 
 use std::{
     fs,
@@ -9,8 +9,7 @@ use std::{
     time::Duration,
 };
 
-use portcullis_testkit::IdentityProvider;
-use reqwest::{RequestBuilder, header};
+use reqwest::{RequestBuilder, Response, header};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -36,4 +35,120 @@ pub(crate) fn command() -> Command {
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("bound").port()
+}
+
+/// A server that runs; dropping it kills it.
+pub(crate) struct Running {
+    child: Child,
+    port: u16,
+    admin_port: u16,
+}
+
+impl Running {
+    /// Starts the server for the tokens of `issuer`, on this machine, and waits until it is ready.
+    pub(crate) async fn start(issuer: &str, more: &str) -> Self {
+        let (port, admin_port) = (free_port(), free_port());
+        let text = format!(
+            "listen = \"127.0.0.1:{port}\"\nadmin_listen = \"127.0.0.1:{admin_port}\"\n\
+             [egress]\nallow_loopback = true\n[[resource_server.issuers]]\nissuer = \"{issuer}\"\n{more}\n"
+        );
+        let config = file(&format!("server-{port}.toml"), &text);
+        let child = command().arg("--config").arg(config).stdout(Stdio::null()).spawn().expect("the binary runs");
+        let running = Self { child, port, admin_port };
+        running.wait_for("/readyz", 200).await;
+        running
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/mcp", self.port)
+    }
+
+    pub(crate) fn address(&self) -> (&'static str, u16) {
+        ("127.0.0.1", self.port)
+    }
+
+    pub(crate) async fn admin(&self, path: &str) -> reqwest::Result<Response> {
+        reqwest::get(format!("http://127.0.0.1:{}{path}", self.admin_port)).await
+    }
+
+    pub(crate) async fn wait_for(&self, path: &str, status: u16) {
+        let give_up = Instant::now() + Duration::from_secs(10);
+        while !self.admin(path).await.is_ok_and(|response| response.status() == status) {
+            assert!(Instant::now() < give_up, "{path} never said {status}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// A request of the sessionless wire (2026-07-28) to call `tool`.
+    pub(crate) fn call(&self, tool: &str, arguments: &Value) -> RequestBuilder {
+        let params = json!({
+            "name": tool,
+            "arguments": arguments,
+            "_meta": {
+                "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                "io.modelcontextprotocol/clientCapabilities": {}
+            }
+        });
+        self.post(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}))
+            .header("mcp-protocol-version", "2026-07-28")
+            .header("mcp-method", "tools/call")
+            .header("mcp-name", tool)
+    }
+
+    /// A request with `message`.
+    pub(crate) fn post(&self, message: &Value) -> RequestBuilder {
+        let request = reqwest::Client::new().post(self.url()).json(message);
+        request.header(header::ACCEPT, "application/json, text/event-stream")
+    }
+
+    /// Sends the signal by which service managers stop a process.
+    pub(crate) fn terminate(&self) {
+        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill runs");
+        assert!(status.success());
+    }
+
+    /// How the process ends, and after how long.
+    pub(crate) async fn ended(&mut self) -> (ExitStatus, Duration) {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return (status, start.elapsed());
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "the process does not end");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already, which is what some tests are about.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The lines that a demo prints, and the demo.
+pub(crate) fn demo(port: u16) -> (Vec<String>, Running) {
+    let mut child = command()
+        .env("PORTCULLIS__LISTEN", format!("127.0.0.1:{port}"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let stdout = BufReader::new(child.stdout.take().expect("piped"));
+    let mut lines = Vec::new();
+    for line in stdout.lines() {
+        let line = line.expect("UTF-8");
+        let is_last = line.contains("Ctrl-C");
+        lines.push(line);
+        if is_last {
+            break;
+        }
+    }
+    (lines, Running { child, port, admin_port: 0 })
+}
+
+/// The text of a tool's result.
+pub(crate) fn text(result: &Value) -> &str {
+    result["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text: {result}"))
 }
