@@ -52,6 +52,16 @@ async fn a_provider_cannot_ask_to_be_left_alone_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_look_up_that_panics_refuses_its_callers_and_is_tried_again() {
+    let stub = Stub::new();
+    let verifier = introspection(&stub);
+    stub.panic_next();
+    let refusal = verify(verifier.clone(), TOKEN).await.expect_err("panicked");
+    assert_eq!(refusal.reason(), Reason::VerifierFailed);
+    verify(verifier, TOKEN).await.expect("tried again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_caller_that_goes_away_neither_cancels_nor_repeats_the_look_up() {
     let stub = Stub::new();
     let verifier = introspection(&stub);

@@ -94,6 +94,19 @@ async fn a_request_refused_for_one_token_does_not_keep_the_others_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn tokens_that_our_set_up_cannot_handle_do_not_flood_the_log() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let stub = Stub::new();
+    stub.answer("/introspect", 400, &json!({"error": "unsupported_token_type"}));
+    let verifier = introspection(&stub);
+    for _ in 0..20 {
+        assert!(verify(verifier.clone(), TOKEN).await.is_err());
+    }
+    assert_eq!((stub.calls("/introspect"), log.errors()), (20, 1), "{}", log.text());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_huge_token_is_not_sent() {
     let stub = Stub::new();
     let verifier = introspection(&stub).with_max_len(64);

@@ -72,6 +72,8 @@ async fn an_opaque_token_goes_to_the_one_for_opaque_tokens_and_so_do_jwts_of_tha
         assert_eq!(user.issuer().as_str(), ISSUER);
     }
     assert_eq!((stub.calls("/introspect"), calls(&other_calls)), (4, 0));
+    let unknown = verify(issuers.clone(), &jwt(r#"{"iss":"https://evil.example"}"#)).await.expect_err("unknown");
+    assert_eq!((unknown.reason(), stub.calls("/introspect")), (Reason::UnknownIssuer, 4));
     // Broken, but a JWT: it is not handed to whoever takes everything.
     let broken = verify(issuers, "eyJhbGciOiJSUzI1NiJ9.~.x").await.expect_err("broken");
     assert_eq!(broken.reason(), Reason::MalformedToken);

@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -27,6 +30,7 @@ pub(crate) const NOW: u64 = 1_800_000_000;
 pub(crate) struct Stub {
     answers: Arc<Mutex<HashMap<String, Answer>>>,
     calls: Arc<Mutex<Vec<String>>>,
+    panics: Arc<AtomicBool>,
 }
 
 #[derive(Clone)]
@@ -66,6 +70,11 @@ impl Stub {
         self.answers.lock().expect("lock").insert(path.to_owned(), answer);
     }
 
+    /// The next call panics, as a service of the user's own may.
+    pub(crate) fn panic_next(&self) {
+        self.panics.store(true, Ordering::Relaxed);
+    }
+
     pub(crate) fn calls(&self, path: &str) -> usize {
         self.calls.lock().expect("lock").iter().filter(|called| *called == path).count()
     }
@@ -80,6 +89,7 @@ impl Stub {
             let stub = stub.clone();
             async move {
                 let path = request.uri().path().to_owned();
+                assert!(!stub.panics.swap(false, Ordering::Relaxed), "the provider was told to panic");
                 stub.calls.lock().expect("lock").push(path.clone());
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 let answer = stub.answers.lock().expect("lock").get(&path).cloned();
