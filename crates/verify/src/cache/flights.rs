@@ -24,7 +24,7 @@ pub(super) type Flight = Shared<BoxFuture<'static, Outcome>>;
 ///
 /// Not moka's `try_get_with`: that runs in the first caller's future, starts over when that caller goes away and panics the
 /// two-hundredth waiter; spawned, it takes a task for each waiter; and it cannot replace an entry that has just expired
-/// without a moment in which two resolutions start (`docs/decisions/0002`).
+/// without a moment in which two resolutions start (`docs/decisions/0002-the-cache.md`).
 #[derive(Clone, Default)]
 pub(super) struct Flights(Arc<Mutex<HashMap<Fingerprint, Flight, FingerprintState>>>);
 

@@ -10,7 +10,7 @@ use super::entry::{Entry, Freshness};
 /// Where hits are read. It holds what the store holds: the store decides what stays and tells the index what goes.
 ///
 /// A look at moka costs 240 ns with one context and 1.8 µs with a million of them, because each read is recorded for its
-/// eviction policy; a look here costs a tenth of that (`docs/decisions/0002`).
+/// eviction policy; a look here costs a tenth of that (`docs/decisions/0002-the-cache.md`).
 #[derive(Debug)]
 pub(super) struct Index(HashMap<Fingerprint, Arc<Entry>, FingerprintState>);
 

@@ -1,4 +1,4 @@
-//! What the cache counts. The names are a stable interface: `docs/src/telemetry.md`.
+//! What the cache counts. The names are a stable interface: `docs/telemetry.md`.
 
 use std::time::Duration;
 
