@@ -17,6 +17,7 @@ pub mod axum;
 mod body;
 pub mod danger;
 mod metadata;
+pub mod scope;
 mod session;
 
 pub use auth::{Auth, AuthConfig, AuthLayer, ResponseFuture, StreamLife};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use portcullis_core::{Clock, ScopeSet, SystemClock};
 use portcullis_oauth::protected_resource::ProtectedResourceMetadata;
 
-use crate::session::SessionBinding;
+use crate::{scope::ScopeHierarchy, session::SessionBinding};
 
 /// What the gate guards, and how it decides. Two things must be said, the rest has defaults.
 ///
@@ -34,6 +34,7 @@ pub struct AuthConfig<V> {
     pub(crate) metadata: ProtectedResourceMetadata,
     pub(super) verifier: V,
     pub(super) required_scopes: ScopeSet,
+    pub(super) scope_hierarchy: ScopeHierarchy,
     pub(super) challenge_scopes: Option<ScopeSet>,
     pub(super) open_paths: Vec<Box<str>>,
     pub(super) session_binding: SessionBinding,
@@ -60,6 +61,7 @@ impl<V> AuthConfig<V> {
             metadata,
             verifier,
             required_scopes: ScopeSet::default(),
+            scope_hierarchy: ScopeHierarchy::default(),
             challenge_scopes: None,
             open_paths: Vec::new(),
             session_binding: SessionBinding::default(),
@@ -72,6 +74,13 @@ impl<V> AuthConfig<V> {
     #[must_use]
     pub fn with_required_scopes(mut self, scopes: ScopeSet) -> Self {
         self.required_scopes = scopes;
+        self
+    }
+
+    /// Which scopes imply others, for the required ones. Default: none does.
+    #[must_use]
+    pub fn with_scope_hierarchy(mut self, hierarchy: ScopeHierarchy) -> Self {
+        self.scope_hierarchy = hierarchy;
         self
     }
 
@@ -119,6 +128,7 @@ impl<V> AuthConfig<V> {
             metadata: self.metadata,
             verifier: map(self.verifier),
             required_scopes: self.required_scopes,
+            scope_hierarchy: self.scope_hierarchy,
             challenge_scopes: self.challenge_scopes,
             open_paths: self.open_paths,
             session_binding: self.session_binding,

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     ResponseBody,
     metadata::MetadataEndpoint,
+    scope::ScopeHierarchy,
     session::{Refusal, Sessions},
 };
 
@@ -24,6 +25,7 @@ use crate::{
 pub(crate) struct Gate {
     metadata: MetadataEndpoint,
     required_scopes: ScopeSet,
+    scope_hierarchy: ScopeHierarchy,
     open_paths: Vec<Box<str>>,
     challenges: Challenges,
     sessions: Option<Sessions>,
@@ -57,6 +59,7 @@ impl Gate {
             challenges: Challenges::new(metadata_url(config.metadata.resource()), scope),
             metadata: MetadataEndpoint::new(&config.metadata),
             required_scopes: config.required_scopes,
+            scope_hierarchy: config.scope_hierarchy,
             open_paths: config.open_paths,
             sessions: config.session_binding.sessions(),
             stream_life: config.stream_life,
@@ -83,7 +86,7 @@ impl Gate {
 
     /// Lets a request through on behalf of `user`, or says why not.
     pub(super) fn admit<B>(&self, request: &mut Request<B>, user: Arc<UserContext>) -> Result<Passage, Refusal> {
-        if !user.scopes().is_superset(&self.required_scopes) {
+        if !self.scope_hierarchy.satisfies(user.scopes(), &self.required_scopes) {
             return Err(AuthError::insufficient_scope(self.required_scopes.clone()).into());
         }
         let sessions = self.sessions.as_ref();
@@ -134,7 +137,7 @@ impl Gate {
 }
 
 /// A CORS preflight cannot carry a token (TR-12). Any other `OPTIONS` request can.
-fn is_preflight<B>(request: &Request<B>) -> bool {
+pub(crate) fn is_preflight<B>(request: &Request<B>) -> bool {
     request.method() == Method::OPTIONS
         && request.headers().contains_key(ORIGIN)
         && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)

@@ -12,5 +12,6 @@ mod telemetry;
 
 pub use config::{AuthConfig, StreamLife};
 pub use future::ResponseFuture;
+pub(crate) use gate::is_preflight;
 pub use layer::AuthLayer;
 pub use service::Auth;

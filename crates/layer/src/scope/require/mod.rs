@@ -1,0 +1,9 @@
+//! Scopes per route: layer, service, future.
+
+mod future;
+mod layer;
+mod service;
+
+pub use future::RequireScopeFuture;
+pub use layer::RequireScopeLayer;
+pub use service::RequireScope;
