@@ -1,4 +1,4 @@
-//! What the gate counts and logs. The names are a stable interface: `docs/src/telemetry.md`.
+//! What the gate counts and logs. The names are a stable interface: `docs/telemetry.md`.
 
 use std::fmt;
 

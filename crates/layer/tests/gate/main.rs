@@ -2,5 +2,6 @@
 
 mod challenges;
 mod contract;
+mod in_axum;
 mod support;
 mod transport;
