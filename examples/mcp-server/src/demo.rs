@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use portcullis_testkit::{IdentityProvider, RunningIdentityProvider};
+use portcullis_testkit::{IdentityProvider, KeyAlgorithm, RunningIdentityProvider};
 
 use crate::config::{self, Config, ConfigError};
 
@@ -16,6 +16,10 @@ pub(crate) struct Demo {
 impl Demo {
     pub(crate) async fn start() -> io::Result<Self> {
         let provider = IdentityProvider::new();
+        // Its signatures are short, and so are the tokens that are to be pasted.
+        provider.sign_with(&provider.add_key(KeyAlgorithm::Es256));
+        let profile = [("name", "Ada Lovelace"), ("email", "ada@example.com")];
+        provider.set_user("ada", profile.map(|(key, value)| (key.to_owned(), value.into())).into_iter().collect());
         let running = provider.serve().await?;
         Ok(Self { provider, running })
     }
@@ -23,7 +27,7 @@ impl Demo {
     /// The configuration of the demo: nothing that could not be in a file. Variables change it as they change any other.
     pub(crate) fn config(&self) -> Result<Config, ConfigError> {
         let text = format!(
-            "resource_server.issuers = [{{ issuer = \"{}\" }}]\negress.allow_loopback = true\n",
+            "resource_server.issuers = [{{ issuer = \"{}\", enrich = true }}]\negress.allow_loopback = true\n",
             self.running.url()
         );
         config::load_text("the demo's configuration", &text, std::env::vars_os())
@@ -56,7 +60,7 @@ Call the tool whoami with it:
 
 Without it, the answer is 401, and a challenge that says where to log in:
 
-  curl -i -X POST {url}
+  curl -si -X POST {url}
 
 MCP Inspector: run npx @modelcontextprotocol/inspector, choose Streamable HTTP and {url},
 and add the header Authorization with the value: Bearer, a space, and the token.

@@ -63,6 +63,11 @@ async fn serve(config: &Config, announce: impl FnOnce(&Config)) -> Result<(), Fa
     let metrics = telemetry::metrics()?;
     let (auth, readiness) = gate::build(config)?;
     let listeners = Listeners::bind(config).await?;
+    // Fetched before the first user comes; what fails is logged, and tried again when somebody needs it.
+    tokio::spawn({
+        let readiness = readiness.clone();
+        async move { drop(readiness.waiting().await) }
+    });
     announce(config);
     Ok(server::serve(listeners, &config.resource, auth, readiness, metrics, shutdown).await?)
 }

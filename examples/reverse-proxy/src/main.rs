@@ -37,7 +37,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let gate = gate(&resource.parse()?, &issuer.parse()?)?.layer(Forward::new(&upstream.parse()?)?);
 
     let resource: Uri = resource.parse()?;
-    let address = (resource.host().unwrap_or_default().trim_matches(["[", "]"]), resource.port_u16().unwrap_or(80));
+    let address = (resource.host().unwrap_or_default().trim_matches(['[', ']']), resource.port_u16().unwrap_or(80));
     let listener = TcpListener::bind(address).await?;
     println!("{resource} is open for tokens of {issuer}, and leads to {upstream}");
     loop {

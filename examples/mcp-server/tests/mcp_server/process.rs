@@ -45,18 +45,23 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts the server for the tokens of `issuer`, on this machine, and waits until it is ready.
-    pub(crate) async fn start(issuer: &str, more: &str) -> Self {
+    /// Starts the server for the tokens of `issuer`, verified as `keys` say, and waits until it is ready.
+    pub(crate) async fn start(issuer: &str, keys: &str) -> Self {
+        let running = Self::spawn(issuer, keys, "");
+        running.wait_for("/readyz", 200).await;
+        running
+    }
+
+    /// Starts the server; `keys` are more keys of the issuer, `more` is more of the file.
+    pub(crate) fn spawn(issuer: &str, keys: &str, more: &str) -> Self {
         let (port, admin_port) = (free_port(), free_port());
         let text = format!(
-            "listen = \"127.0.0.1:{port}\"\nadmin_listen = \"127.0.0.1:{admin_port}\"\n\
-             [egress]\nallow_loopback = true\n[[resource_server.issuers]]\nissuer = \"{issuer}\"\n{more}\n"
+            "listen = \"127.0.0.1:{port}\"\nadmin_listen = \"127.0.0.1:{admin_port}\"\negress.allow_loopback = true\n\
+             {more}\n[[resource_server.issuers]]\nissuer = \"{issuer}\"\n{keys}\n"
         );
         let config = file(&format!("server-{port}.toml"), &text);
         let child = command().arg("--config").arg(config).stdout(Stdio::null()).spawn().expect("the binary runs");
-        let running = Self { child, port, admin_port };
-        running.wait_for("/readyz", 200).await;
-        running
+        Self { child, port, admin_port }
     }
 
     pub(crate) fn url(&self) -> String {

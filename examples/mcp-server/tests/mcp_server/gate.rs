@@ -1,0 +1,148 @@
+//! The tools behind the gate: who gets in, and what a tool learns of the caller.
+
+use portcullis_testkit::{Endpoint, Fault, IdentityProvider};
+use reqwest::{Response, StatusCode, header};
+use serde_json::{Value, json};
+
+use crate::process::{Running, file, text};
+
+const INTROSPECTION: &str =
+    "verify = \"introspection\"\nclient_id = \"resource-server\"\nclient_secret = \"resource-server-secret\"";
+
+fn challenge(response: &Response) -> &str {
+    response.headers()[header::WWW_AUTHENTICATE].to_str().expect("ASCII")
+}
+
+async fn json_of(response: Response) -> Value {
+    assert_eq!(response.status(), StatusCode::OK);
+    response.json().await.expect("JSON")
+}
+
+#[tokio::test]
+async fn whoami_says_who_is_calling_on_this_request() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let server = Running::start(running.url(), "").await;
+    for subject in ["alice", "bob", "alice"] {
+        let token = provider.token(subject).with_audience(&server.url()).with_scope("mcp:read").jwt();
+        let answer = json_of(server.call("whoami", &json!({})).bearer_auth(&token).send().await.expect("answer")).await;
+        let user: Value = serde_json::from_str(text(&answer)).expect("JSON");
+        assert_eq!(user["subject"], subject);
+        assert_eq!(user["issuer"], running.url());
+        assert_eq!(user["scopes"], json!(["mcp:read"]));
+        assert!(!text(&answer).contains(&token));
+    }
+}
+
+#[tokio::test]
+async fn echo_echoes_and_upstream_says_that_there_is_none() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let server = Running::start(running.url(), "").await;
+    let token = provider.token("alice").with_audience(&server.url()).jwt();
+
+    let echo = server.call("echo", &json!({"message": "hello"})).bearer_auth(&token).send().await.expect("answer");
+    assert_eq!(text(&json_of(echo).await), "hello");
+
+    let upstream = server.call("upstream", &json!({})).bearer_auth(&token).send().await.expect("answer");
+    let answer = json_of(upstream).await;
+    assert_eq!(answer["result"]["isError"], true);
+    assert!(text(&answer).contains("no upstream token in resource-server mode"), "{answer}");
+    assert_eq!(provider.calls(Endpoint::UserInfo), 0, "the caller's token is never passed on");
+}
+
+#[tokio::test]
+async fn a_tool_that_needs_a_scope_is_refused_with_a_challenge_that_names_it() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let server = Running::start(running.url(), "").await;
+    let call = |scope: &str| {
+        let token = provider.token("alice").with_audience(&server.url()).with_scope(scope).jwt();
+        server.call("admin_echo", &json!({"message": "hello"})).bearer_auth(token).send()
+    };
+    let refused = call("mcp:read").await.expect("answer");
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    assert!(challenge(&refused).contains("error=\"insufficient_scope\""), "{refused:?}");
+    assert!(challenge(&refused).contains("scope=\"mcp:admin\""), "{refused:?}");
+    assert_eq!(text(&json_of(call("mcp:read mcp:admin").await.expect("answer")).await), "hello");
+}
+
+#[tokio::test]
+async fn required_scopes_are_required_of_every_request() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let server = Running::spawn(running.url(), "", "required_scopes = [\"mcp:use\"]");
+    server.wait_for("/readyz", 200).await;
+    let call = |scope: &str| {
+        let token = provider.token("alice").with_audience(&server.url()).with_scope(scope).jwt();
+        server.call("whoami", &json!({})).bearer_auth(token).send()
+    };
+    let refused = call("mcp:read").await.expect("answer");
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    assert!(challenge(&refused).contains("scope=\"mcp:use\""), "{refused:?}");
+    assert_eq!(call("mcp:use").await.expect("answer").status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_token_for_another_resource_is_refused() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let server = Running::start(running.url(), "").await;
+    let call = |audience: &str| {
+        let token = provider.token("alice").with_audience(audience).jwt();
+        server.call("whoami", &json!({})).bearer_auth(token).send()
+    };
+    let refused = call("https://other.example.com/mcp").await.expect("answer");
+    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+    assert!(challenge(&refused).contains("error=\"invalid_token\""), "{refused:?}");
+    assert_eq!(call(&server.url()).await.expect("answer").status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn opaque_tokens_are_introspected_and_a_profile_can_be_added() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let secret = file("introspection-secret", IdentityProvider::CLIENT_SECRET);
+    let settings = format!(
+        "verify = \"introspection\"\nclient_id = \"{}\"\nclient_secret_file = \"{}\"\nenrich = true",
+        IdentityProvider::CLIENT_ID,
+        secret.display()
+    );
+    let server = Running::start(running.url(), &settings).await;
+    let token = provider.token("alice").with_audience(&server.url()).opaque();
+    for _ in 0..3 {
+        let answer = json_of(server.call("whoami", &json!({})).bearer_auth(&token).send().await.expect("answer")).await;
+        let user: Value = serde_json::from_str(text(&answer)).expect("JSON");
+        assert_eq!((&user["subject"], &user["profile"]["email"]), (&json!("alice"), &json!("alice@example.test")));
+    }
+    assert_eq!((provider.calls(Endpoint::Introspection), provider.calls(Endpoint::UserInfo)), (1, 1));
+}
+
+#[tokio::test]
+async fn a_provider_that_cannot_be_asked_is_never_the_tokens_fault() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let server = Running::start(running.url(), INTROSPECTION).await;
+    provider.set_fault(Endpoint::Introspection, Fault::status(500));
+    let token = provider.token("alice").with_audience(&server.url()).opaque();
+    let refused = server.call("whoami", &json!({})).bearer_auth(token).send().await.expect("answer");
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(refused.headers().contains_key(header::RETRY_AFTER), "{refused:?}");
+    assert!(!refused.headers().contains_key(header::WWW_AUTHENTICATE), "{refused:?}");
+}
+
+#[tokio::test]
+async fn the_server_is_ready_when_the_keys_are_at_hand() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    provider.set_fault(Endpoint::KeySet, Fault::status(500));
+    let server = Running::spawn(running.url(), "", "");
+    server.wait_for("/healthz", 200).await;
+    let waiting = server.admin("/readyz").await.expect("answer");
+    assert_eq!(waiting.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(waiting.text().await.expect("text").contains(running.url()));
+    provider.heal(Endpoint::KeySet);
+    server.wait_for("/readyz", 200).await;
+    let metrics = server.admin("/metrics").await.expect("answer").text().await.expect("text");
+    assert!(metrics.contains("portcullis_key_set_fetches_total{outcome=\"success\"} 1"), "{metrics}");
+}
