@@ -152,6 +152,13 @@ async fn an_endless_body_is_given_up_at_the_limit_and_not_at_the_end() {
 }
 
 #[tokio::test]
+async fn an_announced_length_over_the_limit_is_enough() {
+    let config = config().with_max_body(8).with_timeout(Duration::from_secs(3));
+    let withheld = Server::new("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n").await;
+    assert_eq!(refusal(config, &withheld.url()).await, EgressErrorKind::BodyTooLarge);
+}
+
+#[tokio::test]
 async fn the_time_limit_covers_the_head_and_the_body() {
     let config = || config().with_timeout(Duration::from_millis(200));
     let slow_body = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx";

@@ -255,7 +255,7 @@ async fn a_request_is_seen_and_its_secrets_do_not_print() {
     assert_eq!((seen.method(), seen.uri().path()), (&Method::POST, "/introspect"));
     assert_eq!(seen.body().as_ref(), b"token=s3cret");
     assert_eq!(seen.headers()["authorization"], BASIC);
-    let text = format!("{seen:?} {provider:?}");
+    let text = format!("{seen:?} {:?} {provider:?}", seen.headers());
     assert!(!text.contains("s3cret") && !text.contains("cmVzb3V"), "{text}");
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Uri};
+use http::{HeaderMap, Method, Request, Uri, header::AUTHORIZATION};
 
 /// A request as an endpoint saw it. `Debug` prints neither header values nor the body: they carry tokens and secrets.
 #[derive(Clone)]
@@ -16,12 +16,11 @@ pub struct SeenRequest {
 
 impl SeenRequest {
     pub(super) fn of(request: &Request<Bytes>) -> Self {
-        Self {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            headers: request.headers().clone(),
-            body: request.body().clone(),
+        let mut headers = request.headers().clone();
+        if let Some(credentials) = headers.get_mut(AUTHORIZATION) {
+            credentials.set_sensitive(true);
         }
+        Self { method: request.method().clone(), uri: request.uri().clone(), headers, body: request.body().clone() }
     }
 
     /// Its method.
@@ -36,7 +35,7 @@ impl SeenRequest {
         &self.uri
     }
 
-    /// Its headers.
+    /// Its headers; credentials among them do not print.
     #[must_use]
     pub const fn headers(&self) -> &HeaderMap {
         &self.headers
