@@ -1,0 +1,87 @@
+# What is done often. `just test` needs a Rust toolchain, a C compiler, npm; it installs the rest itself and says so.
+
+# List the recipes
+default:
+    @just --list
+
+# Install what the tests need and this machine lacks
+setup:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    missing=()
+    command -v cc >/dev/null || missing+=(gcc libc6-dev)
+    command -v curl >/dev/null || missing+=(curl)
+    command -v npm >/dev/null || missing+=(npm)
+    type -P kill >/dev/null || missing+=(procps)
+    if [ ${#missing[@]} -gt 0 ]; then
+        echo "setup: installing Debian packages: ${missing[*]}"
+        root=(); [ "$(id -u)" = 0 ] || root=(sudo)
+        "${root[@]}" apt-get update -qq
+        "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+    fi
+    cd "{{ justfile_directory() }}/tests/node"
+    if ! cmp -s package-lock.json node_modules/.installed-lock.json; then
+        echo "setup: installing npm packages into tests/node (Node itself is one of them)"
+        # No package of these needs a script, and what asks for a newer Node gets the installed one.
+        npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+        cp package-lock.json node_modules/.installed-lock.json
+    fi
+    PATH="$PWD/node_modules/.bin:$PATH"
+    echo "setup: node $(node --version), npm $(npm --version)"
+
+# Format everything
+fmt:
+    cargo fmt --all
+
+# Formatting, clippy, documentation: no warnings
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --locked
+
+# Everything that can be tested: units, stories with real components, MCP conformance, architecture, documentation
+test: setup build
+    @echo "test: all of it"
+    cargo test --workspace --locked --no-fail-fast
+
+# One shape for every recipe, so that nothing is built twice
+[private]
+build:
+    @echo "build: libraries, examples, tests"
+    cargo build --workspace --all-targets --locked
+
+# Documentation of the crates
+doc:
+    cargo doc --workspace --no-deps --all-features --locked
+
+# The architecture is a test
+tidy:
+    cargo test --workspace --locked --test architecture
+
+# Stories with real components
+e2e: setup build
+    cargo test --workspace --locked --test e2e
+
+# The official MCP conformance suite, with and without the gate
+conformance: setup build
+    cargo test --workspace --locked --test e2e conformance
+
+# Fuzz every target for a minute, on the stable toolchain
+fuzz:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    command -v cargo-fuzz >/dev/null || { echo "fuzz: installing cargo-fuzz"; cargo install --locked cargo-fuzz; }
+    cd fuzz
+    export RUSTC_BOOTSTRAP=1
+    for target in $(cargo fuzz list); do
+        echo "fuzz: $target"
+        cargo fuzz run "$target" -- -max_total_time=60
+    done
+
+# Measure the gate beside others; writes docs/benchmarks.md and target/bench/gate.json
+bench:
+    cd bench && cargo run --release --locked
+
+# An MCP server behind the gate, with an identity provider inside
+demo:
+    cargo run -p mcp-server
