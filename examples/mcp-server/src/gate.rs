@@ -4,24 +4,27 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use http::Uri;
-use portcullis_core::{Clock, Issuer, ResourceUri, SystemClock};
-use portcullis_egress::{Egress, EgressConfig, EgressConfigError};
-use portcullis_layer::AuthConfig;
-use portcullis_oauth::{
-    introspection::IntrospectionPolicy,
-    jwt::{Algorithm, JwtPolicy},
-    protected_resource::ProtectedResourceMetadata,
-    user_info::UserInfoFormat,
-};
-use portcullis_verify::{
-    AudienceCheck, Cache, CacheConfig, ConfigError, EnrichLayer, IntrospectionVerifier, Issuers, IssuersBuilder,
-    JwtVerifier, RemoteKeySet, TokenCheck, UserInfoEndpoint, UserInfoVerifier,
+use portcullis::{
+    AuthConfig, Issuer, ResourceUri,
+    core::{Clock, SystemClock},
+    egress::{Egress, EgressConfig, EgressConfigError},
+    oauth::{
+        introspection::IntrospectionPolicy,
+        jwt::{Algorithm, JwtPolicy},
+        protected_resource::ProtectedResourceMetadata,
+        user_info::UserInfoFormat,
+    },
+    verify::{
+        AudienceCheck, Cache, CacheConfig, ConfigError, EnrichLayer, IntrospectionVerifier, Issuers, IssuersBuilder,
+        JwtVerifier, RemoteKeySet, TokenCheck, UserInfoEndpoint, UserInfoVerifier,
+    },
 };
 use tower::{Layer, util::option_layer};
 
 use crate::{
     config::{CacheSettings, Config, Credentials, EgressSettings, IssuerSettings, Verification},
     run::Failure,
+    tools,
 };
 
 /// Who is calling: remembered, else found out by the issuer's verifier.
@@ -35,7 +38,9 @@ pub(crate) fn build(config: &Config) -> Result<(AuthConfig<Verifier>, Readiness)
     let metadata = ProtectedResourceMetadata::new(config.resource.clone(), first.issuer.clone());
     let metadata =
         others.iter().fold(metadata, |metadata, other| metadata.with_authorization_server(other.issuer.clone()));
-    let metadata = metadata.with_scopes_supported(&config.required_scopes).with_resource_name("Portcullis example");
+    let metadata = metadata
+        .with_scopes_supported(&config.required_scopes.union(&tools::admin_scope()))
+        .with_resource_name("Portcullis example");
 
     let mut parts = Parts {
         egress: egress(&config.egress)?,

@@ -3,7 +3,7 @@
 use std::{io, process::ExitCode};
 
 use metrics_exporter_prometheus::BuildError;
-use portcullis_egress::EgressConfigError;
+use portcullis::egress::EgressConfigError;
 
 use crate::{
     cli::Cli,
@@ -20,7 +20,7 @@ use crate::{
 #[error(transparent)]
 pub(crate) enum Failure {
     Config(#[from] ConfigError),
-    Verifiers(#[from] portcullis_verify::ConfigError),
+    Verifiers(#[from] portcullis::verify::ConfigError),
     Egress(#[from] EgressConfigError),
     Bind(#[from] BindError),
     Metrics(#[from] BuildError),

@@ -4,12 +4,12 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use axum::{Router, middleware};
 use metrics_exporter_prometheus::PrometheusHandle;
-use portcullis_core::{ResourceUri, VerifyToken};
-use portcullis_layer::{AuthConfig, AuthLayer};
+use portcullis::{AuthConfig, AuthLayer, ResourceUri, VerifyToken, layer::scope::ToolScopesLayer};
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
 };
 use tokio::net::TcpListener;
+use tower::Layer;
 
 use crate::{
     admin::{self, Admin},
@@ -18,7 +18,7 @@ use crate::{
     gate::Readiness,
     origin::{self, Names},
     shutdown::{self, Shutdown},
-    tools::Tools,
+    tools::{self, Tools},
 };
 
 /// The sockets, before anything is served on them.
@@ -74,7 +74,7 @@ where
     shutdown.bound(async { server.await }).await
 }
 
-/// From the outside to the inside: CORS, Host and Origin, the gate, the MCP server.
+/// From the outside to the inside: CORS, Host and Origin, the gate, the scopes of tools, the MCP server.
 fn router<V>(names: Names, auth: AuthConfig<V>, shutdown: Shutdown) -> Router
 where
     V: VerifyToken<Future: Send> + Clone + Send + Sync + 'static,
@@ -86,7 +86,7 @@ where
         .with_cancellation_token(shutdown.cut.clone());
     let mcp = StreamableHttpService::new(|| Ok(Tools), Arc::new(LocalSessionManager::default()), config);
     Router::new()
-        .route_service("/mcp", mcp)
+        .route_service("/mcp", ToolScopesLayer::new(tools::scopes()).layer(mcp))
         .layer(middleware::from_fn_with_state(shutdown, shutdown::end_streams))
         .layer(AuthLayer::new(auth))
         .layer(middleware::from_fn_with_state(names, origin::check))

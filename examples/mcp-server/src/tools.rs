@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use portcullis_core::UserContext;
+use portcullis::{ScopeSet, UserContext, layer::scope::OperationPolicy};
 use rmcp::{
     ErrorData,
     handler::server::{common::Extension, wrapper::Parameters},
@@ -21,6 +21,16 @@ pub(crate) struct Tools;
 pub(crate) struct Message {
     /// The text to send back.
     message: String,
+}
+
+/// Which tools need which scopes. The gate asks, so that a tool cannot forget to.
+pub(crate) fn scopes() -> OperationPolicy {
+    OperationPolicy::new().with_tool("admin_echo", admin_scope())
+}
+
+/// The scope that `admin_echo` needs.
+pub(crate) fn admin_scope() -> ScopeSet {
+    ScopeSet::parse("mcp:admin").expect("a scope name")
 }
 
 #[tool_router(server_handler)]

@@ -10,7 +10,7 @@
 
 mod forward;
 
-use std::{env, error::Error, sync::Arc};
+use std::{env, error::Error};
 
 use http::Uri;
 use hyper_util::{
@@ -18,11 +18,7 @@ use hyper_util::{
     server::conn::auto::Builder,
     service::TowerToHyperService,
 };
-use portcullis_core::{Issuer, ResourceUri, SystemClock};
-use portcullis_egress::{Egress, EgressConfig};
-use portcullis_layer::{AuthConfig, AuthLayer};
-use portcullis_oauth::{jwt::JwtPolicy, protected_resource::ProtectedResourceMetadata};
-use portcullis_verify::{Cache, CacheConfig, JwtVerifier, RemoteKeySet};
+use portcullis::{AuthLayer, ResourceServer, egress::EgressConfig};
 use tokio::net::TcpListener;
 use tower::Layer;
 
@@ -34,7 +30,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let [resource, upstream, issuer] = &arguments[..] else {
         return Err("usage: reverse-proxy RESOURCE UPSTREAM ISSUER".into());
     };
-    let gate = gate(&resource.parse()?, &issuer.parse()?)?.layer(Forward::new(&upstream.parse()?)?);
+    // An issuer without TLS can only be on this machine.
+    let egress = EgressConfig::new().with_allow_loopback(issuer.starts_with("http:"));
+    let cfg = ResourceServer::new(resource)?.with_jwt_issuer(issuer)?.with_egress(egress).build()?;
+    let gate = AuthLayer::new(cfg).layer(Forward::new(&upstream.parse()?)?);
 
     let resource: Uri = resource.parse()?;
     let address = (resource.host().unwrap_or_default().trim_matches(['[', ']']), resource.port_u16().unwrap_or(80));
@@ -50,16 +49,4 @@ async fn main() -> Result<(), Box<dyn Error>> {
             }
         });
     }
-}
-
-/// A gate that takes the JWTs that `issuer` issued for `resource`.
-fn gate(resource: &ResourceUri, issuer: &Issuer) -> Result<AuthLayer<Cache<JwtVerifier>>, Box<dyn Error>> {
-    // An issuer without TLS can only be on this machine; it is a test.
-    let on_this_machine = issuer.as_str().starts_with("http:");
-    let egress = Egress::new(EgressConfig::new().with_allow_loopback(on_this_machine))?;
-    let keys = RemoteKeySet::discovered(issuer.clone(), egress);
-    let policy = JwtPolicy::new(issuer.clone(), resource.clone());
-    let verifier = JwtVerifier::new(policy, keys, Arc::new(SystemClock::new()));
-    let metadata = ProtectedResourceMetadata::new(resource.clone(), issuer.clone());
-    Ok(AuthLayer::new(AuthConfig::new(metadata, Cache::around(verifier, CacheConfig::new()))))
 }

@@ -3,8 +3,7 @@
 use std::fs;
 
 use http::Uri;
-use portcullis_core::{Issuer, ResourceUri};
-use portcullis_oauth::jwt::Algorithm;
+use portcullis::{Issuer, ResourceUri, oauth::jwt::Algorithm};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{

@@ -4,8 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use http::Uri;
 use ipnet::IpNet;
-use portcullis_core::{Issuer, ResourceUri, ScopeSet};
-use portcullis_oauth::{ClientAuthentication, jwt::Algorithm};
+use portcullis::{
+    Issuer, ResourceUri, ScopeSet,
+    oauth::{ClientAuthentication, jwt::Algorithm},
+};
 use secrecy::SecretString;
 
 #[derive(Debug)]

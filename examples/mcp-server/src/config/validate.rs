@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, str::FromStr, time::Duration};
 
-use portcullis_core::{ResourceUri, ScopeSet};
+use portcullis::{ResourceUri, ScopeSet};
 
 use super::{
     Config, ConfigError,

@@ -11,7 +11,8 @@ async fn message(response: Response) -> Value {
     assert_eq!(response.status(), StatusCode::OK);
     let text = response.text().await.expect("text");
     let data = text.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim).find(|data| !data.is_empty());
-    serde_json::from_str(data.unwrap_or_else(|| panic!("no message: {text}"))).expect("JSON")
+    assert!(data.is_some(), "{text}");
+    serde_json::from_str(data.unwrap_or_default()).expect("JSON")
 }
 
 fn initialize() -> Value {
