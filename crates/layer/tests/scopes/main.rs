@@ -1,0 +1,11 @@
+//! Scopes, seen from outside: per server, per route, per operation.
+
+mod bodies;
+mod in_axum;
+mod mirrored;
+mod operations;
+mod reader;
+mod requests;
+mod routes;
+mod smuggling;
+mod support;
