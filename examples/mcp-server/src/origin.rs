@@ -70,9 +70,9 @@ fn authority(text: &str) -> Option<(String, Option<u16>)> {
     (!text.contains('@')).then(|| (authority.host().to_ascii_lowercase(), authority.port_u16()))
 }
 
-/// Answers 403 to a request with a foreign Host or Origin.
+/// Answers 403 to a request with a foreign Host or Origin, except for the metadata, which is for everybody (TR-13).
 pub(crate) async fn check(State(names): State<Names>, request: Request, next: Next) -> Response {
-    if names.allow(request.uri(), request.headers()) {
+    if request.uri().path().starts_with("/.well-known/") || names.allow(request.uri(), request.headers()) {
         return next.run(request).await;
     }
     tracing::warn!(

@@ -194,3 +194,18 @@ fn the_schema_describes_every_key_of_the_reference_configuration() {
         assert!(issuer["properties"][key]["description"].is_string(), "{key}");
     }
 }
+
+#[test]
+fn opaque_tokens_can_be_of_one_issuer_only() {
+    let issuer = |name: &str| {
+        format!(
+            "[[resource_server.issuers]]\nissuer = \"https://{name}.example\"\nverify = \"introspection\"\n\
+             client_id = \"gate\"\nclient_secret = \"hush\"\n"
+        )
+    };
+    let line = refusal(&check(&file("two-opaque.toml", &(issuer("a") + &issuer("b")))));
+    assert!(
+        line.contains(":8: `resource_server.issuers[1].verify` is not \"jwt\", nor is that of https://a.example"),
+        "{line}"
+    );
+}

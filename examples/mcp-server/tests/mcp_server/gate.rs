@@ -1,6 +1,6 @@
 //! The tools behind the gate: who gets in, and what a tool learns of the caller.
 
-use portcullis_testkit::{Endpoint, Fault, IdentityProvider};
+use portcullis_testkit::{Endpoint, Fault, IdentityProvider, KeyAlgorithm};
 use reqwest::{Response, StatusCode, header};
 use serde_json::{Value, json};
 
@@ -145,4 +145,53 @@ async fn the_server_is_ready_when_the_keys_are_at_hand() {
     server.wait_for("/readyz", 200).await;
     let metrics = server.admin("/metrics").await.expect("answer").text().await.expect("text");
     assert!(metrics.contains("portcullis_key_set_fetches_total{outcome=\"success\"} 1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn users_are_known_by_their_profile_if_the_audience_is_checked() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let credentials = INTROSPECTION.replace("introspection\"", "userinfo\"");
+    let by_introspection = Running::start(running.url(), &credentials).await;
+    let github = format!(
+        "{credentials}\nuserinfo_endpoint = \"{}\"\ncheck_token_endpoint = \"{}\"",
+        provider.url("/user"),
+        provider.url("/applications/resource-server/token")
+    );
+    let by_github = Running::start(running.url(), &github).await;
+
+    let good = provider.token("alice").with_audience(&by_introspection.url()).opaque();
+    let of_another_app = provider.token("alice").with_claim("client_id", "other-app").opaque();
+    for (server, token, status) in [
+        (&by_introspection, &good, StatusCode::OK),
+        (&by_introspection, &of_another_app, StatusCode::UNAUTHORIZED),
+        (&by_github, &provider.token("alice").with_claim("client_id", "resource-server").opaque(), StatusCode::OK),
+        (&by_github, &of_another_app, StatusCode::UNAUTHORIZED),
+    ] {
+        let answer = server.call("whoami", &json!({})).bearer_auth(token).send().await.expect("answer");
+        assert_eq!(answer.status(), status);
+    }
+    assert!(provider.calls(Endpoint::UserInfo) == 1 && provider.calls(Endpoint::GitHubUser) == 1);
+}
+
+#[tokio::test]
+async fn an_issuer_may_have_its_own_algorithms_types_and_place_of_keys() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let keys = format!("algorithms = [\"ES256\"]\ntoken_types = [\"JWT\"]\njwks_uri = \"{}\"", provider.url("/jwks"));
+    let es256 = provider.add_key(KeyAlgorithm::Es256);
+    let server = Running::start(running.url(), &keys).await;
+    let strict = Running::start(running.url(), "").await;
+    for (server, kid, typ, status) in [
+        (&server, &*es256, "at+jwt", StatusCode::OK),
+        (&server, &es256, "JWT", StatusCode::OK),
+        (&server, &es256, "logout+jwt", StatusCode::UNAUTHORIZED),
+        (&server, &provider.signing_kid(), "at+jwt", StatusCode::UNAUTHORIZED),
+        (&strict, &provider.signing_kid(), "at+jwt", StatusCode::OK),
+        (&strict, &es256, "JWT", StatusCode::UNAUTHORIZED),
+    ] {
+        let token = provider.token("alice").with_audience(&server.url()).signed_by(kid).with_header("typ", typ).jwt();
+        let answer = server.call("whoami", &json!({})).bearer_auth(token).send().await.expect("answer");
+        assert_eq!(answer.status(), status, "{kid} {typ}");
+    }
 }

@@ -122,7 +122,11 @@ async fn tr_13_the_metadata_is_there_for_everybody() {
     let running = provider.serve().await.expect("a port");
     let server = Running::start(running.url(), "").await;
     let url = server.url().replace("/mcp", "/.well-known/oauth-protected-resource/mcp");
-    let metadata: Value = reqwest::get(url).await.expect("answer").json().await.expect("JSON");
+    let request = Client::new().get(url).header(header::ORIGIN, "https://elsewhere.example");
+    let response = request.send().await.expect("answer");
+    assert_eq!(response.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+    let metadata: Value = response.json().await.expect("JSON");
     assert_eq!(metadata["resource"], server.url());
     assert_eq!(metadata["authorization_servers"], json!([running.url()]));
+    assert_eq!(metadata["scopes_supported"], json!(["mcp:admin"]));
 }
