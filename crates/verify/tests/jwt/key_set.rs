@@ -3,6 +3,7 @@
 use std::{error::Error, time::Duration};
 
 use futures_util::{FutureExt, future::join_all};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use portcullis_core::{AuthError, AuthErrorKind, Reason};
 use portcullis_verify::JwtVerifier;
 use serde_json::json;
@@ -40,7 +41,7 @@ async fn land() {
 }
 
 fn with_kid(kid: &str) -> String {
-    RSA.token(|header, _| header["kid"] = json!(kid))
+    ED25519.token(|header, _| header["kid"] = json!(kid))
 }
 
 #[tokio::test(start_paused = true)]
@@ -308,4 +309,31 @@ async fn a_bad_key_does_not_fail_the_set() {
     let verifier = verifier(issuer.keys_at());
     ask(&verifier, &RSA.token(|_, _| {})).await.expect("before the bad one");
     ask(&verifier, &ED25519.token(|_, _| {})).await.expect("after the bad one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn fetches_are_counted_by_outcome() {
+    let recorder = DebuggingRecorder::new();
+    let issuer = FakeIssuer::new(&[&RSA]);
+    let verifier = verifier(metrics::with_local_recorder(&recorder, || issuer.keys()));
+    issuer.set(|behaviour| behaviour.fault = Some(Fault::Page));
+    refusal(&verifier, &RSA.token(|_, _| {})).await;
+    advance(SECOND).await;
+    refusal(&verifier, &RSA.token(|_, _| {})).await;
+    issuer.set(|behaviour| behaviour.fault = None);
+    advance(2 * SECOND).await;
+    ask(&verifier, &RSA.token(|_, _| {})).await.expect("fetched");
+
+    let snapshot = recorder.snapshotter().snapshot().into_vec();
+    let mut seen: Vec<_> = snapshot
+        .iter()
+        .map(|(key, _, _, value)| {
+            let labels: String = key.key().labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+            (key.key().name(), labels, value)
+        })
+        .collect();
+    seen.sort_by_key(|(_, labels, _)| labels.clone());
+    let name = "portcullis_key_set_fetches_total";
+    let [failure, success] = ["outcome=failure", "outcome=success"].map(str::to_owned);
+    assert_eq!(seen, [(name, failure, &DebugValue::Counter(2)), (name, success, &DebugValue::Counter(1))]);
 }
