@@ -68,3 +68,23 @@ async fn a_stream_that_listens_is_ended() {
     assert!(took < Duration::from_secs(3), "{took:?}");
     timeout(Duration::from_secs(1), stream.text()).await.expect("the stream ends").expect("cleanly");
 }
+
+#[tokio::test]
+async fn a_request_that_never_ends_is_cut_off() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let mut server = Running::start(running.url(), "").await;
+    let token = provider.token("alice").with_audience(&server.url()).jwt();
+    let mut stream = TcpStream::connect(server.address()).await.expect("connected");
+    let (host, port) = server.address();
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nhost: {host}:{port}\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
+         accept: application/json, text/event-stream\r\ncontent-length: 100\r\n\r\n{{"
+    );
+    stream.write_all(head.as_bytes()).await.expect("written");
+    sleep(Duration::from_millis(200)).await;
+    server.terminate();
+    let (status, took) = server.ended().await;
+    assert_eq!(status.code(), Some(0));
+    assert!(Duration::from_secs(4) < took && took < Duration::from_secs(9), "{took:?}");
+}
