@@ -1,0 +1,128 @@
+//! The workspace as the checks see it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::Value;
+
+/// Where Rust is; a folder of its own would be one more workspace (`bench`, `fuzz`).
+const CODE: [&str; 3] = ["crates", "examples", "tests"];
+const FOREIGN: [&str; 4] = ["target", "node_modules", ".git", "book"];
+
+/// A Rust file of the workspace.
+#[derive(Debug)]
+pub(crate) struct Source {
+    /// Relative to the workspace, with `/`.
+    pub(crate) path: String,
+    pub(crate) text: String,
+}
+
+impl Source {
+    pub(crate) fn parse(&self) -> syn::File {
+        syn::parse_file(&self.text).unwrap_or_else(|error| panic!("{}: {error}", self.path))
+    }
+
+    /// The text without the module of unit tests at its end.
+    pub(crate) fn production(&self) -> &str {
+        self.text.find("\n#[cfg(test)]\nmod ").map_or(&self.text, |end| &self.text[..end])
+    }
+
+    /// Code, line by line: no comments, no blank lines, no unit tests; line numbers count from one.
+    pub(crate) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines = self.production().lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
+        lines.filter(|(_, line)| !line.is_empty() && !line.starts_with("//"))
+    }
+
+    /// Whether nothing of this file is in the product.
+    pub(crate) fn is_test(&self) -> bool {
+        self.path.starts_with("tests/") || self.path.contains("/tests/") || self.path.ends_with("/tests.rs")
+    }
+
+    pub(crate) fn file_name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+}
+
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the workspace")
+}
+
+pub(crate) fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Every Rust file of the workspace.
+pub(crate) fn sources() -> Vec<Source> {
+    let mut found = Vec::new();
+    for folder in CODE {
+        for path in files(folder, &["rs"]) {
+            found.push(Source { text: read(&path), path });
+        }
+    }
+    assert!(found.len() > 100, "the sources were not found");
+    found
+}
+
+/// The files below `folder` that end in one of `extensions`, relative to the workspace.
+pub(crate) fn files(folder: &str, extensions: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    collect(&root().join(folder), extensions, &mut found);
+    found.sort();
+    found
+}
+
+fn collect(folder: &Path, extensions: &[&str], found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if !FOREIGN.contains(&&*name) {
+                collect(&path, extensions, found);
+            }
+        } else if extensions.iter().any(|extension| path.extension().is_some_and(|found| found == *extension)) {
+            found.push(path.strip_prefix(root()).expect("below").to_string_lossy().into_owned());
+        }
+    }
+}
+
+/// The packages of the workspace, as `cargo metadata` describes them.
+pub(crate) fn packages() -> Vec<Value> {
+    let text = cargo(&["metadata", "--no-deps", "--format-version", "1"]);
+    let mut metadata: Value = serde_json::from_str(&text).expect("JSON");
+    let Value::Array(packages) = metadata["packages"].take() else { panic!("no packages") };
+    packages
+}
+
+/// What cargo prints. It neither changes the lock file nor asks the network.
+pub(crate) fn cargo(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO"))
+        .args(arguments)
+        .args(["--locked", "--offline"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// The cells of every row of the first table of `text` whose header begins with `first`.
+pub(crate) fn table(text: &str, first: &str) -> Vec<Vec<String>> {
+    let is_header = |line: &&str| line.split('|').nth(1).is_some_and(|cell| cell.trim() == first);
+    let rows = text.lines().skip_while(|line| !is_header(line)).skip(2).take_while(|line| line.starts_with('|'));
+    let rows = rows.map(|line| {
+        let cells: Vec<_> = line.split('|').map(|cell| cell.trim().to_owned()).collect();
+        cells[1..cells.len() - 1].to_vec()
+    });
+    let rows: Vec<_> = rows.collect();
+    assert!(!rows.is_empty(), "there is no table that begins with {first}");
+    rows
+}
+
+/// Fails with all `findings` at once.
+#[track_caller]
+pub(crate) fn none(findings: &[String]) {
+    assert!(findings.is_empty(), "\n{}\n", findings.join("\n"));
+}

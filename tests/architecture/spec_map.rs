@@ -1,0 +1,92 @@
+//! Every requirement has a test, and `docs/spec-map.md` says which.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use syn::{Attribute, ItemFn, ItemMacro, visit::Visit};
+
+use crate::sources::{none, read, sources, table};
+
+/// What rows say of requirements that concern somebody else.
+const ELSEWHERE: &str = "not this component: ";
+
+/// From id to what the row says.
+fn rows() -> BTreeMap<String, String> {
+    let rows = table(&read("docs/spec-map.md"), "id");
+    rows.into_iter().map(|cells| (cells[0].clone(), cells.last().cloned().unwrap_or_default())).collect()
+}
+
+fn named_tests(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split(',').map(|name| name.trim().trim_matches('`')).filter(|name| !name.is_empty())
+}
+
+/// `RS-8` to `rs_08_`.
+fn prefix(id: &str) -> String {
+    let (kind, number) = id.split_once('-').unwrap_or_else(|| panic!("{id} is no id"));
+    format!("{}_{number:0>2}_", kind.to_ascii_lowercase())
+}
+
+/// The names of all tests of the workspace.
+fn tests() -> BTreeSet<String> {
+    let mut tests = Tests(BTreeSet::new());
+    for source in sources() {
+        tests.visit_file(&source.parse());
+    }
+    tests.0
+}
+
+#[test]
+fn every_requirement_has_a_row() {
+    let rs = (1..=35).chain(40..=46).map(|number| format!("RS-{number}"));
+    let expected: BTreeSet<_> = rs.chain((1..=18).map(|number| format!("TR-{number}"))).collect();
+    let rows: BTreeSet<_> = rows().into_keys().collect();
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn every_row_names_tests_that_exist_and_one_that_bears_its_id() {
+    let tests = tests();
+    let mut findings = Vec::new();
+    for (id, cell) in rows() {
+        if cell.strip_prefix(ELSEWHERE).is_some_and(|reason| !reason.is_empty()) {
+            continue;
+        }
+        findings.extend(named_tests(&cell).filter(|&name| !tests.contains(name)).map(|name| format!("{id}: no test {name}")));
+        if !named_tests(&cell).any(|name| name.starts_with(&prefix(&id))) {
+            findings.push(format!("{id}: no test whose name begins with {}", prefix(&id)));
+        }
+    }
+    none(&findings);
+}
+
+#[test]
+fn every_test_that_bears_an_id_is_in_its_row() {
+    let rows = rows();
+    let missing = tests().into_iter().filter(|test| {
+        let row = rows.iter().find(|(id, _)| test.starts_with(&prefix(id)));
+        row.is_some_and(|(_, cell)| !named_tests(cell).any(|name| name == test))
+    });
+    none(&missing.collect::<Vec<_>>());
+}
+
+/// Functions that are tests, also those inside of macros (`proptest!`).
+struct Tests(BTreeSet<String>);
+
+impl Visit<'_> for Tests {
+    fn visit_item_fn(&mut self, item: &ItemFn) {
+        if item.attrs.iter().any(is_test) {
+            self.0.insert(item.sig.ident.to_string());
+        }
+    }
+
+    fn visit_item_macro(&mut self, item: &ItemMacro) {
+        let tokens = item.mac.tokens.to_string();
+        let mut words = tokens.split_whitespace();
+        while words.any(|word| word == "fn") {
+            self.0.extend(words.next().map(|name| name.trim_end_matches('(').to_owned()));
+        }
+    }
+}
+
+fn is_test(attribute: &Attribute) -> bool {
+    attribute.path().segments.last().is_some_and(|segment| segment.ident == "test")
+}
