@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use portcullis_core::{AuthError, Issuer, PrincipalKind, Reason, ResourceUri, UserContext};
 use portcullis_oauth::jwt::{Algorithm, InvalidKeySet, JwtPolicy, KeySet};
 use portcullis_testkit::TestClock;
@@ -15,12 +16,19 @@ pub(crate) fn policy() -> JwtPolicy {
     JwtPolicy::new(Issuer::new(ISSUER).expect("issuer"), ResourceUri::new(RESOURCE).expect("resource"))
 }
 
-/// What a verifier with `policy` and `keys` says of `token` at the instant [`NOW`].
-pub(crate) fn verify(policy: JwtPolicy, keys: &Value, token: &str) -> Result<Arc<UserContext>, AuthError> {
+/// A verifier with `policy` and `keys` at the instant [`NOW`].
+pub(crate) fn verifier(policy: JwtPolicy, keys: &Value) -> JwtVerifier {
     let keys = KeySet::parse(keys.to_string().as_bytes()).expect("key set");
-    let verifier = JwtVerifier::new(policy, keys, Arc::new(TestClock::starting_at(NOW)));
-    let outcome = futures_util::FutureExt::now_or_never(verifier.oneshot(bearer(token)));
-    outcome.expect("keys at hand: ready at the first poll")
+    JwtVerifier::new(policy, keys, Arc::new(TestClock::starting_at(NOW)))
+}
+
+/// What `verifier` says of `token`: at once, because it has its keys.
+pub(crate) fn ask(verifier: &JwtVerifier, token: &str) -> Result<Arc<UserContext>, AuthError> {
+    verifier.clone().oneshot(bearer(token)).now_or_never().expect("ready at the first poll")
+}
+
+fn verify(policy: JwtPolicy, keys: &Value, token: &str) -> Result<Arc<UserContext>, AuthError> {
+    ask(&verifier(policy, keys), token)
 }
 
 fn reason(policy: JwtPolicy, keys: &Value, token: &str) -> Reason {
