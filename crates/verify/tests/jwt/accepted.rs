@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use portcullis_core::{AuthError, Issuer, PrincipalKind, Reason, ResourceUri, UserContext};
-use portcullis_oauth::jwt::{Algorithm, InvalidKeySet, JwtPolicy, KeySet};
+use portcullis_oauth::jwt::{Algorithm, InvalidKeySet, JwtPolicy, KeySet, UnverifiedJwt};
 use portcullis_testkit::TestClock;
 use portcullis_verify::JwtVerifier;
 use serde_json::{Value, json};
@@ -191,4 +191,21 @@ fn a_key_with_a_sign_byte_or_an_algorithm_of_its_own_works_for_that() {
     let header = json!({"alg": "PS256", "typ": "at+jwt", "kid": "other-rsa"}).to_string();
     let pss = OTHER_RSA.signed_token("PS256", header.as_bytes(), claims().to_string().as_bytes());
     assert_eq!(reason(policy(), &keys, &pss), Reason::UnknownKey);
+}
+
+#[test]
+fn a_key_verifies_only_by_the_algorithm_it_is_for_whoever_chose_it() {
+    let mut jwk = RSA.jwk();
+    jwk["alg"] = json!("RS256");
+    let keys = KeySet::parse(json!({"keys": [jwk]}).to_string().as_bytes()).expect("key set");
+    let screen = |token: &str| {
+        let jwt = UnverifiedJwt::parse(&bearer(token), 16 * 1024).expect("JWT");
+        policy().screen(jwt).expect("header")
+    };
+    let by_rs256 = screen(&RSA.token(|_, _| {}));
+    let header = json!({"alg": "PS256", "typ": "at+jwt"}).to_string();
+    let by_ps256 = screen(&RSA.signed_token("PS256", header.as_bytes(), claims().to_string().as_bytes()));
+    let key = keys.select(&by_rs256).expect("key");
+    assert_eq!(by_ps256.verify(key).expect_err("not for that").reason(), Reason::BadSignature);
+    assert!(by_rs256.verify(key).is_ok());
 }

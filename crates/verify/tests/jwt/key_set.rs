@@ -265,6 +265,25 @@ async fn a_failing_issuer_gets_one_call_per_back_off_window_and_everybody_is_tol
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_success_makes_the_failures_before_it_forgotten() {
+    let issuer = FakeIssuer::new(&[&RSA]);
+    issuer.set(|behaviour| behaviour.fault = Some(Fault::Status(500, None)));
+    let verifier = verifier(issuer.keys_at().with_max_age(MINUTE));
+    for window in [1, 2, 4] {
+        refusal(&verifier, &RSA.token(|_, _| {})).await;
+        advance(window * SECOND).await;
+    }
+    issuer.set(|behaviour| behaviour.fault = None);
+    ask(&verifier, &RSA.token(|_, _| {})).await.expect("back");
+    for _ in 0..2 {
+        assert_eq!(refusal(&verifier, &with_kid("x")).await.reason(), Reason::UnknownKey, "somebody could tell");
+    }
+    issuer.set(|behaviour| behaviour.fault = Some(Fault::Status(500, None)));
+    advance(2 * MINUTE).await;
+    assert_eq!(refusal(&verifier, &RSA.token(|_, _| {})).await.retry_after(), Some(SECOND), "the first window again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_issuer_may_ask_for_a_longer_window() {
     let issuer = FakeIssuer::new(&[&RSA]);
     let verifier = verifier(issuer.keys_at());
