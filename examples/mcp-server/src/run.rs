@@ -1,6 +1,9 @@
 //! What the command line asks for, from start to end.
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use metrics_exporter_prometheus::BuildError;
 use portcullis::egress::EgressConfigError;
@@ -39,21 +42,26 @@ impl Failure {
 
 pub(crate) async fn run(cli: &Cli) -> Result<(), Failure> {
     if cli.print_schema {
-        println!("{:#}", config::json_schema());
+        say(&format!("{:#}", config::json_schema()));
         return Ok(());
     }
     telemetry::log();
     let Some(file) = &cli.config else {
         let demo = Demo::start().await?;
         let config = demo.config()?;
-        return serve(&config, |config| println!("{}", demo.instructions(config))).await;
+        return serve(&config, |config| say(&demo.instructions(config))).await;
     };
     let config = config::load(file, std::env::vars_os())?;
     if cli.check {
-        println!("{} is valid", file.display());
+        say(&format!("{} is valid", file.display()));
         return Ok(());
     }
     serve(&config, |config| tracing::info!(resource = %config.resource, listen = %config.listen, "serving")).await
+}
+
+/// Prints. Whoever has closed standard output does not want to read it.
+fn say(text: &str) {
+    drop(writeln!(io::stdout(), "{text}"));
 }
 
 /// Serves as `config` says; `announce` is called when connections are accepted.

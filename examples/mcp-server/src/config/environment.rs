@@ -26,9 +26,10 @@ pub(crate) fn overlay(
         let value = value.into_string().map_err(|_| ConfigError::new(&name, "is not UTF-8"))?;
         found.push((steps, name, value));
     }
-    // Element 2 comes before element 10, and a table's place is that of its last variable, whatever the order of `environ`.
+    // Element 2 comes before element 10, whatever the order of the environment.
     found.sort();
     for (steps, name, text) in found {
+        // The values are taken out, so that the document can be asked for places meanwhile.
         let mut root = std::mem::replace(&mut document.root, Value::Boolean(false));
         let outcome = set(document, schema, &mut root, &steps, Given { name: &name, text: &text }, "");
         document.root = root;

@@ -11,7 +11,7 @@ use super::{
     document::{Document, element, member},
     file::{IssuerTable, Verify},
     settings::{Credentials, EgressSettings},
-    validate::given,
+    validate::{given, uri_problem},
 };
 
 const LIST: &str = "resource_server.issuers";
@@ -26,8 +26,8 @@ pub(super) fn validate_all(
     }
     let mut issuers: Vec<IssuerSettings> = Vec::new();
     for (index, table) in tables.into_iter().enumerate() {
-        let entry = Entry { document, path: element(LIST, index) };
-        let settings = entry.validate(table, egress)?;
+        let entry = Entry { document, egress, path: element(LIST, index) };
+        let settings = entry.validate(table)?;
         if issuers.iter().any(|other| other.issuer == settings.issuer) {
             return Err(entry.error("issuer", format!("is there twice: {:?}", settings.issuer.as_str())));
         }
@@ -45,6 +45,7 @@ pub(super) fn validate_all(
 
 struct Entry<'a> {
     document: &'a Document,
+    egress: &'a EgressSettings,
     path: String,
 }
 
@@ -53,12 +54,9 @@ impl Entry<'_> {
         self.document.error(&member(&self.path, key), problem)
     }
 
-    fn validate(&self, table: IssuerTable, egress: &EgressSettings) -> Result<IssuerSettings, ConfigError> {
-        let issuer =
-            Issuer::new(&table.issuer).map_err(|error| self.error("issuer", format!("is invalid: {error}")))?;
-        if issuer.as_str().starts_with("http:") && !egress.allow_loopback {
-            return Err(self.error("issuer", "is on this machine, which needs allow_loopback = true in [egress]"));
-        }
+    fn validate(&self, table: IssuerTable) -> Result<IssuerSettings, ConfigError> {
+        let issuer = Issuer::new(&table.issuer).map_err(|error| self.error("issuer", uri_problem(&error)))?;
+        self.check_reach("issuer", issuer.as_str())?;
         if table.audience.as_deref() == Some("") {
             return Err(self.error("audience", "must not be empty; without it, the audience is the resource"));
         }
@@ -106,8 +104,17 @@ impl Entry<'_> {
     /// Endpoints obey the rules of identifiers: absolute, https or loopback, no fragment, no user name.
     fn url(&self, key: &str, text: Option<String>) -> Result<Option<Uri>, ConfigError> {
         let Some(text) = given(text) else { return Ok(None) };
-        ResourceUri::new(&text).map_err(|error| self.error(key, format!("is invalid: {error}")))?;
-        text.parse().map(Some).map_err(|error| self.error(key, format!("is invalid: {error}")))
+        ResourceUri::new(&text).map_err(|error| self.error(key, uri_problem(&error)))?;
+        self.check_reach(key, &text)?;
+        text.parse().map(Some).map_err(|_| self.error(key, "is not a URL"))
+    }
+
+    /// Plain http has been found to be loopback, and egress has to allow that.
+    fn check_reach(&self, key: &str, url: &str) -> Result<(), ConfigError> {
+        if url.to_ascii_lowercase().starts_with("http:") && !self.egress.allow_loopback {
+            return Err(self.error(key, "is on this machine, which needs allow_loopback = true in [egress]"));
+        }
+        Ok(())
     }
 
     fn secret(&self, secret: Option<SecretString>, file: Option<String>) -> Result<SecretString, ConfigError> {

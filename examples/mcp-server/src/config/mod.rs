@@ -1,7 +1,7 @@
 //! The configuration: a TOML file, changed by the environment, checked as a whole before anything starts.
 //!
 //! [`document`] reads the file and remembers on which line each key stands, [`environment`] lays the variables over it,
-//! [`schema`] refuses unknown keys and wrong types, [`validate`] turns what is written ([`file`]) into what is meant
+//! [`schema`] refuses unknown keys and wrong types, [`validate`] turns what is written ([`mod@file`]) into what is meant
 //! ([`settings`]).
 
 mod document;

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, str::FromStr, time::Duration};
 
-use portcullis::{ResourceUri, ScopeSet};
+use portcullis::{ResourceUri, ScopeSet, core::InvalidUri};
 
 use super::{
     Config, ConfigError,
@@ -35,6 +35,15 @@ pub(super) fn given(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
+/// What is wrong with a URL. It is not repeated: somebody may have written a password into it.
+pub(super) fn uri_problem(error: &InvalidUri) -> String {
+    match error {
+        InvalidUri::NotHttps(_) => "must be https; http is for loopback only".to_owned(),
+        InvalidUri::Forbidden(_, part) => format!("must not have a {part}"),
+        _ => "is not an absolute URL".to_owned(),
+    }
+}
+
 fn read<T: FromStr>(document: &Document, path: &str, text: &str, expected: &str) -> Result<T, ConfigError> {
     text.parse().map_err(|_| document.error(path, format!("must be {expected}, not {text:?}")))
 }
@@ -50,7 +59,7 @@ fn resource(document: &Document, public_url: Option<String>, listen: SocketAddr)
             );
         }
     };
-    let invalid = |error| document.error(path, format!("is invalid: {error}"));
+    let invalid = |error| document.error(path, uri_problem(&error));
     let origin = url.strip_suffix('/').unwrap_or(&url);
     if !ResourceUri::new(origin).map_err(invalid)?.path_and_query().is_empty() {
         return Err(document.error(path, format!("must have no path and no query: {url:?}")));
