@@ -42,11 +42,8 @@ pub enum InvalidJsonRpc {
     /// A `method` that is not a string.
     #[error("the method is not a string")]
     Method,
-    /// `params` that are not an object. JSON-RPC has them as an array, too; MCP does not, and a reader that takes both
-    /// would find the name of a tool there.
-    #[error("the params are not an object")]
-    Params,
-    /// No string where the method needs to know what it is applied to.
+    /// No string where the method needs to know what it is applied to. JSON-RPC has `params` as an array, too; MCP does not,
+    /// and a reader that takes both would find the name of a tool there.
     #[error("the params do not name what the method is applied to")]
     Target,
     /// A member that differs from one of the protocol's only in case: some readers take one for the other.
@@ -90,10 +87,7 @@ pub fn operations(body: &[u8]) -> Result<Vec<Operation>, InvalidJsonRpc> {
 /// What one message asks for; `None` for a response.
 fn operation(message: &Value) -> Result<Option<Operation>, InvalidJsonRpc> {
     let message = message.as_object().ok_or(InvalidJsonRpc::Message)?;
-    let params = match member(message, "params")? {
-        None | Some(Value::Null) => None,
-        Some(params) => Some(params.as_object().ok_or(InvalidJsonRpc::Params)?),
-    };
+    let params = member(message, "params")?.and_then(Value::as_object);
     let Some(method) = member(message, "method")? else { return Ok(None) };
     let method = method.as_str().ok_or(InvalidJsonRpc::Method)?;
     let target = match method {

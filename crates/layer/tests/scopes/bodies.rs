@@ -121,6 +121,12 @@ async fn a_body_that_says_it_is_too_large_is_not_read() {
 }
 
 #[tokio::test]
+async fn a_body_that_turns_out_to_be_empty_asks_for_nothing() {
+    ask_with(layer(), in_frames("none", Frames::new(&[]))).await.assert_passed();
+    ask_with(layer(), in_frames("none", Frames::new(&["", " "]))).await.assert_unreadable("malformed_body");
+}
+
+#[tokio::test]
 async fn a_body_that_breaks_off_is_refused() {
     let mut body = Frames::new(&[r#"{"method":"ping"}"#]);
     body.end = Poll::Ready(Some(io::ErrorKind::ConnectionReset));

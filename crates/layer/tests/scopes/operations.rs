@@ -63,6 +63,8 @@ async fn tools_that_are_not_named_have_scopes_of_their_own() {
     ask_with(layer.clone(), post("tools", call("echo"))).await.assert_passed();
     ask_with(layer.clone(), post("none", call("free"))).await.assert_passed();
     ask_with(layer, post("admin~audit", call("admin_echo"))).await.assert_passed();
+    let only = ToolScopesLayer::new(OperationPolicy::new().with_other_tools(scopes("tools")));
+    ask_with(only, post("none", call("echo"))).await.assert_forbidden("tools");
 }
 
 #[tokio::test]
