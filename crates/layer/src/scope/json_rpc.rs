@@ -12,6 +12,7 @@ const READ_RESOURCE: &str = "resources/read";
 pub struct Operation {
     method: String,
     target: Option<String>,
+    id: Option<Value>,
 }
 
 impl Operation {
@@ -26,6 +27,11 @@ impl Operation {
     #[must_use]
     pub fn target(&self) -> Option<&str> {
         self.target.as_deref()
+    }
+
+    /// What a response to it has to repeat; `None` for a notification.
+    pub(super) const fn id(&self) -> Option<&Value> {
+        self.id.as_ref()
     }
 }
 
@@ -95,7 +101,8 @@ fn operation(message: &Value) -> Result<Option<Operation>, InvalidJsonRpc> {
         READ_RESOURCE => Some(text(params, "uri")?),
         _ => None,
     };
-    Ok(Some(Operation { method: method.to_owned(), target: target.map(ToOwned::to_owned) }))
+    let id = message.get("id").filter(|id| id.is_string() || id.is_number()).cloned();
+    Ok(Some(Operation { method: method.to_owned(), target: target.map(ToOwned::to_owned), id }))
 }
 
 fn text<'a>(params: Option<&'a Map<String, Value>>, name: &'static str) -> Result<&'a str, InvalidJsonRpc> {

@@ -1,8 +1,9 @@
 //! [`Rejection`]: how a layer inside the gate refuses a request.
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 use portcullis_core::AuthError;
+use serde_json::{Value, json};
 
 use crate::ResponseBody;
 
@@ -14,7 +15,13 @@ pub(super) enum Rejection {
     Refused(AuthError),
     /// Nobody has said who is calling: a mistake in how the layers are put together. 500, whatever stands outside.
     MissingUser,
+    /// Its headers contradict its body, whoever is calling: 400 with the JSON-RPC error that MCP 2026-07-28 has for that,
+    /// in answer to the request with this id.
+    HeaderMismatch(Option<Value>),
 }
+
+/// `HeaderMismatchError` of MCP 2026-07-28.
+const HEADER_MISMATCH: i32 = -32020;
 
 impl Rejection {
     pub(super) fn into_response<C>(self) -> Response<ResponseBody<C>> {
@@ -27,6 +34,17 @@ impl Rejection {
             Self::MissingUser => {
                 tracing::error!("scopes are required, but no AuthLayer stands outside to say who is calling");
                 *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            }
+            Self::HeaderMismatch(id) => {
+                tracing::debug!("request rejected: its mirrored headers contradict its body");
+                let message = "Header mismatch: Mcp-Method or Mcp-Name is not what the body says";
+                let mut body = json!({ "jsonrpc": "2.0", "error": { "code": HEADER_MISMATCH, "message": message } });
+                if let Some(id) = id {
+                    body["id"] = id;
+                }
+                *response.status_mut() = StatusCode::BAD_REQUEST;
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                *response.body_mut() = ResponseBody::own(body.to_string().into());
             }
         }
         response

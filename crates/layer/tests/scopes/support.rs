@@ -128,6 +128,15 @@ impl Outcome {
         assert_eq!(self.param("error"), Some("invalid_request"));
         assert_eq!(self.error.as_ref().map(|error| error.reason().as_str()), Some(reason));
     }
+
+    /// 400 with the JSON-RPC error of MCP, which is no challenge.
+    #[track_caller]
+    pub(crate) fn assert_mismatch(&self) {
+        assert_eq!((self.status, self.calls), (400, 0), "{self:?}");
+        assert!(self.challenge.is_none() && self.error.is_none(), "{self:?}");
+        let body: Value = serde_json::from_slice(&self.body).expect("JSON");
+        assert_eq!((&body["jsonrpc"], &body["error"]["code"]), (&"2.0".into(), &(-32020).into()));
+    }
 }
 
 /// Sends the body back, so that a test sees what the inner service saw.

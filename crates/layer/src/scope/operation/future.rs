@@ -93,7 +93,7 @@ where
                 StateProjection::Read { reading, waiting } => {
                     let read = ready!(reading.poll(cx));
                     let (mut inner, parts, user) = waiting.take().expect("polled after it was done");
-                    let judged = read.and_then(|(bytes, trailers)| {
+                    let judged = read.map_err(Rejection::from).and_then(|(bytes, trailers)| {
                         this.rule.judge(&parts.headers, &bytes, &user)?;
                         Ok(RequestBody::read(bytes, trailers))
                     });
@@ -102,7 +102,7 @@ where
                             let responding = inner.call(Request::from_parts(parts, body));
                             this.state.set(State::Call { responding });
                         }
-                        Err(error) => return Poll::Ready(Ok(Rejection::from(error).into_response())),
+                        Err(rejection) => return Poll::Ready(Ok(rejection.into_response())),
                     }
                 }
                 // ## Call => done

@@ -14,8 +14,8 @@ use crate::scope::ScopeHierarchy;
 /// 3. If the body is encoded, in another charset than UTF-8, too large, no JSON-RPC, or open to more than one reading
 ///    (see [`operations`](crate::scope::operations)), the answer is 400, whatever the method of the request: nobody can
 ///    tell what the inner service would find in it.
-/// 4. So it is if the headers `Mcp-Method` and `Mcp-Name` say something else than the body, on a wire that has them
-///    (from 2026-07-28). Nothing is ever decided by them alone.
+/// 4. If the headers `Mcp-Method` and `Mcp-Name` say something else than the body, on a wire that has them (from
+///    2026-07-28), the answer is 400 with the JSON-RPC error -32020, as MCP has it. Nothing is ever decided by them alone.
 /// 5. If the user's scopes do not suffice for everything that the body asks for, the answer is 403, and the challenge names
 ///    all that is needed at once, for a batch too.
 /// 6. Else the inner service gets the request with the same bytes.

@@ -49,7 +49,7 @@ impl Rule {
     }
 
     /// Whether `user` may do what `body` asks for.
-    pub(super) fn judge(&self, headers: &HeaderMap, body: &[u8], user: &UserContext) -> Result<(), AuthError> {
+    pub(super) fn judge(&self, headers: &HeaderMap, body: &[u8], user: &UserContext) -> Result<(), Rejection> {
         let Some(policy) = &self.policy else { return Ok(()) };
         let operations = operations(body).map_err(unreadable)?;
         agree(headers, &operations)?;
@@ -57,13 +57,17 @@ impl Rule {
         if self.hierarchy.satisfies(user.scopes(), &needed) {
             Ok(())
         } else {
-            Err(AuthError::insufficient_scope(needed))
+            Err(AuthError::insufficient_scope(needed).into())
         }
     }
 }
 
-fn agree(headers: &HeaderMap, operations: &[Operation]) -> Result<(), AuthError> {
-    if contradict(headers, operations) { Err(unreadable("the mirrored headers contradict the body")) } else { Ok(()) }
+fn agree(headers: &HeaderMap, operations: &[Operation]) -> Result<(), Rejection> {
+    if !contradict(headers, operations) {
+        return Ok(());
+    }
+    let id = if let [operation] = operations { operation.id().cloned() } else { None };
+    Err(Rejection::HeaderMismatch(id))
 }
 
 fn unreadable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> AuthError {
