@@ -108,6 +108,20 @@ impl UserContext {
         self.text("email")
     }
 
+    /// The same user with a profile: a new context, with a revocation of its own.
+    #[must_use]
+    pub fn with_profile(&self, profile: Map<String, Value>) -> Self {
+        Self {
+            principal: self.principal.clone(),
+            client_id: self.client_id.clone(),
+            scopes: self.scopes.clone(),
+            expires_at: self.expires_at,
+            claims: self.claims.clone(),
+            profile,
+            revocation: Revocation::new(),
+        }
+    }
+
     fn text(&self, name: &str) -> Option<&str> {
         self.profile.get(name).or_else(|| self.claims.get(name)).and_then(Value::as_str)
     }

@@ -245,3 +245,21 @@ async fn a_late_success_does_not_close_the_window() {
     assert!(wait(call(&service).await) < window);
     assert_eq!(provider.calls(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_rate_limit_of_one_users_token_locks_out_nobody_else() {
+    let mood = Mood::new(Answer::RetryAfter(429, "60"));
+    let (service, provider) = back_off!(mood);
+    let with_token = || {
+        let request = Request::get("https://idp.example.com/user").header("authorization", "Bearer of-one-user");
+        request.body(Bytes::new()).expect("request")
+    };
+    let limited = service.clone().oneshot(with_token()).await.expect("returned as it is");
+    assert_eq!(limited.status(), 429);
+    mood.set(Answer::Status(200));
+    assert!(call(&service).await.is_ok());
+    mood.set(Answer::Status(500));
+    assert!(service.clone().oneshot(with_token()).await.is_err(), "a server error is everybody's");
+    assert!(call(&service).await.is_err());
+    assert_eq!(provider.calls(), 3);
+}

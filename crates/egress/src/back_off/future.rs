@@ -29,8 +29,16 @@ pin_project! {
     #[project = StateProjection]
     enum State<F> {
         Refused { error: Option<EgressError> },
-        Calling { #[pin] call: F, permit: Option<Permit>, uri: Uri, clock: Arc<dyn Clock> },
+        Calling { #[pin] call: F, permit: Option<Permit>, asked: Asked, clock: Arc<dyn Clock> },
     }
+}
+
+/// What has to be remembered of a request.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) uri: Uri,
+    /// Made with a user's own token, so a rate limit is that user's and not everybody's.
+    pub(super) for_a_user: bool,
 }
 
 impl<F> BackOffFuture<F> {
@@ -38,8 +46,8 @@ impl<F> BackOffFuture<F> {
         Self { state: State::Refused { error: Some(error) } }
     }
 
-    pub(super) const fn calling(call: F, permit: Permit, uri: Uri, clock: Arc<dyn Clock>) -> Self {
-        Self { state: State::Calling { call, permit: Some(permit), uri, clock } }
+    pub(super) const fn calling(call: F, permit: Permit, asked: Asked, clock: Arc<dyn Clock>) -> Self {
+        Self { state: State::Calling { call, permit: Some(permit), asked, clock } }
     }
 }
 
@@ -52,8 +60,8 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (result, permit) = match self.project().state.project() {
             StateProjection::Refused { error } => (error.take().map(Err), None),
-            StateProjection::Calling { call, permit, uri, clock } => {
-                (Some(judge(ready!(call.poll(cx)), uri, clock.as_ref())), permit.take())
+            StateProjection::Calling { call, permit, asked, clock } => {
+                (Some(judge(ready!(call.poll(cx)), asked, clock.as_ref())), permit.take())
             }
         };
         let result = result.expect("a future is not polled again after it was ready");
@@ -64,16 +72,17 @@ where
 /// A response that means failure becomes an error.
 fn judge(
     result: Result<Response<Bytes>, EgressError>,
-    uri: &Uri,
+    asked: &Asked,
     clock: &dyn Clock,
 ) -> Result<Response<Bytes>, EgressError> {
     let response = result?;
     let kind = match response.status() {
+        StatusCode::TOO_MANY_REQUESTS if asked.for_a_user => return Ok(response),
         StatusCode::TOO_MANY_REQUESTS => EgressErrorKind::RateLimited,
         status if status.is_server_error() => EgressErrorKind::ServerError,
         _ => return Ok(response),
     };
-    let error = EgressError::new(kind, uri);
+    let error = EgressError::new(kind, &asked.uri);
     Err(match retry_after::parse(response.headers(), clock.now()) {
         Some(delay) => error.with_retry_after(delay),
         None => error,

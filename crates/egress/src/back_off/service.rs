@@ -7,17 +7,21 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, header::AUTHORIZATION};
 use portcullis_core::Clock;
 use tower_service::Service;
 
-use super::{future::BackOffFuture, provider::Provider};
+use super::{
+    future::{Asked, BackOffFuture},
+    provider::Provider,
+};
 use crate::EgressError;
 
 /// Leaves a failing provider alone: one call per back-off window.
 ///
 /// 1. A call fails if it ends in an [`EgressError`] (unless that is [blocked](crate::EgressErrorKind::Blocked), which is
 ///    not the provider's doing), in a server error (5xx) or in 429. The last two become errors here.
+///    A 429 to a request with a bearer token is that user's limit, not the provider's failure: it is returned as it is.
 /// 2. The first failure opens a window of 1 s, the next of 2 s, up to 30 s; or longer, up to 5 min, if `Retry-After` says
 ///    so. Up to a quarter of it is added at random, so that many processes do not come back at once.
 /// 3. In the window every call is refused at once and told how long the window lasts.
@@ -55,14 +59,22 @@ where
     }
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        let uri = request.uri().clone();
         match self.provider.admit() {
-            Ok(permit) => BackOffFuture::calling(self.inner.call(request), permit, uri, Arc::clone(&self.clock)),
+            Ok(permit) => {
+                let asked = Asked { uri: request.uri().clone(), for_a_user: has_bearer_token(&request) };
+                BackOffFuture::calling(self.inner.call(request), permit, asked, Arc::clone(&self.clock))
+            }
             Err(refusal) => {
-                BackOffFuture::refused(EgressError::new(refusal.kind, &uri).with_retry_after(refusal.retry_after))
+                let error = EgressError::new(refusal.kind, request.uri());
+                BackOffFuture::refused(error.with_retry_after(refusal.retry_after))
             }
         }
     }
+}
+
+fn has_bearer_token(request: &Request<Bytes>) -> bool {
+    let scheme = request.headers().get(AUTHORIZATION).and_then(|value| value.as_bytes().get(..7));
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"Bearer "))
 }
 
 impl<S: fmt::Debug> fmt::Debug for BackOff<S> {

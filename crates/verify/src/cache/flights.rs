@@ -12,6 +12,7 @@ use futures_util::{
     future::{BoxFuture, Shared},
 };
 use portcullis_core::{AuthError, Fingerprint, FingerprintState, Reason, UserContext};
+use tokio::task::JoinError;
 use tracing::Instrument as _;
 
 /// What a resolution comes to, for everybody who waits for it.
@@ -50,7 +51,7 @@ impl Flights {
             }
             .instrument(span),
         );
-        let outcome = task.map(|joined| joined.unwrap_or_else(|failed| Err(verifier_failed(failed))));
+        let outcome = task.map(|joined| joined.unwrap_or_else(|failed| Err(verifier_failed(&failed))));
         let flight = outcome.boxed().shared();
         flying.insert(fingerprint, flight.clone());
         flight
@@ -62,7 +63,7 @@ impl Flights {
     }
 }
 
-fn verifier_failed(failed: tokio::task::JoinError) -> AuthError {
+fn verifier_failed(failed: &JoinError) -> AuthError {
     tracing::error!(panicked = failed.is_panic(), "a token verifier failed");
     AuthError::new(Reason::VerifierFailed)
 }

@@ -16,7 +16,7 @@ use super::{
     store::Store,
 };
 
-/// A [verifier](VerifyToken) that remembers what another one found out. The contract is told in the [module](self)'s documentation.
+/// A [verifier](VerifyToken) that remembers what another one found out. The contract is told in the documentation of the [module](crate::cache).
 ///
 /// A hit takes no lock, allocates nothing and spawns nothing. Must be called within a tokio runtime.
 #[derive(Debug)]

@@ -8,7 +8,6 @@ use std::{
 };
 
 use portcullis_core::{AuthError, BearerToken, PrincipalKind, Reason, UserContext, VerifyToken};
-use serde_json::{Map, Value};
 use tower_service::Service;
 
 use crate::UserInfoEndpoint;
@@ -62,23 +61,8 @@ where
             if user_info.subject() != user.subject() {
                 return Err(AuthError::new(Reason::SubjectMismatch));
             }
-            Ok(Arc::new(with_profile(&user, user_info.into_members())))
+            // A new context: the one inside was never given to anybody.
+            Ok(Arc::new(user.with_profile(user_info.into_members())))
         })
     }
-}
-
-/// `user` with another profile. A new context: the one inside was never given to anybody.
-fn with_profile(user: &UserContext, profile: Map<String, Value>) -> UserContext {
-    let mut context = UserContext::assertion(user.issuer().clone(), user.subject())
-        .with_kind(user.principal().kind())
-        .with_scopes(user.scopes().clone())
-        .with_claims(user.claims().clone())
-        .with_profile(profile);
-    if let Some(client_id) = user.client_id() {
-        context = context.with_client_id(client_id);
-    }
-    if let Some(expires_at) = user.expires_at() {
-        context = context.with_expires_at(expires_at);
-    }
-    context.build()
 }
