@@ -4,7 +4,7 @@ export async function story(client, version) {
   const tools = (await client.listTools()).tools.map((tool) => tool.name);
   const user = JSON.parse(await call('whoami', {}));
   const echo = await call('echo', { message: 'hello' });
-  const admin = await call('admin_echo', { message: 'hello' }).catch((error) => ({ error: String(error), code: error.code, status: error.status ?? error.data?.status }));
+  const admin = await call('admin_echo', { message: 'hello' }).catch((error) => ({ error: String(error) }));
   console.log(JSON.stringify({ version: version(), tools, user, echo, admin }));
   await client.close();
 }

@@ -1,0 +1,18 @@
+//! What stories are made of: processes that are real, and end with the story.
+
+mod login;
+mod mcp;
+mod node;
+mod ports;
+mod process;
+mod provider;
+mod servers;
+
+pub(crate) use mcp::{call, message, post, text, tool_text};
+pub(crate) use node::script;
+pub(crate) use process::Process;
+pub(crate) use provider::{Format, GATE_SECRET, Provider};
+pub(crate) use servers::{McpServer, ReverseProxy};
+
+#[cfg(test)]
+pub(crate) use ports::free_port;

@@ -1,0 +1,85 @@
+//! A child process: what it says is kept, what it does ends with the test.
+
+use std::{process::Stdio, thread, time::Duration};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    process::{Child, Command},
+    sync::watch,
+    time::timeout,
+};
+
+/// A machine that builds something else meanwhile is slow.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+type Lines = watch::Sender<Vec<String>>;
+
+/// A child process. Dropping it kills it; what it said is printed if the test fails.
+pub(crate) struct Process {
+    name: String,
+    child: Child,
+    lines: Lines,
+}
+
+impl Process {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let name = format!("{:?}", command.as_std());
+        let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn();
+        let mut child = spawned.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let lines = Lines::default();
+        tokio::spawn(collect(child.stdout.take().expect("piped"), lines.clone()));
+        tokio::spawn(collect(child.stderr.take().expect("piped"), lines.clone()));
+        Self { name, child, lines }
+    }
+
+    /// Everything it has said, on both streams.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.borrow().clone()
+    }
+
+    /// The first line that begins with `prefix`, without it.
+    pub(crate) async fn line(&self, prefix: &str) -> String {
+        let find = |lines: &Vec<String>| lines.iter().find_map(|line| line.strip_prefix(prefix)).map(str::to_owned);
+        let mut lines = self.lines.subscribe();
+        let found = timeout(PATIENCE, lines.wait_for(|lines| find(lines).is_some())).await;
+        let found = found.unwrap_or_else(|_| panic!("{} never said {prefix:?}: {:#?}", self.name, self.lines()));
+        find(&found.expect("a sender")).expect("a line")
+    }
+
+    /// Waits until it ends by itself, well.
+    pub(crate) async fn finished(mut self) -> Vec<String> {
+        let status = timeout(PATIENCE * 3, self.child.wait()).await.expect("it takes too long").expect("a child");
+        self.drained().await;
+        assert!(status.success(), "{}: {status}: {:#?}", self.name, self.lines());
+        self.lines()
+    }
+
+    /// Ends it, as a crash would.
+    pub(crate) async fn kill(mut self) -> Vec<String> {
+        self.child.kill().await.expect("a child");
+        self.drained().await;
+        self.lines()
+    }
+
+    /// Both readers are done when this is the only sender left.
+    async fn drained(&self) {
+        while self.lines.sender_count() > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("--- {}\n{}", self.name, self.lines().join("\n"));
+        }
+    }
+}
+
+async fn collect(stream: impl AsyncRead + Unpin, lines: Lines) {
+    let mut reader = BufReader::new(stream).lines();
+    while let Ok(Some(line)) = reader.next_line().await {
+        lines.send_modify(|lines| lines.push(line));
+    }
+}

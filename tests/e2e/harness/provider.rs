@@ -1,0 +1,87 @@
+//! `oidc-provider`, a certified OpenID provider.
+
+use reqwest::Client;
+use serde_json::Value;
+
+use super::{Process, login::Login, script};
+
+/// The secret with which the gate introspects, planted so that it is recognized wherever it turns up.
+pub(crate) const GATE_SECRET: &str = "planted-gate-secret-7d1f";
+
+/// The format of access tokens.
+#[derive(Clone, Copy)]
+pub(crate) enum Format {
+    Jwt,
+    Opaque,
+}
+
+/// A running provider.
+pub(crate) struct Provider {
+    process: Process,
+    pub(crate) issuer: String,
+}
+
+impl Provider {
+    /// On a port of its own choice, with access tokens that live five minutes.
+    pub(crate) async fn start(format: Format) -> Self {
+        Self::start_with(format, 0, 300).await
+    }
+
+    pub(crate) async fn start_with(format: Format, port: u16, access_token_ttl: u32) -> Self {
+        let format = match format {
+            Format::Jwt => "jwt",
+            Format::Opaque => "opaque",
+        };
+        let mut command = script("oidc-provider.mjs");
+        command.env("AT_FORMAT", format).env("AT_TTL", access_token_ttl.to_string()).env("PORT", port.to_string());
+        let process = Process::start(command.env("GATE_SECRET", GATE_SECRET));
+        let issuer = process.line("READY ").await;
+        Self { process, issuer }
+    }
+
+    /// Logs `user` in, who allows the application `scope` at `resource`.
+    pub(crate) async fn login(&self, user: &str, resource: &str, scope: &str) -> Tokens {
+        let login = Login { issuer: &self.issuer, user, resource, scope };
+        Tokens(login.run().await)
+    }
+
+    /// A token of a program that acts for itself.
+    pub(crate) async fn client_token(&self, resource: &str, scope: &str) -> String {
+        let form = [("grant_type", "client_credentials"), ("resource", resource), ("scope", scope)];
+        let request = Client::new().post(format!("{}/token", self.issuer)).basic_auth("robot", Some("robot-secret"));
+        let response = request.form(&form).send().await.expect("an answer");
+        Tokens(response.json().await.expect("JSON")).access()
+    }
+
+    pub(crate) async fn revoke(&self, token: &str) {
+        let request = Client::new().post(format!("{}/token/revocation", self.issuer));
+        let request = request.basic_auth("app", Some("app-secret")).form(&[("token", token)]);
+        assert_eq!(request.send().await.expect("an answer").status(), 200);
+    }
+
+    /// How often it has answered a request that begins like this: method and path.
+    pub(crate) fn count(&self, request: &str) -> usize {
+        self.process.lines().iter().filter(|line| line.starts_with(request)).count()
+    }
+
+    pub(crate) async fn kill(self) -> Vec<String> {
+        self.process.kill().await
+    }
+}
+
+/// The answer of the token endpoint.
+pub(crate) struct Tokens(Value);
+
+impl Tokens {
+    pub(crate) fn access(&self) -> String {
+        self.text("access_token")
+    }
+
+    pub(crate) fn id(&self) -> String {
+        self.text("id_token")
+    }
+
+    fn text(&self, member: &str) -> String {
+        self.0[member].as_str().unwrap_or_else(|| panic!("no {member}: {}", self.0)).to_owned()
+    }
+}
