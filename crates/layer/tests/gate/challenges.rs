@@ -1,9 +1,11 @@
 //! What a rejected client is told: the requirements on challenges, one by one.
 
-use crate::support::{Body, METADATA, Verifier, challenge, config, request, text, whoami};
+use std::{convert::Infallible, future::ready, sync::Arc};
+
+use crate::support::{Body, METADATA, Verifier, challenge, config, metadata, request, text, whoami};
 use http::{Request, Response, StatusCode, header::AUTHORIZATION};
-use portcullis_core::ScopeSet;
-use portcullis_layer::{Auth, ResponseBody};
+use portcullis_core::{AuthError, AuthErrorKind, BearerToken, Reason, ScopeSet, UserContext};
+use portcullis_layer::{Auth, AuthConfig, ResponseBody};
 use tower::ServiceExt as _;
 
 fn scopes(text: &str) -> ScopeSet {
@@ -35,6 +37,29 @@ async fn rs_03_every_challenge_says_where_the_metadata_is() {
 async fn rs_04_the_first_challenge_names_the_scopes_to_ask_for() {
     assert_eq!(challenge(&send(request("POST", "")).await).param("scope"), Some("mcp:use mcp:read"));
     assert_eq!(challenge(&send(request("POST", "junk")).await).param("scope"), Some("mcp:use mcp:read"));
+}
+
+#[tokio::test]
+async fn rs_05_a_challenge_may_name_other_scopes_than_the_metadata() {
+    let supported = metadata().with_scopes_supported(&scopes("mcp:read"));
+    let config = AuthConfig::new(supported, Verifier::new()).with_challenge_scopes(scopes("mcp:write"));
+    let auth = Auth::around(tower::service_fn(whoami::<Body>), config);
+    let rejected = auth.clone().oneshot(request("POST", "")).await.expect("response");
+    assert_eq!(challenge(&rejected).param("scope"), Some("mcp:write"));
+    let path = METADATA.strip_prefix("https://mcp.example.com").expect("same origin");
+    let document = Request::builder().uri(path).body(Body::default()).expect("request");
+    let (_, document) = text(auth.oneshot(document).await.expect("response")).await;
+    let document: serde_json::Value = serde_json::from_str(&document).expect("json");
+    assert_eq!(document["scopes_supported"], serde_json::json!(["mcp:read"]));
+}
+
+#[tokio::test]
+async fn rs_06_a_challenge_is_the_same_each_time_and_has_the_order_of_the_configuration() {
+    for _ in 0..3 {
+        for request in [request("POST", ""), request("GET", "junk"), with_credentials(&["Bearer"])] {
+            assert_eq!(challenge(&send(request).await).param("scope"), Some("mcp:use mcp:read"));
+        }
+    }
 }
 
 #[tokio::test]
@@ -76,6 +101,25 @@ async fn rs_18_a_missing_scope_is_told_with_what_is_needed() {
     assert_eq!(challenge.param("error"), Some("insufficient_scope"));
     assert_eq!(challenge.param("scope"), Some("mcp:use"));
     assert_eq!(challenge.param("resource_metadata"), Some(METADATA));
+}
+
+#[tokio::test]
+async fn rs_21_the_scopes_of_a_challenge_depend_on_the_operation_and_not_on_the_token() {
+    let config = config(&Verifier::new()).with_required_scopes(scopes("mcp:use mcp:read"));
+    let auth = Auth::around(tower::service_fn(whoami::<Body>), config);
+    for token in ["alice", "alice.c.other", "alice.c.mcp-use", "bob.c.mcp-read~other"] {
+        let response = auth.clone().oneshot(request("POST", token)).await.expect("response");
+        assert_eq!(challenge(&response).param("scope"), Some("mcp:use mcp:read"), "{token}");
+    }
+}
+
+#[tokio::test]
+async fn rs_22_the_first_challenge_asks_for_what_is_configured_and_not_for_all_there_is() {
+    let everything = metadata().with_scopes_supported(&scopes("mcp:use mcp:read mcp:write mcp:admin"));
+    let config = AuthConfig::new(everything, Verifier::new()).with_required_scopes(scopes("mcp:use"));
+    let auth = Auth::around(tower::service_fn(whoami::<Body>), config);
+    let rejected = auth.oneshot(request("POST", "")).await.expect("response");
+    assert_eq!(challenge(&rejected).param("scope"), Some("mcp:use"));
 }
 
 #[tokio::test]
@@ -163,4 +207,36 @@ async fn tr_10_the_body_is_an_oauth_error_and_invents_no_json_rpc_code() {
     let body: serde_json::Value = serde_json::from_str(&body).expect("json");
     assert_eq!(body["error"], "invalid_token");
     assert!(body.get("jsonrpc").is_none() && body.get("code").is_none());
+}
+
+#[tokio::test]
+async fn tr_09_no_refusal_looks_like_an_old_transport() {
+    // A client takes 404, 405, and a 400 without a body it knows, for a server of another era, and falls back.
+    for reason in Reason::ALL {
+        let refusing =
+            tower::service_fn(move |_: BearerToken| ready(Err::<Arc<UserContext>, _>(AuthError::new(*reason))));
+        let auth = Auth::around(tower::service_fn(whoami::<Body>), AuthConfig::new(metadata(), refusing));
+        let (status, body) = text(auth.oneshot(request("POST", "alice")).await.expect("response")).await;
+        let status = status.as_u16();
+        assert!([400, 401, 403, 503].contains(&status), "{reason}: {status}");
+        assert_eq!(status == 400, reason.kind() == AuthErrorKind::InvalidRequest, "{reason}");
+        assert!(status != 400 || serde_json::from_str::<serde_json::Value>(&body).is_ok(), "{reason}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn tr_16_404_is_the_servers_word_and_passes_as_it_is() {
+    const UNKNOWN: &str = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"Method not found"}}"#;
+    let inner = tower::service_fn(async |_: Request<Body>| {
+        let mut response = Response::new(Body::from(UNKNOWN));
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        Ok::<_, Infallible>(response)
+    });
+    let auth = Auth::around(inner, config(&Verifier::new()));
+    let found = text(auth.clone().oneshot(request("POST", "alice")).await.expect("response")).await;
+    assert_eq!(found, (StatusCode::NOT_FOUND, UNKNOWN.to_owned()));
+    for token in ["", "junk", "down"] {
+        let refused = auth.clone().oneshot(request("POST", token)).await.expect("response");
+        assert_ne!(refused.status(), StatusCode::NOT_FOUND, "{token}");
+    }
 }

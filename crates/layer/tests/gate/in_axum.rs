@@ -47,7 +47,8 @@ async fn a_forgotten_layer_is_500_and_never_an_anonymous_user() {
 
 #[tokio::test]
 async fn on_an_open_path_there_may_be_no_user() {
-    let handler = get(async |user: Option<User>| user.map_or("nobody".to_owned(), |user| user.subject().to_owned()));
+    let handler =
+        get(async |user: Option<User>| user.map_or_else(|| "nobody".to_owned(), |user| user.subject().to_owned()));
     let open = config(&Verifier::new()).with_open_path("/open");
     let app = Router::new().route("/open", handler).layer(AuthLayer::new(open));
     assert_eq!(text(app.oneshot(request("GET", "/open", "alice")).await.expect("response")).await, "nobody");

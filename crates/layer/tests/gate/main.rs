@@ -2,6 +2,7 @@
 
 mod challenges;
 mod contract;
+mod identity;
 mod in_axum;
 mod support;
 mod transport;

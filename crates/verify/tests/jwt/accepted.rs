@@ -209,3 +209,15 @@ fn a_key_verifies_only_by_the_algorithm_it_is_for_whoever_chose_it() {
     assert_eq!(by_ps256.verify(key).expect_err("not for that").reason(), Reason::BadSignature);
     assert!(by_rs256.verify(key).is_ok());
 }
+
+#[test]
+fn rs_13_of_the_good_tokens_of_one_user_only_those_for_this_resource_get_in() {
+    let keys = jwks(&[&RSA]);
+    let addressed = |aud: Value| RSA.token(|_, claims| claims["aud"] = aud);
+    for ours in [json!(RESOURCE), json!([RESOURCE]), json!(["https://other.example.com/mcp", RESOURCE])] {
+        assert!(verify(policy(), &keys, &addressed(ours.clone())).is_ok(), "{ours}");
+    }
+    for theirs in [json!("https://other.example.com/mcp"), json!(["https://other.example.com/mcp", "client"])] {
+        assert_eq!(reason(policy(), &keys, &addressed(theirs.clone())), Reason::WrongAudience, "{theirs}");
+    }
+}

@@ -7,10 +7,10 @@ use std::sync::{
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use portcullis_core::{AuthError, BearerToken, Reason, UserContext, VerifyToken};
-use portcullis_verify::{ConfigError, Issuers};
-use tower::service_fn;
+use portcullis_verify::{ConfigError, EnrichLayer, Issuers, UserInfoEndpoint};
+use tower::{Layer as _, service_fn};
 
-use super::stub::{ISSUER, Stub, TOKEN, introspection, issuer, verify};
+use super::stub::{ISSUER, Stub, TOKEN, clock, introspection, issuer, verify};
 
 const OTHER: &str = "https://other.example";
 
@@ -106,4 +106,27 @@ fn what_is_ambiguous_is_refused_at_start() {
     assert!(both.to_string().contains(ISSUER) && both.to_string().contains(OTHER));
     assert_eq!(Issuers::builder().build().expect_err("none"), ConfigError::NoIssuer);
     assert_eq!(builder().build().expect("one").iter().count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rs_14_a_token_is_sent_to_its_own_issuer_and_to_nobody_else() {
+    let (own, (other, other_calls)) = (Stub::new(), fake(OTHER));
+    let profile = EnrichLayer::new(UserInfoEndpoint::new(issuer(ISSUER), own.egress(), clock()));
+    let issuers = Issuers::builder()
+        .with_opaque_issuer(issuer(ISSUER), profile.layer(introspection(&own)))
+        .with_issuer(issuer(OTHER), profile.layer(other))
+        .build()
+        .expect("issuers");
+    // Not even to be told that it is none of theirs.
+    for (foreign, reason) in [
+        (jwt(r#"{"iss":"https://evil.example"}"#), Reason::UnknownIssuer),
+        (jwt("{}"), Reason::MissingClaim),
+        (jwt("not json"), Reason::MalformedToken),
+    ] {
+        assert_eq!(verify(issuers.clone(), &foreign).await.expect_err("foreign").reason(), reason);
+    }
+    verify(issuers.clone(), &jwt(&format!(r#"{{"iss":"{OTHER}"}}"#))).await.expect("user of the other");
+    assert_eq!((own.all_calls(), calls(&other_calls)), (0, 1));
+    verify(issuers, TOKEN).await.expect("our own");
+    assert_eq!((own.calls("/introspect"), own.calls("/userinfo"), calls(&other_calls)), (1, 1, 1));
 }
