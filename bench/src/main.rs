@@ -1,0 +1,92 @@
+//! What the gate costs, beside what others cost: `just bench`.
+//!
+//! Prints one table; writes `docs/benchmarks.md`, `docs/benchmarks.svg` and `target/bench/gate.json` in the directory that
+//! the only argument names.
+
+mod alloc;
+mod calls;
+mod crowd;
+mod gate;
+mod hits;
+mod mcp;
+mod measure;
+mod outage;
+mod peers;
+mod plot;
+mod population;
+mod provider;
+mod report;
+mod stampede;
+mod throughput;
+mod unknown_kid;
+
+use std::{env, error::Error, fs, path::PathBuf, rc::Rc};
+
+use measure::{Measured, measure};
+
+#[global_allocator]
+static ALLOCATOR: alloc::Counting = alloc::Counting;
+
+/// Rounds of the cases that are timed.
+const ROUNDS: usize = 400;
+
+/// Everything that was measured.
+struct Results {
+    hits: Vec<Measured>,
+    population: Vec<Measured>,
+    bytes_per_context: f64,
+    stampede: stampede::Stampede,
+    outages: [outage::Outage; 2],
+    unknown_kid_fetches: usize,
+    throughput: [throughput::Throughput; 2],
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let root = PathBuf::from(env::args().nth(1).ok_or("usage: portcullis-bench <root of the repository>")?);
+    let results = run()?;
+    let numbers = gate::numbers(&results);
+    let promises = gate::promises(&numbers);
+    let table = report::table(&results, &promises);
+    println!("{table}");
+    fs::create_dir_all(root.join("target/bench"))?;
+    fs::write(root.join("target/bench/gate.json"), serde_json::to_string_pretty(&numbers)? + "\n")?;
+    fs::write(root.join("docs/benchmarks.md"), report::page(&table))?;
+    fs::write(root.join("docs/benchmarks.svg"), plot::svg(&results.hits))?;
+    Ok(())
+}
+
+fn run() -> Result<Results, Box<dyn Error>> {
+    let runtime = Rc::new(tokio::runtime::Builder::new_current_thread().enable_all().build()?);
+    let providers = runtime.block_on(provider::Providers::start())?;
+    let tokens = providers.tokens();
+
+    eprintln!("hits, here and at the peers ..");
+    let mut cases = hits::cases(&runtime, &providers, &tokens)?;
+    cases.extend(peers::cases(&runtime, &providers, &tokens)?);
+    let hits = measure(cases, ROUNDS);
+
+    eprintln!("throughput ..");
+    let throughput = throughput::run(&runtime, &providers, &tokens)?;
+
+    eprintln!("a million contexts ..");
+    let filled = population::cases(&runtime)?;
+    let population = measure(filled.cases, ROUNDS);
+
+    eprintln!("stampedes, outages, unknown keys ..");
+    Ok(Results {
+        hits,
+        population,
+        bytes_per_context: filled.bytes_per_context,
+        stampede: stampede::run()?,
+        outages: outage::run()?,
+        unknown_kid_fetches: unknown_kid::run()?,
+        throughput,
+    })
+}
+
+/// The one in the middle.
+fn median(numbers: &[f64]) -> f64 {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}

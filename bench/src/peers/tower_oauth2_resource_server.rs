@@ -1,0 +1,30 @@
+//! tower-oauth2-resource-server, with aws-lc.
+
+use std::{error::Error, time::Duration};
+
+use axum::{Router, body::Body};
+use portcullis_testkit::IdentityProvider;
+use tower_oauth2_resource_server::{server::OAuth2ResourceServer, tenant::TenantConfiguration};
+
+use crate::{
+    mcp::{self, bearer, respond},
+    provider::{Providers, Tokens},
+};
+
+/// Its name.
+pub(crate) const NAME: &str = "axum: tower-oauth2-resource-server, RS256";
+
+/// A router behind it.
+pub(crate) async fn router(providers: &Providers, tokens: &Tokens) -> Result<Router, Box<dyn Error>> {
+    let tenant = TenantConfiguration::builder(providers.jwt.issuer()).audiences(&[IdentityProvider::AUDIENCE]);
+    let server = <OAuth2ResourceServer>::builder().add_tenant(tenant.build().await?).build().await?;
+    let router = mcp::router().layer(server.into_layer());
+    // It answers 401 until it has fetched the keys in the background.
+    for _ in 0..200 {
+        if respond::<_, Body, _>(&router, bearer(&tokens.jwt)).await.status() == 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(router)
+}

@@ -1,0 +1,56 @@
+//! 10,000 tokens that name keys which do not exist. In paused time.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body_util::Full;
+use portcullis::{
+    Auth, AuthConfig, Issuer, ResourceUri,
+    core::SystemClock,
+    egress::Egress,
+    oauth::jwt::JwtPolicy,
+    verify::{Cache, CacheConfig, JwtVerifier, RemoteKeySet},
+};
+use portcullis_testkit::{Endpoint, IdentityProvider};
+
+use crate::{
+    mcp::{Bare, bearer, check, respond},
+    provider::metadata,
+};
+
+const TOKENS: usize = 10_000;
+const COOL_DOWNS: u32 = 3;
+/// What the documentation of the key set says.
+const COOL_DOWN: Duration = Duration::from_secs(30);
+
+/// How often the key set is fetched in the busiest of several cool-downs, in each of which 10,000 such tokens come.
+pub(crate) fn run() -> Result<usize, Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
+    runtime.block_on(async {
+        let provider = IdentityProvider::new();
+        let issuer = Issuer::new(IdentityProvider::ISSUER)?;
+        let keys = RemoteKeySet::discovered(issuer.clone(), Egress::from_service(provider.clone()));
+        let policy = JwtPolicy::new(issuer, ResourceUri::new(IdentityProvider::AUDIENCE)?);
+        let verifier = JwtVerifier::new(policy, keys, Arc::new(SystemClock::new()));
+        let gate = Auth::around(Bare, AuthConfig::new(metadata()?, Cache::around(verifier, CacheConfig::new())));
+        // The keys that exist are known from here on.
+        let forged = |kid: &str| {
+            provider.token("mallory").signed_by_hmac(b"?").with_header("alg", "RS256").with_header("kid", kid).jwt()
+        };
+        check::<_, Full<Bytes>, _>("gate", &gate, &provider.token("alice").jwt(), &forged("first")).await;
+        tokio::time::advance(COOL_DOWN).await;
+
+        let mut most = 0;
+        for cool_down in 0..COOL_DOWNS {
+            let before = provider.calls(Endpoint::KeySet);
+            for number in 0..TOKENS {
+                let forged = bearer(&forged(&format!("{cool_down}-{number}")));
+                assert_eq!(respond::<_, Full<Bytes>, _>(&gate, forged).await.status(), StatusCode::UNAUTHORIZED);
+            }
+            most = most.max(provider.calls(Endpoint::KeySet) - before);
+            tokio::time::advance(COOL_DOWN).await;
+        }
+        Ok(most)
+    })
+}
