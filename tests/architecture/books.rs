@@ -9,7 +9,8 @@ fn every_example_is_in_the_list() {
     let list = read("examples/README.md");
     let folders = fs::read_dir(root().join("examples")).expect("a folder").map(|entry| entry.expect("an entry").path());
     let names = folders.filter(|path| path.is_dir()).map(|path| path.file_name().unwrap_or_default().to_owned());
-    let missing = names.map(|name| name.to_string_lossy().into_owned()).filter(|name| !list.contains(&format!("]({name})")));
+    let missing =
+        names.map(|name| name.to_string_lossy().into_owned()).filter(|name| !list.contains(&format!("]({name})")));
     none(&missing.collect::<Vec<_>>());
 }
 

@@ -50,7 +50,9 @@ fn every_row_names_tests_that_exist_and_one_that_bears_its_id() {
         if cell.strip_prefix(ELSEWHERE).is_some_and(|reason| !reason.is_empty()) {
             continue;
         }
-        findings.extend(named_tests(&cell).filter(|&name| !tests.contains(name)).map(|name| format!("{id}: no test {name}")));
+        findings.extend(
+            named_tests(&cell).filter(|&name| !tests.contains(name)).map(|name| format!("{id}: no test {name}")),
+        );
         if !named_tests(&cell).any(|name| name.starts_with(&prefix(&id))) {
             findings.push(format!("{id}: no test whose name begins with {}", prefix(&id)));
         }

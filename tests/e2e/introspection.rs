@@ -30,7 +30,10 @@ async fn rs_10_a_real_opaque_token_is_accepted_for_this_resource_only() {
     assert!(!token.contains('.'), "opaque");
     let answer = call(&server.url, "whoami", &json!({})).bearer_auth(&token).send().await.expect("an answer");
     let user: Value = serde_json::from_str(&tool_text(answer).await).expect("a user");
-    assert_eq!((&user["subject"], &user["issuer"], &user["client_id"]), (&json!("alice"), &json!(provider.issuer), &json!("app")));
+    assert_eq!(
+        (&user["subject"], &user["issuer"], &user["client_id"]),
+        (&json!("alice"), &json!(provider.issuer), &json!("app"))
+    );
 
     let robot = provider.client_token(&server.url, "mcp:read").await;
     assert_eq!(status(&server, &robot).await, StatusCode::OK);
@@ -79,5 +82,5 @@ async fn two_hundred_requests_with_one_cold_token_are_one_introspection() {
     for answer in requests.join_all().await {
         assert_eq!(answer.expect("an answer").status(), StatusCode::OK);
     }
-    assert_eq!(provider.count(INTROSPECTION), 1);
+    assert_eq!(provider.count(INTROSPECTION).await, 1);
 }

@@ -31,15 +31,17 @@ async fn rs_07_the_real_token_of_a_user_is_accepted_and_says_who_it_is() {
 
     let robot = whoami(&server, &provider.client_token(&server.url, "mcp:read").await).await;
     assert_eq!((&robot["subject"], &robot["kind"]), (&json!("robot"), &json!("client")), "{robot}");
-    assert_eq!(provider.count("GET /jwks"), 1, "keys are fetched once");
+    assert_eq!(provider.count("GET /jwks").await, 1, "keys are fetched once");
 }
 
 #[tokio::test]
 async fn rs_08_a_real_token_for_another_resource_is_refused() {
     let provider = Provider::start(Format::Jwt).await;
     let server = McpServer::start(&provider.issuer, "").await;
-    let challenge =
-        format!("Bearer error=\"invalid_token\", resource_metadata=\"{}\"", server.at("/.well-known/oauth-protected-resource/mcp"));
+    let challenge = format!(
+        "Bearer error=\"invalid_token\", resource_metadata=\"{}\"",
+        server.at("/.well-known/oauth-protected-resource/mcp")
+    );
 
     let foreign = provider.login("alice", "http://127.0.0.1:2/mcp", "openid mcp:read").await;
     assert_eq!(refusal(&server, &foreign.access()).await, (StatusCode::UNAUTHORIZED, challenge.clone()));
@@ -93,7 +95,8 @@ async fn rs_18_a_tool_beyond_the_scopes_is_refused_with_the_scope_it_needs() {
     let answer = echo(reader).await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
     let metadata = server.at("/.well-known/oauth-protected-resource/mcp");
-    let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"mcp:admin\", resource_metadata=\"{metadata}\"");
+    let challenge =
+        format!("Bearer error=\"insufficient_scope\", scope=\"mcp:admin\", resource_metadata=\"{metadata}\"");
     assert_eq!(answer.headers()[header::WWW_AUTHENTICATE], challenge);
 
     let admin = provider.login("alice", &server.url, "mcp:read mcp:admin").await.access();
@@ -107,7 +110,7 @@ async fn rs_15_the_upstream_tool_never_passes_the_callers_token_on() {
     let token = provider.login("alice", &server.url, "openid mcp:read").await.access();
     let answer = call(&server.url, "upstream", &json!({})).bearer_auth(token).send().await.expect("an answer");
     assert_eq!(message(answer).await["result"]["isError"], true);
-    assert_eq!(provider.count("GET /me") + provider.count("GET /profile"), 0);
+    assert_eq!(provider.count("GET /me").await + provider.count("GET /profile").await, 0);
 }
 
 #[tokio::test]

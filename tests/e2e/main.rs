@@ -3,5 +3,17 @@
 mod harness;
 
 mod clients;
+mod conformance;
+mod foreign_server;
 mod introspection;
 mod jwt;
+mod origin;
+mod outage;
+mod plain_hyper;
+mod profile;
+mod secrecy;
+
+/// The tools of the example, for a server without a gate.
+#[expect(dead_code, reason = "without a gate there is nobody to ask for scopes")]
+#[path = "../../examples/mcp-server/src/tools.rs"]
+mod tools;

@@ -46,7 +46,8 @@ impl Login<'_> {
             ("code_challenge_method", "S256"),
         ];
         let start = format!("{}/auth", self.issuer);
-        let mut url = Url::parse_with_params(&start, parameters.iter().filter(|(_, value)| !value.is_empty())).expect("a URL");
+        let mut url =
+            Url::parse_with_params(&start, parameters.iter().filter(|(_, value)| !value.is_empty())).expect("a URL");
         let browser = Client::builder().redirect(Policy::none()).build().expect("a client");
         let mut cookies = HashMap::new();
         for _ in 0..10 {
@@ -54,10 +55,17 @@ impl Login<'_> {
             let request = browser.get(url.clone()).header(header::COOKIE, header.join("; "));
             let response = request.send().await.expect("an answer");
             for cookie in response.headers().get_all(header::SET_COOKIE) {
-                let (name, value) = cookie.to_str().expect("text").split(';').next().and_then(|pair| pair.split_once('=')).expect("a cookie");
+                let (name, value) = cookie
+                    .to_str()
+                    .expect("text")
+                    .split(';')
+                    .next()
+                    .and_then(|pair| pair.split_once('='))
+                    .expect("a cookie");
                 cookies.insert(name.to_owned(), value.to_owned());
             }
-            let location = response.headers().get(header::LOCATION).map(|value| value.to_str().expect("text").to_owned());
+            let location =
+                response.headers().get(header::LOCATION).map(|value| value.to_str().expect("text").to_owned());
             let Some(location) = location else { panic!("stuck at {url}: {}", response.text().await.expect("text")) };
             url = url.join(&location).expect("a URL");
             if url.as_str().starts_with(REDIRECT_URI) {

@@ -12,7 +12,8 @@ pub(crate) fn post(url: &str, message: &Value) -> RequestBuilder {
 
 /// A request of the wire 2026-07-28, which needs no session, to call `tool`.
 pub(crate) fn call(url: &str, tool: &str, arguments: &Value) -> RequestBuilder {
-    let meta = json!({"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}});
+    let meta =
+        json!({"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}});
     let params = json!({"name": tool, "arguments": arguments, "_meta": meta});
     let request = post(url, &json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}));
     request.header("mcp-protocol-version", MODERN).header("mcp-method", "tools/call").header("mcp-name", tool)

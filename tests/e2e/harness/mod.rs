@@ -8,11 +8,9 @@ mod process;
 mod provider;
 mod servers;
 
-pub(crate) use mcp::{call, message, post, text, tool_text};
+pub(crate) use mcp::{call, message, post, tool_text};
 pub(crate) use node::script;
+pub(crate) use ports::free_port;
 pub(crate) use process::Process;
 pub(crate) use provider::{Format, GATE_SECRET, Provider};
-pub(crate) use servers::{McpServer, ReverseProxy};
-
-#[cfg(test)]
-pub(crate) use ports::free_port;
+pub(crate) use servers::{McpServer, ReverseProxy, until_listening};

@@ -1,6 +1,10 @@
 //! A child process: what it says is kept, what it does ends with the test.
 
-use std::{process::Stdio, thread, time::Duration};
+use std::{
+    process::{ExitStatus, Stdio},
+    thread,
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
@@ -24,7 +28,8 @@ pub(crate) struct Process {
 impl Process {
     pub(crate) fn start(command: &mut Command) -> Self {
         let name = format!("{:?}", command.as_std());
-        let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn();
+        let spawned =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn();
         let mut child = spawned.unwrap_or_else(|error| panic!("{name}: {error}"));
         let lines = Lines::default();
         tokio::spawn(collect(child.stdout.take().expect("piped"), lines.clone()));
@@ -47,11 +52,18 @@ impl Process {
     }
 
     /// Waits until it ends by itself, well.
-    pub(crate) async fn finished(mut self) -> Vec<String> {
-        let status = timeout(PATIENCE * 3, self.child.wait()).await.expect("it takes too long").expect("a child");
+    pub(crate) async fn finished(self) -> Vec<String> {
+        let name = self.name.clone();
+        let (status, lines) = self.ended().await;
+        assert!(status.success(), "{name}: {status}: {lines:#?}");
+        lines
+    }
+
+    /// Waits until it ends by itself, somehow.
+    pub(crate) async fn ended(mut self) -> (ExitStatus, Vec<String>) {
+        let status = timeout(PATIENCE * 5, self.child.wait()).await.expect("it takes too long").expect("a child");
         self.drained().await;
-        assert!(status.success(), "{}: {status}: {:#?}", self.name, self.lines());
-        self.lines()
+        (status, self.lines())
     }
 
     /// Ends it, as a crash would.

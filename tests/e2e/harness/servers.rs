@@ -1,10 +1,6 @@
 //! The examples of this workspace, as processes.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{env, fs, path::Path, time::Duration};
 
 use tokio::{
     net::TcpStream,
@@ -115,9 +111,4 @@ pub(crate) async fn until_listening(port: u16) {
         assert!(Instant::now() < give_up, "nobody listens at {port}");
         sleep(Duration::from_millis(20)).await;
     }
-}
-
-/// Where a test may write.
-pub(crate) fn scratch(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }

@@ -1,0 +1,84 @@
+//! The official MCP conformance suite finds no difference between the example behind the gate and its MCP service alone.
+
+use std::{collections::BTreeMap, fs, net::Ipv4Addr, path::Path, sync::Arc};
+
+use axum::Router;
+use rmcp::transport::streamable_http_server::{
+    StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
+};
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+use crate::{
+    harness::{Format, McpServer, Process, Provider, script},
+    tools::Tools,
+};
+
+/// Serves the tools of the example without any gate, and returns the URL.
+async fn bare() -> String {
+    let config = StreamableHttpServerConfig::default().with_json_response(true);
+    let mcp = StreamableHttpService::new(|| Ok(Tools), Arc::new(LocalSessionManager::default()), config);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let url = format!("http://{}/mcp", listener.local_addr().expect("bound"));
+    tokio::spawn(async { axum::serve(listener, Router::new().route_service("/mcp", mcp)).await });
+    url
+}
+
+/// From scenario and check to how it went.
+type Results = BTreeMap<String, String>;
+
+/// Runs what `revision` requires of servers against `url`.
+async fn suite(url: &str, revision: &str, name: &str) -> Results {
+    let results = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("conformance-{revision}-{name}"));
+    if results.exists() {
+        fs::remove_dir_all(&results).expect("a folder");
+    }
+    let mut command = script("node_modules/@modelcontextprotocol/conformance/dist/index.js");
+    command.args(["server", "--url", url, "--requirements", revision, "--timeout", "10000", "-o"]).arg(&results);
+    // It is bad for the suite that the example has none of the tools that scenarios ask for; we compare.
+    Process::start(&mut command).ended().await;
+    let mut found = Results::new();
+    for folder in fs::read_dir(&results).expect("results") {
+        let folder = folder.expect("an entry").path();
+        let scenario = scenario(&folder);
+        let checks: Vec<Value> =
+            serde_json::from_str(&fs::read_to_string(folder.join("checks.json")).expect("checks")).expect("JSON");
+        for (index, check) in checks.iter().enumerate() {
+            let text = |member: &str| check[member].as_str().unwrap_or_default();
+            found.insert(format!("{scenario} {index} {}", text("id")), text("status").to_owned());
+        }
+    }
+    found
+}
+
+/// The name of a folder without the time at its end.
+fn scenario(folder: &Path) -> String {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    name.split_once("-20").map_or_else(|| name.to_string(), |(scenario, _)| scenario.to_owned())
+}
+
+async fn same_with_and_without(revision: &str) {
+    let provider = Provider::start(Format::Jwt).await;
+    let server = McpServer::start(&provider.issuer, "").await;
+    let token = provider.login("alice", &server.url, "mcp:read mcp:admin").await.access();
+    let mut command = script("inject-proxy.mjs");
+    let proxy = Process::start(command.arg(server.port().to_string()).env("TOKEN", token));
+    let behind = format!("{}/mcp", proxy.line("READY ").await);
+
+    let without = suite(&bare().await, revision, "without").await;
+    let with = suite(&behind, revision, "with").await;
+    let succeeded = without.values().filter(|status| *status == "SUCCESS").count();
+    println!("{revision}: {} checks, {succeeded} succeed", without.len());
+    assert!(succeeded > 10, "{without:#?}");
+    assert_eq!(with, without);
+}
+
+#[tokio::test]
+async fn the_suite_of_2025_finds_no_difference_behind_the_gate() {
+    same_with_and_without("2025-11-25").await;
+}
+
+#[tokio::test]
+async fn the_suite_of_2026_finds_no_difference_behind_the_gate() {
+    same_with_and_without("2026-07-28").await;
+}
