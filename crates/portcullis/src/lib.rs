@@ -54,3 +54,8 @@ pub use portcullis_verify::{CacheConfig, CacheHandle};
 
 #[cfg(feature = "verify")]
 pub use resource_server::{BuildError, ResourceServer};
+
+/// The code of the quick start, which is compiled and run as it stands there.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/quick-start.md")]
+struct QuickStart;
