@@ -20,14 +20,12 @@ const SECRETS: [&str; 8] = [
 ];
 
 /// Where it is said that somebody is somebody: what decides it, and what passes it on.
-const IDENTITIES: [&str; 7] = [
+const IDENTITIES: [&str; 6] = [
     "crates/core/src/user_context.rs",
     "crates/oauth/src/introspection/policy.rs",
     "crates/oauth/src/jwt/policy.rs",
     "crates/oauth/src/token_check.rs",
     "crates/oauth/src/verified.rs",
-    // The same user with a profile.
-    "crates/verify/src/enrichment/service.rs",
     "crates/verify/src/user_info/verifier.rs",
 ];
 
