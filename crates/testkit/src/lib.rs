@@ -14,3 +14,8 @@ pub use identity_provider::{
 };
 pub use strict_service::{StrictFuture, StrictService};
 pub use test_clock::TestClock;
+
+/// The code of the page on testing, which is compiled and run as it stands there.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/testing.md")]
+struct Testing;
