@@ -7,9 +7,10 @@ use portcullis_core::{AuthError, BearerToken, InvalidBearerToken, Reason};
 ///
 /// A token in the query or in a form is not looked for (OAuth 2.1 section 5.1).
 pub(super) fn take_bearer_token(headers: &mut HeaderMap) -> Result<BearerToken, AuthError> {
-    let repeated = headers.get_all(AUTHORIZATION).iter().nth(1).is_some();
+    let before = headers.len();
     let credentials = headers.remove(AUTHORIZATION).ok_or(Reason::NoCredentials)?;
-    if repeated {
+    // `remove` returns the first value and drops the others; `len` counts every one.
+    if before - headers.len() > 1 {
         return Err(Reason::RepeatedHeader.into());
     }
     BearerToken::from_credentials(credentials).map_err(|invalid| match invalid {

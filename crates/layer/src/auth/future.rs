@@ -12,7 +12,6 @@ use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use portcullis_core::{BearerToken, VerifyToken};
-use tower::util::Oneshot;
 use tower_service::Service;
 
 use super::gate::{Entrance, Gate, Passage};
@@ -29,22 +28,24 @@ pin_project! {
         S: Service<Request<B>>,
         V: Service<BearerToken>,
     {
-        #[pin]
-        state: State<S, V, B>,
+        inner: S,
+        verifier: V,
+        // It stays in its place until the inner service is called: requests are large, and moving them is what a hit
+        // would spend its time on.
+        request: Option<Request<B>>,
         gate: Arc<Gate>,
+        #[pin]
+        state: State<S::Future, V::Future>,
     }
 }
 
 pin_project! {
     #[project = StateProjection]
-    enum State<S, V, B>
-    where
-        S: Service<Request<B>>,
-        V: Service<BearerToken>,
-    {
-        Enter { arrived: Option<(S, V, Request<B>)> },
-        Verify { #[pin] verifying: Oneshot<V, BearerToken>, waiting: Option<(S, Request<B>)> },
-        Call { #[pin] responding: S::Future, passage: Option<Passage> },
+    enum State<R, W> {
+        Enter,
+        Ready { token: Option<BearerToken> },
+        Verify { #[pin] verifying: W },
+        Call { #[pin] responding: R, passage: Option<Passage> },
     }
 }
 
@@ -54,7 +55,7 @@ where
     V: Service<BearerToken>,
 {
     pub(super) const fn new(inner: S, verifier: V, request: Request<B>, gate: Arc<Gate>) -> Self {
-        Self { state: State::Enter { arrived: Some((inner, verifier, request)) }, gate }
+        Self { inner, verifier, request: Some(request), gate, state: State::Enter }
     }
 }
 
@@ -70,36 +71,40 @@ where
         let mut this = self.project();
         loop {
             match this.state.as_mut().project() {
-                // ## Enter => (Verify | Call | done)
+                // ## Enter => (Ready | Call | done)
                 //
                 // The request says by itself whether it needs a token and has one.
-                StateProjection::Enter { arrived } => {
-                    let (mut inner, verifier, mut request) = arrived.take().expect("polled after it was done");
-                    match this.gate.enter(&mut request) {
-                        Entrance::Answer(response) => return Poll::Ready(Ok(response)),
-                        Entrance::Pass => {
-                            let responding = inner.call(request);
-                            this.state.set(State::Call { responding, passage: None });
-                        }
-                        Entrance::Verify(token) => {
-                            let verifying = Oneshot::new(verifier, token);
-                            this.state.set(State::Verify { verifying, waiting: Some((inner, request)) });
-                        }
+                StateProjection::Enter => match this.gate.enter(waiting(this.request)) {
+                    Entrance::Verify(token) => this.state.set(State::Ready { token: Some(token) }),
+                    Entrance::Pass => {
+                        let responding = this.inner.call(arrived(this.request));
+                        this.state.set(State::Call { responding, passage: None });
                     }
-                }
+                    Entrance::Metadata => {
+                        let request = arrived(this.request);
+                        return Poll::Ready(Ok(this.gate.metadata(request.method())));
+                    }
+                    Entrance::Reject(error) => return Poll::Ready(Ok(this.gate.reject(error))),
+                },
+                // ## Ready => (Verify | done)
+                //
+                // The verifier's readiness is awaited here, by the request that needs it.
+                StateProjection::Ready { token } => match ready!(this.verifier.poll_ready(cx)) {
+                    Ok(()) => {
+                        let token = token.take().expect("polled after it was done");
+                        let verifying = this.verifier.call(token);
+                        this.state.set(State::Verify { verifying });
+                    }
+                    Err(error) => return Poll::Ready(Ok(this.gate.reject(error))),
+                },
                 // ## Verify => (Call | done)
                 //
                 // Somebody finds out whose token it is. A remembered one is known at the first poll.
-                StateProjection::Verify { verifying, waiting } => {
-                    let verified = ready!(verifying.poll(cx));
-                    let (mut inner, mut request) = waiting.take().expect("polled after it was done");
-                    let admitted = match verified {
-                        Ok(user) => this.gate.admit(&mut request, user),
-                        Err(error) => Err(error.into()),
-                    };
-                    match admitted {
+                StateProjection::Verify { verifying } => {
+                    let verified = ready!(verifying.poll(cx)).map_err(Into::into);
+                    match verified.and_then(|user| this.gate.admit(waiting(this.request), user)) {
                         Ok(passage) => {
-                            let responding = inner.call(request);
+                            let responding = this.inner.call(arrived(this.request));
                             this.state.set(State::Call { responding, passage: Some(passage) });
                         }
                         Err(refusal) => return Poll::Ready(Ok(this.gate.reject(refusal))),
@@ -113,6 +118,14 @@ where
             }
         }
     }
+}
+
+fn waiting<B>(request: &mut Option<Request<B>>) -> &mut Request<B> {
+    request.as_mut().expect("polled after it was done")
+}
+
+fn arrived<B>(request: &mut Option<Request<B>>) -> Request<B> {
+    request.take().expect("polled after it was done")
 }
 
 impl<S, V, B> fmt::Debug for ResponseFuture<S, V, B>

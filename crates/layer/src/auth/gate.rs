@@ -35,20 +35,24 @@ pub(crate) struct Gate {
 }
 
 /// What becomes of a request before anybody is asked.
-pub(super) enum Entrance<B> {
+#[derive(Debug)]
+pub(super) enum Entrance {
     /// It has a token, to be verified.
     Verify(BearerToken),
     /// It passes without one.
     Pass,
-    /// It is answered here.
-    Answer(Response<ResponseBody<B>>),
+    /// It asks for the resource's metadata.
+    Metadata,
+    /// It is rejected.
+    Reject(AuthError),
 }
 
 /// What has to be remembered of a request until its response comes.
 #[derive(Debug)]
 pub(super) struct Passage {
     user: Arc<UserContext>,
-    method: Method,
+    is_get: bool,
+    is_delete: bool,
     session: Option<HeaderValue>,
 }
 
@@ -70,18 +74,20 @@ impl Gate {
     }
 
     /// Looks at a request that has just come. Its `Authorization` header is gone afterwards, whatever happens.
-    pub(super) fn enter<B, C>(&self, request: &mut Request<B>) -> Entrance<C> {
-        if let Some(response) = self.metadata.answer(request) {
-            return Entrance::Answer(response.map(ResponseBody::own));
+    pub(super) fn enter<B>(&self, request: &mut Request<B>) -> Entrance {
+        if self.metadata.is_at(request.uri().path()) {
+            return Entrance::Metadata;
         }
         let token = take_bearer_token(request.headers_mut());
         if is_preflight(request) || self.open_paths.iter().any(|path| **path == *request.uri().path()) {
             return Entrance::Pass;
         }
-        match token {
-            Ok(token) => Entrance::Verify(token),
-            Err(error) => Entrance::Answer(self.reject(error)),
-        }
+        token.map_or_else(Entrance::Reject, Entrance::Verify)
+    }
+
+    /// The resource's metadata.
+    pub(super) fn metadata<C>(&self, method: &Method) -> Response<ResponseBody<C>> {
+        self.metadata.respond(method).map(ResponseBody::own)
     }
 
     /// Lets a request through on behalf of `user`, or says why not.
@@ -91,9 +97,9 @@ impl Gate {
         }
         let sessions = self.sessions.as_ref();
         let session = sessions.map_or(Ok(None), |sessions| sessions.judge(request.headers_mut(), &user))?;
-        self.telemetry.accepted();
         request.extensions_mut().insert(Arc::clone(&user));
-        Ok(Passage { user, method: request.method().clone(), session })
+        let (is_get, is_delete) = (request.method() == Method::GET, request.method() == Method::DELETE);
+        Ok(Passage { user, is_get, is_delete, session })
     }
 
     /// Finishes a response of the inner service. `passage` is `None` for a request that passed without a token.
@@ -104,17 +110,18 @@ impl Gate {
         if let Some(error) = response.extensions().get::<AuthError>() {
             return self.reject(error.clone());
         }
-        let Some(Passage { user, method, session }) = passage else {
+        let Some(Passage { user, is_get, is_delete, session }) = passage else {
             return response.map(ResponseBody::passed);
         };
+        self.telemetry.accepted();
         if let Some(sessions) = &self.sessions {
-            sessions.observe(&response, &method, session.as_ref(), &user);
+            sessions.observe(&response, session.as_ref(), is_delete, &user);
         }
         let streams = self.stream_life == StreamLife::OfToken && is_event_stream(response.headers());
         let mut response = response.map(|body| {
             if streams { ResponseBody::until_token_ends(body, &user, &self.clock) } else { ResponseBody::passed(body) }
         });
-        if method == Method::GET && !response.headers().contains_key(CACHE_CONTROL) {
+        if is_get && !response.headers().contains_key(CACHE_CONTROL) {
             // RFC 6750 section 5.3: what one user got is not for a shared cache to give to the next.
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private"));
         }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
+    HeaderValue, Method, Response, StatusCode,
     header::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL,
         CONTENT_LENGTH, CONTENT_TYPE,
@@ -30,13 +30,9 @@ impl MetadataEndpoint {
         &self.paths
     }
 
-    /// The answer to a request for the document; `None` if it is for anything else.
-    pub(crate) fn answer<B>(&self, request: &Request<B>) -> Option<Response<Bytes>> {
-        let path = request.uri().path();
-        if !path.starts_with(PREFIX) || !self.paths.iter().any(|known| known == path) {
-            return None;
-        }
-        Some(self.respond(request.method()))
+    /// Whether the document is at `path`.
+    pub(crate) fn is_at(&self, path: &str) -> bool {
+        path.starts_with(PREFIX) && self.paths.iter().any(|known| known == path)
     }
 
     pub(crate) fn respond(&self, method: &Method) -> Response<Bytes> {

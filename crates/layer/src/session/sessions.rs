@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use moka::{policy::EvictionPolicy, sync::Cache as MokaCache};
 use portcullis_core::{AuthError, Principal, Reason, UserContext};
 
@@ -73,12 +73,12 @@ impl Sessions {
     pub(crate) fn observe<C>(
         &self,
         response: &Response<C>,
-        method: &Method,
         used: Option<&HeaderValue>,
+        deleted: bool,
         user: &UserContext,
     ) {
         if let Some(id) = used
-            && method == Method::DELETE
+            && deleted
             && response.status().is_success()
         {
             self.0.invalidate(id);
