@@ -4,5 +4,6 @@ mod configuration;
 mod demo;
 mod gate;
 mod process;
+mod reference;
 mod stopping;
 mod transport;

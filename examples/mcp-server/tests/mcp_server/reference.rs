@@ -1,0 +1,109 @@
+//! The configuration reference says what the program's own schema says.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::process::{command, file};
+
+const PAGE: &str = include_str!("../../../../docs/configuration.md");
+
+/// A key as the page describes it: type, default, variable, example.
+struct Row<'a>([&'a str; 4]);
+
+/// The rows of all tables of keys.
+fn rows() -> BTreeMap<&'static str, Row<'static>> {
+    let mut rows = BTreeMap::new();
+    for line in PAGE.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [key, kind, default, variable, example] = cells[..] else { panic!("five cells: {line}") };
+        let bare = |text: &'static str| text.trim_matches('`');
+        let twice = rows.insert(bare(key), Row([kind, bare(default), bare(variable), bare(example)]));
+        assert!(twice.is_none(), "{key} is there twice");
+    }
+    rows
+}
+
+/// The leaves of the schema by path, elements of lists of tables as `[]`.
+fn keys() -> BTreeMap<String, Value> {
+    let output = command().arg("--print-schema").output().expect("the binary runs");
+    let schema = serde_json::from_slice(&output.stdout).expect("JSON");
+    let mut found = BTreeMap::new();
+    collect(&schema, "", &mut found);
+    found
+}
+
+fn collect(node: &Value, path: &str, found: &mut BTreeMap<String, Value>) {
+    let (members, path) = match node["items"].get("properties") {
+        Some(members) => (members.as_object(), format!("{path}[]")),
+        None => (node.get("properties").and_then(Value::as_object), path.to_owned()),
+    };
+    let Some(members) = members else {
+        found.insert(path, node.clone());
+        return;
+    };
+    for (name, node) in members {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        collect(node, &path, found);
+    }
+}
+
+fn kind(node: &Value) -> &'static str {
+    let written = &node["type"];
+    match written.as_str().or_else(|| written[0].as_str()) {
+        Some("array") => "array of strings",
+        Some("boolean") => "boolean",
+        Some("integer") => "integer",
+        _ => "string",
+    }
+}
+
+#[test]
+fn every_key_of_the_schema_is_in_the_reference_and_the_other_way_round() {
+    let (documented, known) = (rows(), keys());
+    assert_eq!(documented.into_keys().collect::<Vec<_>>(), known.into_keys().collect::<Vec<_>>());
+}
+
+#[test]
+fn types_defaults_and_variables_are_those_of_the_schema() {
+    let rows = rows();
+    for (path, node) in keys() {
+        let Row([written, default, variable, _]) = rows[&*path];
+        assert_eq!(written, kind(&node), "{path}");
+        // What has no value by itself is described in words.
+        if let Some(value) = node.get("default").filter(|value| !value.is_null() && path != list("algorithms")) {
+            assert_eq!(default, value.to_string(), "{path}");
+        }
+        let name = path.replace("[].", ".N.").replace('.', "__").to_uppercase();
+        let element = if kind(&node) == "array of strings" { "__0" } else { "" };
+        assert_eq!(variable, format!("PORTCULLIS__{name}{element}"), "{path}");
+    }
+}
+
+fn list(key: &str) -> String {
+    format!("resource_server.issuers[].{key}")
+}
+
+#[test]
+fn the_least_that_can_be_written_is_enough() {
+    let least = PAGE.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block of TOML");
+    let output = command().arg("--check").arg("--config").arg(file("least.toml", least)).output().expect("runs");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn the_examples_of_the_reference_are_accepted() {
+    // Together they would contradict each other here and there: a secret and a file with one, UserInfo's own keys.
+    let skipped = ["client_secret", "client_secret_file", "check_token_endpoint", "algorithms"].map(list);
+    let (mut top, mut issuer) = (String::new(), String::from("[[resource_server.issuers]]\nclient_secret = \"x\"\n"));
+    for (path, Row([_, _, _, example])) in rows() {
+        match path.strip_prefix("resource_server.issuers[].") {
+            _ if skipped.iter().any(|skip| skip == path) => {}
+            Some(key) => issuer += &format!("{key} = {example}\n"),
+            None => top += &format!("{path} = {example}\n"),
+        }
+    }
+    let output = command().arg("--check").arg("--config").arg(file("examples.toml", &(top + &issuer))).output();
+    let output = output.expect("the binary runs");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
