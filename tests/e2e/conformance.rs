@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use crate::{
-    harness::{Format, McpServer, Process, Provider, script},
+    harness::{Format, McpServer, Process, Provider, ReverseProxy, free_port, script},
     tools::Tools,
 };
 
@@ -36,7 +36,7 @@ async fn suite(url: &str, revision: &str, name: &str) -> Results {
     let mut command = script("node_modules/@modelcontextprotocol/conformance/dist/index.js");
     command.args(["server", "--url", url, "--requirements", revision, "--timeout", "10000", "-o"]).arg(&results);
     // It is bad for the suite that the example has none of the tools that scenarios ask for; we compare.
-    Process::start(&mut command).ended().await;
+    drop(Process::start(&mut command).ended().await);
     let mut found = Results::new();
     for folder in fs::read_dir(&results).expect("results") {
         let folder = folder.expect("an entry").path();
@@ -57,19 +57,28 @@ fn scenario(folder: &Path) -> String {
     name.split_once("-20").map_or_else(|| name.to_string(), |(scenario, _)| scenario.to_owned())
 }
 
+/// The URL of `server` with a token put into every request.
+async fn with_token(port: u16, token: &str) -> (Process, String) {
+    let mut command = script("inject-proxy.mjs");
+    let proxy = Process::start(command.arg(port.to_string()).env("TOKEN", token));
+    let url = format!("{}/mcp", proxy.line("READY ").await);
+    (proxy, url)
+}
+
+fn successes(results: &Results) -> usize {
+    results.values().filter(|status| *status == "SUCCESS").count()
+}
+
 async fn same_with_and_without(revision: &str) {
     let provider = Provider::start(Format::Jwt).await;
     let server = McpServer::start(&provider.issuer, "").await;
     let token = provider.login("alice", &server.url, "mcp:read mcp:admin").await.access();
-    let mut command = script("inject-proxy.mjs");
-    let proxy = Process::start(command.arg(server.port().to_string()).env("TOKEN", token));
-    let behind = format!("{}/mcp", proxy.line("READY ").await);
+    let (_proxy, behind) = with_token(server.port, &token).await;
 
     let without = suite(&bare().await, revision, "without").await;
     let with = suite(&behind, revision, "with").await;
-    let succeeded = without.values().filter(|status| *status == "SUCCESS").count();
-    println!("{revision}: {} checks, {succeeded} succeed", without.len());
-    assert!(succeeded > 10, "{without:#?}");
+    println!("{revision}: {} checks, {} succeed", without.len(), successes(&without));
+    assert!(successes(&without) > 40, "{without:#?}");
     assert_eq!(with, without);
 }
 
@@ -81,4 +90,21 @@ async fn the_suite_of_2025_finds_no_difference_behind_the_gate() {
 #[tokio::test]
 async fn the_suite_of_2026_finds_no_difference_behind_the_gate() {
     same_with_and_without("2026-07-28").await;
+}
+
+#[tokio::test]
+async fn a_server_that_passes_everything_does_so_behind_the_gate() {
+    let provider = Provider::start(Format::Jwt).await;
+    let port = free_port();
+    let mut command = script("reference-server.mjs");
+    let server = Process::start(command.env("PORT", port.to_string()));
+    server.line("READY").await;
+    let gate = ReverseProxy::start(&format!("http://127.0.0.1:{port}"), &provider.issuer).await;
+    let token = provider.login("alice", &gate.url, "mcp:read").await.access();
+    let (_proxy, behind) = with_token(gate.port, &token).await;
+
+    let without = suite(&format!("http://127.0.0.1:{port}/mcp"), "2025-11-25", "reference").await;
+    let with = suite(&behind, "2025-11-25", "reference-behind").await;
+    assert_eq!(successes(&without), 84, "{without:#?}");
+    assert_eq!(with, without);
 }

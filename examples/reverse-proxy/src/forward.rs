@@ -62,7 +62,8 @@ impl Service<Request<Incoming>> for Forward {
         };
         *request.uri_mut() = target;
         *request.version_mut() = http::Version::HTTP_11;
-        // The client writes the upstream's own name: an MCP server refuses others, for fear of DNS rebinding.
+        // The client writes the upstream's own name: an MCP server refuses others, for fear of DNS rebinding. `Names` has
+        // judged the one that came.
         request.headers_mut().remove(HOST);
         remove_hop_by_hop(request.headers_mut());
         let response = self.client.request(request);
@@ -81,7 +82,8 @@ impl Service<Request<Incoming>> for Forward {
     }
 }
 
-fn answer(status: StatusCode) -> Response<Body> {
+/// An answer of the proxy itself.
+pub(crate) fn answer(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Either::Right(Empty::new()));
     *response.status_mut() = status;
     response

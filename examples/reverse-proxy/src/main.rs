@@ -9,10 +9,13 @@
 //! the token, with everything else. TLS, and more than one upstream, are for the reverse proxy in front of this one.
 
 mod forward;
+mod names;
 
 use std::{env, error::Error};
 
-use http::Uri;
+use http::{Request, StatusCode, Uri};
+use http_body_util::Either;
+use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
@@ -20,9 +23,12 @@ use hyper_util::{
 };
 use portcullis::{AuthLayer, ResourceServer, egress::EgressConfig};
 use tokio::net::TcpListener;
-use tower::Layer;
+use tower::{Layer, ServiceExt, service_fn};
 
-use crate::forward::Forward;
+use crate::{
+    forward::{Forward, answer},
+    names::Names,
+};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -36,12 +42,24 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let gate = AuthLayer::new(cfg).layer(Forward::new(&upstream.parse()?)?);
 
     let resource: Uri = resource.parse()?;
+    let names = Names::new(&resource);
     let address = (resource.host().unwrap_or_default().trim_matches(['[', ']']), resource.port_u16().unwrap_or(80));
     let listener = TcpListener::bind(address).await?;
     println!("{resource} is open for tokens of {issuer}, and leads to {upstream}");
     loop {
         let (stream, _) = listener.accept().await?;
-        let service = TowerToHyperService::new(gate.clone());
+        let (gate, names) = (gate.clone(), names.clone());
+        let service = TowerToHyperService::new(service_fn(move |request: Request<Incoming>| {
+            let is_allowed = names.allow(request.uri(), request.headers());
+            let gate = gate.clone();
+            async move {
+                if is_allowed {
+                    gate.oneshot(request).await.map(|response| response.map(Either::Left))
+                } else {
+                    Ok(answer(StatusCode::FORBIDDEN).map(Either::Right))
+                }
+            }
+        }));
         tokio::spawn(async move {
             let connection = Builder::new(TokioExecutor::new());
             if let Err(error) = connection.serve_connection(TokioIo::new(stream), service).await {

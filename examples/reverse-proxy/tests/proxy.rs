@@ -123,3 +123,27 @@ async fn an_upstream_that_is_not_there_is_a_bad_gateway() {
     let answer = Client::new().post(&proxy.resource).bearer_auth(token).send().await.expect("answer");
     assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
 }
+
+#[tokio::test]
+async fn tr_01_a_foreign_host_or_origin_is_refused_whatever_the_token() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let (url, mut requests) = upstream(Arc::default()).await;
+    let proxy = Proxy::start(&url, running.url()).await;
+    let token = provider.token("alice").with_audience(&proxy.resource).jwt();
+    for (name, value) in [
+        ("host", "evil.example"),
+        ("host", "127.0.0.1.evil.example"),
+        ("origin", "https://evil.example"),
+        ("origin", "https://localhost@evil.example"),
+        ("origin", "null"),
+    ] {
+        let request = || Client::new().post(&proxy.resource).header(name, value);
+        for request in [request(), request().bearer_auth(&token)] {
+            assert_eq!(request.send().await.expect("answer").status(), StatusCode::FORBIDDEN, "{name}: {value}");
+        }
+    }
+    assert!(requests.try_recv().is_err(), "the upstream saw nothing");
+    let good = Client::new().post(&proxy.resource).header("origin", "http://localhost:6274").bearer_auth(&token);
+    assert_eq!(good.send().await.expect("answer").status(), StatusCode::OK);
+}

@@ -29,6 +29,7 @@ fn binary(name: &str) -> Command {
 /// `mcp-server`, in resource-server mode.
 pub(crate) struct McpServer {
     pub(crate) process: Process,
+    pub(crate) port: u16,
     pub(crate) url: String,
     pub(crate) admin: String,
 }
@@ -58,13 +59,9 @@ impl McpServer {
         }
         let process = Process::start(&mut command);
         let url = format!("http://127.0.0.1:{port}/mcp");
-        let server = Self { process, url, admin: format!("http://127.0.0.1:{admin_port}") };
+        let server = Self { process, port, url, admin: format!("http://127.0.0.1:{admin_port}") };
         server.until("/healthz", 200).await;
         server
-    }
-
-    pub(crate) fn port(&self) -> u16 {
-        self.url.rsplit([':', '/']).nth(1).and_then(|port| port.parse().ok()).expect("a port")
     }
 
     /// The URL of `path`, which is not below the MCP endpoint.
@@ -91,6 +88,7 @@ impl McpServer {
 
 /// `reverse-proxy`, in front of a server that is not ours.
 pub(crate) struct ReverseProxy {
+    pub(crate) port: u16,
     pub(crate) url: String,
     _process: Process,
 }
@@ -101,7 +99,7 @@ impl ReverseProxy {
         let url = format!("http://127.0.0.1:{port}/mcp");
         let process = Process::start(binary("reverse-proxy").args([&*url, upstream, issuer]));
         until_listening(port).await;
-        Self { url, _process: process }
+        Self { port, url, _process: process }
     }
 }
 
