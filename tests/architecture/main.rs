@@ -9,3 +9,4 @@ mod files;
 mod reachable;
 mod sources;
 mod spec_map;
+mod telemetry;

@@ -16,7 +16,7 @@ fn rows() -> BTreeMap<&'static str, Row<'static>> {
     let mut rows = BTreeMap::new();
     for line in PAGE.lines().filter(|line| line.starts_with("| `")) {
         let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
-        let [key, kind, default, variable, example] = cells[..] else { panic!("five cells: {line}") };
+        let [key, kind, default, variable, example] = cells.try_into().expect("five cells");
         let bare = |text: &'static str| text.trim_matches('`');
         let twice = rows.insert(bare(key), Row([kind, bare(default), bare(variable), bare(example)]));
         assert!(twice.is_none(), "{key} is there twice");
