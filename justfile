@@ -66,16 +66,20 @@ e2e: setup build
 conformance: setup build
     cargo test --workspace --locked --test e2e conformance
 
-# Fuzz every target for a minute, on the stable toolchain
+# Fuzz every target for a minute, on the stable toolchain; a crash fails, and its input is in `fuzz/artifacts`
 fuzz:
     #!/usr/bin/env bash
     set -euo pipefail
+    command -v cc >/dev/null && command -v c++ >/dev/null || { echo "fuzz: needs a C++ compiler (Debian: g++)"; exit 1; }
     command -v cargo-fuzz >/dev/null || { echo "fuzz: installing cargo-fuzz"; cargo install --locked cargo-fuzz; }
     cd fuzz
+    # Sanitizers are unstable; nothing else of a nightly toolchain is needed.
     export RUSTC_BOOTSTRAP=1
+    cargo fuzz build
     for target in $(cargo fuzz list); do
         echo "fuzz: $target"
-        cargo fuzz run "$target" -- -max_total_time=60
+        mkdir -p "corpus/$target"
+        cargo fuzz run "$target" "corpus/$target" "seeds/$target" -- -max_total_time=60 -verbosity=0 -print_final_stats=1
     done
 
 # Measure the gate beside others; writes docs/benchmarks.md and target/bench/gate.json
