@@ -4,6 +4,7 @@
 
 mod arrows;
 mod books;
+mod defaults;
 mod doors;
 mod files;
 mod reachable;
