@@ -70,6 +70,14 @@ fn every_test_that_bears_an_id_is_in_its_row() {
     none(&missing.collect::<Vec<_>>());
 }
 
+#[test]
+fn every_test_named_for_a_requirement_on_everybody_exists() {
+    let tests = tests();
+    let rows = table(&read("docs/spec-map.md"), "general");
+    let named = rows.iter().filter_map(|cells| cells.last()).flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    none(&named.filter(|&name| !tests.contains(name)).map(str::to_owned).collect::<Vec<_>>());
+}
+
 /// Functions that are tests, also those inside of macros (`proptest!`).
 struct Tests(BTreeSet<String>);
 
