@@ -55,6 +55,11 @@ pub use portcullis_verify::{CacheConfig, CacheHandle};
 #[cfg(feature = "verify")]
 pub use resource_server::{BuildError, ResourceServer};
 
+/// The code of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 /// The code of the quick start, which is compiled and run as it stands there.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/quick-start.md")]
