@@ -7,6 +7,7 @@ mod books;
 mod defaults;
 mod doors;
 mod files;
+mod links;
 mod reachable;
 mod sources;
 mod spec_map;
