@@ -64,3 +64,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/quick-start.md")]
 struct QuickStart;
+
+/// The code of the page on CORS.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/cors.md")]
+struct Cors;
