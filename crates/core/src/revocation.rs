@@ -4,10 +4,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     task::{Context, Poll},
 };
 
@@ -15,13 +12,10 @@ use event_listener::{Event, EventListener};
 
 /// Whether a [`UserContext`](crate::UserContext) has been withdrawn.
 ///
-/// Shared by all clones. Asking is one atomic load, so a cache asks on every hit; a response stream that lives for hours
-/// awaits [`revoked`](Self::revoked).
-#[derive(Clone, Default)]
-pub struct Revocation(Arc<State>);
-
+/// Asking is one atomic load, next to the context's reference count, so a cache asks on every hit; a response stream that
+/// lives for hours awaits [`revoked`](Self::revoked).
 #[derive(Default)]
-struct State {
+pub struct Revocation {
     revoked: AtomicBool,
     event: Event,
 }
@@ -29,25 +23,27 @@ struct State {
 impl Revocation {
     /// Not revoked.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self { revoked: AtomicBool::new(false), event: Event::new() }
     }
 
     /// Withdraws it, for ever, and wakes whoever awaits that.
     pub fn revoke(&self) {
-        self.0.revoked.store(true, Ordering::Release);
-        self.0.event.notify(usize::MAX);
+        self.revoked.store(true, Ordering::Release);
+        self.event.notify(usize::MAX);
     }
 
     /// Whether it has been withdrawn.
     #[must_use]
     pub fn is_revoked(&self) -> bool {
-        self.0.revoked.load(Ordering::Acquire)
+        self.revoked.load(Ordering::Acquire)
     }
 
     /// Ready once it has been withdrawn.
     pub fn revoked(&self) -> Revoked {
-        Revoked { listener: self.0.event.listen(), state: Arc::clone(&self.0) }
+        // Listening comes first, so a revocation between the two is not missed.
+        let listener = self.event.listen();
+        Revoked { listener: (!self.is_revoked()).then_some(listener) }
     }
 }
 
@@ -57,27 +53,22 @@ impl fmt::Debug for Revocation {
     }
 }
 
-/// Future for [`Revocation::revoked`].
+/// Future for [`Revocation::revoked`]. It may outlive the context, and is then never ready.
 #[must_use = "futures do nothing unless polled"]
 pub struct Revoked {
-    listener: EventListener,
-    state: Arc<State>,
+    /// Nothing to listen for once it has happened. Only a revocation notifies.
+    listener: Option<EventListener>,
 }
 
 impl Future for Revoked {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            // The listener was registered before this look, so a revocation between the two wakes it.
-            if self.state.revoked.load(Ordering::Acquire) {
-                return Poll::Ready(());
-            }
-            match Pin::new(&mut self.listener).poll(cx) {
-                Poll::Ready(()) => self.listener = self.state.event.listen(),
-                Poll::Pending => return Poll::Pending,
-            }
+        if let Some(listener) = &mut self.listener {
+            std::task::ready!(Pin::new(listener).poll(cx));
+            self.listener = None;
         }
+        Poll::Ready(())
     }
 }
 
@@ -94,18 +85,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_seen_by_every_clone_and_wakes_waiters_before_and_after() {
+    fn wakes_all_who_wait_and_whoever_asks_later() {
         let revocation = Revocation::new();
-        let clone = revocation.clone();
-        let mut early = Box::pin(clone.revoked());
         let mut context = Context::from_waker(Waker::noop());
-        assert!(early.as_mut().poll(&mut context).is_pending());
-        assert!(!clone.is_revoked());
+        let mut early = [Box::pin(revocation.revoked()), Box::pin(revocation.revoked())];
+        for waiting in &mut early {
+            assert!(waiting.as_mut().poll(&mut context).is_pending());
+        }
+        assert!(!revocation.is_revoked());
 
         revocation.revoke();
 
-        assert!(clone.is_revoked());
-        assert!(early.as_mut().poll(&mut context).is_ready());
-        assert!(Box::pin(clone.revoked()).as_mut().poll(&mut context).is_ready());
+        assert!(revocation.is_revoked());
+        for waiting in &mut early {
+            assert!(waiting.as_mut().poll(&mut context).is_ready());
+            assert!(waiting.as_mut().poll(&mut context).is_ready(), "and stays so");
+        }
+        assert!(Box::pin(revocation.revoked()).as_mut().poll(&mut context).is_ready());
     }
 }

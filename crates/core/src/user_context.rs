@@ -12,7 +12,10 @@ use crate::{Issuer, Principal, PrincipalKind, Revocation, ScopeSet, UnixTime};
 /// Made from evidence: a verifier builds one only after its checks; [`UserContext::assertion`] is the one public door.
 /// It never contains the token. `Debug` prints the principal and the scopes only; `Serialize` prints everything.
 #[derive(Serialize)]
+#[repr(C)] // The revocation comes first: in an `Arc` it shares a cache line with the reference count.
 pub struct UserContext {
+    #[serde(skip)]
+    revocation: Revocation,
     #[serde(flatten)]
     principal: Principal,
     client_id: Option<Box<str>>,
@@ -21,8 +24,6 @@ pub struct UserContext {
     claims: Map<String, Value>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     profile: Map<String, Value>,
-    #[serde(skip)]
-    revocation: Revocation,
 }
 
 impl UserContext {

@@ -20,7 +20,6 @@ where
     if let Some(context) = store.index.live(&fingerprint, store.now()) {
         return Ok(context);
     }
-    let before = store.index.entry(&fingerprint);
     let outcome = ask(&store, &verifier, fingerprint, &token).await;
     let now = store.now();
     match outcome {
@@ -30,14 +29,14 @@ where
             }
             Ok(context)
         }
-        Err(error) if error.is_transient() => match before.and_then(|entry| entry.extended(now)) {
-            Some(entry) => {
+        Err(error) if error.is_transient() => match store.index.look(&fingerprint, |entry| entry.extended(now)) {
+            Some(Some(entry)) => {
                 store.telemetry.stale_if_error.increment(1);
                 let context = Arc::clone(&entry.context);
                 store.keep(fingerprint, entry).await;
                 Ok(context)
             }
-            None => Err(error),
+            _ => Err(error),
         },
         Err(error) => {
             refuse(&store, fingerprint, &error).await;
@@ -66,9 +65,7 @@ where
 /// The token is no good any more: so are all contexts made from it, those in open response streams included.
 async fn refuse(store: &Store, fingerprint: Fingerprint, error: &AuthError) {
     if error.kind() == AuthErrorKind::InvalidToken {
-        if let Some(entry) = store.index.entry(&fingerprint) {
-            entry.context.revocation().revoke();
-        }
+        store.index.look(&fingerprint, |entry| entry.context.revocation().revoke());
         store.forget(&fingerprint).await;
         store.rejections.remember(fingerprint, error);
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use moka::{Expiry, future::Cache as MokaCache, notification::RemovalCause, policy::EvictionPolicy};
-use portcullis_core::{Fingerprint, FingerprintState, UnixTime};
+use portcullis_core::{Fingerprint, FingerprintState, UnixTime, UserContext};
 
 use super::{
     CacheConfig, entry::Entry, flights::Flights, index::Index, registry::Registry, rejections::Rejections,
@@ -30,10 +30,10 @@ pub(super) struct Store {
     use_interval: Duration,
 }
 
-/// An entry and for how long moka keeps it.
+/// Whose entry it is, and for how long moka keeps it.
 #[derive(Clone, Debug)]
 struct Kept {
-    entry: Arc<Entry>,
+    context: Arc<UserContext>,
     lifetime: Duration,
 }
 
@@ -48,7 +48,7 @@ impl Store {
             .expire_after(Lifetime)
             .eviction_listener(move |fingerprint: Arc<Fingerprint>, kept: Kept, cause| {
                 if cause != RemovalCause::Replaced {
-                    listening.remove(&fingerprint, &kept.entry);
+                    listening.remove(&fingerprint, &kept.context);
                 }
             })
             .build_with_hasher(FingerprintState::default());
@@ -70,18 +70,15 @@ impl Store {
 
     /// Remembers `entry`. The index comes first: were the store first, it might evict before the index knows.
     pub(super) async fn keep(&self, fingerprint: Fingerprint, entry: Entry) {
-        let entry = Arc::new(entry);
-        let lifetime = entry.lifetime(self.now());
-        self.index.insert(fingerprint, Arc::clone(&entry));
-        self.contexts.insert(fingerprint, Kept { entry, lifetime }).await;
+        let kept = Kept { context: Arc::clone(&entry.context), lifetime: entry.lifetime(self.now()) };
+        self.index.insert(fingerprint, entry);
+        self.contexts.insert(fingerprint, kept).await;
     }
 
     /// Forgets whatever is remembered of `fingerprint`.
     pub(super) async fn forget(&self, fingerprint: &Fingerprint) {
         self.rejections.forget(fingerprint);
-        if let Some(entry) = self.index.entry(fingerprint) {
-            self.index.remove(fingerprint, &entry);
-        }
+        self.index.clear(fingerprint);
         self.contexts.invalidate(fingerprint).await;
     }
 
