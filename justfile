@@ -84,7 +84,8 @@ fuzz:
 
 # Measure the gate beside others; writes docs/benchmarks.md and target/bench/gate.json
 bench:
-    cd bench && cargo run --release --locked
+    # Not --locked: the lock file of the bench follows the dependencies of the product.
+    cargo run --release --manifest-path bench/Cargo.toml
 
 # An MCP server behind the gate, with an identity provider inside
 demo:

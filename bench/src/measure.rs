@@ -46,7 +46,7 @@ pub(crate) fn measure(mut cases: Vec<Case>, rounds: usize) -> Vec<Measured> {
     for _ in 0..rounds {
         for (case, times) in cases.iter_mut().zip(&mut rounds_of) {
             // The case before has left its traces in the caches of the processor.
-            case.run.time(case.times / 8);
+            case.run.time(case.times / 4);
             times.push(case.run.time(case.times).as_nanos() as f64 / case.times as f64);
         }
     }

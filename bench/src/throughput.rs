@@ -7,17 +7,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::Router;
+use axum::{Router, routing::post};
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use http::{HeaderValue, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
 use portcullis::AuthLayer;
+use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     runtime::Runtime,
-    task::JoinSet,
 };
 
 use crate::{
-    mcp,
+    mcp::{self, bearer},
     provider::{Providers, Tokens},
 };
 
@@ -25,6 +30,8 @@ use crate::{
 const CONNECTIONS: usize = 16;
 const PAIRS: usize = 40;
 const TURN: Duration = Duration::from_millis(200);
+
+type Connection = SendRequest<Full<Bytes>>;
 
 /// Requests a second.
 pub(crate) struct Throughput {
@@ -44,20 +51,31 @@ pub(crate) fn run(
     providers: &Providers,
     tokens: &Tokens,
 ) -> Result<[Throughput; 2], Box<dyn Error>> {
-    let bare = serve(mcp::router())?;
-    let gated = serve(mcp::router().layer(AuthLayer::new(providers.config()?)))?;
+    let bare = serve(router())?;
+    let gated = serve(router().layer(AuthLayer::new(providers.config()?)))?;
     Ok([
         in_turns(runtime, "opaque token", &tokens.opaque, bare, gated)?,
         in_turns(runtime, "JWT", &tokens.jwt, bare, gated)?,
     ])
 }
 
-/// A server on a thread of its own, until the process ends.
+/// A server that reads what it is asked and writes an answer, as the least of MCP servers must.
+fn router() -> Router {
+    Router::new().route("/mcp", post(answer))
+}
+
+async fn answer(body: Bytes) -> Result<String, StatusCode> {
+    let call: Value = serde_json::from_slice(&body).map_err(|_| StatusCode::BAD_REQUEST)?;
+    let content = json!([{"type": "text", "text": call["params"]["arguments"]["text"]}]);
+    Ok(json!({"jsonrpc": "2.0", "id": call["id"], "result": {"content": content}}).to_string())
+}
+
+/// A server as `#[tokio::main]` makes it, until the process ends.
 fn serve(router: Router) -> Result<SocketAddr, Box<dyn Error>> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     thread::spawn(move || {
         runtime.block_on(async {
             let listener = TcpListener::from_std(listener).expect("a listener");
@@ -74,67 +92,59 @@ fn in_turns(
     bare: SocketAddr,
     gated: SocketAddr,
 ) -> Result<Throughput, Box<dyn Error>> {
-    let request = request(token);
+    let credentials = bearer(token);
     runtime.block_on(async {
+        let (mut bare, mut gated) = (connect(bare).await?, connect(gated).await?);
         let mut throughput = Throughput { token: name, bare: Vec::new(), gated: Vec::new(), ratios: Vec::new() };
-        turn(bare, &request).await?;
-        turn(gated, &request).await?;
-        for pair in 0..PAIRS {
+        for pair in 0..=PAIRS {
             // Whoever goes first has no advantage of it in the sum.
             let (without, with) = if pair % 2 == 0 {
-                let without = turn(bare, &request).await?;
-                (without, turn(gated, &request).await?)
+                let without = turn(&mut bare, &credentials).await?;
+                (without, turn(&mut gated, &credentials).await?)
             } else {
-                let with = turn(gated, &request).await?;
-                (turn(bare, &request).await?, with)
+                let with = turn(&mut gated, &credentials).await?;
+                (turn(&mut bare, &credentials).await?, with)
             };
-            throughput.bare.push(without);
-            throughput.gated.push(with);
-            throughput.ratios.push(with / without);
+            // The first pair only warms up.
+            if pair > 0 {
+                throughput.bare.push(without);
+                throughput.gated.push(with);
+                throughput.ratios.push(with / without);
+            }
         }
         Ok(throughput)
     })
 }
 
-/// Requests a second in one turn.
-async fn turn(server: SocketAddr, request: &str) -> Result<f64, Box<dyn Error>> {
-    let mut connections = JoinSet::new();
-    let end = Instant::now() + TURN;
+async fn connect(server: SocketAddr) -> Result<Vec<Connection>, Box<dyn Error>> {
+    let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {
-        let request = request.to_owned();
-        connections.spawn(async move { requests_until(end, server, request.as_bytes()).await.expect("an exchange") });
+        let socket = TcpStream::connect(server).await?;
+        socket.set_nodelay(true)?;
+        let (requests, connection) = http1::handshake(TokioIo::new(socket)).await?;
+        tokio::spawn(connection);
+        connections.push(requests);
     }
+    Ok(connections)
+}
+
+/// Requests a second in one turn.
+async fn turn(connections: &mut [Connection], credentials: &HeaderValue) -> Result<f64, Box<dyn Error>> {
     let begun = Instant::now();
-    let requests: usize = connections.join_all().await.into_iter().sum();
+    let requests = connections.iter_mut().map(|connection| requests_until(begun + TURN, connection, credentials));
+    let requests: usize = try_join_all(requests).await?.into_iter().sum();
     Ok(requests as f64 / begun.elapsed().as_secs_f64())
 }
 
-/// Requests one after the other. The client does next to nothing, so that the server is what is measured.
-async fn requests_until(end: Instant, server: SocketAddr, request: &[u8]) -> std::io::Result<usize> {
-    let mut socket = TcpStream::connect(server).await?;
-    socket.set_nodelay(true)?;
-    let (mut requests, mut buffer, mut length) = (0, [0; 1024], None);
+/// Requests one after the other.
+async fn requests_until(end: Instant, connection: &mut Connection, credentials: &HeaderValue) -> hyper::Result<usize> {
+    let mut requests = 0;
     while Instant::now() < end {
-        socket.write_all(request).await?;
-        match length {
-            // All responses are as long as the first.
-            Some(length) => {
-                socket.read_exact(&mut buffer[..length]).await?;
-            }
-            None => length = Some(socket.read(&mut buffer).await?),
-        }
-        assert!(buffer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&buffer));
+        connection.ready().await?;
+        let response = connection.send_request(mcp::request(credentials.clone())).await?;
+        assert_eq!(response.status(), StatusCode::OK);
+        response.into_body().collect().await?;
         requests += 1;
     }
     Ok(requests)
-}
-
-/// The request of the other measurements, as bytes.
-fn request(token: &str) -> String {
-    let request = mcp::request::<axum::body::Body>(mcp::bearer(token));
-    let mut text = format!("{} {} HTTP/1.1\r\n", request.method(), request.uri());
-    for (name, value) in request.headers() {
-        text.push_str(&format!("{name}: {}\r\n", value.to_str().expect("text")));
-    }
-    text + "\r\n" + mcp::CALL
 }
