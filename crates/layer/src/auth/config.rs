@@ -47,6 +47,7 @@ pub struct AuthConfig<V> {
 #[non_exhaustive]
 pub enum StreamLife {
     /// It ends, cleanly, when the token that opened it expires or is withdrawn. The client comes back with a fresh one.
+    /// If the token has expired already (accepted by leeway, or while the answer was made), it ends after a minute.
     #[default]
     OfToken,
     /// It goes on until the server or the client ends it: a token that was good once is good for hours.

@@ -8,16 +8,22 @@ use std::{
     time::Duration,
 };
 
-use portcullis_core::{Clock, Revoked, UserContext};
+use portcullis_core::{Clock, Revoked, UnixTime, UserContext};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 /// How long to sleep at most before looking at the wall clock again, which may have been stepped.
 const NAP: Duration = Duration::from_mins(1);
 
+/// How long a stream lasts whose token has expired before it begins: accepted by the verifier's leeway, or expired while the
+/// inner service worked on the answer, which must arrive all the same.
+const GRACE: Duration = Duration::from_mins(1);
+
 /// Ready when the token of `user` has expired or been withdrawn.
 #[derive(Debug)]
 pub(crate) struct StreamEnd {
+    /// Held, because a context that nobody holds is not told that it is withdrawn.
     user: Arc<UserContext>,
+    not_before: UnixTime,
     clock: Arc<dyn Clock>,
     revoked: Revoked,
     nap: Option<Pin<Box<Sleep>>>,
@@ -26,7 +32,10 @@ pub(crate) struct StreamEnd {
 impl StreamEnd {
     pub(crate) fn new(user: Arc<UserContext>, clock: Arc<dyn Clock>) -> Self {
         let revoked = user.revocation().revoked();
-        Self { user, clock, revoked, nap: None }
+        let now = clock.now();
+        let is_late = user.expires_at().is_some_and(|expires_at| expires_at <= now);
+        let not_before = if is_late { now + GRACE } else { now };
+        Self { user, not_before, clock, revoked, nap: None }
     }
 }
 
@@ -38,8 +47,9 @@ impl Future for StreamEnd {
             return Poll::Ready(());
         }
         let Some(expires_at) = self.user.expires_at() else { return Poll::Pending };
+        let ends_at = expires_at.max(self.not_before);
         loop {
-            let left = expires_at.saturating_duration_since(self.clock.now());
+            let left = ends_at.saturating_duration_since(self.clock.now());
             if left.is_zero() {
                 return Poll::Ready(());
             }

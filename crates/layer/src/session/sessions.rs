@@ -13,8 +13,10 @@ const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-versi
 const SESSIONLESS: &[u8] = b"2026-07-28";
 
 /// Which session belongs to whom, bounded.
+///
+/// The ids are copies: a header value read from a connection keeps the whole buffer alive in which it came.
 #[derive(Debug)]
-pub(crate) struct Sessions(MokaCache<HeaderValue, Owner>);
+pub(crate) struct Sessions(MokaCache<Vec<u8>, Owner>);
 
 /// A client acting for a principal.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,7 +65,7 @@ impl Sessions {
             headers.remove(SESSION_ID);
             return Ok(None);
         }
-        match self.0.get(id) {
+        match self.0.get(id.as_bytes()) {
             Some(owner) if owner.is(user) => Ok(Some(id.clone())),
             _ => Err(Refusal::SessionNotFound),
         }
@@ -81,13 +83,13 @@ impl Sessions {
             && deleted
             && response.status().is_success()
         {
-            self.0.invalidate(id);
+            self.0.invalidate(id.as_bytes());
         }
         if let Some(id) = response.headers().get(SESSION_ID)
             && used != Some(id)
         {
             // Whoever had it first keeps it: an id is never handed from one principal to another.
-            self.0.entry_by_ref(id).or_insert_with(|| Owner::of(user));
+            self.0.entry_by_ref(id.as_bytes()).or_insert_with(|| Owner::of(user));
         }
     }
 }

@@ -130,6 +130,25 @@ fn in_session(method: &str, token: &str, session: &str) -> Request<Body> {
 }
 
 #[tokio::test]
+async fn a_session_does_not_keep_the_buffer_in_which_its_id_came() {
+    let buffer: Arc<[u8]> = Arc::from(*b"session-1, and all the other headers of an upstream's response");
+    let id = Arc::new(std::sync::Mutex::new(Some(Bytes::from_owner(Arc::clone(&buffer)).slice(..9))));
+    let inner = tower::service_fn(move |_: Request<Body>| {
+        let mut response = Response::new(Body::default());
+        if let Some(id) = id.lock().expect("lock").take() {
+            let id = http::HeaderValue::from_maybe_shared(id).expect("value");
+            response.headers_mut().insert("mcp-session-id", id);
+        }
+        std::future::ready(Ok::<_, Infallible>(response))
+    });
+    let auth = Auth::around(inner, config(&Verifier::new()));
+    drop(auth.clone().oneshot(request("POST", "alice")).await.expect("response"));
+    assert_eq!(Arc::strong_count(&buffer), 1, "nobody else holds it");
+    let again = auth.oneshot(in_session("POST", "alice", "session-1")).await.expect("response");
+    assert_eq!(again.status(), 200, "the session is known");
+}
+
+#[tokio::test]
 async fn tr_06_a_session_is_for_whoever_it_was_given_to() {
     let auth = Auth::around(sessions(), config(&Verifier::new()));
     let send = async |request| auth.clone().oneshot(request).await.expect("response");
@@ -324,6 +343,27 @@ async fn tr_04_an_event_stream_ends_when_the_wall_clock_passes_the_expiry_while_
     timeout(Duration::from_secs(1), body.frame()).await.expect_err("open");
     verifier.clock.advance(Duration::from_hours(2));
     assert!(timeout(Duration::from_mins(2), body.frame()).await.expect("noticed").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn tr_04_a_stream_that_begins_past_the_expiry_is_not_empty() {
+    let verifier = Verifier::new();
+    let clock = verifier.clock.clone();
+    let (sender, receiver) = mpsc::channel(1);
+    sender.send(Bytes::from_static(b"data: 1\n\n")).await.expect("open");
+    let receiver = Arc::new(std::sync::Mutex::new(Some(receiver)));
+    let inner = tower::service_fn(move |_: Request<Body>| {
+        // The token expires while the answer is worked on; to the gate that is the same as a token accepted by leeway.
+        clock.advance(Duration::from_secs(3630));
+        let receiver = receiver.lock().expect("lock").take().expect("called once");
+        let response = Response::builder().header("content-type", "text/event-stream");
+        std::future::ready(Ok::<_, Infallible>(response.body(StreamBody::new(Receiver(receiver))).expect("response")))
+    });
+    let response = Auth::around(inner, config(&verifier)).oneshot(request("POST", "alice")).await.expect("response");
+    let (mut body, begun) = (response.into_body(), Instant::now());
+    assert!(body.frame().await.is_some(), "the answer arrives");
+    assert!(body.frame().await.is_none());
+    assert_eq!(begun.elapsed().as_secs(), 60, "and no more than that");
 }
 
 #[tokio::test(start_paused = true)]
