@@ -3,6 +3,7 @@
 //! No I/O, no runtime, no clock: the present time is an argument. A check leaves evidence in the types: a token becomes
 //! [`Verified`] [`Claims`] only by [`JwtPolicy`](jwt::JwtPolicy) or by an introspection policy.
 
+mod audience;
 mod claims;
 mod client_authentication;
 pub mod introspection;

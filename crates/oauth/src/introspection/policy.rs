@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::IntrospectionResponse;
 use crate::{
     Claims, InvalidClaim, Verified,
+    audience::Audience,
     lifetime::{MAX_LEEWAY, check_lifetime},
 };
 
@@ -47,8 +48,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct IntrospectionPolicy {
     issuer: Issuer,
-    resource: ResourceUri,
-    audiences: Vec<Box<str>>,
+    audience: Audience,
     restricted_by_endpoint: bool,
     leeway: Duration,
 }
@@ -58,15 +58,15 @@ impl IntrospectionPolicy {
     #[must_use]
     pub const fn new(issuer: Issuer, resource: ResourceUri) -> Self {
         let leeway = Duration::from_secs(60);
-        Self { issuer, resource, audiences: Vec::new(), restricted_by_endpoint: false, leeway }
+        Self { issuer, audience: Audience::Resource(resource), restricted_by_endpoint: false, leeway }
     }
 
-    /// Other names of the resource that the issuer writes into `aud`, compared as strings. Default: none.
+    /// What the issuer calls the resource in `aud`, instead of the resource's URI, compared as strings. Default: the URI.
     ///
     /// For issuers without resource indicators (RFC 8707). Whoever else is called so gets tokens that are good here.
     #[must_use]
     pub fn with_audiences<I: IntoIterator<Item: Into<Box<str>>>>(mut self, audiences: I) -> Self {
-        self.audiences = audiences.into_iter().map(Into::into).collect();
+        self.audience = self.audience.renamed(audiences);
         self
     }
 
@@ -120,9 +120,11 @@ impl IntrospectionPolicy {
         if audience.is_empty() {
             return if self.restricted_by_endpoint { Ok(()) } else { Err(InvalidClaim("aud").into()) };
         }
-        let is_for_us =
-            |name: &&str| self.resource.is_named_by(name) || self.audiences.iter().any(|other| **other == **name);
-        if audience.iter().any(is_for_us) { Ok(()) } else { Err(AuthError::new(Reason::WrongAudience)) }
+        if audience.iter().any(|name| self.audience.is_named_by(name)) {
+            Ok(())
+        } else {
+            Err(AuthError::new(Reason::WrongAudience))
+        }
     }
 }
 

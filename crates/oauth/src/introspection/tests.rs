@@ -31,8 +31,12 @@ fn response(changes: &Value) -> super::IntrospectionResponse {
 }
 
 fn refusal(changes: &Value) -> Reason {
+    refusal_by(&policy(), changes)
+}
+
+fn refusal_by(policy: &IntrospectionPolicy, changes: &Value) -> Reason {
     let label = changes.to_string();
-    policy().check(response(changes), UnixTime::from_secs(NOW)).expect_err(&label).reason()
+    policy.check(response(changes), UnixTime::from_secs(NOW)).expect_err(&label).reason()
 }
 
 fn accepted(policy: &IntrospectionPolicy, changes: &Value) -> portcullis_core::UserContext {
@@ -59,6 +63,9 @@ fn rs_08_active_does_not_mean_for_us() {
     assert_eq!(refusal(&json!({"aud": 7})), Reason::MissingClaim);
     accepted(&policy(), &json!({"aud": ["x", RESOURCE]}));
     accepted(&policy().with_audiences(["api"]), &json!({"aud": "api"}));
+    accepted(&policy().with_audiences(["api", RESOURCE]), &json!({"aud": RESOURCE}));
+    let renamed = policy().with_audiences(["api"]);
+    assert_eq!(refusal_by(&renamed, &json!({"aud": RESOURCE})), Reason::WrongAudience, "in place of the URI");
 }
 
 #[test]

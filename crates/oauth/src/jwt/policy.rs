@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{Algorithm, ScreenedJwt, SignedJwt, UnverifiedJwt};
 use crate::{
     Claims, InvalidClaim, Verified,
+    audience::Audience,
     lifetime::{MAX_LEEWAY, check_lifetime},
 };
 
@@ -43,8 +44,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct JwtPolicy {
     issuer: Issuer,
-    resource: ResourceUri,
-    audiences: Vec<Box<str>>,
+    audience: Audience,
     algorithms: Vec<Algorithm>,
     token_types: Vec<Box<str>>,
     untyped: bool,
@@ -58,8 +58,7 @@ impl JwtPolicy {
     pub fn new(issuer: Issuer, resource: ResourceUri) -> Self {
         Self {
             issuer,
-            resource,
-            audiences: Vec::new(),
+            audience: Audience::Resource(resource),
             algorithms: Algorithm::ALL.to_vec(),
             token_types: vec!["at+jwt".into()],
             untyped: false,
@@ -68,12 +67,12 @@ impl JwtPolicy {
         }
     }
 
-    /// Other names of the resource that the issuer writes into `aud`, compared as strings. Default: none.
+    /// What the issuer calls the resource in `aud`, instead of the resource's URI, compared as strings. Default: the URI.
     ///
     /// For issuers without resource indicators (RFC 8707). Whoever else is called so gets tokens that are good here.
     #[must_use]
     pub fn with_audiences<I: IntoIterator<Item: Into<Box<str>>>>(mut self, audiences: I) -> Self {
-        self.audiences = audiences.into_iter().map(Into::into).collect();
+        self.audience = self.audience.renamed(audiences);
         self
     }
 
@@ -186,7 +185,7 @@ impl JwtPolicy {
         if audience.is_empty() {
             return Err(InvalidClaim("aud").into());
         }
-        if !audience.iter().any(|audience| self.is_for_us(audience)) {
+        if !audience.iter().any(|audience| self.audience.is_named_by(audience)) {
             return Err(AuthError::new(Reason::WrongAudience));
         }
         if self.untyped && (claims.claim("at_hash").is_some() || claims.claim("c_hash").is_some()) {
@@ -199,10 +198,6 @@ impl JwtPolicy {
             return Err(AuthError::new(Reason::KeyBound));
         }
         Ok(Verified::assertion(self.issuer.clone(), claims))
-    }
-
-    fn is_for_us(&self, audience: &str) -> bool {
-        self.resource.is_named_by(audience) || self.audiences.iter().any(|other| **other == *audience)
     }
 }
 

@@ -90,6 +90,7 @@ fn audience_and_type_in_every_allowed_spelling() {
     }
     let by_name = RSA.token(|_, claims| claims["aud"] = json!("mcp-server"));
     assert!(verify(policy().with_audiences(["mcp-server"]), &keys, &by_name).is_ok());
+    assert_eq!(reason(policy().with_audiences(["mcp-server"]), &keys, &RSA.token(|_, _| {})), Reason::WrongAudience);
     let custom = RSA.token(|header, _| header["typ"] = json!("mcp+jwt"));
     assert!(verify(policy().with_token_types(["application/mcp+jwt"]), &keys, &custom).is_ok());
     assert_eq!(reason(policy().with_token_types(["mcp+jwt"]), &keys, &RSA.token(|_, _| {})), Reason::WrongType);
