@@ -17,7 +17,7 @@ setup:
         echo "setup: installing Debian packages: ${missing[*]}"
         root=(); [ "$(id -u)" = 0 ] || root=(sudo)
         "${root[@]}" apt-get update -qq
-        "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+        "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
     fi
     cd "{{ justfile_directory() }}/tests/node"
     if ! cmp -s package-lock.json node_modules/.installed-lock.json; then
