@@ -38,15 +38,16 @@ impl Flights {
         F: Future<Output = Outcome> + Send + 'static,
     {
         let mut flying = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(flight) = flying.get(&fingerprint) {
+        // One that is over takes itself away, unless its runtime stopped before it began.
+        if let Some(flight) = flying.get(&fingerprint).filter(|flight| flight.peek().is_none()) {
             return flight.clone();
         }
-        let landing = Landing { flights: self.clone(), fingerprint };
-        let resolution = start();
+        let (resolution, flights) = (start(), self.clone());
         let span = tracing::debug_span!("portcullis.resolve", token = ?fingerprint);
         let task = tokio::spawn(
             async move {
-                let _landing = landing;
+                // Made on the task: one that is never polled, because the runtime stops, is dropped while we hold the lock.
+                let _landing = Landing { flights, fingerprint };
                 resolution.await
             }
             .instrument(span),

@@ -565,3 +565,19 @@ fn nothing_is_left_in_the_air() {
         }
     });
 }
+
+#[test]
+fn a_runtime_that_stops_leaves_nobody_waiting_and_the_next_one_starts_anew() {
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
+    let (stopped, next) = (runtime(), runtime());
+    let handle = stopped.handle().clone();
+    drop(stopped);
+    let provider = Provider::new();
+    let cache = provider.cache();
+    let asking = {
+        let _guard = handle.enter();
+        cache.clone().call(token("alice"))
+    };
+    assert_eq!(reason(next.block_on(asking)), Reason::VerifierFailed);
+    next.block_on(ask(&cache, "alice")).expect("asked again");
+}
