@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use portcullis_core::{Fingerprint, Issuer, Principal, UserContext};
+use portcullis_core::{Fingerprint, FingerprintState, Issuer, Principal, UserContext};
 
 /// Whose contexts are withdrawn.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,7 +36,8 @@ pub(super) struct Registry(Mutex<Held>);
 
 #[derive(Debug, Default)]
 struct Held {
-    contexts: HashMap<Principal, Vec<(Fingerprint, Weak<UserContext>)>>,
+    /// By token: several contexts of one, where a revalidation has replaced what a stream still holds.
+    contexts: HashMap<Fingerprint, Vec<Weak<UserContext>>, FingerprintState>,
     sweep_at: usize,
     /// By number: what has been withdrawn since the resolution began.
     resolutions: HashMap<u64, Vec<Target>>,
@@ -66,18 +67,26 @@ impl Registry {
             since.push(target.clone());
         }
         let mut revoked = Vec::new();
-        held.contexts.retain(|principal, contexts| {
-            contexts.retain(|(fingerprint, context)| {
-                let covered = target.covers(fingerprint, principal);
-                if covered {
+        held.contexts.retain(|fingerprint, contexts| {
+            contexts.retain(|context| match context.upgrade() {
+                Some(context) if target.covers(fingerprint, context.principal()) => {
+                    context.revocation().revoke();
                     revoked.push(*fingerprint);
-                    context.upgrade().inspect(|context| context.revocation().revoke());
+                    false
                 }
-                !covered && context.strong_count() > 0
+                context => context.is_some(),
             });
             !contexts.is_empty()
         });
         revoked
+    }
+
+    /// Withdraws every context of a token that was refused. It does not concern resolutions under way: they find out for
+    /// themselves.
+    pub(super) fn refuse(&self, fingerprint: &Fingerprint) {
+        for context in self.lock().contexts.remove(fingerprint).iter().flatten().filter_map(Weak::upgrade) {
+            context.revocation().revoke();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -94,9 +103,9 @@ impl Ticket<'_> {
             return false;
         }
         held.sweep();
-        let contexts = held.contexts.entry(context.principal().clone()).or_default();
-        contexts.retain(|(_, held)| held.strong_count() > 0);
-        contexts.push((fingerprint, Arc::downgrade(context)));
+        let contexts = held.contexts.entry(fingerprint).or_default();
+        contexts.retain(|held| held.strong_count() > 0);
+        contexts.push(Arc::downgrade(context));
         true
     }
 }
@@ -108,12 +117,12 @@ impl Drop for Ticket<'_> {
 }
 
 impl Held {
-    /// Drops users of whom nothing is held any more; rarely enough to cost nothing on average.
+    /// Drops tokens of which nothing is held any more; rarely enough to cost nothing on average.
     fn sweep(&mut self) {
         if self.contexts.len() >= self.sweep_at {
-            self.contexts.retain(|_, contexts| contexts.iter().any(|(_, context)| context.strong_count() > 0));
+            self.contexts.retain(|_, contexts| contexts.iter().any(|context| context.strong_count() > 0));
             self.sweep_at = 1024.max(self.contexts.len() * 2);
-            // A thousand users is little; a shrunk map after a million is not.
+            // A thousand tokens is little; a shrunk map after a million is not.
             if self.contexts.capacity() > 4 * self.sweep_at {
                 self.contexts = mem::take(&mut self.contexts).into_iter().collect();
             }

@@ -65,7 +65,7 @@ where
 /// The token is no good any more: so are all contexts made from it, those in open response streams included.
 async fn refuse(store: &Store, fingerprint: Fingerprint, error: &AuthError) {
     if error.kind() == AuthErrorKind::InvalidToken {
-        store.index.look(&fingerprint, |entry| entry.context.revocation().revoke());
+        store.registry.refuse(&fingerprint);
         store.forget(&fingerprint).await;
         store.rejections.remember(fingerprint, error);
     }

@@ -294,6 +294,25 @@ async fn a_revalidation_that_is_refused_withdraws_the_context_from_all_who_hold_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_withdraws_the_contexts_that_revalidations_have_replaced_as_well() {
+    let provider = Provider::new();
+    let cache = provider.cache();
+    let first = ask(&cache, "alice").await.expect("valid");
+    sleep(Duration::from_secs(245)).await;
+    ask(&cache, "alice").await.expect("the last one");
+    sleep(Duration::from_secs(2)).await;
+    let second = ask(&cache, "alice").await.expect("renewed");
+    assert!(!Arc::ptr_eq(&first, &second));
+    assert!(!first.revocation().is_revoked(), "a stream may go on with it");
+    provider.answers(Answer::Refuse(Reason::Inactive));
+    sleep(Duration::from_secs(245)).await;
+    ask(&cache, "alice").await.expect("the last one");
+    sleep(Duration::from_secs(2)).await;
+    assert!(second.revocation().is_revoked());
+    assert!(first.revocation().is_revoked(), "it was made from the same token");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_is_remembered_briefly() {
     let provider = Provider::new();
     provider.answers(Answer::Refuse(Reason::Inactive));
