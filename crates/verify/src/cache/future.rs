@@ -7,6 +7,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use portcullis_core::Reason;
+
 use super::flights::{Flight, Outcome};
 
 /// Future for [`Cache`](super::Cache). Dropping it cancels nothing: the resolution it waits for goes on.
@@ -35,7 +37,11 @@ impl Future for CacheFuture {
     #[expect(clippy::panic, reason = "polling a future after it is done is a bug of the caller")]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         if let State::Waiting(flight) = &mut self.0 {
-            self.0 = State::Ready(ready!(Pin::new(flight).poll(cx)));
+            // What was withdrawn after it had been resolved lets nobody in who has not been told of it yet.
+            let outcome = ready!(Pin::new(flight).poll(cx)).and_then(|context| {
+                if context.revocation().is_revoked() { Err(Reason::Revoked.into()) } else { Ok(context) }
+            });
+            self.0 = State::Ready(outcome);
         }
         match std::mem::replace(&mut self.0, State::Done) {
             State::Ready(outcome) => Poll::Ready(outcome),

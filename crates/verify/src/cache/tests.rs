@@ -527,6 +527,17 @@ async fn what_is_invalidated_while_it_is_resolved_is_asked_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_invalidated_between_its_resolution_and_its_use_lets_nobody_in() {
+    let provider = Provider::new();
+    let cache = provider.cache();
+    let mut asking = Box::pin(ask(&cache, "alice"));
+    timeout(Duration::from_millis(1), &mut asking).await.expect_err("under way");
+    sleep(Duration::from_secs(2)).await;
+    cache.handle().invalidate_all().await;
+    assert_eq!(reason(asking.await), Reason::Revoked);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_invalidated_again_and_again_is_refused_in_the_end() {
     let provider = Provider::new();
     let cache = provider.cache();
