@@ -5,4 +5,5 @@ mod contract;
 mod identity;
 mod in_axum;
 mod support;
+mod telemetry;
 mod transport;
