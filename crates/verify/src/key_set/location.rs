@@ -34,11 +34,23 @@ impl Location {
     }
 }
 
+/// For the log: without the query, in which there may be a key to an API.
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DiscoveredFrom(issuer) => issuer.fmt(f),
-            Self::At(url) => url.fmt(f),
+            Self::At(url) => url.to_string().split('?').next().unwrap_or_default().fmt(f),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_query_is_logged() {
+        let location = Location::At(Uri::from_static("https://idp.example.com/keys?api_key=s3cret"));
+        assert_eq!(location.to_string(), "https://idp.example.com/keys");
     }
 }
