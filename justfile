@@ -26,8 +26,10 @@ setup:
         npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
         cp package-lock.json node_modules/.installed-lock.json
     fi
-    PATH="$PWD/node_modules/.bin:$PATH"
-    echo "setup: node $(node --version), npm $(npm --version)"
+    node=(node_modules/node-*/bin/node)
+    [ -x "${node[0]}" ] || node=(node)
+    "${node[0]}" -e 'process.exit(parseInt(process.versions.node) < 22 ? 1 : 0)' 2>/dev/null || { echo "setup: needs Node 22 or newer"; exit 1; }
+    echo "setup: node $("${node[0]}" --version), npm $(npm --version)"
 
 # Format everything
 fmt:

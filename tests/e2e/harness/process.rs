@@ -2,6 +2,7 @@
 
 use std::{
     process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
@@ -9,14 +10,15 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     process::{Child, Command},
-    sync::watch,
-    time::timeout,
+    time::{Instant, sleep, timeout},
 };
 
 /// A machine that builds something else meanwhile is slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-type Lines = watch::Sender<Vec<String>>;
+const TICK: Duration = Duration::from_millis(5);
+
+type Lines = Arc<Mutex<Vec<String>>>;
 
 /// A child process. Dropping it kills it; what it said is printed if the test fails.
 pub(crate) struct Process {
@@ -39,16 +41,21 @@ impl Process {
 
     /// Everything it has said, on both streams.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.lines.borrow().clone()
+        self.lines.lock().expect("a lock").clone()
     }
 
     /// The first line that begins with `prefix`, without it.
     pub(crate) async fn line(&self, prefix: &str) -> String {
-        let find = |lines: &Vec<String>| lines.iter().find_map(|line| line.strip_prefix(prefix)).map(str::to_owned);
-        let mut lines = self.lines.subscribe();
-        let found = timeout(PATIENCE, lines.wait_for(|lines| find(lines).is_some())).await;
-        let found = found.unwrap_or_else(|_| panic!("{} never said {prefix:?}: {:#?}", self.name, self.lines()));
-        find(&found.expect("a sender")).expect("a line")
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            // Asked first: what is said at the end is there after that.
+            let has_ended = self.has_ended();
+            if let Some(rest) = self.lines().iter().find_map(|line| line.strip_prefix(prefix)) {
+                return rest.to_owned();
+            }
+            assert!(!has_ended && Instant::now() < give_up, "{} never said {prefix:?}: {:#?}", self.name, self.lines());
+            sleep(TICK).await;
+        }
     }
 
     /// Waits until it ends by itself, well.
@@ -73,10 +80,14 @@ impl Process {
         self.lines()
     }
 
-    /// Both readers are done when this is the only sender left.
+    /// Both readers are done when nobody else holds the lines.
+    fn has_ended(&self) -> bool {
+        Arc::strong_count(&self.lines) == 1
+    }
+
     async fn drained(&self) {
-        while self.lines.sender_count() > 1 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        while !self.has_ended() {
+            sleep(TICK).await;
         }
     }
 }
@@ -92,6 +103,6 @@ impl Drop for Process {
 async fn collect(stream: impl AsyncRead + Unpin, lines: Lines) {
     let mut reader = BufReader::new(stream).lines();
     while let Ok(Some(line)) = reader.next_line().await {
-        lines.send_modify(|lines| lines.push(line));
+        lines.lock().expect("a lock").push(line);
     }
 }
