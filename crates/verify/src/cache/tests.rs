@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use portcullis_core::{AuthError, BearerToken, Clock, Issuer, Reason, UnixTime, UserContext};
 use tokio::time::{Instant, sleep, timeout};
 use tower::{Service, ServiceExt as _};
@@ -575,6 +576,56 @@ async fn contexts_made_together_do_not_expire_together() {
         waited += usize::from(!hit);
     }
     assert!((10..90).contains(&waited), "{waited} of 100 had expired");
+}
+
+#[tokio::test(start_paused = true)]
+async fn look_ups_and_resolutions_are_counted_by_what_came_of_them() {
+    let recorder = DebuggingRecorder::new();
+    let provider = Provider::new();
+    let config = provider.config().with_stale_if_error(Duration::from_mins(1));
+    let cache = metrics::with_local_recorder(&recorder, || Cache::around(provider.clone(), config));
+    ask(&cache, "alice").await.expect("a miss");
+    ask(&cache, "alice").await.expect("a hit");
+    sleep(Duration::from_secs(245)).await;
+    ask(&cache, "alice").await.expect("stale");
+    sleep(Duration::from_secs(2)).await;
+    provider.answers(Answer::Refuse(Reason::Inactive));
+    ask(&cache, "junk").await.expect_err("a miss");
+    ask(&cache, "junk").await.expect_err("rejected");
+    ask(&cache, "junk").await.expect_err("rejected");
+    provider.answers(Answer::Refuse(Reason::ProviderUnavailable));
+    sleep(Duration::from_mins(5)).await;
+    ask(&cache, "alice").await.expect("a miss, bridged by what is stale");
+    cache.handle().invalidate_all().await;
+
+    let mut counted: Vec<_> = recorder
+        .snapshotter()
+        .snapshot()
+        .into_vec()
+        .into_iter()
+        .filter_map(|(key, _, _, value)| match value {
+            DebugValue::Counter(count) => {
+                let label = key.key().labels().next().map_or("", |label| label.value()).to_owned();
+                Some((key.key().name().trim_start_matches("portcullis_").to_owned(), label, count))
+            }
+            DebugValue::Histogram(seconds) => Some((key.key().name().to_owned(), String::new(), seconds.len() as u64)),
+            DebugValue::Gauge(_) => None,
+        })
+        .collect();
+    counted.sort();
+    let expected = [
+        ("cache_invalidated_total", "", 1),
+        ("cache_lookups_total", "hit", 1),
+        ("cache_lookups_total", "miss", 3),
+        ("cache_lookups_total", "rejected", 2),
+        ("cache_lookups_total", "stale", 1),
+        ("cache_stale_if_error_total", "", 1),
+        ("portcullis_resolution_seconds", "", 4),
+        ("resolutions_total", "invalid", 1),
+        ("resolutions_total", "unavailable", 1),
+        ("resolutions_total", "valid", 2),
+    ];
+    assert_eq!(counted, expected.map(|(name, label, count)| (name.to_owned(), label.to_owned(), count)));
 }
 
 #[test]
