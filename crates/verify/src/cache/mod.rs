@@ -13,6 +13,7 @@
 //! - **A caller that goes away** cancels nothing: the resolution runs on a task of its own and its outcome is kept.
 //!   A verifier that panics refuses those who wait with 503 and leaves nothing locked.
 //! - **Refusals** of the token are remembered briefly, in a cache of their own, so that junk cannot evict users.
+//!   A token that is refused withdraws every context that was made from it, those in open response streams included.
 //!   Outages are never remembered; with `stale_if_error` the last good context is used meanwhile, never past the token's expiry.
 //! - **Invalidation** ([`CacheHandle`]) by token, by user, by issuer or of everything takes effect at once: for hits, for
 //!   resolutions under way (what they bring is asked again) and for response streams already open.
