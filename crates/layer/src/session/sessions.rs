@@ -12,6 +12,9 @@ const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-versi
 /// The first protocol version without sessions. Versions are dates, so they compare as text.
 const SESSIONLESS: &[u8] = b"2026-07-28";
 
+/// As good as for ever; moka panics at a thousand years.
+const LONGEST_IDLE: Duration = Duration::from_hours(24 * 365);
+
 /// Which session belongs to whom, bounded.
 ///
 /// The ids are copies: a header value read from a connection keeps the whole buffer alive in which it came.
@@ -48,7 +51,7 @@ impl From<AuthError> for Refusal {
 
 impl Sessions {
     pub(crate) fn new(capacity: u64, idle: Duration) -> Self {
-        let sessions = MokaCache::builder().max_capacity(capacity).time_to_idle(idle);
+        let sessions = MokaCache::builder().max_capacity(capacity).time_to_idle(idle.min(LONGEST_IDLE));
         Self(sessions.eviction_policy(EvictionPolicy::lru()).build())
     }
 

@@ -195,6 +195,15 @@ async fn tr_07_a_stream_is_resumed_by_its_own_principal_only() {
 }
 
 #[tokio::test]
+async fn sessions_may_be_idle_for_ever() {
+    let binding = SessionBinding::new().with_idle_timeout(Duration::MAX);
+    let auth = Auth::around(sessions(), config(&Verifier::new()).with_session_binding(binding));
+    auth.clone().oneshot(request("POST", "alice")).await.expect("response");
+    let response = auth.oneshot(in_session("POST", "alice", "session-of-alice")).await.expect("response");
+    assert_eq!(response.status(), 200);
+}
+
+#[tokio::test]
 async fn a_deleted_session_is_gone() {
     let auth = Auth::around(sessions(), config(&Verifier::new()));
     let send = async |request| auth.clone().oneshot(request).await.expect("response").status();

@@ -6,6 +6,9 @@ use moka::sync::Cache as MokaCache;
 use portcullis_core::{AuthError, AuthErrorKind, Fingerprint, FingerprintState};
 use tokio::time::Instant;
 
+/// As good as for ever. moka panics at a thousand years, and so may adding what an operator writes to an instant.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
+
 /// Tokens refused a moment ago, in a cache of their own: junk evicts junk, never a user.
 #[derive(Debug)]
 pub(super) struct Rejections {
@@ -15,6 +18,7 @@ pub(super) struct Rejections {
 
 impl Rejections {
     pub(super) fn new(capacity: u64, ttl: Duration) -> Self {
+        let ttl = ttl.min(LONGEST);
         let refused = MokaCache::builder()
             .max_capacity(capacity)
             .time_to_live(ttl)

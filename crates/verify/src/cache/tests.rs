@@ -579,6 +579,21 @@ async fn contexts_made_together_do_not_expire_together() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn durations_that_mean_for_ever_are_taken_so() {
+    let provider = Provider::new();
+    provider.lifetime.store(u64::MAX, SeqCst);
+    let config = provider.config().with_ttl(Duration::MAX).with_rejected_ttl(Duration::MAX);
+    let cache = Cache::around(provider.clone(), config.with_stale_if_error(Duration::MAX));
+    ask(&cache, "alice").await.expect("valid");
+    provider.answers(Answer::Refuse(Reason::Inactive));
+    ask(&cache, "junk").await.expect_err("refused");
+    sleep(Duration::from_hours(24)).await;
+    ask(&cache, "alice").await.expect("still remembered");
+    ask(&cache, "junk").await.expect_err("still remembered");
+    assert_eq!(provider.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn look_ups_and_resolutions_are_counted_by_what_came_of_them() {
     let recorder = DebuggingRecorder::new();
     let provider = Provider::new();
