@@ -37,7 +37,8 @@ struct Failures {
 impl Schedule {
     /// The fetch that is under way, or the one that `start` starts, unless the issuer failed a moment ago.
     pub(super) fn fetch(&mut self, now: Instant, start: impl FnOnce() -> Flight) -> Result<Flight, AuthError> {
-        if let Some(flight) = &self.flight {
+        // One that is over takes itself away, unless its runtime stopped before it began.
+        if let Some(flight) = self.flight.as_ref().filter(|flight| flight.peek().is_none()) {
             return Ok(flight.clone());
         }
         if let Some(failures) = self.failures.as_ref().filter(|failures| now < failures.back_off_until) {

@@ -73,6 +73,21 @@ async fn callers_that_go_away_neither_cancel_nor_repeat_a_fetch() {
     assert_eq!(issuer.fetches(), 1);
 }
 
+#[test]
+fn a_fetch_that_a_stopping_runtime_never_began_does_not_keep_the_next_one_from_it() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+    let issuer = FakeIssuer::new(&[&RSA]);
+    let keys = issuer.keys_at();
+    let (stopped, next) = (runtime(), runtime());
+    let handle = stopped.handle().clone();
+    drop(stopped);
+    {
+        let _entered = handle.enter();
+        keys.prefetch().now_or_never().expect("at once").expect_err("nobody fetches");
+    }
+    next.block_on(keys.prefetch()).expect("fetched");
+}
+
 #[tokio::test(start_paused = true)]
 async fn with_the_key_at_hand_the_first_poll_is_the_last() {
     let issuer = FakeIssuer::new(&[&RSA]);
