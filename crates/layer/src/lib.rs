@@ -17,6 +17,7 @@ pub mod axum;
 mod body;
 pub mod danger;
 mod metadata;
+mod protocol_version;
 pub mod scope;
 mod session;
 

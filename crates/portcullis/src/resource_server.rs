@@ -36,7 +36,7 @@ pub struct ResourceServer {
 
 #[derive(Clone, Debug)]
 enum Means {
-    Jwt,
+    Jwt(JwtPolicy),
     Introspection(ClientAuthentication),
 }
 
@@ -74,9 +74,16 @@ impl ResourceServer {
     ///
     /// # Errors
     /// [`BuildError::Uri`] if it is no issuer's name.
-    pub fn with_jwt_issuer(mut self, issuer: &str) -> Result<Self, BuildError> {
-        self.issuers.push((Issuer::new(issuer)?, Means::Jwt));
-        Ok(self)
+    pub fn with_jwt_issuer(self, issuer: &str) -> Result<Self, BuildError> {
+        let policy = JwtPolicy::new(Issuer::new(issuer)?, self.resource.clone());
+        Ok(self.with_jwt_policy(policy))
+    }
+
+    /// An issuer of JWTs that are good by `policy`: for one that writes another `typ`, or has a name of its own for the
+    /// resource.
+    pub fn with_jwt_policy(mut self, policy: JwtPolicy) -> Self {
+        self.issuers.push((policy.issuer().clone(), Means::Jwt(policy)));
+        self
     }
 
     /// `issuer` issues opaque tokens, and is asked about each, by [RFC 7662](https://www.rfc-editor.org/rfc/rfc7662), as `client`.
@@ -120,9 +127,8 @@ impl ResourceServer {
         for (issuer, means) in self.issuers {
             let (egress, clock, resource) = (egress.clone(), Arc::clone(&self.clock), self.resource.clone());
             issuers = match means {
-                Means::Jwt => {
+                Means::Jwt(policy) => {
                     let keys = RemoteKeySet::discovered(issuer.clone(), egress);
-                    let policy = JwtPolicy::new(issuer.clone(), resource);
                     issuers.with_issuer(issuer, JwtVerifier::new(policy, keys, clock))
                 }
                 Means::Introspection(client) => {

@@ -38,7 +38,9 @@ impl Telemetry {
             counter.increment(1);
         }
         let reason = error.reason().as_str();
-        if error.is_transient() {
+        // Once per window is enough; what began it has been logged.
+        let known = matches!(error.reason(), Reason::BackingOff | Reason::ProviderRateLimited);
+        if error.is_transient() && !known {
             let source = std::error::Error::source(error).map(tracing::field::display);
             tracing::warn!(reason, source, "request rejected: the token cannot be checked");
         } else {

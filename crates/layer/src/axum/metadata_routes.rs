@@ -8,8 +8,17 @@ use crate::{AuthConfig, metadata::MetadataEndpoint};
 /// Routes that serve the resource's metadata, to be merged at the root of a router whose [`AuthLayer`](crate::AuthLayer) is
 /// nested below and so never sees `/.well-known/oauth-protected-resource/…` (RFC 9728 inserts it before the path).
 ///
-/// ```ignore
-/// Router::new().nest("/mcp", mcp.layer(AuthLayer::new(cfg.clone()))).merge(metadata_routes(&cfg))
+/// ```
+/// use axum::Router;
+/// use portcullis_core::VerifyToken;
+/// use portcullis_layer::{AuthConfig, AuthLayer, axum::metadata_routes};
+///
+/// fn app<V>(mcp: Router, cfg: AuthConfig<V>) -> Router
+/// where
+///     V: VerifyToken<Future: Send> + Clone + Send + Sync + 'static,
+/// {
+///     Router::new().nest("/mcp", mcp.layer(AuthLayer::new(cfg.clone()))).merge(metadata_routes(&cfg))
+/// }
 /// ```
 pub fn metadata_routes<V, S>(config: &AuthConfig<V>) -> Router<S>
 where

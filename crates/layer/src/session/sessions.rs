@@ -6,11 +6,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use moka::{policy::EvictionPolicy, sync::Cache as MokaCache};
 use portcullis_core::{AuthError, Principal, Reason, UserContext};
 
-const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
-const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+use crate::protocol_version::is_modern;
 
-/// The first protocol version without sessions. Versions are dates, so they compare as text.
-const SESSIONLESS: &[u8] = b"2026-07-28";
+const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 
 /// As good as for ever; moka panics at a thousand years.
 const LONGEST_IDLE: Duration = Duration::from_hours(24 * 365);
@@ -64,7 +62,7 @@ impl Sessions {
             // Nobody can tell which one the inner service would take.
             return Err(AuthError::new(Reason::RepeatedHeader).into());
         }
-        if headers.get(PROTOCOL_VERSION).is_some_and(|version| version.as_bytes() >= SESSIONLESS) {
+        if is_modern(headers) {
             headers.remove(SESSION_ID);
             return Ok(None);
         }

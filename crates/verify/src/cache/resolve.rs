@@ -11,13 +11,30 @@ use super::{entry::Entry, flights::Outcome, store::Store};
 /// How often a resolution is repeated because its result was withdrawn while it was under way.
 const ATTEMPTS: usize = 3;
 
-/// Resolves a token that nobody remembers.
-pub(super) async fn resolve<V>(store: Arc<Store>, verifier: V, fingerprint: Fingerprint, token: BearerToken) -> Outcome
+/// Why a token is resolved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Cause {
+    /// Nobody remembers it.
+    Miss,
+    /// It will not be remembered for much longer, and meanwhile everybody goes on with what is there.
+    Revalidation,
+}
+
+/// Resolves a token and keeps what comes of it.
+pub(super) async fn resolve<V>(
+    store: Arc<Store>,
+    verifier: V,
+    fingerprint: Fingerprint,
+    token: BearerToken,
+    cause: Cause,
+) -> Outcome
 where
     V: VerifyToken + Clone,
 {
     // Another flight may have landed between the look that missed and this one.
-    if let Some(context) = store.index.live(&fingerprint, store.now()) {
+    if cause == Cause::Miss
+        && let Some(context) = store.index.live(&fingerprint, store.now())
+    {
         return Ok(context);
     }
     let outcome = ask(&store, &verifier, fingerprint, &token).await;
@@ -29,36 +46,26 @@ where
             }
             Ok(context)
         }
-        Err(error) if error.is_transient() => match store.index.look(&fingerprint, |entry| entry.extended(now)) {
-            Some(Some(entry)) => {
-                store.telemetry.stale_if_error.increment(1);
-                let context = Arc::clone(&entry.context);
-                store.keep(fingerprint, entry).await;
-                Ok(context)
+        Err(error) if error.is_transient() => {
+            if cause == Cause::Revalidation {
+                tracing::warn!(reason = error.reason().as_str(), "revalidation failed");
             }
-            _ => Err(error),
-        },
+            // It harms nobody while the present context is good; the next attempt comes after a pause.
+            if let Some(context) = store.index.live(&fingerprint, now) {
+                return Ok(context);
+            }
+            let Some(Some(entry)) = store.index.look(&fingerprint, |entry| entry.extended(now)) else {
+                return Err(error);
+            };
+            store.telemetry.stale_if_error.increment(1);
+            let context = Arc::clone(&entry.context);
+            store.keep(fingerprint, entry).await;
+            Ok(context)
+        }
         Err(error) => {
             refuse(&store, fingerprint, &error).await;
             Err(error)
         }
-    }
-}
-
-/// Resolves again a token whose context is still good, while everybody goes on with that.
-pub(super) async fn revalidate<V>(store: Arc<Store>, verifier: V, fingerprint: Fingerprint, token: BearerToken)
-where
-    V: VerifyToken + Clone,
-{
-    match ask(&store, &verifier, fingerprint, &token).await {
-        Ok(context) => {
-            if let Some(entry) = Entry::new(context, store.now(), &store.config) {
-                store.keep(fingerprint, entry).await;
-            }
-        }
-        // The present context serves until its time to live; the next attempt comes after a pause.
-        Err(error) if error.is_transient() => tracing::warn!(reason = error.reason().as_str(), "revalidation failed"),
-        Err(error) => refuse(&store, fingerprint, &error).await,
     }
 }
 

@@ -12,7 +12,7 @@ use tower_service::Service;
 use super::{
     CacheConfig, CacheFuture, CacheHandle, CacheLayer,
     entry::Freshness,
-    resolve::{resolve, revalidate},
+    resolve::{Cause, resolve},
     store::Store,
 };
 
@@ -78,10 +78,15 @@ where
                 Some((freshness, Arc::clone(&entry.context)))
             }
         });
+        let resolve = |cause| {
+            let resolution = || resolve(Arc::clone(store), verifier.clone(), fingerprint, token, cause);
+            store.flights.join(fingerprint, resolution)
+        };
         if let Some((freshness, context)) = found.flatten() {
             if freshness == Freshness::Stale {
                 store.telemetry.stale.increment(1);
-                tokio::spawn(revalidate(Arc::clone(store), verifier.clone(), fingerprint, token));
+                // Nobody waits for it, unless the context is no good any more before it is done.
+                drop(resolve(Cause::Revalidation));
             } else {
                 store.telemetry.hit.increment(1);
             }
@@ -92,7 +97,6 @@ where
             return CacheFuture::ready(Err(error));
         }
         store.telemetry.miss.increment(1);
-        let resolution = || resolve(Arc::clone(store), verifier.clone(), fingerprint, token);
-        CacheFuture::waiting(store.flights.join(fingerprint, resolution))
+        CacheFuture::waiting(resolve(Cause::Miss))
     }
 }

@@ -282,6 +282,21 @@ async fn a_revalidation_that_hangs_or_fails_is_tried_again_after_a_pause_and_har
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_misses_while_a_revalidation_is_under_way_waits_for_that() {
+    let provider = Provider::new();
+    provider.lifetime.store(245, SeqCst);
+    let cache = provider.cache();
+    ask(&cache, "alice").await.expect("valid");
+    sleep(Duration::from_millis(244_500)).await;
+    ask(&cache, "alice").await.expect("valid, and to be revalidated");
+    sleep(Duration::from_millis(700)).await;
+    let begun = Instant::now();
+    ask(&cache, "alice").await.expect("revalidated");
+    assert!(begun.elapsed() > Duration::ZERO, "the old one had expired");
+    assert_eq!(provider.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_revalidation_that_is_refused_withdraws_the_context_from_all_who_hold_it() {
     let provider = Provider::new();
     let cache = provider.cache();

@@ -3,21 +3,17 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::scope::Operation;
+use crate::{protocol_version::is_modern, scope::Operation};
 
-const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
-
-/// The first protocol version that has them. Versions are dates, so they compare as text.
-const FIRST: &[u8] = b"2026-07-28";
 
 /// Whether `headers` say something else than the body, which asks for `operations`.
 ///
 /// They decide nothing (TR-15), but an inner service might go by them. Before 2026-07-28 they mean nothing to anybody.
 /// MCP 2026-07-28, Streamable HTTP, Standard Headers. Whether they are there at all is for the inner service to check.
 pub(super) fn contradict(headers: &HeaderMap, operations: &[Operation]) -> bool {
-    if !headers.get_all(PROTOCOL_VERSION).iter().any(|version| version.as_bytes() >= FIRST) {
+    if !is_modern(headers) {
         return false;
     }
     let [operation] = operations else { return headers.contains_key(METHOD) || headers.contains_key(NAME) };
