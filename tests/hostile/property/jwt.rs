@@ -15,7 +15,7 @@ static POLICIES: LazyLock<[JwtPolicy; 2]> = LazyLock::new(|| {
     let issuer = Issuer::new("https://idp.example.com").expect("an issuer");
     let resource = ResourceUri::new("https://mcp.example.com/mcp").expect("a resource");
     let strict = JwtPolicy::new(issuer, resource);
-    [strict.clone(), strict.with_untyped_tokens().with_audiences(["mcp"])]
+    [strict.clone(), strict.with_untyped_tokens().with_audiences(["mcp", "https://mcp.example.com/mcp"])]
 });
 
 pub(crate) fn hold(input: &[u8]) {
