@@ -47,6 +47,7 @@ pub struct AuthConfig<V> {
 #[non_exhaustive]
 pub enum StreamLife {
     /// It ends, cleanly, when the token that opened it expires or is withdrawn. The client comes back with a fresh one.
+    /// A token whose expiry nobody states ends with its withdrawal only.
     /// If the token has expired already (accepted by leeway, or while the answer was made), it ends after a minute.
     #[default]
     OfToken,
