@@ -1,6 +1,6 @@
 //! One table, and the page of the documentation that it stands in.
 
-use std::{fs, process::Command};
+use std::{fmt::Display, fs, process::Command};
 
 use crate::{
     Results,
@@ -35,12 +35,12 @@ pub(crate) fn table(results: &Results, promises: &[Promise]) -> String {
     rows.push(heading("time of a request among many contexts, ns"));
     rows.extend(timed(&results.population));
     rows.push(heading("memory"));
-    rows.push(fact("bytes for each of 1,000,000 contexts", format!("{:.0}", results.bytes_per_context)));
+    rows.push(fact("bytes for each of 1,000,000 contexts", results.bytes_per_context.round()));
     rows.push(heading("10,000 requests at once, before anything is remembered"));
     let stampede = &results.stampede;
-    rows.push(fact("one token: calls to the provider", stampede.cold_calls.to_string()));
-    rows.push(fact("every second caller goes away: calls", stampede.disconnect_calls.to_string()));
-    rows.push(fact("every second caller goes away: served", stampede.disconnect_served.to_string()));
+    rows.push(fact("one token: calls to the provider", stampede.cold_calls));
+    rows.push(fact("every second caller goes away: calls", stampede.disconnect_calls));
+    rows.push(fact("every second caller goes away: served", stampede.disconnect_served));
     rows.push(spread("different tokens, the provider takes 50 ms: ms", &stampede.different_ms, 0));
     rows.push(spread("the provider alone, for as many calls: ms", &stampede.provider_ms, 0));
     for outage in &results.outages {
@@ -48,7 +48,7 @@ pub(crate) fn table(results: &Results, promises: &[Promise]) -> String {
         rows.extend(outage_rows(outage));
     }
     rows.push(heading("10,000 tokens with unknown `kid`"));
-    rows.push(fact("key-set fetches in a cool-down", results.unknown_kid_fetches.to_string()));
+    rows.push(fact("key-set fetches in a cool-down", results.unknown_kid_fetches));
     rows.push(heading("HTTP over the loopback, 16 connections"));
     for turns in &results.throughput {
         rows.push(spread(&format!("axum, {}: requests a second", turns.token), &turns.bare, 0));
@@ -93,10 +93,10 @@ fn outage_rows(outage: &Outage) -> Vec<String> {
         )
     };
     vec![
-        fact("one token: calls", outage.first_calls.to_string()),
+        fact("one token: calls", outage.first_calls),
         fact("one token: answers", answers(&outage.first)),
-        fact("different tokens, before anybody knows: calls", outage.unwarned_calls.to_string()),
-        fact("different tokens, in each back-off window: calls", outage.calls_per_window.to_string()),
+        fact("different tokens, before anybody knows: calls", outage.unwarned_calls),
+        fact("different tokens, in each back-off window: calls", outage.calls_per_window),
         fact("different tokens, in the last back-off window: answers", answers(&outage.later)),
     ]
 }
@@ -109,8 +109,8 @@ fn heading(text: &str) -> String {
     row([&format!("**{text}**"), "", "", "", ""])
 }
 
-fn fact(what: &str, value: String) -> String {
-    row([what, &value, "", "", ""])
+fn fact(what: &str, value: impl Display) -> String {
+    row([what, &value.to_string(), "", "", ""])
 }
 
 /// The least of several rounds, and the one in the middle.
