@@ -34,7 +34,7 @@ pub(crate) struct Measured {
 }
 
 impl Case {
-    /// `run`, so many `times` a round that the round takes about half a millisecond.
+    /// `run`, so many `times` a round that the round takes a millisecond or so.
     pub(crate) fn new(name: &str, times: usize, run: impl Run + 'static) -> Self {
         Self { name: name.to_owned(), run: Box::new(run), times }
     }
