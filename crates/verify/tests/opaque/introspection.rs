@@ -64,8 +64,7 @@ async fn a_failing_provider_gets_one_call_per_window() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_of_our_credentials_is_unavailable_and_one_error_in_the_log() {
-    let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let log = Log::begin();
     let stub = Stub::new();
     stub.answer("/introspect", 401, &json!({"error": "invalid_client"}));
     let verifier = introspection(&stub);
@@ -95,8 +94,7 @@ async fn a_request_refused_for_one_token_does_not_keep_the_others_out() {
 
 #[tokio::test(start_paused = true)]
 async fn tokens_that_our_set_up_cannot_handle_do_not_flood_the_log() {
-    let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let log = Log::begin();
     let stub = Stub::new();
     stub.answer("/introspect", 400, &json!({"error": "unsupported_token_type"}));
     let verifier = introspection(&stub);

@@ -1,8 +1,9 @@
 //! Everything that is logged, for looking into.
 
 use std::{
+    cell::RefCell,
     fmt::{Debug, Write},
-    sync::{Arc, Mutex},
+    sync::Once,
 };
 
 use tracing::{
@@ -11,18 +12,39 @@ use tracing::{
     span,
 };
 
-#[derive(Clone, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<(Level, String)>>>);
+thread_local! {
+    static LINES: RefCell<Vec<(Level, String)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What this thread, and so this test, has logged since.
+///
+/// One subscriber serves all tests: whether an event is of interest is remembered for the whole process, and a subscriber of
+/// one thread can come too late for an event that another thread has just met first.
+pub(crate) struct Log(());
 
 impl Log {
+    pub(crate) fn begin() -> Self {
+        install();
+        LINES.with_borrow_mut(Vec::clear);
+        Self(())
+    }
+
     pub(crate) fn errors(&self) -> usize {
-        self.0.lock().expect("lock").iter().filter(|(level, _)| *level == Level::ERROR).count()
+        LINES.with_borrow(|lines| lines.iter().filter(|(level, _)| *level == Level::ERROR).count())
     }
 
     pub(crate) fn text(&self) -> String {
-        self.0.lock().expect("lock").iter().map(|(level, line)| format!("{level} {line}\n")).collect()
+        LINES.with_borrow(|lines| lines.iter().map(|(level, line)| format!("{level} {line}\n")).collect())
     }
 }
+
+/// Installs the subscriber, unless it is: before anything is logged by anybody.
+pub(crate) fn install() {
+    static INSTALL: Once = Once::new();
+    INSTALL.call_once(|| tracing::subscriber::set_global_default(Recorder).expect("the only one"));
+}
+
+struct Recorder;
 
 struct Line(String);
 
@@ -32,7 +54,7 @@ impl Visit for Line {
     }
 }
 
-impl Subscriber for Log {
+impl Subscriber for Recorder {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         true
     }
@@ -48,7 +70,7 @@ impl Subscriber for Log {
     fn event(&self, event: &Event<'_>) {
         let mut line = Line(String::new());
         event.record(&mut line);
-        self.0.lock().expect("lock").push((*event.metadata().level(), line.0));
+        LINES.with_borrow_mut(|lines| lines.push((*event.metadata().level(), line.0)));
     }
 
     fn enter(&self, _: &span::Id) {}

@@ -43,6 +43,7 @@ struct Answer {
 impl Stub {
     /// A provider whose metadata names every endpoint and whose every user is alice.
     pub(crate) fn new() -> Self {
+        crate::log::install();
         let stub = Self::default();
         stub.answer(
             "/.well-known/oauth-authorization-server",
