@@ -16,14 +16,14 @@ use super::flights::{Flight, Outcome};
 pub struct CacheFuture(State);
 
 enum State {
-    Ready(Outcome),
+    /// Empty once it has been given out.
+    Ready(Option<Outcome>),
     Waiting(Flight),
-    Done,
 }
 
 impl CacheFuture {
     pub(super) const fn ready(outcome: Outcome) -> Self {
-        Self(State::Ready(outcome))
+        Self(State::Ready(Some(outcome)))
     }
 
     pub(super) const fn waiting(flight: Flight) -> Self {
@@ -34,18 +34,16 @@ impl CacheFuture {
 impl Future for CacheFuture {
     type Output = Outcome;
 
-    #[expect(clippy::panic, reason = "polling a future after it is done is a bug of the caller")]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        if let State::Waiting(flight) = &mut self.0 {
-            // What was withdrawn after it had been resolved lets nobody in who has not been told of it yet.
-            let outcome = ready!(Pin::new(flight).poll(cx)).and_then(|context| {
-                if context.revocation().is_revoked() { Err(Reason::Revoked.into()) } else { Ok(context) }
-            });
-            self.0 = State::Ready(outcome);
-        }
-        match std::mem::replace(&mut self.0, State::Done) {
-            State::Ready(outcome) => Poll::Ready(outcome),
-            State::Waiting(_) | State::Done => panic!("`CacheFuture` polled after it was done"),
+        match &mut self.0 {
+            State::Ready(outcome) => Poll::Ready(outcome.take().expect("a future is not polled after it was done")),
+            State::Waiting(flight) => {
+                let outcome = ready!(Pin::new(flight).poll(cx));
+                // What was withdrawn after it had been resolved lets nobody in who has not been told of it yet.
+                Poll::Ready(outcome.and_then(|context| {
+                    if context.revocation().is_revoked() { Err(Reason::Revoked.into()) } else { Ok(context) }
+                }))
+            }
         }
     }
 }
