@@ -494,6 +494,17 @@ async fn a_token_is_invalidated() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_context_that_its_holder_withdraws_is_no_hit_any_more() {
+    let provider = Provider::new();
+    let cache = provider.cache();
+    let held = ask(&cache, "alice").await.expect("valid");
+    held.revocation().revoke();
+    let again = ask(&cache, "alice").await.expect("asked again");
+    assert!(!again.revocation().is_revoked());
+    assert_eq!(provider.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_user_an_issuer_or_everything_is_invalidated() {
     let provider = Provider::new();
     let cache = provider.cache();
