@@ -8,6 +8,7 @@ use crate::sources::{Source, none, sources};
 
 /// Where the text of a token or a secret is taken out of its wrapper: to be read or sent, never to be kept.
 const SECRETS: [&str; 8] = [
+    "crates/core/src/access_token.rs",
     "crates/core/src/bearer_token.rs",
     "crates/oauth/src/client_authentication.rs",
     "crates/oauth/src/introspection/message.rs",

@@ -40,6 +40,21 @@ impl BearerToken {
         Self::after(credentials, 0)
     }
 
+    /// The token `text` as an authorization server issued it: any visible characters.
+    ///
+    /// The grammar of token responses ([RFC 6749 appendix A.12](https://www.rfc-editor.org/rfc/rfc6749#appendix-A.12)) is wider
+    /// than that of the scheme `Bearer`, and Salesforce makes use of it.
+    ///
+    /// # Errors
+    /// [`InvalidBearerToken::Malformed`] if it is empty or has a character outside `%x21-7E`.
+    pub fn issued(text: &str) -> Result<Self, InvalidBearerToken> {
+        let visible = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
+        let credentials = HeaderValue::from_str(text).ok().filter(|_| visible);
+        let mut credentials = credentials.ok_or(InvalidBearerToken::Malformed)?;
+        credentials.set_sensitive(true);
+        Ok(Self { credentials, start: 0 })
+    }
+
     /// The token in the value of an `Authorization` header: scheme `Bearer` in any case, spaces, one `token68`.
     ///
     /// # Errors
@@ -73,6 +88,15 @@ impl BearerToken {
     #[must_use]
     pub fn expose_secret(&self) -> &str {
         self.credentials.to_str().map_or("", |text| &text[self.start..])
+    }
+
+    /// The value of an `Authorization` header for it, marked as a secret.
+    #[must_use]
+    pub fn authorization(&self) -> HeaderValue {
+        let text = format!("Bearer {}", self.expose_secret());
+        let mut credentials = HeaderValue::try_from(text).expect("a token is visible ASCII");
+        credentials.set_sensitive(true);
+        credentials
     }
 
     /// How long it is, in bytes.
@@ -144,6 +168,17 @@ mod tests {
         }
         for credentials in ["Bearer", "Bearer ", "Bearer a b", "Bearer a,b", "Bearer \"a\""] {
             assert_eq!(parse(credentials.as_bytes()), Err(InvalidBearerToken::Malformed), "{credentials}");
+        }
+    }
+
+    #[test]
+    fn what_an_authorization_server_issues_may_be_more_than_the_scheme_allows() {
+        let token = BearerToken::issued("00D!AQ.x").expect("issued");
+        assert_eq!((token.expose_secret(), token.authorization().to_str().ok()), ("00D!AQ.x", Some("Bearer 00D!AQ.x")));
+        assert!(token.authorization().is_sensitive());
+        assert!(BearerToken::new("00D!AQ.x").is_err());
+        for text in ["", "a b", "a\r\nb", "\u{e9}", "a\tb"] {
+            assert!(BearerToken::issued(text).is_err(), "{text:?}");
         }
     }
 

@@ -89,6 +89,8 @@ reasons! {
         Inactive = "inactive",
         /// Withdrawn by this server.
         Revoked = "revoked",
+        /// What the user allowed at the provider has ended: revoked there, expired, or spent.
+        GrantEnded = "grant_ended",
         /// The token and the profile that came with it are of different subjects.
         SubjectMismatch = "subject_mismatch",
     }
@@ -111,6 +113,12 @@ reasons! {
         ClientRefused = "client_refused",
         /// The provider failed a moment ago and is left alone until its back-off ends.
         BackingOff = "backing_off",
+        /// The store of grants cannot be read or written.
+        StoreUnavailable = "store_unavailable",
+        /// A handler asks for a provider's token, but no grant stands behind this user: a mistake in how this server is put together.
+        NoUpstream = "no_upstream",
+        /// The provider refuses even the token that it has just issued.
+        FreshTokenRefused = "fresh_token_refused",
         /// A limit of this server was reached.
         Overloaded = "overloaded",
         /// A verifier failed in an unexpected way.

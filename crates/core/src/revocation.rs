@@ -4,7 +4,10 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -14,17 +17,26 @@ use event_listener::{Event, EventListener};
 ///
 /// Asking is one atomic load, next to the context's reference count, so a cache asks on every hit; a response stream that
 /// lives for hours awaits [`revoked`](Self::revoked).
+///
+/// It may [follow](Self::following) another one: a context that was made from a grant is withdrawn with the grant.
 #[derive(Default)]
 pub struct Revocation {
     revoked: AtomicBool,
     event: Event,
+    cause: Option<Arc<Self>>,
 }
 
 impl Revocation {
     /// Not revoked.
     #[must_use]
     pub const fn new() -> Self {
-        Self { revoked: AtomicBool::new(false), event: Event::new() }
+        Self { revoked: AtomicBool::new(false), event: Event::new(), cause: None }
+    }
+
+    /// Not revoked, and revoked when `cause` is.
+    #[must_use]
+    pub const fn following(cause: Arc<Self>) -> Self {
+        Self { revoked: AtomicBool::new(false), event: Event::new(), cause: Some(cause) }
     }
 
     /// Withdraws it, for ever, and wakes whoever awaits that.
@@ -36,14 +48,15 @@ impl Revocation {
     /// Whether it has been withdrawn.
     #[must_use]
     pub fn is_revoked(&self) -> bool {
-        self.revoked.load(Ordering::Acquire)
+        self.revoked.load(Ordering::Acquire) || self.cause.as_ref().is_some_and(|cause| cause.is_revoked())
     }
 
     /// Ready once it has been withdrawn.
     pub fn revoked(&self) -> Revoked {
         // Listening comes first, so a revocation between the two is not missed.
-        let listener = self.event.listen();
-        Revoked { listener: (!self.is_revoked()).then_some(listener) }
+        let own = self.event.listen();
+        let cause = self.cause.as_ref().map(|cause| Box::new(cause.revoked()));
+        Revoked { listening: (!self.is_revoked()).then_some(Listening { own, cause }) }
     }
 }
 
@@ -57,16 +70,24 @@ impl fmt::Debug for Revocation {
 #[must_use = "futures do nothing unless polled"]
 pub struct Revoked {
     /// Nothing to listen for once it has happened. Only a revocation notifies.
-    listener: Option<EventListener>,
+    listening: Option<Listening>,
+}
+
+struct Listening {
+    own: EventListener,
+    cause: Option<Box<Revoked>>,
 }
 
 impl Future for Revoked {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(listener) = &mut self.listener {
-            std::task::ready!(Pin::new(listener).poll(cx));
-            self.listener = None;
+        if let Some(Listening { own, cause }) = &mut self.listening {
+            let is_caused = cause.as_mut().is_some_and(|cause| Pin::new(cause).poll(cx).is_ready());
+            if !is_caused {
+                std::task::ready!(Pin::new(own).poll(cx));
+            }
+            self.listening = None;
         }
         Poll::Ready(())
     }
@@ -102,5 +123,21 @@ mod tests {
             assert!(waiting.as_mut().poll(&mut context).is_ready(), "and stays so");
         }
         assert!(Box::pin(revocation.revoked()).as_mut().poll(&mut context).is_ready());
+    }
+    #[test]
+    fn one_that_follows_is_revoked_by_its_cause_and_not_the_other_way() {
+        let cause = Arc::new(Revocation::new());
+        let (first, second) = (Revocation::following(Arc::clone(&cause)), Revocation::following(Arc::clone(&cause)));
+        let mut context = Context::from_waker(Waker::noop());
+        let (mut of_first, mut of_second) = (first.revoked(), second.revoked());
+        assert!(Pin::new(&mut of_first).poll(&mut context).is_pending());
+        first.revoke();
+        assert!(Pin::new(&mut of_first).poll(&mut context).is_ready());
+        assert!(first.is_revoked() && !cause.is_revoked() && !second.is_revoked());
+        assert!(Pin::new(&mut of_second).poll(&mut context).is_pending());
+        cause.revoke();
+        assert!(second.is_revoked());
+        assert!(Pin::new(&mut of_second).poll(&mut context).is_ready());
+        assert!(Pin::new(&mut second.revoked()).poll(&mut context).is_ready());
     }
 }

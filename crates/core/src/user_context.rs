@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::{Issuer, Principal, PrincipalKind, Revocation, ScopeSet, UnixTime};
+use crate::{Issuer, Principal, PrincipalKind, Revocation, ScopeSet, UnixTime, Upstream};
 
 /// Who is calling, with what rights, until when.
 ///
@@ -24,6 +24,8 @@ pub struct UserContext {
     claims: Map<String, Value>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     profile: Map<String, Value>,
+    #[serde(skip)]
+    upstream: Upstream,
 }
 
 impl UserContext {
@@ -40,6 +42,7 @@ impl UserContext {
             expires_at: None,
             claims: Map::new(),
             profile: Map::new(),
+            upstream: Upstream::default(),
         }
     }
 
@@ -109,6 +112,22 @@ impl UserContext {
         self.text("email")
     }
 
+    /// The user's way to the provider behind this server.
+    ///
+    /// Always there to ask; without a grant behind it every request for a token fails with
+    /// [`Reason::NoUpstream`](crate::Reason::NoUpstream).
+    #[must_use]
+    pub const fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// The same user until `expires_at` at the latest.
+    #[must_use]
+    pub fn until(mut self, expires_at: UnixTime) -> Self {
+        self.expires_at = Some(self.expires_at.map_or(expires_at, |known| known.min(expires_at)));
+        self
+    }
+
     /// The same user with a profile: a new context, with a revocation of its own.
     #[must_use]
     pub fn with_profile(&self, profile: Map<String, Value>) -> Self {
@@ -119,7 +138,8 @@ impl UserContext {
             expires_at: self.expires_at,
             claims: self.claims.clone(),
             profile,
-            revocation: Revocation::new(),
+            upstream: self.upstream.clone(),
+            revocation: revocation_of(&self.upstream),
         }
     }
 
@@ -132,6 +152,11 @@ impl UserContext {
     pub const fn revocation(&self) -> &Revocation {
         &self.revocation
     }
+}
+
+/// A context ends with the grant that it was made from.
+fn revocation_of(upstream: &Upstream) -> Revocation {
+    upstream.end().map_or_else(Revocation::new, Revocation::following)
 }
 
 impl fmt::Debug for UserContext {
@@ -156,6 +181,7 @@ pub struct UserContextBuilder {
     expires_at: Option<UnixTime>,
     claims: Map<String, Value>,
     profile: Map<String, Value>,
+    upstream: Upstream,
 }
 
 impl UserContextBuilder {
@@ -195,6 +221,12 @@ impl UserContextBuilder {
         self
     }
 
+    /// The user's way to the provider. The context is withdrawn when the grant behind it [ends](Upstream::end).
+    pub fn with_upstream(mut self, upstream: Upstream) -> Self {
+        self.upstream = upstream;
+        self
+    }
+
     /// When the token expires, if that is known.
     #[must_use]
     pub const fn expires_at(&self) -> Option<UnixTime> {
@@ -217,7 +249,8 @@ impl UserContextBuilder {
             expires_at: self.expires_at,
             claims: self.claims,
             profile: self.profile,
-            revocation: Revocation::new(),
+            revocation: revocation_of(&self.upstream),
+            upstream: self.upstream,
         }
     }
 }

@@ -14,6 +14,14 @@ pub enum ProtocolError {
     /// The provider says that the token presented is no good.
     #[error("the provider refused the token")]
     TokenRefused,
+    /// The provider says that the refresh token or authorization code presented is no good: the user must log in again.
+    #[error("the provider refused the grant: {code:?} {description:?}")]
+    GrantRefused {
+        /// The error code, `invalid_grant` or the provider's own.
+        code: String,
+        /// What the provider says about it, if it is fit for a log line.
+        description: Option<String>,
+    },
     /// The provider refused *our* credentials, or what we are allowed to ask.
     #[error("the provider refused this server's credentials or set-up: status {status}, error {code:?}")]
     ClientRefused {
@@ -64,6 +72,7 @@ impl ProtocolError {
     pub const fn reason(&self) -> Reason {
         match self {
             Self::TokenRefused => Reason::Inactive,
+            Self::GrantRefused { .. } => Reason::GrantEnded,
             Self::ClientRefused { .. } => Reason::ClientRefused,
             Self::RateLimited { .. } => Reason::ProviderRateLimited,
             Self::ServerError { .. } => Reason::ProviderUnavailable,
@@ -104,6 +113,8 @@ mod tests {
     fn only_a_refused_token_is_the_tokens_fault() {
         let status = StatusCode::UNAUTHORIZED;
         assert!(!AuthError::from(ProtocolError::TokenRefused).is_transient());
+        let ended = ProtocolError::GrantRefused { code: "invalid_grant".to_owned(), description: None };
+        assert!(!AuthError::from(ended).is_transient());
         for error in [
             ProtocolError::ClientRefused { status, code: None },
             ProtocolError::RateLimited { retry_after: None },

@@ -60,10 +60,7 @@ pub fn request(endpoint: &Uri, token: &BearerToken) -> Request<Bytes> {
     *request.uri_mut() = endpoint.clone();
     let headers = request.headers_mut();
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-    let credentials = format!("Bearer {}", token.expose_secret());
-    let mut credentials = HeaderValue::try_from(credentials).expect("a bearer token is visible ASCII");
-    credentials.set_sensitive(true);
-    headers.insert(header::AUTHORIZATION, credentials);
+    headers.insert(header::AUTHORIZATION, token.authorization());
     request
 }
 

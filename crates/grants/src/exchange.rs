@@ -1,0 +1,122 @@
+//! [`Exchange`]: a refresh token is presented, and new tokens come back.
+
+use std::{error::Error, fmt, sync::Arc, time::Duration};
+
+use portcullis_core::{AuthError, Reason};
+use portcullis_oauth::TokenResponse;
+use tower_service::Service;
+
+use crate::TokenSet;
+
+/// A tower service that spends a refresh token: the tokens as they are go in, the provider's response comes out. An alias:
+/// every such service has it.
+///
+/// It is called once per generation. **Put no retry around it**: a request that was sent has spent the token, whatever came
+/// back. A time limit around it is safe if its error is [`ExchangeError::ambiguous`].
+pub trait Exchange: Service<Arc<TokenSet>, Response = TokenResponse, Error = ExchangeError> {}
+
+impl<E> Exchange for E where E: Service<Arc<TokenSet>, Response = TokenResponse, Error = ExchangeError> + ?Sized {}
+
+/// Why there are no new tokens, and what became of the old one.
+#[derive(Clone)]
+pub struct ExchangeError {
+    outcome: ExchangeOutcome,
+    cause: AuthError,
+}
+
+/// What became of a refresh token that was to be presented.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum ExchangeOutcome {
+    /// The provider says that it is no good. It is never presented again.
+    Refused,
+    /// The provider failed, or asked to be called less often. The token is not spent.
+    Transient,
+    /// It was not sent. The token is not spent.
+    NotSent,
+    /// It may have been sent, and no answer came. The token may be spent.
+    Ambiguous,
+    /// The provider refuses *our* credentials or what we ask. The token is not spent.
+    Misconfigured,
+}
+
+impl ExchangeOutcome {
+    /// The name under which it is counted.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Transient => "transient",
+            Self::NotSent => "not_sent",
+            Self::Ambiguous => "ambiguous",
+            Self::Misconfigured => "misconfigured",
+        }
+    }
+}
+
+impl ExchangeError {
+    /// The provider says that the refresh token is no good.
+    pub fn refused(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { outcome: ExchangeOutcome::Refused, cause: AuthError::new(Reason::GrantEnded).with_source(source) }
+    }
+
+    /// The provider failed or wants a rest; `cause` is an `Unavailable`, and says for how long if that is known.
+    #[must_use]
+    pub const fn transient(cause: AuthError) -> Self {
+        Self { outcome: ExchangeOutcome::Transient, cause }
+    }
+
+    /// The request did not go out.
+    #[must_use]
+    pub const fn not_sent(cause: AuthError) -> Self {
+        Self { outcome: ExchangeOutcome::NotSent, cause }
+    }
+
+    /// The request may have gone out, and no answer came that can be used.
+    #[must_use]
+    pub const fn ambiguous(cause: AuthError) -> Self {
+        Self { outcome: ExchangeOutcome::Ambiguous, cause }
+    }
+
+    /// The provider refuses our credentials or what we ask.
+    #[must_use]
+    pub const fn misconfigured(cause: AuthError) -> Self {
+        Self { outcome: ExchangeOutcome::Misconfigured, cause }
+    }
+
+    /// What became of the refresh token.
+    #[must_use]
+    pub const fn outcome(&self) -> ExchangeOutcome {
+        self.outcome
+    }
+
+    /// What those are told who wait for the new token.
+    #[must_use]
+    pub const fn cause(&self) -> &AuthError {
+        &self.cause
+    }
+
+    /// How long the provider asks to be left alone, if it does.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.cause.retry_after()
+    }
+}
+
+impl fmt::Display for ExchangeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no new token ({}): {}", self.outcome.as_str(), self.cause.reason())
+    }
+}
+
+impl fmt::Debug for ExchangeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExchangeError").field("outcome", &self.outcome).field("cause", &self.cause).finish()
+    }
+}
+
+impl Error for ExchangeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.source()
+    }
+}

@@ -1,0 +1,17 @@
+//! Grants: what users allowed at an upstream provider. Its tokens are kept sealed in a [store](TokenStore), refreshed once
+//! however many requests, tasks or processes want them, and handed out alive.
+
+mod engine;
+mod exchange;
+mod record;
+mod sealing;
+mod store;
+mod token_set;
+mod vault;
+
+pub use exchange::{Exchange, ExchangeError, ExchangeOutcome};
+pub use record::{GrantRecord, InvalidRecord};
+pub use sealing::{KeyRing, SealError};
+pub use store::{Lease, LeaseOutcome, SealedGrant, StoreError, StoreFuture, StoredGrant, Swap, TokenStore, Version};
+pub use token_set::TokenSet;
+pub use vault::{EphemeralKey, Kept, Vault};

@@ -1,0 +1,123 @@
+//! [`KeyRing`]: the keys that stored grants are sealed with.
+
+use std::{fmt, sync::Arc};
+
+use aws_lc_rs::{
+    aead::{AES_256_GCM_SIV, Aad, Nonce, RandomizedNonceKey},
+    digest,
+};
+use bytes::Bytes;
+use portcullis_core::GrantId;
+use zeroize::Zeroizing;
+
+/// The keys that stored grants are sealed with: the first seals, all open.
+///
+/// AES-256-GCM-SIV ([RFC 8452](https://www.rfc-editor.org/rfc/rfc8452)) with a random nonce. Associated data are the id of
+/// the key and of the grant: a sealed record that is copied into another row does not open. It does **not** notice that a row
+/// was put back to an earlier state. Clones share the keys; `Debug` prints their ids only.
+#[derive(Clone)]
+pub struct KeyRing(Arc<Inner>);
+
+struct Inner {
+    /// At least one.
+    keys: Vec<Key>,
+    ephemeral: bool,
+}
+
+struct Key {
+    id: [u8; KEY_ID],
+    aead: RandomizedNonceKey,
+}
+
+/// Why a sealed record does not open. It says nothing of what is in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealError {
+    /// Sealed with a key that is not on the ring.
+    #[error("sealed with a key that is not on the key ring")]
+    UnknownKey,
+    /// Not what was sealed for this grant.
+    #[error("a sealed record was damaged, or is of another grant")]
+    Damaged,
+}
+
+const FORMAT: u8 = 1;
+const KEY_ID: usize = 8;
+const NONCE: usize = 12;
+const HEADER: usize = 1 + KEY_ID;
+
+impl KeyRing {
+    /// A ring of `keys` of 32 bytes each: the first seals, all open. `None` if there is none.
+    #[must_use]
+    pub fn new<'a>(keys: impl IntoIterator<Item = &'a [u8; 32]>) -> Option<Self> {
+        let keys: Vec<_> = keys.into_iter().map(Key::new).collect();
+        (!keys.is_empty()).then(|| Self(Arc::new(Inner { keys, ephemeral: false })))
+    }
+
+    /// A ring with one random key that is gone with the process: for stores in memory.
+    #[must_use]
+    pub fn ephemeral() -> Self {
+        let key = Zeroizing::new(rand::random::<[u8; 32]>());
+        Self(Arc::new(Inner { keys: vec![Key::new(&key)], ephemeral: true }))
+    }
+
+    /// Whether its keys are gone with the process.
+    #[must_use]
+    pub fn is_ephemeral(&self) -> bool {
+        self.0.ephemeral
+    }
+
+    pub(crate) fn seal(&self, id: GrantId, plain: &[u8]) -> Bytes {
+        let key = &self.0.keys[0];
+        let header = header(key);
+        let mut text = Zeroizing::new(Vec::with_capacity(plain.len() + AES_256_GCM_SIV.tag_len()));
+        text.extend_from_slice(plain);
+        let aad = Aad::from(associated(&header, id));
+        let nonce = key.aead.seal_in_place_append_tag(aad, &mut *text).expect("a record is short enough to be sealed");
+        Bytes::from([&header, nonce.as_ref().as_slice(), &text].concat())
+    }
+
+    pub(crate) fn open(&self, id: GrantId, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let (header, rest) = sealed.split_at_checked(HEADER).ok_or(SealError::Damaged)?;
+        let (nonce, text) = rest.split_at_checked(NONCE).ok_or(SealError::Damaged)?;
+        let key = self.0.keys.iter().find(|key| self::header(key) == header).ok_or(SealError::UnknownKey)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Damaged)?;
+        let mut text = Zeroizing::new(text.to_vec());
+        let plain = key.aead.open_in_place(nonce, Aad::from(associated(header, id)), &mut text);
+        let len = plain.map_err(|_| SealError::Damaged)?.len();
+        text.truncate(len);
+        Ok(text)
+    }
+
+    /// Whether what is sealed is sealed with the first key.
+    pub(crate) fn is_current(&self, sealed: &[u8]) -> bool {
+        sealed.starts_with(&header(&self.0.keys[0]))
+    }
+}
+
+impl Key {
+    fn new(key: &[u8; 32]) -> Self {
+        let mut id = [0; KEY_ID];
+        let hash = digest::digest(&digest::SHA256, &[b"portcullis sealing key\0".as_slice(), key].concat());
+        id.copy_from_slice(&hash.as_ref()[..KEY_ID]);
+        let aead = RandomizedNonceKey::new(&AES_256_GCM_SIV, key).expect("a key of 32 bytes");
+        Self { id, aead }
+    }
+}
+
+fn header(key: &Key) -> [u8; HEADER] {
+    let mut header = [FORMAT; HEADER];
+    header[1..].copy_from_slice(&key.id);
+    header
+}
+
+fn associated(header: &[u8], id: GrantId) -> Vec<u8> {
+    [header, id.as_bytes()].concat()
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids = self.0.keys.iter().map(|key| u64::from_be_bytes(key.id));
+        f.debug_list().entries(ids.map(|id| format!("{id:016x}"))).finish()
+    }
+}

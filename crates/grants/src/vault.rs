@@ -1,0 +1,116 @@
+//! [`Vault`]: a store and the keys for it.
+
+use std::{sync::Arc, time::Duration};
+
+use portcullis_core::{GrantId, UnixTime};
+
+use crate::{
+    GrantRecord, KeyRing, Lease, LeaseOutcome, SealError, StoreError, Swap, TokenStore, Version, store::SealedGrant,
+};
+
+/// A store and the keys for it: records go in and come out, sealed on the way. Clones are the same vault.
+#[derive(Clone, Debug)]
+pub struct Vault {
+    store: Arc<dyn TokenStore>,
+    keys: KeyRing,
+}
+
+/// The keys would be gone before what they seal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("this store outlives the process, but its encryption key would not: configure a key")]
+#[non_exhaustive]
+pub struct EphemeralKey;
+
+/// A record and its version.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Kept {
+    /// How often the row has been written.
+    pub version: Version,
+    /// What is in it.
+    pub record: GrantRecord,
+}
+
+impl Vault {
+    /// Grants in `store`, sealed with `keys`.
+    ///
+    /// # Errors
+    /// [`EphemeralKey`] if the store is durable and the key is not: after a restart nothing could be read.
+    pub fn new(store: Arc<dyn TokenStore>, keys: KeyRing) -> Result<Self, EphemeralKey> {
+        if store.is_durable() && keys.is_ephemeral() { Err(EphemeralKey) } else { Ok(Self { store, keys }) }
+    }
+
+    /// The record of `id`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read; also if it does not open: a key that is missing is our mistake, and no reason to
+    /// send users to log in again.
+    pub async fn load(&self, id: GrantId) -> Result<Option<Kept>, StoreError> {
+        let Some(stored) = self.store.load(id).await? else { return Ok(None) };
+        let plain = self.keys.open(id, &stored.grant.sealed).map_err(unreadable)?;
+        let record =
+            GrantRecord::from_bytes(&plain).map_err(|error| StoreError::new("reading a record").with_source(error))?;
+        Ok(Some(Kept { version: stored.version, record }))
+    }
+
+    /// Keeps the record of a new grant, durably.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written, or if there is a grant of this id already.
+    pub async fn create(&self, id: GrantId, record: &GrantRecord) -> Result<Version, StoreError> {
+        match self.swap(id, None, record, None).await? {
+            Swap::Written(version) => Ok(version),
+            Swap::Conflict | Swap::Fenced => Err(StoreError::new("creating a grant that exists")),
+        }
+    }
+
+    /// Writes `record` if the row is still in version `expected`, under `lease`, which is given back.
+    pub(crate) async fn swap(
+        &self,
+        id: GrantId,
+        expected: Option<Version>,
+        record: &GrantRecord,
+        lease: Option<Lease>,
+    ) -> Result<Swap, StoreError> {
+        let sealed =
+            SealedGrant::new(self.keys.seal(id, &record.to_bytes()), record.tokens().useless_at().map(kept_until));
+        self.store.compare_and_swap(id, expected, sealed, lease).await
+    }
+
+    /// Removes the grant if it is still in version `expected`. Whether it was.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn remove(&self, id: GrantId, expected: Version) -> Result<bool, StoreError> {
+        self.store.compare_and_remove(id, expected).await
+    }
+
+    pub(crate) async fn lease(&self, id: GrantId, ttl: Duration) -> Result<LeaseOutcome, StoreError> {
+        self.store.lease(id, ttl).await
+    }
+
+    pub(crate) async fn renew(&self, id: GrantId, lease: Lease, ttl: Duration) -> Result<bool, StoreError> {
+        self.store.renew(id, lease, ttl).await
+    }
+
+    pub(crate) async fn release(&self, id: GrantId, lease: Lease) -> Result<(), StoreError> {
+        self.store.release(id, lease).await
+    }
+
+    /// Removes the grants that nothing can be done with any more. How many.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sweep(&self) -> Result<u64, StoreError> {
+        self.store.sweep().await
+    }
+}
+
+/// A token that is dead by our clock may live by the provider's; only a day later is the row of no use for sure.
+fn kept_until(useless_at: UnixTime) -> UnixTime {
+    useless_at + Duration::from_hours(24)
+}
+
+fn unreadable(error: SealError) -> StoreError {
+    StoreError::new("opening a sealed record").with_source(error)
+}
