@@ -12,6 +12,7 @@ mod lifetime;
 pub mod metadata;
 pub mod protected_resource;
 mod protocol_error;
+pub mod providers;
 mod response;
 pub mod strict_json;
 mod token;
