@@ -3,6 +3,7 @@
 
 mod engine;
 mod exchange;
+mod memory_store;
 mod record;
 mod sealing;
 mod store;
@@ -10,8 +11,9 @@ mod token_set;
 mod vault;
 
 pub use exchange::{Exchange, ExchangeError, ExchangeOutcome};
+pub use memory_store::MemoryStore;
 pub use record::{GrantRecord, InvalidRecord};
-pub use sealing::{KeyRing, SealError};
+pub use sealing::{InvalidKeyRing, KeyFileError, KeyRing, Rekeyed, SealError};
 pub use store::{Lease, LeaseOutcome, SealedGrant, StoreError, StoreFuture, StoredGrant, Swap, TokenStore, Version};
 pub use token_set::TokenSet;
 pub use vault::{EphemeralKey, Kept, Vault};

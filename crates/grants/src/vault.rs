@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use portcullis_core::{GrantId, UnixTime};
 
 use crate::{
-    GrantRecord, KeyRing, Lease, LeaseOutcome, SealError, StoreError, Swap, TokenStore, Version, store::SealedGrant,
+    GrantRecord, KeyRing, Lease, LeaseOutcome, Rekeyed, SealError, StoreError, Swap, TokenStore, Version, sealing,
+    store::SealedGrant,
 };
 
 /// A store and the keys for it: records go in and come out, sealed on the way. Clones are the same vault.
@@ -103,6 +104,18 @@ impl Vault {
     /// [`StoreError`].
     pub async fn sweep(&self) -> Result<u64, StoreError> {
         self.store.sweep().await
+    }
+
+    /// Seals with the first key of the ring whatever is sealed with another one. Once nothing is
+    /// [unreadable](Rekeyed::unreadable) and every process has the new ring, the keys behind the first can go.
+    ///
+    /// Grants are used and refreshed meanwhile. It may be stopped at any time and begun anew. To rotate a key: put the new one on
+    /// the ring of every process behind the old one, then put it first, then rekey.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn rekey(&self) -> Result<Rekeyed, StoreError> {
+        sealing::rekey(&*self.store, &self.keys).await
     }
 }
 

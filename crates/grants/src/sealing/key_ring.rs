@@ -15,6 +15,9 @@ use zeroize::Zeroizing;
 /// AES-256-GCM-SIV ([RFC 8452](https://www.rfc-editor.org/rfc/rfc8452)) with a random nonce. Associated data are the id of
 /// the key and of the grant: a sealed record that is copied into another row does not open. It does **not** notice that a row
 /// was put back to an earlier state. Clones share the keys; `Debug` prints their ids only.
+///
+/// Keys come [from a file](Self::from_file), as [text](Self::parse), or as [bytes](Self::new). A new one goes first; those behind
+/// it are needed until [`Vault::rekey`](crate::Vault::rekey) has left no record sealed with them.
 #[derive(Clone)]
 pub struct KeyRing(Arc<Inner>);
 
@@ -57,7 +60,8 @@ impl KeyRing {
     /// A ring with one random key that is gone with the process: for stores in memory.
     #[must_use]
     pub fn ephemeral() -> Self {
-        let key = Zeroizing::new(rand::random::<[u8; 32]>());
+        let mut key = Zeroizing::new([0; 32]);
+        rand::fill(&mut *key);
         Self(Arc::new(Inner { keys: vec![Key::new(&key)], ephemeral: true }))
     }
 
@@ -97,12 +101,20 @@ impl KeyRing {
 
 impl Key {
     fn new(key: &[u8; 32]) -> Self {
-        let mut id = [0; KEY_ID];
-        let hash = digest::digest(&digest::SHA256, &[b"portcullis sealing key\0".as_slice(), key].concat());
-        id.copy_from_slice(&hash.as_ref()[..KEY_ID]);
         let aead = RandomizedNonceKey::new(&AES_256_GCM_SIV, key).expect("a key of 32 bytes");
-        Self { id, aead }
+        Self { id: key_id(key), aead }
     }
+}
+
+/// The name of a key, which says nothing of the key.
+pub(super) fn key_id(key: &[u8; 32]) -> [u8; KEY_ID] {
+    // Piece by piece: a copy of the key would have to be wiped.
+    let mut hash = digest::Context::new(&digest::SHA256);
+    hash.update(b"portcullis sealing key\0");
+    hash.update(key);
+    let mut id = [0; KEY_ID];
+    id.copy_from_slice(&hash.finish().as_ref()[..KEY_ID]);
+    id
 }
 
 fn header(key: &Key) -> [u8; HEADER] {

@@ -1,5 +1,14 @@
 //! Sealing: what is stored is of no use without the key.
 
+mod key_file;
 mod key_ring;
+mod key_text;
+mod rekey;
+#[cfg(test)]
+mod tests;
 
+pub use key_file::KeyFileError;
 pub use key_ring::{KeyRing, SealError};
+pub use key_text::InvalidKeyRing;
+pub use rekey::Rekeyed;
+pub(crate) use rekey::rekey;
