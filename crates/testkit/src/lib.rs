@@ -10,7 +10,8 @@ mod strict_service;
 mod test_clock;
 
 pub use identity_provider::{
-    Disconnected, Endpoint, Fault, IdentityProvider, KeyAlgorithm, RunningIdentityProvider, SeenRequest, TokenBuilder,
+    Disconnected, Endpoint, Fault, IdentityProvider, IssuedGrant, KeyAlgorithm, RunningIdentityProvider, SeenRequest,
+    TokenBuilder, TokenPolicy,
 };
 pub use strict_service::{StrictFuture, StrictService};
 pub use test_clock::TestClock;

@@ -10,6 +10,10 @@ pub enum Endpoint {
     OpenIdConfiguration,
     /// `/jwks`, the key set.
     KeySet,
+    /// `/token`, [RFC 6749 section 3.2](https://www.rfc-editor.org/rfc/rfc6749#section-3.2): codes and refresh tokens.
+    Token,
+    /// `/revoke`, [RFC 7009](https://www.rfc-editor.org/rfc/rfc7009).
+    Revocation,
     /// `/introspect`, [RFC 7662](https://www.rfc-editor.org/rfc/rfc7662).
     Introspection,
     /// `/userinfo`, OpenID Connect UserInfo.
@@ -22,10 +26,12 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// All of them, for an outage of everything.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::AuthorizationServerMetadata,
         Self::OpenIdConfiguration,
         Self::KeySet,
+        Self::Token,
+        Self::Revocation,
         Self::Introspection,
         Self::UserInfo,
         Self::GitHubUser,
@@ -44,6 +50,8 @@ impl Endpoint {
         match path.strip_prefix(base)? {
             "/.well-known/openid-configuration" => Some(Self::OpenIdConfiguration),
             "/jwks" => Some(Self::KeySet),
+            "/token" => Some(Self::Token),
+            "/revoke" => Some(Self::Revocation),
             "/introspect" => Some(Self::Introspection),
             "/userinfo" => Some(Self::UserInfo),
             "/user" => Some(Self::GitHubUser),
@@ -56,7 +64,7 @@ impl Endpoint {
 
     /// Whether it is asked by `POST`, with credentials of the client.
     pub(super) const fn is_posted(self) -> bool {
-        matches!(self, Self::Introspection | Self::GitHubTokenCheck)
+        matches!(self, Self::Token | Self::Revocation | Self::Introspection | Self::GitHubTokenCheck)
     }
 }
 

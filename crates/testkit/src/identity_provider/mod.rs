@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod fault;
+mod grants;
 mod keys;
 mod metadata;
 mod provider;
@@ -11,9 +12,11 @@ mod serve;
 mod service;
 mod state;
 mod token;
+mod token_endpoint;
 
 pub use endpoint::Endpoint;
 pub use fault::{Disconnected, Fault};
+pub use grants::{IssuedGrant, TokenPolicy};
 pub use keys::KeyAlgorithm;
 pub use provider::IdentityProvider;
 pub use seen_request::SeenRequest;

@@ -9,13 +9,14 @@ use std::{
 use portcullis_core::{Clock, SystemClock};
 use serde_json::{Map, Value};
 
-use super::{Endpoint, Fault, KeyAlgorithm, SeenRequest, TokenBuilder, state::State};
+use super::{Endpoint, Fault, KeyAlgorithm, SeenRequest, TokenBuilder, TokenPolicy, state::State};
 
 /// A fake authorization server, in memory. Clones are the same server.
 ///
 /// It is a tower service from `http::Request<Bytes>` to `http::Response<Bytes>`, so it can stand behind an egress without
-/// any network; or [`serve`](Self::serve) it on a loopback socket. It has metadata (both kinds), a key set, introspection,
-/// UserInfo, and GitHub's user and token-check endpoints; see [`Endpoint`].
+/// any network; or [`serve`](Self::serve) it on a loopback socket. It has metadata (both kinds), a key set, a token
+/// endpoint that rotates refresh tokens and knows reuse, revocation, introspection, UserInfo, and GitHub's user and
+/// token-check endpoints; see [`Endpoint`]. It has no login page, and issues no ID tokens.
 ///
 /// It **trusts everybody** and its tokens are as good as the test that issues them: never put it before anything real.
 ///
@@ -52,7 +53,7 @@ impl IdentityProvider {
     pub const ISSUER: &str = "https://idp.example.test";
     /// The resource for which tokens are issued, unless said otherwise.
     pub const AUDIENCE: &str = "https://mcp.example.test/mcp";
-    /// A client that may introspect and check tokens, with [`CLIENT_SECRET`](Self::CLIENT_SECRET).
+    /// A client that may redeem codes, refresh, introspect and check tokens, with [`CLIENT_SECRET`](Self::CLIENT_SECRET).
     pub const CLIENT_ID: &str = "resource-server";
     /// The secret of [`CLIENT_ID`](Self::CLIENT_ID).
     pub const CLIENT_SECRET: &str = "resource-server-secret";
@@ -72,6 +73,8 @@ impl IdentityProvider {
             users: Default::default(),
             tokens: Default::default(),
             serial: 0,
+            ledger: Default::default(),
+            policy: TokenPolicy::new(),
             switches: Default::default(),
         };
         state.signing_kid = state.add_key(KeyAlgorithm::Rs256);
@@ -128,7 +131,7 @@ impl IdentityProvider {
         self.state().set_user(subject, profile);
     }
 
-    /// Registers a client that may introspect and check tokens, or changes its secret.
+    /// Registers a client that may do what [`CLIENT_ID`](Self::CLIENT_ID) may, or changes its secret.
     pub fn set_client(&self, client_id: &str, client_secret: &str) {
         self.state().clients.insert(client_id.to_owned(), client_secret.to_owned());
     }

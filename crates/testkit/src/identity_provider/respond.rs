@@ -1,6 +1,5 @@
 //! What the endpoints answer when they behave.
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
@@ -9,10 +8,14 @@ use http::{
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
-use super::{Endpoint, metadata, state::State};
+use super::{
+    Endpoint, metadata,
+    state::State,
+    token_endpoint::{self, basic, client},
+};
 
 /// What `endpoint` answers.
-pub(super) fn respond(state: &State, endpoint: Endpoint, request: &Request<Bytes>) -> Response<Bytes> {
+pub(super) fn respond(state: &mut State, endpoint: Endpoint, request: &Request<Bytes>) -> Response<Bytes> {
     let expected = if endpoint.is_posted() { Method::POST } else { Method::GET };
     if request.method() != expected {
         return status(StatusCode::METHOD_NOT_ALLOWED);
@@ -21,6 +24,8 @@ pub(super) fn respond(state: &State, endpoint: Endpoint, request: &Request<Bytes
         Endpoint::AuthorizationServerMetadata => ok(&metadata::authorization_server(state)),
         Endpoint::OpenIdConfiguration => ok(&metadata::openid_configuration(state)),
         Endpoint::KeySet => key_set(state),
+        Endpoint::Token => token_endpoint::token(state, request),
+        Endpoint::Revocation => token_endpoint::revocation(state, request),
         Endpoint::Introspection => introspection(state, request),
         Endpoint::UserInfo => user_info(state, request),
         Endpoint::GitHubUser => github_user(state, request),
@@ -54,7 +59,8 @@ fn introspection(state: &State, request: &Request<Bytes>) -> Response<Bytes> {
     ok(&Value::Object(members))
 }
 
-fn user_info(state: &State, request: &Request<Bytes>) -> Response<Bytes> {
+fn user_info(state: &mut State, request: &Request<Bytes>) -> Response<Bytes> {
+    count_dead_call(state, request.headers());
     match bearer(state, request.headers()).and_then(|claims| profile(state, claims)) {
         Some(profile) => {
             let mut members = profile.clone();
@@ -66,7 +72,8 @@ fn user_info(state: &State, request: &Request<Bytes>) -> Response<Bytes> {
 }
 
 /// `GET /user`: the number `id` and the name `login`.
-fn github_user(state: &State, request: &Request<Bytes>) -> Response<Bytes> {
+fn github_user(state: &mut State, request: &Request<Bytes>) -> Response<Bytes> {
+    count_dead_call(state, request.headers());
     let Some((claims, profile)) =
         bearer(state, request.headers()).and_then(|claims| Some((claims, profile(state, claims)?)))
     else {
@@ -114,26 +121,14 @@ fn scopes(claims: &Map<String, Value>) -> Vec<&str> {
     claims.get("scope").and_then(Value::as_str).unwrap_or_default().split_whitespace().collect()
 }
 
+fn count_dead_call(state: &mut State, headers: &HeaderMap) {
+    state.ledger.dead_calls += usize::from(headers.contains_key(AUTHORIZATION) && bearer(state, headers).is_none());
+}
+
 /// The claims of the good token in the request.
 fn bearer<'a>(state: &'a State, headers: &HeaderMap) -> Option<&'a Map<String, Value>> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     state.active(token).filter(|_| scheme.eq_ignore_ascii_case("Bearer"))
-}
-
-/// Id and secret of the scheme `Basic`, [RFC 6749 section 2.3.1](https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1).
-fn basic(headers: &HeaderMap) -> Option<(String, String)> {
-    let (scheme, credentials) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    let pair = scheme.eq_ignore_ascii_case("Basic").then(|| BASE64_STANDARD.decode(credentials).ok())??;
-    let pair = String::from_utf8(pair).ok()?;
-    let (id, secret) = pair.split_once(':')?;
-    let decode = |text: &str| form_urlencoded::parse(text.as_bytes()).next().map(|(name, _)| name.into_owned());
-    Some((decode(id)?, decode(secret)?))
-}
-
-/// The client, if it is one.
-fn client(state: &State, credentials: Option<(String, String)>) -> Option<String> {
-    let (id, secret) = credentials?;
-    (state.clients.get(&id) == Some(&secret)).then_some(id)
 }
 
 fn refused(scheme: &str, error: &str, body: &Value) -> Response<Bytes> {
@@ -150,7 +145,7 @@ pub(super) fn status(status: StatusCode) -> Response<Bytes> {
     response
 }
 
-fn ok(body: &Value) -> Response<Bytes> {
+pub(super) fn ok(body: &Value) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(body.to_string()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

@@ -39,7 +39,7 @@ impl IdentityProvider {
         let fault = self.state().switches.get(&endpoint).and_then(|switches| switches.fault.clone());
         match fault {
             Some(fault) => fault.respond().await,
-            None => Ok(respond(&self.state(), endpoint, &request)),
+            None => Ok(respond(&mut self.state(), endpoint, &request)),
         }
     }
 

@@ -9,7 +9,12 @@ use std::{
 use portcullis_core::{Clock, UnixTime};
 use serde_json::{Map, Value, json};
 
-use super::{Endpoint, Fault, KeyAlgorithm, SeenRequest, keys::SigningKey};
+use super::{
+    Endpoint, Fault, KeyAlgorithm, SeenRequest, TokenPolicy,
+    grants::{Ledger, random},
+    keys::SigningKey,
+    token::compact,
+};
 
 /// What an identity provider knows.
 pub(super) struct State {
@@ -24,6 +29,8 @@ pub(super) struct State {
     pub(super) users: BTreeMap<String, Map<String, Value>>,
     /// The claims of the tokens that are neither revoked nor forgotten.
     pub(super) tokens: HashMap<String, Map<String, Value>>,
+    pub(super) ledger: Ledger,
+    pub(super) policy: TokenPolicy,
     /// How many tokens and keys have been made: their names.
     pub(super) serial: u64,
     pub(super) switches: HashMap<Endpoint, Switches>,
@@ -60,6 +67,42 @@ impl State {
         let claims = self.tokens.get(token)?;
         let expires_at = claims.get("exp").and_then(Value::as_f64).and_then(UnixTime::from_numeric_date);
         (expires_at.unwrap_or(UnixTime::MAX) > self.clock.now()).then_some(claims)
+    }
+
+    /// The claims of a token as it is unless somebody says otherwise.
+    pub(super) fn claims(&mut self, subject: &str, client_id: &str) -> Map<String, Value> {
+        let now = self.clock.now().as_secs();
+        let claims = [
+            ("iss", json!(self.issuer)),
+            ("sub", json!(subject)),
+            ("aud", json!(self.audience)),
+            ("client_id", json!(client_id)),
+            ("iat", json!(now)),
+            ("exp", json!(now + 600)),
+            ("jti", json!(format!("token-{}", self.next_serial()))),
+        ];
+        claims.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+    }
+
+    /// An access token from the token endpoint.
+    pub(super) fn new_access_token(&mut self, subject: &str, client_id: &str, scope: &str) -> String {
+        let mut claims = self.claims(subject, client_id);
+        claims.insert("scope".to_owned(), json!(scope));
+        match self.policy.access_token_lifetime {
+            Some(lifetime) => claims.insert("exp".to_owned(), json!((self.clock.now() + lifetime).as_secs())),
+            None => claims.remove("exp"),
+        };
+        let token = if self.policy.jwt_access_tokens { self.signed(&claims) } else { random("o_") };
+        self.tokens.insert(token.clone(), claims);
+        token
+    }
+
+    fn signed(&self, claims: &Map<String, Value>) -> String {
+        let key = self.key(&self.signing_kid);
+        let algorithm = key.map(|key| key.algorithm.as_str());
+        let header = json!({"typ": "at+jwt", "alg": algorithm, "kid": self.signing_kid}).to_string();
+        let payload = json!(claims).to_string();
+        compact(header.as_bytes(), payload.as_bytes(), |message| key.map(|key| key.sign(message)).unwrap_or_default())
     }
 
     /// Makes sure that there is a user called `subject`.

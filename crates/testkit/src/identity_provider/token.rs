@@ -6,7 +6,7 @@ use aws_lc_rs::hmac;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
 
-use super::IdentityProvider;
+use super::{IdentityProvider, grants::random};
 
 /// A token about to be issued; made by [`IdentityProvider::token`].
 ///
@@ -46,22 +46,13 @@ impl TokenBuilder {
     pub(super) fn new(provider: IdentityProvider, subject: &str) -> Self {
         let mut state = provider.state();
         state.ensure_user(subject);
-        let now = state.clock.now().as_secs();
-        let claims = [
-            ("iss", json!(state.issuer)),
-            ("sub", json!(subject)),
-            ("aud", json!(state.audience)),
-            ("client_id", json!("test-client")),
-            ("iat", json!(now)),
-            ("exp", json!(now + 600)),
-            ("jti", json!(format!("token-{}", state.next_serial()))),
-        ];
+        let claims = state.claims(subject, "test-client");
         let kid = state.signing_kid.clone();
         drop(state);
         let builder = Self {
             provider,
             header: Map::from_iter([("typ".to_owned(), json!("at+jwt"))]),
-            claims: claims.map(|(name, value)| (name.to_owned(), value)).into_iter().collect(),
+            claims,
             raw_header: None,
             raw_payload: None,
             signer: Signer::Nobody,
@@ -151,18 +142,15 @@ impl TokenBuilder {
         let json = |members: &Map<String, Value>| Value::Object(members.clone()).to_string().into_bytes();
         let header = self.raw_header.unwrap_or_else(|| json(&self.header));
         let payload = self.raw_payload.unwrap_or_else(|| json(&self.claims));
-        let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
-        let message = format!("{}.{}", encode(&header), encode(&payload));
         let mut state = self.provider.state();
-        let signature = match &self.signer {
-            Signer::Key(kid) => state.key(kid).map(|key| key.sign(message.as_bytes())).unwrap_or_default(),
+        let token = compact(&header, &payload, |message| match &self.signer {
+            Signer::Key(kid) => state.key(kid).map(|key| key.sign(message)).unwrap_or_default(),
             Signer::Hmac(secret) => {
                 let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
-                hmac::sign(&key, message.as_bytes()).as_ref().to_vec()
+                hmac::sign(&key, message).as_ref().to_vec()
             }
             Signer::Nobody => Vec::new(),
-        };
-        let token = format!("{message}.{}", encode(&signature));
+        });
         state.tokens.insert(token.clone(), self.claims);
         token
     }
@@ -170,10 +158,18 @@ impl TokenBuilder {
     /// Issued as an opaque token of 45 bytes. What has been said about header and signature is of no account.
     #[must_use]
     pub fn opaque(self) -> String {
-        let token = format!("o_{}", BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()));
+        let token = random("o_");
         self.provider.state().tokens.insert(token.clone(), self.claims);
         token
     }
+}
+
+/// The compact serialization, [RFC 7515 section 7.1](https://www.rfc-editor.org/rfc/rfc7515#section-7.1).
+pub(super) fn compact(header: &[u8], payload: &[u8], sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
+    let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+    let message = format!("{}.{}", encode(header), encode(payload));
+    let signature = encode(&sign(message.as_bytes()));
+    format!("{message}.{signature}")
 }
 
 impl fmt::Debug for TokenBuilder {

@@ -1,0 +1,49 @@
+//! How a grant ends: by its user, by revocation, or because something was used twice.
+
+use std::mem;
+
+use super::{super::state::State, ledger::GrantNumber};
+
+impl State {
+    /// All tokens of the grant are dead.
+    pub(super) fn end(&mut self, number: GrantNumber) {
+        let grant = self.ledger.grant_mut(number);
+        grant.ended = true;
+        for token in mem::take(&mut grant.access_tokens) {
+            self.tokens.remove(&token);
+        }
+    }
+
+    pub(super) fn end_for_reuse(&mut self, number: GrantNumber) {
+        self.ledger.families_killed += 1;
+        self.end(number);
+    }
+
+    pub(super) fn end_all_of(&mut self, subject: &str) {
+        for number in self.ledger.grants_of(subject) {
+            self.end(number);
+        }
+    }
+
+    /// [RFC 7009](https://www.rfc-editor.org/rfc/rfc7009): an access token ends alone, a refresh token with all its grant. A
+    /// token of somebody else stays as it is.
+    pub(in super::super) fn revoke_token(&mut self, client_id: &str, token: &str) {
+        if let Some(refresh_token) = self.ledger.refresh_tokens.get(token) {
+            let number = refresh_token.grant;
+            if self.ledger.grant(number).client_id == client_id {
+                self.end(number);
+            }
+        } else if self.tokens.get(token).is_some_and(|claims| claims.get("client_id").is_some_and(|id| id == client_id))
+        {
+            self.tokens.remove(token);
+        }
+    }
+
+    pub(super) fn is_refreshable(&self, refresh_token: &str) -> bool {
+        let now = self.clock.now();
+        self.ledger.refresh_tokens.get(refresh_token).is_some_and(|token| {
+            let used_up = token.used_at.is_some_and(|used_at| used_at + self.policy.reuse_leeway <= now);
+            !used_up && token.expires_at > now && !self.ledger.grant(token.grant).ended
+        })
+    }
+}

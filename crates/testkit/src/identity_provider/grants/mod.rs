@@ -1,0 +1,12 @@
+//! What users allowed: codes, refresh tokens and the families they belong to.
+
+mod end;
+mod handle;
+mod ledger;
+mod policy;
+mod redeem;
+
+pub use handle::IssuedGrant;
+pub(super) use ledger::Ledger;
+pub use policy::TokenPolicy;
+pub(super) use redeem::{CodeRedemption, GrantedTokens, random};

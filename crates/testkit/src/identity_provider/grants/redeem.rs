@@ -1,0 +1,182 @@
+//! What happens to a code or a refresh token that is presented. All of it under one lock: of two at once, one is first.
+
+use std::{mem, time::Duration};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use portcullis_core::UnixTime;
+
+use super::{
+    super::{state::State, token_endpoint::Refusal},
+    ledger::{Code, GrantNumber, RefreshToken},
+};
+
+/// How long a code is good.
+const CODE_LIFETIME: Duration = Duration::from_secs(60);
+
+/// Tokens as they go out.
+pub(in super::super) struct GrantedTokens {
+    pub(in super::super) access_token: String,
+    pub(in super::super) expires_in: Option<Duration>,
+    pub(in super::super) refresh_token: Option<String>,
+    pub(in super::super) refresh_expires_in: Option<Duration>,
+    pub(in super::super) scope: String,
+}
+
+/// What comes with a code.
+pub(in super::super) struct CodeRedemption<'a> {
+    pub(in super::super) code: &'a str,
+    pub(in super::super) redirect_uri: Option<&'a str>,
+    pub(in super::super) code_verifier: Option<&'a str>,
+}
+
+impl State {
+    pub(super) fn issue_code(
+        &mut self,
+        client_id: &str,
+        subject: &str,
+        scope: &str,
+        redirect_uri: &str,
+        code_challenge: Option<&str>,
+    ) -> String {
+        self.ensure_user(subject);
+        let code = Code {
+            grant: self.ledger.open(client_id, subject, scope),
+            redirect_uri: redirect_uri.to_owned(),
+            code_challenge: code_challenge.map(str::to_owned),
+            expires_at: self.clock.now() + CODE_LIFETIME,
+            used: false,
+        };
+        let name = random("c_");
+        self.ledger.codes.insert(name.clone(), code);
+        name
+    }
+
+    pub(super) fn issue_grant(&mut self, client_id: &str, subject: &str, scope: &str) -> GrantedTokens {
+        self.ensure_user(subject);
+        let grant = self.ledger.open(client_id, subject, scope);
+        let refresh_token = self.new_refresh_token(grant);
+        self.grant_tokens(grant, scope.to_owned(), Some(refresh_token))
+    }
+
+    /// The tokens for a code. Wrong evidence does not use it up, a second use ends the grant.
+    pub(in super::super) fn redeem_code(
+        &mut self,
+        client_id: &str,
+        redemption: &CodeRedemption<'_>,
+    ) -> Result<GrantedTokens, Refusal> {
+        let now = self.clock.now();
+        let code = self.ledger.codes.get(redemption.code).ok_or(Refusal::CodeNotValid)?;
+        let (number, used) = (code.grant, code.used);
+        let proved = match (&code.code_challenge, redemption.code_verifier) {
+            (None, None) => true,
+            (Some(challenge), Some(verifier)) => *challenge == s256(verifier),
+            _ => false,
+        };
+        if self.ledger.grant(number).client_id != client_id {
+            return Err(Refusal::AnotherClient);
+        }
+        if self.ledger.grant(number).ended {
+            return Err(Refusal::GrantEnded);
+        }
+        if code.expires_at <= now || redemption.redirect_uri != Some(code.redirect_uri.as_str()) {
+            return Err(Refusal::CodeNotValid);
+        }
+        if !proved {
+            return Err(Refusal::VerifierMismatch);
+        }
+        if used {
+            self.end_for_reuse(number);
+            return Err(Refusal::CodeNotValid);
+        }
+        self.ledger.codes.entry(redemption.code.to_owned()).and_modify(|code| code.used = true);
+        let scope = self.ledger.grant(number).scope.clone();
+        let refresh_token = self.new_refresh_token(number);
+        Ok(self.grant_tokens(number, scope, Some(refresh_token)))
+    }
+
+    /// The tokens for a refresh token.
+    pub(in super::super) fn refresh(
+        &mut self,
+        client_id: &str,
+        presented: &str,
+        asked: Option<&str>,
+    ) -> Result<GrantedTokens, Refusal> {
+        *self.ledger.presented.entry(presented.to_owned()).or_default() += 1;
+        let now = self.clock.now();
+        let token = self.ledger.refresh_tokens.get(presented).ok_or(Refusal::RefreshTokenUnknown)?;
+        let (number, used_at) = (token.grant, token.used_at);
+        let grant = self.ledger.grant(number);
+        if grant.client_id != client_id {
+            return Err(Refusal::AnotherClient);
+        }
+        if grant.ended {
+            return Err(Refusal::GrantEnded);
+        }
+        if token.expires_at <= now {
+            return Err(Refusal::RefreshTokenExpired);
+        }
+        let granted = self.policy.refreshed_scope.as_ref().unwrap_or(&grant.scope);
+        let scope = asked.unwrap_or(granted).to_owned();
+        if scope.split_whitespace().any(|scope| !grant.scope.split_whitespace().any(|granted| granted == scope)) {
+            return Err(Refusal::InvalidScope);
+        }
+        if used_at.is_some_and(|used_at| used_at + self.policy.reuse_leeway <= now) {
+            if self.policy.reuse_ends_grant {
+                self.end_for_reuse(number);
+            }
+            return Err(Refusal::RefreshTokenReused);
+        }
+        let refresh_token = self.successor(number, presented, now);
+        if self.policy.only_newest_access_token {
+            for old in mem::take(&mut self.ledger.grant_mut(number).access_tokens) {
+                self.tokens.remove(&old);
+            }
+        }
+        Ok(self.grant_tokens(number, scope, refresh_token))
+    }
+
+    /// The refresh token for the next time, as far as the response names it.
+    fn successor(&mut self, number: GrantNumber, presented: &str, now: UnixTime) -> Option<String> {
+        if !self.policy.rotates {
+            return (!self.policy.omits_refresh_token).then(|| presented.to_owned());
+        }
+        self.ledger.rotations += 1;
+        if let Some(token) = self.ledger.refresh_tokens.get_mut(presented) {
+            token.used_at.get_or_insert(now);
+        }
+        Some(self.new_refresh_token(number))
+    }
+
+    fn new_refresh_token(&mut self, grant: GrantNumber) -> String {
+        let expires_at = self.policy.refresh_token_lifetime.map_or(UnixTime::MAX, |life| self.clock.now() + life);
+        let token = RefreshToken { grant, used_at: None, expires_at };
+        let name = random("r_");
+        self.ledger.refresh_tokens.insert(name.clone(), token);
+        name
+    }
+
+    fn grant_tokens(&mut self, number: GrantNumber, scope: String, refresh_token: Option<String>) -> GrantedTokens {
+        let grant = self.ledger.grant(number);
+        let (subject, client_id) = (grant.subject.clone(), grant.client_id.clone());
+        let access_token = self.new_access_token(&subject, &client_id, &scope);
+        self.ledger.grant_mut(number).access_tokens.push(access_token.clone());
+        GrantedTokens {
+            access_token,
+            expires_in: self.policy.access_token_lifetime.filter(|_| self.policy.tells_expires_in),
+            refresh_token,
+            refresh_expires_in: self.policy.refresh_token_lifetime,
+            scope,
+        }
+    }
+}
+
+/// The challenge for a verifier, [RFC 7636 section 4.2](https://www.rfc-editor.org/rfc/rfc7636#section-4.2).
+fn s256(verifier: &str) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()))
+}
+
+/// Nobody guesses it.
+pub(in super::super) fn random(prefix: &str) -> String {
+    format!("{prefix}{}", BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()))
+}

@@ -1,0 +1,53 @@
+//! [`Refusal`]: why there are no tokens.
+
+/// Why there are no tokens: finer than `error`, because vendors tell more apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in super::super) enum Refusal {
+    InvalidRequest(&'static str),
+    InvalidClient,
+    UnsupportedGrantType,
+    InvalidScope,
+    AnotherClient,
+    CodeNotValid,
+    GrantEnded,
+    RefreshTokenExpired,
+    RefreshTokenReused,
+    RefreshTokenUnknown,
+    VerifierMismatch,
+}
+
+impl Refusal {
+    /// Its name in `error`, [RFC 6749 section 5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2).
+    pub(super) const fn error(self) -> &'static str {
+        match self {
+            Self::InvalidRequest(_) => "invalid_request",
+            Self::InvalidClient => "invalid_client",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::InvalidScope => "invalid_scope",
+            Self::AnotherClient
+            | Self::CodeNotValid
+            | Self::GrantEnded
+            | Self::RefreshTokenExpired
+            | Self::RefreshTokenReused
+            | Self::RefreshTokenUnknown
+            | Self::VerifierMismatch => "invalid_grant",
+        }
+    }
+
+    /// For people. An `invalid_grant` does not say why, so that nobody learns by trying.
+    pub(super) const fn description(self) -> &'static str {
+        match self {
+            Self::InvalidRequest(description) => description,
+            Self::InvalidClient => "client authentication failed",
+            Self::UnsupportedGrantType => "unsupported grant_type requested",
+            Self::InvalidScope => "refresh token missing requested scope",
+            Self::AnotherClient
+            | Self::CodeNotValid
+            | Self::GrantEnded
+            | Self::RefreshTokenExpired
+            | Self::RefreshTokenReused
+            | Self::RefreshTokenUnknown
+            | Self::VerifierMismatch => "grant request is invalid",
+        }
+    }
+}
