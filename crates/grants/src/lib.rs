@@ -5,14 +5,17 @@ mod engine;
 mod exchange;
 mod memory_store;
 mod record;
+mod refresher;
 mod sealing;
 mod store;
+mod telemetry;
 mod token_set;
 mod vault;
 
 pub use exchange::{Exchange, ExchangeError, ExchangeOutcome};
 pub use memory_store::MemoryStore;
 pub use record::{GrantRecord, InvalidRecord};
+pub use refresher::{RefreshFuture, RefreshRequest, Refresher, RefresherConfig};
 pub use sealing::{InvalidKeyRing, KeyFileError, KeyRing, Rekeyed, SealError};
 pub use store::{Lease, LeaseOutcome, SealedGrant, StoreError, StoreFuture, StoredGrant, Swap, TokenStore, Version};
 pub use token_set::TokenSet;

@@ -45,7 +45,9 @@ impl TokenSet {
     }
 
     fn take(mut self, response: TokenResponse, generation: Generation, now: UnixTime) -> Self {
-        let expires_at = response.expires_in.map(|lifetime| now + lifetime).or(response.expires_at);
+        // No token is dead on arrival: a life of zero says that nothing is known.
+        let told = response.expires_in.filter(|lifetime| !lifetime.is_zero());
+        let expires_at = told.map(|lifetime| now + lifetime).or(response.expires_at);
         self.access_token = AccessToken::new(response.access_token, generation, expires_at);
         self.received_at = now;
         let told = response.refresh_expires_in.map(|lifetime| now + lifetime);

@@ -5,7 +5,9 @@ mod layer;
 mod provider;
 mod retry_after;
 mod service;
+mod window;
 
 pub use future::BackOffFuture;
 pub use layer::BackOffLayer;
 pub use service::BackOff;
+pub use window::back_off_window;

@@ -7,11 +7,9 @@ use std::{
 
 use tokio::time::Instant;
 
+use super::window::back_off_window;
 use crate::{EgressError, EgressErrorKind};
 
-const FIRST_WINDOW: Duration = Duration::from_secs(1);
-const LONGEST_WINDOW: Duration = Duration::from_secs(30);
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 /// What those are told who come while a probe is out.
 const WHILE_PROBING: Duration = Duration::from_secs(1);
 
@@ -73,11 +71,6 @@ impl Record {
         self.generation += 1;
     }
 
-    fn window(&self, retry_after: Option<Duration>) -> Duration {
-        let doubled = FIRST_WINDOW.saturating_mul(2_u32.saturating_pow(self.windows)).min(LONGEST_WINDOW);
-        let asked = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
-        doubled.max(asked).mul_f64(rand::random_range(1.0..1.25))
-    }
 }
 
 /// One call that may go out. Dropped without a verdict, it leaves the next call to be the probe.
@@ -105,7 +98,7 @@ impl Permit {
                 State::Well | State::Probing { .. } => WHILE_PROBING,
             };
         }
-        let window = record.window(error.retry_after());
+        let window = back_off_window(record.windows, error.retry_after());
         let kind = match error.kind() {
             EgressErrorKind::RateLimited => EgressErrorKind::RateLimited,
             _ => EgressErrorKind::BackingOff,

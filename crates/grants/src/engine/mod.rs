@@ -1,1 +1,19 @@
-//! The single-flight engine.
+//! The single-flight engine: per grant a state machine, and at most one flight to change it.
+//!
+//! `slot` decides and does nothing, `journey` does and decides nothing about callers, `hangar` keeps the slots.
+
+mod cell;
+mod current;
+mod hangar;
+mod instant;
+mod journey;
+mod save;
+mod slot;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use cell::{Cell, Waiting};
+pub(crate) use hangar::Hangar;
+pub(crate) use instant::Now;
+pub(crate) use slot::Answer;

@@ -1,0 +1,72 @@
+//! [`Current`]: the tokens of a grant in this process, and until when they are good.
+
+use std::{sync::Arc, time::Duration};
+
+use portcullis_core::UnixTime;
+use tokio::time::Instant;
+
+use super::Now;
+use crate::TokenSet;
+
+/// At which part of its life a token is renewed at the earliest.
+const EARLIEST: f64 = 0.8;
+
+/// The tokens of a grant in this process, and until when they are good.
+///
+/// Deadlines are monotonic, so a clock that is put back prolongs nothing; the calendar is looked at as well, because it alone
+/// goes on while the machine sleeps.
+#[derive(Debug)]
+pub(super) struct Current {
+    pub(super) tokens: Arc<TokenSet>,
+    deadlines: Option<Deadlines>,
+    refused: bool,
+    /// When it came in place of a token that had been refused.
+    pub(super) replaced_refused_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Deadlines {
+    early: (Instant, UnixTime),
+    hard: (Instant, UnixTime),
+}
+
+/// How good a token is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Freshness {
+    Fresh,
+    /// It works, and is to be renewed in the background.
+    Early,
+    /// It is known not to work.
+    Dead,
+}
+
+impl Current {
+    /// `margin` is how long before its expiry a token is renewed, at most; `jitter` between 0 and 1 shortens that by up to a
+    /// quarter.
+    pub(super) fn new(tokens: Arc<TokenSet>, now: Now, margin: Duration, jitter: f64) -> Self {
+        let deadlines = tokens.expires_at().map(|expires_at| {
+            let lifetime = expires_at.saturating_duration_since(tokens.received_at());
+            // By a clock that was put back it would live longer than it was ever said to.
+            let left = expires_at.saturating_duration_since(now.calendar).min(lifetime);
+            let margin = margin.min(lifetime.mul_f64(1.0 - EARLIEST)).mul_f64(1.0 - jitter / 4.0);
+            let early = now.monotonic + left.saturating_sub(margin);
+            Deadlines { early: (early, expires_at.saturating_sub(margin)), hard: (now.monotonic + left, expires_at) }
+        });
+        Self { tokens, deadlines, refused: false, replaced_refused_at: None }
+    }
+
+    pub(super) fn freshness(&self, now: Now) -> Freshness {
+        let is_past =
+            |(monotonic, calendar): (Instant, UnixTime)| now.monotonic >= monotonic || now.calendar >= calendar;
+        match &self.deadlines {
+            _ if self.refused => Freshness::Dead,
+            Some(deadlines) if is_past(deadlines.hard) => Freshness::Dead,
+            Some(deadlines) if is_past(deadlines.early) => Freshness::Early,
+            Some(_) | None => Freshness::Fresh,
+        }
+    }
+
+    pub(super) fn refuse(&mut self) {
+        self.refused = true;
+    }
+}

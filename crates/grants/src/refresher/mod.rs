@@ -1,0 +1,12 @@
+//! The `Refresher`: a tower service from a grant to tokens that are fresh.
+
+mod config;
+mod future;
+mod request;
+mod service;
+mod upstream;
+
+pub use config::RefresherConfig;
+pub use future::RefreshFuture;
+pub use request::RefreshRequest;
+pub use service::Refresher;

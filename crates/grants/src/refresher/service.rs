@@ -1,0 +1,156 @@
+//! [`Refresher`]: upstream tokens that are always fresh.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use portcullis_core::{AuthError, Clock, GrantId, Reason, Upstream};
+use tokio::time::sleep;
+use tower::util::BoxCloneSyncService;
+use tower_service::Service;
+
+use super::{
+    RefreshFuture, RefreshRequest, RefresherConfig,
+    upstream::{Direct, Through},
+};
+use crate::{Exchange, GrantRecord, StoreError, TokenSet, Vault, engine::Hangar};
+
+/// How often grants that nothing can be done with any more are removed from the store.
+const SWEEP_EVERY: Duration = Duration::from_mins(10);
+
+/// A tower service from a grant to tokens that are fresh, for the grants of one provider. Clones share everything.
+///
+/// 1. **One exchange.** However many callers, tasks and clones want a token, one exchange is under way per grant; with a store
+///    that several processes share, one in all of them. Grants never wait for each other.
+/// 2. **No wait on a good token.** While the access token works it is handed out at once; shortly before it expires one exchange
+///    begins in the background, and its failure is nobody's business until the token has expired.
+/// 3. **An exchange is on a task of its own.** A caller that goes away neither cancels nor repeats it. The new tokens are durable
+///    before anybody sees them. If they cannot be saved they are used, and saving is tried again; the exchange is not.
+/// 4. **Generations.** A token that was refused causes an exchange only if it is still the current one.
+/// 5. **Memory of failure.** A refresh token that the provider refused is never presented again: the grant has ended, its contexts
+///    are withdrawn at once. A provider that fails is left alone for a window that grows from 1 s to 30 s, or as long as it asks.
+/// 6. **A refresh token that may be spent**, because no answer came, is spared while the access token works, if the provider ends
+///    grants for presenting one twice. After that it is presented once per window: it is the only hope left.
+///
+/// It is always ready. Must be made within a tokio runtime, which runs the exchanges.
+///
+/// # Layers around it
+///
+/// Safe: time limits, concurrency limits, load shedding and retries around the *refresher*: they change how long callers wait, and
+/// no exchange is cancelled or repeated by them. Not safe: a retry around the *[exchange](Exchange)*.
+/// [`upstream_through`](Self::upstream_through) hands out tokens through such a stack.
+#[derive(Clone, Debug)]
+pub struct Refresher {
+    hangar: Arc<Hangar>,
+}
+
+impl Refresher {
+    /// Tokens of the grants at `provider` in `vault`, renewed by `exchange`.
+    ///
+    /// `provider` is the name that the records of its grants have, and the label of its metrics.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn new<E>(vault: Vault, provider: &str, exchange: E, clock: Arc<dyn Clock>, config: RefresherConfig) -> Self
+    where
+        E: Exchange<Future: Send> + Clone + Send + Sync + 'static,
+    {
+        let exchange = BoxCloneSyncService::new(exchange);
+        let hangar = Arc::new(Hangar::new(vault, provider, exchange, clock, config));
+        hangar.spawn(sweep(hangar.vault().clone(), hangar.draining.clone()));
+        Self { hangar }
+    }
+
+    /// Keeps the tokens of a new grant, durably. From here on they are kept fresh.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be saved, or if there is a grant of this id: nothing has changed then.
+    pub async fn begin(&self, id: GrantId, tokens: TokenSet) -> Result<(), StoreError> {
+        let record = GrantRecord::new(self.hangar.provider(), Arc::new(tokens));
+        self.hangar.vault().create(id, &record).await?;
+        self.hangar.begin(id, record.tokens());
+        Ok(())
+    }
+
+    /// Ends a grant: it is removed, and every context that was made from it is withdrawn at once in this process.
+    ///
+    /// The provider is **not** told. What it was is returned, for whoever does that.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be removed; in this process it has ended nevertheless.
+    pub async fn end(&self, id: GrantId) -> Result<Option<Arc<TokenSet>>, StoreError> {
+        let cell = self.hangar.cell(id);
+        self.hangar.end(&cell, AuthError::new(Reason::GrantEnded).with_source("the user logged out"));
+        let vault = self.hangar.vault();
+        while let Some(kept) = vault.load(id).await? {
+            // Whoever was refreshing it finds it gone.
+            if vault.remove(id, kept.version).await? {
+                return Ok(Some(Arc::clone(kept.record.tokens())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The tokens of a grant as a handler sees them.
+    #[must_use]
+    pub fn upstream(&self, id: GrantId) -> Upstream {
+        Upstream::new(Direct { hangar: Arc::clone(&self.hangar), cell: self.hangar.cell(id) })
+    }
+
+    /// As [`upstream`](Self::upstream), but what has to be waited for is asked of `stack`: layers of your own around this
+    /// refresher. Its errors are recovered by [`AuthError::recover`].
+    #[must_use]
+    pub fn upstream_through<R>(&self, id: GrantId, stack: R) -> Upstream
+    where
+        R: Service<RefreshRequest, Response = Arc<TokenSet>> + Clone + Send + Sync + 'static,
+        R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        R::Future: Send,
+    {
+        Upstream::new(Through {
+            direct: Direct { hangar: Arc::clone(&self.hangar), cell: self.hangar.cell(id) },
+            stack,
+        })
+    }
+
+    /// Waits for the exchanges under way and for everything that is not saved yet; what cannot be saved now is tried once more.
+    /// Call it when no more requests come. How many grants were lost because they could never be saved.
+    pub async fn shutdown(&self) -> usize {
+        self.hangar.draining.cancel();
+        self.hangar.tasks.close();
+        self.hangar.tasks.wait().await;
+        self.hangar.lost()
+    }
+}
+
+impl Service<RefreshRequest> for Refresher {
+    type Response = Arc<TokenSet>;
+    type Error = AuthError;
+    type Future = RefreshFuture;
+
+    /// Always ready.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), AuthError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: RefreshRequest) -> RefreshFuture {
+        let cell = self.hangar.cell(request.grant());
+        RefreshFuture::ask(Arc::clone(&self.hangar), cell, request.refused())
+    }
+}
+
+/// Removes from the store, for as long as the refresher lives, what nothing can be done with any more.
+async fn sweep(vault: Vault, draining: tokio_util::sync::CancellationToken) {
+    loop {
+        tokio::select! {
+            () = sleep(SWEEP_EVERY.mul_f64(rand::random_range(0.9..1.1))) => {}
+            () = draining.cancelled() => return,
+        }
+        match vault.sweep().await {
+            Ok(swept) => tracing::debug!(swept, "swept the store of grants"),
+            Err(error) => tracing::warn!(%error, "the store of grants could not be swept"),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The tokens of a grant, as a handler sees them.
+
+use std::{error::Error, fmt, sync::Arc};
+
+use portcullis_core::{AuthError, Generation, Revocation, UpstreamFuture, UpstreamSource};
+use tower::ServiceExt as _;
+use tower_service::Service;
+
+use super::{RefreshFuture, RefreshRequest};
+use crate::{
+    TokenSet,
+    engine::{Cell, Hangar},
+};
+
+/// Straight from the refresher.
+#[derive(Clone, Debug)]
+pub(super) struct Direct {
+    pub(super) hangar: Arc<Hangar>,
+    pub(super) cell: Arc<Cell>,
+}
+
+impl UpstreamSource for Direct {
+    fn access_token(&self, refused: Option<Generation>) -> UpstreamFuture {
+        match RefreshFuture::ask(Arc::clone(&self.hangar), Arc::clone(&self.cell), refused).ready() {
+            Ok(outcome) => UpstreamFuture::ready(outcome.map(|tokens| tokens.access_token().clone())),
+            Err(waiting) => UpstreamFuture::waiting(async { Ok(waiting.await?.access_token().clone()) }),
+        }
+    }
+
+    fn end(&self) -> Option<Arc<Revocation>> {
+        Some(Arc::clone(&self.cell.end))
+    }
+}
+
+/// Through a stack of layers, unless the token is at hand.
+pub(super) struct Through<R> {
+    pub(super) direct: Direct,
+    pub(super) stack: R,
+}
+
+impl<R> UpstreamSource for Through<R>
+where
+    R: Service<RefreshRequest, Response = Arc<TokenSet>> + Clone + Send + Sync + 'static,
+    R::Error: Into<Box<dyn Error + Send + Sync>>,
+    R::Future: Send,
+{
+    fn access_token(&self, refused: Option<Generation>) -> UpstreamFuture {
+        if let Some(tokens) = self.direct.hangar.peek(&self.direct.cell, refused) {
+            return UpstreamFuture::ready(Ok(tokens.access_token().clone()));
+        }
+        let mut request = RefreshRequest::new(self.direct.cell.id);
+        if let Some(generation) = refused {
+            request = request.with_refused(generation);
+        }
+        let stack = self.stack.clone();
+        UpstreamFuture::waiting(async move {
+            let tokens = stack.oneshot(request).await.map_err(|error| AuthError::recover(error.into()))?;
+            Ok(tokens.access_token().clone())
+        })
+    }
+
+    fn end(&self) -> Option<Arc<Revocation>> {
+        self.direct.end()
+    }
+}
+
+impl<R> fmt::Debug for Through<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Through").field("cell", &self.direct.cell).finish_non_exhaustive()
+    }
+}

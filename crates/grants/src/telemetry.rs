@@ -1,0 +1,63 @@
+//! What is counted of refreshes. The names are told in `docs/telemetry.md`.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use metrics::{Counter, Gauge, Histogram, SharedString, counter, gauge, histogram};
+
+use crate::ExchangeOutcome;
+
+/// Handles, made once.
+pub(crate) struct Telemetry {
+    provider: SharedString,
+    seconds: Histogram,
+    /// Waited for an exchange that was under way.
+    pub(crate) coalesced: Counter,
+    /// Reported a token that was not the current one any more.
+    pub(crate) stale_refusals: Counter,
+    /// Took over what another process had got.
+    pub(crate) adopted: Counter,
+    unsaved: Gauge,
+    lost: AtomicUsize,
+}
+
+impl Telemetry {
+    pub(crate) fn new(provider: &str) -> Self {
+        let provider = SharedString::from(provider.to_owned());
+        let label = || [("provider", provider.clone())];
+        Self {
+            seconds: histogram!("portcullis_exchange_seconds", &label()),
+            coalesced: counter!("portcullis_refresh_coalesced_total", &label()),
+            stale_refusals: counter!("portcullis_stale_refusals_total", &label()),
+            adopted: counter!("portcullis_grants_adopted_total", &label()),
+            unsaved: gauge!("portcullis_grants_unsaved", &label()),
+            lost: AtomicUsize::new(0),
+            provider,
+        }
+    }
+
+    pub(crate) fn exchanged(&self, failure: Option<ExchangeOutcome>, elapsed: Duration) {
+        let outcome = failure.map_or("success", ExchangeOutcome::as_str);
+        counter!("portcullis_exchanges_total", "provider" => self.provider.clone(), "outcome" => outcome).increment(1);
+        self.seconds.record(elapsed);
+    }
+
+    pub(crate) fn unsaved(&self) {
+        self.unsaved.increment(1.0);
+    }
+
+    pub(crate) fn saved(&self) {
+        self.unsaved.decrement(1.0);
+    }
+
+    pub(crate) fn lost(&self) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many grants were never saved.
+    pub(crate) fn lost_count(&self) -> usize {
+        self.lost.load(Ordering::Relaxed)
+    }
+}
