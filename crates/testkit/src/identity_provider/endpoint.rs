@@ -62,6 +62,11 @@ impl Endpoint {
         }
     }
 
+    /// Whether a call changes something.
+    pub(super) const fn has_effects(self) -> bool {
+        matches!(self, Self::Token | Self::Revocation)
+    }
+
     /// Whether it is asked by `POST`, with credentials of the client.
     pub(super) const fn is_posted(self) -> bool {
         matches!(self, Self::Token | Self::Revocation | Self::Introspection | Self::GitHubTokenCheck)

@@ -6,7 +6,8 @@ use http::{
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
 
-/// How an endpoint misbehaves: instead of its answer comes this.
+/// How an endpoint misbehaves: instead of its answer comes this. Every time, and without doing what it was asked, unless said
+/// otherwise.
 ///
 /// ```
 /// use portcullis_testkit::{Endpoint, Fault, IdentityProvider};
@@ -15,12 +16,18 @@ use http::{
 /// provider.set_fault(Endpoint::Introspection, Fault::status(503));
 /// provider.set_fault(Endpoint::UserInfo, Fault::status(429).with_retry_after("60"));
 /// provider.set_fault(Endpoint::KeySet, Fault::body("text/html", "<h1>Maintenance</h1>"));
+/// // The refresh token has been rotated, and nobody hears of it.
+/// provider.set_fault(Endpoint::Token, Fault::disconnect().after_processing().times(1));
 /// for endpoint in Endpoint::ALL {
 ///     provider.heal(endpoint);
 /// }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Fault(Kind);
+pub struct Fault {
+    kind: Kind,
+    after_processing: bool,
+    times: Option<usize>,
+}
 
 #[derive(Clone, Debug)]
 enum Kind {
@@ -39,13 +46,13 @@ impl Fault {
     /// No answer, ever.
     #[must_use]
     pub const fn hang() -> Self {
-        Self(Kind::Hang)
+        Self::of(Kind::Hang)
     }
 
     /// The connection breaks off without an answer.
     #[must_use]
     pub const fn disconnect() -> Self {
-        Self(Kind::Disconnect)
+        Self::of(Kind::Disconnect)
     }
 
     /// An answer with this status, and an OAuth error that fits.
@@ -61,7 +68,7 @@ impl Fault {
             _ => "server_error",
         };
         let body = serde_json::json!({ "error": error }).to_string();
-        Self(Kind::Answer {
+        Self::of(Kind::Answer {
             status,
             content_type: HeaderValue::from_static("application/json"),
             body: body.into(),
@@ -73,20 +80,50 @@ impl Fault {
     #[must_use]
     pub fn body(content_type: &'static str, body: impl Into<Bytes>) -> Self {
         let content_type = HeaderValue::from_static(content_type);
-        Self(Kind::Answer { status: StatusCode::OK, content_type, body: body.into(), retry_after: None })
+        Self::of(Kind::Answer { status: StatusCode::OK, content_type, body: body.into(), retry_after: None })
     }
 
     /// With the header `Retry-After`: seconds, or a date. It goes with an answer, and is ignored without one.
     #[must_use]
     pub fn with_retry_after(mut self, value: &'static str) -> Self {
-        if let Kind::Answer { retry_after, .. } = &mut self.0 {
+        if let Kind::Answer { retry_after, .. } = &mut self.kind {
             *retry_after = Some(HeaderValue::from_static(value));
         }
         self
     }
 
+    /// The endpoint does what it was asked, and only then, instead of its answer, comes this: the answer is lost.
+    #[must_use]
+    pub const fn after_processing(mut self) -> Self {
+        self.after_processing = true;
+        self
+    }
+
+    /// For the next `times` calls; then the endpoint is well again.
+    #[must_use]
+    pub const fn times(mut self, times: usize) -> Self {
+        self.times = Some(times);
+        self
+    }
+
+    const fn of(kind: Kind) -> Self {
+        Self { kind, after_processing: false, times: None }
+    }
+
+    pub(super) const fn comes_after_processing(&self) -> bool {
+        self.after_processing
+    }
+
+    /// Whether it is for this call as well. Counts it.
+    pub(super) fn strikes(&mut self) -> bool {
+        let Some(times) = &mut self.times else { return true };
+        let strikes = *times > 0;
+        *times = times.saturating_sub(1);
+        strikes
+    }
+
     pub(super) async fn respond(self) -> Result<Response<Bytes>, Disconnected> {
-        match self.0 {
+        match self.kind {
             Kind::Hang => std::future::pending().await,
             Kind::Disconnect => Err(Disconnected),
             Kind::Answer { status, content_type, body, retry_after } => {

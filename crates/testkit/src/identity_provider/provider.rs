@@ -14,7 +14,8 @@ use super::{Endpoint, Fault, KeyAlgorithm, SeenRequest, TokenBuilder, TokenPolic
 /// A fake authorization server, in memory. Clones are the same server.
 ///
 /// It is a tower service from `http::Request<Bytes>` to `http::Response<Bytes>`, so it can stand behind an egress without
-/// any network; or [`serve`](Self::serve) it on a loopback socket. It has metadata (both kinds), a key set, a token
+/// any network; or [`serve`](Self::serve) it on a loopback socket. What changes something ([`Endpoint::Token`],
+/// [`Endpoint::Revocation`]) is processed on a task of its own, as a real server does it: to hang up does not undo it. It has metadata (both kinds), a key set, a token
 /// endpoint that rotates refresh tokens and knows reuse, revocation, introspection, UserInfo, and GitHub's user and
 /// token-check endpoints; see [`Endpoint`]. It has no login page, and issues no ID tokens.
 ///
@@ -198,20 +199,27 @@ impl IdentityProvider {
 
     /// Lets `endpoint` misbehave from now on.
     pub fn set_fault(&self, endpoint: Endpoint, fault: Fault) {
-        self.state().switches.entry(endpoint).or_default().fault = Some(fault);
+        self.state().switches(endpoint).fault = Some(fault);
     }
 
-    /// Lets `endpoint` take its time, by tokio's clock, before it answers or misbehaves.
+    /// Lets `endpoint` take its time, by tokio's clock, before it does what it is asked or misbehaves.
     pub fn set_latency(&self, endpoint: Endpoint, latency: Duration) {
-        self.state().switches.entry(endpoint).or_default().latency = latency;
+        self.state().switches(endpoint).latency = latency;
     }
 
-    /// Ends the fault and the latency of `endpoint`.
+    /// Lets `endpoint` take its time, by tokio's clock, *after* it has done what it was asked: the refresh token is used up, and
+    /// its successor still on the way.
+    pub fn set_answer_latency(&self, endpoint: Endpoint, latency: Duration) {
+        self.state().switches(endpoint).answer_latency = latency;
+    }
+
+    /// Ends the fault and both latencies of `endpoint`.
     pub fn heal(&self, endpoint: Endpoint) {
         let mut state = self.state();
-        let switches = state.switches.entry(endpoint).or_default();
+        let switches = state.switches(endpoint);
         switches.fault = None;
         switches.latency = Duration::ZERO;
+        switches.answer_latency = Duration::ZERO;
     }
 
     /// How many times `endpoint` has been called, whatever came of it.

@@ -4,6 +4,7 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use http::{Request, Response, StatusCode, Uri};
 use tower_service::Service;
 
 use super::{
-    Disconnected, Endpoint, IdentityProvider, SeenRequest,
+    Disconnected, Endpoint, Fault, IdentityProvider, SeenRequest,
     respond::{respond, status},
 };
 
@@ -32,14 +33,40 @@ impl Service<Request<Bytes>> for IdentityProvider {
 impl IdentityProvider {
     async fn answer(self, request: Request<Bytes>) -> Result<Response<Bytes>, Disconnected> {
         let Some(endpoint) = self.arrive(&request) else { return Ok(status(StatusCode::NOT_FOUND)) };
-        let latency = self.state().switches.get(&endpoint).map(|switches| switches.latency).unwrap_or_default();
+        let processing = self.process(endpoint, request);
+        let outcome = if endpoint.has_effects() {
+            // What was sent is processed, whether or not its sender waits for the answer.
+            tokio::spawn(processing).await.expect("processing does not panic")
+        } else {
+            processing.await
+        };
+        match outcome {
+            Outcome::Failed(fault) => fault.respond().await,
+            Outcome::Processed { response, lost, latency } => {
+                if !latency.is_zero() {
+                    tokio::time::sleep(latency).await;
+                }
+                match lost {
+                    Some(fault) => fault.respond().await,
+                    None => Ok(response),
+                }
+            }
+        }
+    }
+
+    async fn process(self, endpoint: Endpoint, request: Request<Bytes>) -> Outcome {
+        let latency = self.state().switches(endpoint).latency;
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
         }
-        let fault = self.state().switches.get(&endpoint).and_then(|switches| switches.fault.clone());
-        match fault {
-            Some(fault) => fault.respond().await,
-            None => Ok(respond(&mut self.state(), endpoint, &request)),
+        let mut state = self.state();
+        match state.switches(endpoint).strike() {
+            Some(fault) if !fault.comes_after_processing() => Outcome::Failed(fault),
+            lost => Outcome::Processed {
+                response: respond(&mut state, endpoint, &request),
+                lost,
+                latency: state.switches(endpoint).answer_latency,
+            },
         }
     }
 
@@ -48,9 +75,17 @@ impl IdentityProvider {
         let mut state = self.state();
         let issuer: Uri = state.issuer.parse().ok()?;
         let endpoint = Endpoint::at(request.uri().path(), issuer.path().trim_end_matches('/'))?;
-        let switches = state.switches.entry(endpoint).or_default();
+        let switches = state.switches(endpoint);
         switches.calls += 1;
         switches.last = Some(SeenRequest::of(request));
         Some(endpoint)
     }
+}
+
+/// What came of a request.
+enum Outcome {
+    /// Nothing was done.
+    Failed(Fault),
+    /// It was done; the answer may be late, or lost.
+    Processed { response: Response<Bytes>, lost: Option<Fault>, latency: Duration },
 }

@@ -41,11 +41,24 @@ pub(super) struct State {
 pub(super) struct Switches {
     pub(super) fault: Option<Fault>,
     pub(super) latency: Duration,
+    pub(super) answer_latency: Duration,
     pub(super) calls: usize,
     pub(super) last: Option<SeenRequest>,
 }
 
+impl Switches {
+    /// The fault for this call.
+    pub(super) fn strike(&mut self) -> Option<Fault> {
+        let fault = self.fault.as_mut()?;
+        fault.strikes().then(|| fault.clone())
+    }
+}
+
 impl State {
+    pub(super) fn switches(&mut self, endpoint: Endpoint) -> &mut Switches {
+        self.switches.entry(endpoint).or_default()
+    }
+
     pub(super) fn next_serial(&mut self) -> u64 {
         self.serial += 1;
         self.serial
