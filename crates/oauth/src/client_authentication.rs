@@ -44,22 +44,31 @@ impl ClientAuthentication {
 
     /// A form with `fields` for `endpoint`, authenticated.
     pub(crate) fn form_request(&self, endpoint: &Uri, fields: &[(&str, &str)]) -> Request<Bytes> {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.extend_pairs(fields);
-        if let Transport::Body = self.transport {
-            form.append_pair("client_id", &self.client_id);
-            form.append_pair("client_secret", self.client_secret.expose_secret());
+        match self.transport {
+            Transport::Body => self.post_request(endpoint, fields),
+            Transport::Header => {
+                let mut request = form_post(endpoint, fields);
+                request.headers_mut().insert(header::AUTHORIZATION, self.basic_credentials());
+                request
+            }
         }
-        let mut request = Request::new(form.finish().into());
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = endpoint.clone();
-        let headers = request.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        if let Transport::Header = self.transport {
-            headers.insert(header::AUTHORIZATION, self.basic_credentials());
-        }
-        request
+    }
+
+    /// A form with `fields` for an `endpoint` that takes id and secret from the form only.
+    pub(crate) fn post_request(&self, endpoint: &Uri, fields: &[(&str, &str)]) -> Request<Bytes> {
+        form_post(endpoint, &self.among(fields))
+    }
+
+    /// A JSON object with `fields` for an `endpoint` that takes id and secret from there.
+    pub(crate) fn json_request(&self, endpoint: &Uri, fields: &[(&str, &str)]) -> Request<Bytes> {
+        let members: serde_json::Map<_, _> =
+            self.among(fields).iter().map(|&(name, text)| (name.to_owned(), text.into())).collect();
+        post(endpoint, "application/json", serde_json::Value::from(members).to_string())
+    }
+
+    fn among<'a>(&'a self, fields: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        let own = [("client_id", &*self.client_id), ("client_secret", self.client_secret.expose_secret())];
+        fields.iter().copied().chain(own).collect()
     }
 
     /// The credentials of the scheme `Basic`; id and secret are form-encoded first.
@@ -72,6 +81,22 @@ impl ClientAuthentication {
         credentials.set_sensitive(true);
         credentials
     }
+}
+
+/// A form with `fields` for `endpoint`, from nobody in particular.
+pub(crate) fn form_post(endpoint: &Uri, fields: &[(&str, &str)]) -> Request<Bytes> {
+    let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    post(endpoint, "application/x-www-form-urlencoded", form)
+}
+
+fn post(endpoint: &Uri, content_type: &'static str, body: String) -> Request<Bytes> {
+    let mut request = Request::new(body.into());
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = endpoint.clone();
+    let headers = request.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    request
 }
 
 #[cfg(test)]

@@ -10,13 +10,16 @@ use crate::{ProtocolError, response::json_object};
 /// Where the endpoints of an authorization server are.
 ///
 /// [RFC 8414 section 2](https://www.rfc-editor.org/rfc/rfc8414#section-2) and OpenID Connect Discovery 1.0 section 3.
-/// Members that a resource server does not need are ignored. Every endpoint is an absolute URL; that it is `https` and
+/// Members that nobody needs here are ignored. Every endpoint is an absolute URL; that it is `https` and
 /// public is for whoever sends a request there to check.
 #[derive(Clone, Debug)]
 pub struct AuthorizationServerMetadata {
     issuer: Issuer,
     jwks_uri: Option<Uri>,
+    authorization_endpoint: Option<Uri>,
+    token_endpoint: Option<Uri>,
     introspection_endpoint: Option<Uri>,
+    revocation_endpoint: Option<Uri>,
     userinfo_endpoint: Option<Uri>,
 }
 
@@ -31,6 +34,24 @@ impl AuthorizationServerMetadata {
     #[must_use]
     pub const fn jwks_uri(&self) -> Option<&Uri> {
         self.jwks_uri.as_ref()
+    }
+
+    /// Where it asks users for their consent.
+    #[must_use]
+    pub const fn authorization_endpoint(&self) -> Option<&Uri> {
+        self.authorization_endpoint.as_ref()
+    }
+
+    /// Where it hands out tokens.
+    #[must_use]
+    pub const fn token_endpoint(&self) -> Option<&Uri> {
+        self.token_endpoint.as_ref()
+    }
+
+    /// Where it takes tokens back.
+    #[must_use]
+    pub const fn revocation_endpoint(&self) -> Option<&Uri> {
+        self.revocation_endpoint.as_ref()
     }
 
     /// Where it answers questions about tokens.
@@ -105,7 +126,10 @@ pub fn process(issuer: &Issuer, response: &Response<Bytes>) -> Result<Authorizat
     Ok(AuthorizationServerMetadata {
         issuer: issuer.clone(),
         jwks_uri: endpoint(&members, "jwks_uri")?,
+        authorization_endpoint: endpoint(&members, "authorization_endpoint")?,
+        token_endpoint: endpoint(&members, "token_endpoint")?,
         introspection_endpoint: endpoint(&members, "introspection_endpoint")?,
+        revocation_endpoint: endpoint(&members, "revocation_endpoint")?,
         userinfo_endpoint: endpoint(&members, "userinfo_endpoint")?,
     })
 }

@@ -10,15 +10,25 @@ use crate::{ProtocolError, strict_json};
 
 /// The members of the object in a response that must be 200 and JSON.
 pub(crate) fn json_object(response: &Response<Bytes>) -> Result<Map<String, Value>, ProtocolError> {
+    match json(response)? {
+        Value::Object(members) => Ok(members),
+        _ => Err(not_json(response)),
+    }
+}
+
+/// The value in a response that must be 200 and JSON.
+pub(crate) fn json(response: &Response<Bytes>) -> Result<Value, ProtocolError> {
     if response.status() != StatusCode::OK {
         return Err(failure(response).unwrap_or_else(|| ProtocolError::UnexpectedStatus(response.status())));
     }
-    let content_type = content_type(response.headers());
-    if !content_type.is_some_and(is_json) {
-        return Err(ProtocolError::NotJson { content_type: content_type.map(str::to_owned) });
+    if !content_type(response.headers()).is_some_and(is_json) {
+        return Err(not_json(response));
     }
-    strict_json::parse_object(response.body())
-        .map_err(|_| ProtocolError::NotJson { content_type: content_type.map(str::to_owned) })
+    strict_json::parse(response.body()).map_err(|_| not_json(response))
+}
+
+fn not_json(response: &Response<Bytes>) -> ProtocolError {
+    ProtocolError::NotJson { content_type: content_type(response.headers()).map(str::to_owned) }
 }
 
 /// What the status says about the provider itself, whatever was asked.

@@ -22,6 +22,29 @@ pub enum UserInfoFormat {
     GitHub,
 }
 
+/// Where the name of the user stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SubjectMember {
+    Text(&'static str),
+    Number(&'static str),
+}
+
+impl SubjectMember {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Text(name) | Self::Number(name) => name,
+        }
+    }
+
+    fn read(self, members: &Map<String, Value>) -> Option<Box<str>> {
+        let value = members.get(self.name())?;
+        match self {
+            Self::Text(_) => value.as_str().filter(|text| !text.is_empty()).map(Box::from),
+            Self::Number(_) => value.as_u64().map(|number| number.to_string().into()),
+        }
+    }
+}
+
 /// What a provider says about the user of a token.
 ///
 /// It says *who*, never *for whom*: every token of the user, issued to whatever client, gets the same answer. It is no
@@ -73,31 +96,35 @@ pub fn request(endpoint: &Uri, token: &BearerToken) -> Request<Bytes> {
 /// # Errors
 /// [`ProtocolError`].
 pub fn process(response: &Response<Bytes>, format: UserInfoFormat) -> Result<UserInfo, ProtocolError> {
-    match response.status() {
-        StatusCode::UNAUTHORIZED => return Err(ProtocolError::TokenRefused),
-        StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN => return Err(refusal(response)),
-        _ => {}
+    let subject = match format {
+        UserInfoFormat::OpenIdConnect => SubjectMember::Text("sub"),
+        UserInfoFormat::GitHub => SubjectMember::Number("id"),
+    };
+    process_as(response, subject)
+}
+
+/// As [`process`], with the name of the user in a member of the provider's own.
+pub(crate) fn process_as(response: &Response<Bytes>, subject: SubjectMember) -> Result<UserInfo, ProtocolError> {
+    if let Some(refusal) = refusal(response) {
+        return Err(refusal);
     }
     let members = json_object(response)?;
-    let subject: Option<Box<str>> = match format {
-        UserInfoFormat::OpenIdConnect => members.get("sub").and_then(Value::as_str).map(Box::from),
-        UserInfoFormat::GitHub => members.get("id").and_then(Value::as_u64).map(|id| id.to_string().into()),
-    };
-    match subject.filter(|subject| !subject.is_empty()) {
+    match subject.read(&members) {
         Some(subject) => Ok(UserInfo { subject, members }),
-        None => Err(ProtocolError::InvalidMember(match format {
-            UserInfoFormat::OpenIdConnect => "sub",
-            UserInfoFormat::GitHub => "id",
-        })),
+        None => Err(ProtocolError::InvalidMember(subject.name())),
     }
 }
 
-fn refusal(response: &Response<Bytes>) -> ProtocolError {
-    let dead = response.body().trim_ascii() == b"Bad_OAuth_Token";
-    if dead || error_code(response).as_deref() == Some("invalid_token") {
-        ProtocolError::TokenRefused
-    } else {
-        client_refused(response)
+/// What a response says against the token, or against us.
+pub(crate) fn refusal(response: &Response<Bytes>) -> Option<ProtocolError> {
+    match response.status() {
+        StatusCode::UNAUTHORIZED => Some(ProtocolError::TokenRefused),
+        StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN => {
+            let dead = response.body().trim_ascii() == b"Bad_OAuth_Token";
+            let dead = dead || error_code(response).as_deref() == Some("invalid_token");
+            Some(if dead { ProtocolError::TokenRefused } else { client_refused(response) })
+        }
+        _ => None,
     }
 }
 

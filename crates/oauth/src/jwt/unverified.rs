@@ -70,6 +70,11 @@ impl UnverifiedJwt {
     pub fn claimed_issuer(&self) -> Result<&str, AuthError> {
         Ok(self.claims.issuer()?.ok_or(crate::InvalidClaim("iss"))?)
     }
+
+    /// What it says: for whoever has it from the issuer itself.
+    pub(crate) fn into_claims(self) -> Claims {
+        self.claims
+    }
 }
 
 /// Nothing of it: header, claims and signature together are the token.

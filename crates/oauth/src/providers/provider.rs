@@ -1,0 +1,176 @@
+//! [`Provider`]: an authorization server upstream of us.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Uri};
+use portcullis_core::{BearerToken, InvalidUri, Issuer};
+
+use super::{Rotation, vendor::Vendor};
+use crate::{
+    ClientAuthentication, introspection,
+    revocation::RevokedTokens,
+};
+
+/// An authorization server upstream of us: where its endpoints are, and how its vendor reads and writes the messages of OAuth.
+///
+/// It sends nothing and keeps no secret. One is made by [`oidc`](Self::oidc), [`keycloak`](Self::keycloak),
+/// [`google`](Self::google), [`github`](Self::github), [`atlassian`](Self::atlassian) or [`salesforce`](Self::salesforce); every
+/// endpoint can be another one.
+///
+/// It does **not** check that its endpoints belong to its issuer: whoever configures them vouches for that.
+///
+/// ```
+/// use http::Uri;
+/// use portcullis_core::ScopeSet;
+/// use portcullis_oauth::{CodeVerifier, providers::{AuthorizationRequest, Provider}};
+///
+/// let atlassian = Provider::atlassian();
+/// let verifier = CodeVerifier::new([7; 32]); // Random bytes, from the operating system.
+/// let scopes = ScopeSet::parse("read:me offline_access")?;
+/// let request = AuthorizationRequest::new("my-app", "https://mcp.example.com/callback", "st4te", &verifier).with_scopes(&scopes);
+/// let url = atlassian.authorization_url(&request);
+/// assert!(url.starts_with("https://auth.atlassian.com/authorize?response_type=code&client_id=my-app&"));
+/// assert!(url.contains("&scope=read%3Ame+offline_access&"));
+/// assert!(url.contains("&audience=api.atlassian.com"));
+///
+/// let sandbox = Provider::atlassian().with_token_endpoint(Uri::from_static("https://sandbox.example.com/token"));
+/// assert_eq!(sandbox.token_endpoint().host(), Some("sandbox.example.com"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Provider {
+    pub(super) vendor: &'static Vendor,
+    issuer: Issuer,
+    pub(super) endpoints: Endpoints,
+    rotation: Rotation,
+    default_lifetime: Option<Duration>,
+}
+
+/// Where to send what.
+#[derive(Clone, Debug)]
+pub(super) struct Endpoints {
+    pub(super) authorization: Uri,
+    pub(super) token: Uri,
+    pub(super) userinfo: Option<Uri>,
+    pub(super) introspection: Option<Uri>,
+    pub(super) revocation: Option<Uri>,
+}
+
+impl Endpoints {
+    pub(super) const fn new(authorization: Uri, token: Uri) -> Self {
+        Self { authorization, token, userinfo: None, introspection: None, revocation: None }
+    }
+}
+
+impl Provider {
+    pub(super) const fn new(vendor: &'static Vendor, issuer: Issuer, endpoints: Endpoints) -> Self {
+        Self { vendor, issuer, endpoints, rotation: vendor.rotation, default_lifetime: vendor.lifetime }
+    }
+
+    /// The vendor: `oidc`, `keycloak`, `google`, `github`, `atlassian` or `salesforce`. Fit for a label.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.vendor.name
+    }
+
+    /// The authorization server itself: what its users are users of.
+    #[must_use]
+    pub const fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    /// Sends users there for their consent.
+    #[must_use]
+    pub fn with_authorization_endpoint(mut self, endpoint: Uri) -> Self {
+        self.endpoints.authorization = endpoint;
+        self
+    }
+
+    /// Gets tokens there.
+    #[must_use]
+    pub fn with_token_endpoint(mut self, endpoint: Uri) -> Self {
+        self.endpoints.token = endpoint;
+        self
+    }
+
+    /// Gets profiles there. What supplements them (GitHub's e-mail addresses, Atlassian's sites) is looked for beside it.
+    #[must_use]
+    pub fn with_userinfo_endpoint(mut self, endpoint: Uri) -> Self {
+        self.endpoints.userinfo = Some(endpoint);
+        self
+    }
+
+    /// Asks there about tokens.
+    #[must_use]
+    pub fn with_introspection_endpoint(mut self, endpoint: Uri) -> Self {
+        self.endpoints.introspection = Some(endpoint);
+        self
+    }
+
+    /// Takes tokens back there. For GitHub, the collection of its applications.
+    #[must_use]
+    pub fn with_revocation_endpoint(mut self, endpoint: Uri) -> Self {
+        self.endpoints.revocation = Some(endpoint);
+        self
+    }
+
+    /// What presenting a refresh token twice does there. Default: what the vendor says; where that depends on a set-up, the
+    /// worst: [`Rotation::SingleUse`].
+    #[must_use]
+    pub const fn with_rotation(mut self, rotation: Rotation) -> Self {
+        self.rotation = rotation;
+        self
+    }
+
+    /// How long an access token lives if nobody tells: neither the token response nor the token, nor introspection. Default: two
+    /// hours for Salesforce, else unknown, and then only a refusal shows that it is over.
+    #[must_use]
+    pub const fn with_default_lifetime(mut self, lifetime: Duration) -> Self {
+        self.default_lifetime = Some(lifetime);
+        self
+    }
+
+    /// Where tokens are handed out.
+    #[must_use]
+    pub const fn token_endpoint(&self) -> &Uri {
+        &self.endpoints.token
+    }
+
+    /// What presenting a refresh token twice does.
+    #[must_use]
+    pub const fn rotation(&self) -> Rotation {
+        self.rotation
+    }
+
+    /// How long an access token lives if nobody tells.
+    #[must_use]
+    pub const fn default_lifetime(&self) -> Option<Duration> {
+        self.default_lifetime
+    }
+
+    /// A question whether `token` is active, and until when; `None` if nobody answers that. Its answer goes to
+    /// [`introspection::process`].
+    #[must_use]
+    pub fn introspection_request(&self, client: &ClientAuthentication, token: &BearerToken) -> Option<Request<Bytes>> {
+        Some(introspection::request(self.endpoints.introspection.as_ref()?, client, token))
+    }
+
+    /// A request to end the grant behind `tokens`; `None` if there is no way. Its answer goes to [`revocation::process`](crate::revocation::process).
+    ///
+    /// GitHub ends a grant by a valid access token only.
+    #[must_use]
+    pub fn revocation_request(
+        &self,
+        client: &ClientAuthentication,
+        tokens: RevokedTokens<'_>,
+    ) -> Option<Request<Bytes>> {
+        Some((self.vendor.revocation)(self.endpoints.revocation.as_ref()?, client, tokens))
+    }
+}
+
+/// The URL made of `base` and `path`.
+pub(super) fn url(base: &str, path: &str) -> Result<Uri, InvalidUri> {
+    let text = format!("{base}{path}");
+    text.parse().map_err(|_| InvalidUri::NotAbsolute(text))
+}
