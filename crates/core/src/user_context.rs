@@ -21,6 +21,8 @@ pub struct UserContext {
     client_id: Option<Box<str>>,
     scopes: ScopeSet,
     expires_at: Option<UnixTime>,
+    #[serde(skip)]
+    known_until: Option<UnixTime>,
     claims: Map<String, Value>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     profile: Map<String, Value>,
@@ -121,10 +123,16 @@ impl UserContext {
         &self.upstream
     }
 
-    /// The same user until `expires_at` at the latest.
+    /// Until when this may be used without asking again, if that is known: until the token expires, or earlier.
     #[must_use]
-    pub fn until(mut self, expires_at: UnixTime) -> Self {
-        self.expires_at = Some(self.expires_at.map_or(expires_at, |known| known.min(expires_at)));
+    pub fn known_until(&self) -> Option<UnixTime> {
+        self.known_until.into_iter().chain(self.expires_at).min()
+    }
+
+    /// The same user, to be asked for again at `at`, if not before. The token lives on, and so do the streams that it opened.
+    #[must_use]
+    pub fn until(mut self, at: UnixTime) -> Self {
+        self.known_until = Some(self.known_until.map_or(at, |known| known.min(at)));
         self
     }
 
@@ -136,6 +144,7 @@ impl UserContext {
             client_id: self.client_id.clone(),
             scopes: self.scopes.clone(),
             expires_at: self.expires_at,
+            known_until: self.known_until,
             claims: self.claims.clone(),
             profile,
             upstream: self.upstream.clone(),
@@ -247,6 +256,7 @@ impl UserContextBuilder {
             client_id: self.client_id,
             scopes: self.scopes,
             expires_at: self.expires_at,
+            known_until: None,
             claims: self.claims,
             profile: self.profile,
             revocation: revocation_of(&self.upstream),
@@ -285,6 +295,17 @@ mod tests {
         assert_eq!(context().email(), Some("profile@example.test"));
         assert_eq!(context().name(), Some("Claim"));
         assert_eq!(context().username(), None);
+    }
+
+    #[test]
+    fn a_context_may_have_to_be_renewed_before_its_token_expires_and_not_after() {
+        let at = |secs| Some(UnixTime::from_secs(secs));
+        let user = context();
+        assert_eq!(user.known_until(), at(17));
+        let user = user.until(UnixTime::from_secs(20));
+        assert_eq!((user.known_until(), user.expires_at()), (at(17), at(17)));
+        let user = user.until(UnixTime::from_secs(5)).until(UnixTime::from_secs(9)).with_profile(Map::new());
+        assert_eq!((user.known_until(), user.expires_at()), (at(5), at(17)));
     }
 
     #[test]

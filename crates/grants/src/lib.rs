@@ -10,6 +10,7 @@ mod sealing;
 mod store;
 mod telemetry;
 mod token_set;
+mod upstream_verifier;
 mod vault;
 
 pub use exchange::{Exchange, ExchangeError, ExchangeOutcome};
@@ -19,4 +20,5 @@ pub use refresher::{RefreshFuture, RefreshRequest, Refresher, RefresherConfig};
 pub use sealing::{InvalidKeyRing, KeyFileError, KeyRing, Rekeyed, SealError};
 pub use store::{Lease, LeaseOutcome, SealedGrant, StoreError, StoreFuture, StoredGrant, Swap, TokenStore, Version};
 pub use token_set::TokenSet;
+pub use upstream_verifier::{UpstreamLayer, UpstreamVerifier};
 pub use vault::{EphemeralKey, Kept, Vault};

@@ -6,8 +6,9 @@
 //!   by one [`CacheLayer`]: a context is good for one verifier only.
 //! - **Key.** The [fingerprint](portcullis_core::Fingerprint) of the whole token. The token itself is not kept.
 //! - **Lifetime.** The shortest of the configured time to live (less up to a tenth, by chance, so that contexts made together
-//!   do not expire together) and the token's own expiry. From four fifths of the time to live on, the first request to come
-//!   starts one revalidation in the background and everybody goes on with what is there.
+//!   do not expire together), the token's own expiry, and [whatever else](portcullis_core::UserContext::until) the context rests
+//!   on. From four fifths of the time to live on, the first request to come starts one revalidation in the background and
+//!   everybody goes on with what is there.
 //! - **Stampede.** All who miss on one token wait for one resolution, and all get its outcome, errors included. Resolutions
 //!   of different tokens never wait for each other.
 //! - **A caller that goes away** cancels nothing: the resolution runs on a task of its own and its outcome is kept.

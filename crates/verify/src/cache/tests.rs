@@ -36,6 +36,7 @@ struct Provider {
     calls: Arc<AtomicUsize>,
     answer: Arc<Mutex<Answer>>,
     lifetime: Arc<AtomicU64>,
+    known_for: Arc<AtomicU64>,
     clock: TokioClock,
 }
 
@@ -51,7 +52,8 @@ impl Provider {
     fn new() -> Self {
         let clock = TokioClock(Instant::now());
         let answer = Arc::new(Mutex::new(Answer::Valid));
-        Self { calls: Arc::default(), answer, lifetime: Arc::new(AtomicU64::new(3600)), clock }
+        let [lifetime, known_for] = [3600, u64::MAX].map(|seconds| Arc::new(AtomicU64::new(seconds)));
+        Self { calls: Arc::default(), answer, lifetime, known_for, clock }
     }
 
     fn answers(&self, answer: Answer) {
@@ -94,7 +96,8 @@ impl Service<BearerToken> for Provider {
             }
             let (subject, issuer) = (token.expose_secret().split('.').next().unwrap_or(""), issuer());
             let expires_at = provider.clock.now() + Duration::from_secs(provider.lifetime.load(SeqCst));
-            Ok(Arc::new(UserContext::assertion(issuer, subject).with_expires_at(expires_at).build()))
+            let known_until = provider.clock.now() + Duration::from_secs(provider.known_for.load(SeqCst));
+            Ok(Arc::new(UserContext::assertion(issuer, subject).with_expires_at(expires_at).build().until(known_until)))
         })
     }
 }
@@ -217,6 +220,24 @@ async fn a_context_never_outlives_its_token() {
     sleep(Duration::from_millis(100)).await;
     provider.answers(Answer::Refuse(Reason::Expired));
     assert_eq!(reason(ask(&cache, "alice").await), Reason::Expired);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_for_less_long_than_the_token_lives_is_asked_for_again() {
+    let provider = Provider::new();
+    provider.known_for.store(30, SeqCst);
+    let cache = provider.cache();
+    let user = ask(&cache, "alice").await.expect("valid");
+    sleep(Duration::from_millis(29_900)).await;
+    ask(&cache, "alice").await.expect("valid");
+    assert_eq!(provider.calls(), 1);
+    sleep(Duration::from_millis(100)).await;
+    ask(&cache, "alice").await.expect("valid");
+    assert_eq!(provider.calls(), 2);
+    assert!(!user.revocation().is_revoked(), "streams go on");
+    provider.answers(Answer::Refuse(Reason::ProviderUnavailable));
+    sleep(Duration::from_secs(30)).await;
+    assert!(ask(&cache, "alice").await.expect_err("outage").is_transient(), "nothing stale is used");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,111 @@
+//! [`UpstreamVerifier`]: our own token, then the provider's, in one resolution.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use portcullis_core::{AccessToken, AuthError, AuthErrorKind, BearerToken, Reason, UserContext, VerifyToken};
+use tower::ServiceExt as _;
+use tower_service::Service;
+
+/// A verifier for users behind whom stands a grant: it asks the provider who they are, and refreshes the provider's token if
+/// that is what it takes.
+///
+/// `G` verifies the token that came with the request, and its users have an [upstream](UserContext::upstream). `P` verifies the
+/// provider's tokens: a JWT verifier, introspection, UserInfo, or your own.
+///
+/// 1. `G` decides first. The provider is not asked about a token that it refuses.
+/// 2. The upstream token is fresh before `P` sees it: one that is known to have expired costs no call.
+/// 3. If `P` refuses it all the same, it is [reported](portcullis_core::Upstream::rejected), and `P` is asked about the new one.
+/// 4. If `P` refuses that as well, no refresh and no login will help: [`Reason::FreshTokenRefused`], 503, and an error in the log.
+/// 5. Whatever else `P` answers is passed on; above all that nobody can tell at the moment.
+/// 6. If `P` speaks for the issuer that `G` names, the subjects must be equal. If `G` names another issuer, such as this server
+///    itself, who the user is rests on `G` alone, which is who says whose grant it is.
+/// 7. The user stays who they are by `G`; the profile is that of `P`, or its claims if it has none. It is
+///    [asked for again](UserContext::until) when the upstream token or what `P` knows of it expires.
+/// 8. A user without a grant is refused with [`Reason::NoUpstream`], 503: `G` is not what it should be.
+///
+/// All of that is one call of this service, so that a cache *around* it makes it one resolution however many wait. Do not put a
+/// cache *inside*: what it withdraws would not be withdrawn here.
+///
+/// ```
+/// # use portcullis_core::VerifyToken;
+/// use portcullis_grants::UpstreamLayer;
+/// use tower_layer::Layer as _;
+///
+/// /// `own` knows our tokens, `provider` those of the provider.
+/// fn verifier<G, P>(own: G, provider: P) -> impl VerifyToken + Clone
+/// where
+///     G: VerifyToken<Future: Send + 'static> + Clone,
+///     P: VerifyToken<Future: Send> + Clone + Send + 'static,
+/// {
+///     UpstreamLayer::new(provider).layer(own)
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct UpstreamVerifier<G, P> {
+    own: G,
+    provider: P,
+}
+
+impl<G, P> UpstreamVerifier<G, P> {
+    /// The users of `own`, as `provider` knows them.
+    #[must_use]
+    pub const fn new(own: G, provider: P) -> Self {
+        Self { own, provider }
+    }
+}
+
+impl<G, P> Service<BearerToken> for UpstreamVerifier<G, P>
+where
+    G: VerifyToken<Future: Send + 'static>,
+    P: VerifyToken<Future: Send> + Clone + Send + 'static,
+{
+    type Response = Arc<UserContext>;
+    type Error = AuthError;
+    type Future = Pin<Box<dyn Future<Output = Result<Arc<UserContext>, AuthError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AuthError>> {
+        self.own.poll_ready(cx)
+    }
+
+    fn call(&mut self, token: BearerToken) -> Self::Future {
+        let verification = self.own.call(token);
+        let provider = self.provider.clone();
+        Box::pin(async move {
+            let user = verification.await?;
+            let (token, known) = ask(provider, &user).await?;
+            if known.issuer() == user.issuer() && known.subject() != user.subject() {
+                return Err(AuthError::new(Reason::SubjectMismatch));
+            }
+            let profile = if known.profile().is_empty() { known.claims() } else { known.profile() };
+            // A new context: the one inside was never given to anybody.
+            let user = user.with_profile(profile.clone());
+            let ends = token.expires_at().into_iter().chain(known.known_until());
+            Ok(Arc::new(ends.fold(user, UserContext::until)))
+        })
+    }
+}
+
+/// What the provider says of the upstream token of `user`, or of the next one.
+async fn ask<P: VerifyToken>(
+    mut provider: P,
+    user: &UserContext,
+) -> Result<(AccessToken, Arc<UserContext>), AuthError> {
+    let token = user.upstream().access_token().await?;
+    match provider.ready().await?.call(token.token().clone()).await {
+        Err(refusal) if refusal.kind() == AuthErrorKind::InvalidToken => {}
+        answer => return answer.map(|known| (token, known)),
+    }
+    let token = user.upstream().rejected(&token).await?;
+    match provider.ready().await?.call(token.token().clone()).await {
+        Err(refusal) if refusal.kind() == AuthErrorKind::InvalidToken => {
+            tracing::error!(reason = %refusal.reason(), "the provider refuses a token that it has just issued");
+            Err(AuthError::new(Reason::FreshTokenRefused).with_source(refusal))
+        }
+        answer => answer.map(|known| (token, known)),
+    }
+}

@@ -1,0 +1,5 @@
+//! The vault: what is in the store is of no use without the keys, and keys can be changed.
+
+mod meddled;
+mod rotation;
+mod sealed;

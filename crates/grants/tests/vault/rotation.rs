@@ -1,0 +1,93 @@
+//! Keys are changed while grants are used.
+
+use std::sync::Arc;
+
+use portcullis_grants::{MemoryStore, Rekeyed, SealedGrant, TokenStore, Vault};
+
+use crate::meddled::{Meddled, grant, record, ring, store, token};
+
+fn counts(rekeyed: Rekeyed) -> (u64, u64, u64) {
+    (rekeyed.resealed, rekeyed.current, rekeyed.unreadable)
+}
+
+fn vault(store: &MemoryStore, keys: &[u8]) -> Vault {
+    Vault::new(Arc::new(store.clone()), ring(keys)).expect("vault")
+}
+
+#[tokio::test]
+async fn after_a_rekey_the_old_key_can_go() {
+    let store = store();
+    // More than are read at once.
+    for number in 0..600 {
+        vault(&store, &[1]).create(grant(number), &record(&format!("token-{number}"))).await.expect("created");
+    }
+    let rotated = vault(&store, &[2, 1]);
+    rotated.create(grant(600), &record("token-600")).await.expect("created");
+    assert!(rotated.load(grant(0)).await.expect("opens").is_some(), "before the rekey");
+    vault(&store, &[2]).load(grant(0)).await.expect_err("not yet");
+
+    assert_eq!(counts(rotated.rekey().await.expect("rekeyed")), (600, 1, 0));
+    assert_eq!(counts(rotated.rekey().await.expect("rekeyed")), (0, 601, 0));
+
+    let without_old = vault(&store, &[2]);
+    for number in 0..=600 {
+        let kept = without_old.load(grant(number)).await.expect("opens").expect("a record");
+        assert_eq!(token(&kept.record), format!("token-{number}"));
+    }
+    vault(&store, &[1]).load(grant(0)).await.expect_err("the old key is of no use any more");
+}
+
+#[tokio::test]
+async fn a_rekey_leaves_the_end_of_a_row_as_it_was() {
+    let store = store();
+    vault(&store, &[1]).create(grant(1), &record("alice")).await.expect("created");
+    let row = store.load(grant(1)).await.expect("loaded").expect("a row");
+    let end = Some(portcullis_core::UnixTime::MAX);
+    let ending = SealedGrant::new(row.grant.sealed, end);
+    store.compare_and_swap(grant(1), Some(row.version), ending, None).await.expect("written");
+    vault(&store, &[2, 1]).rekey().await.expect("rekeyed");
+    assert_eq!(store.load(grant(1)).await.expect("loaded").expect("a row").grant.expires_at, end);
+}
+
+#[tokio::test]
+async fn what_does_not_open_is_counted_and_left_alone() {
+    let store = store();
+    vault(&store, &[3]).create(grant(1), &record("alice")).await.expect("created");
+    vault(&store, &[1]).create(grant(2), &record("bob")).await.expect("created");
+    let before = store.load(grant(1)).await.expect("loaded");
+    assert_eq!(counts(vault(&store, &[2, 1]).rekey().await.expect("rekeyed")), (1, 0, 1));
+    assert_eq!(store.load(grant(1)).await.expect("loaded"), before);
+}
+
+#[tokio::test]
+async fn a_row_written_during_a_rekey_is_not_lost() {
+    let store = store();
+    vault(&store, &[1]).create(grant(1), &record("before")).await.expect("created");
+    // A process that still has the old ring writes between our reading and our writing.
+    let other = store.clone();
+    let refreshed = async move {
+        let row = other.load(grant(1)).await?.expect("a row");
+        other.compare_and_remove(grant(1), row.version).await?;
+        vault(&other, &[1]).create(grant(1), &record("after")).await.map(drop)
+    };
+    let meddled = Meddled::new(store.clone(), Box::pin(refreshed));
+    let rotated = Vault::new(Arc::new(meddled), ring(&[2, 1])).expect("vault");
+    assert_eq!(counts(rotated.rekey().await.expect("rekeyed")), (1, 0, 0));
+    let kept = vault(&store, &[2]).load(grant(1)).await.expect("opens").expect("a record");
+    assert_eq!(token(&kept.record), "after");
+}
+
+#[tokio::test]
+async fn a_grant_removed_during_a_rekey_does_not_come_back() {
+    let store = store();
+    vault(&store, &[1]).create(grant(1), &record("alice")).await.expect("created");
+    let other = store.clone();
+    let removed = async move {
+        let row = other.load(grant(1)).await?.expect("a row");
+        other.compare_and_remove(grant(1), row.version).await.map(drop)
+    };
+    let meddled = Meddled::new(store.clone(), Box::pin(removed));
+    let rotated = Vault::new(Arc::new(meddled), ring(&[2, 1])).expect("vault");
+    assert_eq!(counts(rotated.rekey().await.expect("rekeyed")), (0, 0, 0));
+    assert!(store.load(grant(1)).await.expect("loaded").is_none());
+}
