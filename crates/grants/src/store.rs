@@ -15,15 +15,18 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 /// 1. [`compare_and_swap`](Self::compare_and_swap) is atomic: of any number at once with the same version one succeeds. What it
 ///    says is written is durable.
 /// 2. The version of a row grows with every write and never comes back, not even after the row was removed.
-/// 3. A lease is held by one at a time until it is released or its time is over. Each has a higher fence than the one before it,
-///    and a write under a lease that is not the newest one of the row any more is refused.
+/// 3. A lease is held by one at a time until it is given back or its time is over. Each has a higher fence than the one before it,
+///    and a write under a lease that was given back, or that somebody else has got since, is refused.
 /// 4. Nothing is removed unless it is still what was seen.
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// The row of `id`, if there is one and its time is not over.
     fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredGrant>>;
 
     /// Writes the row of `id` if it is still in version `expected` (`None`: if there is none), and, if it is done under a
-    /// lease, if nobody else has got one since. The lease is given back in the same step.
+    /// lease, if that was not given back and nobody else has got one since. A write gives the lease back in the same step; a
+    /// refusal leaves everything as it is.
+    ///
+    /// A row whose time is over is as good as none, and still in its version: whoever has new tokens for it may write them.
     fn compare_and_swap(
         &self,
         id: GrantId,
@@ -38,23 +41,25 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// Reserves `id` for `ttl`: for a refresh, across processes. It reserves ids without a row as well.
     fn lease(&self, id: GrantId, ttl: Duration) -> StoreFuture<'_, LeaseOutcome>;
 
-    /// Prolongs a lease to `ttl` from now. `false` if somebody else has got one since.
+    /// Prolongs a lease to `ttl` from now, even if its time is over. `false` if it was given back, or if somebody else has got
+    /// one since.
     fn renew(&self, id: GrantId, lease: Lease, ttl: Duration) -> StoreFuture<'_, bool>;
 
     /// Gives a lease back. One that is somebody else's by now stays as it is.
     fn release(&self, id: GrantId, lease: Lease) -> StoreFuture<'_, ()>;
 
-    /// Removes the rows whose time is over. How many.
+    /// Removes the rows whose time is over. How many. Leases whose time is over are forgotten if there is no row: nobody asks
+    /// whether they were abandoned.
     fn sweep(&self) -> StoreFuture<'_, u64>;
 
-    /// The rows after `after` in the order of their ids, at most `limit`: for sealing everything anew.
+    /// The rows after `after` whose time is not over, in the order of their ids, at most `limit`: for sealing everything anew.
     fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredGrant)>>;
 
     /// Whether rows are still there after the process has ended.
     fn is_durable(&self) -> bool;
 }
 
-/// How often a row has been written.
+/// Which state of a row is meant. It grows with every write of the row; nothing else about the number means anything.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Version(u64);
 
@@ -100,7 +105,7 @@ impl fmt::Debug for SealedGrant {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct StoredGrant {
-    /// How often it has been written.
+    /// Which state of it this is.
     pub version: Version,
     /// What is in it.
     pub grant: SealedGrant,
@@ -122,7 +127,7 @@ pub enum Swap {
     Written(Version),
     /// Not written: the row is not in the version expected, or not there.
     Conflict,
-    /// Not written: somebody else has got the lease.
+    /// Not written: the lease was given back, or somebody else has got one since.
     Fenced,
 }
 
@@ -154,9 +159,9 @@ pub enum LeaseOutcome {
     Held,
 }
 
-/// The store cannot be read or written. It names no token, and may be logged.
+/// The store cannot be read or written. It says what was attempted and why that failed; it names no token, and may be logged.
 #[derive(Debug, thiserror::Error)]
-#[error("the store of grants failed: {context}")]
+#[error("the store of grants failed: {context}{cause}", cause = source.as_ref().map(|source| format!(": {source}")).unwrap_or_default())]
 pub struct StoreError {
     context: &'static str,
     source: Option<Box<dyn Error + Send + Sync>>,

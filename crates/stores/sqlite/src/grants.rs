@@ -1,0 +1,124 @@
+//! The table of grants.
+
+use bytes::Bytes;
+use portcullis_core::{GrantId, UnixTime};
+use portcullis_grants::{Lease, SealedGrant, StoredGrant, Swap, Version};
+use sqlx::query_as;
+
+use crate::{SqliteError, connection::Slot, leases, nanos};
+
+/// `version, sealed, expires_at`.
+type Stored = (i64, Vec<u8>, Option<i64>);
+
+/// So many rows are swept in one go, so that writers do not wait for all.
+const SWEPT_AT_ONCE: i64 = 1000;
+
+pub(crate) async fn load(slot: &Slot, id: GrantId, now: UnixTime) -> Result<Option<StoredGrant>, SqliteError> {
+    const SQL: &str =
+        "SELECT version, sealed, expires_at FROM grants WHERE id = ? AND (expires_at IS NULL OR expires_at > ?)";
+    let mut taken = slot.take().await?;
+    let row = taken.row(query_as(SQL).bind(key(&id)).bind(nanos::to_column(now))).await?;
+    taken.give_back();
+    Ok(row.map(stored))
+}
+
+pub(crate) async fn swap(
+    slot: &Slot,
+    id: GrantId,
+    expected: Option<Version>,
+    new: &SealedGrant,
+    lease: Option<Lease>,
+    now: UnixTime,
+) -> Result<Swap, SqliteError> {
+    const REPLACE: &str =
+        "UPDATE grants SET version = version + 1, sealed = ?, expires_at = ? WHERE id = ? AND version = ?
+        RETURNING version";
+    const CREATE: &str =
+        "INSERT INTO grants (sealed, expires_at, id, version) VALUES (?, ?, ?, (SELECT version + 1 FROM removed))
+        ON CONFLICT (id) DO UPDATE SET version = version + 1, sealed = excluded.sealed, expires_at = excluded.expires_at
+        WHERE grants.expires_at <= ? RETURNING version";
+    let mut taken = slot.begin().await?;
+    if let Some(lease) = lease
+        && !leases::give_back(&mut taken, id, lease).await?
+    {
+        taken.roll_back().await?;
+        return Ok(Swap::Fenced);
+    }
+    let (sql, last) = match expected {
+        Some(version) => (REPLACE, column(version)),
+        None => (CREATE, nanos::to_column(now)),
+    };
+    let expires_at = new.expires_at.map(nanos::to_column);
+    let write = query_as(sql).bind(&new.sealed[..]).bind(expires_at).bind(key(&id)).bind(last);
+    let Some((written,)) = taken.row(write).await? else {
+        taken.roll_back().await?;
+        return Ok(Swap::Conflict);
+    };
+    taken.commit().await?;
+    Ok(Swap::Written(version(written)))
+}
+
+pub(crate) async fn remove(slot: &Slot, id: GrantId, expected: Version) -> Result<bool, SqliteError> {
+    let mut taken = slot.take().await?;
+    let remove = sqlx::query("DELETE FROM grants WHERE id = ? AND version = ?").bind(key(&id)).bind(column(expected));
+    let removed = taken.execute(remove).await?.rows_affected();
+    taken.give_back();
+    Ok(removed > 0)
+}
+
+/// Also forgets the leases of ids without a row: there is nothing that whoever had them may have spoilt.
+pub(crate) async fn sweep(slot: &Slot, now: UnixTime) -> Result<u64, SqliteError> {
+    const GRANTS: &str = "DELETE FROM grants WHERE rowid IN (SELECT rowid FROM grants WHERE expires_at <= ? LIMIT ?)";
+    const LEASES: &str = "DELETE FROM leases WHERE until <= ? AND id NOT IN (SELECT id FROM grants)";
+    let now = nanos::to_column(now);
+    let mut swept = 0;
+    loop {
+        let mut taken = slot.take().await?;
+        let removed = taken.execute(sqlx::query(GRANTS).bind(now).bind(SWEPT_AT_ONCE)).await?.rows_affected();
+        swept += removed;
+        if removed == 0 {
+            taken.execute(sqlx::query(LEASES).bind(now)).await?;
+            taken.give_back();
+            return Ok(swept);
+        }
+        taken.give_back();
+    }
+}
+
+pub(crate) async fn page(
+    slot: &Slot,
+    after: Option<GrantId>,
+    limit: usize,
+    now: UnixTime,
+) -> Result<Vec<(GrantId, StoredGrant)>, SqliteError> {
+    const SQL: &str = "SELECT id, version, sealed, expires_at FROM grants
+        WHERE id > ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY id LIMIT ?";
+    let after = after.as_ref().map_or(&[][..], key);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut taken = slot.take().await?;
+    let page = query_as(SQL).bind(after).bind(nanos::to_column(now)).bind(limit);
+    let rows: Vec<(Vec<u8>, i64, Vec<u8>, Option<i64>)> = taken.rows(page).await?;
+    taken.give_back();
+    // No id has another length: the schema says so.
+    let id = |bytes: Vec<u8>| bytes.try_into().ok().map(GrantId::from_bytes);
+    let row = |(bytes, version, sealed, expires_at)| Some((id(bytes)?, stored((version, sealed, expires_at))));
+    Ok(rows.into_iter().filter_map(row).collect())
+}
+
+/// An id as a column.
+pub(crate) fn key(id: &GrantId) -> &[u8] {
+    id.as_bytes()
+}
+
+fn stored((number, sealed, expires_at): Stored) -> StoredGrant {
+    StoredGrant::new(version(number), SealedGrant::new(Bytes::from(sealed), expires_at.map(nanos::from_column)))
+}
+
+fn version(column: i64) -> Version {
+    Version::new(column.unsigned_abs())
+}
+
+/// No row has a version that does not fit.
+fn column(version: Version) -> i64 {
+    i64::try_from(version.number()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,151 @@
+//! [`SqliteStore`].
+
+use std::{
+    fmt, path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use portcullis_core::{Clock, GrantId};
+use portcullis_grants::{
+    Lease, LeaseOutcome, SealedGrant, StoreError, StoreFuture, StoredGrant, Swap, TokenStore, Version,
+};
+
+use crate::{SqliteConfig, SqliteError, connection::Slot, file, grants, leases, schema};
+
+/// A store in a file, which any number of processes of one machine may have open. Clones are the same store.
+///
+/// What it says is written is on the disk. Its file, and those that SQLite keeps beside it (`-wal`, `-shm`), are for their
+/// owner alone: they are created with mode 0600, and one that is there is closed to others. Whoever copies the file while it is
+/// in use copies `-wal` with it. Not for network file systems: SQLite's locks do not work there.
+///
+/// A call that cannot get hold of the database fails within twice the [patience](SqliteConfig::with_patience), and one that comes
+/// later may well succeed.
+#[derive(Clone)]
+pub struct SqliteStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: SqliteConfig,
+    clock: Arc<dyn Clock>,
+    writer: Slot,
+    readers: [Slot; READERS],
+    turn: AtomicUsize,
+}
+
+/// Reading is quick; one that waits for the disk does not hold up the others.
+const READERS: usize = 4;
+
+impl SqliteStore {
+    /// Opens the database, or creates it, and brings its schema to the version of this program.
+    ///
+    /// Leases are timed by `clock`, and all processes that share the file go by it: it must be the machine's.
+    ///
+    /// # Errors
+    /// [`SqliteError`]: above all, if the file cannot be written, is not a database of this program, or is one of a later
+    /// version, which is left as it is.
+    pub async fn open(config: impl Into<SqliteConfig>, clock: Arc<dyn Clock>) -> Result<Self, SqliteError> {
+        let mut config = config.into();
+        config.path = path::absolute(&config.path).map_err(|error| SqliteError::File {
+            path: config.path.clone(),
+            doing: "finding it",
+            source: error,
+        })?;
+        file::create(&config.path)?;
+        let plain = Slot::plain(&config);
+        schema::check(&plain, &config.path).await?;
+        file::close_to_others(&config.path)?;
+        schema::migrate(&plain, &config.path).await?;
+        let writer = Slot::write_ahead(&config);
+        writer.take().await?.give_back();
+        let readers = std::array::from_fn(|_| Slot::write_ahead(&config));
+        Ok(Self { shared: Arc::new(Shared { config, clock, writer, readers, turn: AtomicUsize::new(0) }) })
+    }
+
+    fn writer(&self) -> &Slot {
+        &self.shared.writer
+    }
+
+    fn reader(&self) -> &Slot {
+        let turn = self.shared.turn.fetch_add(1, Ordering::Relaxed);
+        &self.shared.readers[turn % READERS]
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &*self.shared.clock
+    }
+}
+
+fn failed(doing: &'static str) -> impl FnOnce(SqliteError) -> StoreError {
+    move |error| StoreError::new(doing).with_source(error)
+}
+
+impl TokenStore for SqliteStore {
+    fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredGrant>> {
+        Box::pin(
+            async move { grants::load(self.reader(), id, self.clock().now()).await.map_err(failed("reading a grant")) },
+        )
+    }
+
+    fn compare_and_swap(
+        &self,
+        id: GrantId,
+        expected: Option<Version>,
+        new: SealedGrant,
+        lease: Option<Lease>,
+    ) -> StoreFuture<'_, Swap> {
+        Box::pin(async move {
+            let swapped = grants::swap(self.writer(), id, expected, &new, lease, self.clock().now()).await;
+            swapped.map_err(failed("writing a grant"))
+        })
+    }
+
+    fn compare_and_remove(&self, id: GrantId, expected: Version) -> StoreFuture<'_, bool> {
+        Box::pin(async move { grants::remove(self.writer(), id, expected).await.map_err(failed("removing a grant")) })
+    }
+
+    fn lease(&self, id: GrantId, ttl: Duration) -> StoreFuture<'_, LeaseOutcome> {
+        Box::pin(async move {
+            let acquired = leases::acquire(self.writer(), id, ttl, self.clock()).await;
+            acquired.map_err(failed("leasing a grant"))
+        })
+    }
+
+    fn renew(&self, id: GrantId, lease: Lease, ttl: Duration) -> StoreFuture<'_, bool> {
+        Box::pin(async move {
+            let renewed = leases::renew(self.writer(), id, lease, self.clock().now() + ttl).await;
+            renewed.map_err(failed("renewing a lease"))
+        })
+    }
+
+    fn release(&self, id: GrantId, lease: Lease) -> StoreFuture<'_, ()> {
+        Box::pin(async move { leases::release(self.writer(), id, lease).await.map_err(failed("giving back a lease")) })
+    }
+
+    fn sweep(&self) -> StoreFuture<'_, u64> {
+        Box::pin(
+            async move { grants::sweep(self.writer(), self.clock().now()).await.map_err(failed("sweeping grants")) },
+        )
+    }
+
+    fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredGrant)>> {
+        Box::pin(async move {
+            let page = grants::page(self.reader(), after, limit, self.clock().now()).await;
+            page.map_err(failed("reading grants"))
+        })
+    }
+
+    fn is_durable(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").field("path", &self.shared.config.path).finish_non_exhaustive()
+    }
+}
