@@ -7,10 +7,7 @@ use http::{Request, Uri};
 use portcullis_core::{BearerToken, InvalidUri, Issuer};
 
 use super::{Rotation, vendor::Vendor};
-use crate::{
-    ClientAuthentication, introspection,
-    revocation::RevokedTokens,
-};
+use crate::{ClientAuthentication, introspection, revocation::RevokedTokens};
 
 /// An authorization server upstream of us: where its endpoints are, and how its vendor reads and writes the messages of OAuth.
 ///

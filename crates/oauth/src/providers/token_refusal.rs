@@ -60,7 +60,7 @@ impl Provider {
     #[must_use]
     pub fn refuses_credentials(&self, error: &ProtocolError) -> bool {
         match error {
-            ProtocolError::ClientRefused { status: StatusCode::UNAUTHORIZED, code: None } => true,
+            ProtocolError::ClientRefused { status: StatusCode::UNAUTHORIZED, .. } => true,
             ProtocolError::ClientRefused { code: Some(code), .. } => self.meaning(code, "") == Meaning::Credentials,
             _ => false,
         }

@@ -1,0 +1,8 @@
+//! Providers: what is sent to each, and what its answers mean, by answers of the shape that each really gives.
+
+mod any_answer;
+mod errors;
+mod profiles;
+mod requests;
+mod support;
+mod tokens;
