@@ -1,0 +1,197 @@
+//! A provider that rotates refresh tokens, ends a grant when one comes twice, and misbehaves on command.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use portcullis_core::{AuthError, BearerToken, Reason};
+use portcullis_grants::{ExchangeError, TokenSet};
+use portcullis_oauth::TokenResponse;
+use secrecy::ExposeSecret as _;
+use tokio::time::sleep;
+use tower::Service;
+
+/// How an exchange goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Act {
+    Answer,
+    OmitRefreshToken,
+    /// The token is not good any more, whatever it is.
+    Refuse,
+    Fail {
+        retry_after: Option<u64>,
+    },
+    NotSent,
+    Misconfigured,
+    /// The provider has done its work, and the answer is lost.
+    LoseAnswer,
+    /// The request is lost on its way.
+    LoseRequest,
+    /// It is answered never, but has been done.
+    Hang,
+    Panic,
+}
+
+#[derive(Clone)]
+pub(crate) struct Provider(Arc<Mutex<State>>);
+
+struct State {
+    /// By the name of the grant: the number of the refresh token that is good; `None`: the grant is dead.
+    live: HashMap<String, Option<u64>>,
+    presented: HashMap<String, usize>,
+    script: VecDeque<Act>,
+    usual: Act,
+    latency: Duration,
+    lifetime: Option<Duration>,
+    exchanges: usize,
+    rotations: usize,
+}
+
+impl Provider {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Mutex::new(State {
+            live: HashMap::new(),
+            presented: HashMap::new(),
+            script: VecDeque::new(),
+            usual: Act::Answer,
+            latency: Duration::from_millis(50),
+            lifetime: Some(Duration::from_secs(300)),
+            exchanges: 0,
+            rotations: 0,
+        })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first tokens of a grant.
+    pub(crate) fn log_in(&self, grant: &str) -> TokenResponse {
+        let mut state = self.state();
+        state.live.insert(grant.to_owned(), Some(0));
+        state.response(grant, 0)
+    }
+
+    /// From now on, until something else is said.
+    pub(crate) fn always(&self, act: Act) {
+        self.state().usual = act;
+    }
+
+    /// Next, before what is usual.
+    pub(crate) fn next(&self, act: Act) {
+        self.state().script.push_back(act);
+    }
+
+    pub(crate) fn set_latency(&self, latency: Duration) {
+        self.state().latency = latency;
+    }
+
+    pub(crate) fn set_lifetime(&self, lifetime: Option<Duration>) {
+        self.state().lifetime = lifetime;
+    }
+
+    /// How many requests came.
+    pub(crate) fn exchanges(&self) -> usize {
+        self.state().exchanges
+    }
+
+    /// How many times it gave out new tokens.
+    pub(crate) fn rotations(&self) -> usize {
+        self.state().rotations
+    }
+
+    /// How often the same refresh token came, at most.
+    pub(crate) fn most_presented(&self) -> usize {
+        self.state().presented.values().copied().max().unwrap_or_default()
+    }
+
+    pub(crate) fn is_alive(&self, grant: &str) -> bool {
+        self.state().live.get(grant).is_some_and(Option::is_some)
+    }
+
+    async fn exchange(self, tokens: Arc<TokenSet>) -> Result<TokenResponse, ExchangeError> {
+        let presented = tokens.refresh_token().expect("a refresh token").expose_secret().to_owned();
+        let (act, latency) = {
+            let mut state = self.state();
+            state.exchanges += 1;
+            let usual = state.usual;
+            (state.script.pop_front().unwrap_or(usual), state.latency)
+        };
+        let unavailable = || AuthError::new(Reason::ProviderUnavailable);
+        match act {
+            Act::NotSent => return Err(ExchangeError::not_sent(unavailable())),
+            Act::Panic => panic!("the exchange fell over"),
+            _ => *self.state().presented.entry(presented.clone()).or_default() += 1,
+        }
+        sleep(latency / 2).await;
+        let result = match act {
+            Act::Refuse => Err(ExchangeError::refused("invalid_grant")),
+            Act::Fail { retry_after } => {
+                let cause = unavailable();
+                let cause = match retry_after {
+                    Some(seconds) => cause.with_retry_after(Duration::from_secs(seconds)),
+                    None => cause,
+                };
+                Err(ExchangeError::transient(cause))
+            }
+            Act::Misconfigured => Err(ExchangeError::misconfigured(AuthError::new(Reason::ClientRefused))),
+            Act::LoseRequest => Err(ExchangeError::ambiguous(unavailable())),
+            _ => self.state().rotate(&presented),
+        };
+        sleep(latency / 2).await;
+        match act {
+            Act::LoseAnswer => Err(ExchangeError::ambiguous(unavailable())),
+            Act::Hang => std::future::pending().await,
+            Act::OmitRefreshToken => result.map(|mut response| {
+                response.refresh_token = None;
+                response
+            }),
+            _ => result,
+        }
+    }
+}
+
+impl State {
+    fn response(&self, grant: &str, number: u64) -> TokenResponse {
+        let mut response = TokenResponse::new(BearerToken::issued(&format!("access-{grant}-{number}")).expect("token"));
+        response.refresh_token = Some(format!("refresh-{grant}-{number}").into());
+        response.expires_in = self.lifetime;
+        response
+    }
+
+    /// A refresh token that is not the live one any more ends the grant.
+    fn rotate(&mut self, presented: &str) -> Result<TokenResponse, ExchangeError> {
+        let (grant, number) = presented.strip_prefix("refresh-").and_then(|rest| rest.rsplit_once('-')).expect("ours");
+        let number: u64 = number.parse().expect("a number");
+        match self.live.get(grant) {
+            Some(Some(live)) if *live == number => {
+                self.live.insert(grant.to_owned(), Some(number + 1));
+                self.rotations += 1;
+                Ok(self.response(grant, number + 1))
+            }
+            _ => {
+                self.live.insert(grant.to_owned(), None);
+                Err(ExchangeError::refused("invalid_grant"))
+            }
+        }
+    }
+}
+
+impl Service<Arc<TokenSet>> for Provider {
+    type Response = TokenResponse;
+    type Error = ExchangeError;
+    type Future = Pin<Box<dyn Future<Output = Result<TokenResponse, ExchangeError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ExchangeError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, tokens: Arc<TokenSet>) -> Self::Future {
+        Box::pin(self.clone().exchange(tokens))
+    }
+}

@@ -1,0 +1,124 @@
+//! G9 and G10: several processes with one store.
+
+use std::{sync::Arc, time::Duration};
+
+use portcullis_core::{Clock as _, GrantId, Reason};
+use portcullis_grants::{GrantRecord, LeaseOutcome, RefresherConfig, TokenStore as _};
+use portcullis_oauth::providers::Rotation;
+
+use crate::{
+    provider::Act,
+    world::{GRANT, World, all, ask, pass, report},
+};
+
+fn config() -> RefresherConfig {
+    RefresherConfig::new(Rotation::SingleUse)
+}
+
+#[tokio::test(start_paused = true)]
+async fn g_10_one_exchange_for_ten_processes() {
+    let world = World::new().await;
+    let processes: Vec<_> = (0..10).map(|_| world.another(config())).collect();
+    pass(301).await;
+    let callers = processes.iter().flat_map(|process| ask(&process.upstream(GRANT), 10)).collect();
+    assert_eq!(all(callers).await, 1);
+    assert_eq!(world.provider.exchanges(), 1);
+    // And of a token that all of them have found refused.
+    let token = processes[0].upstream(GRANT).access_token().await.expect("token");
+    let callers = processes.iter().flat_map(|process| report(&process.upstream(GRANT), &token, 10)).collect();
+    assert_eq!(all(callers).await, 2);
+    assert_eq!((world.provider.exchanges(), world.provider.is_alive("alice")), (2, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn g_10_a_report_of_a_token_that_this_process_has_not_heard_of() {
+    let world = World::new().await;
+    let another = world.another(config());
+    let old = another.upstream(GRANT).access_token().await.expect("token");
+    let new = world.upstream().rejected(&old).await.expect("renewed");
+    pass(60).await;
+    // The other process still has the old one.
+    assert_eq!(all(report(&another.upstream(GRANT), &new, 5)).await, 2);
+    assert_eq!(all(report(&world.upstream(), &old, 5)).await, 1);
+    assert_eq!(all(report(&world.upstream(), &new, 5)).await, 2);
+    assert_eq!((world.provider.exchanges(), world.provider.most_presented()), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn g_10_a_process_that_died_in_the_middle_holds_a_grant_up_only_for_the_lease() {
+    let world = World::new().await;
+    assert!(matches!(world.store.lease(GRANT, Duration::from_secs(20)).await, Ok(LeaseOutcome::Acquired(_))));
+    pass(301).await;
+    assert!(matches!(world.store.lease(GRANT, Duration::from_secs(20)).await, Ok(LeaseOutcome::Acquired(_))));
+    let begun = tokio::time::Instant::now();
+    assert_eq!(all(ask(&world.upstream(), 100)).await, 1);
+    assert!(begun.elapsed() > Duration::from_secs(19) && begun.elapsed() < Duration::from_secs(22));
+    assert_eq!(world.provider.exchanges(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g_10_after_a_process_that_died_the_token_is_spared_while_there_is_another_way() {
+    for (rotation, exchanges) in [(Rotation::SingleUse, 0), (Rotation::Reusable, 1)] {
+        let world = World::with(RefresherConfig::new(rotation)).await;
+        drop(world.tokens().await.expect("fresh"));
+        pass(200).await;
+        assert!(matches!(world.store.lease(GRANT, Duration::from_secs(20)).await, Ok(LeaseOutcome::Acquired(_))));
+        pass(60).await;
+        assert_eq!(all(ask(&world.upstream(), 10)).await, 0);
+        pass(1).await;
+        assert_eq!(all(ask(&world.upstream(), 10)).await, exchanges);
+        assert_eq!(world.provider.exchanges() as u64, exchanges, "{rotation:?}");
+        pass(60).await;
+        assert_eq!(all(ask(&world.upstream(), 10)).await, 1, "and presented when it has expired");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn g_09_nothing_is_removed_that_somebody_else_has_renewed() {
+    let world = World::new().await;
+    pass(301).await;
+    world.provider.next(Act::Refuse);
+    let caller = ask(&world.upstream(), 1);
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    // Somebody who knows nothing of leases brings new tokens meanwhile.
+    let kept = world.vault.load(GRANT).await.expect("readable").expect("kept");
+    assert!(world.vault.remove(GRANT, kept.version).await.expect("removed"));
+    let renewed = kept.record.tokens().refreshed(world.provider.log_in("alice"), world.clock.now());
+    world.vault.create(GRANT, &GrantRecord::new("test", Arc::new(renewed))).await.expect("created");
+    assert_eq!(all(caller).await, 1, "its tokens are adopted");
+    assert_eq!(world.stored().await, Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn g_10_a_lost_lease_loses_no_tokens() {
+    // The store says that the lease is somebody else's by now; the row is as it was.
+    let config = config().with_exchange_timeout(Duration::from_secs(60));
+    let world = World::with(config).await;
+    pass(301).await;
+    world.provider.set_latency(Duration::from_secs(50));
+    let caller = ask(&world.upstream(), 1);
+    pass(1).await;
+    // The clock of the store jumps ahead, so the lease is over although it is renewed in time.
+    world.clock.advance(Duration::from_secs(1000));
+    assert!(matches!(world.store.lease(GRANT, Duration::from_secs(500)).await, Ok(LeaseOutcome::Acquired(_))));
+    pass(60).await;
+    assert_eq!(all(caller).await, 1);
+    assert_eq!(world.stored().await, Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_of_another_provider_is_never_presented_here() {
+    let world = World::new().await;
+    let elsewhere = portcullis_grants::Refresher::new(
+        world.vault.clone(),
+        "elsewhere",
+        world.provider.clone(),
+        Arc::new(world.clock.clone()),
+        config(),
+    );
+    pass(301).await;
+    let error = elsewhere.upstream(GRANT).access_token().await.expect_err("of another provider");
+    assert_eq!(error.reason(), Reason::GrantEnded);
+    assert_eq!((world.provider.exchanges(), world.stored().await), (0, Some(0)));
+    assert_ne!(GRANT, GrantId::from_bytes([0; 16]));
+}

@@ -1,0 +1,105 @@
+//! A provider, a store and a refresher, put together.
+
+use std::{sync::Arc, time::Duration};
+
+use portcullis_core::Clock as _;
+use portcullis_core::{AccessToken, AuthError, GrantId, ScopeSet, Upstream};
+use portcullis_grants::{KeyRing, MemoryStore, RefreshRequest, Refresher, RefresherConfig, TokenSet, Vault};
+use portcullis_oauth::providers::Rotation;
+use portcullis_testkit::TestClock;
+use tokio::{task::JoinHandle, time::sleep};
+use tower::ServiceExt as _;
+
+use crate::{provider::Provider, store::Store};
+
+pub(crate) const GRANT: GrantId = GrantId::from_bytes([7; 16]);
+
+pub(crate) struct World {
+    pub(crate) provider: Provider,
+    pub(crate) store: Store,
+    pub(crate) clock: TestClock,
+    pub(crate) vault: Vault,
+    pub(crate) refresher: Refresher,
+}
+
+impl World {
+    /// A grant whose access token lives for 300 s, in the store and in no memory.
+    pub(crate) async fn new() -> Self {
+        Self::with(RefresherConfig::new(Rotation::SingleUse)).await
+    }
+
+    pub(crate) async fn with(config: RefresherConfig) -> Self {
+        let clock = TestClock::new();
+        let (provider, store) = (Provider::new(), Store::new(MemoryStore::new(Arc::new(clock.clone()))));
+        let vault = Vault::new(Arc::new(store.clone()), KeyRing::ephemeral()).expect("not durable");
+        let refresher = Refresher::new(vault.clone(), "test", provider.clone(), Arc::new(clock.clone()), config);
+        let world = Self { provider, store, clock, vault, refresher };
+        world.log_in(GRANT, "alice").await;
+        world
+    }
+
+    /// Another process with the same store.
+    pub(crate) fn another(&self, config: RefresherConfig) -> Refresher {
+        Refresher::new(self.vault.clone(), "test", self.provider.clone(), Arc::new(self.clock.clone()), config)
+    }
+
+    pub(crate) async fn log_in(&self, id: GrantId, name: &str) {
+        let tokens = TokenSet::of_login(self.provider.log_in(name), &ScopeSet::default(), self.clock.now());
+        // Not by the refresher, which would have the tokens in its memory.
+        let record = portcullis_grants::GrantRecord::new("test", Arc::new(tokens));
+        self.vault.create(id, &record).await.expect("a new grant");
+    }
+
+    pub(crate) fn upstream(&self) -> Upstream {
+        self.refresher.upstream(GRANT)
+    }
+
+    /// The tokens as the refresher has them.
+    pub(crate) async fn tokens(&self) -> Result<Arc<TokenSet>, AuthError> {
+        self.refresher.clone().oneshot(RefreshRequest::new(GRANT)).await
+    }
+
+    /// The number of the generation in the store.
+    pub(crate) async fn stored(&self) -> Option<u64> {
+        let kept = self.vault.load(GRANT).await.expect("the store can be read");
+        kept.map(|kept| kept.record.tokens().generation().number())
+    }
+}
+
+/// Asks `count` times at once, each on a task of its own.
+pub(crate) fn ask(upstream: &Upstream, count: usize) -> Vec<JoinHandle<Result<AccessToken, AuthError>>> {
+    let ask = |_| {
+        let upstream = upstream.clone();
+        tokio::spawn(async move { upstream.access_token().await })
+    };
+    (0..count).map(ask).collect()
+}
+
+/// Reports `token` `count` times at once, each on a task of its own.
+pub(crate) fn report(
+    upstream: &Upstream,
+    token: &AccessToken,
+    count: usize,
+) -> Vec<JoinHandle<Result<AccessToken, AuthError>>> {
+    let report = |_| {
+        let (upstream, token) = (upstream.clone(), token.clone());
+        tokio::spawn(async move { upstream.rejected(&token).await })
+    };
+    (0..count).map(report).collect()
+}
+
+/// The generation that everybody got.
+pub(crate) async fn all(callers: Vec<JoinHandle<Result<AccessToken, AuthError>>>) -> u64 {
+    let mut generations = Vec::new();
+    for caller in callers {
+        generations.push(caller.await.expect("no panic").expect("a token").generation().number());
+    }
+    let first = generations.first().copied().expect("somebody");
+    assert!(generations.iter().all(|generation| *generation == first), "{generations:?}");
+    first
+}
+
+/// Lets everything happen that happens within so many seconds.
+pub(crate) async fn pass(seconds: u64) {
+    sleep(Duration::from_secs(seconds)).await;
+}
