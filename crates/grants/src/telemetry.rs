@@ -26,13 +26,12 @@ pub(crate) struct Telemetry {
 impl Telemetry {
     pub(crate) fn new(provider: &str) -> Self {
         let provider = SharedString::from(provider.to_owned());
-        let label = || [("provider", provider.clone())];
         Self {
-            seconds: histogram!("portcullis_exchange_seconds", &label()),
-            coalesced: counter!("portcullis_refresh_coalesced_total", &label()),
-            stale_refusals: counter!("portcullis_stale_refusals_total", &label()),
-            adopted: counter!("portcullis_grants_adopted_total", &label()),
-            unsaved: gauge!("portcullis_grants_unsaved", &label()),
+            seconds: histogram!("portcullis_exchange_seconds", "provider" => provider.clone()),
+            coalesced: counter!("portcullis_refresh_coalesced_total", "provider" => provider.clone()),
+            stale_refusals: counter!("portcullis_stale_refusals_total", "provider" => provider.clone()),
+            adopted: counter!("portcullis_grants_adopted_total", "provider" => provider.clone()),
+            unsaved: gauge!("portcullis_grants_unsaved", "provider" => provider.clone()),
             lost: AtomicUsize::new(0),
             provider,
         }
