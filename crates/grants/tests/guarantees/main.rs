@@ -3,6 +3,7 @@
 
 mod failures;
 mod layers;
+mod observed;
 mod property;
 mod provider;
 mod saving;
