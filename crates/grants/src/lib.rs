@@ -1,9 +1,12 @@
 //! Grants: what users allowed at an upstream provider. Its tokens are kept sealed in a [store](TokenStore), refreshed once
 //! however many requests, tasks or processes want them, and handed out alive.
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod engine;
 mod exchange;
 mod memory_store;
+mod provider_client;
 mod record;
 mod refresher;
 mod sealing;
@@ -15,6 +18,7 @@ mod vault;
 
 pub use exchange::{Exchange, ExchangeError, ExchangeOutcome};
 pub use memory_store::MemoryStore;
+pub use provider_client::{ProfileVerifier, ProviderClient};
 pub use record::{GrantRecord, InvalidRecord};
 pub use refresher::{RefreshFuture, RefreshRequest, Refresher, RefresherConfig};
 pub use sealing::{InvalidKeyRing, KeyFileError, KeyRing, Rekeyed, SealError};

@@ -1,0 +1,24 @@
+//! [`Subject`]: what is judged.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use portcullis_core::Clock;
+
+use crate::TokenStore;
+
+/// Future of a [`Subject`].
+pub type SubjectFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What is judged: how to get a store, and how to make time pass for it.
+pub trait Subject: Sync {
+    /// A new store without rows, by at least one handle. Several are taken for what several processes have: each is to reach the
+    /// same rows, by a connection of its own.
+    fn fresh(&self) -> SubjectFuture<'_, Vec<Arc<dyn TokenStore>>>;
+
+    /// What time it is for the store.
+    fn clock(&self) -> &dyn Clock;
+
+    /// Makes time pass for the store. One that has the time from elsewhere sleeps: it is never asked for more than a few seconds
+    /// at once.
+    fn advance(&self, by: Duration) -> SubjectFuture<'_, ()>;
+}
