@@ -7,22 +7,28 @@ use syn::{UseTree, visit::Visit};
 use crate::sources::{Source, none, sources};
 
 /// Where the text of a token or a secret is taken out of its wrapper: to be read or sent, never to be kept.
-const SECRETS: [&str; 8] = [
+const SECRETS: [&str; 13] = [
     "crates/core/src/access_token.rs",
     "crates/core/src/bearer_token.rs",
+    // Sealed in the same breath.
+    "crates/grants/src/record.rs",
     "crates/oauth/src/client_authentication.rs",
     "crates/oauth/src/introspection/message.rs",
     "crates/oauth/src/jwt/screened.rs",
     "crates/oauth/src/jwt/unverified.rs",
+    "crates/oauth/src/pkce.rs",
+    "crates/oauth/src/providers/github.rs",
+    "crates/oauth/src/providers/token_request.rs",
+    "crates/oauth/src/revocation.rs",
     "crates/oauth/src/token_check.rs",
-    "crates/oauth/src/user_info.rs",
     // Whether it is given at all.
     "examples/mcp-server/src/config/issuer.rs",
 ];
 
 /// Where it is said that somebody is somebody: what decides it, and what passes it on.
-const IDENTITIES: [&str; 6] = [
+const IDENTITIES: [&str; 7] = [
     "crates/core/src/user_context.rs",
+    "crates/grants/src/provider_client/profile_verifier.rs",
     "crates/oauth/src/introspection/policy.rs",
     "crates/oauth/src/jwt/policy.rs",
     "crates/oauth/src/token_check.rs",

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri};
-use portcullis_core::BearerToken;
+use portcullis_core::{BearerToken, UnixTime};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::{
@@ -26,6 +27,12 @@ impl IntrospectionResponse {
         self.claims.is_some()
     }
 
+    /// When the token expires, if the authorization server says so (`exp`).
+    #[must_use]
+    pub fn expires_at(&self) -> Option<UnixTime> {
+        self.claims.as_ref()?.expires_at().ok()?
+    }
+
     pub(super) fn into_claims(self) -> Option<Claims> {
         self.claims
     }
@@ -36,6 +43,18 @@ impl IntrospectionResponse {
 #[must_use]
 pub fn request(endpoint: &Uri, client: &ClientAuthentication, token: &BearerToken) -> Request<Bytes> {
     client.form_request(endpoint, &[("token", token.expose_secret()), ("token_type_hint", "access_token")])
+}
+
+/// A request to `endpoint` about a refresh token: whether it is still of use.
+/// [RFC 7662 section 2.1](https://www.rfc-editor.org/rfc/rfc7662#section-2.1)
+#[must_use]
+pub fn refresh_token_request(
+    endpoint: &Uri,
+    client: &ClientAuthentication,
+    refresh_token: &SecretString,
+) -> Request<Bytes> {
+    let token = refresh_token.expose_secret();
+    client.form_request(endpoint, &[("token", token), ("token_type_hint", "refresh_token")])
 }
 
 /// What `response` says about the token.

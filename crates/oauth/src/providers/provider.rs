@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Uri};
 use portcullis_core::{BearerToken, InvalidUri, Issuer};
+use secrecy::SecretString;
 
 use super::{Rotation, vendor::Vendor};
 use crate::{ClientAuthentication, introspection, revocation::RevokedTokens};
@@ -151,6 +152,16 @@ impl Provider {
     #[must_use]
     pub fn introspection_request(&self, client: &ClientAuthentication, token: &BearerToken) -> Option<Request<Bytes>> {
         Some(introspection::request(self.endpoints.introspection.as_ref()?, client, token))
+    }
+
+    /// A question whether `refresh_token` is active; `None` if nobody answers that.
+    #[must_use]
+    pub fn refresh_token_introspection_request(
+        &self,
+        client: &ClientAuthentication,
+        refresh_token: &SecretString,
+    ) -> Option<Request<Bytes>> {
+        Some(introspection::refresh_token_request(self.endpoints.introspection.as_ref()?, client, refresh_token))
     }
 
     /// A request to end the grant behind `tokens`; `None` if there is no way. Its answer goes to [`revocation::process`](crate::revocation::process).

@@ -1,0 +1,150 @@
+//! [`ProviderClient`]: this server as a client of a provider.
+
+use std::sync::Arc;
+
+use portcullis_core::{AccessToken, AuthError, Clock, ScopeSet, UnixTime};
+use portcullis_egress::{Egress, Purpose};
+use portcullis_oauth::{
+    ClientAuthentication, CodeVerifier, ProtocolError,
+    providers::{Profile, Provider},
+    revocation::{self, RevokedTokens},
+};
+use secrecy::SecretString;
+
+use super::{ProfileVerifier, line::Line};
+use crate::{ExchangeError, TokenSet};
+
+/// This server as a client of a provider. Clones are the same client.
+///
+/// 1. It is an [`Exchange`](crate::Exchange), for a [`Refresher`](crate::Refresher): what became of a refresh token is told apart as
+///    [`ExchangeOutcome`](crate::ExchangeOutcome) wants it.
+/// 2. A provider that fails gets one call per back-off window, for each kind of request. One that refuses *our* id or secret is not
+///    asked with them again for 5 s, or as long as it says, whoever wants something.
+/// 3. The lifetime of an access token is what the response says, else the token itself, else introspection, else what the provider
+///    is known for, else unknown.
+/// 4. A refresh that is refused without an error code ends a grant only if introspection says that the refresh token is dead.
+///
+/// It keeps no tokens, and never asks for more than it is told to.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use portcullis_core::SystemClock;
+/// use portcullis_egress::{Egress, EgressConfig};
+/// use portcullis_grants::{KeyRing, MemoryStore, ProviderClient, Refresher, RefresherConfig, Vault};
+/// use portcullis_oauth::{ClientAuthentication, providers::Provider};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let clock = Arc::new(SystemClock::new());
+/// let app = ClientAuthentication::basic("Iv1.0123456789abcdef", "secret from a file".into());
+/// let github = ProviderClient::new(Provider::github(), app, Egress::new(EgressConfig::new())?, clock.clone());
+///
+/// let vault = Vault::new(Arc::new(MemoryStore::new(clock.clone())), KeyRing::ephemeral())?;
+/// let config = RefresherConfig::new(github.provider().rotation());
+/// let refresher = Refresher::new(vault, github.provider().name(), github, clock, config);
+/// # drop(refresher);
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(example()).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct ProviderClient(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    provider: Arc<Provider>,
+    client: ClientAuthentication,
+    clock: Arc<dyn Clock>,
+    token: Line,
+    introspection: Line,
+    revocation: Line,
+    profiles: ProfileVerifier,
+}
+
+impl ProviderClient {
+    /// This server as the client `client` of `provider`.
+    #[must_use]
+    pub fn new(provider: Provider, client: ClientAuthentication, egress: Egress, clock: Arc<dyn Clock>) -> Self {
+        let line = |name| Line::new(egress.clone(), Arc::clone(&clock), Purpose::new(name));
+        let provider = Arc::new(provider);
+        Self(Arc::new(Inner {
+            token: line("token"),
+            introspection: line("introspection"),
+            revocation: line("revocation"),
+            profiles: ProfileVerifier::new(Arc::clone(&provider), egress, Arc::clone(&clock)),
+            provider,
+            client,
+            clock,
+        }))
+    }
+
+    /// The provider.
+    #[must_use]
+    pub fn provider(&self) -> &Provider {
+        &self.0.provider
+    }
+
+    /// The tokens behind an authorization code, which came to `redirect_uri` after `asked` had been asked for: of a new grant.
+    ///
+    /// Look at the [scopes](TokenSet::scopes): a user may allow less than was asked for.
+    ///
+    /// # Errors
+    /// [`ExchangeError`]. A code is good once: whatever the outcome, only a new login brings tokens, unless the request was not sent.
+    pub async fn exchange_code(
+        &self,
+        code: &SecretString,
+        redirect_uri: &str,
+        verifier: &CodeVerifier,
+        asked: &ScopeSet,
+    ) -> Result<TokenSet, ExchangeError> {
+        let request = self.provider().code_request(self.client(), code, redirect_uri, verifier);
+        let response = self.tokens(request).await?;
+        Ok(TokenSet::of_login(self.with_lifetime(response).await, asked, self.now()))
+    }
+
+    /// Who the user of `token` is.
+    ///
+    /// # Errors
+    /// `InvalidToken` if the provider refuses the token, else `Unavailable`.
+    pub async fn profile(&self, token: &AccessToken) -> Result<Profile, AuthError> {
+        self.0.profiles.profile(token.token()).await
+    }
+
+    /// A verifier of this provider's tokens, for an [`UpstreamVerifier`](crate::UpstreamVerifier).
+    #[must_use]
+    pub fn profile_verifier(&self) -> ProfileVerifier {
+        self.0.profiles.clone()
+    }
+
+    /// Ends the grant behind `tokens` at the provider. `false` if it has no way to do that: Atlassian.
+    ///
+    /// # Errors
+    /// `Unavailable` if nobody can tell: the tokens may still be good.
+    pub async fn revoke(&self, tokens: &TokenSet) -> Result<bool, AuthError> {
+        let revoked = RevokedTokens::new(tokens.access_token().token(), tokens.refresh_token());
+        let Some(request) = self.provider().revocation_request(self.client(), revoked) else { return Ok(false) };
+        self.0.revocation.ask(request, revocation::process).await?;
+        Ok(true)
+    }
+
+    /// Whether `error` is about us, or about everybody.
+    pub(super) fn is_everybodys(&self, error: &ProtocolError) -> bool {
+        matches!(error, ProtocolError::RateLimited { .. }) || self.provider().refuses_credentials(error)
+    }
+
+    pub(super) fn client(&self) -> &ClientAuthentication {
+        &self.0.client
+    }
+
+    pub(super) fn now(&self) -> UnixTime {
+        self.0.clock.now()
+    }
+
+    pub(super) fn token_line(&self) -> &Line {
+        &self.0.token
+    }
+
+    pub(super) fn introspection(&self) -> &Line {
+        &self.0.introspection
+    }
+}

@@ -1,0 +1,57 @@
+//! The client as an [`Exchange`](crate::Exchange): a refresh token is presented.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use portcullis_oauth::TokenResponse;
+use tower_service::Service;
+
+use super::{ProviderClient, failure::Failure};
+use crate::{ExchangeError, TokenSet};
+
+impl ProviderClient {
+    async fn refresh(&self, tokens: &TokenSet) -> Result<TokenResponse, ExchangeError> {
+        let Some(refresh_token) = tokens.refresh_token() else {
+            return Err(ExchangeError::refused("there is no refresh token"));
+        };
+        match self.tokens(self.provider().refresh_request(self.client(), refresh_token)).await {
+            Ok(response) => Ok(self.with_lifetime(response).await),
+            Err(failure) if self.is_dead(&failure, refresh_token).await => {
+                Err(ExchangeError::refused("refused without a word, and not active"))
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Asks the token endpoint.
+    pub(super) async fn tokens(&self, request: http::Request<bytes::Bytes>) -> Result<TokenResponse, Failure> {
+        let answer =
+            self.token_line().ask(request, |response| self.provider().process_token(response, self.now())).await;
+        if let Err(Failure::Protocol(error)) = &answer
+            && self.is_everybodys(error)
+        {
+            self.token_line().close_for(error);
+        }
+        answer
+    }
+}
+
+impl Service<Arc<TokenSet>> for ProviderClient {
+    type Response = TokenResponse;
+    type Error = ExchangeError;
+    type Future = Pin<Box<dyn Future<Output = Result<TokenResponse, ExchangeError>> + Send>>;
+
+    /// Always ready.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ExchangeError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, tokens: Arc<TokenSet>) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move { this.refresh(&tokens).await })
+    }
+}

@@ -1,0 +1,62 @@
+//! [`Failure`]: why a question to a provider has no answer, and what that means for the token that went with it.
+
+use http::StatusCode;
+use portcullis_core::AuthError;
+use portcullis_egress::{EgressError, EgressErrorKind};
+use portcullis_oauth::ProtocolError;
+
+use crate::ExchangeError;
+
+/// Why a question to a provider has no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Not sent: a moment ago everybody was refused.
+    Closed(AuthError),
+    /// There was no response, or one that the [back-off](portcullis_egress::BackOff) took for a failure.
+    Egress(EgressError),
+    /// The response does not say what was asked.
+    Protocol(ProtocolError),
+}
+
+impl From<Failure> for AuthError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Closed(refusal) => refusal,
+            Failure::Egress(error) => error.into(),
+            Failure::Protocol(error) => error.into(),
+        }
+    }
+}
+
+/// What became of the refresh token or code that was to be presented.
+impl From<Failure> for ExchangeError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Closed(refusal) => Self::not_sent(refusal),
+            Failure::Egress(error) => {
+                let outcome = match error.kind() {
+                    EgressErrorKind::Blocked | EgressErrorKind::Connect | EgressErrorKind::BackingOff => Self::not_sent,
+                    EgressErrorKind::RateLimited | EgressErrorKind::ServerError => Self::transient,
+                    // Time-outs, broken connections, answers that were not read: the provider may have done its work.
+                    _ => Self::ambiguous,
+                };
+                outcome(error.into())
+            }
+            Failure::Protocol(error) => match &error {
+                ProtocolError::GrantRefused { .. } => Self::refused(error),
+                ProtocolError::RateLimited { .. } | ProtocolError::ServerError { .. } => Self::transient(error.into()),
+                ProtocolError::ClientRefused { .. } => Self::misconfigured(error.into()),
+                ProtocolError::UnexpectedStatus(status) if !status.is_success() => Self::misconfigured(error.into()),
+                // An answer to the question, which nobody can read.
+                _ => Self::ambiguous(error.into()),
+            },
+        }
+    }
+}
+
+impl Failure {
+    /// A 400 without an error code: something was wrong, and the provider does not say what.
+    pub(super) const fn is_bare(&self) -> bool {
+        matches!(self, Self::Protocol(ProtocolError::ClientRefused { status: StatusCode::BAD_REQUEST, code: None }))
+    }
+}
