@@ -116,13 +116,20 @@ impl Hangar {
 
     /// Asks for a token; `refused` is the generation of one that the provider did not take.
     pub(crate) fn ask(self: &Arc<Self>, cell: &Arc<Cell>, refused: Option<Generation>) -> Answer<Waiting> {
+        let answer = self.ask_again(cell, refused);
+        if let Answer::Tokens(tokens) = &answer
+            && refused.is_some_and(|refused| refused < tokens.generation())
+        {
+            self.telemetry.stale_refusals.increment(1);
+        }
+        answer
+    }
+
+    /// As [`ask`](Self::ask), after a flight that was waited for has landed.
+    pub(crate) fn ask_again(self: &Arc<Self>, cell: &Arc<Cell>, refused: Option<Generation>) -> Answer<Waiting> {
         let answer = cell.slot().ask(self.now(), refused, self.tuning(), |errand| self.take_off(cell, errand));
-        match &answer {
-            Answer::Tokens(tokens) if refused.is_some_and(|refused| refused < tokens.generation()) => {
-                self.telemetry.stale_refusals.increment(1);
-            }
-            Answer::Wait { joined: true, .. } => self.telemetry.coalesced.increment(1),
-            Answer::Tokens(_) | Answer::Wait { .. } | Answer::Fail(_) => {}
+        if let Answer::Wait { joined: true, .. } = &answer {
+            self.telemetry.coalesced.increment(1);
         }
         answer
     }

@@ -43,7 +43,8 @@ const FLIGHTS: u32 = 3;
 
 impl RefreshFuture {
     pub(super) fn ask(hangar: Arc<Hangar>, cell: Arc<Cell>, refused: Option<Generation>) -> Self {
-        Self(Question { hangar, cell, refused, patience: FLIGHTS }.ask())
+        let answer = hangar.ask(&cell, refused);
+        Self(Question { hangar, cell, refused, patience: FLIGHTS }.digest(answer))
     }
 
     /// The outcome, if nothing has to be waited for.
@@ -56,8 +57,13 @@ impl RefreshFuture {
 }
 
 impl Question {
-    fn ask(mut self) -> State {
-        match self.hangar.ask(&self.cell, self.refused) {
+    fn ask_again(self) -> State {
+        let answer = self.hangar.ask_again(&self.cell, self.refused);
+        self.digest(answer)
+    }
+
+    fn digest(mut self, answer: Answer<Waiting>) -> State {
+        match answer {
             Answer::Tokens(tokens) => State::Ready(Some(Ok(tokens))),
             Answer::Fail(error) => State::Ready(Some(Err(error))),
             Answer::Wait { .. } if self.patience == 0 => {
@@ -89,7 +95,7 @@ impl Future for RefreshFuture {
                     self.0 = match landed {
                         Err(error) => State::Ready(Some(Err(error))),
                         // It may have been for somebody who wanted less, or long ago.
-                        Ok(_) => question.ask(),
+                        Ok(_) => question.ask_again(),
                     };
                 }
             }

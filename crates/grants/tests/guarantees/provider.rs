@@ -125,7 +125,7 @@ impl Provider {
         let unavailable = || AuthError::new(Reason::ProviderUnavailable);
         match act {
             Act::NotSent => return Err(ExchangeError::not_sent(unavailable())),
-            Act::Panic => panic!("the exchange fell over"),
+            Act::Panic => unreachable!("the exchange fell over"),
             _ => *self.state().presented.entry(presented.clone()).or_default() += 1,
         }
         sleep(latency / 2).await;
