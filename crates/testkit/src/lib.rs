@@ -1,7 +1,7 @@
 //! For tests of servers that stand behind Portcullis: no network, no waiting, every failure at the flick of a switch.
 //!
 //! - [`IdentityProvider`]: a fake authorization server, as a tower service or on a loopback socket. It issues tokens,
-//!   good and forged, and misbehaves on demand.
+//!   good and forged, rotates refresh tokens, speaks as a [`Vendor`] does, and misbehaves on demand.
 //! - [`TestClock`]: calendar time that a test sets, and that follows tokio's paused time.
 //! - [`StrictService`]: an inner service that insists on tower's contract.
 
@@ -10,8 +10,8 @@ mod strict_service;
 mod test_clock;
 
 pub use identity_provider::{
-    Disconnected, Endpoint, Fault, IdentityProvider, IssuedGrant, KeyAlgorithm, RunningIdentityProvider, SeenRequest,
-    TokenBuilder, TokenPolicy,
+    Disconnected, Endpoint, ErrorClass, Fault, IdentityProvider, IssuedGrant, KeyAlgorithm, RunningIdentityProvider,
+    SeenRequest, TokenBuilder, TokenPolicy, Vendor,
 };
 pub use strict_service::{StrictFuture, StrictService};
 pub use test_clock::TestClock;

@@ -1,6 +1,8 @@
 //! [`Endpoint`]: where an identity provider can be called.
 
 /// Where an [`IdentityProvider`](crate::IdentityProvider) can be called: what faults are set on and calls are counted for.
+///
+/// The paths are those of a provider of no vendor; a [`Vendor`](crate::Vendor) has its own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Endpoint {
@@ -22,11 +24,15 @@ pub enum Endpoint {
     GitHubUser,
     /// `/applications/{client_id}/token`, as GitHub has it.
     GitHubTokenCheck,
+    /// `/user/emails`, as GitHub has it, and only there.
+    GitHubEmails,
+    /// `/oauth/token/accessible-resources`, as Atlassian has it, and only there.
+    AtlassianSites,
 }
 
 impl Endpoint {
     /// All of them, for an outage of everything.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::AuthorizationServerMetadata,
         Self::OpenIdConfiguration,
         Self::KeySet,
@@ -36,30 +42,19 @@ impl Endpoint {
         Self::UserInfo,
         Self::GitHubUser,
         Self::GitHubTokenCheck,
+        Self::GitHubEmails,
+        Self::AtlassianSites,
     ];
 
-    /// The endpoint at `path`, if the path of the issuer is `base` (without a slash at the end).
-    pub(super) fn at(path: &str, base: &str) -> Option<Self> {
-        let inserted = |name: &str| path.strip_prefix(name) == Some(base);
-        if inserted("/.well-known/oauth-authorization-server") {
-            return Some(Self::AuthorizationServerMetadata);
-        }
-        if inserted("/.well-known/openid-configuration") {
-            return Some(Self::OpenIdConfiguration);
-        }
-        match path.strip_prefix(base)? {
-            "/.well-known/openid-configuration" => Some(Self::OpenIdConfiguration),
-            "/jwks" => Some(Self::KeySet),
-            "/token" => Some(Self::Token),
-            "/revoke" => Some(Self::Revocation),
-            "/introspect" => Some(Self::Introspection),
-            "/userinfo" => Some(Self::UserInfo),
-            "/user" => Some(Self::GitHubUser),
-            rest => {
-                let client_id = rest.strip_prefix("/applications/")?.strip_suffix("/token")?;
-                (!client_id.contains('/')).then_some(Self::GitHubTokenCheck)
-            }
-        }
+    /// Which of `endpoints` is at `path`, if the path of the issuer is `base` (without a slash at the end).
+    pub(super) fn at(path: &str, base: &str, endpoints: &[(Self, &str)]) -> Option<Self> {
+        let below = path.strip_prefix(base);
+        let found = endpoints.iter().find(|(endpoint, pattern)| match endpoint {
+            Self::AuthorizationServerMetadata => path.strip_prefix(pattern) == Some(base),
+            Self::OpenIdConfiguration => path.strip_prefix(pattern) == Some(base) || below == Some(pattern),
+            _ => below.is_some_and(|below| matches(below, pattern)),
+        });
+        found.map(|(endpoint, _)| *endpoint)
     }
 
     /// Whether a call changes something.
@@ -73,13 +68,27 @@ impl Endpoint {
     }
 }
 
+/// Whether `path` is `pattern`, in which `{}` stands for one segment.
+fn matches(path: &str, pattern: &str) -> bool {
+    match pattern.split_once("{}") {
+        None => path == pattern,
+        Some((before, after)) => {
+            let segment = path.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+            segment.is_some_and(|segment| !segment.contains('/'))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::vendor::{Dialect, Standard},
+        *,
+    };
 
     #[test]
     fn the_path_of_the_issuer_goes_behind_well_known_or_before() {
-        let at = |path| Endpoint::at(path, "/realms/x");
+        let at = |path| Endpoint::at(path, "/realms/x", Standard.paths());
         assert_eq!(at("/.well-known/oauth-authorization-server/realms/x"), Some(Endpoint::AuthorizationServerMetadata));
         assert_eq!(at("/.well-known/openid-configuration/realms/x"), Some(Endpoint::OpenIdConfiguration));
         assert_eq!(at("/realms/x/.well-known/openid-configuration"), Some(Endpoint::OpenIdConfiguration));

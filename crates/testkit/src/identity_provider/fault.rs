@@ -1,10 +1,9 @@
 //! [`Fault`]: how an endpoint misbehaves.
 
 use bytes::Bytes;
-use http::{
-    HeaderValue, Response, StatusCode,
-    header::{CONTENT_TYPE, RETRY_AFTER},
-};
+use http::{HeaderValue, Response, StatusCode, header::RETRY_AFTER};
+
+use super::answer;
 
 /// How an endpoint misbehaves: instead of its answer comes this. Every time, and without doing what it was asked, unless said
 /// otherwise.
@@ -33,7 +32,7 @@ pub struct Fault {
 enum Kind {
     Hang,
     Disconnect,
-    Answer { status: StatusCode, content_type: HeaderValue, body: Bytes, retry_after: Option<HeaderValue> },
+    Answer(Response<Bytes>),
 }
 
 /// The connection broke off before there was a response: the error of [`Fault::disconnect`].
@@ -67,27 +66,20 @@ impl Fault {
             status if status.is_client_error() => "invalid_request",
             _ => "server_error",
         };
-        let body = serde_json::json!({ "error": error }).to_string();
-        Self::of(Kind::Answer {
-            status,
-            content_type: HeaderValue::from_static("application/json"),
-            body: body.into(),
-            retry_after: None,
-        })
+        Self::answer(answer::json(status, &serde_json::json!({ "error": error })))
     }
 
     /// Status 200 with another body: malformed JSON, metadata of somebody else, a page in HTML.
     #[must_use]
     pub fn body(content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        let content_type = HeaderValue::from_static(content_type);
-        Self::of(Kind::Answer { status: StatusCode::OK, content_type, body: body.into(), retry_after: None })
+        Self::answer(answer::body(StatusCode::OK, content_type, body))
     }
 
     /// With the header `Retry-After`: seconds, or a date. It goes with an answer, and is ignored without one.
     #[must_use]
     pub fn with_retry_after(mut self, value: &'static str) -> Self {
-        if let Kind::Answer { retry_after, .. } = &mut self.kind {
-            *retry_after = Some(HeaderValue::from_static(value));
+        if let Kind::Answer(response) = &mut self.kind {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(value));
         }
         self
     }
@@ -104,6 +96,10 @@ impl Fault {
     pub const fn times(mut self, times: usize) -> Self {
         self.times = Some(times);
         self
+    }
+
+    pub(super) const fn answer(response: Response<Bytes>) -> Self {
+        Self::of(Kind::Answer(response))
     }
 
     const fn of(kind: Kind) -> Self {
@@ -126,13 +122,7 @@ impl Fault {
         match self.kind {
             Kind::Hang => std::future::pending().await,
             Kind::Disconnect => Err(Disconnected),
-            Kind::Answer { status, content_type, body, retry_after } => {
-                let mut response = Response::new(body);
-                *response.status_mut() = status;
-                response.headers_mut().insert(CONTENT_TYPE, content_type);
-                response.headers_mut().extend(retry_after.map(|value| (RETRY_AFTER, value)));
-                Ok(response)
-            }
+            Kind::Answer(response) => Ok(response),
         }
     }
 }

@@ -2,25 +2,31 @@
 
 use serde_json::{Value, json};
 
-use super::state::State;
+use super::{Endpoint, state::State};
 
 /// Metadata of the authorization server, [RFC 8414 section 2](https://www.rfc-editor.org/rfc/rfc8414#section-2).
 pub(super) fn authorization_server(state: &State) -> Value {
-    let base = state.issuer.trim_end_matches('/');
-    json!({
+    let mut metadata = json!({
         "issuer": state.issuer,
-        "jwks_uri": format!("{base}/jwks"),
-        "token_endpoint": format!("{base}/token"),
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         "grant_types_supported": ["authorization_code", "refresh_token"],
-        "revocation_endpoint": format!("{base}/revoke"),
         "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-        "introspection_endpoint": format!("{base}/introspect"),
         "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-        "userinfo_endpoint": format!("{base}/userinfo"),
         "response_types_supported": ["code"],
         "code_challenge_methods_supported": ["S256"],
-    })
+    });
+    for (member, endpoint) in [
+        ("jwks_uri", Endpoint::KeySet),
+        ("token_endpoint", Endpoint::Token),
+        ("revocation_endpoint", Endpoint::Revocation),
+        ("introspection_endpoint", Endpoint::Introspection),
+        ("userinfo_endpoint", Endpoint::UserInfo),
+    ] {
+        if let Some(url) = state.url_of(endpoint) {
+            metadata[member] = url.into();
+        }
+    }
+    metadata
 }
 
 /// The same with what OpenID Connect Discovery requires besides.

@@ -1,5 +1,6 @@
 //! [`IdentityProvider`]: a fake authorization server.
 
+mod answer;
 mod endpoint;
 mod fault;
 mod grants;
@@ -13,6 +14,7 @@ mod service;
 mod state;
 mod token;
 mod token_endpoint;
+mod vendor;
 
 pub use endpoint::Endpoint;
 pub use fault::{Disconnected, Fault};
@@ -22,3 +24,4 @@ pub use provider::IdentityProvider;
 pub use seen_request::SeenRequest;
 pub use serve::RunningIdentityProvider;
 pub use token::TokenBuilder;
+pub use vendor::{ErrorClass, Vendor};

@@ -9,7 +9,7 @@ use std::{
 use portcullis_core::{Clock, SystemClock};
 use serde_json::{Map, Value};
 
-use super::{Endpoint, Fault, KeyAlgorithm, SeenRequest, TokenBuilder, TokenPolicy, state::State};
+use super::{Endpoint, Fault, KeyAlgorithm, SeenRequest, TokenBuilder, TokenPolicy, state::State, vendor::Standard};
 
 /// A fake authorization server, in memory. Clones are the same server.
 ///
@@ -63,6 +63,7 @@ impl IdentityProvider {
     #[must_use]
     pub fn new() -> Self {
         let mut state = State {
+            dialect: &Standard,
             issuer: Self::ISSUER.to_owned(),
             audience: Self::AUDIENCE.to_owned(),
             clock: Arc::new(SystemClock::new()),
@@ -112,7 +113,16 @@ impl IdentityProvider {
     /// The URL of `path` (such as `/jwks`) below the issuer.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.state().issuer.trim_end_matches('/'))
+        format!("{}{path}", self.state().base())
+    }
+
+    /// The URL of `endpoint`; that of an application is the one of [`CLIENT_ID`](Self::CLIENT_ID).
+    ///
+    /// # Panics
+    /// If this vendor has no such endpoint.
+    #[must_use]
+    pub fn endpoint_url(&self, endpoint: Endpoint) -> String {
+        self.state().url_of(endpoint).expect("an endpoint of this vendor")
     }
 
     // === tokens and users ===

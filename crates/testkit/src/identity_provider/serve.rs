@@ -26,7 +26,7 @@ pub struct RunningIdentityProvider {
 }
 
 impl IdentityProvider {
-    /// Serves it on a free port of the loopback. From now on its issuer is its URL.
+    /// Serves it on a free port of the loopback. From now on its issuer is its URL (of a Keycloak: a realm there).
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -53,14 +53,17 @@ impl IdentityProvider {
     /// If the listener has no address.
     pub fn serve_on(&self, listener: TcpListener) -> io::Result<RunningIdentityProvider> {
         let url = format!("http://{}", listener.local_addr()?);
-        self.state().issuer.clone_from(&url);
+        {
+            let mut state = self.state();
+            state.issuer = format!("{url}{}", state.dialect.issuer_path());
+        }
         let server = tokio::spawn(accept(listener, self.clone()));
         Ok(RunningIdentityProvider { url, server })
     }
 }
 
 impl RunningIdentityProvider {
-    /// Where it is, which is also its issuer.
+    /// Where it is, which is also its issuer, unless it is a Keycloak: then the issuer is a realm below it.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url

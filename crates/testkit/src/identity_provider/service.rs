@@ -11,10 +11,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri};
 use tower_service::Service;
 
-use super::{
-    Disconnected, Endpoint, Fault, IdentityProvider, SeenRequest,
-    respond::{respond, status},
-};
+use super::{Disconnected, Endpoint, Fault, IdentityProvider, SeenRequest, answer::empty, respond::respond};
 
 impl Service<Request<Bytes>> for IdentityProvider {
     type Response = Response<Bytes>;
@@ -32,7 +29,7 @@ impl Service<Request<Bytes>> for IdentityProvider {
 
 impl IdentityProvider {
     async fn answer(self, request: Request<Bytes>) -> Result<Response<Bytes>, Disconnected> {
-        let Some(endpoint) = self.arrive(&request) else { return Ok(status(StatusCode::NOT_FOUND)) };
+        let Some(endpoint) = self.arrive(&request) else { return Ok(empty(StatusCode::NOT_FOUND)) };
         let processing = self.process(endpoint, request);
         let outcome = if endpoint.has_effects() {
             // What was sent is processed, whether or not its sender waits for the answer.
@@ -74,7 +71,7 @@ impl IdentityProvider {
     fn arrive(&self, request: &Request<Bytes>) -> Option<Endpoint> {
         let mut state = self.state();
         let issuer: Uri = state.issuer.parse().ok()?;
-        let endpoint = Endpoint::at(request.uri().path(), issuer.path().trim_end_matches('/'))?;
+        let endpoint = Endpoint::at(request.uri().path(), issuer.path().trim_end_matches('/'), state.dialect.paths())?;
         let switches = state.switches(endpoint);
         switches.calls += 1;
         switches.last = Some(SeenRequest::of(request));

@@ -10,14 +10,16 @@ use portcullis_core::{Clock, UnixTime};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Endpoint, Fault, KeyAlgorithm, SeenRequest, TokenPolicy,
+    Endpoint, Fault, IdentityProvider, KeyAlgorithm, SeenRequest, TokenPolicy,
     grants::{Ledger, random},
     keys::SigningKey,
     token::compact,
+    vendor::Dialect,
 };
 
 /// What an identity provider knows.
 pub(super) struct State {
+    pub(super) dialect: &'static dyn Dialect,
     pub(super) issuer: String,
     pub(super) audience: String,
     pub(super) clock: Arc<dyn Clock>,
@@ -57,6 +59,17 @@ impl Switches {
 impl State {
     pub(super) fn switches(&mut self, endpoint: Endpoint) -> &mut Switches {
         self.switches.entry(endpoint).or_default()
+    }
+
+    /// The issuer without a slash at its end.
+    pub(super) fn base(&self) -> &str {
+        self.issuer.trim_end_matches('/')
+    }
+
+    /// Where `endpoint` is, if there is such an endpoint.
+    pub(super) fn url_of(&self, endpoint: Endpoint) -> Option<String> {
+        let (_, path) = self.dialect.paths().iter().find(|(at, _)| *at == endpoint)?;
+        Some(format!("{}{}", self.base(), path.replace("{}", IdentityProvider::CLIENT_ID)))
     }
 
     pub(super) fn next_serial(&mut self) -> u64 {
@@ -101,11 +114,16 @@ impl State {
     pub(super) fn new_access_token(&mut self, subject: &str, client_id: &str, scope: &str) -> String {
         let mut claims = self.claims(subject, client_id);
         claims.insert("scope".to_owned(), json!(scope));
+        claims.extend(self.users.get(subject).map(|profile| self.dialect.claims(profile)).unwrap_or_default());
         match self.policy.access_token_lifetime {
             Some(lifetime) => claims.insert("exp".to_owned(), json!((self.clock.now() + lifetime).as_secs())),
             None => claims.remove("exp"),
         };
-        let token = if self.policy.jwt_access_tokens { self.signed(&claims) } else { random("o_") };
+        let token = if self.policy.jwt_access_tokens {
+            self.signed(&claims)
+        } else {
+            random(self.dialect.prefixes(&self.policy).0)
+        };
         self.tokens.insert(token.clone(), claims);
         token
     }

@@ -39,6 +39,15 @@ impl State {
         }
     }
 
+    /// Ends the grant from which `token`, of either kind, came. `false` if there is none.
+    pub(in super::super) fn end_grant_of(&mut self, token: &str) -> bool {
+        let number = self.ledger.grant_of(token).filter(|number| !self.ledger.grant(*number).ended);
+        if let Some(number) = number {
+            self.end(number);
+        }
+        number.is_some()
+    }
+
     pub(super) fn is_refreshable(&self, refresh_token: &str) -> bool {
         let now = self.clock.now();
         self.ledger.refresh_tokens.get(refresh_token).is_some_and(|token| {

@@ -10,7 +10,7 @@ use super::{super::IdentityProvider, TokenPolicy};
 pub struct IssuedGrant {
     /// The access token.
     pub access_token: String,
-    /// The refresh token.
+    /// The refresh token; empty if the policy, or the vendor for this scope, gives none.
     pub refresh_token: String,
 }
 

@@ -70,4 +70,11 @@ impl Ledger {
         let of_subject = self.grants.iter().enumerate().filter(|(_, grant)| grant.subject == subject);
         of_subject.map(|(at, _)| GrantNumber(at)).collect()
     }
+
+    /// The grant from which `token`, of either kind, came.
+    pub(super) fn grant_of(&self, token: &str) -> Option<GrantNumber> {
+        let refresh = self.refresh_tokens.get(token).map(|refresh_token| refresh_token.grant);
+        let has_it = |grant: &Grant| grant.access_tokens.iter().any(|access_token| access_token == token);
+        refresh.or_else(|| self.grants.iter().position(has_it).map(GrantNumber))
+    }
 }

@@ -20,6 +20,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct TokenPolicy {
+    pub(in super::super) issues_refresh_tokens: bool,
     pub(in super::super) rotates: bool,
     pub(in super::super) omits_refresh_token: bool,
     pub(in super::super) reuse_ends_grant: bool,
@@ -36,6 +37,7 @@ impl TokenPolicy {
     /// Rotation, and a grant that ends when a refresh token is used twice.
     pub const fn new() -> Self {
         Self {
+            issues_refresh_tokens: true,
             rotates: true,
             omits_refresh_token: false,
             reuse_ends_grant: true,
@@ -47,6 +49,12 @@ impl TokenPolicy {
             refreshed_scope: None,
             jwt_access_tokens: false,
         }
+    }
+
+    /// Access tokens only.
+    pub const fn without_refresh_tokens(mut self) -> Self {
+        self.issues_refresh_tokens = false;
+        self
     }
 
     /// A refresh token is good for any number of refreshes; every response names it again.

@@ -5,6 +5,7 @@ use std::{mem, time::Duration};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use portcullis_core::UnixTime;
+use serde_json::Value;
 
 use super::{
     super::{state::State, token_endpoint::Refusal},
@@ -16,6 +17,9 @@ const CODE_LIFETIME: Duration = Duration::from_secs(60);
 
 /// Tokens as they go out.
 pub(in super::super) struct GrantedTokens {
+    /// The number of the user.
+    pub(in super::super) user_id: Value,
+    pub(in super::super) issued_at: UnixTime,
     pub(in super::super) access_token: String,
     pub(in super::super) expires_in: Option<Duration>,
     pub(in super::super) refresh_token: Option<String>,
@@ -55,8 +59,8 @@ impl State {
     pub(super) fn issue_grant(&mut self, client_id: &str, subject: &str, scope: &str) -> GrantedTokens {
         self.ensure_user(subject);
         let grant = self.ledger.open(client_id, subject, scope);
-        let refresh_token = self.new_refresh_token(grant);
-        self.grant_tokens(grant, scope.to_owned(), Some(refresh_token))
+        let refresh_token = self.first_refresh_token(grant);
+        self.grant_tokens(grant, scope.to_owned(), refresh_token)
     }
 
     /// The tokens for a code. Wrong evidence does not use it up, a second use ends the grant.
@@ -91,8 +95,8 @@ impl State {
         }
         self.ledger.codes.entry(redemption.code.to_owned()).and_modify(|code| code.used = true);
         let scope = self.ledger.grant(number).scope.clone();
-        let refresh_token = self.new_refresh_token(number);
-        Ok(self.grant_tokens(number, scope, Some(refresh_token)))
+        let refresh_token = self.first_refresh_token(number);
+        Ok(self.grant_tokens(number, scope, refresh_token))
     }
 
     /// The tokens for a refresh token.
@@ -148,10 +152,16 @@ impl State {
         Some(self.new_refresh_token(number))
     }
 
+    fn first_refresh_token(&mut self, number: GrantNumber) -> Option<String> {
+        let given =
+            self.policy.issues_refresh_tokens && self.dialect.gives_refresh_token(&self.ledger.grant(number).scope);
+        given.then(|| self.new_refresh_token(number))
+    }
+
     fn new_refresh_token(&mut self, grant: GrantNumber) -> String {
         let expires_at = self.policy.refresh_token_lifetime.map_or(UnixTime::MAX, |life| self.clock.now() + life);
         let token = RefreshToken { grant, used_at: None, expires_at };
-        let name = random("r_");
+        let name = random(self.dialect.prefixes(&self.policy).1);
         self.ledger.refresh_tokens.insert(name.clone(), token);
         name
     }
@@ -161,11 +171,14 @@ impl State {
         let (subject, client_id) = (grant.subject.clone(), grant.client_id.clone());
         let access_token = self.new_access_token(&subject, &client_id, &scope);
         self.ledger.grant_mut(number).access_tokens.push(access_token.clone());
+        let user_id = self.users.get(&subject).and_then(|user| user.get("id").cloned()).unwrap_or_default();
         GrantedTokens {
+            user_id,
+            issued_at: self.clock.now(),
             access_token,
             expires_in: self.policy.access_token_lifetime.filter(|_| self.policy.tells_expires_in),
             refresh_token,
-            refresh_expires_in: self.policy.refresh_token_lifetime,
+            refresh_expires_in: self.policy.refresh_token_lifetime.filter(|_| self.policy.issues_refresh_tokens),
             scope,
         }
     }

@@ -4,10 +4,29 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, header::AUTHORIZATION};
 use url::form_urlencoded;
 
-use super::super::state::State;
+use super::{super::state::State, Parameters, Refusal};
+
+/// Id and secret of a client.
+type Credentials = (String, String);
+
+/// The client, by `client_secret_basic` or `client_secret_post`, and by one of them only.
+pub(in super::super) fn authenticated(
+    state: &State,
+    headers: &HeaderMap,
+    parameters: &Parameters,
+) -> Result<String, Refusal> {
+    let parameter = |name: &str| parameters.get(name).cloned();
+    let posted = parameter("client_id").zip(parameter("client_secret"));
+    if headers.contains_key(AUTHORIZATION) && posted.is_some() {
+        return Err(Refusal::InvalidRequest("client authentication must only be provided using one mechanism"));
+    }
+    let credentials = basic(headers).or(posted);
+    let known = credentials.as_ref().is_some_and(|(id, _)| state.clients.contains_key(id));
+    client(state, credentials).ok_or(if known { Refusal::WrongSecret } else { Refusal::UnknownClient })
+}
 
 /// Id and secret of the scheme `Basic`, [RFC 6749 section 2.3.1](https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1).
-pub(in super::super) fn basic(headers: &HeaderMap) -> Option<(String, String)> {
+pub(in super::super) fn basic(headers: &HeaderMap) -> Option<Credentials> {
     let (scheme, credentials) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let pair = scheme.eq_ignore_ascii_case("Basic").then(|| BASE64_STANDARD.decode(credentials).ok())??;
     let pair = String::from_utf8(pair).ok()?;
@@ -17,7 +36,7 @@ pub(in super::super) fn basic(headers: &HeaderMap) -> Option<(String, String)> {
 }
 
 /// The client, if it is one.
-pub(in super::super) fn client(state: &State, credentials: Option<(String, String)>) -> Option<String> {
+pub(in super::super) fn client(state: &State, credentials: Option<Credentials>) -> Option<String> {
     let (id, secret) = credentials?;
     (state.clients.get(&id) == Some(&secret)).then_some(id)
 }

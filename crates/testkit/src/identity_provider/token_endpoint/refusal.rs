@@ -4,7 +4,8 @@
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in super::super) enum Refusal {
     InvalidRequest(&'static str),
-    InvalidClient,
+    UnknownClient,
+    WrongSecret,
     UnsupportedGrantType,
     InvalidScope,
     AnotherClient,
@@ -18,10 +19,10 @@ pub(in super::super) enum Refusal {
 
 impl Refusal {
     /// Its name in `error`, [RFC 6749 section 5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2).
-    pub(super) const fn error(self) -> &'static str {
+    pub(in super::super) const fn error(self) -> &'static str {
         match self {
             Self::InvalidRequest(_) => "invalid_request",
-            Self::InvalidClient => "invalid_client",
+            Self::UnknownClient | Self::WrongSecret => "invalid_client",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::InvalidScope => "invalid_scope",
             Self::AnotherClient
@@ -34,11 +35,15 @@ impl Refusal {
         }
     }
 
+    pub(in super::super) const fn is_about_the_client(self) -> bool {
+        matches!(self, Self::UnknownClient | Self::WrongSecret)
+    }
+
     /// For people. An `invalid_grant` does not say why, so that nobody learns by trying.
-    pub(super) const fn description(self) -> &'static str {
+    pub(in super::super) const fn description(self) -> &'static str {
         match self {
             Self::InvalidRequest(description) => description,
-            Self::InvalidClient => "client authentication failed",
+            Self::UnknownClient | Self::WrongSecret => "client authentication failed",
             Self::UnsupportedGrantType => "unsupported grant_type requested",
             Self::InvalidScope => "refresh token missing requested scope",
             Self::AnotherClient

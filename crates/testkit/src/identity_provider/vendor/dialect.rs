@@ -1,0 +1,129 @@
+//! [`Dialect`]: how a vendor writes what every provider says.
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use serde_json::{Map, Value};
+
+use super::{
+    super::{
+        Endpoint, TokenPolicy,
+        answer::refused_token,
+        grants::GrantedTokens,
+        state::State,
+        token_endpoint::{self, Parameters, Refusal},
+    },
+    ErrorClass, standard,
+};
+
+/// How a vendor writes what every provider says. What is not said here is as the standards have it.
+pub(in super::super) trait Dialect: Send + Sync {
+    /// Which endpoints there are, and their paths below the issuer. `{}` stands for any one segment.
+    fn paths(&self) -> &'static [(Endpoint, &'static str)];
+
+    /// The path of the issuer on its server.
+    fn issuer_path(&self) -> &'static str {
+        ""
+    }
+
+    fn token_policy(&self) -> TokenPolicy {
+        TokenPolicy::new()
+    }
+
+    /// What access and refresh tokens begin with.
+    fn prefixes(&self, _policy: &TokenPolicy) -> (&'static str, &'static str) {
+        ("o_", "r_")
+    }
+
+    /// Whether a grant of `scope` comes with a refresh token.
+    fn gives_refresh_token(&self, _scope: &str) -> bool {
+        true
+    }
+
+    /// What an access token says about its user besides.
+    fn claims(&self, _profile: &Map<String, Value>) -> Map<String, Value> {
+        Map::new()
+    }
+
+    fn method(&self, endpoint: Endpoint) -> Method {
+        if endpoint.is_posted() { Method::POST } else { Method::GET }
+    }
+
+    /// The answer to a request that is not even looked at.
+    fn turned_away(&self, _endpoint: Endpoint, _request: &Request<Bytes>) -> Option<Response<Bytes>> {
+        None
+    }
+
+    /// The parameters of a request to the token endpoint.
+    fn parameters(&self, request: &Request<Bytes>) -> Result<Parameters, Refusal> {
+        token_endpoint::form(request)
+    }
+
+    fn granted(&self, _base: &str, tokens: &GrantedTokens, _request: &Request<Bytes>) -> Response<Bytes> {
+        standard::granted(tokens)
+    }
+
+    fn refused(&self, refusal: Refusal, _request: &Request<Bytes>) -> Response<Bytes> {
+        standard::refused(refusal)
+    }
+
+    fn revocation(&self, state: &mut State, request: &Request<Bytes>) -> Response<Bytes> {
+        token_endpoint::revocation(state, request)
+    }
+
+    /// What a user's endpoint answers to a good token.
+    fn resource(&self, visit: &Visit<'_>) -> Response<Bytes>;
+
+    /// What it answers without a token.
+    fn token_missing(&self, endpoint: Endpoint) -> Response<Bytes> {
+        self.token_dead(endpoint)
+    }
+
+    /// What it answers to a token that is not good.
+    fn token_dead(&self, _endpoint: Endpoint) -> Response<Bytes> {
+        refused_token("invalid_token")
+    }
+
+    /// An error of this class.
+    fn error(&self, class: ErrorClass) -> Response<Bytes> {
+        let request = Request::new(Bytes::new());
+        match class {
+            ErrorClass::AccessTokenDead => self.token_dead(Endpoint::UserInfo),
+            ErrorClass::Forbidden => self.forbidden(),
+            ErrorClass::RefreshTokenDead => self.refused(Refusal::RefreshTokenExpired, &request),
+            ErrorClass::ClientRefused => self.refused(Refusal::WrongSecret, &request),
+            ErrorClass::RateLimited => self.rate_limited(),
+        }
+    }
+
+    /// The token is good, and may not do this.
+    fn forbidden(&self) -> Response<Bytes>;
+
+    fn rate_limited(&self) -> Response<Bytes> {
+        standard::rate_limited()
+    }
+}
+
+/// A call with a good token.
+pub(in super::super) struct Visit<'a> {
+    pub(in super::super) endpoint: Endpoint,
+    pub(in super::super) base: &'a str,
+    pub(in super::super) claims: &'a Map<String, Value>,
+    pub(in super::super) profile: &'a Map<String, Value>,
+}
+
+impl Visit<'_> {
+    /// A member of the profile.
+    pub(super) fn member(&self, name: &str) -> Value {
+        self.profile.get(name).cloned().unwrap_or_default()
+    }
+
+    /// A member of the profile that is a text.
+    pub(super) fn text(&self, name: &str) -> &str {
+        self.profile.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    pub(super) fn scopes(&self) -> Vec<&str> {
+        let scope = self.claims.get("scope").and_then(Value::as_str).unwrap_or_default();
+        scope.split_whitespace().collect()
+    }
+}
