@@ -18,9 +18,12 @@ mod body;
 pub mod danger;
 mod metadata;
 mod protocol_version;
+mod rejection;
 pub mod scope;
 mod session;
+mod upstream;
 
 pub use auth::{Auth, AuthConfig, AuthLayer, ResponseFuture, StreamLife};
 pub use body::ResponseBody;
 pub use session::SessionBinding;
+pub use upstream::{RequireUpstream, RequireUpstreamFuture, RequireUpstreamLayer};

@@ -40,7 +40,9 @@ impl Telemetry {
         let reason = error.reason().as_str();
         // Once per window is enough; what began it has been logged.
         let known = matches!(error.reason(), Reason::BackingOff | Reason::ProviderRateLimited);
-        if error.is_transient() && !known {
+        if error.reason() == Reason::NoUpstream {
+            tracing::error!(reason, "a token of a provider is wanted, but the verifier gives its users no grant");
+        } else if error.is_transient() && !known {
             let source = std::error::Error::source(error).map(tracing::field::display);
             tracing::warn!(reason, source, "request rejected: the token cannot be checked");
         } else {

@@ -16,7 +16,6 @@
 mod hierarchy;
 mod json_rpc;
 mod operation;
-mod rejection;
 mod require;
 
 pub use hierarchy::ScopeHierarchy;

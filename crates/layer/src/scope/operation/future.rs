@@ -19,7 +19,7 @@ use super::{
     read_body::ReadBody,
     rule::{Entrance, Rule},
 };
-use crate::{ResponseBody, scope::rejection::Rejection};
+use crate::{ResponseBody, rejection::Rejection};
 
 pin_project! {
     /// Future for [`ToolScopes`](crate::scope::ToolScopes).

@@ -7,7 +7,10 @@ use http_body::Body;
 use portcullis_core::{AuthError, Reason, UserContext};
 
 use super::{OperationPolicy, mirrored::contradict, representation::is_plain_utf8};
-use crate::scope::{Operation, ScopeHierarchy, operations, rejection::Rejection};
+use crate::{
+    rejection::Rejection,
+    scope::{Operation, ScopeHierarchy, operations},
+};
 
 /// What all requests through one layer share.
 #[derive(Debug)]

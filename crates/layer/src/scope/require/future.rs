@@ -9,7 +9,7 @@ use std::{
 use http::Response;
 use pin_project_lite::pin_project;
 
-use crate::{ResponseBody, scope::rejection::Rejection};
+use crate::{ResponseBody, rejection::Rejection};
 
 pin_project! {
     /// Future for [`RequireScope`](crate::scope::RequireScope).

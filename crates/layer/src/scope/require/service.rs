@@ -10,11 +10,7 @@ use portcullis_core::{AuthError, ScopeSet, UserContext};
 use tower_service::Service;
 
 use super::RequireScopeFuture;
-use crate::{
-    ResponseBody,
-    auth::is_preflight,
-    scope::{ScopeHierarchy, rejection::Rejection},
-};
+use crate::{ResponseBody, auth::is_preflight, rejection::Rejection, scope::ScopeHierarchy};
 
 /// A check of scopes in front of a route; made by [`RequireScopeLayer`](crate::scope::RequireScopeLayer).
 #[derive(Clone, Debug)]

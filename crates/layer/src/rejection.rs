@@ -9,7 +9,7 @@ use crate::ResponseBody;
 
 /// Why a request does not reach the inner service.
 #[derive(Debug)]
-pub(super) enum Rejection {
+pub(crate) enum Rejection {
     /// It may not. [`Auth`](crate::Auth) finds the error in the extensions and answers as the wire table says; where there
     /// is no gate outside, the bare status is a refusal still.
     Refused(AuthError),
@@ -24,7 +24,7 @@ pub(super) enum Rejection {
 const HEADER_MISMATCH: i32 = -32020;
 
 impl Rejection {
-    pub(super) fn into_response<C>(self) -> Response<ResponseBody<C>> {
+    pub(crate) fn into_response<C>(self) -> Response<ResponseBody<C>> {
         let mut response = Response::new(ResponseBody::own(Bytes::new()));
         match self {
             Self::Refused(error) => {
@@ -32,7 +32,7 @@ impl Rejection {
                 response.extensions_mut().insert(error);
             }
             Self::MissingUser => {
-                tracing::error!("scopes are required, but no AuthLayer stands outside to say who is calling");
+                tracing::error!("a layer asks for the user, but no AuthLayer stands outside to say who is calling");
                 *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             }
             Self::HeaderMismatch(id) => {

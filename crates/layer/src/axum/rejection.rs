@@ -1,0 +1,57 @@
+//! [`AuthRejection`]: a refusal that a handler returns.
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use portcullis_core::AuthError;
+
+use crate::rejection::Rejection;
+
+/// A refusal that a handler returns: the error type for `?`.
+///
+/// The [gate](crate::AuthLayer) outside makes of it the response that the [wire table](portcullis_core::wire) demands: 401 with
+/// a challenge if the grant has ended, 403 with all scopes that are needed, 503 if nobody can tell. Without a gate it is the bare
+/// status.
+///
+/// ```
+/// use portcullis_core::{AuthError, ScopeSet};
+/// use portcullis_layer::axum::{AuthRejection, User};
+///
+/// # async fn call(_: &portcullis_core::AccessToken) -> http::StatusCode { http::StatusCode::OK }
+/// async fn calendar(user: User) -> Result<String, AuthRejection> {
+///     let token = user.upstream().access_token().await?;
+///     let mut status = call(&token).await;
+///     if status == http::StatusCode::UNAUTHORIZED {
+///         status = call(&user.upstream().rejected(&token).await?).await;
+///     }
+///     if status == http::StatusCode::FORBIDDEN {
+///         Err(AuthError::insufficient_scope(ScopeSet::parse("calendar:read").unwrap_or_default()))?;
+///     }
+///     Ok(status.to_string())
+/// }
+///
+/// # let app: axum::Router = axum::Router::new().route("/calendar", axum::routing::get(calendar));
+/// ```
+#[derive(Clone, Debug)]
+pub struct AuthRejection(AuthError);
+
+impl AuthRejection {
+    /// Why.
+    #[must_use]
+    pub const fn error(&self) -> &AuthError {
+        &self.0
+    }
+}
+
+impl From<AuthError> for AuthRejection {
+    fn from(error: AuthError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for AuthRejection {
+    fn into_response(self) -> Response {
+        Rejection::from(self.0).into_response::<Body>().map(Body::new)
+    }
+}
