@@ -31,6 +31,7 @@
 //! | [`oauth`] | the messages of OAuth as pure functions, and the policies that judge tokens |
 //! | [`egress`] | the only way out: guarded HTTP |
 //! | [`verify`] | verifiers (JWT, introspection, UserInfo), the choice between issuers, the cache |
+//! | `grants` | tokens of a provider behind this server: sealed, refreshed once, handed out fresh (feature `grants`) |
 //! | [`layer`] | the gate in front of a service, scopes, sessions |
 //! | [`axum`] | extractor and routes for axum |
 
@@ -38,8 +39,10 @@
 mod resource_server;
 
 pub use portcullis_core as core;
-#[cfg(feature = "verify")]
+#[cfg(any(feature = "grants", feature = "verify"))]
 pub use portcullis_egress as egress;
+#[cfg(feature = "grants")]
+pub use portcullis_grants as grants;
 pub use portcullis_layer as layer;
 #[cfg(feature = "axum")]
 pub use portcullis_layer::axum;

@@ -1,0 +1,5 @@
+//! Stories of the provider behind a server: gate, cache, refresher and verifiers together, in paused time.
+
+mod resolution;
+mod verifiers;
+mod world;
