@@ -136,6 +136,15 @@ impl UserContext {
         self
     }
 
+    /// The same user with further claims: those that the token does not make itself.
+    #[must_use]
+    pub fn with_further_claims(mut self, claims: impl IntoIterator<Item = (String, Value)>) -> Self {
+        for (name, value) in claims {
+            self.claims.entry(name).or_insert(value);
+        }
+        self
+    }
+
     /// The same user with a profile: a new context, with a revocation of its own.
     #[must_use]
     pub fn with_profile(&self, profile: Map<String, Value>) -> Self {
@@ -306,6 +315,13 @@ mod tests {
         assert_eq!((user.known_until(), user.expires_at()), (at(17), at(17)));
         let user = user.until(UnixTime::from_secs(5)).until(UnixTime::from_secs(9)).with_profile(Map::new());
         assert_eq!((user.known_until(), user.expires_at()), (at(5), at(17)));
+    }
+
+    #[test]
+    fn further_claims_replace_none() {
+        let further = serde_json::json!({"name": "Other", "roles": ["admin"]});
+        let user = context().with_further_claims(further.as_object().cloned().unwrap_or_default());
+        assert_eq!((user.name(), user.claims()["roles"][0].as_str()), (Some("Claim"), Some("admin")));
     }
 
     #[test]

@@ -118,6 +118,20 @@ async fn the_user_is_who_our_token_says_with_the_profile_that_the_provider_knows
 }
 
 #[tokio::test]
+async fn roles_of_the_providers_token_are_the_users_and_its_scopes_are_not() {
+    let answer = |_: &str| {
+        let claims =
+            object(&json!({"realm_access": {"roles": ["admin"]}, "scope": "root", "aud": "elsewhere", "from": "them"}));
+        Ok(UserContext::assertion(issuer(PROVIDER), "alice").with_claims(claims).build())
+    };
+    let user = resolve(Ok(alice(Upstream::new(Grant::default()))), answer).await.user.expect("a user");
+    assert_eq!(user.claims()["realm_access"]["roles"][0], "admin");
+    assert_eq!(user.claims()["from"], "our token");
+    assert!(!user.claims().contains_key("scope") && !user.claims().contains_key("aud"));
+    assert!(!user.scopes().contains("root"));
+}
+
+#[tokio::test]
 async fn what_the_provider_knows_may_end_before_its_token() {
     let answer = |_: &str| {
         let claims = object(&json!({"email": "alice@example.test"}));

@@ -8,6 +8,7 @@ use std::{
 };
 
 use portcullis_core::{AccessToken, AuthError, AuthErrorKind, BearerToken, Reason, UserContext, VerifyToken};
+use serde_json::{Map, Value};
 use tower::ServiceExt as _;
 use tower_service::Service;
 
@@ -24,7 +25,9 @@ use tower_service::Service;
 /// 5. Whatever else `P` answers is passed on; above all that nobody can tell at the moment.
 /// 6. If `P` speaks for the issuer that `G` names, the subjects must be equal. If `G` names another issuer, such as this server
 ///    itself, who the user is rests on `G` alone, which is who says whose grant it is.
-/// 7. The user stays who they are by `G`; the profile is that of `P`, or its claims if it has none. It is
+/// 7. The user stays who they are by `G`; the profile is that of `P`, or its claims if it has none. What the claims of `P` say of
+///    the *user*, such as roles and groups, is added to those of `G`; what they say of the provider's token (`scope`, `aud` and
+///    their like) is not, because it is not true of the token that came. It is
 ///    [asked for again](UserContext::until) when the upstream token or what `P` knows of it expires.
 /// 8. A user without a grant is refused with [`Reason::NoUpstream`], 503: `G` is not what it should be.
 ///
@@ -83,11 +86,40 @@ where
             }
             let profile = if known.profile().is_empty() { known.claims() } else { known.profile() };
             // A new context: the one inside was never given to anybody.
-            let user = user.with_profile(profile.clone());
+            let user = user.with_profile(profile.clone()).with_further_claims(of_the_user(known.claims()));
             let ends = token.expires_at().into_iter().chain(known.known_until());
             Ok(Arc::new(ends.fold(user, UserContext::until)))
         })
     }
+}
+
+/// Claims about a token, and not about its user.
+/// [RFC 7519 section 4.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1), RFC 7662, RFC 8693, RFC 9068, OpenID Connect.
+const OF_THE_TOKEN: [&str; 19] = [
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "nbf",
+    "iat",
+    "jti",
+    "scope",
+    "scp",
+    "client_id",
+    "azp",
+    "active",
+    "token_type",
+    "typ",
+    "cnf",
+    "act",
+    "may_act",
+    "sid",
+    "nonce",
+];
+
+fn of_the_user(claims: &Map<String, Value>) -> impl Iterator<Item = (String, Value)> {
+    let claims = claims.iter().filter(|(name, _)| !OF_THE_TOKEN.contains(&name.as_str()));
+    claims.map(|(name, value)| (name.clone(), value.clone()))
 }
 
 /// What the provider says of the upstream token of `user`, or of the next one.
