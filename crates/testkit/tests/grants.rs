@@ -215,9 +215,10 @@ async fn a_user_and_a_client_can_end_a_grant() {
 
     assert_eq!(post(&provider, "/revoke", &format!("token={}", bob.access_token)).await.status(), 200);
     assert_eq!(user_info(&provider, &json!(bob.access_token)).await, 401);
-    let tokens = refresh(&provider, &bob.refresh_token).await.expect("an access token ends alone");
-    assert_eq!(post(&provider, "/revoke", &format!("token={}", text(&tokens["refresh_token"]))).await.status(), 200);
-    assert_eq!(user_info(&provider, &tokens["access_token"]).await, 401);
+    assert_eq!(refresh(&provider, &bob.refresh_token).await, Err(json!("invalid_grant")), "the whole grant");
+    let carol = provider.issue_grant("carol", "openid");
+    assert_eq!(post(&provider, "/revoke", &format!("token={}", carol.refresh_token)).await.status(), 200);
+    assert_eq!(user_info(&provider, &json!(carol.access_token)).await, 401);
     assert_eq!(post(&provider, "/revoke", "token=unknown").await.status(), 200);
     assert_eq!((provider.families_killed(), provider.calls(Endpoint::Revocation)), (0, 3));
 }
@@ -248,5 +249,8 @@ async fn requests_that_are_wrong_are_told_what_is_wrong() {
     assert_eq!(posted("another-secret", FORM).await, (400, json!("invalid_grant")));
     assert_eq!(posted("wrong", FORM).await, (401, json!("invalid_client")));
     assert_eq!(posted("another-secret", "application/json").await, (400, json!("invalid_request")));
+    let nobody = Request::post(provider.url("/token")).header("content-type", FORM).body(Bytes::from("grant_type=x"));
+    let (status, body) = answer(&provider.clone().oneshot(nobody.expect("request")).await.expect("a response"));
+    assert_eq!((status, &body["error"]), (400, &json!("invalid_request")));
     assert!(provider.is_refreshable(&token), "nothing of all that has used it up");
 }

@@ -88,6 +88,14 @@ async fn keycloak_says_why_and_keeps_roles_in_the_access_token() {
     let missing = send(&provider, Request::get(provider.endpoint_url(Endpoint::UserInfo)), "").await;
     assert_eq!(missing.status(), 400);
 
+    let request = Request::post(provider.endpoint_url(Endpoint::Revocation)).header("authorization", BASIC);
+    let request = request.header("content-type", "application/x-www-form-urlencoded");
+    let revoked = form(&[("token", text(&without_openid["access_token"]))]);
+    assert_eq!(send(&provider, request, revoked).await.status(), 200);
+    let dead = get(&provider, Endpoint::UserInfo, &without_openid["access_token"]).await;
+    assert_eq!(dead.status(), 401);
+    assert!(provider.is_refreshable(text(&without_openid["refresh_token"])), "an access token ends alone");
+
     let first = text(&tokens["refresh_token"]);
     assert_ne!(json(&refresh(&provider, first).await)["refresh_token"], first);
     assert_eq!(refresh(&provider, first).await.status(), 200, "refresh tokens may be used again");

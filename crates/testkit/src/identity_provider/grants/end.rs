@@ -25,17 +25,14 @@ impl State {
         }
     }
 
-    /// [RFC 7009](https://www.rfc-editor.org/rfc/rfc7009): an access token ends alone, a refresh token with all its grant. A
-    /// token of somebody else stays as it is.
+    /// [RFC 7009](https://www.rfc-editor.org/rfc/rfc7009): a token ends with all its grant, unless it is an access token and
+    /// ends alone here. A token of somebody else stays as it is.
     pub(in super::super) fn revoke_token(&mut self, client_id: &str, token: &str) {
-        if let Some(refresh_token) = self.ledger.refresh_tokens.get(token) {
-            let number = refresh_token.grant;
-            if self.ledger.grant(number).client_id == client_id {
-                self.end(number);
-            }
-        } else if self.tokens.get(token).is_some_and(|claims| claims.get("client_id").is_some_and(|id| id == client_id))
-        {
-            self.tokens.remove(token);
+        let is_refresh_token = self.ledger.refresh_tokens.contains_key(token);
+        match self.ledger.grant_of(token) {
+            Some(number) if self.ledger.grant(number).client_id != client_id => {}
+            Some(number) if is_refresh_token || !self.dialect.access_tokens_end_alone() => self.end(number),
+            _ => drop(self.tokens.remove(token)),
         }
     }
 

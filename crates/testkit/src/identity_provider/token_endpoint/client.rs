@@ -20,6 +20,9 @@ pub(in super::super) fn authenticated(
     if headers.contains_key(AUTHORIZATION) && posted.is_some() {
         return Err(Refusal::InvalidRequest("client authentication must only be provided using one mechanism"));
     }
+    if !headers.contains_key(AUTHORIZATION) && !parameters.contains_key("client_id") {
+        return Err(Refusal::InvalidRequest("no client authentication mechanism provided"));
+    }
     let credentials = basic(headers).or(posted);
     let known = credentials.as_ref().is_some_and(|(id, _)| state.clients.contains_key(id));
     client(state, credentials).ok_or(if known { Refusal::WrongSecret } else { Refusal::UnknownClient })

@@ -70,6 +70,11 @@ pub(in super::super) trait Dialect: Send + Sync {
         token_endpoint::revocation(state, request)
     }
 
+    /// Whether to revoke an access token leaves the rest of its grant as it is.
+    fn access_tokens_end_alone(&self) -> bool {
+        false
+    }
+
     /// What a user's endpoint answers to a good token.
     fn resource(&self, visit: &Visit<'_>) -> Response<Bytes>;
 

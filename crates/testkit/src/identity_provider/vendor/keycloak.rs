@@ -92,6 +92,10 @@ impl Dialect for Keycloak {
         unstored(json(status, &json!({"error": refusal.error(), "error_description": description})))
     }
 
+    fn access_tokens_end_alone(&self) -> bool {
+        true
+    }
+
     /// Nothing without the scope `openid`; roles are not among what it tells.
     fn resource(&self, visit: &Visit<'_>) -> Response<Bytes> {
         if !visit.scopes().contains(&"openid") {
