@@ -116,9 +116,7 @@ impl TokenSet {
     pub fn useless_at(&self) -> Option<UnixTime> {
         match (&self.refresh_token, self.refresh_expires_at) {
             (Some(_), None) => None,
-            (Some(_), Some(refresh_expires_at)) => {
-                Some(self.expires_at().unwrap_or(UnixTime::MAX).max(refresh_expires_at))
-            }
+            (Some(_), Some(refresh_expires_at)) => self.expires_at().map(|end| end.max(refresh_expires_at)),
             (None, _) => self.expires_at(),
         }
     }
