@@ -1,0 +1,7 @@
+//! [`ProviderClient`](portcullis_grants::ProviderClient): what is sent, what is not, and what became of a refresh token.
+
+mod codes;
+mod lifetimes;
+mod outcomes;
+mod profiles;
+mod script;

@@ -1,0 +1,149 @@
+//! What became of a refresh token, by every way in which an exchange can fail.
+
+use std::time::Duration;
+
+use portcullis_core::{BearerToken, Reason, ScopeSet};
+use portcullis_egress::EgressErrorKind;
+use portcullis_grants::{ExchangeOutcome, TokenSet};
+use portcullis_oauth::{TokenResponse, providers::Provider};
+use serde_json::json;
+use tokio::time::sleep;
+use tower::ServiceExt as _;
+
+use crate::script::{Line, Script, bare, json, oidc, refresh};
+
+const PAGE: Line = Line::Answer(200, &[("content-type", "text/html")], bytes::Bytes::from_static(b"<html>"));
+
+#[tokio::test(start_paused = true)]
+async fn what_became_of_a_refresh_token_is_told_apart() {
+    use ExchangeOutcome::{Ambiguous, Misconfigured, NotSent, Refused, Transient};
+    let oauth = |status, code: &str| json(status, &json!({"error": code}));
+    for (line, outcome, reason) in [
+        (oauth(400, "invalid_grant"), Refused, Reason::GrantEnded),
+        (oauth(403, "invalid_grant"), Refused, Reason::GrantEnded),
+        (oauth(401, "invalid_client"), Misconfigured, Reason::ClientRefused),
+        (oauth(400, "unauthorized_client"), Misconfigured, Reason::ClientRefused),
+        (bare(403), Misconfigured, Reason::ClientRefused),
+        (bare(404), Misconfigured, Reason::ProviderMisbehaved),
+        (bare(302), Misconfigured, Reason::ProviderMisbehaved),
+        (bare(500), Transient, Reason::ProviderUnavailable),
+        (bare(503), Transient, Reason::ProviderUnavailable),
+        (bare(429), Transient, Reason::ProviderRateLimited),
+        (oauth(400, "temporarily_unavailable"), Transient, Reason::ProviderUnavailable),
+        (PAGE, Ambiguous, Reason::ProviderMisbehaved),
+        (json(200, &json!({})), Ambiguous, Reason::ProviderMisbehaved),
+        (bare(204), Ambiguous, Reason::ProviderMisbehaved),
+        (Line::Silence, Ambiguous, Reason::ProviderTimeout),
+        (Line::Failure(EgressErrorKind::Transport), Ambiguous, Reason::ProviderUnavailable),
+        (Line::Failure(EgressErrorKind::BodyTooLarge), Ambiguous, Reason::ProviderMisbehaved),
+        (Line::Failure(EgressErrorKind::Connect), NotSent, Reason::ProviderUnavailable),
+        (Line::Failure(EgressErrorKind::Blocked), NotSent, Reason::ClientRefused),
+    ] {
+        let script = Script::new([line.clone()]);
+        let error = refresh(&script.client(oidc())).await.expect_err("no tokens");
+        assert_eq!((error.outcome(), error.cause().reason()), (outcome, reason), "{line:?}");
+        assert_eq!(error.cause().is_transient(), outcome != Refused, "{line:?}: only a dead grant is the user's");
+        assert_eq!(script.calls(), 1, "{line:?}: presented once");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_provider_gets_one_call_per_window_whoever_asks() {
+    let script = Script::new([bare(500), json(200, &json!({"access_token": "at-1", "expires_in": 60}))]);
+    let client = script.client(oidc());
+    refresh(&client).await.expect_err("500");
+    for _ in 0..10 {
+        let error = refresh(&client).await.expect_err("left alone");
+        assert_eq!((error.outcome(), error.cause().reason()), (ExchangeOutcome::NotSent, Reason::BackingOff));
+        assert!(error.retry_after().is_some_and(|delay| delay <= Duration::from_millis(1250)));
+    }
+    assert_eq!(script.calls(), 1);
+    sleep(Duration::from_millis(1250)).await;
+    refresh(&client).await.expect("well again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_were_refused_are_not_presented_for_every_user() {
+    let refused = json!({"error": "incorrect_client_credentials"});
+    let tokens = json!({"access_token": "at-1", "token_type": "bearer", "scope": ""});
+    let script = Script::new([json(200, &refused), json(200, &tokens)]);
+    let client = script.client(Provider::github());
+    let first = refresh(&client).await.expect_err("refused");
+    assert_eq!(first.outcome(), ExchangeOutcome::Misconfigured);
+    sleep(Duration::from_secs(4)).await;
+    let second = refresh(&client).await.expect_err("not asked");
+    assert_eq!((second.outcome(), second.cause().reason()), (ExchangeOutcome::NotSent, Reason::ClientRefused));
+    assert_eq!(second.retry_after(), Some(Duration::from_secs(1)));
+    assert_eq!(script.calls(), 1);
+    sleep(Duration::from_secs(1)).await;
+    refresh(&client).await.expect("the secret was put right");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_may_be_about_one_token_keeps_nobody_else_out() {
+    let tokens = json!({"access_token": "at-1", "expires_in": 60});
+    for refusal in ["unauthorized_client", "invalid_grant"] {
+        let script = Script::new([json(400, &json!({"error": refusal})), json(200, &tokens)]);
+        let client = script.client(oidc());
+        refresh(&client).await.expect_err(refusal);
+        refresh(&client).await.expect("another user");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_the_rate_that_comes_as_403_is_everybodys() {
+    let limited = Line::Answer(403, &[("retry-after", "60")], bytes::Bytes::from_static(b"{}"));
+    let script = Script::new([limited, json(200, &json!({"access_token": "at-1", "token_type": "bearer"}))]);
+    let client = script.client(Provider::github());
+    let first = refresh(&client).await.expect_err("limited");
+    assert_eq!((first.outcome(), first.retry_after()), (ExchangeOutcome::Transient, Some(Duration::from_secs(60))));
+    sleep(Duration::from_secs(59)).await;
+    let second = refresh(&client).await.expect_err("left alone");
+    assert_eq!((second.outcome(), second.cause().reason()), (ExchangeOutcome::NotSent, Reason::ProviderRateLimited));
+    assert_eq!(script.calls(), 1);
+    sleep(Duration::from_secs(1)).await;
+    refresh(&client).await.expect("the minute is over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bare_400_ends_a_grant_only_if_introspection_says_that_the_token_is_dead() {
+    for (answer, outcome) in [
+        (json(200, &json!({"active": false})), ExchangeOutcome::Refused),
+        (json(200, &json!({"active": true})), ExchangeOutcome::Misconfigured),
+        (bare(401), ExchangeOutcome::Misconfigured),
+        (bare(503), ExchangeOutcome::Misconfigured),
+        (Line::Silence, ExchangeOutcome::Misconfigured),
+    ] {
+        let script = Script::new([bare(400), answer.clone()]);
+        let error = refresh(&script.client(oidc())).await.expect_err("refused");
+        assert_eq!(error.outcome(), outcome, "{answer:?}");
+        assert_eq!(script.paths(), ["/token", "/introspect"], "{answer:?}");
+        assert_eq!(script.asked()[1].body(), "token=rt-0&token_type_hint=refresh_token");
+    }
+    let script = Script::new([bare(400)]);
+    let error = refresh(&script.client(Provider::google())).await.expect_err("refused");
+    assert_eq!((error.outcome(), script.calls()), (ExchangeOutcome::Misconfigured, 1), "nobody to ask: no evidence");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_refresh_token_nothing_is_sent() {
+    let script = Script::new([]);
+    let response = TokenResponse::new(BearerToken::issued("at").expect("token"));
+    let tokens = TokenSet::of_login(response, &ScopeSet::default(), portcullis_testkit::TestClock::START);
+    let error = script.client(oidc()).oneshot(tokens.into()).await.expect_err("nothing to present");
+    assert_eq!((error.outcome(), script.calls()), (ExchangeOutcome::Refused, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_prints_no_secret() {
+    let leaky = json!({"error": "invalid_grant", "error_description": "no such token: 5Aep861TSESvWeug_xvFHRBTTbf_YrTWgEyjBJrr"});
+    for line in [json(400, &leaky), PAGE, Line::Failure(EgressErrorKind::Transport)] {
+        let script = Script::new([line]);
+        let client = script.client(oidc());
+        let error = refresh(&client).await.expect_err("no tokens");
+        let printed = format!("{client:?} {error} {error:?}");
+        for secret in ["5Aep861", "s3cret", "rt-0", "Basic "] {
+            assert!(!printed.contains(secret), "{printed}");
+        }
+    }
+}
