@@ -3,23 +3,33 @@
 use bytes::Bytes;
 use portcullis_core::{GrantId, UnixTime};
 use portcullis_grants::{Lease, SealedGrant, StoredGrant, Swap, Version};
-use sqlx::query_as;
+use sqlx::{FromRow, Row, query_as, sqlite::SqliteRow};
 
 use crate::{SqliteError, connection::Slot, leases, nanos};
 
-/// `version, sealed, expires_at`.
-type Stored = (i64, Vec<u8>, Option<i64>);
+/// A row: `id, version, sealed, expires_at`.
+struct Found(GrantId, StoredGrant);
+
+impl FromRow<'_, SqliteRow> for Found {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        let id = row.try_get::<&[u8], _>(0)?.try_into().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        let sealed = Bytes::from(row.try_get::<Vec<u8>, _>(2)?);
+        let expires_at = row.try_get::<Option<i64>, _>(3)?.map(nanos::from_column);
+        let stored = StoredGrant::new(version(row.try_get(1)?), SealedGrant::new(sealed, expires_at));
+        Ok(Self(GrantId::from_bytes(id), stored))
+    }
+}
 
 /// So many rows are swept in one go, so that writers do not wait for all.
 const SWEPT_AT_ONCE: i64 = 1000;
 
 pub(crate) async fn load(slot: &Slot, id: GrantId, now: UnixTime) -> Result<Option<StoredGrant>, SqliteError> {
     const SQL: &str =
-        "SELECT version, sealed, expires_at FROM grants WHERE id = ? AND (expires_at IS NULL OR expires_at > ?)";
+        "SELECT id, version, sealed, expires_at FROM grants WHERE id = ? AND (expires_at IS NULL OR expires_at > ?)";
     let mut taken = slot.take().await?;
     let row = taken.row(query_as(SQL).bind(key(&id)).bind(nanos::to_column(now))).await?;
     taken.give_back();
-    Ok(row.map(stored))
+    Ok(row.map(|Found(_, stored)| stored))
 }
 
 pub(crate) async fn swap(
@@ -96,22 +106,14 @@ pub(crate) async fn page(
     let after = after.as_ref().map_or(&[][..], key);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut taken = slot.take().await?;
-    let page = query_as(SQL).bind(after).bind(nanos::to_column(now)).bind(limit);
-    let rows: Vec<(Vec<u8>, i64, Vec<u8>, Option<i64>)> = taken.rows(page).await?;
+    let rows = taken.rows(query_as(SQL).bind(after).bind(nanos::to_column(now)).bind(limit)).await?;
     taken.give_back();
-    // No id has another length: the schema says so.
-    let id = |bytes: Vec<u8>| bytes.try_into().ok().map(GrantId::from_bytes);
-    let row = |(bytes, version, sealed, expires_at)| Some((id(bytes)?, stored((version, sealed, expires_at))));
-    Ok(rows.into_iter().filter_map(row).collect())
+    Ok(rows.into_iter().map(|Found(id, stored)| (id, stored)).collect())
 }
 
 /// An id as a column.
 pub(crate) fn key(id: &GrantId) -> &[u8] {
     id.as_bytes()
-}
-
-fn stored((number, sealed, expires_at): Stored) -> StoredGrant {
-    StoredGrant::new(version(number), SealedGrant::new(Bytes::from(sealed), expires_at.map(nanos::from_column)))
 }
 
 fn version(column: i64) -> Version {

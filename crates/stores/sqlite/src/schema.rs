@@ -18,7 +18,9 @@ const APPLICATION: i64 = 0x506f_7274;
 /// That the database is empty or ours, of a version that is known, and that it can be written.
 pub(crate) async fn check(slot: &Slot, path: &Path) -> Result<(), SqliteError> {
     let mut taken = slot.begin().await?;
-    version(&mut taken, path).await?;
+    let version = version(&mut taken, path).await?;
+    // SQLite opens what is read-only without a word, and says so only to who writes.
+    taken.script(AssertSqlSafe(format!("PRAGMA user_version = {version}"))).await?;
     taken.roll_back().await
 }
 

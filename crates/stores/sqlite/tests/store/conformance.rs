@@ -1,0 +1,51 @@
+//! The suite that judges every store.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use portcullis_core::Clock;
+use portcullis_grants::{
+    TokenStore,
+    conformance::{Subject, SubjectFuture, check},
+};
+use portcullis_store_sqlite::SqliteStore;
+use portcullis_testkit::TestClock;
+
+use crate::folder::Folder;
+
+/// Every store has a file of its own, opened by three handles as three processes would.
+struct Files {
+    clock: TestClock,
+    folders: Mutex<Vec<Folder>>,
+}
+
+impl Subject for Files {
+    fn fresh(&self) -> SubjectFuture<'_, Vec<Arc<dyn TokenStore>>> {
+        Box::pin(async {
+            let folder = Folder::new();
+            let mut handles: Vec<Arc<dyn TokenStore>> = Vec::new();
+            for _ in 0..3 {
+                let store = SqliteStore::open(folder.database(), Arc::new(self.clock.clone())).await;
+                handles.push(Arc::new(store.expect("a store")));
+            }
+            self.folders.lock().expect("no panic").push(folder);
+            handles
+        })
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &self.clock
+    }
+
+    fn advance(&self, by: Duration) -> SubjectFuture<'_, ()> {
+        self.clock.advance(by);
+        Box::pin(std::future::ready(()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_store_keeps_every_rule() {
+    check(&Files { clock: TestClock::new(), folders: Mutex::default() }).await.expect("no violation");
+}

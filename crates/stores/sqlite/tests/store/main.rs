@@ -1,0 +1,11 @@
+//! The store on real files: what goes wrong with them, and what is never lost.
+
+mod conformance;
+mod disk;
+mod durability;
+mod folder;
+mod locks;
+mod modes;
+mod process;
+mod schema;
+mod sealed;

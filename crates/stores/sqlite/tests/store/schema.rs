@@ -1,0 +1,152 @@
+//! Schemas of earlier, of later, and of other programs.
+
+use std::{fs, path::Path, sync::Arc, time::Duration};
+
+use portcullis_core::{GrantId, SystemClock, UnixTime};
+use portcullis_grants::{LeaseOutcome, SealedGrant, Swap, TokenStore, Version};
+use portcullis_store_sqlite::{SqliteError, SqliteStore};
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
+
+use crate::{
+    folder::Folder,
+    process::{numbered, spawn},
+};
+
+/// The first version as it was released: grants, and nothing about leases.
+const FIRST: &str = concat!(
+    "PRAGMA journal_mode = WAL;",
+    include_str!("../../migrations/1.sql"),
+    "PRAGMA application_id = 0x506f7274; PRAGMA user_version = 1;"
+);
+
+async fn raw(path: &Path) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+    options.connect().await.expect("a connection")
+}
+
+async fn number(connection: &mut SqliteConnection, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql).fetch_one(connection).await.expect("a number")
+}
+
+async fn open(path: &Path) -> Result<SqliteStore, SqliteError> {
+    SqliteStore::open(path, Arc::new(SystemClock::new())).await
+}
+
+#[tokio::test]
+async fn the_first_version_is_upgraded_with_what_is_in_it() {
+    let folder = Folder::new();
+    let mut connection = raw(&folder.database()).await;
+    connection.execute(FIRST).await.expect("the first schema");
+    let rows =
+        "INSERT INTO grants VALUES (zeroblob(16), 7, x'00ff', NULL), (randomblob(16), 9, x'01', 4102444800000000000);
+        DELETE FROM grants WHERE version = 9;
+        INSERT INTO grants VALUES (x'01010101010101010101010101010101', 3, x'02', 4102444800000000000);";
+    connection.execute(rows).await.expect("rows");
+    drop(connection);
+
+    let store = open(&folder.database()).await.expect("a store");
+    let rows = store.page(None, 10).await.expect("rows");
+    let in_2100 = Some(UnixTime::from_secs(4_102_444_800));
+    let first = (GrantId::from_bytes([0; 16]), Version::new(7), SealedGrant::new(vec![0, 0xff].into(), None));
+    let second = (GrantId::from_bytes([1; 16]), Version::new(3), SealedGrant::new(vec![2].into(), in_2100));
+    let rows: Vec<_> = rows.into_iter().map(|(id, stored)| (id, stored.version, stored.grant)).collect();
+    assert_eq!(rows, [first, second]);
+    let new = store.compare_and_swap(GrantId::from_bytes([2; 16]), None, numbered(1), None).await;
+    assert!(matches!(new, Ok(Swap::Written(version)) if version > Version::new(9)), "a version comes back: {new:?}");
+    let lease = store.lease(GrantId::from_bytes([0; 16]), Duration::from_secs(30)).await;
+    assert!(matches!(lease, Ok(LeaseOutcome::Acquired(_))), "{lease:?}");
+    assert_eq!(number(&mut raw(&folder.database()).await, "PRAGMA user_version").await, 2);
+}
+
+#[tokio::test]
+async fn a_kill_in_the_middle_of_a_migration_leaves_the_schema_before_it() {
+    const ROWS: i64 = 200_000;
+    let folder = Folder::new();
+    let original = folder.path().join("original.db");
+    let mut connection = raw(&original).await;
+    connection.execute(FIRST).await.expect("the first schema");
+    // So many that the migration is at work for a while.
+    let fill = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})
+         INSERT INTO grants SELECT randomblob(16), i, x'00', 4102444800000000000 + random() % 1000000000 FROM n;
+         PRAGMA wal_checkpoint(TRUNCATE);"
+    );
+    connection.execute(AssertSqlSafe(fill)).await.expect("rows");
+    drop(connection);
+
+    let wal = folder.path().join("portcullis.db-wal");
+    for killed_at in [1, 500_000, 1_000_000] {
+        for file in [&wal, &folder.path().join("portcullis.db-shm")] {
+            let _ = fs::remove_file(file);
+        }
+        fs::copy(&original, folder.database()).expect("a copy");
+        let mut child = spawn("open", &folder.database());
+        while fs::metadata(&wal).map_or(0, |wal| wal.len()) < killed_at {
+            assert!(child.try_wait().expect("no failure").is_none(), "the migration was over before {killed_at}");
+            std::hint::spin_loop();
+        }
+        child.kill().expect("SIGKILL");
+        child.wait().expect("its end");
+
+        let mut connection = raw(&folder.database()).await;
+        assert_eq!(number(&mut connection, "PRAGMA user_version").await, 1, "killed at {killed_at}: too late");
+        let leases = "SELECT count(*) FROM sqlite_schema WHERE name IN ('leases', 'grants_by_expiry')";
+        assert_eq!(number(&mut connection, leases).await, 0, "half of the new schema is there");
+        assert_eq!(number(&mut connection, "SELECT count(*) FROM grants").await, ROWS);
+    }
+    open(&folder.database()).await.expect("a store: the next process finishes it");
+    let mut connection = raw(&folder.database()).await;
+    assert_eq!(number(&mut connection, "PRAGMA user_version").await, 2);
+    assert_eq!(number(&mut connection, "SELECT count(*) FROM grants").await, ROWS);
+    let sound: String =
+        sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut connection).await.expect("an answer");
+    assert_eq!(sound, "ok");
+}
+
+#[tokio::test]
+async fn a_later_version_is_refused_and_left_alone() {
+    let folder = Folder::new();
+    drop(open(&folder.database()).await.expect("a store"));
+    raw(&folder.database()).await.execute("PRAGMA user_version = 3").await.expect("no failure");
+    let error = open(&folder.database()).await.expect_err("later").to_string();
+    assert!(
+        error
+            .ends_with("portcullis.db: of a later version of this program (schema 3, and 2 is the last that is known)"),
+        "{error}"
+    );
+    assert_eq!(number(&mut raw(&folder.database()).await, "PRAGMA user_version").await, 3);
+}
+
+#[tokio::test]
+async fn the_database_of_another_program_is_refused_and_left_alone() {
+    for theirs in ["CREATE TABLE grants (id)", "PRAGMA application_id = 7", "PRAGMA user_version = 1"] {
+        let folder = Folder::new();
+        raw(&folder.database()).await.execute(theirs).await.expect("no failure");
+        let before = fs::read(folder.database()).expect("a file");
+        let permissions = fs::metadata(folder.database()).expect("a file").permissions();
+        let error = open(&folder.database()).await.expect_err("foreign");
+        assert!(matches!(error, SqliteError::Foreign { .. }), "{error}");
+        assert!(error.to_string().ends_with("portcullis.db: a database, but not of this program"), "{error}");
+        assert_eq!(fs::read(folder.database()).expect("a file"), before, "{theirs}");
+        assert_eq!(fs::metadata(folder.database()).expect("a file").permissions(), permissions);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused_and_left_alone() {
+    let folder = Folder::new();
+    let text = "listen = \"127.0.0.1:8000\" # somebody mistook the configuration for the database\n".repeat(20);
+    fs::write(folder.database(), &text).expect("a file");
+    let error = open(&folder.database()).await.expect_err("no database").to_string();
+    assert!(error.contains("portcullis.db") && error.contains("file is not a database"), "{error}");
+    assert_eq!(fs::read_to_string(folder.database()).expect("a file"), text);
+}
+
+#[tokio::test]
+async fn names_that_mean_something_to_sqlite_are_files() {
+    let folder = Folder::new();
+    for name in [":memory:", "file:portcullis.db?mode=memory"] {
+        let store = open(&folder.path().join(name)).await.expect("a store");
+        assert!(store.is_durable() && folder.path().join(name).exists());
+    }
+}
