@@ -57,12 +57,12 @@ proptest! {
             assert_eq!(tokens.expires_at(), expected, "the old expiry says nothing about the new token");
 
             let named = response.refresh_token.as_ref().map(|token| token.expose_secret());
-            assert_eq!(secret(&tokens), named.or(secret(&old)), "an omitted refresh token keeps the old one");
+            assert_eq!(secret(&tokens), named.or_else(|| secret(&old)), "an omitted refresh token keeps the old one");
             let told = response.refresh_expires_in.map(|lifetime| now + lifetime);
             let kept = if named.is_some() { None } else { old.refresh_expires_at() };
             assert_eq!(tokens.refresh_expires_at(), told.or(kept), "its expiry goes with it");
 
-            assert_eq!(tokens.scopes(), response.scopes.as_ref().unwrap_or(old.scopes()));
+            assert_eq!(tokens.scopes(), response.scopes.as_ref().unwrap_or_else(|| old.scopes()));
             for (name, value) in old.further() {
                 assert_eq!(tokens.further().get(name), response.further.get(name).or(Some(value)));
             }
