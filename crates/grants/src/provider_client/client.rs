@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::{Request, Response};
 use portcullis_core::{AccessToken, AuthError, Clock, ScopeSet, UnixTime};
 use portcullis_egress::{Egress, Purpose};
 use portcullis_oauth::{
@@ -11,7 +13,7 @@ use portcullis_oauth::{
 };
 use secrecy::SecretString;
 
-use super::{ProfileVerifier, line::Line};
+use super::{ProfileVerifier, failure::Failure, line::Line};
 use crate::{ExchangeError, TokenSet};
 
 /// This server as a client of a provider. Clones are the same client.
@@ -123,13 +125,25 @@ impl ProviderClient {
     pub async fn revoke(&self, tokens: &TokenSet) -> Result<bool, AuthError> {
         let revoked = RevokedTokens::new(tokens.access_token().token(), tokens.refresh_token());
         let Some(request) = self.provider().revocation_request(self.client(), revoked) else { return Ok(false) };
-        self.0.revocation.ask(request, revocation::process).await?;
+        self.ask(&self.0.revocation, request, revocation::process).await?;
         Ok(true)
     }
 
-    /// Whether `error` is about us, or about everybody.
-    pub(super) fn is_everybodys(&self, error: &ProtocolError) -> bool {
-        matches!(error, ProtocolError::RateLimited { .. }) || self.provider().refuses_credentials(error)
+    /// Asks something by our id and secret. If those are refused, or the rate of our calls, nothing more goes out on `line` for a
+    /// while, whoever wants it.
+    pub(super) async fn ask<T>(
+        &self,
+        line: &Line,
+        request: Request<Bytes>,
+        process: impl FnOnce(&Response<Bytes>) -> Result<T, ProtocolError>,
+    ) -> Result<T, Failure> {
+        let answer = line.ask(request, process).await;
+        if let Err(Failure::Protocol(error)) = &answer
+            && (matches!(error, ProtocolError::RateLimited { .. }) || self.provider().refuses_credentials(error))
+        {
+            line.close_for(error);
+        }
+        answer
     }
 
     pub(super) fn client(&self) -> &ClientAuthentication {

@@ -7,6 +7,8 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
+use http::Request;
 use portcullis_oauth::TokenResponse;
 use tower_service::Service;
 
@@ -28,15 +30,8 @@ impl ProviderClient {
     }
 
     /// Asks the token endpoint.
-    pub(super) async fn tokens(&self, request: http::Request<bytes::Bytes>) -> Result<TokenResponse, Failure> {
-        let answer =
-            self.token_line().ask(request, |response| self.provider().process_token(response, self.now())).await;
-        if let Err(Failure::Protocol(error)) = &answer
-            && self.is_everybodys(error)
-        {
-            self.token_line().close_for(error);
-        }
-        answer
+    pub(super) async fn tokens(&self, request: Request<Bytes>) -> Result<TokenResponse, Failure> {
+        self.ask(self.token_line(), request, |response| self.provider().process_token(response, self.now())).await
     }
 }
 

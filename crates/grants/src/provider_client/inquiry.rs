@@ -46,7 +46,7 @@ impl ProviderClient {
     }
 
     async fn introspect(&self, request: Option<Request<Bytes>>) -> Option<IntrospectionResponse> {
-        let asked = self.introspection().ask(request?, introspection::process);
+        let asked = self.ask(self.introspection(), request?, introspection::process);
         let failure = match timeout(PATIENCE, asked).await {
             Ok(Ok(answer)) => return Some(answer),
             Ok(Err(failure)) => failure.into(),

@@ -64,9 +64,11 @@ async fn else_nobody_and_new_tokens_are_never_lost_for_that() {
 
 #[tokio::test(start_paused = true)]
 async fn introspection_that_fails_is_left_alone() {
-    let script = Script::new([json(200, &opaque()), bare(500), json(200, &opaque())]);
-    let client = script.client(oidc());
-    refresh(&client).await.expect("tokens");
-    refresh(&client).await.expect("tokens");
-    assert_eq!(script.paths(), ["/token", "/introspect", "/token"]);
+    for answer in [bare(500), bare(401)] {
+        let script = Script::new([json(200, &opaque()), answer, json(200, &opaque())]);
+        let client = script.client(oidc());
+        refresh(&client).await.expect("tokens");
+        refresh(&client).await.expect("tokens");
+        assert_eq!(script.paths(), ["/token", "/introspect", "/token"]);
+    }
 }

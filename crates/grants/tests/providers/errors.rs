@@ -88,8 +88,9 @@ async fn an_outage_is_over_when_it_is_over() {
     }
     tokio::time::sleep(WINDOW).await;
     for world in worlds {
-        world.upstream().access_token().await.expect(world.name());
-        assert_eq!(world.token_calls(), 3, "{}", world.name());
+        let name = world.name();
+        world.upstream().access_token().await.expect(name);
+        assert_eq!(world.token_calls(), 3, "{name}");
     }
 }
 

@@ -79,7 +79,8 @@ impl World {
         let verifier = CodeVerifier::new([7; 32]);
         let code = self.idp.issue_code("alice", SCOPES, REDIRECT, Some(&verifier.challenge()));
         let asked = ScopeSet::parse(SCOPES).expect("scopes");
-        let tokens = self.client.exchange_code(&code.into(), REDIRECT, &verifier, &asked).await.expect(self.name());
+        let name = self.name();
+        let tokens = self.client.exchange_code(&code.into(), REDIRECT, &verifier, &asked).await.expect(name);
         self.refresher.begin(GRANT, tokens.clone()).await.expect("a new grant");
         tokens
     }
