@@ -83,9 +83,9 @@ async fn a_caller_that_goes_away_leaves_no_transaction_behind() {
         let write = store.compare_and_swap(COUNTER, Some(stored.version), next, None);
         let _ = timeout(Duration::from_micros(20 * round), write).await;
     }
-    let stored = store.load(COUNTER).await.expect("no failure").expect("a row");
     let lease = store.lease(COUNTER, Duration::from_secs(30)).await.expect("no failure");
     let LeaseOutcome::Acquired(lease) = lease else { panic!("{lease:?}") };
+    let stored = store.load(COUNTER).await.expect("no failure").expect("a row");
     let swap = store.compare_and_swap(COUNTER, Some(stored.version), numbered(99), Some(lease)).await;
     assert!(matches!(swap, Ok(Swap::Written(_))), "{swap:?}");
     // Another process sees it: it was committed, and not left in a transaction that is still open.
