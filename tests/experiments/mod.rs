@@ -1,0 +1,12 @@
+//! Experiments with a whole server and its provider: tests assert what they find, and the benchmarks publish it.
+//!
+//! Each runs in the time of its runtime; in paused time delays are exact and take no time.
+
+pub(crate) mod cold;
+pub(crate) mod crowd;
+pub(crate) mod disconnects;
+pub(crate) mod expired;
+pub(crate) mod failing;
+pub(crate) mod late;
+pub(crate) mod scenarios;
+pub(crate) mod stack;

@@ -1,0 +1,14 @@
+//! What goes wrong when many share a token that has to be renewed: played with whoever renews tokens, and counted at the
+//! provider.
+
+mod contender;
+mod outcome;
+mod refresher;
+mod script;
+mod site;
+
+pub(crate) use contender::{Client, Contender, Refusal, Team};
+pub(crate) use outcome::Outcome;
+pub(crate) use refresher::Portcullis;
+pub(crate) use script::{SCENARIOS, Scenario, play};
+pub(crate) use site::{Held, Site};
