@@ -201,3 +201,26 @@ impl fmt::Debug for MemoryStore {
         f.debug_struct("MemoryStore").field("grants", &self.state().rows.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use portcullis_testkit::TestClock;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_over_does_not_pile_up_though_nobody_sweeps() {
+        let clock = TestClock::new();
+        let store = MemoryStore::new(Arc::new(clock.clone()));
+        for number in 0..10_000_u64 {
+            let id = GrantId::from_bytes(u128::from(number).to_be_bytes());
+            let grant = SealedGrant::new(Bytes::new(), Some(clock.now() + Duration::from_secs(10)));
+            store.compare_and_swap(id, None, grant, None).await.expect("no failure");
+            store.lease(GrantId::from_bytes([0xff; 16]), Duration::from_millis(1)).await.expect("no failure");
+            clock.advance(Duration::from_secs(1));
+        }
+        let dead = store.sweep().await.expect("no failure");
+        assert!(dead <= FEW as u64, "{dead} rows whose time is over, of ten that are alive at a time");
+    }
+}

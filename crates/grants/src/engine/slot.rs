@@ -91,8 +91,8 @@ pub(crate) struct Tuning {
     pub(crate) margin: Duration,
     /// Whether a token that may be spent is spared while there is another way.
     pub(crate) spare_suspects: bool,
-    /// Between 0 and 1, by chance.
-    pub(crate) jitter: f64,
+    /// A number between 0 and 1, by chance.
+    pub(crate) jitter: fn() -> f64,
     /// For how long nothing is tried after a failure: by the number of failures before it, and what the provider asks for.
     pub(crate) window: fn(u32, Option<Duration>) -> Duration,
 }
@@ -225,7 +225,7 @@ impl<F: Flight> Slot<F> {
     pub(crate) fn settle(&mut self, now: Now, tokens: &Arc<TokenSet>, tuning: Tuning) {
         (self.failure, self.failures) = (None, 0);
         if self.generation().is_none_or(|known| tokens.generation() > known) {
-            self.current = Some(Current::new(Arc::clone(tokens), now, tuning.margin, tuning.jitter));
+            self.current = Some(Current::new(Arc::clone(tokens), now, tuning.margin, (tuning.jitter)()));
         }
     }
 
@@ -236,9 +236,9 @@ impl<F: Flight> Slot<F> {
     }
 
     /// The tokens, if they are fresh and nobody has to be asked.
-    pub(crate) fn peek(&self, now: Now, refused: Option<Generation>) -> Option<Arc<TokenSet>> {
+    pub(crate) fn peek(&self, now: Now, refused: Option<Generation>) -> Option<&TokenSet> {
         let current = self.current.as_ref().filter(|current| current.freshness(now) == Freshness::Fresh)?;
-        (refused < Some(current.tokens.generation())).then(|| Arc::clone(&current.tokens))
+        (refused < Some(current.tokens.generation())).then_some(&current.tokens)
     }
 
     /// Whether it holds something that the store does not know: it must not be forgotten.

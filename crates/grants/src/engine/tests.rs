@@ -33,7 +33,7 @@ fn tuning(spare_suspects: bool) -> Tuning {
     let window = |failures: u32, asked: Option<Duration>| {
         Duration::from_secs(1 << failures.min(5)).max(asked.unwrap_or_default())
     };
-    Tuning { margin: Duration::from_secs(10), spare_suspects, jitter: 0.0, window }
+    Tuning { margin: Duration::from_secs(10), spare_suspects, jitter: || 0.0, window }
 }
 
 fn response(expires_in: Option<Duration>) -> TokenResponse {

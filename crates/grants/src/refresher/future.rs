@@ -46,14 +46,6 @@ impl RefreshFuture {
         let answer = hangar.ask(&cell, refused);
         Self(Question { hangar, cell, refused, patience: FLIGHTS }.digest(answer))
     }
-
-    /// The outcome, if nothing has to be waited for.
-    pub(super) fn ready(self) -> Result<Outcome, Self> {
-        match self.0 {
-            State::Ready(Some(outcome)) => Ok(outcome),
-            state => Err(Self(state)),
-        }
-    }
 }
 
 impl Question {

@@ -21,10 +21,11 @@ pub(super) struct Direct {
 
 impl UpstreamSource for Direct {
     fn access_token(&self, refused: Option<Generation>) -> UpstreamFuture {
-        match RefreshFuture::ask(Arc::clone(&self.hangar), Arc::clone(&self.cell), refused).ready() {
-            Ok(outcome) => UpstreamFuture::ready(outcome.map(|tokens| tokens.access_token().clone())),
-            Err(waiting) => UpstreamFuture::waiting(async { Ok(waiting.await?.access_token().clone()) }),
+        if let Some(token) = self.hangar.peek(&self.cell, refused) {
+            return UpstreamFuture::ready(Ok(token));
         }
+        let tokens = RefreshFuture::ask(Arc::clone(&self.hangar), Arc::clone(&self.cell), refused);
+        UpstreamFuture::waiting(async { Ok(tokens.await?.access_token().clone()) })
     }
 
     fn end(&self) -> Option<Arc<Revocation>> {
@@ -45,8 +46,8 @@ where
     R::Future: Send,
 {
     fn access_token(&self, refused: Option<Generation>) -> UpstreamFuture {
-        if let Some(tokens) = self.direct.hangar.peek(&self.direct.cell, refused) {
-            return UpstreamFuture::ready(Ok(tokens.access_token().clone()));
+        if let Some(token) = self.direct.hangar.peek(&self.direct.cell, refused) {
+            return UpstreamFuture::ready(Ok(token));
         }
         let mut request = RefreshRequest::new(self.direct.cell.id);
         if let Some(generation) = refused {
