@@ -3,10 +3,11 @@
 use http::Uri;
 use portcullis_core::Issuer;
 
-use super::{Provider, provider::Endpoints, vendor::Vendor};
+use super::{Provider, provider::Endpoints, token_refusal::Meaning, vendor::Vendor};
 use crate::{ProtocolError, metadata::AuthorizationServerMetadata};
 
-static OIDC: Vendor = Vendor::STANDARD;
+/// Glewlwyd has a word of its own for a dead code.
+static OIDC: Vendor = Vendor { errors: &[("invalid_code", "", Meaning::Grant)], ..Vendor::STANDARD };
 
 impl Provider {
     /// The authorization server that `metadata` describes.
