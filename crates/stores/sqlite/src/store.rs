@@ -22,8 +22,9 @@ use crate::{SqliteConfig, SqliteError, connection::Slot, file, grants, leases, s
 /// owner alone: they are created with mode 0600, and one that is there is closed to others. Whoever copies the file while it is
 /// in use copies `-wal` with it. Not for network file systems: SQLite's locks do not work there.
 ///
-/// A call that cannot get hold of the database fails within twice the [patience](SqliteConfig::with_patience), and one that comes
-/// later may well succeed.
+/// A call that cannot get hold of the database fails: it waits for the [patience](SqliteConfig::with_patience) for its turn, and
+/// for as long again for somebody else's lock. One that comes later may well succeed. A write whose future is dropped on the way
+/// is either done or not, and whatever is done with the store afterwards, other than reading, comes after it.
 #[derive(Clone)]
 pub struct SqliteStore {
     shared: Arc<Shared>,
