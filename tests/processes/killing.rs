@@ -1,0 +1,157 @@
+//! Processes that are killed at any point, again and again.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use futures_util::{StreamExt as _, stream};
+use portcullis::{
+    core::{GrantId, Reason},
+    grants::{ProviderClient, Refresher},
+};
+use secrecy::ExposeSecret as _;
+use tokio::{task::JoinSet, time::sleep};
+
+use crate::{
+    child::Child,
+    orders::{ALIVE, Said},
+    worker::{Ahead, client, open, refresher, vault},
+    world::World,
+};
+
+const KILLS: usize = 120;
+/// So many processes live at once, beside the one that survives.
+const LANES: usize = 3;
+/// What each process that is killed has to itself.
+const OWN: usize = 6;
+/// What all of them share.
+const SHARED: usize = 6;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_lose_no_grant_that_the_provider_did_not_consume_unanswered() {
+    let world = Arc::new(World::new(Duration::from_secs(1), Duration::from_millis(40)).await);
+    let long_ago = Duration::from_secs(10);
+    let untouched = world.log_in(SHARED, long_ago).await;
+    let shared = world.log_in(SHARED, long_ago).await;
+    let survivor = start(&world, untouched.iter().chain(&shared));
+    survivor.is_ready().await;
+
+    let mut lanes = JoinSet::new();
+    for _ in 0..LANES {
+        let (world, shared) = (Arc::clone(&world), shared.clone());
+        lanes.spawn(async move {
+            let (mut grants, mut said) = (Vec::new(), Vec::new());
+            for _ in 0..KILLS / LANES {
+                let own = world.log_in(OWN, long_ago).await;
+                let process = start(&world, own.iter().chain(&shared));
+                process.is_ready().await;
+                sleep(Duration::from_millis(rand::random_range(0..250))).await;
+                said.extend(process.kill().await);
+                grants.extend(own);
+            }
+            (grants, said)
+        });
+    }
+    let (mut own, mut said) = (Vec::new(), Vec::new());
+    for (grants, more) in lanes.join_all().await {
+        own.extend(grants);
+        said.extend(more);
+    }
+    assert!(survivor.count(|said| matches!(said, Said::Handed { .. })) > 0);
+    said.extend(survivor.stop().await);
+
+    let log = Log::new(&world, &said);
+    let later = Later::new(&world).await;
+    let tally: Vec<_> = stream::iter(own.iter().chain(&untouched).chain(&shared))
+        .map(|grant| later.judge(&world, &log, *grant))
+        .buffer_unordered(8)
+        .collect()
+        .await;
+    let (alive, unanswered): (Vec<_>, Vec<_>) = tally.iter().partition(|(_, is_alive)| *is_alive);
+    assert!(untouched.iter().all(|grant| alive.iter().any(|(of, _)| of == grant)), "nobody was killed who had them");
+    assert!(log.newest.values().any(|generation| *generation > 0), "some were renewed");
+    assert!(!unanswered.is_empty(), "some kills came at the worst point");
+    assert_eq!(world.provider.idp.families_killed(), unanswered.len());
+    println!("{KILLS} kills, {} grants: {} alive, {} consumed unanswered", tally.len(), alive.len(), unanswered.len());
+}
+
+fn start<'a>(world: &World, grants: impl Iterator<Item = &'a GrantId>) -> Child {
+    let mut orders = world.orders(grants.copied());
+    // What a dead process has reserved is free again after this and eight seconds.
+    orders.exchange_timeout_ms = 2_000;
+    Child::start(&orders)
+}
+
+/// What the processes have said, by grant.
+struct Log {
+    /// The newest generation that was ever handed out.
+    newest: HashMap<String, u64>,
+}
+
+impl Log {
+    fn new(world: &World, said: &[Said]) -> Self {
+        let mut newest = HashMap::<String, u64>::new();
+        for said in said {
+            match said {
+                Said::Handed { grant, generation, asked_at, expires_at } => {
+                    assert!(asked_at < expires_at, "known to be dead: {said:?}");
+                    let ended_at = world.provider.history(grant.parse().expect("a grant")).ended_at;
+                    assert!(ended_at.is_none_or(|ended_at| *asked_at <= ended_at.as_nanos()), "{said:?} {ended_at:?}");
+                    let newest = newest.entry(grant.clone()).or_default();
+                    *newest = (*newest).max(*generation);
+                }
+                // Whoever had it in the hand when the grant ended may see it die.
+                Said::Used { grant, outcome, .. } if outcome != ALIVE => {
+                    let history = world.provider.history(grant.parse().expect("a grant"));
+                    assert!(history.ended_at.is_some(), "{said:?} {history:?}");
+                }
+                Said::Ended { grant, .. } => {
+                    let history = world.provider.history(grant.parse().expect("a grant"));
+                    assert!(history.ended_at.is_some(), "{said:?} {history:?}");
+                }
+                _ => {}
+            }
+        }
+        Self { newest }
+    }
+}
+
+/// A process that comes when all tokens have expired, and all that dead ones have reserved is free.
+struct Later {
+    client: ProviderClient,
+    refresher: Refresher,
+}
+
+impl Later {
+    async fn new(world: &World) -> Self {
+        let clock = Arc::new(Ahead(Duration::from_secs(60)));
+        let client = client(&world.issuer, clock.clone());
+        let vault = vault(open(&world.database(), clock.clone()).await);
+        Self { refresher: refresher(vault, &client, clock, Duration::from_secs(12)), client }
+    }
+
+    /// Whether the grant is alive. If it is not, the provider has consumed its refresh token, and the answer was never saved.
+    async fn judge(&self, world: &World, log: &Log, grant: GrantId) -> (GrantId, bool) {
+        let idp = &world.provider.idp;
+        let (history, stored) = (world.provider.history(grant), world.stored(grant).await);
+        let newest = log.newest.get(&grant.to_string()).copied().unwrap_or_default();
+        let Some(stored) = stored else {
+            assert!(history.ended_at.is_some(), "{grant} is gone: {history:?}");
+            assert!(history.rotations > newest, "{grant}: what was handed out was not saved: {history:?} {newest}");
+            return (grant, false);
+        };
+        let generation = stored.generation().number();
+        assert!(newest <= generation, "{grant}: what was handed out was not saved: {newest} > {generation}");
+        let refresh_token = stored.refresh_token().expect("one").expose_secret();
+        let token = self.refresher.upstream(grant).access_token();
+        if history.rotations == generation {
+            assert_eq!(idp.times_presented(refresh_token), 0, "{grant}");
+            let token = token.await.unwrap_or_else(|error| panic!("{grant}: {error:?}"));
+            assert_eq!(token.generation().number(), generation + 1);
+            assert_eq!(self.client.profile(&token).await.expect("alive").subject(), grant.to_string());
+            (grant, true)
+        } else {
+            assert_eq!((history.rotations, idp.is_refreshable(refresh_token)), (generation + 1, false), "{grant}");
+            assert_eq!(token.await.expect_err("consumed").reason(), Reason::GrantEnded);
+            (grant, false)
+        }
+    }
+}

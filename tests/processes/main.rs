@@ -1,0 +1,14 @@
+//! Several processes with one file of grants, and what `kill -9` does to them. The provider is in the process of the tests.
+
+#![cfg(unix)]
+#![expect(clippy::panic, reason = "tests fail by it, also in functions that several of them use")]
+
+mod child;
+mod in_between;
+mod killing;
+mod orders;
+mod provider;
+mod sharing;
+mod stopping_store;
+mod worker;
+mod world;

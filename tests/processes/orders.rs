@@ -1,0 +1,50 @@
+//! What a process is told, and what it says.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Where a process finds its [`Orders`].
+pub(crate) const ORDERS: &str = "PORTCULLIS_TEST_ORDERS";
+
+/// With this begins a line that is a [`Said`].
+pub(crate) const MARK: &str = "@ ";
+
+/// What a process is to do.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Orders {
+    pub(crate) database: PathBuf,
+    pub(crate) issuer: String,
+    /// Each is asked for by so many tasks.
+    pub(crate) grants: Vec<String>,
+    pub(crate) tasks_per_grant: usize,
+    /// Between two questions of a task, at most.
+    pub(crate) pause_ms: u64,
+    pub(crate) exchange_timeout_ms: u64,
+    /// By how many seconds its clock is ahead.
+    pub(crate) ahead: u64,
+    /// It says so when it has new tokens, and never saves them.
+    pub(crate) stops_before_saving: bool,
+}
+
+/// What a process says, before it goes on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Said {
+    /// It is about to ask.
+    Ready,
+    /// A token was handed out to somebody who asked at that time, in nanoseconds.
+    Handed { grant: String, generation: u64, asked_at: u64, expires_at: u64 },
+    /// What the provider said of it: `alive`, or the reason of the refusal.
+    Used { grant: String, generation: u64, outcome: String },
+    /// There is no token for now.
+    Failed { grant: String, reason: String },
+    /// There is none any more.
+    Ended { grant: String, reason: String, is_login_needed: bool },
+    /// The exchange has been answered.
+    Saving,
+    /// It has ended as it should; so many grants were never saved.
+    Done { lost: usize },
+}
+
+/// What is said of a token that works.
+pub(crate) const ALIVE: &str = "alive";

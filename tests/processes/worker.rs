@@ -1,0 +1,160 @@
+//! A process with the file of grants, a refresher and handlers: this very program, started anew.
+
+use std::{
+    env,
+    io::{self, Read as _, Write as _},
+    path::Path,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use portcullis::{
+    core::{Clock, GrantId, SystemClock, UnixTime},
+    egress::{Egress, EgressConfig},
+    grants::{KeyRing, ProviderClient, Refresher, RefresherConfig, TokenStore, Vault},
+    oauth::{ClientAuthentication, providers::Provider},
+};
+use portcullis_store_sqlite::SqliteStore;
+use portcullis_testkit::IdentityProvider;
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    orders::{ALIVE, MARK, ORDERS, Orders, Said},
+    stopping_store::StoppingStore,
+};
+
+/// The system's clock, ahead by so much: to be later without waiting.
+#[derive(Debug)]
+pub(crate) struct Ahead(pub(crate) Duration);
+
+impl Clock for Ahead {
+    fn now(&self) -> UnixTime {
+        SystemClock::new().now() + self.0
+    }
+}
+
+pub(crate) async fn open(database: &Path, clock: Arc<dyn Clock>) -> SqliteStore {
+    SqliteStore::open(database, clock).await.expect("a store")
+}
+
+pub(crate) fn vault(store: impl TokenStore) -> Vault {
+    Vault::new(Arc::new(store), KeyRing::new([&[7; 32]]).expect("a key")).expect("the key is durable")
+}
+
+/// This program as a client of the provider `issuer`.
+pub(crate) fn client(issuer: &str, clock: Arc<dyn Clock>) -> ProviderClient {
+    let at = |path| format!("{issuer}{path}").parse().expect("a URL");
+    let provider = Provider::oidc_at(issuer.parse().expect("an issuer"), at("/authorize"), at("/token"));
+    let app = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
+    let egress = Egress::new(EgressConfig::new().with_allow_loopback(true)).expect("a way out");
+    ProviderClient::new(provider.with_userinfo_endpoint(at("/userinfo")), app, egress, clock)
+}
+
+pub(crate) fn refresher(vault: Vault, client: &ProviderClient, clock: Arc<dyn Clock>, timeout: Duration) -> Refresher {
+    let config = RefresherConfig::new(client.provider().rotation()).with_exchange_timeout(timeout);
+    Refresher::new(vault, client.provider().name(), client.clone(), clock, config)
+}
+
+/// Says it before anything else happens in this task.
+pub(crate) fn say(said: &Said) {
+    let line = serde_json::to_string(said).expect("plain data");
+    // Nobody listens any more if the tests have failed.
+    let _ = writeln!(io::stdout().lock(), "{MARK}{line}");
+}
+
+#[test]
+#[ignore = "run by the other tests as a process of its own"]
+fn a_process_of_its_own() {
+    let Ok(orders) = env::var(ORDERS) else { return };
+    let orders: Orders = serde_json::from_str(&orders).expect("orders");
+    tracing_subscriber::fmt().with_ansi(false).with_writer(io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(work(orders));
+}
+
+async fn work(orders: Orders) {
+    let clock: Arc<dyn Clock> = Arc::new(Ahead(Duration::from_secs(orders.ahead)));
+    let store = open(&orders.database, Arc::clone(&clock)).await;
+    let vault = if orders.stops_before_saving { vault(StoppingStore(store)) } else { vault(store) };
+    let client = client(&orders.issuer, Arc::clone(&clock));
+    let limit = Duration::from_millis(orders.exchange_timeout_ms);
+    let refresher = refresher(vault, &client, Arc::clone(&clock), limit);
+    let stopped = standard_input_ends();
+    say(&Said::Ready);
+    let mut tasks = JoinSet::new();
+    for grant in &orders.grants {
+        for _ in 0..orders.tasks_per_grant {
+            let handler = Handler {
+                refresher: refresher.clone(),
+                client: client.clone(),
+                clock: Arc::clone(&clock),
+                grant: grant.parse().expect("a grant"),
+            };
+            tasks.spawn(handler.ask_until(stopped.clone(), Duration::from_millis(orders.pause_ms)));
+        }
+    }
+    tasks.join_all().await;
+    say(&Said::Done { lost: refresher.shutdown().await });
+}
+
+fn standard_input_ends() -> watch::Receiver<bool> {
+    let (sender, receiver) = watch::channel(false);
+    thread::spawn(move || {
+        let _ = io::stdin().read_to_end(&mut Vec::new());
+        sender.send_replace(true);
+    });
+    receiver
+}
+
+struct Handler {
+    refresher: Refresher,
+    client: ProviderClient,
+    clock: Arc<dyn Clock>,
+    grant: GrantId,
+}
+
+impl Handler {
+    async fn ask_until(self, mut stopped: watch::Receiver<bool>, pause: Duration) {
+        loop {
+            tokio::select! {
+                goes_on = self.ask() => if !goes_on { return },
+                _ = stopped.wait_for(|stopped| *stopped) => return,
+            }
+            // The answer is an error if the time is over, which is as it should be.
+            let rest = pause.mul_f64(rand::random_range(0.5..1.0));
+            let _ = timeout(rest, stopped.wait_for(|stopped| *stopped)).await;
+        }
+    }
+
+    /// Asks for a token, says that it has it, and uses it. Whether there is more to come.
+    async fn ask(&self) -> bool {
+        let (grant, asked_at) = (self.grant.to_string(), self.clock.now().as_nanos());
+        let token = match self.refresher.upstream(self.grant).access_token().await {
+            Ok(token) => token,
+            Err(error) if error.is_transient() => {
+                say(&Said::Failed { grant, reason: error.reason().to_string() });
+                sleep(Duration::from_millis(100)).await;
+                return true;
+            }
+            Err(error) => {
+                let is_login_needed = error.kind() == portcullis::core::AuthErrorKind::InvalidToken;
+                say(&Said::Ended { grant, reason: error.reason().to_string(), is_login_needed });
+                return false;
+            }
+        };
+        let (generation, expires_at) = (token.generation().number(), token.expires_at().expect("it was told"));
+        say(&Said::Handed { grant: grant.clone(), generation, asked_at, expires_at: expires_at.as_nanos() });
+        let outcome = match self.client.profile(&token).await {
+            Ok(profile) if profile.subject() == grant => ALIVE.to_owned(),
+            Ok(_) => "somebody else's".to_owned(),
+            Err(error) => error.reason().to_string(),
+        };
+        say(&Said::Used { grant, generation, outcome });
+        true
+    }
+}

@@ -1,0 +1,91 @@
+//! [`World`]: a provider, a file, and who logs in.
+
+use std::{env, fs, path::PathBuf, process, sync::Arc, time::Duration};
+
+use portcullis::{
+    core::{BearerToken, Clock as _, GrantId, ScopeSet, SystemClock},
+    grants::{GrantRecord, TokenSet, Vault},
+    oauth::TokenResponse,
+};
+use tokio::task::JoinHandle;
+
+use crate::{
+    child::Child,
+    orders::Orders,
+    provider::Observed,
+    worker::{open, vault},
+};
+
+/// A provider, and a file of grants.
+pub(crate) struct World {
+    pub(crate) provider: Observed,
+    pub(crate) issuer: String,
+    pub(crate) vault: Vault,
+    life: Duration,
+    folder: PathBuf,
+    server: JoinHandle<()>,
+}
+
+impl World {
+    /// `life` is what the provider says of its access tokens.
+    pub(crate) async fn new(life: Duration, slowness: Duration) -> Self {
+        let (provider, issuer, server) = Observed::serve(life, slowness).await;
+        let folder =
+            env::temp_dir().join(format!("portcullis-processes-{}-{:x}", process::id(), rand::random::<u64>()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let vault = vault(open(&folder.join("portcullis.db"), Arc::new(SystemClock::new())).await);
+        Self { provider, issuer, vault, life, folder, server }
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.folder.join("portcullis.db")
+    }
+
+    /// So many users have logged in, so long ago.
+    pub(crate) async fn log_in(&self, users: usize, ago: Duration) -> Vec<GrantId> {
+        let mut grants = Vec::new();
+        for _ in 0..users {
+            let grant = GrantId::from_bytes(rand::random());
+            let (access_token, refresh_token) = self.provider.issue(grant);
+            let mut response = TokenResponse::new(BearerToken::issued(&access_token).expect("a token"));
+            (response.refresh_token, response.expires_in) = (Some(refresh_token.into()), Some(self.life));
+            let tokens =
+                TokenSet::of_login(response, &ScopeSet::default(), SystemClock::new().now().saturating_sub(ago));
+            let record = GrantRecord::new("oidc", Arc::new(tokens));
+            self.vault.create(grant, &record).await.expect("a new grant");
+            grants.push(grant);
+        }
+        grants
+    }
+
+    /// Orders for a process that asks for `grants`.
+    pub(crate) fn orders(&self, grants: impl IntoIterator<Item = GrantId>) -> Orders {
+        Orders {
+            database: self.database(),
+            issuer: self.issuer.clone(),
+            grants: grants.into_iter().map(|grant| grant.to_string()).collect(),
+            tasks_per_grant: 2,
+            pause_ms: 100,
+            exchange_timeout_ms: 12_000,
+            ahead: 0,
+            stops_before_saving: false,
+        }
+    }
+
+    pub(crate) fn start(&self, grants: impl IntoIterator<Item = GrantId>) -> Child {
+        Child::start(&self.orders(grants))
+    }
+
+    /// The tokens in the file.
+    pub(crate) async fn stored(&self, grant: GrantId) -> Option<Arc<TokenSet>> {
+        let kept = self.vault.load(grant).await.expect("the file can be read");
+        kept.map(|kept| Arc::clone(kept.record.tokens()))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.server.abort();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
