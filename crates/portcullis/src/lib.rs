@@ -32,6 +32,7 @@
 //! | [`egress`] | the only way out: guarded HTTP |
 //! | [`verify`] | verifiers (JWT, introspection, UserInfo), the choice between issuers, the cache |
 //! | `grants` | tokens of a provider behind this server: sealed, refreshed once, handed out fresh (feature `grants`) |
+//! | `sqlite` | those, in an SQLite database (feature `sqlite`) |
 //! | [`layer`] | the gate in front of a service, scopes, sessions |
 //! | [`axum`] | extractor and routes for axum |
 
@@ -47,6 +48,8 @@ pub use portcullis_layer as layer;
 #[cfg(feature = "axum")]
 pub use portcullis_layer::axum;
 pub use portcullis_oauth as oauth;
+#[cfg(feature = "sqlite")]
+pub use portcullis_store_sqlite as sqlite;
 #[cfg(feature = "verify")]
 pub use portcullis_verify as verify;
 
