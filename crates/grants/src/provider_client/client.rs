@@ -88,7 +88,8 @@ impl ProviderClient {
 
     /// The tokens behind an authorization code, which came to `redirect_uri` after `asked` had been asked for: of a new grant.
     ///
-    /// Look at the [scopes](TokenSet::scopes): a user may allow less than was asked for.
+    /// Look at the [scopes](TokenSet::scopes): a user may allow less than was asked for. The ID token is **not** looked at; who the user
+    /// is, [`profile`](Self::profile) tells.
     ///
     /// # Errors
     /// [`ExchangeError`]. A code is good once: whatever the outcome, only a new login brings tokens, unless the request was not sent.
