@@ -10,7 +10,6 @@ use portcullis::{
 use tokio::task::JoinHandle;
 
 use crate::{
-    child::Child,
     orders::Orders,
     provider::Observed,
     worker::{open, vault},
@@ -70,10 +69,6 @@ impl World {
             ahead: 0,
             stops_before_saving: false,
         }
-    }
-
-    pub(crate) fn start(&self, grants: impl IntoIterator<Item = GrantId>) -> Child {
-        Child::start(&self.orders(grants))
     }
 
     /// The tokens in the file.

@@ -13,7 +13,7 @@ use super::{
     Hangar,
     cell::Cell,
     hangar::in_time,
-    save::{release, save},
+    save::{abandon, release, save},
     slot::{Errand, Landing},
 };
 use crate::{ExchangeError, ExchangeOutcome, Kept, Lease, LeaseOutcome, StoreError, TokenSet};
@@ -120,7 +120,7 @@ impl Journey<'_> {
                 return Err(self.finish(&kept, "there is no refresh token").await);
             }
             if lease.after_abandoned {
-                tracing::warn!(grant = %self.cell.id, "a process ended in the middle of a refresh of this grant");
+                tracing::warn!(grant = %self.cell.id, "a refresh of this grant was begun and never finished");
                 if self.hangar.config.spares_suspects() && self.is_early(&tokens) {
                     return Err(Landing::Spared);
                 }
@@ -130,7 +130,7 @@ impl Journey<'_> {
         let (kept, tokens) = match spending.await {
             Ok(spending) => spending,
             Err(landing) => {
-                release(self.hangar, self.cell, lease).await;
+                self.leave(lease, &landing).await;
                 return Err(landing);
             }
         };
@@ -141,9 +141,17 @@ impl Journey<'_> {
             }
             Err(error) => {
                 let landing = self.failed(&kept, &error).await;
-                release(self.hangar, self.cell, lease).await;
+                self.leave(lease, &landing).await;
                 Ok(landing)
             }
+        }
+    }
+
+    /// Gives the lease back; but if the refresh token may be spent, whoever comes next has to learn it from that.
+    async fn leave(&self, lease: Lease, landing: &Landing) {
+        match landing {
+            Landing::Spared | Landing::Failed { ambiguous: true, .. } => abandon(self.hangar, self.cell, lease).await,
+            _ => release(self.hangar, self.cell, lease).await,
         }
     }
 

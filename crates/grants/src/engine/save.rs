@@ -45,7 +45,16 @@ pub(super) async fn save(
 
 /// Gives a lease back.
 pub(super) async fn release(hangar: &Hangar, cell: &Cell, lease: Lease) {
-    if let Err(error) = in_time(hangar.vault.release(cell.id, lease)).await {
+    note(cell, in_time(hangar.vault.release(cell.id, lease)).await);
+}
+
+/// Lets a lease run out at once, as if its holder had died: the next one knows that the refresh token may be spent.
+pub(super) async fn abandon(hangar: &Hangar, cell: &Cell, lease: Lease) {
+    note(cell, in_time(hangar.vault.renew(cell.id, lease, Duration::ZERO)).await.map(drop));
+}
+
+fn note(cell: &Cell, outcome: Result<(), StoreError>) {
+    if let Err(error) = outcome {
         tracing::warn!(grant = %cell.id, %error, "a lease could not be given back: it runs out");
     }
 }

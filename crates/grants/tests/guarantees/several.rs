@@ -74,6 +74,29 @@ async fn g_10_after_a_process_that_died_the_token_is_spared_while_there_is_anoth
 }
 
 #[tokio::test(start_paused = true)]
+async fn g_10_a_token_that_one_process_may_have_spent_is_spared_by_all() {
+    let world = World::new().await;
+    drop(world.tokens().await.expect("fresh"));
+    pass(260).await;
+    world.provider.next(Act::LoseAnswer);
+    assert_eq!(all(ask(&world.upstream(), 10)).await, 0);
+    pass(1).await;
+    assert_eq!((world.provider.exchanges(), world.provider.most_presented()), (1, 1));
+    for _ in 0..3 {
+        let another = world.another(config());
+        for _ in 0..3 {
+            assert_eq!(all(ask(&another.upstream(GRANT), 10)).await, 0);
+            pass(1).await;
+        }
+    }
+    assert_eq!(world.provider.most_presented(), 1);
+    pass(60).await;
+    let another = world.another(config());
+    assert_eq!(another.upstream(GRANT).access_token().await.expect_err("spent").reason(), Reason::GrantEnded);
+    assert_eq!(world.provider.most_presented(), 2, "and presented when it has expired");
+}
+
+#[tokio::test(start_paused = true)]
 async fn g_09_nothing_is_removed_that_somebody_else_has_renewed() {
     let world = World::new().await;
     pass(301).await;
