@@ -13,7 +13,7 @@ const CROWD: usize = 1_000;
 #[tokio::test(start_paused = true)]
 async fn a_thousand_cold_requests_are_one_call() {
     let world = World::new(TokenPolicy::new()).await;
-    let cache = world.cache(world.user_info());
+    let cache = world.cache(world.profile());
     let begun = Instant::now();
     for outcome in crowd(&cache, CROWD).await {
         assert_eq!(outcome.expect("a user").email(), Some("alice@example.test"));
@@ -25,7 +25,7 @@ async fn a_thousand_cold_requests_are_one_call() {
 #[tokio::test(start_paused = true)]
 async fn a_thousand_requests_on_a_token_known_to_have_expired_are_one_refresh_and_one_call() {
     let world = World::new(TokenPolicy::new()).await.with_known_expiry().await;
-    let cache = world.cache(world.user_info());
+    let cache = world.cache(world.profile());
     let opened = ask(&cache).await.expect("a user");
     sleep(LIFETIME).await;
     let (before, begun) = (world.calls(), Instant::now());
@@ -41,7 +41,7 @@ async fn a_thousand_requests_on_a_token_known_to_have_expired_are_one_refresh_an
 #[tokio::test(start_paused = true)]
 async fn a_thousand_requests_on_a_token_that_nobody_knows_to_be_dead_are_one_dead_call() {
     let world = World::new(TokenPolicy::new().without_expires_in()).await;
-    let cache = world.cache(world.user_info());
+    let cache = world.cache(world.profile());
     sleep(LIFETIME).await;
     let begun = Instant::now();
     assert!(crowd(&cache, CROWD).await.iter().all(Result::is_ok));
@@ -52,7 +52,7 @@ async fn a_thousand_requests_on_a_token_that_nobody_knows_to_be_dead_are_one_dea
 #[tokio::test(start_paused = true)]
 async fn nobody_who_comes_during_a_refresh_gets_the_dead_token() {
     let world = World::new(TokenPolicy::new().without_expires_in()).await;
-    let cache = world.cache(world.user_info());
+    let cache = world.cache(world.profile());
     sleep(LIFETIME).await;
     let first = tokio::spawn({
         let cache = cache.clone();
@@ -69,7 +69,7 @@ async fn nobody_who_comes_during_a_refresh_gets_the_dead_token() {
 #[tokio::test(start_paused = true)]
 async fn callers_that_go_away_neither_cancel_the_refresh_nor_repeat_it() {
     let world = World::new(TokenPolicy::new().without_expires_in()).await;
-    let cache = world.cache(world.user_info());
+    let cache = world.cache(world.profile());
     sleep(LIFETIME).await;
     for _ in 0..250 {
         assert!(tokio::time::timeout(Duration::from_millis(1), ask(&cache)).await.is_err());
@@ -85,7 +85,7 @@ async fn callers_that_go_away_neither_cancel_the_refresh_nor_repeat_it() {
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_fails_is_called_once_and_no_token_is_spent() {
     let world = World::new(TokenPolicy::new()).await;
-    let cache = world.cache(world.user_info());
+    let cache = world.cache(world.profile());
     world.idp.set_fault(Endpoint::UserInfo, Fault::status(500));
     for outcome in crowd(&cache, CROWD).await {
         assert!(outcome.expect_err("an outage").is_transient());
@@ -99,7 +99,7 @@ async fn a_provider_that_fails_is_called_once_and_no_token_is_spent() {
 #[tokio::test(start_paused = true)]
 async fn a_grant_that_was_withdrawn_is_a_401_and_no_further_exchange_is_tried() {
     let world = World::new(TokenPolicy::new()).await;
-    let cache = world.cache(world.user_info());
+    let cache = world.cache(world.profile());
     world.idp.revoke_grant("alice");
     for outcome in crowd(&cache, CROWD).await {
         assert_eq!(outcome.expect_err("no grant").reason(), Reason::GrantEnded);
@@ -112,7 +112,7 @@ async fn a_grant_that_was_withdrawn_is_a_401_and_no_further_exchange_is_tried() 
 #[tokio::test(start_paused = true)]
 async fn a_grant_that_a_handler_finds_at_its_end_takes_remembered_users_with_it_at_once() {
     let world = World::new(TokenPolicy::new()).await;
-    let cache = world.cache(world.user_info());
+    let cache = world.cache(world.profile());
     let user = ask(&cache).await.expect("a user");
     world.idp.revoke_grant("alice");
     ask(&cache).await.expect("remembered, and nobody knows yet");
@@ -127,7 +127,7 @@ async fn a_grant_that_a_handler_finds_at_its_end_takes_remembered_users_with_it_
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_refuses_what_it_has_just_issued_is_not_asked_for_more_and_more() {
     let world = World::new(TokenPolicy::new()).await;
-    let cache = world.cache(world.user_info());
+    let cache = world.cache(world.profile());
     world.idp.set_fault(Endpoint::UserInfo, Fault::status(401));
     for _ in 0..10 {
         let refusal = ask(&cache).await.expect_err("refused");

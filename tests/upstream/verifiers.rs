@@ -49,6 +49,14 @@ fn unknown_expiry() -> TokenPolicy {
 }
 
 #[tokio::test(start_paused = true)]
+async fn profile() {
+    let world = World::new(unknown_expiry()).await;
+    survives_its_token(&world, world.profile()).await;
+    let world = World::new(unknown_expiry()).await;
+    leaves_the_grant_alone_in_an_outage(&world, world.profile(), Endpoint::UserInfo).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn user_info() {
     let world = World::new(unknown_expiry()).await;
     survives_its_token(&world, world.user_info()).await;

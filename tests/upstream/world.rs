@@ -1,6 +1,6 @@
 //! A provider with one grant, and a server that knows it.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use http::Uri;
@@ -8,8 +8,8 @@ use portcullis::{
     core::{AuthError, BearerToken, Clock, GrantId, Issuer, ResourceUri, ScopeSet, UserContext, VerifyToken},
     egress::Egress,
     grants::{
-        ExchangeError, KeyRing, MemoryStore, Refresher, RefresherConfig, TokenSet, UpstreamLayer, UpstreamVerifier,
-        Vault,
+        KeyRing, MemoryStore, ProfileVerifier, ProviderClient, Refresher, RefresherConfig, TokenSet, UpstreamLayer,
+        UpstreamVerifier, Vault,
     },
     oauth::{
         ClientAuthentication, TokenResponse,
@@ -35,7 +35,8 @@ const GRANT: GrantId = GrantId::from_bytes([7; 16]);
 
 pub(crate) struct World {
     pub(crate) idp: IdentityProvider,
-    pub(crate) refresher: Refresher,
+    provider: ProviderClient,
+    refresher: Refresher,
     clock: Arc<dyn Clock>,
 }
 
@@ -50,9 +51,12 @@ impl World {
         }
         let vault = Vault::new(Arc::new(MemoryStore::new(Arc::clone(&clock))), KeyRing::ephemeral()).expect("vault");
         let config = RefresherConfig::new(Rotation::SingleUse).with_early(Duration::ZERO);
-        let exchange = service_fn(exchange(idp.clone(), Arc::clone(&clock)));
-        let refresher = Refresher::new(vault, "oidc", exchange, Arc::clone(&clock), config);
-        Self { idp, refresher, clock }.logged_in().await
+        let provider =
+            Provider::oidc_at(issuer(), at("/authorize"), at("/token")).with_userinfo_endpoint(at("/userinfo"));
+        let egress = Egress::from_service(idp.clone());
+        let provider = ProviderClient::new(provider, client(), egress, Arc::clone(&clock));
+        let refresher = Refresher::new(vault, "oidc", provider.clone(), Arc::clone(&clock), config);
+        Self { idp, provider, refresher, clock }.logged_in().await
     }
 
     async fn logged_in(self) -> Self {
@@ -83,6 +87,10 @@ impl World {
 
     fn egress(&self) -> Egress {
         Egress::from_service(self.idp.clone())
+    }
+
+    pub(crate) fn profile(&self) -> ProfileVerifier {
+        self.provider.profile_verifier()
     }
 
     /// The upstream token came from the provider to us: there is no audience to be checked.
@@ -136,25 +144,6 @@ impl Calls {
             user_info: self.user_info - before.user_info,
             refreshes: self.refreshes - before.refreshes,
         }
-    }
-}
-
-type Exchanged = Pin<Box<dyn Future<Output = Result<TokenResponse, ExchangeError>> + Send>>;
-
-/// A refresh as any OpenID provider takes it.
-fn exchange(
-    idp: IdentityProvider,
-    clock: Arc<dyn Clock>,
-) -> impl Fn(Arc<TokenSet>) -> Exchanged + Clone + Send + Sync + 'static {
-    let provider = Provider::oidc_at(issuer(), at("/authorize"), at("/token"));
-    let egress = Egress::from_service(idp);
-    move |tokens| {
-        let (provider, egress, clock) = (provider.clone(), egress.clone(), Arc::clone(&clock));
-        Box::pin(async move {
-            let request = provider.refresh_request(&client(), tokens.refresh_token().expect("a refresh token"));
-            let response = egress.oneshot(request).await.map_err(|error| ExchangeError::ambiguous(error.into()))?;
-            provider.process_token(&response, clock.now()).map_err(ExchangeError::refused)
-        })
     }
 }
 

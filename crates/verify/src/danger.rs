@@ -6,8 +6,7 @@ use crate::AudienceCheck;
 ///
 /// Whoever gets hold of any token of a user, such as the operator of any other app the user has ever logged in to at this
 /// provider, is that user here (MCP authorization, *Access Token Privilege Restriction*: such tokens MUST be rejected). Use it
-/// only if no other app can get tokens from the provider, as in a test; or for tokens that no client sent, but that the provider
-/// gave to this server itself: those behind a user's [`Upstream`](portcullis_core::Upstream).
+/// only if no other app can get tokens from the provider, as in a test.
 #[must_use]
 pub const fn any_audience() -> AudienceCheck {
     AudienceCheck::any()

@@ -7,7 +7,7 @@ use http::{
     header::{ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONTENT_TYPE, ORIGIN},
 };
 use http_body::Body;
-use portcullis_core::{AuthError, BearerToken, Clock, ScopeSet, UserContext};
+use portcullis_core::{AuthError, BearerToken, Clock, Reason, ScopeSet, UserContext};
 use portcullis_oauth::protected_resource::metadata_url;
 
 use super::{
@@ -113,11 +113,15 @@ impl Gate {
         let Some(Passage { user, is_get, is_delete, session }) = passage else {
             return response.map(ResponseBody::passed);
         };
+        let streams = self.stream_life == StreamLife::OfToken && is_event_stream(response.headers());
+        if streams && user.revocation().is_revoked() {
+            // Withdrawn while the answer was made. The stream would end before its first event, and say nothing.
+            return self.reject(AuthError::new(Reason::Revoked));
+        }
         self.telemetry.accepted();
         if let Some(sessions) = &self.sessions {
             sessions.observe(&response, session.as_ref(), is_delete, &user);
         }
-        let streams = self.stream_life == StreamLife::OfToken && is_event_stream(response.headers());
         let mut response = response.map(|body| {
             if streams { ResponseBody::until_token_ends(body, &user, &self.clock) } else { ResponseBody::passed(body) }
         });

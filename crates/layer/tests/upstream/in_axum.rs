@@ -99,3 +99,25 @@ async fn a_stream_ends_with_the_grant_and_the_next_request_is_a_401() {
     assert!(body.frame().await.is_none(), "it ends cleanly");
     ask(app).await.assert_login_demanded();
 }
+
+#[tokio::test]
+async fn a_grant_that_ends_while_a_stream_is_made_is_a_401_and_no_empty_stream() {
+    let grant = Grant::default();
+    let ending = grant.clone();
+    let events = async move || {
+        ending.ends();
+        ([(CONTENT_TYPE, "text/event-stream")], "data: an error that nobody would see\n\n")
+    };
+    ask(app(&grant, post(events))).await.assert_login_demanded();
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_stream_arrives_whatever_has_become_of_the_grant() {
+    let grant = Grant::default();
+    let ending = grant.clone();
+    let done = async move || {
+        ending.ends();
+        "done"
+    };
+    ask(app(&grant, post(done))).await.assert_passed("done");
+}
