@@ -112,7 +112,7 @@ async fn text<B: Body<Error: fmt::Debug>>(response: Response<B>) -> String {
 async fn message<B: Body<Error: fmt::Debug>>(response: Response<B>) -> Value {
     let text = text(response).await;
     let data = text.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim).find(|data| !data.is_empty());
-    serde_json::from_str(data.unwrap_or(&text)).unwrap_or_else(|error| panic!("{error}: {text}"))
+    serde_json::from_str(data.unwrap_or(&text)).expect(&text)
 }
 
 async fn send<S, B>(server: &S, request: Request<Full<Bytes>>) -> Response<B>
