@@ -75,3 +75,8 @@ struct QuickStart;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/cors.md")]
 struct Cors;
+
+/// The code of the page on providers behind a server.
+#[cfg(all(doctest, feature = "axum", feature = "grants", feature = "verify"))]
+#[doc = include_str!("../../../docs/upstream.md")]
+struct Upstream;
