@@ -59,11 +59,13 @@ impl Site {
 /// As it stands in a table.
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.exchanges)?;
         let told = [(self.served, "served"), (self.logins, "must log in"), (self.later, "told to come later")];
-        for (at, (count, what)) in told.into_iter().filter(|(count, _)| *count > 0).enumerate() {
-            write!(f, "{}{count} {what}", if at == 0 { "" } else { ", " })?;
+        let told: Vec<_> = told.into_iter().filter(|(count, _)| *count > 0).collect();
+        if told.is_empty() {
+            return write!(f, "{}: nobody waits", self.exchanges);
         }
-        write!(f, " within {:.2} s", self.last.as_secs_f64())
+        let told: Vec<_> = told.into_iter().map(|(count, what)| format!("{count} {what}")).collect();
+        write!(f, "{}: {} within {:.2} s", self.exchanges, told.join(", "), self.last.as_secs_f64())?;
+        if self.dead_calls == 0 { Ok(()) } else { write!(f, " ({} refused at first)", self.dead_calls) }
     }
 }
