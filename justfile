@@ -13,6 +13,10 @@ setup:
     command -v curl >/dev/null || missing+=(curl)
     command -v npm >/dev/null || missing+=(npm)
     type -P kill >/dev/null || missing+=(procps)
+    # A second provider. Debian has it; the tables of its database are in the folder of its documentation.
+    [ -e /usr/share/doc/glewlwyd/database/init.sqlite3.sql.gz ] || missing+=(glewlwyd)
+    command -v sqlite3 >/dev/null || missing+=(sqlite3)
+    command -v openssl >/dev/null || missing+=(openssl)
     if [ ${#missing[@]} -gt 0 ]; then
         echo "setup: installing Debian packages: ${missing[*]}"
         root=(); [ "$(id -u)" = 0 ] || root=(sudo)
