@@ -14,6 +14,7 @@ mod outage;
 mod plain_hyper;
 mod profile;
 mod secrecy;
+mod upstream;
 
 /// The tools of the example, for a server without a gate.
 #[expect(dead_code, reason = "without a gate there is nobody to ask for scopes")]

@@ -1,13 +1,17 @@
 // A certified OpenID provider on loopback. Whoever asks is logged in and agrees to everything.
 //
-// Environment: AT_FORMAT (jwt or opaque), AT_TTL (seconds), PORT (0: any), GATE_SECRET (the resource server's).
+// Refresh tokens are rotated, and one that is used twice ends the grant.
+//
+// Environment: AT_FORMAT (jwt or opaque), AT_TTL (seconds), PORT (0: any), GATE_SECRET (the resource server's), STATE (a file: what
+// users have allowed is kept there, so that the provider can be stopped and started).
 // Standard output: `READY <issuer>`, then a line for each request: method, path, status.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import Provider from 'oidc-provider';
 
-const { AT_FORMAT = 'jwt', AT_TTL = '300', PORT = '0', GATE_SECRET = 'gate-secret' } = process.env;
-const scopes = ['openid', 'profile', 'email', 'mcp:read', 'mcp:admin'];
+const { AT_FORMAT = 'jwt', AT_TTL = '300', PORT = '0', GATE_SECRET = 'gate-secret', STATE } = process.env;
+const scopes = ['openid', 'offline_access', 'profile', 'email', 'mcp:read', 'mcp:admin'];
 const ttl = Number(AT_TTL);
 
 const server = http.createServer();
@@ -19,12 +23,46 @@ const key = { ...privateKey.export({ format: 'jwk' }), alg: 'RS256', use: 'sig',
 
 const account = (sub) => ({ sub, name: `${sub} of the tests`, email: `${sub}@example.test`, email_verified: true });
 
+// What is kept in a file. Nothing but a few rows.
+const rows = new Map(STATE && existsSync(STATE) ? JSON.parse(readFileSync(STATE)) : []);
+class Kept {
+  constructor(model) { this.key = (id) => `${model}:${id}`; }
+  #save() {
+    writeFileSync(`${STATE}.new`, JSON.stringify([...rows]));
+    renameSync(`${STATE}.new`, STATE);
+  }
+  async upsert(id, payload, expiresIn) {
+    rows.set(this.key(id), { payload, end: expiresIn ? Date.now() + expiresIn * 1000 : null });
+    this.#save();
+  }
+  async find(id) {
+    const row = rows.get(this.key(id));
+    return row && (row.end === null || Date.now() < row.end) ? row.payload : undefined;
+  }
+  async findByUid(uid) { return [...rows.values()].find(({ payload }) => payload.uid === uid)?.payload; }
+  async consume(id) {
+    rows.get(this.key(id)).payload.consumed = Math.floor(Date.now() / 1000);
+    this.#save();
+  }
+  async destroy(id) {
+    rows.delete(this.key(id));
+    this.#save();
+  }
+  async revokeByGrantId(grantId) {
+    for (const [key, { payload }] of rows) if (payload.grantId === grantId) rows.delete(key);
+    this.#save();
+  }
+}
+
 const provider = new Provider(issuer, {
+  ...(STATE && { adapter: Kept }),
   scopes,
   claims: { openid: ['sub'], profile: ['name'], email: ['email', 'email_verified'] },
   clients: [
-    // A person's application, a program that acts for itself, and the resource server that asks about tokens.
+    // A person's application, a server that calls this one for its users, a program that acts for itself, and the resource server that
+    // asks about tokens.
     { client_id: 'app', client_secret: 'app-secret', redirect_uris: ['http://127.0.0.1:1/callback'], grant_types: ['authorization_code'], response_types: ['code'] },
+    { client_id: 'upstream', client_secret: 'upstream-secret', redirect_uris: ['http://127.0.0.1:1/callback'], grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'] },
     { client_id: 'robot', client_secret: 'robot-secret', redirect_uris: [], grant_types: ['client_credentials'], response_types: [] },
     { client_id: 'gate', client_secret: GATE_SECRET, redirect_uris: [], grant_types: [], response_types: [] },
   ],
@@ -32,7 +70,8 @@ const provider = new Provider(issuer, {
   cookies: { keys: [randomBytes(16).toString('hex')] },
   jwks: { keys: [key] },
   pkce: { required: () => true },
-  ttl: { AccessToken: ttl, ClientCredentials: ttl, AuthorizationCode: 60, IdToken: 3600, Interaction: 60, Session: 3600, Grant: 3600 },
+  rotateRefreshToken: true,
+  ttl: { AccessToken: ttl, ClientCredentials: ttl, AuthorizationCode: 60, IdToken: 3600, RefreshToken: 3600, Interaction: 60, Session: 3600, Grant: 3600 },
   features: {
     devInteractions: { enabled: false },
     introspection: { enabled: true, allowedPolicy: async () => true },

@@ -8,7 +8,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-const REDIRECT_URI: &str = "http://127.0.0.1:1/callback";
+/// Where every application of the tests gets its codes.
+pub(crate) const REDIRECT_URI: &str = "http://127.0.0.1:1/callback";
 const VERIFIER: &str = "a-verifier-that-is-long-enough-to-be-one-43";
 
 pub(super) struct Login<'a> {
@@ -46,33 +47,36 @@ impl Login<'_> {
             ("code_challenge_method", "S256"),
         ];
         let start = format!("{}/auth", self.issuer);
-        let mut url =
+        let url =
             Url::parse_with_params(&start, parameters.iter().filter(|(_, value)| !value.is_empty())).expect("a URL");
-        let browser = Client::builder().redirect(Policy::none()).build().expect("a client");
-        let mut cookies = HashMap::new();
-        for _ in 0..10 {
-            let header: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            let request = browser.get(url.clone()).header(header::COOKIE, header.join("; "));
-            let response = request.send().await.expect("an answer");
-            for cookie in response.headers().get_all(header::SET_COOKIE) {
-                let (name, value) = cookie
-                    .to_str()
-                    .expect("text")
-                    .split(';')
-                    .next()
-                    .and_then(|pair| pair.split_once('='))
-                    .expect("a cookie");
-                cookies.insert(name.to_owned(), value.to_owned());
-            }
-            let location =
-                response.headers().get(header::LOCATION).map(|value| value.to_str().expect("text").to_owned());
-            let Some(location) = location else { panic!("stuck at {url}: {}", response.text().await.expect("text")) };
-            url = url.join(&location).expect("a URL");
-            if url.as_str().starts_with(REDIRECT_URI) {
-                let code = url.query_pairs().find_map(|(name, value)| (name == "code").then(|| value.into_owned()));
-                return code.unwrap_or_else(|| panic!("no code: {url}"));
-            }
-        }
-        panic!("too many redirects, at {url}");
+        code(url, HashMap::new()).await
     }
+}
+
+/// The code with which the browser comes back to the application, from wherever `url` leads it.
+pub(crate) async fn code(mut url: Url, mut cookies: HashMap<String, String>) -> String {
+    let browser = Client::builder().redirect(Policy::none()).build().expect("a client");
+    for _ in 0..10 {
+        let header: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let request = browser.get(url.clone()).header(header::COOKIE, header.join("; "));
+        let response = request.send().await.expect("an answer");
+        for cookie in response.headers().get_all(header::SET_COOKIE) {
+            let (name, value) = cookie
+                .to_str()
+                .expect("text")
+                .split(';')
+                .next()
+                .and_then(|pair| pair.split_once('='))
+                .expect("a cookie");
+            cookies.insert(name.to_owned(), value.to_owned());
+        }
+        let location = response.headers().get(header::LOCATION).map(|value| value.to_str().expect("text").to_owned());
+        let Some(location) = location else { panic!("stuck at {url}: {}", response.text().await.expect("text")) };
+        url = url.join(&location).expect("a URL");
+        if url.as_str().starts_with(REDIRECT_URI) {
+            let code = url.query_pairs().find_map(|(name, value)| (name == "code").then(|| value.into_owned()));
+            return code.unwrap_or_else(|| panic!("no code: {url}"));
+        }
+    }
+    panic!("too many redirects, at {url}");
 }

@@ -1,5 +1,6 @@
 //! What stories are made of: processes that are real, and end with the story.
 
+mod glewlwyd;
 mod login;
 mod mcp;
 mod node;
@@ -8,6 +9,8 @@ mod process;
 mod provider;
 mod servers;
 
+pub(crate) use glewlwyd::Glewlwyd;
+pub(crate) use login::{REDIRECT_URI, code};
 pub(crate) use mcp::{call, message, post, tool_text};
 pub(crate) use node::script;
 pub(crate) use ports::free_port;

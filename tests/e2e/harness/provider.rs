@@ -1,9 +1,13 @@
 //! `oidc-provider`, a certified OpenID provider.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use reqwest::Client;
 use serde_json::Value;
+use tokio::process::Command;
 
 use super::{Process, login::Login, script};
 
@@ -37,7 +41,18 @@ impl Provider {
         };
         let mut command = script("oidc-provider.mjs");
         command.env("AT_FORMAT", format).env("AT_TTL", access_token_ttl.to_string()).env("PORT", port.to_string());
-        let process = Process::start(command.env("GATE_SECRET", GATE_SECRET));
+        Self::run(command.env("GATE_SECRET", GATE_SECRET)).await
+    }
+
+    /// With opaque tokens, at a port of its own; what users allow is kept in the file `state`, and outlives it.
+    pub(crate) async fn start_durable(port: u16, access_token_ttl: u32, state: &Path) -> Self {
+        let mut command = script("oidc-provider.mjs");
+        command.env("AT_FORMAT", "opaque").env("AT_TTL", access_token_ttl.to_string()).env("PORT", port.to_string());
+        Self::run(command.env("STATE", state)).await
+    }
+
+    async fn run(command: &mut Command) -> Self {
+        let process = Process::start(command);
         let issuer = process.line("READY ").await;
         Self { process, issuer, marks: AtomicUsize::new(0) }
     }
@@ -57,8 +72,13 @@ impl Provider {
     }
 
     pub(crate) async fn revoke(&self, token: &str) {
+        self.revoke_as("app", token).await;
+    }
+
+    /// Takes a token back; a refresh token with everything that came of it.
+    pub(crate) async fn revoke_as(&self, client_id: &str, token: &str) {
         let request = Client::new().post(format!("{}/token/revocation", self.issuer));
-        let request = request.basic_auth("app", Some("app-secret")).form(&[("token", token)]);
+        let request = request.basic_auth(client_id, Some(format!("{client_id}-secret"))).form(&[("token", token)]);
         assert_eq!(request.send().await.expect("an answer").status(), 200);
     }
 

@@ -1,0 +1,5 @@
+//! A provider behind the server: real grants, kept fresh.
+
+mod glewlwyd;
+mod oidc_provider;
+mod server;
