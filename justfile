@@ -88,10 +88,10 @@ fuzz:
         cargo fuzz run "$target" "corpus/$target" "seeds/$target" -- -max_total_time=60 -verbosity=0 -print_final_stats=1
     done
 
-# Measure the gate beside others; writes docs/benchmarks.md and target/bench/gate.json
-bench:
+# Measure beside others, all or `gate` or `grants`; writes docs/benchmarks.md and target/bench/*.json
+bench *parts:
     # Not --locked: the lock file of the bench follows the dependencies of the product.
-    cargo run --release --manifest-path bench/Cargo.toml
+    cargo run --release --manifest-path bench/Cargo.toml -- {{ parts }}
 
 # An MCP server behind the gate, with an identity provider inside
 demo:

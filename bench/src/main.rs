@@ -1,15 +1,19 @@
-//! What the gate costs, beside what others cost: `just bench`.
+//! What Portcullis costs, beside what others cost: `just bench`, or one part of it: `just bench gate`, `just bench grants`.
 //!
-//! Prints one table; writes `docs/benchmarks.md`, `docs/benchmarks.svg` and `target/bench/gate.json`.
+//! Prints tables; writes a part of `docs/benchmarks.md` and `target/bench/<part>.json` for each, and `docs/benchmarks.svg`.
 
 mod alloc;
 mod calls;
 mod crowd;
+#[path = "../../tests/experiments/mod.rs"]
+mod experiments;
 mod gate;
+mod grants;
 mod hits;
 mod mcp;
 mod measure;
 mod outage;
+mod page;
 mod peers;
 mod plot;
 mod population;
@@ -19,7 +23,7 @@ mod stampede;
 mod throughput;
 mod unknown_kid;
 
-use std::{error::Error, fs, path::Path, rc::Rc};
+use std::{env, error::Error, fs, path::Path, rc::Rc};
 
 use measure::{Measured, measure};
 
@@ -29,7 +33,7 @@ static ALLOCATOR: alloc::Counting = alloc::Counting;
 /// Rounds of the cases that are timed.
 const ROUNDS: usize = 400;
 
-/// Everything that was measured.
+/// Everything that was measured of the gate.
 struct Results {
     hits: Vec<Measured>,
     population: Vec<Measured>,
@@ -42,15 +46,40 @@ struct Results {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("a repository around this crate")?;
+    let wanted: Vec<_> = env::args().skip(1).collect();
+    if let Some(unknown) = wanted.iter().find(|part| !page::PARTS.contains(&part.as_str())) {
+        return Err(format!("no part {unknown:?}; there are {}", page::PARTS.join(" and ")).into());
+    }
+    let is_wanted = |part: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == part);
+    fs::create_dir_all(root.join("target/bench"))?;
+    if is_wanted("gate") {
+        bench_gate(root)?;
+    }
+    if is_wanted("grants") {
+        bench_grants(root)?;
+    }
+    Ok(())
+}
+
+fn bench_gate(root: &Path) -> Result<(), Box<dyn Error>> {
     let results = run()?;
     let numbers = gate::numbers(&results);
     let promises = gate::promises(&numbers);
     let table = report::table(&results, &promises);
     println!("{table}");
-    fs::create_dir_all(root.join("target/bench"))?;
     fs::write(root.join("target/bench/gate.json"), serde_json::to_string_pretty(&numbers)? + "\n")?;
-    fs::write(root.join("docs/benchmarks.md"), report::page(&table))?;
+    page::write(root, "gate", &report::text(&table))?;
     fs::write(root.join("docs/benchmarks.svg"), plot::svg(&results.hits))?;
+    Ok(())
+}
+
+fn bench_grants(root: &Path) -> Result<(), Box<dyn Error>> {
+    let results = grants::run(&root.join("target/bench"))?;
+    let text = grants::text(&results);
+    println!("{text}");
+    let numbers = serde_json::to_string_pretty(&grants::numbers(&results))?;
+    fs::write(root.join("target/bench/grants.json"), numbers + "\n")?;
+    page::write(root, "grants", &text)?;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! One table, and the page of the documentation that it stands in.
+//! One table, and the part of the documentation that it stands in.
 
 use std::{fmt::Display, fs, process::Command};
 
@@ -123,16 +123,16 @@ fn figure(number: f64) -> String {
     if number < 10.0 && number.fract() != 0.0 { format!("{number:.3}") } else { format!("{number:.0}") }
 }
 
-/// The page.
-pub(crate) fn page(table: &str) -> String {
+/// The part of the page that is about the gate.
+pub(crate) fn text(table: &str) -> String {
     let method = include_str!("method.md");
-    format!("# Benchmarks\n\n{}\n\n{table}\n{method}\nThe machine: {}.\n", INTRODUCTION, machine())
+    format!("## The gate\n\n{PLOT}\n\n{table}\n{method}\nThe machine: {}.\n", machine())
 }
 
-const INTRODUCTION: &str = "Written by `just bench`; not edited by hand.\n\n\
-    ![Time that each layer adds to a request, on a logarithmic scale](benchmarks.svg)";
+const PLOT: &str = "![Time that each layer adds to a request, on a logarithmic scale](benchmarks.svg)";
 
-fn machine() -> String {
+/// Where it was measured.
+pub(crate) fn machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name));
     let sha = if cpu.contains("sha_ni") { ", SHA instructions" } else { "" };

@@ -66,6 +66,6 @@ impl fmt::Display for Outcome {
         }
         let told: Vec<_> = told.into_iter().map(|(count, what)| format!("{count} {what}")).collect();
         write!(f, "{}: {} within {:.2} s", self.exchanges, told.join(", "), self.last.as_secs_f64())?;
-        if self.dead_calls == 0 { Ok(()) } else { write!(f, " ({} refused at first)", self.dead_calls) }
+        if self.dead_calls == 0 { Ok(()) } else { write!(f, " ({} requests refused)", self.dead_calls) }
     }
 }

@@ -1,0 +1,59 @@
+//! What a grant weighs.
+
+use std::{error::Error, sync::Arc};
+
+use portcullis::{
+    core::SystemClock,
+    grants::{GrantRecord, KeyRing, MemoryStore, Vault},
+};
+use tokio::runtime::Runtime;
+
+use super::tokens;
+use crate::alloc;
+
+const GRANTS: usize = 100_000;
+
+/// Bytes for each of 100,000 grants.
+pub(crate) struct Memory {
+    /// In the store, the refresher and the handle that somebody holds.
+    pub(crate) whole: f64,
+    /// In the store alone.
+    pub(crate) store: f64,
+}
+
+pub(crate) fn run(runtime: &Runtime) -> Result<Memory, Box<dyn Error>> {
+    let vault = || {
+        Vault::new(Arc::new(MemoryStore::new(Arc::new(SystemClock::new()))), KeyRing::ephemeral()).expect("not durable")
+    };
+    let each = |live: i64| live as f64 / GRANTS as f64;
+
+    let ((_stored, outcome), weight) = alloc::count(|| {
+        let vault = vault();
+        let outcome = runtime.block_on(async {
+            for number in 0..GRANTS {
+                let record = GrantRecord::new("bench", Arc::new(tokens::fresh(number)?));
+                vault.create(tokens::id(number), &record).await?;
+            }
+            Ok::<_, Box<dyn Error>>(())
+        });
+        (vault, outcome)
+    });
+    outcome?;
+    let store = each(weight.live);
+
+    let ((held, outcome), weight) = alloc::count(|| {
+        let mut held = Vec::with_capacity(GRANTS);
+        let outcome = runtime.block_on(async {
+            let refresher = tokens::idle(vault());
+            for number in 0..GRANTS {
+                refresher.begin(tokens::id(number), tokens::fresh(number)?).await?;
+                held.push(refresher.upstream(tokens::id(number)));
+            }
+            Ok::<_, Box<dyn Error>>(())
+        });
+        (held, outcome)
+    });
+    outcome?;
+    assert_eq!(held.len(), GRANTS);
+    Ok(Memory { whole: each(weight.live), store })
+}

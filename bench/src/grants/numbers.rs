@@ -1,0 +1,40 @@
+//! The numbers that the project promises to stay within, as one flat object.
+
+use serde_json::{Map, Value};
+
+use super::{access_token, results::Results};
+use crate::measure::find;
+
+/// The flat object.
+pub(crate) fn numbers(results: &Results) -> Map<String, Value> {
+    let crowds = &results.crowds;
+    let fresh = find(&results.access_token, access_token::ACCESS_TOKEN);
+    let refreshes = crowds.told.refreshes.max(crowds.untold.refreshes);
+    let round_trips = crowds.told.round_trips.max(crowds.untold.round_trips);
+    let calls_per_window = crowds.failing.iter().map(|failing| failing.calls_per_window).max();
+    let late = crowds.late.iter().map(|late| late.with_dead_token).max();
+    Map::from_iter(
+        [
+            ("access_token_fresh_ns", rounded(fresh.min, 1)),
+            ("access_token_fresh_allocs", fresh.allocations.count.into()),
+            ("expiry_wave_ideal_ratio", rounded(results.wave.ratio(), 3)),
+            ("sqlite_cas_per_s", rounded(results.sqlite.swaps, 0)),
+            ("bytes_per_grant", rounded(results.memory.whole, 0)),
+            ("cold_calls", crowds.cold.calls.into()),
+            ("expired_known_dead_calls", crowds.told.dead_calls.into()),
+            ("expired_unknown_dead_calls", crowds.untold.dead_calls.into()),
+            ("expired_refreshes", refreshes.into()),
+            ("expired_userinfo_calls", crowds.told.userinfo_calls.into()),
+            ("expired_wall_round_trips", rounded(round_trips, 2)),
+            ("provider_500_calls_per_window", calls_per_window.into()),
+            ("late_arrivals_with_dead_token", late.into()),
+            ("disconnect_exchanges", crowds.disconnects.exchanges.into()),
+        ]
+        .map(|(name, number)| (name.to_owned(), number)),
+    )
+}
+
+fn rounded(number: f64, digits: i32) -> Value {
+    let unit = 10_f64.powi(digits);
+    Value::from((number * unit).round() / unit)
+}

@@ -1,0 +1,40 @@
+//! The scenarios, over the loopback and in real time: with the refresher of this project, and with rmcp.
+
+use std::error::Error;
+
+use portcullis::egress::{Egress, EgressConfig};
+use portcullis_testkit::{IdentityProvider, TestClock};
+
+use super::rmcp::Rmcp;
+use crate::experiments::scenarios::{Contender, Outcome, Portcullis, SCENARIOS, Scenario, Site, play};
+
+/// A scenario, and what it came to.
+pub(crate) struct Scene {
+    pub(crate) scenario: Scenario,
+    pub(crate) what: &'static str,
+    /// With the refresher of this project.
+    pub(crate) ours: Vec<Outcome>,
+    /// With rmcp.
+    pub(crate) rmcp: Vec<Outcome>,
+}
+
+/// One after the other, each with a provider of its own.
+pub(crate) fn run() -> Result<Vec<Scene>, Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut scenes = Vec::new();
+        for (scenario, what) in SCENARIOS {
+            let (ours, rmcp) = (played(scenario, &Portcullis).await?, played(scenario, &Rmcp).await?);
+            scenes.push(Scene { scenario, what, ours, rmcp });
+        }
+        Ok(scenes)
+    })
+}
+
+async fn played<C: Contender>(scenario: Scenario, contender: &C) -> Result<Vec<Outcome>, Box<dyn Error>> {
+    let egress = Egress::new(EgressConfig::new().with_allow_loopback(true))?;
+    let idp = IdentityProvider::new();
+    let _running = idp.serve().await?;
+    let site = Site::new(idp, TestClock::new(), |_| egress);
+    Ok(play(scenario, contender, &site).await)
+}

@@ -1,0 +1,89 @@
+//! Writes to a store on disk, as it ships: each is on the disk before it is reported.
+
+use std::{
+    error::Error,
+    fs::{self, File},
+    io::Write,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use portcullis::{
+    core::SystemClock,
+    grants::{SealedGrant, Swap, TokenStore},
+};
+use portcullis_store_sqlite::SqliteStore;
+
+use super::tokens;
+
+const TIME: Duration = Duration::from_secs(3);
+const CALLERS: usize = 8;
+/// What a vault makes of the tokens of a grant.
+const SEALED: usize = 400;
+
+/// How many in a second.
+pub(crate) struct Sqlite {
+    /// `compare_and_swap`, eight callers at once, each with a grant of its own.
+    pub(crate) swaps: f64,
+    /// The same by one caller, one after the other.
+    pub(crate) swaps_of_one: f64,
+    /// What the disk can do: 4 KiB appended to a file and flushed.
+    pub(crate) flushes: f64,
+}
+
+/// In the folder `target`, which is on the disk of the sources.
+pub(crate) fn run(target: &Path) -> Result<Sqlite, Box<dyn Error>> {
+    let folder = target.join(format!("sqlite-{}", std::process::id()));
+    fs::create_dir_all(&folder)?;
+    let measured = measure(&folder);
+    fs::remove_dir_all(&folder)?;
+    measured
+}
+
+fn measure(folder: &Path) -> Result<Sqlite, Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let store = SqliteStore::open(folder.join("grants.db"), Arc::new(SystemClock::new())).await?;
+        Ok(Sqlite {
+            flushes: flushes(&folder.join("plain"))?,
+            swaps_of_one: swaps(&store, 1).await?,
+            swaps: swaps(&store, CALLERS).await?,
+        })
+    })
+}
+
+async fn swaps(store: &SqliteStore, callers: usize) -> Result<f64, Box<dyn Error>> {
+    let begun = Instant::now();
+    let tasks = (0..callers).map(|caller| tokio::spawn(swap(store.clone(), callers * 100 + caller, begun + TIME)));
+    let swaps: Vec<_> = try_join_all(tasks).await?;
+    let swaps = swaps.into_iter().sum::<Result<usize, _>>()?;
+    Ok(swaps as f64 / begun.elapsed().as_secs_f64())
+}
+
+/// Writes one grant over and over. How often.
+async fn swap(store: SqliteStore, number: usize, end: Instant) -> Result<usize, portcullis::grants::StoreError> {
+    let (mut version, mut swaps) = (None, 0);
+    while Instant::now() < end {
+        let grant = SealedGrant::new(Bytes::from(vec![swaps as u8; SEALED]), None);
+        match store.compare_and_swap(tokens::id(number), version, grant, None).await? {
+            Swap::Written(written) => version = Some(written),
+            refused => panic!("nobody else writes it: {refused:?}"),
+        }
+        swaps += 1;
+    }
+    Ok(swaps)
+}
+
+fn flushes(path: &Path) -> Result<f64, Box<dyn Error>> {
+    let mut file = File::create(path)?;
+    let (begun, mut flushes) = (Instant::now(), 0);
+    while begun.elapsed() < TIME {
+        file.write_all(&[0; 4096])?;
+        file.sync_data()?;
+        flushes += 1;
+    }
+    Ok(f64::from(flushes) / begun.elapsed().as_secs_f64())
+}

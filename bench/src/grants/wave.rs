@@ -1,0 +1,120 @@
+//! 10,000 grants whose tokens expire at once, and a provider that takes 50 ms and 64 requests at a time.
+
+use std::{
+    error::Error,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use portcullis::{
+    ScopeSet,
+    core::{Clock, SystemClock},
+    egress::Egress,
+    grants::{KeyRing, MemoryStore, ProviderClient, Refresher, RefresherConfig, TokenSet, Vault},
+};
+use portcullis_testkit::{Endpoint, IdentityProvider};
+use tower::{ServiceExt, limit::ConcurrencyLimit};
+
+use super::tokens;
+use crate::experiments::stack::{provider_client, token_response};
+
+const GRANTS: usize = 10_000;
+const CONNECTIONS: usize = 64;
+const LATENCY: Duration = Duration::from_millis(50);
+
+/// What came of it.
+pub(crate) struct Wave {
+    /// How long it took until the last had a new token.
+    pub(crate) elapsed: Duration,
+    /// How long the provider takes for as many refreshes that nobody stores or shares.
+    pub(crate) provider: Duration,
+}
+
+impl Wave {
+    /// What a provider that does nothing but wait would take.
+    pub(crate) fn ideal() -> Duration {
+        LATENCY.mul_f64(GRANTS as f64 / CONNECTIONS as f64)
+    }
+
+    /// How far from ideal.
+    pub(crate) fn ratio(&self) -> f64 {
+        self.elapsed.div_duration_f64(Self::ideal())
+    }
+}
+
+/// Runs on all processors.
+pub(crate) fn run() -> Result<Wave, Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async { Ok(Wave { elapsed: refreshed().await?, provider: alone().await? }) })
+}
+
+/// A provider, and who asks it.
+struct Provider {
+    idp: IdentityProvider,
+    client: ConcurrencyLimit<ProviderClient>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Provider {
+    fn new() -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let idp = IdentityProvider::new().with_clock(Arc::clone(&clock));
+        idp.set_latency(Endpoint::Token, LATENCY);
+        let client = provider_client(&idp, Egress::from_service(idp.clone()), &clock);
+        Self { idp, client: ConcurrencyLimit::new(client, CONNECTIONS), clock }
+    }
+
+    /// Tokens that have expired.
+    fn expired(&self, number: usize) -> TokenSet {
+        let mut login = token_response(&self.idp.issue_grant(&format!("user-{number}"), "openid"));
+        login.expires_in = Some(Duration::from_secs(600));
+        TokenSet::of_login(login, &ScopeSet::default(), self.clock.now().saturating_sub(Duration::from_secs(1000)))
+    }
+
+    fn check(&self) {
+        assert_eq!(self.idp.rotations(), GRANTS, "one exchange for each grant");
+        assert_eq!(self.idp.most_times_presented(), 1, "no refresh token twice");
+    }
+}
+
+async fn refreshed() -> Result<Duration, Box<dyn Error>> {
+    let provider = Provider::new();
+    let store = MemoryStore::new(Arc::clone(&provider.clock));
+    let vault = Vault::new(Arc::new(store), KeyRing::ephemeral())?;
+    // Whoever queues before the limit waits for all who came before.
+    let config = RefresherConfig::new(provider.client.get_ref().provider().rotation());
+    let config = config.with_exchange_timeout(Duration::from_secs(300));
+    let clock = Arc::clone(&provider.clock);
+    let refresher = Refresher::new(vault, "oidc", provider.client.clone(), clock, config);
+    for number in 0..GRANTS {
+        refresher.begin(tokens::id(number), provider.expired(number)).await?;
+    }
+    let begun = Instant::now();
+    let tasks = (0..GRANTS).map(|number| {
+        let upstream = refresher.upstream(tokens::id(number));
+        tokio::spawn(async move { upstream.access_token().await })
+    });
+    let tasks: Vec<_> = tasks.collect();
+    for token in join_all(tasks).await {
+        assert_eq!(token??.generation().number(), 1, "a new token");
+    }
+    let elapsed = begun.elapsed();
+    provider.check();
+    assert_eq!(refresher.shutdown().await, 0, "all are saved");
+    Ok(elapsed)
+}
+
+async fn alone() -> Result<Duration, Box<dyn Error>> {
+    let provider = Provider::new();
+    let tokens: Vec<_> = (0..GRANTS).map(|number| Arc::new(provider.expired(number))).collect();
+    let begun = Instant::now();
+    let tasks = tokens.into_iter().map(|tokens| tokio::spawn(provider.client.clone().oneshot(tokens)));
+    let tasks: Vec<_> = tasks.collect();
+    for response in join_all(tasks).await {
+        response??;
+    }
+    let elapsed = begun.elapsed();
+    provider.check();
+    Ok(elapsed)
+}
