@@ -15,7 +15,7 @@ use portcullis::{
         ClientAuthentication, TokenResponse,
         introspection::IntrospectionPolicy,
         jwt::JwtPolicy,
-        providers::{Provider, Rotation},
+        providers::Provider,
     },
     verify::{
         Cache, CacheConfig, IntrospectionVerifier, JwtVerifier, RemoteKeySet, UserInfoEndpoint, UserInfoVerifier,
@@ -50,12 +50,12 @@ impl World {
             idp.set_latency(endpoint, ROUND_TRIP);
         }
         let vault = Vault::new(Arc::new(MemoryStore::new(Arc::clone(&clock))), KeyRing::ephemeral()).expect("vault");
-        let config = RefresherConfig::new(Rotation::SingleUse).with_early(Duration::ZERO);
         let provider =
             Provider::oidc_at(issuer(), at("/authorize"), at("/token")).with_userinfo_endpoint(at("/userinfo"));
         let egress = Egress::from_service(idp.clone());
         let provider = ProviderClient::new(provider, client(), egress, Arc::clone(&clock));
-        let refresher = Refresher::new(vault, "oidc", provider.clone(), Arc::clone(&clock), config);
+        let config = RefresherConfig::of(provider.provider()).with_early(Duration::ZERO);
+        let refresher = Refresher::new(vault, provider.clone(), Arc::clone(&clock), config);
         Self { idp, provider, refresher, clock }.logged_in().await
     }
 

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use portcullis_core::{BearerToken, Generation, ScopeSet, UnixTime};
+use portcullis_core::{BearerToken, Generation, Issuer, ScopeSet, UnixTime};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -13,7 +13,7 @@ use crate::{TokenSet, token_set::Restored};
 /// What is kept of a grant: whose it is, and its tokens.
 #[derive(Clone, Debug)]
 pub struct GrantRecord {
-    provider: Arc<str>,
+    issuer: Issuer,
     tokens: Arc<TokenSet>,
 }
 
@@ -28,15 +28,16 @@ pub struct InvalidRecord(&'static str);
 struct Form<'a> {
     format: u32,
     #[serde(borrow)]
-    provider: Cow<'a, str>,
+    issuer: Text<'a>,
     #[serde(borrow)]
-    access_token: Cow<'a, str>,
+    access_token: Text<'a>,
     generation: u64,
+    began_at: u64,
     received_at: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expires_at: Option<u64>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    refresh_token: Option<Cow<'a, str>>,
+    refresh_token: Option<Text<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refresh_expires_at: Option<u64>,
     scopes: ScopeSet,
@@ -44,22 +45,31 @@ struct Form<'a> {
     further: Map<String, Value>,
 }
 
+/// A text that is not copied out of the plaintext, which is wiped, unless it has escapes.
+#[derive(Serialize, Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
+}
+
 const FORMAT: u32 = 1;
 
 impl GrantRecord {
-    /// The tokens of a grant at `provider`: the name under which this server knows it.
+    /// The tokens of a grant at the authorization server `issuer`.
     ///
-    /// A record is used for the provider of this name only, so that no token goes to somebody else when the configuration
-    /// changes.
+    /// A record is used for this issuer only, so that no token goes to somebody else when the configuration changes.
     #[must_use]
-    pub fn new(provider: &str, tokens: Arc<TokenSet>) -> Self {
-        Self { provider: provider.into(), tokens }
+    pub const fn new(issuer: Issuer, tokens: Arc<TokenSet>) -> Self {
+        Self { issuer, tokens }
     }
 
-    /// The provider.
+    /// Whose tokens they are.
     #[must_use]
-    pub fn provider(&self) -> &str {
-        &self.provider
+    pub const fn issuer(&self) -> &Issuer {
+        &self.issuer
     }
 
     /// The tokens.
@@ -72,12 +82,13 @@ impl GrantRecord {
         let tokens = &*self.tokens;
         let form = Form {
             format: FORMAT,
-            provider: Cow::Borrowed(&self.provider),
-            access_token: Cow::Borrowed(tokens.access_token().expose_secret()),
+            issuer: self.issuer.as_str().into(),
+            access_token: tokens.access_token().expose_secret().into(),
             generation: tokens.generation().number(),
+            began_at: tokens.began_at().as_nanos(),
             received_at: tokens.received_at().as_nanos(),
             expires_at: tokens.expires_at().map(UnixTime::as_nanos),
-            refresh_token: tokens.refresh_token().map(|token| Cow::Borrowed(token.expose_secret())),
+            refresh_token: tokens.refresh_token().map(|token| token.expose_secret().into()),
             refresh_expires_at: tokens.refresh_expires_at().map(UnixTime::as_nanos),
             scopes: tokens.scopes().clone(),
             further: tokens.further().clone(),
@@ -93,9 +104,11 @@ impl GrantRecord {
         if form.format != FORMAT {
             return Err(InvalidRecord("of a later version"));
         }
-        let token = BearerToken::issued(&form.access_token).map_err(|_| InvalidRecord("no access token"))?;
+        let token = BearerToken::issued(&form.access_token.0).map_err(|_| InvalidRecord("no access token"))?;
+        let issuer = Issuer::new(&form.issuer.0).map_err(|_| InvalidRecord("no issuer"))?;
         let rest = Restored {
-            refresh_token: form.refresh_token.map(|token| SecretString::from(&*token)),
+            refresh_token: form.refresh_token.map(|token| SecretString::from(&*token.0)),
+            began_at: UnixTime::from_nanos(form.began_at),
             received_at: UnixTime::from_nanos(form.received_at),
             refresh_expires_at: form.refresh_expires_at.map(UnixTime::from_nanos),
             scopes: form.scopes,
@@ -103,6 +116,6 @@ impl GrantRecord {
         };
         let expires_at = form.expires_at.map(UnixTime::from_nanos);
         let tokens = TokenSet::restored(token, Generation::new(form.generation), expires_at, rest);
-        Ok(Self::new(&form.provider, Arc::new(tokens)))
+        Ok(Self::new(issuer, Arc::new(tokens)))
     }
 }

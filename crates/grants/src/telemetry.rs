@@ -5,13 +5,13 @@ use std::{
     time::Duration,
 };
 
-use metrics::{Counter, Gauge, Histogram, SharedString, counter, gauge, histogram};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 use crate::ExchangeOutcome;
 
 /// Handles, made once.
 pub(crate) struct Telemetry {
-    provider: SharedString,
+    provider: &'static str,
     seconds: Histogram,
     /// Waited for an exchange that was under way.
     pub(crate) coalesced: Counter,
@@ -24,14 +24,13 @@ pub(crate) struct Telemetry {
 }
 
 impl Telemetry {
-    pub(crate) fn new(provider: &str) -> Self {
-        let provider = SharedString::from(provider.to_owned());
+    pub(crate) fn new(provider: &'static str) -> Self {
         Self {
-            seconds: histogram!("portcullis_exchange_seconds", "provider" => provider.clone()),
-            coalesced: counter!("portcullis_refresh_coalesced_total", "provider" => provider.clone()),
-            stale_refusals: counter!("portcullis_stale_refusals_total", "provider" => provider.clone()),
-            adopted: counter!("portcullis_grants_adopted_total", "provider" => provider.clone()),
-            unsaved: gauge!("portcullis_grants_unsaved", "provider" => provider.clone()),
+            seconds: histogram!("portcullis_exchange_seconds", "provider" => provider),
+            coalesced: counter!("portcullis_refresh_coalesced_total", "provider" => provider),
+            stale_refusals: counter!("portcullis_stale_refusals_total", "provider" => provider),
+            adopted: counter!("portcullis_grants_adopted_total", "provider" => provider),
+            unsaved: gauge!("portcullis_grants_unsaved", "provider" => provider),
             lost: AtomicUsize::new(0),
             provider,
         }
@@ -39,7 +38,7 @@ impl Telemetry {
 
     pub(crate) fn exchanged(&self, failure: Option<ExchangeOutcome>, elapsed: Duration) {
         let outcome = failure.map_or("success", ExchangeOutcome::as_str);
-        counter!("portcullis_exchanges_total", "provider" => self.provider.clone(), "outcome" => outcome).increment(1);
+        counter!("portcullis_exchanges_total", "provider" => self.provider, "outcome" => outcome).increment(1);
         self.seconds.record(elapsed);
     }
 

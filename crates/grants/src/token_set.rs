@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 pub struct TokenSet {
     access_token: AccessToken,
     refresh_token: Option<SecretString>,
+    began_at: UnixTime,
     received_at: UnixTime,
     refresh_expires_at: Option<UnixTime>,
     scopes: ScopeSet,
@@ -26,6 +27,7 @@ impl TokenSet {
         let nothing = Self {
             access_token: AccessToken::new(response.access_token.clone(), Generation::default(), None),
             refresh_token: None,
+            began_at: now,
             received_at: now,
             refresh_expires_at: None,
             scopes: asked.clone(),
@@ -80,6 +82,17 @@ impl TokenSet {
         self.access_token.generation()
     }
 
+    /// When the user logged in. Refreshes do not change it.
+    #[must_use]
+    pub const fn began_at(&self) -> UnixTime {
+        self.began_at
+    }
+
+    /// Whether both came of one login, so that their generations can be compared.
+    pub(crate) fn is_of_one_login_with(&self, other: &Self) -> bool {
+        self.began_at == other.began_at
+    }
+
     /// When the access token came.
     #[must_use]
     pub const fn received_at(&self) -> UnixTime {
@@ -130,6 +143,7 @@ impl TokenSet {
         Self {
             access_token: AccessToken::new(token, generation, expires_at),
             refresh_token: rest.refresh_token,
+            began_at: rest.began_at,
             received_at: rest.received_at,
             refresh_expires_at: rest.refresh_expires_at,
             scopes: rest.scopes,
@@ -141,6 +155,7 @@ impl TokenSet {
 /// What is stored beside the access token.
 pub(crate) struct Restored {
     pub(crate) refresh_token: Option<SecretString>,
+    pub(crate) began_at: UnixTime,
     pub(crate) received_at: UnixTime,
     pub(crate) refresh_expires_at: Option<UnixTime>,
     pub(crate) scopes: ScopeSet,

@@ -9,7 +9,7 @@ use futures_util::future::{BoxFuture, Shared};
 use portcullis_core::{AuthError, GrantId, Revocation};
 
 use super::slot::{Flight, Slot};
-use crate::TokenSet;
+use crate::{Lease, TokenSet};
 
 /// A flight to wait for. Dropping it cancels nothing.
 pub(crate) type Waiting = Shared<BoxFuture<'static, Result<Arc<TokenSet>, AuthError>>>;
@@ -27,15 +27,21 @@ pub(crate) struct Cell {
     /// Revoked when the grant has ended.
     pub(crate) end: Arc<Revocation>,
     slot: Mutex<Slot<Waiting>>,
+    /// What the grant is reserved by while its tokens wait to be saved. The next exchange of this process takes it over.
+    lease: Mutex<Option<Lease>>,
 }
 
 impl Cell {
     pub(super) fn new(id: GrantId) -> Self {
-        Self { id, end: Arc::default(), slot: Mutex::new(Slot::new()) }
+        Self { id, end: Arc::default(), slot: Mutex::new(Slot::new()), lease: Mutex::default() }
     }
 
     pub(super) fn slot(&self) -> MutexGuard<'_, Slot<Waiting>> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn lease(&self) -> MutexGuard<'_, Option<Lease>> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

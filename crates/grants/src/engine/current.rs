@@ -19,7 +19,7 @@ const EARLIEST: f64 = 0.8;
 pub(super) struct Current {
     pub(super) tokens: Arc<TokenSet>,
     deadlines: Option<Deadlines>,
-    refused: bool,
+    pub(super) refused: bool,
     /// When it came in place of a token that had been refused.
     pub(super) replaced_refused_at: Option<Instant>,
 }
@@ -48,6 +48,8 @@ impl Current {
             let lifetime = expires_at.saturating_duration_since(tokens.received_at());
             // By a clock that was put back it would live longer than it was ever said to.
             let left = expires_at.saturating_duration_since(now.calendar).min(lifetime);
+            // Without a refresh token there is nothing to be done ahead of time.
+            let margin = if tokens.refresh_token().is_some() { margin } else { Duration::ZERO };
             let margin = margin.min(lifetime.mul_f64(1.0 - EARLIEST)).mul_f64(1.0 - jitter / 4.0);
             let early = now.monotonic + left.saturating_sub(margin);
             Deadlines { early: (early, expires_at.saturating_sub(margin)), hard: (now.monotonic + left, expires_at) }

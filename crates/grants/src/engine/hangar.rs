@@ -4,11 +4,10 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use futures_util::FutureExt as _;
-use portcullis_core::{AccessToken, AuthError, Clock, Generation, GrantId, Reason};
+use portcullis_core::{AccessToken, AuthError, Clock, Generation, GrantId, Issuer, Reason};
 use portcullis_egress::back_off_window;
 use portcullis_oauth::TokenResponse;
 use tokio::{runtime::Handle, time::Instant};
@@ -29,7 +28,6 @@ pub(crate) type BoxedExchange = BoxCloneSyncService<Arc<TokenSet>, TokenResponse
 /// The grants that somebody asks for, and what all flights share.
 pub(crate) struct Hangar {
     pub(super) vault: Vault,
-    pub(super) provider: Arc<str>,
     pub(super) exchange: BoxedExchange,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) config: RefresherConfig,
@@ -51,17 +49,10 @@ struct Cells {
 const FEW: usize = 1024;
 
 impl Hangar {
-    pub(crate) fn new(
-        vault: Vault,
-        provider: &str,
-        exchange: BoxedExchange,
-        clock: Arc<dyn Clock>,
-        config: RefresherConfig,
-    ) -> Self {
+    pub(crate) fn new(vault: Vault, exchange: BoxedExchange, clock: Arc<dyn Clock>, config: RefresherConfig) -> Self {
         Self {
-            telemetry: Telemetry::new(provider),
+            telemetry: Telemetry::new(config.name),
             vault,
-            provider: provider.into(),
             exchange,
             clock,
             config,
@@ -76,8 +67,8 @@ impl Hangar {
         &self.vault
     }
 
-    pub(crate) fn provider(&self) -> &str {
-        &self.provider
+    pub(crate) const fn issuer(&self) -> &Issuer {
+        &self.config.issuer
     }
 
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -105,13 +96,17 @@ impl Hangar {
         cell
     }
 
-    /// A grant has begun, with these tokens.
+    /// A grant has begun, with these tokens. What there was of this id belongs to a login before it, and has ended.
     pub(crate) fn begin(&self, id: GrantId, tokens: &Arc<TokenSet>) {
         let cell = Arc::new(Cell::new(id));
         cell.slot().settle(self.now(), tokens, self.tuning());
         let mut cells = self.cells();
         cells.sweep(self.now());
-        cells.by_id.insert(id, cell);
+        let before = cells.by_id.insert(id, cell);
+        drop(cells);
+        if let Some(before) = before {
+            self.end(&before, AuthError::new(Reason::GrantEnded).with_source("the grant has begun anew"), false);
+        }
     }
 
     /// Asks for a token; `refused` is the generation of one that the provider did not take.
@@ -143,10 +138,16 @@ impl Hangar {
         Some(token)
     }
 
-    /// The grant is at its end: whoever holds something of it is told.
-    pub(crate) fn end(&self, cell: &Cell, error: AuthError) {
-        cell.slot().end(error);
+    /// Whether there is a token that works, so that nobody has to wait.
+    pub(crate) fn works(&self, cell: &Cell, refused: Option<Generation>) -> bool {
+        cell.slot().works(self.now(), refused)
+    }
+
+    /// The grant is at its end: whoever holds something of it is told. The tokens that it had in this process.
+    pub(crate) fn end(&self, cell: &Cell, error: AuthError, outlived: bool) -> Option<Arc<TokenSet>> {
+        let tokens = cell.slot().end(error, outlived);
         cell.end.revoke();
+        tokens
     }
 
     /// The tokens are these from now on, unless there are newer ones.
@@ -172,7 +173,7 @@ impl Hangar {
     }
 
     fn land(&self, cell: &Cell, errand: &Errand, landing: Landing) -> Result<Arc<TokenSet>, AuthError> {
-        let is_end = matches!(landing, Landing::Ended(_));
+        let is_end = matches!(landing, Landing::Ended { .. });
         let outcome = cell.slot().land(self.now(), errand, landing, self.tuning());
         if is_end {
             cell.end.revoke();
@@ -237,17 +238,6 @@ impl Drop for Hangar {
 
 impl fmt::Debug for Hangar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hangar").field("provider", &self.provider).finish_non_exhaustive()
+        f.debug_struct("Hangar").field("issuer", &self.config.issuer).finish_non_exhaustive()
     }
-}
-
-/// How long the store may take for one thing; it has time limits of its own, if it is a good one.
-const STORE_LIMIT: Duration = Duration::from_secs(10);
-
-/// What the store says, in time.
-pub(super) async fn in_time<T>(
-    answer: impl Future<Output = Result<T, crate::StoreError>>,
-) -> Result<T, crate::StoreError> {
-    let timeout = |_| Err(crate::StoreError::new("waiting for an answer"));
-    tokio::time::timeout(STORE_LIMIT, answer).await.unwrap_or_else(timeout)
 }

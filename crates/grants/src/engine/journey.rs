@@ -7,22 +7,24 @@ use portcullis_core::{AuthError, Reason};
 use portcullis_oauth::TokenResponse;
 use tokio::time::{Instant, sleep, timeout};
 use tower::ServiceExt as _;
+use tower_service::Service as _;
 use tracing::Instrument as _;
 
 use super::{
     Hangar,
     cell::Cell,
-    hangar::in_time,
-    save::{abandon, release, save},
+    reservation::Reservation,
+    save::save,
     slot::{Errand, Landing},
+    store_limit::in_time,
 };
-use crate::{ExchangeError, ExchangeOutcome, Kept, Lease, LeaseOutcome, StoreError, TokenSet};
+use crate::{ExchangeError, ExchangeOutcome, Kept, StoreError, TokenSet};
 
 /// How often a grant that another process has reserved is looked at.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 const LONGEST_LOOK: Duration = Duration::from_millis(500);
 
-/// Runs the errand. It never returns with the grant reserved.
+/// Runs the errand.
 pub(super) async fn travel(hangar: &Arc<Hangar>, cell: &Arc<Cell>, errand: &Errand) -> Landing {
     let journey = Journey { hangar, cell, errand };
     journey.run().await.unwrap_or_else(|landing| landing)
@@ -43,19 +45,19 @@ impl Journey<'_> {
         if self.errand.known.is_none() {
             self.look().await?;
         }
-        let lease = self.reserve().await?;
-        let landing = self.renewing(lease, self.exchange(lease)).await;
+        let reservation = self.reserve().await?;
+        let landing = reservation.during(self.exchange(reservation)).await;
         Ok(landing.unwrap_or_else(|landing| landing))
     }
 
     /// What the store has, unless it is what is wanted.
     async fn look(&self) -> Step<Kept> {
         let kept = in_time(self.hangar.vault.load(self.cell.id)).await.map_err(|error| store_failed(&error))?;
-        let kept = kept.ok_or_else(|| ended("there is no such grant"))?;
-        if kept.record.provider() != &*self.hangar.provider {
-            let (expected, found) = (&self.hangar.provider, kept.record.provider());
-            tracing::error!(grant = %self.cell.id, %expected, found, "a grant is of another provider");
-            return Err(ended("the grant is of another provider"));
+        let kept = kept.ok_or_else(|| ended("there is no such grant", false))?;
+        if kept.record.issuer() != self.hangar.issuer() {
+            let (expected, found) = (self.hangar.issuer(), kept.record.issuer());
+            tracing::error!(grant = %self.cell.id, %expected, %found, "a grant is of another provider");
+            return Err(ended("the grant is of another provider", true));
         }
         if self.would_do(kept.record.tokens()) {
             if self.errand.known.is_some() {
@@ -72,93 +74,73 @@ impl Journey<'_> {
     }
 
     /// Reserves the grant, or waits until whoever has reserved it has brought what is wanted.
-    async fn reserve(&self) -> Step<Lease> {
-        let ttl = self.hangar.config.lease_ttl();
-        let patience = Instant::now() + ttl + self.hangar.config.exchange_timeout;
+    async fn reserve(&self) -> Step<Reservation<'_>> {
+        let patience = Instant::now() + self.hangar.config.lease_ttl() + self.hangar.config.exchange_timeout;
         let mut pause = FIRST_LOOK;
         loop {
-            let leased = in_time(self.hangar.vault.lease(self.cell.id, ttl)).await;
-            match leased.map_err(|error| store_failed(&error))? {
-                LeaseOutcome::Acquired(lease) => return Ok(lease),
-                LeaseOutcome::Held if Instant::now() >= patience => {
-                    let error =
-                        AuthError::new(Reason::BackingOff).with_source("another process keeps the grant reserved");
-                    return Err(Landing::Failed { error, ambiguous: false });
-                }
-                LeaseOutcome::Held => {
-                    sleep(pause.mul_f64(rand::random_range(0.75..1.25))).await;
-                    pause = (pause * 2).min(LONGEST_LOOK);
-                    self.look().await?;
-                }
+            let reservation = Reservation::take(self.hangar, self.cell).await;
+            if let Some(reservation) = reservation.map_err(|error| store_failed(&error))? {
+                return Ok(reservation);
             }
-        }
-    }
-
-    /// Keeps the grant reserved while `work` goes on.
-    async fn renewing<T>(&self, lease: Lease, work: impl Future<Output = T>) -> T {
-        let ttl = self.hangar.config.lease_ttl();
-        let renew = async {
-            loop {
-                sleep(ttl / 3).await;
-                // One that is lost is noticed when the tokens are saved.
-                drop(in_time(self.hangar.vault.renew(self.cell.id, lease, ttl)).await);
+            // Nothing has been presented: whoever wants to end need not wait for somebody else.
+            if Instant::now() >= patience || self.hangar.draining.is_cancelled() {
+                return Err(resting("another process keeps the grant reserved"));
             }
-        };
-        tokio::select! {
-            result = work => result,
-            () = renew => unreachable!("renewing never ends"),
+            tokio::select! {
+                () = sleep(pause.mul_f64(rand::random_range(0.75..1.25))) => {}
+                () = self.hangar.draining.cancelled() => {}
+            }
+            pause = (pause * 2).min(LONGEST_LOOK);
+            self.look().await?;
         }
     }
 
     /// Spends the refresh token, unless somebody else has done so or there is none.
-    async fn exchange(&self, lease: Lease) -> Step<Landing> {
-        let looked = self.look().await;
-        let spending = async {
-            let kept = looked?;
-            let tokens = self.newest(&kept)?;
-            if tokens.refresh_token().is_none() {
-                return Err(self.finish(&kept, "there is no refresh token").await);
-            }
-            if lease.after_abandoned {
-                tracing::warn!(grant = %self.cell.id, "a refresh of this grant was begun and never finished");
-                if self.hangar.config.spares_suspects() && self.is_early(&tokens) {
-                    return Err(Landing::Spared);
-                }
-            }
-            Ok((kept, tokens))
-        };
-        let (kept, tokens) = match spending.await {
-            Ok(spending) => spending,
+    async fn exchange(&self, reservation: Reservation<'_>) -> Step<Landing> {
+        let (kept, tokens) = match self.prepare(reservation).await {
+            Ok(prepared) => prepared,
             Err(landing) => {
-                self.leave(lease, &landing).await;
+                leave(reservation, &landing).await;
                 return Err(landing);
             }
         };
         match self.present(&tokens).await {
             Ok(response) => {
                 let renewed = Arc::new(tokens.refreshed(response, self.hangar.clock.now()));
-                Ok(save(self.hangar, self.cell, kept.version, renewed, lease).await)
+                Ok(save(self.hangar, self.cell, kept.version, renewed, reservation).await)
             }
             Err(error) => {
-                let landing = self.failed(&kept, &error).await;
-                self.leave(lease, &landing).await;
+                let landing = self.failed(kept, &error).await;
+                leave(reservation, &landing).await;
                 Ok(landing)
             }
         }
     }
 
-    /// Gives the lease back; but if the refresh token may be spent, whoever comes next has to learn it from that.
-    async fn leave(&self, lease: Lease, landing: &Landing) {
-        match landing {
-            Landing::Spared | Landing::Failed { ambiguous: true, .. } => abandon(self.hangar, self.cell, lease).await,
-            _ => release(self.hangar, self.cell, lease).await,
+    /// What is to be presented: read again, now that nobody else writes.
+    async fn prepare(&self, reservation: Reservation<'_>) -> Step<(Kept, Arc<TokenSet>)> {
+        let kept = self.look().await?;
+        let tokens = self.newest(&kept)?;
+        if tokens.refresh_token().is_none() {
+            return Err(self.finish(kept, "there is no refresh token").await);
         }
+        if reservation.lease().after_abandoned {
+            tracing::warn!(grant = %self.cell.id, "a refresh of this grant was begun and never finished");
+            if self.hangar.config.spares_suspects() && self.is_early(&tokens) {
+                return Err(Landing::Spared);
+            }
+        }
+        if !reservation.lasts().await {
+            return Err(resting("the grant did not stay reserved"));
+        }
+        Ok((kept, tokens))
     }
 
     /// The newest tokens: those in this process are newer than the store's if they could not be saved.
     fn newest(&self, kept: &Kept) -> Step<Arc<TokenSet>> {
         let stored = kept.record.tokens();
-        let known = self.errand.known.as_ref().filter(|known| known.generation() > stored.generation());
+        let known = self.errand.known.as_ref().filter(|known| known.is_of_one_login_with(stored));
+        let known = known.filter(|known| known.generation() > stored.generation());
         let tokens = known.unwrap_or(stored);
         if self.would_do(tokens) { Err(Landing::Found(Arc::clone(tokens))) } else { Ok(Arc::clone(tokens)) }
     }
@@ -173,13 +155,21 @@ impl Journey<'_> {
         let span = tracing::info_span!(
             "portcullis.exchange",
             grant = %self.cell.id,
-            provider = %self.hangar.provider,
+            provider = self.hangar.config.name,
             generation = tokens.generation().number(),
         );
+        let (limit, mut exchange) = (self.hangar.config.exchange_timeout, self.hangar.exchange.clone());
+        // What waits for its turn has not been sent.
+        match timeout(limit, exchange.ready()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Err(ExchangeError::not_sent(AuthError::new(Reason::Overloaded))),
+        }
         let begun = Instant::now();
-        let exchange = self.hangar.exchange.clone().oneshot(Arc::clone(tokens));
-        let exchange = AssertUnwindSafe(exchange).catch_unwind().instrument(span);
-        let outcome = match timeout(self.hangar.config.exchange_timeout, exchange).await {
+        // Called inside the future, so that a panic is caught wherever it comes from.
+        let exchanging = async { exchange.call(Arc::clone(tokens)).await };
+        let exchanging = AssertUnwindSafe(exchanging).catch_unwind().instrument(span);
+        let outcome = match timeout(limit, exchanging).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(ExchangeError::ambiguous(AuthError::new(Reason::VerifierFailed).with_source("a panic"))),
             Err(_) => Err(ExchangeError::ambiguous(AuthError::new(Reason::ProviderTimeout))),
@@ -189,7 +179,7 @@ impl Journey<'_> {
     }
 
     /// There are no new tokens.
-    async fn failed(&self, kept: &Kept, error: &ExchangeError) -> Landing {
+    async fn failed(&self, kept: Kept, error: &ExchangeError) -> Landing {
         let (grant, outcome) = (self.cell.id, error.outcome().as_str());
         match error.outcome() {
             ExchangeOutcome::Refused => {
@@ -215,25 +205,47 @@ impl Journey<'_> {
         }
     }
 
-    /// Removes what nothing can be done with any more, if it is still what was seen.
-    async fn finish(&self, kept: &Kept, why: &'static str) -> Landing {
-        match in_time(self.hangar.vault.remove(self.cell.id, kept.version)).await {
-            Ok(true) => {}
-            // It has been removed, or somebody has written it: with tokens that we have not seen.
-            Ok(false) => {
-                if let Err(landing @ Landing::Found(_)) = self.look().await {
-                    return landing;
+    /// Removes what nothing can be done with any more. A row that was written meanwhile, but with the same tokens, as sealing anew
+    /// does it, is removed as well.
+    async fn finish(&self, mut kept: Kept, why: &'static str) -> Landing {
+        let dead = Arc::clone(kept.record.tokens());
+        loop {
+            match in_time(self.hangar.vault.remove(self.cell.id, kept.version)).await {
+                Ok(true) => return ended(why, false),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(grant = %self.cell.id, %error, "a grant that has ended could not be removed");
+                    return ended(why, true);
                 }
             }
-            // It stays until it is swept; it is no use to anybody.
-            Err(error) => tracing::warn!(grant = %self.cell.id, %error, "a grant that has ended could not be removed"),
+            kept = match self.look().await {
+                Ok(written) => written,
+                Err(landing) => return landing,
+            };
+            let tokens = kept.record.tokens();
+            if !tokens.is_of_one_login_with(&dead) || tokens.generation() != dead.generation() {
+                // Not what was seen: whoever wrote it knows better.
+                return resting("the grant has changed");
+            }
         }
-        ended(why)
     }
 }
 
-fn ended(why: &'static str) -> Landing {
-    Landing::Ended(AuthError::new(Reason::GrantEnded).with_source(why))
+/// Gives the grant back; but if the refresh token may be spent, whoever comes next has to learn it from that.
+async fn leave(reservation: Reservation<'_>, landing: &Landing) {
+    match landing {
+        Landing::Spared | Landing::Failed { ambiguous: true, .. } => reservation.abandon().await,
+        _ => reservation.release().await,
+    }
+}
+
+fn ended(why: &'static str, outlived: bool) -> Landing {
+    Landing::Ended { error: AuthError::new(Reason::GrantEnded).with_source(why), outlived }
+}
+
+/// Nothing was presented.
+fn resting(why: &'static str) -> Landing {
+    Landing::Failed { error: AuthError::new(Reason::BackingOff).with_source(why), ambiguous: false }
 }
 
 fn store_failed(error: &StoreError) -> Landing {

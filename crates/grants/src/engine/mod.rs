@@ -7,8 +7,10 @@ mod current;
 mod hangar;
 mod instant;
 mod journey;
+mod reservation;
 mod save;
 mod slot;
+mod store_limit;
 
 #[cfg(test)]
 mod tests;
@@ -17,3 +19,4 @@ pub(crate) use cell::{Cell, Waiting};
 pub(crate) use hangar::Hangar;
 pub(crate) use instant::Now;
 pub(crate) use slot::Answer;
+pub(crate) use store_limit::in_time;

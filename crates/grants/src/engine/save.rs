@@ -5,23 +5,23 @@ use std::{sync::Arc, time::Duration};
 use portcullis_core::{AuthError, Reason};
 use tokio::time::sleep;
 
-use super::{Hangar, cell::Cell, hangar::in_time, slot::Landing};
+use super::{Hangar, cell::Cell, reservation::Reservation, slot::Landing, store_limit::in_time};
 use crate::{GrantRecord, Lease, StoreError, Swap, TokenSet, Version};
 
 /// How often tokens that could not be saved are tried again. Often: until then the store has a refresh token that is spent.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Saves `tokens` in place of version `expected`. The lease is given back.
+/// Saves `tokens` in place of version `expected`.
 pub(super) async fn save(
     hangar: &Arc<Hangar>,
     cell: &Arc<Cell>,
     expected: Version,
     tokens: Arc<TokenSet>,
-    lease: Lease,
+    reservation: Reservation<'_>,
 ) -> Landing {
-    let saved = attempt(hangar, cell, Some(expected), &tokens, Some(lease)).await;
+    let saved = attempt(hangar, cell, Some(expected), &tokens, Some(reservation.lease())).await;
     if let Ok(Saved::Superseded(_) | Saved::Removed) = &saved {
-        release(hangar, cell, lease).await;
+        reservation.release().await;
     }
     match saved {
         Ok(Saved::Done) => Landing::Exchanged(tokens),
@@ -31,66 +31,65 @@ pub(super) async fn save(
         }
         Ok(Saved::Removed) => {
             tracing::info!(grant = %cell.id, "a grant was removed while it was refreshed");
-            Landing::Ended(AuthError::new(Reason::GrantEnded).with_source("the grant was removed"))
+            Landing::Ended { error: removed(), outlived: false }
         }
         Err(error) => {
             tracing::error!(grant = %cell.id, %error, "new tokens could not be saved: they are used, and saved later");
             hangar.telemetry.unsaved();
-            let later = save_later(Arc::clone(hangar), Arc::clone(cell), Arc::clone(&tokens));
-            hangar.spawn(later);
+            *cell.lease() = Some(reservation.lease());
+            hangar.spawn(save_later(Arc::clone(hangar), Arc::clone(cell), Arc::clone(&tokens)));
             Landing::Exchanged(tokens)
         }
     }
 }
 
-/// Gives a lease back.
-pub(super) async fn release(hangar: &Hangar, cell: &Cell, lease: Lease) {
-    note(cell, in_time(hangar.vault.release(cell.id, lease)).await);
+fn removed() -> AuthError {
+    AuthError::new(Reason::GrantEnded).with_source("the grant was removed")
 }
 
-/// Lets a lease run out at once, as if its holder had died: the next one knows that the refresh token may be spent.
-pub(super) async fn abandon(hangar: &Hangar, cell: &Cell, lease: Lease) {
-    note(cell, in_time(hangar.vault.renew(cell.id, lease, Duration::ZERO)).await.map(drop));
-}
-
-fn note(cell: &Cell, outcome: Result<(), StoreError>) {
-    if let Err(error) = outcome {
-        tracing::warn!(grant = %cell.id, %error, "a lease could not be given back: it runs out");
-    }
-}
-
-/// Tries until the tokens are saved, somebody has newer ones, or the process ends.
+/// Tries until the tokens are saved, somebody has newer ones, or the process ends. The grant stays reserved meanwhile, as far as
+/// the store allows: others would present the refresh token that is spent.
 async fn save_later(hangar: Arc<Hangar>, cell: Arc<Cell>, tokens: Arc<TokenSet>) {
+    let ttl = hangar.config.lease_ttl();
     loop {
         let is_last = tokio::select! {
             () = sleep(AGAIN) => false,
             () = hangar.draining.cancelled() => true,
         };
-        match attempt(&hangar, &cell, None, &tokens, None).await {
-            Ok(Saved::Done | Saved::Removed) => break,
-            Ok(Saved::Superseded(newer)) => {
-                hangar.settle(&cell, &newer);
-                break;
-            }
+        let lease = *cell.lease();
+        if let Some(lease) = lease {
+            drop(in_time(hangar.vault.renew(cell.id, lease, ttl)).await);
+        }
+        let outcome = attempt(&hangar, &cell, None, &tokens, lease).await;
+        match &outcome {
+            Ok(Saved::Done) => {}
+            Ok(Saved::Superseded(newer)) => hangar.settle(&cell, newer),
+            Ok(Saved::Removed) => drop(hangar.end(&cell, removed(), false)),
             Err(error) if is_last => {
                 tracing::error!(grant = %cell.id, %error, "new tokens are lost: the process ends and they were never saved");
                 hangar.telemetry.lost();
                 return;
             }
-            Err(_) => {}
+            Err(_) => continue,
         }
+        // If the next exchange has not taken it over meanwhile.
+        let held = cell.lease().take_if(|held| Some(*held) == lease);
+        if let Some(lease) = held.filter(|_| !matches!(outcome, Ok(Saved::Done))) {
+            drop(in_time(hangar.vault.release(cell.id, lease)).await);
+        }
+        hangar.telemetry.saved();
+        return;
     }
-    hangar.telemetry.saved();
 }
 
 enum Saved {
     Done,
-    /// Somebody has saved tokens at least as new.
+    /// Somebody has saved tokens at least as new, or the user has logged in again.
     Superseded(Arc<TokenSet>),
     Removed,
 }
 
-/// Writes `tokens` over anything older. Without an `expected` version it looks first.
+/// Writes `tokens` over anything older of the same login. Without an `expected` version it looks first.
 async fn attempt(
     hangar: &Hangar,
     cell: &Cell,
@@ -98,7 +97,7 @@ async fn attempt(
     tokens: &Arc<TokenSet>,
     mut lease: Option<Lease>,
 ) -> Result<Saved, StoreError> {
-    let record = GrantRecord::new(&hangar.provider, Arc::clone(tokens));
+    let record = GrantRecord::new(hangar.config.issuer.clone(), Arc::clone(tokens));
     loop {
         if let Some(version) = expected {
             match in_time(hangar.vault.swap(cell.id, Some(version), &record, lease)).await? {
@@ -110,7 +109,7 @@ async fn attempt(
         }
         let Some(kept) = in_time(hangar.vault.load(cell.id)).await? else { return Ok(Saved::Removed) };
         let stored = kept.record.tokens();
-        if stored.generation() >= tokens.generation() {
+        if !stored.is_of_one_login_with(tokens) || stored.generation() >= tokens.generation() {
             return Ok(Saved::Superseded(Arc::clone(stored)));
         }
         expected = Some(kept.version);

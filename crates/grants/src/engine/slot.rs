@@ -25,6 +25,8 @@ pub(crate) struct Slot<F> {
     /// The refresh token of this generation may be spent.
     suspect: Option<Generation>,
     ended: Option<AuthError>,
+    /// It has ended, and the store does not know.
+    outlived: bool,
 }
 
 #[derive(Debug)]
@@ -44,16 +46,17 @@ pub(crate) trait Flight: Clone {
 pub(crate) struct Errand {
     /// The tokens in this process, if there are any.
     pub(crate) known: Option<Arc<TokenSet>>,
-    /// Up to this generation no token will do.
+    /// Up to this generation of the login no token will do.
     pub(crate) dead: Option<Generation>,
     /// The provider said so itself.
     pub(crate) refused: bool,
 }
 
 impl Errand {
-    /// Whether `tokens` are what it is for, by their generation.
+    /// Whether `tokens` are what it is for: of a later generation, or of another login.
     pub(crate) fn is_done_by(&self, tokens: &TokenSet) -> bool {
-        self.dead.is_none_or(|dead| tokens.generation() > dead)
+        let is_of_another_login = self.known.as_ref().is_some_and(|known| !known.is_of_one_login_with(tokens));
+        is_of_another_login || self.dead.is_none_or(|dead| tokens.generation() > dead)
     }
 }
 
@@ -80,8 +83,8 @@ pub(crate) enum Landing {
     Spared,
     /// It failed; `ambiguous`: the refresh token may be spent.
     Failed { error: AuthError, ambiguous: bool },
-    /// The grant is at its end.
-    Ended(AuthError),
+    /// The grant is at its end; `outlived`: its row could not be removed.
+    Ended { error: AuthError, outlived: bool },
 }
 
 /// How the machine is set.
@@ -99,7 +102,7 @@ pub(crate) struct Tuning {
 
 impl<F: Flight> Slot<F> {
     pub(crate) const fn new() -> Self {
-        Self { current: None, flight: None, failure: None, failures: 0, suspect: None, ended: None }
+        Self { current: None, flight: None, failure: None, failures: 0, suspect: None, ended: None, outlived: false }
     }
 
     /// Somebody wants a token; `refused` is the generation of one that the provider did not take. `take_off` starts a flight.
@@ -214,25 +217,29 @@ impl<F: Flight> Slot<F> {
                 }
                 Err(error.with_retry_after(window))
             }
-            Landing::Ended(error) => {
-                self.end(error.clone());
+            Landing::Ended { error, outlived } => {
+                self.end(error.clone(), outlived);
                 Err(error)
             }
         }
     }
 
-    /// These are the tokens from now on, unless there are newer ones.
+    /// These are the tokens from now on, unless there are newer ones, or the grant has ended meanwhile.
     pub(crate) fn settle(&mut self, now: Now, tokens: &Arc<TokenSet>, tuning: Tuning) {
         (self.failure, self.failures) = (None, 0);
-        if self.generation().is_none_or(|known| tokens.generation() > known) {
+        let is_new = self.current.as_ref().is_none_or(|current| {
+            !current.tokens.is_of_one_login_with(tokens) || tokens.generation() > current.tokens.generation()
+        });
+        if is_new && self.ended.is_none() {
             self.current = Some(Current::new(Arc::clone(tokens), now, tuning.margin, (tuning.jitter)()));
         }
     }
 
-    /// The grant is at its end, for good.
-    pub(crate) fn end(&mut self, error: AuthError) {
-        self.current = None;
+    /// The grant is at its end, for good; `outlived` by its row. The tokens that it had.
+    pub(crate) fn end(&mut self, error: AuthError, outlived: bool) -> Option<Arc<TokenSet>> {
+        self.outlived = outlived;
         self.ended = Some(error);
+        self.current.take().map(|current| current.tokens)
     }
 
     /// The tokens, if they are fresh and nobody has to be asked.
@@ -241,8 +248,16 @@ impl<F: Flight> Slot<F> {
         (refused < Some(current.tokens.generation())).then_some(&current.tokens)
     }
 
+    /// Whether there is a token that works, so that nobody has to wait.
+    pub(crate) fn works(&self, now: Now, refused: Option<Generation>) -> bool {
+        let current = self.current.as_ref().filter(|current| current.freshness(now) != Freshness::Dead);
+        current.is_some_and(|current| refused < Some(current.tokens.generation()))
+    }
+
     /// Whether it holds something that the store does not know: it must not be forgotten.
     pub(crate) fn is_busy(&self, now: Now) -> bool {
-        self.flight.is_some() || self.resting(now).is_some()
+        let is_refused = self.current.as_ref().is_some_and(|current| current.refused);
+        let is_suspect = self.suspect.is_some() && self.suspect == self.generation();
+        self.flight.is_some() || self.resting(now).is_some() || is_refused || is_suspect || self.outlived
     }
 }

@@ -215,7 +215,7 @@ impl World {
             }
             Fate::Refused => {
                 self.ended = true;
-                Landing::Ended(AuthError::new(Reason::GrantEnded))
+                Landing::Ended { error: AuthError::new(Reason::GrantEnded), outlived: false }
             }
             Fate::Spared => {
                 self.suspect = Some(generation);
@@ -388,11 +388,11 @@ mod interleavings {
             thread::yield_now();
             let mut guard = self.slot.lock().expect("lock");
             let landing = match fate {
-                Fate::Refused => Landing::Ended(AuthError::new(Reason::GrantEnded)),
+                Fate::Refused => Landing::Ended { error: AuthError::new(Reason::GrantEnded), outlived: false },
                 Fate::Transient => Landing::Failed { error: unavailable(), ambiguous: false },
                 _ => Landing::Exchanged(Arc::new(known.refreshed(response(Some(LIFETIME)), self.now.calendar))),
             };
-            guard.1.ended += usize::from(matches!(landing, Landing::Ended(_)));
+            guard.1.ended += usize::from(matches!(landing, Landing::Ended { .. }));
             drop(guard.0.land(self.now, errand, landing, tuning(true)));
             guard.1.landed += 1;
             self.landed.notify_all();

@@ -42,8 +42,8 @@ use crate::{ExchangeError, TokenSet};
 /// let github = ProviderClient::new(Provider::github(), app, Egress::new(EgressConfig::new())?, clock.clone());
 ///
 /// let vault = Vault::new(Arc::new(MemoryStore::new(clock.clone())), KeyRing::ephemeral())?;
-/// let config = RefresherConfig::new(github.provider().rotation());
-/// let refresher = Refresher::new(vault, github.provider().name(), github, clock, config);
+/// let config = RefresherConfig::of(github.provider());
+/// let refresher = Refresher::new(vault, github, clock, config);
 /// # drop(refresher);
 /// # Ok(())
 /// # }

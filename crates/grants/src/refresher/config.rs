@@ -1,25 +1,39 @@
-//! [`RefresherConfig`]: how a [`Refresher`](crate::Refresher) goes about it.
+//! [`RefresherConfig`]: whose tokens a [`Refresher`](crate::Refresher) keeps fresh, and how.
 
 use std::time::Duration;
 
-use portcullis_oauth::providers::Rotation;
+use portcullis_core::Issuer;
+use portcullis_oauth::providers::{Provider, Rotation};
 
-/// How a [`Refresher`](crate::Refresher) goes about it.
-#[derive(Clone, Copy, Debug)]
+/// Whose tokens a [`Refresher`](crate::Refresher) keeps fresh, and how.
+#[derive(Clone, Debug)]
 #[must_use]
 pub struct RefresherConfig {
+    pub(crate) issuer: Issuer,
+    pub(crate) name: &'static str,
     pub(crate) early: Duration,
     pub(crate) exchange_timeout: Duration,
     rotation: Rotation,
 }
 
-/// How much longer than an exchange a grant stays reserved: time to save what the exchange brought.
-const SAVING: Duration = Duration::from_secs(8);
+/// How much longer than an exchange a grant stays reserved: time to read it before, and to save what the exchange brought.
+pub(crate) const SAVING: Duration = Duration::from_secs(8);
 
 impl RefresherConfig {
-    /// For a provider with this [`Rotation`]; tokens are renewed two minutes before they expire, and an exchange may take 12 s.
-    pub const fn new(rotation: Rotation) -> Self {
-        Self { early: Duration::from_secs(120), exchange_timeout: Duration::from_secs(12), rotation }
+    /// For the grants at `provider`.
+    ///
+    /// Tokens are renewed two minutes before they expire; not at all before, where a refresh would end the access token that
+    /// others are still using. An exchange may take 12 s.
+    pub fn of(provider: &Provider) -> Self {
+        let config = Self::new(provider.issuer().clone(), provider.name(), provider.rotation());
+        if provider.ends_access_token_on_refresh() { config.with_early(Duration::ZERO) } else { config }
+    }
+
+    /// For the grants at `issuer`, called `name` in metrics.
+    ///
+    /// Only grants whose record names this issuer are used: no refresh token is ever presented to another one.
+    pub const fn new(issuer: Issuer, name: &'static str, rotation: Rotation) -> Self {
+        Self { issuer, name, early: Duration::from_secs(120), exchange_timeout: Duration::from_secs(12), rotation }
     }
 
     /// How long before its expiry an access token is renewed in the background, at most: a fifth of its life is the other
@@ -37,8 +51,8 @@ impl RefresherConfig {
         self
     }
 
-    pub(crate) fn lease_ttl(&self) -> Duration {
-        self.exchange_timeout + SAVING
+    pub(crate) const fn lease_ttl(&self) -> Duration {
+        self.exchange_timeout.saturating_add(SAVING)
     }
 
     /// Whether a refresh token that may be spent is spared while the access token works.

@@ -7,6 +7,7 @@ mod service;
 mod upstream;
 
 pub use config::RefresherConfig;
+pub(crate) use config::SAVING;
 pub use future::RefreshFuture;
 pub use request::RefreshRequest;
 pub use service::Refresher;

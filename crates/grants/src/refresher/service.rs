@@ -15,7 +15,10 @@ use super::{
     RefreshFuture, RefreshRequest, RefresherConfig,
     upstream::{Direct, Through},
 };
-use crate::{Exchange, GrantRecord, StoreError, TokenSet, Vault, engine::Hangar};
+use crate::{
+    Exchange, GrantRecord, StoreError, TokenSet, Vault,
+    engine::{Hangar, in_time},
+};
 
 /// How often grants that nothing can be done with any more are removed from the store.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
@@ -47,19 +50,17 @@ pub struct Refresher {
 }
 
 impl Refresher {
-    /// Tokens of the grants at `provider` in `vault`, renewed by `exchange`.
-    ///
-    /// `provider` is the name that the records of its grants have, and the label of its metrics.
+    /// Tokens of the grants in `vault` that are of the issuer in `config`, renewed by `exchange`.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     #[must_use]
-    pub fn new<E>(vault: Vault, provider: &str, exchange: E, clock: Arc<dyn Clock>, config: RefresherConfig) -> Self
+    pub fn new<E>(vault: Vault, exchange: E, clock: Arc<dyn Clock>, config: RefresherConfig) -> Self
     where
         E: Exchange<Future: Send> + Clone + Send + Sync + 'static,
     {
         let exchange = BoxCloneSyncService::new(exchange);
-        let hangar = Arc::new(Hangar::new(vault, provider, exchange, clock, config));
+        let hangar = Arc::new(Hangar::new(vault, exchange, clock, config));
         hangar.spawn(sweep(hangar.vault().clone(), hangar.draining.clone()));
         Self { hangar }
     }
@@ -69,29 +70,41 @@ impl Refresher {
     /// # Errors
     /// [`StoreError`] if they cannot be saved, or if there is a grant of this id: nothing has changed then.
     pub async fn begin(&self, id: GrantId, tokens: TokenSet) -> Result<(), StoreError> {
-        let record = GrantRecord::new(self.hangar.provider(), Arc::new(tokens));
-        self.hangar.vault().create(id, &record).await?;
+        let record = GrantRecord::new(self.hangar.issuer().clone(), Arc::new(tokens));
+        in_time(self.hangar.vault().create(id, &record)).await?;
         self.hangar.begin(id, record.tokens());
         Ok(())
     }
 
     /// Ends a grant: it is removed, and every context that was made from it is withdrawn at once in this process.
     ///
-    /// The provider is **not** told. What it was is returned, for whoever does that.
+    /// The provider is **not** told. The newest tokens are returned, for whoever does that; those that an exchange brings that is
+    /// under way are not among them.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be removed; in this process it has ended nevertheless.
     pub async fn end(&self, id: GrantId) -> Result<Option<Arc<TokenSet>>, StoreError> {
         let cell = self.hangar.cell(id);
-        self.hangar.end(&cell, AuthError::new(Reason::GrantEnded).with_source("the user logged out"));
+        let error = || AuthError::new(Reason::GrantEnded).with_source("the user logged out");
+        let known = self.hangar.end(&cell, error(), true);
         let vault = self.hangar.vault();
-        while let Some(kept) = vault.load(id).await? {
+        let mut stored = None;
+        while let Some(kept) = in_time(vault.load(id)).await? {
             // Whoever was refreshing it finds it gone.
-            if vault.remove(id, kept.version).await? {
-                return Ok(Some(Arc::clone(kept.record.tokens())));
+            if in_time(vault.remove(id, kept.version)).await? {
+                stored = Some(Arc::clone(kept.record.tokens()));
+                break;
             }
         }
-        Ok(None)
+        drop(self.hangar.end(&cell, error(), false));
+        let newer = |known: &Arc<TokenSet>, stored: &Arc<TokenSet>| {
+            known.is_of_one_login_with(stored) && known.generation() > stored.generation()
+        };
+        Ok(match (known, stored) {
+            (Some(known), Some(stored)) if newer(&known, &stored) => Some(known),
+            (_, Some(stored)) => Some(stored),
+            (known, None) => known,
+        })
     }
 
     /// The tokens of a grant as a handler sees them.
@@ -148,7 +161,11 @@ async fn sweep(vault: Vault, draining: tokio_util::sync::CancellationToken) {
             () = sleep(SWEEP_EVERY.mul_f64(rand::random_range(0.9..1.1))) => {}
             () = draining.cancelled() => return,
         }
-        match vault.sweep().await {
+        let swept = tokio::select! {
+            swept = in_time(vault.sweep()) => swept,
+            () = draining.cancelled() => return,
+        };
+        match swept {
             Ok(swept) => tracing::debug!(swept, "swept the store of grants"),
             Err(error) => tracing::warn!(%error, "the store of grants could not be swept"),
         }

@@ -46,8 +46,9 @@ where
     R::Future: Send,
 {
     fn access_token(&self, refused: Option<Generation>) -> UpstreamFuture {
-        if let Some(token) = self.direct.hangar.peek(&self.direct.cell, refused) {
-            return UpstreamFuture::ready(Ok(token));
+        // A token that works needs nobody's permission.
+        if self.direct.hangar.works(&self.direct.cell, refused) {
+            return self.direct.access_token(refused);
         }
         let mut request = RefreshRequest::new(self.direct.cell.id);
         if let Some(generation) = refused {

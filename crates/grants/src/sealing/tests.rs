@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use portcullis_core::{BearerToken, GrantId, ScopeSet, UnixTime};
+use portcullis_core::{BearerToken, GrantId, Issuer, ScopeSet, UnixTime};
 use proptest::prelude::*;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -129,7 +129,7 @@ fn further() -> impl Strategy<Value = serde_json::Map<String, serde_json::Value>
 proptest! {
     #[test]
     fn a_record_comes_out_as_it_went_in(
-        provider in ".{0,20}",
+        issuer in "https://[a-z]{1,9}\\.example(/[a-z]{0,9})?",
         access in token(),
         refresh in prop::option::of(token()),
         times in any::<[u64; 2]>(),
@@ -140,6 +140,7 @@ proptest! {
     ) {
         let rest = crate::token_set::Restored {
             refresh_token: refresh.clone().map(SecretString::from),
+            began_at: UnixTime::from_nanos(times[1]),
             received_at: UnixTime::from_nanos(times[0]),
             refresh_expires_at: expiries[0].map(UnixTime::from_nanos),
             scopes: ScopeSet::new(&scopes).expect("scopes"),
@@ -152,10 +153,11 @@ proptest! {
             rest,
         );
         let ring = ring(&[9]);
-        let sealed = ring.seal(ALICE, &GrantRecord::new(&provider, Arc::new(tokens.clone())).to_bytes());
+        let sealed = ring.seal(ALICE, &GrantRecord::new(Issuer::new(&issuer).expect("issuer"), Arc::new(tokens.clone())).to_bytes());
         let record = GrantRecord::from_bytes(&ring.open(ALICE, &sealed).expect("opens")).expect("a record");
         let read = record.tokens();
-        prop_assert_eq!(record.provider(), provider);
+        prop_assert_eq!(record.issuer().as_str(), issuer);
+        prop_assert_eq!(read.began_at(), tokens.began_at());
         prop_assert_eq!(read.access_token().expose_secret(), access);
         prop_assert_eq!(read.refresh_token().map(|token| token.expose_secret().to_owned()), refresh);
         prop_assert_eq!(read.received_at(), tokens.received_at());

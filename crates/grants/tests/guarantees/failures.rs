@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use portcullis_core::{AuthErrorKind, Issuer, Reason, UserContext};
-use portcullis_grants::{RefresherConfig, TokenSet};
+use portcullis_grants::TokenSet;
 use portcullis_oauth::providers::Rotation;
 
 use crate::{
     provider::Act,
-    world::{GRANT, World, all, ask, pass, report},
+    world::{GRANT, World, all, ask, config, pass, report},
 };
 
 #[tokio::test(start_paused = true)]
@@ -59,7 +59,7 @@ async fn g_06_what_was_not_sent_is_not_spent() {
 
 #[tokio::test(start_paused = true)]
 async fn g_06_a_provider_that_hangs_is_given_up_after_the_time_limit() {
-    let config = RefresherConfig::new(Rotation::SingleUse).with_exchange_timeout(Duration::from_secs(3));
+    let config = config(Rotation::SingleUse).with_exchange_timeout(Duration::from_secs(3));
     let world = World::with(config).await;
     pass(301).await;
     world.provider.always(Act::Hang);
@@ -88,9 +88,7 @@ async fn g_07_a_refused_refresh_token_is_never_presented_again() {
     assert!(futures_util::poll!(&mut stream).is_ready(), "and its streams end");
     assert_eq!(world.stored().await, None, "nothing is kept of it");
     pass(100_000).await;
-    for upstream in
-        [upstream, world.upstream(), world.another(RefresherConfig::new(Rotation::SingleUse)).upstream(GRANT)]
-    {
+    for upstream in [upstream, world.upstream(), world.another(config(Rotation::SingleUse)).upstream(GRANT)] {
         let error = upstream.access_token().await.expect_err("ended");
         assert_eq!(error.reason(), Reason::GrantEnded);
     }

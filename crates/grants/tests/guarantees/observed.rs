@@ -11,7 +11,7 @@ use portcullis_core::AccessToken;
 
 use crate::{
     provider::Act,
-    world::{World, all, ask, pass, report},
+    world::{World, all, ask, config, pass, report},
 };
 
 /// Everything that all tests of this program log.
@@ -102,8 +102,7 @@ async fn g_19_everything_is_counted() {
     pass(301).await;
     assert_eq!(all(ask(&world.upstream(), 10)).await, 1);
     assert_eq!(all(report(&world.upstream(), &first, 5)).await, 1);
-    let another =
-        world.another(portcullis_grants::RefresherConfig::new(portcullis_oauth::providers::Rotation::SingleUse));
+    let another = world.another(config(portcullis_oauth::providers::Rotation::SingleUse));
     let second: AccessToken = another.upstream(crate::world::GRANT).access_token().await.expect("token");
     assert_eq!(all(report(&world.upstream(), &second, 1)).await, 2);
     assert_eq!(all(report(&another.upstream(crate::world::GRANT), &second, 1)).await, 2);

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use portcullis_core::{Clock as _, GrantId, Reason};
-use portcullis_grants::{RefreshRequest, RefresherConfig};
+use portcullis_grants::RefreshRequest;
 use portcullis_oauth::providers::Rotation;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
 use crate::{
     provider::Act,
-    world::{GRANT, World, all, ask, pass, report},
+    world::{GRANT, World, all, ask, config, pass, report},
 };
 
 #[tokio::test(start_paused = true)]
@@ -182,7 +182,7 @@ async fn g_11_a_clock_that_is_put_back_keeps_no_token_alive() {
 
 #[tokio::test(start_paused = true)]
 async fn the_service_and_the_handle_see_the_same_tokens() {
-    let world = World::with(RefresherConfig::new(Rotation::Reusable).with_early(Duration::from_secs(10))).await;
+    let world = World::with(config(Rotation::Reusable).with_early(Duration::from_secs(10))).await;
     let tokens = world.tokens().await.expect("tokens");
     let request = RefreshRequest::new(GRANT).with_refused(tokens.generation());
     let renewed = world.refresher.clone().oneshot(request).await.expect("renewed");

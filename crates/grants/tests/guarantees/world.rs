@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portcullis_core::Clock as _;
-use portcullis_core::{AccessToken, AuthError, GrantId, ScopeSet, Upstream};
-use portcullis_grants::{KeyRing, MemoryStore, RefreshRequest, Refresher, RefresherConfig, TokenSet, Vault};
+use portcullis_core::{AccessToken, AuthError, Clock as _, GrantId, Issuer, ScopeSet, Upstream};
+use portcullis_grants::{
+    GrantRecord, KeyRing, MemoryStore, RefreshRequest, Refresher, RefresherConfig, TokenSet, Vault,
+};
 use portcullis_oauth::providers::Rotation;
 use portcullis_testkit::TestClock;
 use tokio::{task::JoinHandle, time::sleep};
@@ -22,17 +23,25 @@ pub(crate) struct World {
     pub(crate) refresher: Refresher,
 }
 
+pub(crate) fn issuer() -> Issuer {
+    Issuer::new("https://idp.example").expect("issuer")
+}
+
+pub(crate) fn config(rotation: Rotation) -> RefresherConfig {
+    RefresherConfig::new(issuer(), "test", rotation)
+}
+
 impl World {
     /// A grant whose access token lives for 300 s, in the store and in no memory.
     pub(crate) async fn new() -> Self {
-        Self::with(RefresherConfig::new(Rotation::SingleUse)).await
+        Self::with(config(Rotation::SingleUse)).await
     }
 
     pub(crate) async fn with(config: RefresherConfig) -> Self {
         let clock = TestClock::new();
         let (provider, store) = (Provider::new(), Store::new(MemoryStore::new(Arc::new(clock.clone()))));
         let vault = Vault::new(Arc::new(store.clone()), KeyRing::ephemeral()).expect("not durable");
-        let refresher = Refresher::new(vault.clone(), "test", provider.clone(), Arc::new(clock.clone()), config);
+        let refresher = Refresher::new(vault.clone(), provider.clone(), Arc::new(clock.clone()), config);
         let world = Self { provider, store, clock, vault, refresher };
         world.log_in(GRANT, "alice").await;
         world
@@ -40,13 +49,13 @@ impl World {
 
     /// Another process with the same store.
     pub(crate) fn another(&self, config: RefresherConfig) -> Refresher {
-        Refresher::new(self.vault.clone(), "test", self.provider.clone(), Arc::new(self.clock.clone()), config)
+        Refresher::new(self.vault.clone(), self.provider.clone(), Arc::new(self.clock.clone()), config)
     }
 
     pub(crate) async fn log_in(&self, id: GrantId, name: &str) {
         let tokens = TokenSet::of_login(self.provider.log_in(name), &ScopeSet::default(), self.clock.now());
         // Not by the refresher, which would have the tokens in its memory.
-        let record = portcullis_grants::GrantRecord::new("test", Arc::new(tokens));
+        let record = GrantRecord::new(issuer(), Arc::new(tokens));
         self.vault.create(id, &record).await.expect("a new grant");
     }
 

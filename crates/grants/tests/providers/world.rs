@@ -53,9 +53,8 @@ impl World {
         let client = ProviderClient::new(provider, app, egress, Arc::new(clock.clone()));
         let store = MemoryStore::new(Arc::new(clock.clone()));
         let vault = Vault::new(Arc::new(store), KeyRing::ephemeral()).expect("not durable");
-        let config = RefresherConfig::new(client.provider().rotation());
-        let name = client.provider().name();
-        let refresher = Refresher::new(vault.clone(), name, client.clone(), Arc::new(clock.clone()), config);
+        let config = RefresherConfig::of(client.provider());
+        let refresher = Refresher::new(vault.clone(), client.clone(), Arc::new(clock.clone()), config);
         Self { idp, vendor, clock, client, refresher, vault, running: Some(running) }
     }
 

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use portcullis_core::{BearerToken, GrantId, ScopeSet, SystemClock, UnixTime};
+use portcullis_core::{BearerToken, GrantId, Issuer, ScopeSet, SystemClock, UnixTime};
 use portcullis_grants::{
     GrantRecord, KeyRing, Lease, LeaseOutcome, MemoryStore, SealedGrant, StoreFuture, StoredGrant, Swap, TokenSet,
     TokenStore, Version,
@@ -102,7 +102,7 @@ pub(crate) fn grant(number: u16) -> GrantId {
 pub(crate) fn record(token: &str) -> GrantRecord {
     let response = TokenResponse::new(BearerToken::issued(token).expect("token"));
     let tokens = TokenSet::of_login(response, &ScopeSet::default(), UnixTime::from_secs(1));
-    GrantRecord::new("idp", Arc::new(tokens))
+    GrantRecord::new(Issuer::new("https://idp.example").expect("issuer"), Arc::new(tokens))
 }
 
 pub(crate) fn token(record: &GrantRecord) -> &str {

@@ -1,8 +1,12 @@
 //! Keys are changed while grants are used.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use portcullis_grants::{MemoryStore, Rekeyed, SealedGrant, TokenStore, Vault};
+use portcullis_core::{AccessToken, AuthError, BearerToken, Clock as _, Issuer, ScopeSet, SystemClock};
+use portcullis_grants::{
+    ExchangeError, MemoryStore, Refresher, RefresherConfig, Rekeyed, SealedGrant, TokenSet, TokenStore, Vault,
+};
+use portcullis_oauth::{TokenResponse, providers::Rotation};
 
 use crate::meddled::{Meddled, grant, record, ring, store, token};
 
@@ -90,4 +94,40 @@ async fn a_grant_removed_during_a_rekey_does_not_come_back() {
     let rotated = Vault::new(Arc::new(meddled), ring(&[2, 1])).expect("vault");
     assert_eq!(counts(rotated.rekey().await.expect("rekeyed")), (0, 0, 0));
     assert!(store.load(grant(1)).await.expect("loaded").is_none());
+}
+
+/// A refresher that knows the new key and writes with the old one. Its exchange takes a second and brings the token `after`.
+fn refresher(store: &MemoryStore) -> Refresher {
+    let exchange = tower::service_fn(async |_| {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok::<_, ExchangeError>(TokenResponse::new(BearerToken::new("after").expect("token")))
+    });
+    let issuer = Issuer::new("https://idp.example").expect("issuer");
+    let config = RefresherConfig::new(issuer, "idp", Rotation::SingleUse);
+    Refresher::new(vault(store, &[1, 2]), exchange, Arc::new(SystemClock::new()), config)
+}
+
+/// Refreshes a grant, and changes the key while the exchange is under way.
+async fn refreshed_during_a_rekey(store: &MemoryStore, refresher: &Refresher) -> Result<AccessToken, AuthError> {
+    let mut login = TokenResponse::new(BearerToken::new("before").expect("token"));
+    login.refresh_token = Some("refresh".into());
+    let tokens = TokenSet::of_login(login, &ScopeSet::default(), SystemClock::new().now());
+    refresher.begin(grant(1), tokens).await.expect("begun");
+    let upstream = refresher.upstream(grant(1));
+    let token = upstream.access_token().await.expect("a token");
+    let refreshing = tokio::spawn(upstream.rejected(&token));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(counts(vault(store, &[2, 1]).rekey().await.expect("rekeyed")), (1, 0, 0));
+    refreshing.await.expect("no panic")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_under_way_during_a_rekey_is_not_lost() {
+    let store = store();
+    let refresher = refresher(&store);
+    let token = refreshed_during_a_rekey(&store, &refresher).await.expect("a token");
+    assert_eq!(token.expose_secret(), "after");
+    let kept = vault(&store, &[2, 1]).load(grant(1)).await.expect("opens").expect("a record");
+    assert_eq!(self::token(&kept.record), "after");
+    assert_eq!(counts(vault(&store, &[2, 1]).rekey().await.expect("rekeyed")), (1, 0, 0), "written with the old ring");
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::{
     Provider, Rotation,
     provider::Endpoints,
+    token_refusal::Meaning,
     vendor::{Supplement, TokenFormat, Vendor},
 };
 use crate::user_info::SubjectMember;
@@ -19,6 +20,8 @@ static ATLASSIAN: Vendor = Vendor {
     name: "atlassian",
     authorization: &[("audience", "api.atlassian.com"), ("prompt", "consent")],
     token_format: TokenFormat::Json,
+    // Another way of saying that a refresh token is dead.
+    errors: &[("unauthorized_client", "refresh_token is invalid", Meaning::Grant)],
     rotation: Rotation::Leeway(Duration::from_mins(10)),
     subject: SubjectMember::Text("account_id"),
     names: &[("nickname", "preferred_username")],

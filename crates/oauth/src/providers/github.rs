@@ -26,6 +26,7 @@ static GITHUB: Vendor = Vendor {
     ],
     scope_separator: ',',
     refresh_lifetime: "refresh_token_expires_in",
+    refresh_ends_access_token: true,
     subject: SubjectMember::Number("id"),
     names: &[("login", "preferred_username"), ("avatar_url", "picture")],
     supplement: Some(Supplement {
@@ -76,13 +77,14 @@ fn add_email(profile: &mut Map<String, Value>, emails: &Value) {
     }
 }
 
-/// [GitHub, Delete an app authorization](https://docs.github.com/en/rest/apps/oauth-applications#delete-an-app-authorization)
+/// The one token. To delete the *authorization* would log the user out of every other session with this app.
+/// [GitHub, Delete an app token](https://docs.github.com/en/rest/apps/oauth-applications#delete-an-app-token)
 fn revoke(applications: &Uri, client: &ClientAuthentication, tokens: RevokedTokens<'_>) -> Request<Bytes> {
     let id: String = url::form_urlencoded::byte_serialize(client.client_id().as_bytes()).collect();
     let base = applications.to_string();
     let mut request = Request::new(json!({ "access_token": tokens.access_token.expose_secret() }).to_string().into());
     *request.method_mut() = Method::DELETE;
-    *request.uri_mut() = url(base.trim_end_matches('/'), &format!("/{id}/grant")).expect("an id that is encoded");
+    *request.uri_mut() = url(base.trim_end_matches('/'), &format!("/{id}/token")).expect("an id that is encoded");
     let headers = request.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/vnd.github+json"));

@@ -141,6 +141,12 @@ impl Provider {
         self.rotation
     }
 
+    /// Whether a refresh ends the access token that came before, so that it is not done ahead of time.
+    #[must_use]
+    pub const fn ends_access_token_on_refresh(&self) -> bool {
+        self.vendor.refresh_ends_access_token
+    }
+
     /// How long an access token lives if nobody tells.
     #[must_use]
     pub const fn default_lifetime(&self) -> Option<Duration> {

@@ -60,8 +60,8 @@ impl Provider {
     #[must_use]
     pub fn refuses_credentials(&self, error: &ProtocolError) -> bool {
         match error {
-            ProtocolError::ClientRefused { status: StatusCode::UNAUTHORIZED, .. } => true,
             ProtocolError::ClientRefused { code: Some(code), .. } => self.meaning(code, "") == Meaning::Credentials,
+            ProtocolError::ClientRefused { status: StatusCode::UNAUTHORIZED, code: None } => true,
             _ => false,
         }
     }

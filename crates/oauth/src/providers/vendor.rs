@@ -31,6 +31,8 @@ pub(super) struct Vendor {
     /// How long access tokens live for which neither the response nor the token nor introspection tells it.
     pub(super) lifetime: Option<Duration>,
     pub(super) rotation: Rotation,
+    /// Whether a refresh ends the access token that came before.
+    pub(super) refresh_ends_access_token: bool,
     pub(super) subject: SubjectMember,
     /// Members of the profile under another name than in OpenID Connect: theirs, the standard's.
     pub(super) names: &'static [(&'static str, &'static str)],
@@ -73,6 +75,7 @@ impl Vendor {
         kept: &[],
         lifetime: None,
         rotation: Rotation::SingleUse,
+        refresh_ends_access_token: false,
         subject: SubjectMember::Text("sub"),
         names: &[],
         supplement: None,

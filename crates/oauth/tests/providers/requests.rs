@@ -144,7 +144,7 @@ fn a_grant_is_revoked_in_each_ones_way() {
     assert_eq!((text(google.uri()).as_str(), body(&google)), ("https://oauth2.googleapis.com/revoke", "token=rt"));
     let github = revoke("github").expect("github");
     assert_eq!(github.method(), "DELETE");
-    assert_eq!(text(github.uri()), "https://api.github.com/applications/app/grant");
+    assert_eq!(text(github.uri()), "https://api.github.com/applications/app/token");
     assert_eq!(members(&github), json!({"access_token": "at"}));
     assert!(github.headers()["authorization"].to_str().is_ok_and(|text| text.starts_with("Basic ")));
     assert!(revoke("atlassian").is_none());
@@ -169,7 +169,7 @@ fn endpoints_can_be_others() {
     let revoked = RevokedTokens::new(&access, None);
     assert_eq!(
         sent_to(elsewhere.revocation_request(&client(), revoked)),
-        "http://127.0.0.1:7000/applications/app/grant"
+        "http://127.0.0.1:7000/applications/app/token"
     );
 }
 

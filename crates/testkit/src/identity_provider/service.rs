@@ -72,6 +72,7 @@ impl IdentityProvider {
         let mut state = self.state();
         let issuer: Uri = state.issuer.parse().ok()?;
         let endpoint = Endpoint::at(request.uri().path(), issuer.path().trim_end_matches('/'), state.dialect.paths())?;
+        let endpoint = state.dialect.meant(endpoint, request.method());
         let switches = state.switches(endpoint);
         switches.calls += 1;
         switches.last = Some(SeenRequest::of(request));

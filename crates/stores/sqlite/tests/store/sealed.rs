@@ -2,7 +2,7 @@
 
 use std::{fs, sync::Arc, time::Duration};
 
-use portcullis_core::{BearerToken, GrantId, ScopeSet, SystemClock, UnixTime};
+use portcullis_core::{BearerToken, GrantId, Issuer, ScopeSet, SystemClock, UnixTime};
 use portcullis_grants::{GrantRecord, KeyRing, TokenSet, TokenStore, Vault};
 use portcullis_oauth::TokenResponse;
 use portcullis_store_sqlite::SqliteStore;
@@ -21,7 +21,7 @@ fn record(number: u8) -> GrantRecord {
     response.expires_in = Some(Duration::from_secs(3600));
     response.further.insert("note".into(), NOTE.into());
     let tokens = TokenSet::of_login(response, &ScopeSet::default(), UnixTime::from_secs(1_767_225_600));
-    GrantRecord::new("keycloak", Arc::new(tokens))
+    GrantRecord::new(Issuer::new("https://keycloak.example").expect("issuer"), Arc::new(tokens))
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {

@@ -48,6 +48,11 @@ pub(in super::super) trait Dialect: Send + Sync {
         if endpoint.is_posted() { Method::POST } else { Method::GET }
     }
 
+    /// Which endpoint a request is for, where two have one path.
+    fn meant(&self, endpoint: Endpoint, _method: &Method) -> Endpoint {
+        endpoint
+    }
+
     /// The answer to a request that is not even looked at.
     fn turned_away(&self, _endpoint: Endpoint, _request: &Request<Bytes>) -> Option<Response<Bytes>> {
         None

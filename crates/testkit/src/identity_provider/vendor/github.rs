@@ -36,7 +36,7 @@ impl Dialect for GitHub {
             (Endpoint::GitHubUser, "/user"),
             (Endpoint::GitHubEmails, "/user/emails"),
             (Endpoint::GitHubTokenCheck, "/applications/{}/token"),
-            (Endpoint::Revocation, "/applications/{}/grant"),
+            (Endpoint::Revocation, "/applications/{}/token"),
         ]
     }
 
@@ -57,6 +57,13 @@ impl Dialect for GitHub {
             Endpoint::Revocation => Method::DELETE,
             endpoint if endpoint.is_posted() => Method::POST,
             _ => Method::GET,
+        }
+    }
+
+    fn meant(&self, endpoint: Endpoint, method: &Method) -> Endpoint {
+        match endpoint {
+            Endpoint::GitHubTokenCheck if method == Method::DELETE => Endpoint::Revocation,
+            endpoint => endpoint,
         }
     }
 
@@ -98,7 +105,7 @@ impl Dialect for GitHub {
         as_asked(request, &json!({"error": error, "error_description": description}))
     }
 
-    /// `DELETE /applications/{client_id}/grant`: everything that came of the user's permission.
+    /// `DELETE /applications/{client_id}/token`: what came of one login.
     fn revocation(&self, state: &mut State, request: &Request<Bytes>) -> Response<Bytes> {
         if client(state, basic(request.headers())).is_none() {
             return json(StatusCode::UNAUTHORIZED, &bad_credentials());
