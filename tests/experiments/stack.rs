@@ -48,8 +48,8 @@ impl Stack {
         idp.set_token_policy(if expiry == Expiry::Told { policy } else { policy.without_expires_in() });
         let vault = Vault::new(Arc::new(MemoryStore::new(Arc::clone(&clock))), KeyRing::ephemeral()).expect("a vault");
         let client = provider_client(&idp, Egress::from_service(idp.clone()), &clock);
-        let config = RefresherConfig::new(client.provider().rotation());
-        let refresher = Refresher::new(vault.clone(), "oidc", client.clone(), Arc::clone(&clock), config);
+        let config = RefresherConfig::of(client.provider());
+        let refresher = Refresher::new(vault.clone(), client.clone(), Arc::clone(&clock), config);
 
         let mut login = token_response(&idp.issue_grant("alice", "openid"));
         login.expires_in = (expiry == Expiry::Told).then_some(LIFETIME);

@@ -31,7 +31,7 @@ pub(crate) fn run(runtime: &Runtime) -> Result<Memory, Box<dyn Error>> {
         let vault = vault();
         let outcome = runtime.block_on(async {
             for number in 0..GRANTS {
-                let record = GrantRecord::new("bench", Arc::new(tokens::fresh(number)?));
+                let record = GrantRecord::new(tokens::issuer(), Arc::new(tokens::fresh(number)?));
                 vault.create(tokens::id(number), &record).await?;
             }
             Ok::<_, Box<dyn Error>>(())

@@ -3,7 +3,7 @@
 use std::{error::Error, future::ready, sync::Arc, time::Duration};
 
 use portcullis::{
-    BearerToken, ScopeSet,
+    BearerToken, Issuer, ScopeSet,
     core::{Clock, GrantId, SystemClock},
     grants::{ExchangeError, Refresher, RefresherConfig, TokenSet, Vault},
     oauth::{TokenResponse, providers::Rotation},
@@ -28,7 +28,12 @@ pub(crate) fn fresh(number: usize) -> Result<TokenSet, Box<dyn Error>> {
 pub(crate) fn idle(vault: Vault) -> Refresher {
     let exchange = service_fn(|_: Arc<TokenSet>| ready(Err(ExchangeError::refused("nobody exchanges these tokens"))));
     let clock = Arc::new(SystemClock::new());
-    Refresher::new(vault, "bench", exchange, clock, RefresherConfig::new(Rotation::SingleUse))
+    Refresher::new(vault, exchange, clock, RefresherConfig::new(issuer(), "bench", Rotation::SingleUse))
+}
+
+/// Whose tokens they are.
+pub(crate) fn issuer() -> Issuer {
+    Issuer::new("https://idp.example.test").expect("an issuer")
 }
 
 fn text(prefix: &str, number: usize) -> String {

@@ -83,10 +83,10 @@ async fn refreshed() -> Result<Duration, Box<dyn Error>> {
     let store = MemoryStore::new(Arc::clone(&provider.clock));
     let vault = Vault::new(Arc::new(store), KeyRing::ephemeral())?;
     // Whoever queues before the limit waits for all who came before.
-    let config = RefresherConfig::new(provider.client.get_ref().provider().rotation());
+    let config = RefresherConfig::of(provider.client.get_ref().provider());
     let config = config.with_exchange_timeout(Duration::from_secs(300));
     let clock = Arc::clone(&provider.clock);
-    let refresher = Refresher::new(vault, "oidc", provider.client.clone(), clock, config);
+    let refresher = Refresher::new(vault, provider.client.clone(), clock, config);
     for number in 0..GRANTS {
         refresher.begin(tokens::id(number), provider.expired(number)).await?;
     }

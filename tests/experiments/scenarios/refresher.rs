@@ -36,8 +36,8 @@ impl Contender for Portcullis {
         let processes: Vec<_> = (0..team.size())
             .map(|_| {
                 let client = provider_client(&site.idp, site.egress.clone(), &clock);
-                let config = RefresherConfig::new(client.provider().rotation());
-                Refresher::new(vault.clone(), "oidc", client, Arc::clone(&clock), config)
+                let config = RefresherConfig::of(client.provider());
+                Refresher::new(vault.clone(), client, Arc::clone(&clock), config)
             })
             .collect();
         let mut login = token_response(&held.grant);
