@@ -56,8 +56,8 @@ pub(crate) fn client(issuer: &str, clock: Arc<dyn Clock>) -> ProviderClient {
 }
 
 pub(crate) fn refresher(vault: Vault, client: &ProviderClient, clock: Arc<dyn Clock>, timeout: Duration) -> Refresher {
-    let config = RefresherConfig::new(client.provider().rotation()).with_exchange_timeout(timeout);
-    Refresher::new(vault, client.provider().name(), client.clone(), clock, config)
+    let config = RefresherConfig::of(client.provider()).with_exchange_timeout(timeout);
+    Refresher::new(vault, client.clone(), clock, config)
 }
 
 /// Says it before anything else happens in this task.

@@ -4,7 +4,7 @@ use std::{env, fs, path::PathBuf, process, sync::Arc, time::Duration};
 
 use portcullis::{
     core::{BearerToken, Clock as _, GrantId, ScopeSet, SystemClock},
-    grants::{GrantRecord, TokenSet, Vault},
+    grants::{Refresher, TokenSet, Vault},
     oauth::TokenResponse,
 };
 use tokio::task::JoinHandle;
@@ -12,14 +12,16 @@ use tokio::task::JoinHandle;
 use crate::{
     orders::Orders,
     provider::Observed,
-    worker::{open, vault},
+    worker::{client, open, refresher, vault},
 };
 
 /// A provider, and a file of grants.
 pub(crate) struct World {
     pub(crate) provider: Observed,
     pub(crate) issuer: String,
-    pub(crate) vault: Vault,
+    vault: Vault,
+    /// Grants begin with it. Nobody asks it for tokens.
+    refresher: Refresher,
     life: Duration,
     folder: PathBuf,
     server: JoinHandle<()>,
@@ -32,8 +34,11 @@ impl World {
         let folder =
             env::temp_dir().join(format!("portcullis-processes-{}-{:x}", process::id(), rand::random::<u64>()));
         fs::create_dir_all(&folder).expect("a folder");
-        let vault = vault(open(&folder.join("portcullis.db"), Arc::new(SystemClock::new())).await);
-        Self { provider, issuer, vault, life, folder, server }
+        let clock = Arc::new(SystemClock::new());
+        let vault = vault(open(&folder.join("portcullis.db"), clock.clone()).await);
+        let client = client(&issuer, clock.clone());
+        let refresher = refresher(vault.clone(), &client, clock, Duration::from_secs(12));
+        Self { provider, issuer, vault, refresher, life, folder, server }
     }
 
     pub(crate) fn database(&self) -> PathBuf {
@@ -50,8 +55,7 @@ impl World {
             (response.refresh_token, response.expires_in) = (Some(refresh_token.into()), Some(self.life));
             let tokens =
                 TokenSet::of_login(response, &ScopeSet::default(), SystemClock::new().now().saturating_sub(ago));
-            let record = GrantRecord::new("oidc", Arc::new(tokens));
-            self.vault.create(grant, &record).await.expect("a new grant");
+            self.refresher.begin(grant, tokens).await.expect("a new grant");
             grants.push(grant);
         }
         grants

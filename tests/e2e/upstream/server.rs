@@ -70,8 +70,8 @@ impl Server {
         let client = ProviderClient::new(provider, app, egress, clock.clone());
 
         let vault = Vault::new(Arc::new(MemoryStore::new(clock.clone())), KeyRing::ephemeral()).expect("a vault");
-        let config = RefresherConfig::new(client.provider().rotation()).with_exchange_timeout(Duration::from_secs(25));
-        let refresher = Refresher::new(vault, client.provider().name(), client.clone(), clock, config);
+        let config = RefresherConfig::of(client.provider()).with_exchange_timeout(Duration::from_secs(25));
+        let refresher = Refresher::new(vault, client.clone(), clock, config);
 
         let (verified, ours) = (Arc::<AtomicUsize>::default(), refresher.clone());
         let own = service_fn({
