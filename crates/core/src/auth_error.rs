@@ -12,11 +12,12 @@ use crate::{Reason, ScopeSet};
 #[derive(Clone)]
 pub struct AuthError(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     reason: Reason,
     retry_after: Option<Duration>,
     scopes: ScopeSet,
-    source: Option<BoxError>,
+    source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -54,7 +55,7 @@ impl AuthError {
     /// What lies behind it. It must not contain a secret: it is logged.
     #[must_use]
     pub fn with_source(self, source: impl Into<BoxError>) -> Self {
-        self.edit(|inner| inner.source = Some(source.into()))
+        self.edit(|inner| inner.source = Some(source.into().into()))
     }
 
     /// When trying again may help.
@@ -63,16 +64,11 @@ impl AuthError {
         self.edit(|inner| inner.retry_after = Some(delay))
     }
 
+    /// Of its own: whoever shares it keeps what they have.
     fn edit(self, change: impl FnOnce(&mut Inner)) -> Self {
-        // A shared error loses its source here; builders run before an error is shared.
-        let mut inner = Arc::try_unwrap(self.0).unwrap_or_else(|shared| Inner {
-            reason: shared.reason,
-            retry_after: shared.retry_after,
-            scopes: shared.scopes.clone(),
-            source: None,
-        });
-        change(&mut inner);
-        Self(Arc::new(inner))
+        let mut this = self;
+        change(Arc::make_mut(&mut this.0));
+        this
     }
 
     /// The `AuthError` that a generic tower layer has boxed, or [`Reason::Overloaded`] for an error of that layer's own.

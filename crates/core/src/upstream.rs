@@ -72,7 +72,9 @@ impl Upstream {
     /// A token in place of `token`, which the provider refused. Use it once per request: if the new one is refused as well, a
     /// refresh does not help.
     ///
-    /// It starts a refresh only if `token` is still the current one.
+    /// It starts a refresh only if `token` is still the current one. A report is not believed about a token that came a moment ago
+    /// in place of another refused one: it fails, and the token is still handed out to others. Either the provider refuses what it
+    /// issues, or the call was refused for another reason; another refresh helps against neither.
     ///
     /// # Errors
     /// As for [`access_token`](Self::access_token).

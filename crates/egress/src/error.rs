@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, time::Duration};
 
-use http::Uri;
+use http::{StatusCode, Uri};
 use portcullis_core::{AuthError, Reason};
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -14,6 +14,7 @@ type BoxError = Box<dyn Error + Send + Sync>;
 pub struct EgressError {
     kind: EgressErrorKind,
     target: String,
+    status: Option<StatusCode>,
     retry_after: Option<Duration>,
     source: Option<BoxError>,
 }
@@ -87,7 +88,7 @@ impl EgressError {
     /// An error of `kind` about a request to `uri`: for services of your own behind [`Egress::from_service`](crate::Egress::from_service).
     #[must_use]
     pub fn new(kind: EgressErrorKind, uri: &Uri) -> Self {
-        Self { kind, target: target(uri), retry_after: None, source: None }
+        Self { kind, target: target(uri), status: None, retry_after: None, source: None }
     }
 
     /// What lies behind it. It must not contain a secret: it is logged.
@@ -102,6 +103,19 @@ impl EgressError {
     pub const fn with_retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
         self
+    }
+
+    /// The status of the answer that it stands for.
+    #[must_use]
+    pub const fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// The status of the answer that it stands for, if there was one.
+    #[must_use]
+    pub const fn status(&self) -> Option<StatusCode> {
+        self.status
     }
 
     /// What kind of error it is.

@@ -11,7 +11,7 @@ use crate::TokenSet;
 /// A tower service that spends a refresh token: the tokens as they are go in, the provider's response comes out. An alias:
 /// every such service has it.
 ///
-/// It is called once per generation. **Put no retry around it**: a request that was sent has spent the token, whatever came
+/// It is called once per generation, and again only where the request was not sent or no answer came. **Put no retry around it**: a request that was sent has spent the token, whatever came
 /// back. A time limit around it is safe if its error is [`ExchangeError::ambiguous`].
 pub trait Exchange: Service<Arc<TokenSet>, Response = TokenResponse, Error = ExchangeError> {}
 
@@ -30,7 +30,7 @@ pub struct ExchangeError {
 pub enum ExchangeOutcome {
     /// The provider says that it is no good. It is never presented again.
     Refused,
-    /// The provider failed, or asked to be called less often. The token is not spent.
+    /// The provider says that it failed, or asks to be called less often. The token is taken not to be spent.
     Transient,
     /// It was not sent. The token is not spent.
     NotSent,

@@ -16,7 +16,9 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 ///    says is written is durable.
 /// 2. The version of a row grows with every write and never comes back, not even after the row was removed.
 /// 3. A lease is held by one at a time until it is given back or its time is over. Each has a higher fence than the one before it,
-///    and a write under a lease that was given back, or that somebody else has got since, is refused.
+///    and a write under a lease that was given back, or that somebody else has got since, is refused. A lease whose end lies
+///    further ahead than twice what is asked for is over as well: the clock has been put back, and would keep it for as long.
+///    So nobody asks for more than twice as long as others do.
 /// 4. Nothing is removed unless it is still what was seen.
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// The row of `id`, if there is one and its time is not over.

@@ -26,7 +26,7 @@ pub struct EphemeralKey;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Kept {
-    /// How often the row has been written.
+    /// In which version it was read.
     pub version: Version,
     /// What is in it.
     pub record: GrantRecord,

@@ -82,7 +82,7 @@ fn judge(
         status if status.is_server_error() => EgressErrorKind::ServerError,
         _ => return Ok(response),
     };
-    let error = EgressError::new(kind, &asked.uri);
+    let error = EgressError::new(kind, &asked.uri).with_status(response.status());
     Err(match retry_after::parse(response.headers(), clock.now()) {
         Some(delay) => error.with_retry_after(delay),
         None => error,

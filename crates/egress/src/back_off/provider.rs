@@ -70,7 +70,6 @@ impl Record {
         self.state = state;
         self.generation += 1;
     }
-
 }
 
 /// One call that may go out. Dropped without a verdict, it leaves the next call to be the probe.

@@ -28,6 +28,19 @@ pub(super) async fn a_lease_runs_out_and_is_abandoned(trial: &Trial<'_>) -> Outc
     expect(!next.after_abandoned, "a lease that was given back is said to be abandoned, for one before it was")
 }
 
+pub(super) async fn a_lease_does_not_outlast_a_clock_that_is_put_back(trial: &Trial<'_>) -> Outcome {
+    let first = trial.lease(id(1), LONG).await?;
+    if !trial.earlier(LONG / 2).await {
+        return Ok(());
+    }
+    expect(trial.is_held(id(1)).await?, "a lease is over that ends before twice what is asked for")?;
+    trial.earlier(LONG).await;
+    let second = trial.lease(id(1), LONG).await?;
+    expect(second.after_abandoned, "nobody is told that the lease before the clock was put back was never given back")?;
+    expect(second.fence > first.fence, "a fence is not higher than the one before the clock was put back")?;
+    expect(trial.is_held(id(1)).await?, "two have the same lease after the clock was put back")
+}
+
 pub(super) async fn a_lease_that_was_given_back_is_not_abandoned(trial: &Trial<'_>) -> Outcome {
     let lease = trial.lease(id(1), SHORT).await?;
     trial.store().release(id(1), lease).await?;

@@ -28,6 +28,11 @@
 //!         self.0.advance(by);
 //!         Box::pin(ready(()))
 //!     }
+//!
+//!     fn put_back(&self, by: Duration) -> SubjectFuture<'_, bool> {
+//!         self.0.step_back(by);
+//!         Box::pin(ready(true))
+//!     }
 //! }
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {

@@ -21,4 +21,11 @@ pub trait Subject: Sync {
     /// Makes time pass for the store. One that has the time from elsewhere sleeps: it is never asked for more than a few seconds
     /// at once.
     fn advance(&self, by: Duration) -> SubjectFuture<'_, ()>;
+
+    /// Puts the clock of the store back, as happens to a machine whose clock was fast. Whether that can be done: what a store
+    /// does then is not judged if it has the time from elsewhere.
+    fn put_back(&self, by: Duration) -> SubjectFuture<'_, bool> {
+        let _ = by;
+        Box::pin(std::future::ready(false))
+    }
 }

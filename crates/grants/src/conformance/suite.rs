@@ -63,6 +63,7 @@ pub async fn check(subject: &dyn Subject) -> Result<(), Violations> {
         times::no_version_comes_back_after_a_sweep,
         leases::a_lease_is_held_by_one,
         leases::a_lease_runs_out_and_is_abandoned,
+        leases::a_lease_does_not_outlast_a_clock_that_is_put_back,
         leases::a_lease_that_was_given_back_is_not_abandoned,
         leases::fences_grow_whatever_happens,
         leases::a_lease_is_prolonged_by_who_has_it,

@@ -31,6 +31,11 @@ impl<F: Fn(TestClock) -> Arc<dyn TokenStore> + Sync> Subject for Judged<F> {
         self.0.advance(by);
         Box::pin(ready(()))
     }
+
+    fn put_back(&self, by: Duration) -> SubjectFuture<'_, bool> {
+        self.0.step_back(by);
+        Box::pin(ready(true))
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -68,6 +73,8 @@ async fn every_flaw_is_found_by_the_rule_for_it() {
         (Flaw::SharesLeases, "a_lease_is_held_by_one"),
         (Flaw::SharesLeases, "one_of_many_gets_the_lease"),
         (Flaw::LeasesForEver, "a_lease_runs_out_and_is_abandoned"),
+        (Flaw::LeasesAhead, "a_lease_does_not_outlast_a_clock_that_is_put_back"),
+        (Flaw::LeasesNearby, "a_lease_does_not_outlast_a_clock_that_is_put_back"),
         (Flaw::NeverAbandoned, "a_lease_runs_out_and_is_abandoned"),
         (Flaw::AlwaysAbandoned, "a_lease_that_was_given_back_is_not_abandoned"),
         (Flaw::FencesAnew, "fences_grow_whatever_happens"),
@@ -108,6 +115,8 @@ enum Flaw {
     RepeatsOnPages,
     SharesLeases,
     LeasesForEver,
+    LeasesAhead,
+    LeasesNearby,
     NeverAbandoned,
     AlwaysAbandoned,
     FencesAnew,
@@ -219,7 +228,12 @@ impl Flawed {
     fn acquire(&self, id: GrantId, ttl: Duration) -> LeaseOutcome {
         let mut leases = self.leases.lock().unwrap();
         let (now, before) = (self.clock.now(), leases.get(&id).copied());
-        let runs = before.is_some_and(|(_, until)| now < until || self.has(Flaw::LeasesForEver));
+        let far = match self.flaw {
+            Flaw::LeasesAhead => UnixTime::MAX,
+            Flaw::LeasesNearby => now + ttl,
+            _ => now + ttl + ttl,
+        };
+        let runs = before.is_some_and(|(_, until)| (now < until && until <= far) || self.has(Flaw::LeasesForEver));
         if runs && !self.has(Flaw::SharesLeases) {
             return LeaseOutcome::Held;
         }

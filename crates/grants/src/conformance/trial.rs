@@ -78,6 +78,11 @@ impl<'a> Trial<'a> {
         self.subject.advance(LATER).await;
     }
 
+    /// Whether the clock could be put back.
+    pub(super) async fn earlier(&self, by: Duration) -> bool {
+        self.subject.put_back(by).await
+    }
+
     pub(super) async fn create(&self, id: GrantId, grant: SealedGrant) -> Result<Version, Finding> {
         written(self.store().compare_and_swap(id, None, grant, None).await?)
     }

@@ -35,6 +35,7 @@ impl From<Failure> for ExchangeError {
             Failure::Closed(refusal) => Self::not_sent(refusal),
             Failure::Egress(error) => {
                 let outcome = match error.kind() {
+                    _ if error.status().is_some_and(is_of_a_gateway) => Self::ambiguous,
                     EgressErrorKind::Blocked | EgressErrorKind::Connect | EgressErrorKind::BackingOff => Self::not_sent,
                     EgressErrorKind::RateLimited | EgressErrorKind::ServerError => Self::transient,
                     // Time-outs, broken connections, answers that were not read: the provider may have done its work.
@@ -44,6 +45,7 @@ impl From<Failure> for ExchangeError {
             }
             Failure::Protocol(error) => match &error {
                 ProtocolError::GrantRefused { .. } => Self::refused(error),
+                ProtocolError::ServerError { status, .. } if is_of_a_gateway(*status) => Self::ambiguous(error.into()),
                 ProtocolError::RateLimited { .. } | ProtocolError::ServerError { .. } => Self::transient(error.into()),
                 ProtocolError::ClientRefused { .. } => Self::misconfigured(error.into()),
                 ProtocolError::UnexpectedStatus(status) if !status.is_success() => Self::misconfigured(error.into()),
@@ -52,6 +54,13 @@ impl From<Failure> for ExchangeError {
             },
         }
     }
+}
+
+/// Whether somebody between us and the provider has given up waiting: the provider may have done its work.
+///
+/// 408, 502, 504, and what gateways of large networks say instead (520 to 524).
+fn is_of_a_gateway(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 502 | 504 | 520..=524)
 }
 
 impl Failure {

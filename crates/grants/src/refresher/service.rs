@@ -31,7 +31,8 @@ const SWEEP_EVERY: Duration = Duration::from_mins(10);
 ///    begins in the background, and its failure is nobody's business until the token has expired.
 /// 3. **An exchange is on a task of its own.** A caller that goes away neither cancels nor repeats it. The new tokens are durable
 ///    before anybody sees them. If they cannot be saved they are used, and saving is tried again; the exchange is not.
-/// 4. **Generations.** A token that was refused causes an exchange only if it is still the current one.
+/// 4. **Generations.** A token that was refused causes an exchange only if it is still the current one. One that came a moment ago in
+///    place of another refused one does not: see [`Upstream::rejected`](portcullis_core::Upstream::rejected).
 /// 5. **Memory of failure.** A refresh token that the provider refused is never presented again: the grant has ended, its contexts
 ///    are withdrawn at once. A provider that fails is left alone for a window that grows from 1 s to 30 s, or as long as it asks.
 /// 6. **A refresh token that may be spent**, because no answer came, is spared while the access token works, if the provider ends

@@ -20,7 +20,9 @@ use tower_service::Service;
 ///
 /// 1. `G` decides first. The provider is not asked about a token that it refuses.
 /// 2. The upstream token is fresh before `P` sees it: one that is known to have expired costs no call.
-/// 3. If `P` refuses it all the same, it is [reported](portcullis_core::Upstream::rejected), and `P` is asked about the new one.
+/// 3. If `P` finds it dead all the same (inactive, expired, revoked, or signed with a key that is gone), it is
+///    [reported](portcullis_core::Upstream::rejected), and `P` is asked about the new one. A token that `P` refuses for what it *is*,
+///    such as its audience, no refresh will mend: that is a mistake in how `P` is put together, 503 and an error in the log.
 /// 4. If `P` refuses that as well, no refresh and no login will help: [`Reason::FreshTokenRefused`], 503, and an error in the log.
 /// 5. Whatever else `P` answers is passed on; above all that nobody can tell at the moment.
 /// 6. If `P` speaks for the issuer that `G` names, the subjects must be equal. If `G` names another issuer, such as this server
@@ -122,6 +124,9 @@ fn of_the_user(claims: &Map<String, Value>) -> impl Iterator<Item = (String, Val
     claims.map(|(name, value)| (name.clone(), value.clone()))
 }
 
+/// Why a token may be refused that was good once: a refresh helps.
+const DEAD: [Reason; 4] = [Reason::Inactive, Reason::Expired, Reason::Revoked, Reason::UnknownKey];
+
 /// What the provider says of the upstream token of `user`, or of the next one.
 async fn ask<P: VerifyToken>(
     mut provider: P,
@@ -129,7 +134,11 @@ async fn ask<P: VerifyToken>(
 ) -> Result<(AccessToken, Arc<UserContext>), AuthError> {
     let token = user.upstream().access_token().await?;
     match provider.ready().await?.call(token.token().clone()).await {
-        Err(refusal) if refusal.kind() == AuthErrorKind::InvalidToken => {}
+        Err(refusal) if DEAD.contains(&refusal.reason()) => {}
+        Err(refusal) if refusal.kind() == AuthErrorKind::InvalidToken => {
+            tracing::error!(reason = %refusal.reason(), "the verifier of the provider's tokens does not take what the provider issues");
+            return Err(AuthError::new(Reason::VerifierFailed).with_source(refusal));
+        }
         answer => return answer.map(|known| (token, known)),
     }
     let token = user.upstream().rejected(&token).await?;

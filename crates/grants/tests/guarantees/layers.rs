@@ -2,8 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portcullis_core::{AuthError, AuthErrorKind};
-use portcullis_grants::{RefreshRequest, TokenSet};
+use portcullis_core::{AuthError, AuthErrorKind, GrantId};
+use portcullis_grants::{RefreshRequest, Refresher, TokenSet};
+use portcullis_oauth::providers::Rotation;
 use tower::{
     BoxError, ServiceBuilder, ServiceExt as _,
     retry::{Policy, Retry},
@@ -11,7 +12,7 @@ use tower::{
 
 use crate::{
     provider::Act,
-    world::{GRANT, World, all, ask, pass},
+    world::{GRANT, World, all, ask, config, pass},
 };
 
 #[tokio::test(start_paused = true)]
@@ -91,4 +92,54 @@ async fn a_refresher_of_ones_own_takes_its_place() {
     assert_eq!(token.generation().number(), 0);
     assert!(own.oneshot(RefreshRequest::new(GRANT)).await.is_ok());
     assert_eq!(world.provider.exchanges(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_works_needs_no_permit() {
+    let world = World::new().await;
+    drop(world.tokens().await.expect("fresh"));
+    let stack = ServiceBuilder::new().load_shed().concurrency_limit(1).service(world.refresher.clone());
+    let other = GrantId::from_bytes([4; 16]);
+    world.log_in(other, "late").await;
+    pass(256).await;
+    world.provider.set_latency(Duration::from_secs(60));
+    // The only permit is taken by somebody who waits for an exchange.
+    let token = world.refresher.upstream(other).access_token().await.expect("still good");
+    let taken = tokio::spawn(stack.clone().oneshot(RefreshRequest::new(other).with_refused(token.generation())));
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(
+        all(ask(&world.refresher.upstream_through(GRANT, stack), 10)).await,
+        0,
+        "it is to be renewed, and works"
+    );
+    taken.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_that_waits_for_its_turn_has_not_been_sent() {
+    let world = World::new().await;
+    let limited = ServiceBuilder::new().concurrency_limit(1).service(world.provider.clone());
+    let refresher =
+        Refresher::new(world.vault.clone(), limited, Arc::new(world.clock.clone()), config(Rotation::SingleUse));
+    let (first, second) = (GrantId::from_bytes([5; 16]), GrantId::from_bytes([6; 16]));
+    world.log_in(first, "dave").await;
+    world.log_in(second, "erin").await;
+    world.provider.next(Act::Hang);
+    world.provider.next(Act::Hang);
+    for id in [first, second, GRANT] {
+        drop(refresher.upstream(id).access_token().await.expect("fresh"));
+    }
+    pass(256).await;
+    for id in [first, second, GRANT] {
+        drop(refresher.upstream(id).access_token().await.expect("still good"));
+        pass(1).await;
+    }
+    // The first exchange is given up after 12 s, and it is the second one's turn.
+    pass(13).await;
+    assert_eq!(world.provider.exchanges(), 2);
+    pass(10).await;
+    drop(refresher.upstream(GRANT).access_token().await.expect("still good"));
+    pass(2).await;
+    let token = refresher.upstream(GRANT).access_token().await.expect("renewed");
+    assert_eq!(token.generation().number(), 1, "it is not spared as if it might be spent");
 }

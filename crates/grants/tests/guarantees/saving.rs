@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use portcullis_core::Reason;
+use portcullis_grants::{LeaseOutcome, TokenStore as _};
 use portcullis_oauth::providers::Rotation;
 
-use crate::world::{World, all, ask, config, pass};
+use crate::world::{GRANT, World, all, ask, config, pass};
 
 #[tokio::test(start_paused = true)]
 async fn g_05_nobody_sees_a_token_that_is_not_saved() {
@@ -93,4 +94,27 @@ async fn a_grant_that_has_just_begun_is_in_the_store_and_in_the_memory() {
     assert_eq!(all(ask(&another.upstream(id), 10)).await, 0);
     let unknown = another.upstream(portcullis_core::GrantId::from_bytes([1; 16])).access_token().await;
     assert_eq!(unknown.expect_err("unknown").reason(), Reason::GrantEnded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_saved_later_gives_the_grant_back() {
+    let world = World::new().await;
+    pass(301).await;
+    world.store.refuse_writes(true);
+    assert_eq!(all(ask(&world.upstream(), 1)).await, 1);
+    pass(40).await;
+    assert!(
+        matches!(world.store.lease(GRANT, Duration::from_secs(20)).await, Ok(LeaseOutcome::Held)),
+        "until it is saved"
+    );
+    world.store.refuse_writes(false);
+    pass(3).await;
+    let lease = world.store.lease(GRANT, Duration::from_secs(20)).await.expect("a lease");
+    assert!(matches!(lease, LeaseOutcome::Acquired(lease) if !lease.after_abandoned), "{lease:?}");
+    let LeaseOutcome::Acquired(lease) = lease else { unreachable!("it was acquired") };
+    world.store.release(GRANT, lease).await.expect("given back");
+    pass(215).await;
+    assert_eq!(all(ask(&world.upstream(), 1)).await, 1);
+    pass(1).await;
+    assert_eq!(all(ask(&world.upstream(), 1)).await, 2, "and the next one is renewed ahead of its end");
 }

@@ -49,7 +49,17 @@ impl World {
 
     /// Another process with the same store.
     pub(crate) fn another(&self, config: RefresherConfig) -> Refresher {
-        Refresher::new(self.vault.clone(), self.provider.clone(), Arc::new(self.clock.clone()), config)
+        self.at(self.provider.clone(), config)
+    }
+
+    /// Another process with the same store, before another provider.
+    pub(crate) fn at(&self, provider: Provider, config: RefresherConfig) -> Refresher {
+        self.of(self.vault.clone(), provider, config)
+    }
+
+    /// Another process with another store.
+    pub(crate) fn of(&self, vault: Vault, provider: Provider, config: RefresherConfig) -> Refresher {
+        Refresher::new(vault, provider, Arc::new(self.clock.clone()), config)
     }
 
     pub(crate) async fn log_in(&self, id: GrantId, name: &str) {

@@ -1,0 +1,171 @@
+//! Stores that are slow, that hang or fall over, and ends that do not wait for them.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use portcullis_core::{Clock as _, GrantId, ScopeSet};
+use portcullis_grants::{
+    KeyRing, Lease, LeaseOutcome, SealedGrant, StoreError, StoreFuture, StoredGrant, Swap, TokenSet, TokenStore, Vault,
+    Version,
+};
+use portcullis_oauth::providers::Rotation;
+use tokio::time::Instant;
+
+use crate::{
+    store::Store,
+    world::{GRANT, World, all, ask, config, pass},
+};
+
+/// What is wrong.
+const WELL: u8 = 0;
+/// Reading takes almost as long as anybody waits, and no lease is renewed.
+const SLOW: u8 = 1;
+const SWEEPING_HANGS: u8 = 2;
+const READING_PANICS: u8 = 3;
+
+#[derive(Clone, Debug)]
+struct Ailing(Store, Arc<AtomicU8>);
+
+impl Ailing {
+    fn of(world: &World) -> Self {
+        Self(world.store.clone(), Arc::new(AtomicU8::new(WELL)))
+    }
+
+    fn suffers_from(&self, ailment: u8) {
+        self.1.store(ailment, Relaxed);
+    }
+
+    fn has(&self, ailment: u8) -> bool {
+        self.1.load(Relaxed) == ailment
+    }
+}
+
+impl TokenStore for Ailing {
+    fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredGrant>> {
+        Box::pin(async move {
+            assert!(!self.has(READING_PANICS), "the store fell over");
+            let row = self.0.load(id).await;
+            if self.has(SLOW) {
+                tokio::time::sleep(Duration::from_millis(9900)).await;
+            }
+            row
+        })
+    }
+
+    fn compare_and_swap(
+        &self,
+        id: GrantId,
+        expected: Option<Version>,
+        new: SealedGrant,
+        lease: Option<Lease>,
+    ) -> StoreFuture<'_, Swap> {
+        self.0.compare_and_swap(id, expected, new, lease)
+    }
+
+    fn compare_and_remove(&self, id: GrantId, expected: Version) -> StoreFuture<'_, bool> {
+        self.0.compare_and_remove(id, expected)
+    }
+
+    fn lease(&self, id: GrantId, ttl: Duration) -> StoreFuture<'_, LeaseOutcome> {
+        self.0.lease(id, ttl)
+    }
+
+    fn renew(&self, id: GrantId, lease: Lease, ttl: Duration) -> StoreFuture<'_, bool> {
+        if self.has(SLOW) {
+            return Box::pin(async { Err(StoreError::new("renewing")) });
+        }
+        self.0.renew(id, lease, ttl)
+    }
+
+    fn release(&self, id: GrantId, lease: Lease) -> StoreFuture<'_, ()> {
+        self.0.release(id, lease)
+    }
+
+    fn sweep(&self) -> StoreFuture<'_, u64> {
+        if self.has(SWEEPING_HANGS) {
+            return Box::pin(std::future::pending());
+        }
+        self.0.sweep()
+    }
+
+    fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredGrant)>> {
+        self.0.page(after, limit)
+    }
+
+    fn is_durable(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn g_10_a_process_that_was_too_slow_to_keep_its_lease_presents_nothing() {
+    let world = World::new().await;
+    let (ailing, keys, id) = (Ailing::of(&world), KeyRing::ephemeral(), GrantId::from_bytes([3; 16]));
+    let slow = Vault::new(Arc::new(ailing.clone()), keys.clone()).expect("not durable");
+    let fast = Vault::new(Arc::new(world.store.clone()), keys).expect("not durable");
+    let first = world.of(slow, world.provider.clone(), config(Rotation::SingleUse));
+    let second = world.of(fast, world.provider.clone(), config(Rotation::SingleUse));
+    let response = world.provider.log_in("carol");
+    first.begin(id, TokenSet::of_login(response, &ScopeSet::default(), world.clock.now())).await.expect("begun");
+    pass(301).await;
+    world.provider.set_latency(Duration::from_millis(11_900));
+    ailing.suffers_from(SLOW);
+    let callers = ask(&first.upstream(id), 1);
+    pass(1).await;
+    let others = ask(&second.upstream(id), 1);
+    assert_eq!(all(others).await, 1);
+    drop(callers);
+    pass(60).await;
+    assert_eq!((world.provider.most_presented(), world.provider.is_alive("carol")), (1, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_does_not_wait_for_a_sweep_that_hangs() {
+    let world = World::new().await;
+    let ailing = Ailing::of(&world);
+    ailing.suffers_from(SWEEPING_HANGS);
+    let vault = Vault::new(Arc::new(ailing), KeyRing::ephemeral()).expect("not durable");
+    let refresher = world.of(vault, world.provider.clone(), config(Rotation::SingleUse));
+    // The sweep has begun, and its time is not over.
+    tokio::time::sleep(Duration::from_secs(664)).await;
+    let begun = Instant::now();
+    refresher.shutdown().await;
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_does_not_wait_for_somebody_elses_lease() {
+    let world = World::new().await;
+    pass(301).await;
+    assert!(matches!(world.store.lease(GRANT, Duration::from_secs(30)).await, Ok(LeaseOutcome::Acquired(_))));
+    let callers = ask(&world.upstream(), 3);
+    pass(1).await;
+    let begun = Instant::now();
+    world.refresher.shutdown().await;
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    for caller in callers {
+        assert!(caller.await.expect("no panic").expect_err("no token").is_transient());
+    }
+    assert_eq!(world.provider.exchanges(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_falls_over_frees_the_slot() {
+    let world = World::new().await;
+    let (ailing, id) = (Ailing::of(&world), GrantId::from_bytes([8; 16]));
+    let vault = Vault::new(Arc::new(ailing.clone()), KeyRing::ephemeral()).expect("not durable");
+    let refresher = world.of(vault, world.provider.clone(), config(Rotation::SingleUse));
+    let response = world.provider.log_in("eve");
+    refresher.begin(id, TokenSet::of_login(response, &ScopeSet::default(), world.clock.now())).await.expect("begun");
+    pass(301).await;
+    ailing.suffers_from(READING_PANICS);
+    assert!(refresher.upstream(id).access_token().await.expect_err("failed").is_transient());
+    ailing.suffers_from(WELL);
+    pass(25).await;
+    assert_eq!(all(ask(&refresher.upstream(id), 3)).await, 1);
+}
