@@ -108,6 +108,8 @@ async fn while_the_token_works_an_outage_is_nobodys_business() {
             assert_eq!(token.generation(), tokens.generation(), "{name}");
         }
         world.refresher.shutdown().await;
-        assert_eq!(world.token_calls(), 2, "{name}: tried once in the background");
+        // Where a refresh ends the token that others are using, it is not done ahead of time.
+        let ahead = usize::from(vendor != Some(Vendor::GitHub));
+        assert_eq!(world.token_calls(), 1 + ahead, "{name}: tried once in the background");
     }
 }
