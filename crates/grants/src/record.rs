@@ -1,6 +1,6 @@
 //! [`GrantRecord`]: what is kept of a grant.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, io, sync::Arc};
 
 use portcullis_core::{BearerToken, Generation, Issuer, ScopeSet, UnixTime};
 use secrecy::{ExposeSecret, SecretString};
@@ -57,6 +57,20 @@ impl<'a> From<&'a str> for Text<'a> {
 
 const FORMAT: u32 = 1;
 
+/// Counts what is written.
+struct Len(usize);
+
+impl io::Write for Len {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl GrantRecord {
     /// The tokens of a grant at the authorization server `issuer`.
     ///
@@ -94,7 +108,9 @@ impl GrantRecord {
             further: tokens.further().clone(),
         };
         // Room enough from the start: what a growing vector leaves behind is not wiped.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(16 * 1024));
+        let mut len = Len(0);
+        serde_json::to_writer(&mut len, &form).expect("a record is plain data");
+        let mut bytes = Zeroizing::new(Vec::with_capacity(len.0));
         serde_json::to_writer(&mut *bytes, &form).expect("a record is plain data");
         bytes
     }
