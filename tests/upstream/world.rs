@@ -12,10 +12,7 @@ use portcullis::{
         UpstreamVerifier, Vault,
     },
     oauth::{
-        ClientAuthentication, TokenResponse,
-        introspection::IntrospectionPolicy,
-        jwt::JwtPolicy,
-        providers::Provider,
+        ClientAuthentication, TokenResponse, introspection::IntrospectionPolicy, jwt::JwtPolicy, providers::Provider,
     },
     verify::{
         Cache, CacheConfig, IntrospectionVerifier, JwtVerifier, RemoteKeySet, UserInfoEndpoint, UserInfoVerifier,
