@@ -5,9 +5,11 @@ mod layer;
 mod provider;
 mod retry_after;
 mod service;
+mod standing_refusal;
 mod window;
 
 pub use future::BackOffFuture;
 pub use layer::BackOffLayer;
 pub use service::BackOff;
+pub use standing_refusal::StandingRefusal;
 pub use window::back_off_window;

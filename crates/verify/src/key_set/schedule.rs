@@ -7,11 +7,9 @@ use futures_util::{
     future::{BoxFuture, Shared},
 };
 use portcullis_core::{AuthError, Reason};
+use portcullis_egress::back_off_window;
 use tokio::time::Instant;
 
-const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 const COOL_DOWN: Duration = Duration::from_secs(30);
 
 /// One fetch, shared by all who wait for it. It goes on when they go away.
@@ -69,9 +67,7 @@ impl Schedule {
     /// Notes that a fetch failed, and says what those are told who waited for it.
     pub(super) fn failed(&mut self, now: Instant, error: AuthError) -> AuthError {
         let count = self.failures.as_ref().map_or(0, |failures| failures.count.saturating_add(1));
-        let doubled = FIRST_BACK_OFF.saturating_mul(2_u32.saturating_pow(count)).min(LONGEST_BACK_OFF);
-        let asked = error.retry_after().unwrap_or_default().min(LONGEST_RETRY_AFTER);
-        let back_off = doubled.max(asked);
+        let back_off = back_off_window(count, error.retry_after());
         let failures = Failures { count, back_off_until: now + back_off, last: error };
         self.failures.insert(failures).refusal(back_off)
     }

@@ -9,13 +9,11 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use portcullis_core::{AuthError, Clock, Reason};
-use portcullis_egress::{BackOff, Egress, Purpose};
+use portcullis_egress::{BackOff, Egress, Purpose, StandingRefusal};
 use portcullis_oauth::ProtocolError;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
-/// How long a provider that refused our credentials is not asked with them again: it may lock us out.
-const REFUSED: Duration = Duration::from_secs(5);
 /// How often a complaint about one provider is logged, at most.
 const COMPLAINT: Duration = Duration::from_secs(5);
 
@@ -24,18 +22,13 @@ const COMPLAINT: Duration = Duration::from_secs(5);
 pub(crate) struct Exchange {
     http: BackOff<Egress>,
     purpose: Purpose,
-    state: Arc<Mutex<State>>,
-}
-
-#[derive(Default)]
-struct State {
-    refused: Option<(AuthError, Instant)>,
-    next_complaint: Option<Instant>,
+    refused: Arc<StandingRefusal>,
+    next_complaint: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Exchange {
     pub(crate) fn new(egress: Egress, clock: Arc<dyn Clock>, purpose: Purpose) -> Self {
-        Self { http: BackOff::new(egress, clock), purpose, state: Arc::default() }
+        Self { http: BackOff::new(egress, clock), purpose, refused: Arc::default(), next_complaint: Arc::default() }
     }
 
     /// Sends `request` and judges the response by `process`.
@@ -44,19 +37,12 @@ impl Exchange {
         mut request: Request<Bytes>,
         process: impl FnOnce(&Response<Bytes>) -> Result<T, ProtocolError>,
     ) -> Result<T, AuthError> {
-        if let Some(refusal) = self.standing_refusal() {
+        if let Some(refusal) = self.refused.get() {
             return Err(refusal);
         }
         request.extensions_mut().insert(self.purpose);
         let response = self.http.clone().oneshot(request).await?;
         process(&response).map_err(|error| self.judge(error))
-    }
-
-    fn standing_refusal(&self) -> Option<AuthError> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (refusal, until) = state.refused.as_ref()?;
-        let rest = until.saturating_duration_since(Instant::now());
-        (!rest.is_zero()).then(|| refusal.clone())
     }
 
     /// Complains where it is not the token's fault, and remembers that our credentials are no good.
@@ -66,10 +52,7 @@ impl Exchange {
         if let ProtocolError::TokenRefused = error {
             return error.into();
         }
-        let now = Instant::now();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.next_complaint.is_none_or(|next| now >= next) {
-            state.next_complaint = Some(now + COMPLAINT);
+        if self.may_complain() {
             let purpose = self.purpose.as_str();
             match error.reason() {
                 Reason::ClientRefused => {
@@ -80,12 +63,18 @@ impl Exchange {
         }
         let is_about_our_credentials =
             matches!(error, ProtocolError::ClientRefused { status: StatusCode::UNAUTHORIZED, .. });
-        let mut refusal = AuthError::from(error);
-        if is_about_our_credentials {
-            refusal = refusal.with_retry_after(REFUSED);
-            state.refused = Some((refusal.clone(), now + REFUSED));
+        let refusal = AuthError::from(error);
+        if is_about_our_credentials { self.refused.set(refusal) } else { refusal }
+    }
+
+    fn may_complain(&self) -> bool {
+        let mut next = self.next_complaint.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let may = next.is_none_or(|next| now >= next);
+        if may {
+            *next = Some(now + COMPLAINT);
         }
-        refusal
+        may
     }
 }
 
