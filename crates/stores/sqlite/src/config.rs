@@ -19,7 +19,7 @@ impl SqliteConfig {
         Self { path: path.into(), patience: Duration::from_secs(5) }
     }
 
-    /// Wait for so long, at most, for another process to unlock the database, and for so long for our turn to write to it.
+    /// Wait for so long, at most, for another process to unlock the database.
     #[must_use]
     pub const fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;

@@ -11,7 +11,7 @@ use sqlx::{
 };
 use tokio::{
     sync::{Mutex, MutexGuard},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 
 use crate::{SqliteConfig, SqliteError, error::is_busy};
@@ -31,7 +31,7 @@ impl<R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin> Columns for R {}
 ///
 /// It is put back only by who is done with it. One that was dropped half-way, or has failed, is closed, which rolls back what it
 /// was doing; the next caller opens another. So no transaction is left open that SQLite has ended on its own, as it does when the
-/// disk is full, and none is committed that nobody waits for.
+/// disk is full.
 #[derive(Debug)]
 pub(crate) struct Slot {
     path: PathBuf,
@@ -69,11 +69,9 @@ impl Slot {
         Self { options: plain.options.journal_mode(SqliteJournalMode::Wal), ..plain }
     }
 
-    /// Waits for the connection.
+    /// Waits for the connection, for as long as it takes: it is one of our own that has it.
     pub(crate) async fn take(&self) -> Result<Taken<'_>, SqliteError> {
-        let Ok(mut place) = timeout(self.patience, self.idle.lock()).await else {
-            return Err(SqliteError::Locked { path: self.path.clone(), patience: self.patience });
-        };
+        let mut place = self.idle.lock().await;
         let connection = match place.take() {
             Some(connection) => connection,
             None => self.connect().await.map_err(|error| self.failed(error))?,

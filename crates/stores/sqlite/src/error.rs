@@ -48,6 +48,13 @@ pub enum SqliteError {
         /// The file.
         path: PathBuf,
     },
+    /// Nothing is written any more: the runtime in which the store was opened has ended.
+    #[error("{path}: the runtime in which it was opened has ended", path = path.display())]
+    #[non_exhaustive]
+    Ended {
+        /// The file.
+        path: PathBuf,
+    },
     /// SQLite fails: a full disk, a file that is read-only or damaged.
     #[error("{path}: {source}", path = path.display())]
     #[non_exhaustive]

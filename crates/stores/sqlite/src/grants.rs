@@ -3,9 +3,13 @@
 use bytes::Bytes;
 use portcullis_core::{GrantId, UnixTime};
 use portcullis_grants::{Lease, SealedGrant, StoredGrant, Swap, Version};
-use sqlx::{FromRow, Row, query_as, sqlite::SqliteRow};
+use sqlx::{FromRow, Row, query, query_as, sqlite::SqliteRow};
 
-use crate::{SqliteError, connection::Slot, leases, nanos};
+use crate::{
+    SqliteError,
+    connection::{Slot, Taken},
+    leases, nanos,
+};
 
 /// A row: `id, version, sealed, expires_at`.
 struct Found(GrantId, StoredGrant);
@@ -32,11 +36,12 @@ pub(crate) async fn load(slot: &Slot, id: GrantId, now: UnixTime) -> Result<Opti
     Ok(row.map(|Found(_, stored)| stored))
 }
 
+/// It writes nothing before it is known that nothing is in the way.
 pub(crate) async fn swap(
-    slot: &Slot,
+    taken: &mut Taken<'_>,
     id: GrantId,
     expected: Option<Version>,
-    new: &SealedGrant,
+    new: SealedGrant,
     lease: Option<Lease>,
     now: UnixTime,
 ) -> Result<Swap, SqliteError> {
@@ -47,11 +52,9 @@ pub(crate) async fn swap(
         "INSERT INTO grants (sealed, expires_at, id, version) VALUES (?, ?, ?, (SELECT version + 1 FROM removed))
         ON CONFLICT (id) DO UPDATE SET version = version + 1, sealed = excluded.sealed, expires_at = excluded.expires_at
         WHERE grants.expires_at <= ? RETURNING version";
-    let mut taken = slot.begin().await?;
     if let Some(lease) = lease
-        && !leases::give_back(&mut taken, id, lease).await?
+        && !leases::is_ours(taken, id, lease).await?
     {
-        taken.roll_back().await?;
         return Ok(Swap::Fenced);
     }
     let (sql, last) = match expected {
@@ -60,39 +63,29 @@ pub(crate) async fn swap(
     };
     let expires_at = new.expires_at.map(nanos::to_column);
     let write = query_as(sql).bind(&new.sealed[..]).bind(expires_at).bind(key(&id)).bind(last);
-    let Some((written,)) = taken.row(write).await? else {
-        taken.roll_back().await?;
-        return Ok(Swap::Conflict);
-    };
-    taken.commit().await?;
+    let Some((written,)) = taken.row(write).await? else { return Ok(Swap::Conflict) };
+    if let Some(lease) = lease {
+        leases::release(taken, id, lease).await?;
+    }
     Ok(Swap::Written(version(written)))
 }
 
-pub(crate) async fn remove(slot: &Slot, id: GrantId, expected: Version) -> Result<bool, SqliteError> {
-    let mut taken = slot.take().await?;
-    let remove = sqlx::query("DELETE FROM grants WHERE id = ? AND version = ?").bind(key(&id)).bind(column(expected));
-    let removed = taken.execute(remove).await?.rows_affected();
-    taken.give_back();
-    Ok(removed > 0)
+pub(crate) async fn remove(taken: &mut Taken<'_>, id: GrantId, expected: Version) -> Result<bool, SqliteError> {
+    let remove = query("DELETE FROM grants WHERE id = ? AND version = ?").bind(key(&id)).bind(column(expected));
+    Ok(taken.execute(remove).await?.rows_affected() > 0)
 }
 
-/// Also forgets the leases of ids without a row: there is nothing that whoever had them may have spoilt.
-pub(crate) async fn sweep(slot: &Slot, now: UnixTime) -> Result<u64, SqliteError> {
+/// Removes some that are over, and says how many. If there are none left, the leases of ids without a row are forgotten: there is
+/// nothing that whoever had them may have spoilt.
+pub(crate) async fn sweep(taken: &mut Taken<'_>, now: UnixTime) -> Result<u64, SqliteError> {
     const GRANTS: &str = "DELETE FROM grants WHERE rowid IN (SELECT rowid FROM grants WHERE expires_at <= ? LIMIT ?)";
     const LEASES: &str = "DELETE FROM leases WHERE until <= ? AND id NOT IN (SELECT id FROM grants)";
     let now = nanos::to_column(now);
-    let mut swept = 0;
-    loop {
-        let mut taken = slot.take().await?;
-        let removed = taken.execute(sqlx::query(GRANTS).bind(now).bind(SWEPT_AT_ONCE)).await?.rows_affected();
-        swept += removed;
-        if removed == 0 {
-            taken.execute(sqlx::query(LEASES).bind(now)).await?;
-            taken.give_back();
-            return Ok(swept);
-        }
-        taken.give_back();
+    let swept = taken.execute(query(GRANTS).bind(now).bind(SWEPT_AT_ONCE)).await?.rows_affected();
+    if swept == 0 {
+        taken.execute(query(LEASES).bind(now)).await?;
     }
+    Ok(swept)
 }
 
 pub(crate) async fn page(

@@ -2,57 +2,50 @@
 
 use std::time::Duration;
 
-use portcullis_core::{Clock, GrantId, UnixTime};
+use portcullis_core::{GrantId, UnixTime};
 use portcullis_grants::{Lease, LeaseOutcome};
+use sqlx::{query, query_as};
 
-use crate::{
-    SqliteError,
-    connection::{Slot, Taken},
-    grants::key,
-    nanos,
-};
+use crate::{SqliteError, connection::Taken, grants::key, nanos};
 
 pub(crate) async fn acquire(
-    slot: &Slot,
+    taken: &mut Taken<'_>,
     id: GrantId,
     ttl: Duration,
-    clock: &dyn Clock,
+    now: UnixTime,
 ) -> Result<LeaseOutcome, SqliteError> {
-    const ABANDONED: &str = "DELETE FROM leases WHERE id = ? AND until <= ?";
-    const ACQUIRE: &str = "INSERT INTO leases (id, until) VALUES (?, ?) ON CONFLICT (id) DO NOTHING";
-    let mut taken = slot.begin().await?;
-    // Only now: our turn may have been long in coming.
-    let now = clock.now();
-    let abandoned = taken.execute(sqlx::query(ABANDONED).bind(key(&id)).bind(nanos::to_column(now))).await?;
-    let acquired = taken.execute(sqlx::query(ACQUIRE).bind(key(&id)).bind(nanos::to_column(now + ttl))).await?;
-    if acquired.rows_affected() == 0 {
-        taken.roll_back().await?;
+    let before = taken.row::<(i64,)>(query_as("SELECT until FROM leases WHERE id = ?").bind(key(&id))).await?;
+    // One that ends later than anybody asks for is of a time when the clock was ahead.
+    let (past, far) = (nanos::to_column(now), nanos::to_column(now + ttl + ttl));
+    if before.is_some_and(|(until,)| past < until && until <= far) {
         return Ok(LeaseOutcome::Held);
     }
-    taken.commit().await?;
+    let acquire = query("REPLACE INTO leases (id, until) VALUES (?, ?)");
+    let acquired = taken.execute(acquire.bind(key(&id)).bind(nanos::to_column(now + ttl))).await?;
     let fence = acquired.last_insert_rowid().unsigned_abs();
-    Ok(LeaseOutcome::Acquired(Lease::new(fence, abandoned.rows_affected() > 0)))
+    Ok(LeaseOutcome::Acquired(Lease::new(fence, before.is_some())))
 }
 
-pub(crate) async fn renew(slot: &Slot, id: GrantId, lease: Lease, until: UnixTime) -> Result<bool, SqliteError> {
-    let mut taken = slot.take().await?;
-    let renew = sqlx::query("UPDATE leases SET until = ? WHERE fence = ? AND id = ?");
+pub(crate) async fn renew(
+    taken: &mut Taken<'_>,
+    id: GrantId,
+    lease: Lease,
+    until: UnixTime,
+) -> Result<bool, SqliteError> {
+    let renew = query("UPDATE leases SET until = ? WHERE fence = ? AND id = ?");
     let renewed = taken.execute(renew.bind(nanos::to_column(until)).bind(column(lease)).bind(key(&id))).await?;
-    taken.give_back();
     Ok(renewed.rows_affected() > 0)
 }
 
-pub(crate) async fn release(slot: &Slot, id: GrantId, lease: Lease) -> Result<(), SqliteError> {
-    let mut taken = slot.take().await?;
-    give_back(&mut taken, id, lease).await?;
-    taken.give_back();
-    Ok(())
+pub(crate) async fn release(taken: &mut Taken<'_>, id: GrantId, lease: Lease) -> Result<(), SqliteError> {
+    let release = query("DELETE FROM leases WHERE fence = ? AND id = ?").bind(column(lease)).bind(key(&id));
+    taken.execute(release).await.map(drop)
 }
 
-/// Whether it was still there to be given back.
-pub(crate) async fn give_back(taken: &mut Taken<'_>, id: GrantId, lease: Lease) -> Result<bool, SqliteError> {
-    let release = sqlx::query("DELETE FROM leases WHERE fence = ? AND id = ?").bind(column(lease)).bind(key(&id));
-    Ok(taken.execute(release).await?.rows_affected() > 0)
+/// Whether it was neither given back, nor got by somebody else since.
+pub(crate) async fn is_ours(taken: &mut Taken<'_>, id: GrantId, lease: Lease) -> Result<bool, SqliteError> {
+    let ours = query_as("SELECT 1 FROM leases WHERE fence = ? AND id = ?").bind(column(lease)).bind(key(&id));
+    Ok(taken.row::<(i64,)>(ours).await?.is_some())
 }
 
 /// No lease has a fence that does not fit.

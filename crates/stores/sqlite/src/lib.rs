@@ -27,6 +27,7 @@ mod leases;
 mod nanos;
 mod schema;
 mod store;
+mod writer;
 
 pub use config::SqliteConfig;
 pub use error::SqliteError;

@@ -1,6 +1,7 @@
 //! [`SqliteStore`].
 
 use std::{
+    error::Error,
     fmt, path,
     sync::{
         Arc,
@@ -14,7 +15,7 @@ use portcullis_grants::{
     Lease, LeaseOutcome, SealedGrant, StoreError, StoreFuture, StoredGrant, Swap, TokenStore, Version,
 };
 
-use crate::{SqliteConfig, SqliteError, connection::Slot, file, grants, leases, schema};
+use crate::{SqliteConfig, SqliteError, connection::Slot, file, grants, leases, schema, writer::Writer};
 
 /// A store in a file, which any number of processes of one machine may have open. Clones are the same store.
 ///
@@ -22,9 +23,11 @@ use crate::{SqliteConfig, SqliteError, connection::Slot, file, grants, leases, s
 /// owner alone: they are created with mode 0600, and one that is there is closed to others. Whoever copies the file while it is
 /// in use copies `-wal` with it. Not for network file systems: SQLite's locks do not work there.
 ///
-/// A call that cannot get hold of the database fails: it waits for the [patience](SqliteConfig::with_patience) for its turn, and
-/// for as long again for somebody else's lock. One that comes later may well succeed. A write whose future is dropped on the way
-/// is either done or not, and whatever is done with the store afterwards, other than reading, comes after it.
+/// Writes that wait for the disk at the same time are committed together, on a task of the runtime in which the store was opened,
+/// which ends with the last clone. They wait for their turn for as long as it takes; whoever has no time drops the future. A
+/// write whose future is dropped on the way is either done or not, and whatever is done with the store afterwards, other than
+/// reading, comes after it. A write fails that waits for somebody else's lock for longer than the
+/// [patience](SqliteConfig::with_patience); one that comes later may well succeed.
 #[derive(Clone)]
 pub struct SqliteStore {
     shared: Arc<Shared>,
@@ -33,7 +36,7 @@ pub struct SqliteStore {
 struct Shared {
     config: SqliteConfig,
     clock: Arc<dyn Clock>,
-    writer: Slot,
+    writer: Writer,
     readers: [Slot; READERS],
     turn: AtomicUsize,
 }
@@ -64,10 +67,11 @@ impl SqliteStore {
         let writer = Slot::write_ahead(&config);
         writer.take().await?.give_back();
         let readers = std::array::from_fn(|_| Slot::write_ahead(&config));
+        let writer = Writer::start(writer, config.path.clone(), Arc::clone(&clock));
         Ok(Self { shared: Arc::new(Shared { config, clock, writer, readers, turn: AtomicUsize::new(0) }) })
     }
 
-    fn writer(&self) -> &Slot {
+    fn writer(&self) -> &Writer {
         &self.shared.writer
     }
 
@@ -81,7 +85,7 @@ impl SqliteStore {
     }
 }
 
-fn failed(doing: &'static str) -> impl FnOnce(SqliteError) -> StoreError {
+fn failed<E: Into<Box<dyn Error + Send + Sync>>>(doing: &'static str) -> impl FnOnce(E) -> StoreError {
     move |error| StoreError::new(doing).with_source(error)
 }
 
@@ -100,37 +104,52 @@ impl TokenStore for SqliteStore {
         lease: Option<Lease>,
     ) -> StoreFuture<'_, Swap> {
         Box::pin(async move {
-            let swapped = grants::swap(self.writer(), id, expected, &new, lease, self.clock().now()).await;
-            swapped.map_err(failed("writing a grant"))
+            let swapped = self
+                .writer()
+                .write(move |taken, now| Box::pin(grants::swap(taken, id, expected, new.clone(), lease, now)));
+            swapped.await.map_err(failed("writing a grant"))
         })
     }
 
     fn compare_and_remove(&self, id: GrantId, expected: Version) -> StoreFuture<'_, bool> {
-        Box::pin(async move { grants::remove(self.writer(), id, expected).await.map_err(failed("removing a grant")) })
+        Box::pin(async move {
+            let removed = self.writer().write(move |taken, _| Box::pin(grants::remove(taken, id, expected)));
+            removed.await.map_err(failed("removing a grant"))
+        })
     }
 
     fn lease(&self, id: GrantId, ttl: Duration) -> StoreFuture<'_, LeaseOutcome> {
         Box::pin(async move {
-            let acquired = leases::acquire(self.writer(), id, ttl, self.clock()).await;
-            acquired.map_err(failed("leasing a grant"))
+            let acquired = self.writer().write(move |taken, now| Box::pin(leases::acquire(taken, id, ttl, now)));
+            acquired.await.map_err(failed("leasing a grant"))
         })
     }
 
     fn renew(&self, id: GrantId, lease: Lease, ttl: Duration) -> StoreFuture<'_, bool> {
         Box::pin(async move {
-            let renewed = leases::renew(self.writer(), id, lease, self.clock().now() + ttl).await;
-            renewed.map_err(failed("renewing a lease"))
+            let renewed = self.writer().write(move |taken, now| Box::pin(leases::renew(taken, id, lease, now + ttl)));
+            renewed.await.map_err(failed("renewing a lease"))
         })
     }
 
     fn release(&self, id: GrantId, lease: Lease) -> StoreFuture<'_, ()> {
-        Box::pin(async move { leases::release(self.writer(), id, lease).await.map_err(failed("giving back a lease")) })
+        Box::pin(async move {
+            let released = self.writer().write(move |taken, _| Box::pin(leases::release(taken, id, lease)));
+            released.await.map_err(failed("giving back a lease"))
+        })
     }
 
     fn sweep(&self) -> StoreFuture<'_, u64> {
-        Box::pin(
-            async move { grants::sweep(self.writer(), self.clock().now()).await.map_err(failed("sweeping grants")) },
-        )
+        Box::pin(async move {
+            let mut swept = 0;
+            loop {
+                let some = self.writer().write(|taken, now| Box::pin(grants::sweep(taken, now)));
+                match some.await.map_err(failed("sweeping grants"))? {
+                    0 => return Ok(swept),
+                    some => swept += some,
+                }
+            }
+        })
     }
 
     fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredGrant)>> {

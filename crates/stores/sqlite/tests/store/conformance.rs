@@ -43,6 +43,11 @@ impl Subject for Files {
         self.clock.advance(by);
         Box::pin(std::future::ready(()))
     }
+
+    fn put_back(&self, by: Duration) -> SubjectFuture<'_, bool> {
+        self.clock.step_back(by);
+        Box::pin(std::future::ready(true))
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

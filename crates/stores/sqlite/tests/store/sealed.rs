@@ -43,7 +43,7 @@ async fn no_token_stands_in_the_bytes_of_any_file() {
         }
     }
     let kept = vault.load(GrantId::from_bytes([1; 16])).await.expect("no failure").expect("a record");
-    assert_eq!(kept.record.provider(), "keycloak");
+    assert_eq!(kept.record.issuer().as_str(), "https://keycloak.example");
 
     let mut seen = Vec::new();
     for entry in fs::read_dir(folder.path()).expect("a folder") {
