@@ -14,7 +14,8 @@ setup:
     command -v npm >/dev/null || missing+=(npm)
     type -P kill >/dev/null || missing+=(procps)
     # A second provider. Debian has it; the tables of its database are in the folder of its documentation.
-    [ -e /usr/share/doc/glewlwyd/database/init.sqlite3.sql.gz ] || missing+=(glewlwyd)
+    tables=/usr/share/doc/glewlwyd/database/init.sqlite3.sql.gz
+    command -v glewlwyd >/dev/null && [ -e "$tables" ] || missing+=(glewlwyd)
     command -v sqlite3 >/dev/null || missing+=(sqlite3)
     command -v openssl >/dev/null || missing+=(openssl)
     if [ ${#missing[@]} -gt 0 ]; then
@@ -22,6 +23,13 @@ setup:
         root=(); [ "$(id -u)" = 0 ] || root=(sudo)
         "${root[@]}" apt-get update -qq
         "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+        if [ ! -e "$tables" ]; then
+            # An image of Debian without documentation.
+            package=$(mktemp -d); chmod 755 "$package"
+            (cd "$package" && apt-get download -qq glewlwyd && dpkg-deb -x glewlwyd_*.deb .)
+            "${root[@]}" install -D -m 644 "$package$tables" "$tables"
+            rm -rf "$package"
+        fi
     fi
     cd "{{ justfile_directory() }}/tests/node"
     if ! cmp -s package-lock.json node_modules/.installed-lock.json; then
