@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use portcullis_core::SystemClock;
+use portcullis_core::{GrantId, SystemClock};
 use portcullis_grants::{LeaseOutcome, Swap, TokenStore, Version};
 use portcullis_store_sqlite::{SqliteConfig, SqliteStore};
 use sqlx::{ConnectOptions, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -12,12 +12,13 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{
-    folder::Folder,
-    process::{grant, numbered},
-};
+use crate::{folder::Folder, process::numbered};
 
 const MINUTE: Duration = Duration::from_mins(1);
+
+fn grant(number: u32) -> GrantId {
+    GrantId::from_bytes(u128::from(number).to_be_bytes())
+}
 
 async fn open(folder: &Folder) -> SqliteStore {
     SqliteStore::open(folder.database(), Arc::new(SystemClock::new())).await.expect("a store")
@@ -51,6 +52,26 @@ async fn ten_thousand_who_refresh_at_once_are_all_served() {
     let rows = open(&folder).await.page(None, usize::MAX).await.expect("rows");
     assert_eq!(rows.len(), usize::try_from(MANY).expect("it fits"));
     assert!((0..).zip(rows).all(|(number, (found, row))| found == grant(number) && row.grant == numbered(number)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_answered_before_what_it_wrote_is_committed() {
+    let folder = Folder::new();
+    let (store, other) = (open(&folder).await, open(&folder).await);
+    let callers = (0..50).map(|caller| {
+        let (store, other) = (store.clone(), other.clone());
+        tokio::spawn(async move {
+            for number in (caller..1000).step_by(50) {
+                let swap = store.compare_and_swap(grant(number), None, numbered(number), None).await;
+                assert!(matches!(swap, Ok(Swap::Written(_))), "{number}: {swap:?}");
+                let row = other.load(grant(number)).await.expect("no failure");
+                assert_eq!(row.expect("what others see").grant, numbered(number));
+            }
+        })
+    });
+    for caller in join_all(callers).await {
+        caller.expect("no panic");
+    }
 }
 
 #[tokio::test]

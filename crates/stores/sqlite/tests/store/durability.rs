@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     folder::Folder,
-    process::{COUNTER, INCREMENTS, grant, number, numbered, says, spawn},
+    process::{COUNTER, INCREMENTS, number, numbered, says, spawn},
 };
 
 #[tokio::test]
@@ -32,26 +32,6 @@ async fn what_was_reported_is_there_after_a_kill() {
         let found = number(&stored.grant.sealed);
         assert!(found == reported || found == reported + 1, "{reported} was written last, and {found} is there");
         reported = found;
-    }
-}
-
-#[tokio::test]
-async fn what_was_reported_to_many_is_there_after_a_kill() {
-    for round in 0..20 {
-        let folder = Folder::new();
-        let mut child = spawn("crowd", &folder.database());
-        let mut lines = says(&mut child);
-        let first = lines.next().expect("something is written");
-        sleep(Duration::from_micros(337 * round)).await;
-        child.kill().expect("SIGKILL");
-        child.wait().expect("its end");
-
-        let store = SqliteStore::open(folder.database(), Arc::new(SystemClock::new())).await.expect("a store");
-        for line in std::iter::once(first).chain(lines) {
-            let number = line.parse().expect("a number");
-            let stored = store.load(grant(number)).await.expect("no failure");
-            assert_eq!(stored.expect("a row").grant, numbered(number), "{line} was reported");
-        }
     }
 }
 

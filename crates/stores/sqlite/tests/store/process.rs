@@ -21,14 +21,6 @@ const MARK: &str = "| ";
 /// So often the role `increment` increments.
 pub(crate) const INCREMENTS: u32 = 50;
 
-/// So many write at once in the role `crowd`.
-const CROWD: usize = 50;
-
-/// The grant of a number.
-pub(crate) fn grant(number: u32) -> GrantId {
-    GrantId::from_bytes(u128::from(number).to_be_bytes())
-}
-
 pub(crate) const COUNTER: GrantId = GrantId::from_bytes(*b"the counter     ");
 
 /// This program in `role`, on `database`.
@@ -67,7 +59,6 @@ fn a_process_of_its_own() {
         match role.as_str() {
             "open" => println!("{MARK}{}", store.map_or_else(|error| error.to_string(), |_| "open".to_owned())),
             "write" => write(store).await,
-            "crowd" => crowd(store).await,
             "increment" => increment(store).await,
             _ => unreachable!("{role}"),
         }
@@ -84,22 +75,6 @@ async fn write(store: Result<SqliteStore, SqliteError>) {
         version = written(swap);
         println!("{MARK}{next}");
     }
-}
-
-/// Many write at once, each one grant after the other, and say which are written.
-async fn crowd(store: Result<SqliteStore, SqliteError>) {
-    let store = store.expect("a store");
-    let one = |first: u32| {
-        let store = store.clone();
-        async move {
-            for next in (first..).step_by(CROWD) {
-                let swap = store.compare_and_swap(grant(next), None, numbered(next), None).await;
-                written(swap.expect("room")).expect("a grant of its own");
-                println!("{MARK}{next}");
-            }
-        }
-    };
-    futures_util::future::join_all((0..).take(CROWD).map(one)).await;
 }
 
 fn written(swap: Swap) -> Option<Version> {
