@@ -17,7 +17,7 @@ use portcullis_oauth::{
 use tower_service::Service;
 
 use crate::{
-    provider::{Endpoint, Exchange, Wanted},
+    provider::{Endpoint, Line, Wanted},
     token_size::DEFAULT_MAX_LEN,
 };
 
@@ -54,7 +54,7 @@ pub struct IntrospectionVerifier {
     policy: Arc<IntrospectionPolicy>,
     client: Arc<ClientAuthentication>,
     endpoint: Endpoint,
-    exchange: Exchange,
+    line: Line,
     clock: Arc<dyn Clock>,
     max_len: usize,
 }
@@ -72,7 +72,7 @@ impl IntrospectionVerifier {
             endpoint: Endpoint::discovered(policy.issuer().clone(), Wanted::Introspection, egress.clone()),
             policy: Arc::new(policy),
             client: Arc::new(client),
-            exchange: Exchange::new(egress, Arc::clone(&clock), Purpose::new("introspection")),
+            line: Line::new(egress, Arc::clone(&clock), Purpose::new("introspection")),
             clock,
             max_len: DEFAULT_MAX_LEN,
         }
@@ -104,7 +104,7 @@ impl IntrospectionVerifier {
         }
         let endpoint = self.endpoint.url().await?;
         let request = introspection::request(&endpoint, &self.client, token);
-        let response = self.exchange.send(request, introspection::process).await?;
+        let response = self.line.send(request, introspection::process).await?;
         self.policy.check(response, self.clock.now())
     }
 }

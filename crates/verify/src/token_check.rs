@@ -7,7 +7,7 @@ use portcullis_core::{AuthError, BearerToken, Clock, Issuer};
 use portcullis_egress::{Egress, Purpose};
 use portcullis_oauth::{Claims, ClientAuthentication, Verified, token_check};
 
-use crate::provider::Exchange;
+use crate::provider::Line;
 
 /// Asks GitHub whether a token was issued to our app.
 ///
@@ -18,7 +18,7 @@ pub struct TokenCheck {
     issuer: Issuer,
     endpoint: Uri,
     client: Arc<ClientAuthentication>,
-    exchange: Exchange,
+    line: Line,
 }
 
 impl TokenCheck {
@@ -31,8 +31,8 @@ impl TokenCheck {
         egress: Egress,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let exchange = Exchange::new(egress, clock, Purpose::new("token_check"));
-        Self { issuer, endpoint, client: Arc::new(client), exchange }
+        let line = Line::new(egress, clock, Purpose::new("token_check"));
+        Self { issuer, endpoint, client: Arc::new(client), line }
     }
 
     pub(crate) const fn issuer(&self) -> &Issuer {
@@ -41,6 +41,6 @@ impl TokenCheck {
 
     pub(crate) async fn check(&self, token: &BearerToken) -> Result<Verified<Claims>, AuthError> {
         let request = token_check::request(&self.endpoint, &self.client, token);
-        self.exchange.send(request, |response| token_check::process(&self.issuer, &self.client, response)).await
+        self.line.send(request, |response| token_check::process(&self.issuer, &self.client, response)).await
     }
 }

@@ -7,7 +7,7 @@ use portcullis_core::{AuthError, BearerToken, Clock, Issuer};
 use portcullis_egress::{Egress, Purpose};
 use portcullis_oauth::user_info::{self, UserInfo, UserInfoFormat};
 
-use crate::provider::{Endpoint, Exchange, Wanted};
+use crate::provider::{Endpoint, Line, Wanted};
 
 /// Where a provider says who the user of a token is.
 ///
@@ -17,7 +17,7 @@ use crate::provider::{Endpoint, Exchange, Wanted};
 pub struct UserInfoEndpoint {
     issuer: Issuer,
     endpoint: Endpoint,
-    exchange: Exchange,
+    line: Line,
     format: UserInfoFormat,
 }
 
@@ -28,7 +28,7 @@ impl UserInfoEndpoint {
         Self {
             endpoint: Endpoint::discovered(issuer.clone(), Wanted::UserInfo, egress.clone()),
             issuer,
-            exchange: Exchange::new(egress, clock, Purpose::new("userinfo")),
+            line: Line::new(egress, clock, Purpose::new("userinfo")),
             format: UserInfoFormat::default(),
         }
     }
@@ -56,6 +56,6 @@ impl UserInfoEndpoint {
     pub(crate) async fn fetch(&self, token: &BearerToken) -> Result<UserInfo, AuthError> {
         let url = self.endpoint.url().await?;
         let format = self.format;
-        self.exchange.send(user_info::request(&url, token), |response| user_info::process(response, format)).await
+        self.line.send(user_info::request(&url, token), |response| user_info::process(response, format)).await
     }
 }

@@ -1,4 +1,4 @@
-//! [`Exchange`]: one kind of request to one provider.
+//! [`Line`]: one kind of request to one provider.
 
 use std::{
     fmt,
@@ -19,14 +19,14 @@ const COMPLAINT: Duration = Duration::from_secs(5);
 
 /// One kind of request to one provider: left alone while it fails, and while it refuses our credentials.
 #[derive(Clone)]
-pub(crate) struct Exchange {
+pub(crate) struct Line {
     http: BackOff<Egress>,
     purpose: Purpose,
     refused: Arc<StandingRefusal>,
     next_complaint: Arc<Mutex<Option<Instant>>>,
 }
 
-impl Exchange {
+impl Line {
     pub(crate) fn new(egress: Egress, clock: Arc<dyn Clock>, purpose: Purpose) -> Self {
         Self { http: BackOff::new(egress, clock), purpose, refused: Arc::default(), next_complaint: Arc::default() }
     }
@@ -78,8 +78,8 @@ impl Exchange {
     }
 }
 
-impl fmt::Debug for Exchange {
+impl fmt::Debug for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exchange").field("purpose", &self.purpose).finish_non_exhaustive()
+        f.debug_struct("Line").field("purpose", &self.purpose).finish_non_exhaustive()
     }
 }
