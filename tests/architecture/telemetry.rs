@@ -10,8 +10,13 @@ use crate::sources::{none, read, sources, table};
 const METRICS: [&str; 3] = ["counter", "gauge", "histogram"];
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
+/// The rows of a table in which nothing is listed twice.
 fn rows(first: &str) -> Vec<Vec<String>> {
-    table(&read("docs/telemetry.md"), first)
+    let rows = table(&read("docs/telemetry.md"), first);
+    let mut listed = BTreeSet::new();
+    let repeated = rows.iter().filter(|cells| !listed.insert(&cells[0]));
+    none(&repeated.map(|cells| format!("the {first} {} is listed twice", cells[0])).collect::<Vec<_>>());
+    rows
 }
 
 fn bare(cell: &str) -> String {
