@@ -23,7 +23,7 @@ use portcullis_testkit::{Endpoint, IdentityProvider, TestClock, TokenPolicy};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 /// What one call of the provider takes.
-pub(crate) const ROUND_TRIP: Duration = Duration::from_millis(100);
+const ROUND_TRIP: Duration = Duration::from_millis(100);
 
 /// How long an upstream access token lives.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(200);
