@@ -20,8 +20,11 @@ static ATLASSIAN: Vendor = Vendor {
     name: "atlassian",
     authorization: &[("audience", "api.atlassian.com"), ("prompt", "consent")],
     token_format: TokenFormat::Json,
-    // Another way of saying that a refresh token is dead.
-    errors: &[("unauthorized_client", "refresh_token is invalid", Meaning::Grant)],
+    errors: &[
+        // Another way of saying that a refresh token is dead.
+        ("unauthorized_client", "refresh_token is invalid", Meaning::Grant),
+        ("access_denied", "", Meaning::Credentials),
+    ],
     rotation: Rotation::Leeway(Duration::from_mins(10)),
     subject: SubjectMember::Text("account_id"),
     names: &[("nickname", "preferred_username")],

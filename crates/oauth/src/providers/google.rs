@@ -11,7 +11,7 @@ use crate::{ClientAuthentication, revocation::RevokedTokens};
 static GOOGLE: Vendor = Vendor {
     name: "google",
     authorization: &[("access_type", "offline"), ("prompt", "consent")],
-    errors: &[("deleted_client", "", Meaning::Credentials)],
+    errors: &[("deleted_client", "", Meaning::Credentials), ("unauthorized_client", "", Meaning::Credentials)],
     // Only where the user granted access for a time.
     refresh_lifetime: "refresh_token_expires_in",
     rotation: Rotation::Reusable,

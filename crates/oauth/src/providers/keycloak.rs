@@ -5,12 +5,19 @@ use portcullis_core::{InvalidUri, Issuer};
 use super::{
     Provider,
     provider::{Endpoints, url},
+    token_refusal::Meaning,
     vendor::Vendor,
 };
 
 /// `refresh_expires_in` is 0 for offline tokens, though they have an end. Whether a refresh token can be presented twice is a
 /// setting of the realm (*Revoke Refresh Token*), so the worst is assumed.
-static KEYCLOAK: Vendor = Vendor { name: "keycloak", claims_in_token: true, ..Vendor::STANDARD };
+static KEYCLOAK: Vendor = Vendor {
+    name: "keycloak",
+    // Of a wrong secret.
+    errors: &[("unauthorized_client", "", Meaning::Credentials)],
+    claims_in_token: true,
+    ..Vendor::STANDARD
+};
 
 impl Provider {
     /// The realm `realm` of the Keycloak at `server_url`. Servers before version 17 have `/auth` at the end of it.

@@ -36,7 +36,7 @@ const STANDARD: [(&str, &str, Meaning); 4] = [
 impl Provider {
     /// Why there is no token in `response`; `None` if there may be one.
     ///
-    /// An error code counts whatever the status. A refusal *without* a code is never the user's: it is no evidence that the token
+    /// An error code counts whatever the status, but for 429, 408 and 5xx: those tell of the provider alone. A refusal *without* a code is never the user's: it is no evidence that the token
     /// presented is dead, and a firewall in between says the same.
     pub(super) fn token_refusal(&self, response: &Response<Bytes>) -> Option<ProtocolError> {
         let status = response.status();
