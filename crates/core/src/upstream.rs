@@ -41,7 +41,7 @@ pub trait UpstreamSource: fmt::Debug + Send + Sync + 'static {
     fn access_token(&self, refused: Option<Generation>) -> UpstreamFuture;
 
     /// Tells when the grant has ended, so that contexts made from it can be withdrawn at once. Default: nobody tells.
-    fn end(&self) -> Option<Arc<Revocation>> {
+    fn revocation(&self) -> Option<Arc<Revocation>> {
         None
     }
 }
@@ -91,8 +91,8 @@ impl Upstream {
 
     /// Tells when the grant has ended, if anybody does.
     #[must_use]
-    pub fn end(&self) -> Option<Arc<Revocation>> {
-        self.0.as_ref().and_then(|source| source.end())
+    pub fn revocation(&self) -> Option<Arc<Revocation>> {
+        self.0.as_ref().and_then(|source| source.revocation())
     }
 }
 

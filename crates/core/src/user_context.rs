@@ -136,6 +136,15 @@ impl UserContext {
         self
     }
 
+    /// The same user with a way to the provider: a new context, which is withdrawn when the grant behind it
+    /// [ends](Upstream::revocation). For users that a verifier knows by a token of this server's own.
+    #[must_use]
+    pub fn with_upstream(mut self, upstream: Upstream) -> Self {
+        self.revocation = revocation_of(&upstream);
+        self.upstream = upstream;
+        self
+    }
+
     /// The same user with further claims: those that the token does not make itself.
     #[must_use]
     pub fn with_further_claims(mut self, claims: impl IntoIterator<Item = (String, Value)>) -> Self {
@@ -174,7 +183,7 @@ impl UserContext {
 
 /// A context ends with the grant that it was made from.
 fn revocation_of(upstream: &Upstream) -> Revocation {
-    upstream.end().map_or_else(Revocation::new, Revocation::following)
+    upstream.revocation().map_or_else(Revocation::new, Revocation::following)
 }
 
 impl fmt::Debug for UserContext {
@@ -239,7 +248,7 @@ impl UserContextBuilder {
         self
     }
 
-    /// The user's way to the provider. The context is withdrawn when the grant behind it [ends](Upstream::end).
+    /// The user's way to the provider. The context is withdrawn when the grant behind it [ends](Upstream::revocation).
     pub fn with_upstream(mut self, upstream: Upstream) -> Self {
         self.upstream = upstream;
         self

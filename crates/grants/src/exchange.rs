@@ -103,6 +103,13 @@ impl ExchangeError {
     }
 }
 
+/// What a request is refused with for it.
+impl From<ExchangeError> for AuthError {
+    fn from(error: ExchangeError) -> Self {
+        error.cause
+    }
+}
+
 impl fmt::Display for ExchangeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "no new token ({}): {}", self.outcome.as_str(), self.cause.reason())

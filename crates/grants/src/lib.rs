@@ -25,4 +25,4 @@ pub use sealing::{InvalidKeyRing, KeyFileError, KeyRing, Rekeyed, SealError};
 pub use store::{Lease, LeaseOutcome, SealedGrant, StoreError, StoreFuture, StoredGrant, Swap, TokenStore, Version};
 pub use token_set::TokenSet;
 pub use upstream_verifier::{UpstreamLayer, UpstreamVerifier};
-pub use vault::{EphemeralKey, Kept, Vault};
+pub use vault::{CreateError, EphemeralKey, Kept, Vault};

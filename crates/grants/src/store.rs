@@ -3,7 +3,7 @@
 use std::{error::Error, fmt, future::Future, pin::Pin, time::Duration};
 
 use bytes::Bytes;
-use portcullis_core::{GrantId, UnixTime};
+use portcullis_core::{AuthError, GrantId, Reason, UnixTime};
 
 /// Future of a [`TokenStore`].
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -167,6 +167,13 @@ pub enum LeaseOutcome {
 pub struct StoreError {
     context: &'static str,
     source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// What a request is refused with for it: 503.
+impl From<StoreError> for AuthError {
+    fn from(error: StoreError) -> Self {
+        Self::new(Reason::StoreUnavailable).with_source(error)
+    }
 }
 
 impl StoreError {

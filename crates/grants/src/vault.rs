@@ -22,6 +22,18 @@ pub struct Vault {
 #[non_exhaustive]
 pub struct EphemeralKey;
 
+/// Why a grant is not created. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CreateError {
+    /// There is one of this id. Each login is a grant of its own: take a new random id, and [end](crate::Refresher::end) the old one.
+    #[error("there is a grant of this id already")]
+    Exists,
+    /// The store cannot be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// A record and its version.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -57,11 +69,11 @@ impl Vault {
     /// Keeps the record of a new grant, durably.
     ///
     /// # Errors
-    /// [`StoreError`] if it cannot be written, or if there is a grant of this id already.
-    pub async fn create(&self, id: GrantId, record: &GrantRecord) -> Result<Version, StoreError> {
+    /// [`CreateError`] if there is a grant of this id already, or if it cannot be written.
+    pub async fn create(&self, id: GrantId, record: &GrantRecord) -> Result<Version, CreateError> {
         match self.swap(id, None, record, None).await? {
             Swap::Written(version) => Ok(version),
-            Swap::Conflict | Swap::Fenced => Err(StoreError::new("creating a grant that exists")),
+            Swap::Conflict | Swap::Fenced => Err(CreateError::Exists),
         }
     }
 

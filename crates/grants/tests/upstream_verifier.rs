@@ -37,7 +37,7 @@ impl UpstreamSource for Grant {
         UpstreamFuture::ready(Ok(AccessToken::new(token, Generation::new(number), Some(expires_at))))
     }
 
-    fn end(&self) -> Option<Arc<Revocation>> {
+    fn revocation(&self) -> Option<Arc<Revocation>> {
         Some(Arc::clone(&self.end))
     }
 }
@@ -120,14 +120,18 @@ async fn the_user_is_who_our_token_says_with_the_profile_that_the_provider_knows
 #[tokio::test]
 async fn roles_of_the_providers_token_are_the_users_and_its_scopes_are_not() {
     let answer = |_: &str| {
-        let claims =
-            object(&json!({"realm_access": {"roles": ["admin"]}, "scope": "root", "aud": "elsewhere", "from": "them"}));
+        let claims = object(&json!({
+            "realm_access": {"roles": ["admin"]}, "scope": "root", "aud": "elsewhere", "acr": "gold", "from": "them",
+            "permissions": ["all"], "authorization_details": [{"type": "payment"}], "email": "alice@example.test",
+        }));
         Ok(UserContext::assertion(issuer(PROVIDER), "alice").with_claims(claims).build())
     };
     let user = resolve(Ok(alice(Upstream::new(Grant::default()))), answer).await.user.expect("a user");
     assert_eq!(user.claims()["realm_access"]["roles"][0], "admin");
-    assert_eq!(user.claims()["from"], "our token");
-    assert!(!user.claims().contains_key("scope") && !user.claims().contains_key("aud"));
+    assert_eq!((user.claims()["from"].as_str(), user.email()), (Some("our token"), Some("alice@example.test")));
+    for name in ["scope", "aud", "acr", "permissions", "authorization_details"] {
+        assert!(!user.claims().contains_key(name) && !user.profile().contains_key(name), "{name}");
+    }
     assert!(!user.scopes().contains("root"));
 }
 

@@ -84,10 +84,10 @@ impl Hangar {
         Now { monotonic: Instant::now(), calendar: self.clock.now() }
     }
 
-    /// The cell of this grant.
+    /// The cell of this grant. One that has ended is used by those who hold it; whoever comes anew looks into the store.
     pub(crate) fn cell(&self, id: GrantId) -> Arc<Cell> {
         let mut cells = self.cells();
-        if let Some(cell) = cells.by_id.get(&id) {
+        if let Some(cell) = cells.by_id.get(&id).filter(|cell| !cell.slot().is_gone()) {
             return Arc::clone(cell);
         }
         cells.sweep(self.now());

@@ -13,6 +13,7 @@ use tracing::Instrument as _;
 use super::{
     Hangar,
     cell::Cell,
+    hangar::BoxedExchange,
     reservation::Reservation,
     save::save,
     slot::{Errand, Landing},
@@ -59,6 +60,10 @@ impl Journey<'_> {
             tracing::error!(grant = %self.cell.id, %expected, %found, "a grant is of another provider");
             return Err(ended("the grant is of another provider", true));
         }
+        if self.errand.known.as_ref().is_some_and(|known| !known.is_of_one_login_with(kept.record.tokens())) {
+            // Not for those who hold the grant of before: they may be somebody else.
+            return Err(ended("the grant has begun anew", false));
+        }
         if self.would_do(kept.record.tokens()) {
             if self.errand.known.is_some() {
                 self.hangar.telemetry.adopted.increment(1);
@@ -104,7 +109,7 @@ impl Journey<'_> {
                 return Err(landing);
             }
         };
-        match self.present(&tokens).await {
+        match self.present(&tokens, reservation).await {
             Ok(response) => {
                 let renewed = Arc::new(tokens.refreshed(response, self.hangar.clock.now()));
                 Ok(save(self.hangar, self.cell, kept.version, renewed, reservation).await)
@@ -130,17 +135,13 @@ impl Journey<'_> {
                 return Err(Landing::Spared);
             }
         }
-        if !reservation.lasts().await {
-            return Err(resting("the grant did not stay reserved"));
-        }
         Ok((kept, tokens))
     }
 
     /// The newest tokens: those in this process are newer than the store's if they could not be saved.
     fn newest(&self, kept: &Kept) -> Step<Arc<TokenSet>> {
         let stored = kept.record.tokens();
-        let known = self.errand.known.as_ref().filter(|known| known.is_of_one_login_with(stored));
-        let known = known.filter(|known| known.generation() > stored.generation());
+        let known = self.errand.known.as_ref().filter(|known| known.generation() > stored.generation());
         let tokens = known.unwrap_or(stored);
         if self.would_do(tokens) { Err(Landing::Found(Arc::clone(tokens))) } else { Ok(Arc::clone(tokens)) }
     }
@@ -151,31 +152,49 @@ impl Journey<'_> {
     }
 
     /// Presents the refresh token, once.
-    async fn present(&self, tokens: &Arc<TokenSet>) -> Result<TokenResponse, ExchangeError> {
+    async fn present(
+        &self,
+        tokens: &Arc<TokenSet>,
+        reservation: Reservation<'_>,
+    ) -> Result<TokenResponse, ExchangeError> {
         let span = tracing::info_span!(
             "portcullis.exchange",
             grant = %self.cell.id,
             provider = self.hangar.config.name,
             generation = tokens.generation().number(),
         );
-        let (limit, mut exchange) = (self.hangar.config.exchange_timeout, self.hangar.exchange.clone());
-        // What waits for its turn has not been sent.
-        match timeout(limit, exchange.ready()).await {
+        let begun = Instant::now();
+        let outcome = match self.turn(reservation).await {
+            Ok(exchange) => self.spend(exchange, tokens).instrument(span).await,
+            Err(error) => Err(error),
+        };
+        self.hangar.telemetry.exchanged(outcome.as_ref().err().map(ExchangeError::outcome), begun.elapsed());
+        outcome
+    }
+
+    /// Waits until the exchange can be called and the grant is surely still reserved. Nothing has been sent until then.
+    async fn turn(&self, reservation: Reservation<'_>) -> Result<BoxedExchange, ExchangeError> {
+        let mut exchange = self.hangar.exchange.clone();
+        match timeout(self.hangar.config.exchange_timeout, exchange.ready()).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => return Err(error),
             Err(_) => return Err(ExchangeError::not_sent(AuthError::new(Reason::Overloaded))),
         }
-        let begun = Instant::now();
+        if !reservation.lasts().await {
+            let cause = AuthError::new(Reason::BackingOff).with_source("the grant did not stay reserved");
+            return Err(ExchangeError::not_sent(cause));
+        }
+        Ok(exchange)
+    }
+
+    async fn spend(&self, mut exchange: BoxedExchange, tokens: &Arc<TokenSet>) -> Result<TokenResponse, ExchangeError> {
         // Called inside the future, so that a panic is caught wherever it comes from.
-        let exchanging = async { exchange.call(Arc::clone(tokens)).await };
-        let exchanging = AssertUnwindSafe(exchanging).catch_unwind().instrument(span);
-        let outcome = match timeout(limit, exchanging).await {
+        let exchanging = AssertUnwindSafe(async { exchange.call(Arc::clone(tokens)).await }).catch_unwind();
+        match timeout(self.hangar.config.exchange_timeout, exchanging).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(ExchangeError::ambiguous(AuthError::new(Reason::VerifierFailed).with_source("a panic"))),
             Err(_) => Err(ExchangeError::ambiguous(AuthError::new(Reason::ProviderTimeout))),
-        };
-        self.hangar.telemetry.exchanged(outcome.as_ref().err().map(ExchangeError::outcome), begun.elapsed());
-        outcome
+        }
     }
 
     /// There are no new tokens.
@@ -223,7 +242,7 @@ impl Journey<'_> {
                 Err(landing) => return landing,
             };
             let tokens = kept.record.tokens();
-            if !tokens.is_of_one_login_with(&dead) || tokens.generation() != dead.generation() {
+            if tokens.generation() != dead.generation() {
                 // Not what was seen: whoever wrote it knows better.
                 return resting("the grant has changed");
             }

@@ -84,8 +84,9 @@ async fn save_later(hangar: Arc<Hangar>, cell: Arc<Cell>, tokens: Arc<TokenSet>)
 
 enum Saved {
     Done,
-    /// Somebody has saved tokens at least as new, or the user has logged in again.
+    /// Somebody has saved tokens at least as new.
     Superseded(Arc<TokenSet>),
+    /// It is gone, or another login has taken its place.
     Removed,
 }
 
@@ -109,7 +110,10 @@ async fn attempt(
         }
         let Some(kept) = in_time(hangar.vault.load(cell.id)).await? else { return Ok(Saved::Removed) };
         let stored = kept.record.tokens();
-        if !stored.is_of_one_login_with(tokens) || stored.generation() >= tokens.generation() {
+        if !stored.is_of_one_login_with(tokens) {
+            return Ok(Saved::Removed);
+        }
+        if stored.generation() >= tokens.generation() {
             return Ok(Saved::Superseded(Arc::clone(stored)));
         }
         expected = Some(kept.version);

@@ -46,17 +46,16 @@ pub(crate) trait Flight: Clone {
 pub(crate) struct Errand {
     /// The tokens in this process, if there are any.
     pub(crate) known: Option<Arc<TokenSet>>,
-    /// Up to this generation of the login no token will do.
+    /// Up to this generation no token will do.
     pub(crate) dead: Option<Generation>,
     /// The provider said so itself.
     pub(crate) refused: bool,
 }
 
 impl Errand {
-    /// Whether `tokens` are what it is for: of a later generation, or of another login.
+    /// Whether `tokens` are what it is for, by their generation.
     pub(crate) fn is_done_by(&self, tokens: &TokenSet) -> bool {
-        let is_of_another_login = self.known.as_ref().is_some_and(|known| !known.is_of_one_login_with(tokens));
-        is_of_another_login || self.dead.is_none_or(|dead| tokens.generation() > dead)
+        self.dead.is_none_or(|dead| tokens.generation() > dead)
     }
 }
 
@@ -191,6 +190,9 @@ impl<F: Flight> Slot<F> {
         tuning: Tuning,
     ) -> Result<Arc<TokenSet>, AuthError> {
         self.flight = None;
+        if let Some(error) = &self.ended {
+            return Err(error.clone());
+        }
         match landing {
             Landing::Found(tokens) => {
                 self.settle(now, &tokens, tuning);
@@ -198,13 +200,14 @@ impl<F: Flight> Slot<F> {
             }
             Landing::Exchanged(tokens) => {
                 self.settle(now, &tokens, tuning);
-                if let Some(current) = self.current.as_mut().filter(|_| errand.refused) {
+                let current = self.current.as_mut().filter(|current| Arc::ptr_eq(&current.tokens, &tokens));
+                if let Some(current) = current.filter(|_| errand.refused) {
                     current.replaced_refused_at = Some(now.monotonic);
                 }
                 Ok(tokens)
             }
             Landing::Spared => {
-                self.suspect = self.generation();
+                self.suspect = errand.dead;
                 let current = self.current.as_ref().map(|current| Arc::clone(&current.tokens));
                 current.ok_or_else(|| AuthError::new(Reason::BackingOff))
             }
@@ -227,9 +230,7 @@ impl<F: Flight> Slot<F> {
     /// These are the tokens from now on, unless there are newer ones, or the grant has ended meanwhile.
     pub(crate) fn settle(&mut self, now: Now, tokens: &Arc<TokenSet>, tuning: Tuning) {
         (self.failure, self.failures) = (None, 0);
-        let is_new = self.current.as_ref().is_none_or(|current| {
-            !current.tokens.is_of_one_login_with(tokens) || tokens.generation() > current.tokens.generation()
-        });
+        let is_new = self.generation().is_none_or(|known| tokens.generation() > known);
         if is_new && self.ended.is_none() {
             self.current = Some(Current::new(Arc::clone(tokens), now, tuning.margin, (tuning.jitter)()));
         }
@@ -252,6 +253,11 @@ impl<F: Flight> Slot<F> {
     pub(crate) fn works(&self, now: Now, refused: Option<Generation>) -> bool {
         let current = self.current.as_ref().filter(|current| current.freshness(now) != Freshness::Dead);
         current.is_some_and(|current| refused < Some(current.tokens.generation()))
+    }
+
+    /// Whether it has ended, and the store knows.
+    pub(crate) const fn is_gone(&self) -> bool {
+        self.ended.is_some() && !self.outlived && self.flight.is_none()
     }
 
     /// Whether it holds something that the store does not know: it must not be forgotten.

@@ -10,7 +10,7 @@ use crate::StoreError;
 const STORE_LIMIT: Duration = Duration::from_secs(10);
 
 /// What a store says, if it says it in time.
-pub(crate) async fn in_time<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    let too_late = |_| Err(StoreError::new("waiting for an answer"));
+pub(crate) async fn in_time<T, E: From<StoreError>>(answer: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    let too_late = |_| Err(StoreError::new("waiting for an answer").into());
     timeout(STORE_LIMIT, answer).await.unwrap_or_else(too_late)
 }

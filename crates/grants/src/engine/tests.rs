@@ -62,6 +62,10 @@ enum Event {
     /// The calendar is put forward, or back.
     Step(i64),
     Land(Fate),
+    /// Somebody else has brought tokens, and they are saved: so many generations on.
+    Settle(u64),
+    /// The user logs out.
+    End,
 }
 
 /// What becomes of the flight under way.
@@ -89,6 +93,8 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (0..120_u64).prop_map(Event::Pass),
         1 => (-5000..5000_i64).prop_map(Event::Step),
         6 => fate.prop_map(Event::Land),
+        1 => (0..3_u64).prop_map(Event::Settle),
+        1 => prop_oneof![9 => Just(Event::Ask), 1 => Just(Event::End)],
     ]
 }
 
@@ -187,9 +193,31 @@ impl World {
         }
     }
 
+    /// Tokens so many generations on, from elsewhere; older or equal ones change nothing.
+    fn settle(&mut self, ahead: u64) {
+        let mut tokens = Arc::clone(&self.current);
+        for _ in 0..ahead {
+            tokens = Arc::new(tokens.refreshed(response(Some(LIFETIME)), self.now.calendar));
+        }
+        self.slot.settle(self.now, &tokens, self.tuning);
+        self.resting_until = None;
+        if ahead > 0 {
+            self.dies_at = Some(self.now.monotonic + LIFETIME);
+            self.breaker_until = None;
+            self.current = tokens;
+        }
+    }
+
     fn land(&mut self, fate: Fate) {
         let Some(errand) = self.under_way.take() else { return };
-        let generation = self.current.generation();
+        if self.ended {
+            let tokens = Arc::new(self.current.refreshed(response(Some(LIFETIME)), self.now.calendar));
+            let outcome = self.slot.land(self.now, &errand, Landing::Exchanged(tokens), self.tuning);
+            assert_eq!(outcome.expect_err("it ended meanwhile").reason(), Reason::GrantEnded);
+            return;
+        }
+        let based_on = errand.known.clone().expect("tokens");
+        let generation = based_on.generation();
         let spare = matches!(fate, Fate::Spared);
         if !spare {
             let (times, unanswered) = self.presented.entry(generation).or_default();
@@ -200,13 +228,17 @@ impl World {
         let landing = match fate {
             Fate::Exchanged { expires_in } => {
                 self.exchanges += 1;
-                let renewed = self.current.refreshed(response(expires_in.map(Duration::from_secs)), self.now.calendar);
-                self.current = Arc::new(renewed);
-                let life = self.current.expires_at().map(|end| end.saturating_duration_since(self.now.calendar));
-                self.dies_at = life.map(|life| self.now.monotonic + life);
-                self.breaker_until = errand.refused.then(|| self.now.monotonic + Duration::from_secs(10));
+                let renewed = based_on.refreshed(response(expires_in.map(Duration::from_secs)), self.now.calendar);
+                let renewed = Arc::new(renewed);
                 self.resting_until = None;
-                Landing::Exchanged(Arc::clone(&self.current))
+                // Somebody else may have brought newer ones meanwhile.
+                if renewed.generation() > self.current.generation() {
+                    self.current = Arc::clone(&renewed);
+                    let life = self.current.expires_at().map(|end| end.saturating_duration_since(self.now.calendar));
+                    self.dies_at = life.map(|life| self.now.monotonic + life);
+                    self.breaker_until = errand.refused.then(|| self.now.monotonic + Duration::from_secs(10));
+                }
+                Landing::Exchanged(renewed)
             }
             Fate::Transient => Landing::Failed { error: unavailable(), ambiguous: false },
             Fate::Ambiguous => {
@@ -257,6 +289,11 @@ proptest! {
                 }
                 Event::Step(seconds) => world.now.calendar = world.now.calendar + Duration::from_secs(seconds.unsigned_abs()),
                 Event::Land(fate) => world.land(fate),
+                Event::Settle(ahead) => world.settle(ahead),
+                Event::End => {
+                    drop(world.slot.end(AuthError::new(Reason::GrantEnded), false));
+                    world.ended = true;
+                }
             }
         }
     }

@@ -16,7 +16,7 @@ use super::{
     upstream::{Direct, Through},
 };
 use crate::{
-    Exchange, GrantRecord, StoreError, TokenSet, Vault,
+    CreateError, Exchange, GrantRecord, StoreError, TokenSet, Vault,
     engine::{Hangar, in_time},
 };
 
@@ -68,9 +68,11 @@ impl Refresher {
 
     /// Keeps the tokens of a new grant, durably. From here on they are kept fresh.
     ///
+    /// `id` is a new random one for each login: what is remembered of a grant belongs to one login of one user.
+    ///
     /// # Errors
-    /// [`StoreError`] if they cannot be saved, or if there is a grant of this id: nothing has changed then.
-    pub async fn begin(&self, id: GrantId, tokens: TokenSet) -> Result<(), StoreError> {
+    /// [`CreateError`] if there is a grant of this id, or if they cannot be saved.
+    pub async fn begin(&self, id: GrantId, tokens: TokenSet) -> Result<(), CreateError> {
         let record = GrantRecord::new(self.hangar.issuer().clone(), Arc::new(tokens));
         in_time(self.hangar.vault().create(id, &record)).await?;
         self.hangar.begin(id, record.tokens());

@@ -28,7 +28,7 @@ impl UpstreamSource for Direct {
         UpstreamFuture::waiting(async { Ok(tokens.await?.access_token().clone()) })
     }
 
-    fn end(&self) -> Option<Arc<Revocation>> {
+    fn revocation(&self) -> Option<Arc<Revocation>> {
         Some(Arc::clone(&self.cell.end))
     }
 }
@@ -61,8 +61,8 @@ where
         })
     }
 
-    fn end(&self) -> Option<Arc<Revocation>> {
-        self.direct.end()
+    fn revocation(&self) -> Option<Arc<Revocation>> {
+        self.direct.revocation()
     }
 }
 

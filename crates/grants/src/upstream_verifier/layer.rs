@@ -1,20 +1,37 @@
 //! [`UpstreamLayer`]: puts an [`UpstreamVerifier`] around a verifier.
 
+use std::sync::Arc;
+
 use tower_layer::Layer;
 
-use super::UpstreamVerifier;
+use super::{UpstreamVerifier, service::OF_THE_USER};
 
 /// Asks the provider about users that a verifier knows by tokens of this server's own; see [`UpstreamVerifier`].
 #[derive(Clone, Debug)]
 pub struct UpstreamLayer<P> {
     provider: P,
+    claims: Arc<[Box<str>]>,
 }
 
 impl<P> UpstreamLayer<P> {
     /// `provider` is the verifier of the provider's tokens.
     #[must_use]
-    pub const fn new(provider: P) -> Self {
-        Self { provider }
+    pub fn new(provider: P) -> Self {
+        Self { provider, claims: OF_THE_USER.map(Box::from).into() }
+    }
+
+    /// Takes over these claims of the provider's token, where ours does not make them itself. Default: `roles`, `groups`,
+    /// `entitlements`, `realm_access`, `resource_access`.
+    ///
+    /// They are read as what *this* server knows of the user: never name one that is about the token, such as `scope`.
+    #[must_use]
+    pub fn with_claims<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        self.claims = names.into_iter().map(Box::from).collect();
+        self
+    }
+
+    pub(super) fn around<G>(self, verifier: G) -> UpstreamVerifier<G, P> {
+        UpstreamVerifier::with(verifier, self.provider, self.claims)
     }
 }
 
@@ -22,6 +39,6 @@ impl<G, P: Clone> Layer<G> for UpstreamLayer<P> {
     type Service = UpstreamVerifier<G, P>;
 
     fn layer(&self, verifier: G) -> UpstreamVerifier<G, P> {
-        UpstreamVerifier::new(verifier, self.provider.clone())
+        self.clone().around(verifier)
     }
 }

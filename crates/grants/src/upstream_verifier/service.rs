@@ -12,6 +12,8 @@ use serde_json::{Map, Value};
 use tower::ServiceExt as _;
 use tower_service::Service;
 
+use super::UpstreamLayer;
+
 /// A verifier for users behind whom stands a grant: it asks the provider who they are, and refreshes the provider's token if
 /// that is what it takes.
 ///
@@ -27,9 +29,9 @@ use tower_service::Service;
 /// 5. Whatever else `P` answers is passed on; above all that nobody can tell at the moment.
 /// 6. If `P` speaks for the issuer that `G` names, the subjects must be equal. If `G` names another issuer, such as this server
 ///    itself, who the user is rests on `G` alone, which is who says whose grant it is.
-/// 7. The user stays who they are by `G`; the profile is that of `P`, or its claims if it has none. What the claims of `P` say of
-///    the *user*, such as roles and groups, is added to those of `G`; what they say of the provider's token (`scope`, `aud` and
-///    their like) is not, because it is not true of the token that came. It is
+/// 7. The user stays who they are by `G`; the profile is that of `P`, or its claims if it has none. Roles and groups among the claims
+///    of `P` are added to those of `G` ([which](crate::UpstreamLayer::with_claims)); nothing else is, because what is true of the
+///    provider's token is not true of the token that came. It is
 ///    [asked for again](UserContext::until) when the upstream token or what `P` knows of it expires.
 /// 8. A user without a grant is refused with [`Reason::NoUpstream`], 503: `G` is not what it should be.
 ///
@@ -54,13 +56,18 @@ use tower_service::Service;
 pub struct UpstreamVerifier<G, P> {
     own: G,
     provider: P,
+    claims: Arc<[Box<str>]>,
 }
 
 impl<G, P> UpstreamVerifier<G, P> {
     /// The users of `own`, as `provider` knows them.
     #[must_use]
-    pub const fn new(own: G, provider: P) -> Self {
-        Self { own, provider }
+    pub fn new(own: G, provider: P) -> Self {
+        UpstreamLayer::new(provider).around(own)
+    }
+
+    pub(super) const fn with(own: G, provider: P, claims: Arc<[Box<str>]>) -> Self {
+        Self { own, provider, claims }
     }
 }
 
@@ -79,25 +86,35 @@ where
 
     fn call(&mut self, token: BearerToken) -> Self::Future {
         let verification = self.own.call(token);
-        let provider = self.provider.clone();
+        let (provider, claims) = (self.provider.clone(), Arc::clone(&self.claims));
         Box::pin(async move {
             let user = verification.await?;
             let (token, known) = ask(provider, &user).await?;
             if known.issuer() == user.issuer() && known.subject() != user.subject() {
                 return Err(AuthError::new(Reason::SubjectMismatch));
             }
-            let profile = if known.profile().is_empty() { known.claims() } else { known.profile() };
+            let profile = if known.profile().is_empty() {
+                members(known.claims(), |name| !OF_THE_TOKEN.contains(&name))
+            } else {
+                known.profile().clone()
+            };
+            let further = members(known.claims(), |name| claims.iter().any(|claim| **claim == *name));
             // A new context: the one inside was never given to anybody.
-            let user = user.with_profile(profile.clone()).with_further_claims(of_the_user(known.claims()));
+            let user = user.with_profile(profile).with_further_claims(further);
             let ends = token.expires_at().into_iter().chain(known.known_until());
             Ok(Arc::new(ends.fold(user, UserContext::until)))
         })
     }
 }
 
-/// Claims about a token, and not about its user.
-/// [RFC 7519 section 4.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1), RFC 7662, RFC 8693, RFC 9068, OpenID Connect.
-const OF_THE_TOKEN: [&str; 19] = [
+/// The claims that are taken over: what its issuer says of the user. A list of what is *not* taken would let in whatever nobody has
+/// thought of; among the claims of our token it would be read as a right.
+/// [RFC 9068 section 2.2.3.1](https://www.rfc-editor.org/rfc/rfc9068#section-2.2.3.1), and Keycloak's two.
+pub(super) const OF_THE_USER: [&str; 5] = ["roles", "groups", "entitlements", "realm_access", "resource_access"];
+
+/// Members that are about a token, and no profile: where the claims have to do for one.
+/// RFC 7519, RFC 7662, RFC 8693, RFC 9068, RFC 9396, OpenID Connect.
+const OF_THE_TOKEN: [&str; 27] = [
     "iss",
     "sub",
     "aud",
@@ -107,6 +124,8 @@ const OF_THE_TOKEN: [&str; 19] = [
     "jti",
     "scope",
     "scp",
+    "permissions",
+    "authorization_details",
     "client_id",
     "azp",
     "active",
@@ -116,12 +135,18 @@ const OF_THE_TOKEN: [&str; 19] = [
     "act",
     "may_act",
     "sid",
+    "session_state",
     "nonce",
+    "acr",
+    "amr",
+    "auth_time",
+    "at_hash",
+    "allowed-origins",
 ];
 
-fn of_the_user(claims: &Map<String, Value>) -> impl Iterator<Item = (String, Value)> {
-    let claims = claims.iter().filter(|(name, _)| !OF_THE_TOKEN.contains(&name.as_str()));
-    claims.map(|(name, value)| (name.clone(), value.clone()))
+fn members(claims: &Map<String, Value>, wanted: impl Fn(&str) -> bool) -> Map<String, Value> {
+    let wanted = claims.iter().filter(|(name, _)| wanted(name));
+    wanted.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// Why a token may be refused that was good once: a refresh helps.

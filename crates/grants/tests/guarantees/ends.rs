@@ -80,7 +80,7 @@ async fn a_refresh_of_the_old_login_does_not_overwrite_the_new_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_knows_the_old_login_adopts_the_new_one() {
+async fn in_another_process_as_well_contexts_of_the_old_login_end_with_it() {
     let world = World::new().await;
     let other = world.another(config(Rotation::SingleUse));
     pass(301).await;
@@ -89,13 +89,25 @@ async fn a_process_that_knows_the_old_login_adopts_the_new_one() {
     assert_eq!(all(ask(&held, 1)).await, 1);
     drop(world.refresher.end(GRANT).await.expect("removed"));
     world.refresher.begin(GRANT, login(&world, "bob", true)).await.expect("begun");
-    pass(200).await;
-    assert_eq!(all(ask(&world.upstream(), 1)).await, 0);
-    // Here the token of the old login expires, which was of a later generation.
-    pass(130).await;
-    drop(held.access_token().await.expect("that of the new login"));
-    assert!(stored_secret(&world).await.starts_with("refresh-bob-"));
-    assert!(world.provider.is_alive("bob"));
+    pass(330).await;
+    // Here the token of the old login has expired, which was of a later generation.
+    assert_eq!(held.access_token().await.expect_err("that was alice").reason(), Reason::GrantEnded);
+    assert!(held.revocation().is_some_and(|end| end.is_revoked()));
+    let token = other.upstream(GRANT).access_token().await.expect("that is bob");
+    assert!(token.expose_secret().starts_with("access-bob-"));
+    assert!(stored_secret(&world).await.starts_with("refresh-bob-") && world.provider.is_alive("bob"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_elsewhere_is_seen_by_a_process_that_found_no_grant_before() {
+    let world = World::new().await;
+    let id = GrantId::from_bytes([6; 16]);
+    let other = world.another(config(Rotation::SingleUse));
+    let old = other.upstream(id);
+    assert_eq!(old.access_token().await.expect_err("nobody has logged in").reason(), Reason::GrantEnded);
+    world.refresher.begin(id, login(&world, "new", true)).await.expect("begun");
+    assert_eq!(all(ask(&other.upstream(id), 3)).await, 0);
+    assert!(old.access_token().await.is_err(), "contexts of before stay withdrawn");
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,7 +118,7 @@ async fn what_began_anew_has_nothing_to_do_with_contexts_of_before() {
     let old = world.refresher.upstream(id);
     drop(world.another(config(Rotation::SingleUse)).end(id).await.expect("removed"));
     world.refresher.begin(id, login(&world, "new", true)).await.expect("begun anew");
-    assert!(old.end().is_some_and(|end| end.is_revoked()));
+    assert!(old.revocation().is_some_and(|end| end.is_revoked()));
     assert!(old.access_token().await.is_err());
     assert_eq!(all(ask(&world.refresher.upstream(id), 3)).await, 0);
 }

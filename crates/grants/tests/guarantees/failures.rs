@@ -217,7 +217,7 @@ async fn what_ends_by_our_own_doing_is_gone_everywhere() {
     drop(upstream.access_token().await.expect("fresh"));
     let ended = world.refresher.end(GRANT).await.expect("removed").expect("there was one");
     assert_eq!(ended.generation().number(), 0);
-    assert!(upstream.end().is_some_and(|end| end.is_revoked()));
+    assert!(upstream.revocation().is_some_and(|end| end.is_revoked()));
     assert_eq!(upstream.access_token().await.expect_err("ended").reason(), Reason::GrantEnded);
     assert_eq!(world.stored().await, None);
     assert!(world.refresher.end(GRANT).await.expect("nothing to remove").is_none());

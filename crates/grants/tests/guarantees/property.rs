@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis_core::{AccessToken, Clock as _};
-use proptest::prelude::*;
+use proptest::{prelude::*, strategy::Union};
 use tokio::task::JoinHandle;
 
 use crate::{provider::Act, world::World};
@@ -22,19 +22,26 @@ enum Event {
     StepBack(u64),
 }
 
-fn event() -> impl Strategy<Value = Event> {
-    let act = prop_oneof![
-        4 => Just(Act::Answer),
-        2 => Just(Act::Fail { retry_after: None }),
-        1 => Just(Act::Fail { retry_after: Some(20) }),
-        1 => Just(Act::NotSent),
-        1 => Just(Act::OmitRefreshToken),
-        1 => Just(Act::Panic),
-        1 => Just(Act::Misconfigured),
-    ];
-    // An omitted refresh token of a provider that has rotated is a trap of another kind.
-    let act = act.prop_map(|act| if matches!(act, Act::OmitRefreshToken) { Act::Answer } else { act });
-    prop_oneof![
+/// Exchanges whose outcome is known, and how often each comes.
+fn told() -> Vec<(u32, Act)> {
+    vec![
+        (4, Act::Answer),
+        (2, Act::Fail { retry_after: None }),
+        (1, Act::Fail { retry_after: Some(20) }),
+        (1, Act::NotSent),
+        (1, Act::Panic),
+        (1, Act::Misconfigured),
+    ]
+}
+
+/// And those after which nobody can tell.
+fn untold() -> Vec<(u32, Act)> {
+    told().into_iter().chain([(2, Act::LoseRequest), (1, Act::LoseAnswer)]).collect()
+}
+
+fn events(acts: Vec<(u32, Act)>) -> impl Strategy<Value = Vec<Event>> {
+    let act = Union::new_weighted(acts.into_iter().map(|(weight, act)| (weight, Just(act))).collect());
+    let event = prop_oneof![
         4 => (1..200_usize).prop_map(Event::Ask),
         2 => (1..200_usize, any::<bool>()).prop_map(|(count, old)| Event::Report(count, old)),
         2 => (1..100_usize).prop_map(Event::Drop),
@@ -42,7 +49,8 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (1..400_u64).prop_map(|seconds| Event::Pass(Duration::from_secs(seconds))),
         3 => (1..60_u64).prop_map(|millis| Event::Pass(Duration::from_millis(millis))),
         1 => (1..500_u64).prop_map(Event::StepBack),
-    ]
+    ];
+    proptest::collection::vec(event, 5..40)
 }
 
 type Caller = JoinHandle<Option<AccessToken>>;
@@ -92,21 +100,33 @@ async fn live(events: Vec<Event>) {
         drop(caller.await.expect("no assertion failed"));
     }
     assert_eq!(world.refresher.shutdown().await, 0);
-    let newest = world.stored().await.expect("no failure ended the grant");
-    assert!(world.provider.is_alive("alice"), "a refresh token was presented twice");
+    let (provider, lost) = (&world.provider, world.provider.lost_answers());
     assert_eq!(
-        world.provider.rotations() as u64,
-        newest,
-        "one exchange per generation, and the last one is in the store"
+        provider.presented_when_settled(),
+        0,
+        "a refresh token was presented after the provider's last word on it"
     );
+    match world.stored().await {
+        Some(newest) => assert_eq!(provider.rotations() as u64, newest + lost, "a token that came is not in the store"),
+        None => assert_eq!((lost, provider.is_alive("alice")), (1, false), "a failure ended the grant"),
+    }
+}
+
+fn check(events: Vec<Event>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime").block_on(live(events));
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_thousand_callers_and_chance(events in proptest::collection::vec(event(), 5..40)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-        runtime.expect("a runtime").block_on(live(events));
+    fn a_thousand_callers_and_chance(events in events(told())) {
+        check(events);
+    }
+
+    #[test]
+    fn a_grant_ends_only_where_an_answer_was_lost(events in events(untold())) {
+        check(events);
     }
 }

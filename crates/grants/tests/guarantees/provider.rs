@@ -1,7 +1,7 @@
 //! A provider that rotates refresh tokens, ends a grant when one comes twice, and misbehaves on command.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -10,14 +10,14 @@ use std::{
 };
 
 use portcullis_core::{AuthError, BearerToken, Reason};
-use portcullis_grants::{ExchangeError, TokenSet};
+use portcullis_grants::{ExchangeError, ExchangeOutcome, TokenSet};
 use portcullis_oauth::TokenResponse;
 use secrecy::ExposeSecret as _;
 use tokio::time::sleep;
 use tower::Service;
 
 /// How an exchange goes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Act {
     Answer,
     OmitRefreshToken,
@@ -44,6 +44,10 @@ struct State {
     /// By the name of the grant: the number of the refresh token that is good; `None`: the grant is dead.
     live: HashMap<String, Option<u64>>,
     presented: HashMap<String, usize>,
+    /// Refresh tokens that were answered with new ones, or refused.
+    settled: HashSet<String>,
+    presented_when_settled: usize,
+    lost_answers: u64,
     script: VecDeque<Act>,
     usual: Act,
     latency: Duration,
@@ -57,6 +61,9 @@ impl Provider {
         Self(Arc::new(Mutex::new(State {
             live: HashMap::new(),
             presented: HashMap::new(),
+            settled: HashSet::new(),
+            presented_when_settled: 0,
+            lost_answers: 0,
             script: VecDeque::new(),
             usual: Act::Answer,
             latency: Duration::from_millis(50),
@@ -110,6 +117,16 @@ impl Provider {
         self.state().presented.values().copied().max().unwrap_or_default()
     }
 
+    /// How often a refresh token came that had been answered with new ones, or refused.
+    pub(crate) fn presented_when_settled(&self) -> usize {
+        self.state().presented_when_settled
+    }
+
+    /// How many new tokens were lost on their way.
+    pub(crate) fn lost_answers(&self) -> u64 {
+        self.state().lost_answers
+    }
+
     pub(crate) fn is_alive(&self, grant: &str) -> bool {
         self.state().live.get(grant).is_some_and(Option::is_some)
     }
@@ -126,7 +143,7 @@ impl Provider {
         match act {
             Act::NotSent => return Err(ExchangeError::not_sent(unavailable())),
             Act::Panic => unreachable!("the exchange fell over"),
-            _ => *self.state().presented.entry(presented.clone()).or_default() += 1,
+            _ => self.state().receive(&presented),
         }
         sleep(latency / 2).await;
         let result = match act {
@@ -144,6 +161,7 @@ impl Provider {
             _ => self.state().rotate(&presented),
         };
         sleep(latency / 2).await;
+        self.state().settle(&presented, act, &result);
         match act {
             Act::LoseAnswer => Err(ExchangeError::ambiguous(unavailable())),
             Act::Hang => std::future::pending().await,
@@ -162,6 +180,21 @@ impl State {
         response.refresh_token = Some(format!("refresh-{grant}-{number}").into());
         response.expires_in = self.lifetime;
         response
+    }
+
+    fn receive(&mut self, presented: &str) {
+        *self.presented.entry(presented.to_owned()).or_default() += 1;
+        self.presented_when_settled += usize::from(self.settled.contains(presented));
+    }
+
+    /// Remembers what whoever presented it is about to hear.
+    fn settle(&mut self, presented: &str, act: Act, result: &Result<TokenResponse, ExchangeError>) {
+        let is_refused = |error: &ExchangeError| error.outcome() == ExchangeOutcome::Refused;
+        if matches!(act, Act::LoseAnswer | Act::Hang) {
+            self.lost_answers += u64::from(result.is_ok());
+        } else if result.as_ref().map_or_else(is_refused, |_| act != Act::OmitRefreshToken) {
+            self.settled.insert(presented.to_owned());
+        }
     }
 
     /// A refresh token that is not the live one any more ends the grant.

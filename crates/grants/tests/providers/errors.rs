@@ -22,7 +22,7 @@ async fn a_dead_refresh_token_ends_the_grant_at_once_and_is_never_presented_agai
     for vendor in VENDORS {
         let world = World::expired(vendor).await;
         let name = world.name();
-        let end = world.upstream().end().expect("somebody tells");
+        let end = world.upstream().revocation().expect("somebody tells");
         // As the user does it, in the provider's settings.
         world.idp.revoke_grant("alice");
         for _ in 0..20 {

@@ -80,7 +80,7 @@ impl UpstreamSource for Grant {
         })
     }
 
-    fn end(&self) -> Option<Arc<Revocation>> {
+    fn revocation(&self) -> Option<Arc<Revocation>> {
         Some(Arc::clone(&self.state().end))
     }
 }
