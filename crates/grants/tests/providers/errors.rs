@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use portcullis_core::{AuthErrorKind, Reason};
+use portcullis_core::{AuthErrorKind, GrantId, Reason};
 use portcullis_testkit::{Endpoint, ErrorClass, Fault, Vendor};
 
-use crate::world::{VENDORS, WINDOW, World};
+use crate::world::{GRANT, VENDORS, WINDOW, World};
 
 fn fault(vendor: Option<Vendor>, class: ErrorClass) -> Fault {
     match vendor {
@@ -50,6 +50,24 @@ async fn a_refusal_of_this_server_is_nobodys_logout_and_not_repeated_for_every_r
         assert_eq!(world.token_calls(), 2, "{name}");
         assert_eq!(world.stored_refresh_token().await, before, "{name}: the grant is kept as it was");
         assert!(before.is_some_and(|token| world.idp.is_refreshable(&token)), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_not_presented_for_every_user() {
+    for vendor in VENDORS {
+        let world = World::of(vendor).await;
+        let (name, other) = (world.name(), GrantId::from_bytes([8; 16]));
+        world.log_in().await;
+        world.log_in_as(other).await;
+        world.expire().await;
+        world.clock.advance(Duration::from_secs(1));
+        world.idp.set_client(portcullis_testkit::IdentityProvider::CLIENT_ID, "another secret");
+        for grant in [GRANT, other] {
+            let error = world.refresher.upstream(grant).access_token().await.expect_err(name);
+            assert_eq!((error.kind(), error.reason()), (AuthErrorKind::Unavailable, Reason::ClientRefused), "{name}");
+        }
+        assert_eq!(world.token_calls(), 3, "{name}: two codes, and one refresh");
     }
 }
 

@@ -75,12 +75,16 @@ impl World {
 
     /// Alice logs in, with a code.
     pub(crate) async fn log_in(&self) -> TokenSet {
+        self.log_in_as(GRANT).await
+    }
+
+    pub(crate) async fn log_in_as(&self, grant: GrantId) -> TokenSet {
         let verifier = CodeVerifier::new([7; 32]);
         let code = self.idp.issue_code("alice", SCOPES, REDIRECT, Some(&verifier.challenge()));
         let asked = ScopeSet::parse(SCOPES).expect("scopes");
         let name = self.name();
         let tokens = self.client.exchange_code(&code.into(), REDIRECT, &verifier, &asked).await.expect(name);
-        self.refresher.begin(GRANT, tokens.clone()).await.expect("a new grant");
+        self.refresher.begin(grant, tokens.clone()).await.expect("a new grant");
         tokens
     }
 
