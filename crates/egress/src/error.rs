@@ -35,7 +35,8 @@ pub enum EgressErrorKind {
     BodyTooLarge,
     /// Answered with a server error (5xx), and left alone from now on. Only behind a [`BackOff`](crate::BackOff).
     ServerError,
-    /// Answered, now or a moment ago, that it is called too often (429). Only behind a [`BackOff`](crate::BackOff).
+    /// Answered, now or a moment ago, that it is called too often (429): by us, or with this user's token. Only behind a
+    /// [`BackOff`](crate::BackOff).
     RateLimited,
     /// Not sent: it failed a moment ago and is left alone. Only behind a [`BackOff`](crate::BackOff).
     BackingOff,

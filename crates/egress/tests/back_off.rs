@@ -23,6 +23,7 @@ struct Mood(Arc<Mutex<Answer>>);
 enum Answer {
     Status(u16),
     RetryAfter(u16, &'static str),
+    NothingLeft,
     Error(EgressErrorKind),
     Slow(u16),
 }
@@ -41,6 +42,7 @@ impl Mood {
         let builder = match answer {
             Answer::Status(status) => Response::builder().status(status),
             Answer::RetryAfter(status, value) => Response::builder().status(status).header("retry-after", value),
+            Answer::NothingLeft => Response::builder().status(403).header("x-ratelimit-remaining", "0"),
             Answer::Error(kind) => return Err(EgressError::new(kind, request.uri())),
             Answer::Slow(status) => {
                 sleep(SECOND * 5).await;
@@ -65,6 +67,14 @@ where
     S: Service<Request<Bytes>, Response = Response<Bytes>, Error = EgressError> + Clone,
 {
     service.clone().oneshot(Request::get("https://idp.example.com/x").body(Bytes::new()).expect("request")).await
+}
+
+async fn call_with<S>(service: &S, credentials: &str) -> Result<Response<Bytes>, EgressError>
+where
+    S: Service<Request<Bytes>, Response = Response<Bytes>, Error = EgressError> + Clone,
+{
+    let request = Request::get("https://idp.example.com/user").header("authorization", credentials);
+    service.clone().oneshot(request.body(Bytes::new()).expect("request")).await
 }
 
 fn wait(result: Result<Response<Bytes>, EgressError>) -> Duration {
@@ -247,19 +257,57 @@ async fn a_late_success_does_not_close_the_window() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_rate_limit_of_one_users_token_locks_out_nobody_else() {
-    let mood = Mood::new(Answer::RetryAfter(429, "60"));
+async fn the_rate_limit_of_one_users_token_pauses_that_token_and_nobody_else() {
+    for (answer, seconds) in [
+        (Answer::RetryAfter(429, "60"), 60),
+        (Answer::RetryAfter(403, "60"), 60),
+        (Answer::RetryAfter(429, "86400"), 300),
+        (Answer::Status(429), 1),
+        (Answer::NothingLeft, 1),
+    ] {
+        let mood = Mood::new(answer);
+        let (service, provider) = back_off!(mood);
+        let limited = call_with(&service, "Bearer alice").await.expect("returned as it is");
+        assert!(matches!(limited.status().as_u16(), 403 | 429));
+        mood.set(Answer::Status(200));
+        for _ in 0..20 {
+            let refusal = call_with(&service.clone(), "bearer alice").await.expect_err("not sent");
+            assert_eq!(refusal.kind(), EgressErrorKind::RateLimited);
+            let pause = refusal.retry_after().expect("a time");
+            assert!(SECOND * seconds <= pause && pause < SECOND * seconds * 5 / 4, "{pause:?}");
+        }
+        assert_eq!(provider.calls(), 1);
+        assert!(call_with(&service, "Bearer bob").await.is_ok() && call(&service).await.is_ok());
+        let pause = wait(call_with(&service, "Bearer alice").await);
+        advance(pause - Duration::from_millis(1)).await;
+        assert!(call_with(&service, "Bearer alice").await.is_err(), "to the last millisecond");
+        advance(Duration::from_millis(1)).await;
+        assert!(call_with(&service, "Bearer alice").await.is_ok());
+        assert_eq!(provider.calls(), 4);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_token_may_not_do_pauses_nothing_and_a_server_error_is_everybodys() {
+    let mood = Mood::new(Answer::Status(403));
     let (service, provider) = back_off!(mood);
-    let with_token = || {
-        let request = Request::get("https://idp.example.com/user").header("authorization", "Bearer of-one-user");
-        request.body(Bytes::new()).expect("request")
-    };
-    let limited = service.clone().oneshot(with_token()).await.expect("returned as it is");
-    assert_eq!(limited.status(), 429);
-    mood.set(Answer::Status(200));
-    assert!(call(&service).await.is_ok());
+    for _ in 0..2 {
+        assert_eq!(call_with(&service, "Bearer alice").await.expect("as it is").status(), 403);
+    }
     mood.set(Answer::Status(500));
-    assert!(service.clone().oneshot(with_token()).await.is_err(), "a server error is everybody's");
-    assert!(call(&service).await.is_err());
+    assert!(call_with(&service, "Bearer alice").await.is_err());
+    assert!(call_with(&service, "Bearer bob").await.is_err() && call(&service).await.is_err());
     assert_eq!(provider.calls(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_paused_is_not_the_probe() {
+    let mood = Mood::new(Answer::RetryAfter(429, "60"));
+    let (service, _) = back_off!(mood);
+    assert!(call_with(&service, "Bearer alice").await.is_ok());
+    mood.set(Answer::Status(500));
+    advance(wait(call(&service).await)).await;
+    mood.set(Answer::Status(200));
+    assert!(call_with(&service, "Bearer alice").await.is_err());
+    assert!(call(&service).await.is_ok(), "its place is free");
 }

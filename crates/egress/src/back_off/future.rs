@@ -9,11 +9,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Response, StatusCode, Uri};
+use http::{HeaderMap, Response, StatusCode, Uri, header::RETRY_AFTER};
 use pin_project_lite::pin_project;
 use portcullis_core::Clock;
 
-use super::{provider::Permit, retry_after};
+use super::{provider::Permit, retry_after, users::User};
 use crate::{EgressError, EgressErrorKind};
 
 pin_project! {
@@ -37,8 +37,8 @@ pin_project! {
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) uri: Uri,
-    /// Made with a user's own token, so a rate limit is that user's and not everybody's.
-    pub(super) for_a_user: bool,
+    /// With whose token it is made: a rate limit is that user's then, and not everybody's.
+    pub(super) user: Option<User>,
 }
 
 impl<F> BackOffFuture<F> {
@@ -76,17 +76,31 @@ fn judge(
     clock: &dyn Clock,
 ) -> Result<Response<Bytes>, EgressError> {
     let response = result?;
-    let kind = match response.status() {
-        StatusCode::TOO_MANY_REQUESTS if asked.for_a_user => return Ok(response),
-        StatusCode::TOO_MANY_REQUESTS => EgressErrorKind::RateLimited,
-        status if status.is_server_error() => EgressErrorKind::ServerError,
+    let delay = || retry_after::parse(response.headers(), clock.now());
+    let kind = match (response.status(), &asked.user) {
+        (status, Some(user)) if is_limit(status, response.headers()) => {
+            user.leave_alone(delay());
+            return Ok(response);
+        }
+        (StatusCode::TOO_MANY_REQUESTS, _) => EgressErrorKind::RateLimited,
+        (status, _) if status.is_server_error() => EgressErrorKind::ServerError,
         _ => return Ok(response),
     };
     let error = EgressError::new(kind, &asked.uri).with_status(response.status());
-    Err(match retry_after::parse(response.headers(), clock.now()) {
+    Err(match delay() {
         Some(delay) => error.with_retry_after(delay),
         None => error,
     })
+}
+
+/// Whether somebody asks too often. Some say it by 403, and then when to come back or, as GitHub does, that nothing is left.
+fn is_limit(status: StatusCode, headers: &HeaderMap) -> bool {
+    let nothing_left = || headers.get("x-ratelimit-remaining").is_some_and(|remaining| remaining == "0");
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => true,
+        StatusCode::FORBIDDEN => headers.contains_key(RETRY_AFTER) || nothing_left(),
+        _ => false,
+    }
 }
 
 /// Tells the provider's state, and the caller of a failed call when to come back.

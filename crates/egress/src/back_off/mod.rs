@@ -6,6 +6,7 @@ mod provider;
 mod retry_after;
 mod service;
 mod standing_refusal;
+mod users;
 mod window;
 
 pub use future::BackOffFuture;

@@ -1,6 +1,6 @@
 //! Every class of error at the profile, inside one resolution: dead tokens are replaced, everything else is not the user's fault.
 
-use portcullis_core::{AuthErrorKind, Reason};
+use portcullis_core::{AuthErrorKind, GrantId, Reason};
 use portcullis_testkit::{ErrorClass, Fault, Vendor};
 
 use crate::world::{VENDORS, World};
@@ -71,6 +71,42 @@ async fn a_failing_provider_gets_one_call_for_the_profile_in_a_window() {
             assert!(world.resolve().await.is_err_and(|error| error.is_transient()), "{}", world.name());
         }
         assert_eq!(world.profile_calls(), 1, "{}", world.name());
+    }
+}
+
+#[tokio::test]
+async fn a_user_whose_limit_is_reached_is_asked_about_once_until_it_ends() {
+    for vendor in VENDORS {
+        let world = World::of(vendor).await;
+        let name = world.name();
+        world.log_in().await;
+        let limited = fault(vendor, ErrorClass::RateLimited).with_retry_after("30").times(1);
+        world.idp.set_fault(world.profile_endpoint(), limited);
+        for _ in 0..20 {
+            let error = world.resolve().await.expect_err(name);
+            assert_eq!(error.reason(), Reason::ProviderRateLimited, "{name}");
+            assert!(error.retry_after().is_some_and(|delay| delay.as_secs() > 25), "{name}");
+        }
+        assert_eq!((world.profile_calls(), world.token_calls()), (1, 1), "{name}");
+        let another = world.log_in_as(GrantId::from_bytes([8; 16])).await;
+        world.client.profile(another.access_token()).await.expect(name);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_helps_nobody_is_asked_for_again_by_the_next_request() {
+    for vendor in VENDORS {
+        for fault in [fault(vendor, ErrorClass::Forbidden), Fault::body("text/html", "<h1>Maintenance</h1>")] {
+            let world = World::of(vendor).await;
+            let name = world.name();
+            world.log_in().await;
+            world.idp.set_fault(world.profile_endpoint(), fault.times(2));
+            for _ in 0..2 {
+                assert_eq!(world.resolve().await.expect_err(name).kind(), AuthErrorKind::Unavailable, "{name}");
+            }
+            world.resolve().await.expect(name);
+            assert_eq!((world.profile_calls(), world.token_calls()), (3, 1), "{name}");
+        }
     }
 }
 

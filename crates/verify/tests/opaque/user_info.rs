@@ -81,7 +81,6 @@ async fn a_dead_token_a_missing_permission_and_an_outage_are_three_things() {
         (401, [("x", "")], "", Reason::Inactive),
         (403, [("x", "")], "Bad_OAuth_Token", Reason::Inactive),
         (403, [("x", "")], "Request forbidden by administrative rules", Reason::ClientRefused),
-        (403, [("x-ratelimit-remaining", "0")], "", Reason::ProviderRateLimited),
         (200, [("content-type", "application/jwt")], "eyJ.eyJ.x", Reason::ProviderMisbehaved),
         (200, [("content-type", "application/json")], "{}", Reason::ProviderMisbehaved),
         (500, [("x", "")], "", Reason::ProviderUnavailable),
@@ -91,6 +90,20 @@ async fn a_dead_token_a_missing_permission_and_an_outage_are_three_things() {
         let refusal = verify(verifier.clone(), TOKEN).await.expect_err(body);
         assert_eq!(refusal.reason(), reason, "{status} {body}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rate_limit_of_one_user_is_respected_and_is_nobody_elses() {
+    let stub = Stub::new();
+    let verifier = with_introspection(&stub);
+    stub.answer_text("/userinfo", 403, &[("x-ratelimit-remaining", "0")], "");
+    for _ in 0..5 {
+        let refusal = verify(verifier.clone(), TOKEN).await.expect_err("too often");
+        assert_eq!(refusal.reason(), Reason::ProviderRateLimited);
+    }
+    assert_eq!(stub.calls("/userinfo"), 1);
+    let _other = verify(verifier, "another-users-token").await;
+    assert_eq!(stub.calls("/userinfo"), 2);
 }
 
 #[tokio::test(start_paused = true)]
