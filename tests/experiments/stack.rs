@@ -38,11 +38,13 @@ pub(crate) struct Stack {
     pub(crate) refresher: Refresher,
     pub(crate) router: Router,
     vault: Vault,
+    test_clock: TestClock,
 }
 
 impl Stack {
     pub(crate) async fn new(expiry: Expiry) -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(TestClock::new());
+        let test_clock = TestClock::new();
+        let clock: Arc<dyn Clock> = Arc::new(test_clock.clone());
         let idp = IdentityProvider::new().with_clock(Arc::clone(&clock));
         let policy = TokenPolicy::new().with_access_token_lifetime(LIFETIME);
         idp.set_token_policy(if expiry == Expiry::Told { policy } else { policy.without_expires_in() });
@@ -69,14 +71,15 @@ impl Stack {
         let resource = ResourceUri::new(IdentityProvider::AUDIENCE).expect("a resource");
         let metadata = ProtectedResourceMetadata::new(resource, issuer("https://mcp.example.test"));
         let router = Router::new().route("/mcp", post(tool)).layer(AuthLayer::new(AuthConfig::new(metadata, cache)));
-        Self { idp, refresher, router, vault }
+        Self { idp, refresher, router, vault, test_clock }
     }
 
     /// As [`new`](Self::new), and Alice has used it; since then so much time has passed that her access token is dead.
     pub(crate) async fn with_dead_token(expiry: Expiry) -> Self {
         let stack = Self::new(expiry).await;
         assert!(stack.call().await.is_served());
-        tokio::time::sleep(LIFETIME).await;
+        // The clock alone: an experiment may run in real time.
+        stack.test_clock.advance(LIFETIME);
         stack
     }
 

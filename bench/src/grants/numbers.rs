@@ -10,7 +10,7 @@ pub(crate) fn numbers(results: &Results) -> Map<String, Value> {
     let crowds = &results.crowds;
     let fresh = find(&results.access_token, access_token::ACCESS_TOKEN);
     let refreshes = crowds.told.refreshes.max(crowds.untold.refreshes);
-    let round_trips = crowds.told.round_trips.max(crowds.untold.round_trips);
+    let round_trips = crowds.real_time[0].max(crowds.real_time[1]);
     let calls_per_window = crowds.failing.iter().map(|failing| failing.calls_per_window).max();
     let late = crowds.late.iter().map(|late| late.with_dead_token).max();
     Map::from_iter(

@@ -34,6 +34,8 @@ pub(crate) struct Crowds {
     pub(crate) told: Expired,
     /// Dead tokens whose expiry nobody knew.
     pub(crate) untold: Expired,
+    /// The same two in real time: after how many round trips the last was served, in the middle run.
+    pub(crate) real_time: [f64; 2],
     /// UserInfo answers 500; the token endpoint does.
     pub(crate) failing: [Failing; 2],
     /// Arrivals during a resolution; after a report.
@@ -65,13 +67,26 @@ pub(crate) fn run(target: &Path) -> Result<Results, Box<dyn Error>> {
     Ok(Results { access_token, memory, wave, sqlite, crowds: crowds()?, scenes: scenes::run()? })
 }
 
+/// How often an experiment runs in real time.
+const RUNS: usize = 9;
+
+/// In real time computing takes time, and the timer's grain is a millisecond.
+fn in_real_time(expiry: Expiry) -> Result<f64, Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut runs: Vec<_> = (0..RUNS).map(|_| runtime.block_on(expired::run(expiry, REQUESTS)).round_trips).collect();
+    runs.sort_by(f64::total_cmp);
+    Ok(runs[RUNS / 2])
+}
+
 fn crowds() -> Result<Crowds, Box<dyn Error>> {
+    let real_time = [in_real_time(Expiry::Told)?, in_real_time(Expiry::Untold)?];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
     runtime.block_on(async {
         Ok(Crowds {
             cold: cold::run(REQUESTS).await,
             told: expired::run(Expiry::Told, REQUESTS).await,
             untold: expired::run(Expiry::Untold, REQUESTS).await,
+            real_time,
             failing: [failing::run(Endpoint::UserInfo, REQUESTS).await, failing::run(Endpoint::Token, REQUESTS).await],
             late: [late::during_resolution(LATE).await, late::after_a_report(LATE).await],
             disconnects: disconnects::run(GONE).await,
