@@ -11,8 +11,10 @@ use crate::TokenSet;
 /// A tower service that spends a refresh token: the tokens as they are go in, the provider's response comes out. An alias:
 /// every such service has it.
 ///
-/// It is called once per generation, and again only where the request was not sent or no answer came. **Put no retry around it**: a request that was sent has spent the token, whatever came
-/// back. A time limit around it is safe if its error is [`ExchangeError::ambiguous`].
+/// It is called once per generation, and again only where the request was not sent, the provider failed, or no answer came.
+/// **Put no retry around it**: a request that was sent may have spent the token, whatever came back. A concurrency limit around
+/// it is safe: while it is waited for, the request is known not to have been sent. A time limit is safe if its error is
+/// [`ExchangeError::ambiguous`].
 pub trait Exchange: Service<Arc<TokenSet>, Response = TokenResponse, Error = ExchangeError> {}
 
 impl<E> Exchange for E where E: Service<Arc<TokenSet>, Response = TokenResponse, Error = ExchangeError> + ?Sized {}
