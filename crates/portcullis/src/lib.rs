@@ -80,3 +80,8 @@ struct Cors;
 #[cfg(all(doctest, feature = "axum", feature = "grants", feature = "verify"))]
 #[doc = include_str!("../../../docs/upstream.md")]
 struct Upstream;
+
+/// The code of the page on stores, which closes a file to others as Unix does.
+#[cfg(all(doctest, unix, feature = "sqlite"))]
+#[doc = include_str!("../../../docs/stores.md")]
+struct Stores;

@@ -32,8 +32,3 @@ mod writer;
 pub use config::SqliteConfig;
 pub use error::SqliteError;
 pub use store::SqliteStore;
-
-/// The code of the page on stores.
-#[cfg(all(doctest, unix))]
-#[doc = include_str!("../../../../docs/stores.md")]
-struct Stores;
