@@ -112,7 +112,10 @@ impl TokenSet {
         self.refresh_expires_at
     }
 
-    /// What the user allowed.
+    /// What the user allowed, by the last response that names scopes; if none does, what was asked for.
+    ///
+    /// Empty means that nothing was allowed. A GitHub App has permissions instead, which no response tells: there it is always what
+    /// was asked for, and **no evidence** of anything.
     #[must_use]
     pub const fn scopes(&self) -> &ScopeSet {
         &self.scopes

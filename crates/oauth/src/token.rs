@@ -24,7 +24,7 @@ pub struct TokenResponse {
     pub expires_at: Option<UnixTime>,
     /// How long the refresh token lives, counted from the response. Not in any RFC; Keycloak and GitHub tell it.
     pub refresh_expires_in: Option<Duration>,
-    /// What was granted, if it differs from what was asked for.
+    /// What was granted; `None` if the response does not say it: then what was asked for. Empty if nothing was.
     pub scopes: Option<ScopeSet>,
     /// The ID token of OpenID Connect, not verified.
     pub id_token: Option<SecretString>,

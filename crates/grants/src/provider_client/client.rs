@@ -9,7 +9,7 @@ use portcullis_egress::{Egress, Purpose};
 use portcullis_oauth::{
     ClientAuthentication, CodeVerifier, ProtocolError,
     providers::{Profile, Provider},
-    revocation::{self, RevokedTokens},
+    revocation::RevokedTokens,
 };
 use secrecy::SecretString;
 
@@ -119,14 +119,18 @@ impl ProviderClient {
         self.0.profiles.clone()
     }
 
-    /// Ends the grant behind `tokens` at the provider. `false` if it has no way to do that: Atlassian.
+    /// Ends the grant behind `tokens` at the provider. `false` if it has no way to do that: Atlassian. No
+    /// error if it had ended before.
+    ///
+    /// GitHub deletes the one access token. The user's authorization of the app stays, because without it all other sessions of the
+    /// user end as well; what becomes of a refresh token GitHub does not say.
     ///
     /// # Errors
     /// `Unavailable` if nobody can tell: the tokens may still be good.
     pub async fn revoke(&self, tokens: &TokenSet) -> Result<bool, AuthError> {
         let revoked = RevokedTokens::new(tokens.access_token().token(), tokens.refresh_token());
         let Some(request) = self.provider().revocation_request(self.client(), revoked) else { return Ok(false) };
-        self.ask(&self.0.revocation, request, revocation::process).await?;
+        self.ask(&self.0.revocation, request, |response| self.provider().process_revocation(response)).await?;
         Ok(true)
     }
 

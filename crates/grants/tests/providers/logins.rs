@@ -13,6 +13,7 @@ async fn a_code_brings_tokens_and_tokens_a_profile() {
         let name = world.name();
         let tokens = world.log_in().await;
         assert!(tokens.refresh_token().is_some() && tokens.expires_at().is_some(), "{name}");
+        assert!(!tokens.scopes().is_empty(), "{name}: also where an app has none");
         let profile = world.client.profile(tokens.access_token()).await.expect(name);
         let subject = match vendor {
             Some(Vendor::GitHub) => profile.members()["id"].to_string(),
@@ -86,6 +87,7 @@ async fn a_grant_that_is_revoked_is_of_no_use_any_more() {
         let was_told = world.client.revoke(&tokens).await.expect(name);
         assert_eq!(was_told, vendor != Some(Vendor::Atlassian), "{name}");
         assert_eq!(world.idp.is_refreshable(&refresh_token), !was_told, "{name}");
+        assert_eq!(world.client.revoke(&tokens).await.expect(name), was_told, "{name}: nor is it an error that it was");
     }
 }
 

@@ -1,7 +1,7 @@
 //! GitHub and GitHub Enterprise Server: OAuth in a dialect of their own.
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Uri, header};
+use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use portcullis_core::{InvalidUri, Issuer};
 use serde_json::{Map, Value, json};
 
@@ -25,6 +25,8 @@ static GITHUB: Vendor = Vendor {
         ("incorrect_client_credentials", "", Meaning::Credentials),
     ],
     scope_separator: ',',
+    // Of a GitHub App: it has permissions, and its list of scopes is always empty.
+    has_no_scopes: |token| token.expose_secret().starts_with("ghu_"),
     refresh_lifetime: "refresh_token_expires_in",
     refresh_ends_access_token: true,
     subject: SubjectMember::Number("id"),
@@ -35,6 +37,7 @@ static GITHUB: Vendor = Vendor {
         add: add_email,
     }),
     revocation: revoke,
+    revoked_already: &[StatusCode::NOT_FOUND, StatusCode::UNPROCESSABLE_ENTITY],
     ..Vendor::STANDARD
 };
 

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Uri};
+use http::{Request, Response, Uri};
 use portcullis_core::{BearerToken, InvalidUri, Issuer};
 use secrecy::SecretString;
 
 use super::{Rotation, vendor::Vendor};
-use crate::{ClientAuthentication, introspection, revocation::RevokedTokens};
+use crate::{
+    ClientAuthentication, ProtocolError, introspection,
+    revocation::{self, RevokedTokens},
+};
 
 /// An authorization server upstream of us: where its endpoints are, and how its vendor reads and writes the messages of OAuth.
 ///
@@ -170,9 +173,10 @@ impl Provider {
         Some(introspection::refresh_token_request(self.endpoints.introspection.as_ref()?, client, refresh_token))
     }
 
-    /// A request to end the grant behind `tokens`; `None` if there is no way. Its answer goes to [`revocation::process`](crate::revocation::process).
+    /// A request to end the grant behind `tokens`; `None` if there is no way. Its answer goes to
+    /// [`process_revocation`](Self::process_revocation).
     ///
-    /// GitHub ends a grant by a valid access token only.
+    /// At GitHub it is about the access token alone: the user's authorization of the app stays, and so do other sessions.
     #[must_use]
     pub fn revocation_request(
         &self,
@@ -180,6 +184,18 @@ impl Provider {
         tokens: RevokedTokens<'_>,
     ) -> Option<Request<Bytes>> {
         Some((self.vendor.revocation)(self.endpoints.revocation.as_ref()?, client, tokens))
+    }
+
+    /// Whether the tokens are of no use any more, by the answer to a [`revocation_request`](Self::revocation_request): also if they
+    /// were not before.
+    ///
+    /// # Errors
+    /// [`ProtocolError`] if nobody can tell. The tokens may still be good.
+    pub fn process_revocation(&self, response: &Response<Bytes>) -> Result<(), ProtocolError> {
+        if self.vendor.revoked_already.contains(&response.status()) {
+            return Ok(());
+        }
+        revocation::process(response)
     }
 }
 

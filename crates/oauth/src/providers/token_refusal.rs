@@ -36,8 +36,8 @@ const STANDARD: [(&str, &str, Meaning); 4] = [
 impl Provider {
     /// Why there is no token in `response`; `None` if there may be one.
     ///
-    /// An error code counts whatever the status, but for 429, 408 and 5xx: those tell of the provider alone. A refusal *without* a code is never the user's: it is no evidence that the token
-    /// presented is dead, and a firewall in between says the same.
+    /// 429, 408 and 5xx tell of the provider alone. With every other status an error code counts, also with 200. A refusal *without*
+    /// a code is never the user's: it is no evidence that the token presented is dead, and a firewall in between says the same.
     pub(super) fn token_refusal(&self, response: &Response<Bytes>) -> Option<ProtocolError> {
         let status = response.status();
         if let Some(failure) = failure(response) {

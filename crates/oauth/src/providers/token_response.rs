@@ -47,7 +47,10 @@ impl Provider {
         tokens.refresh_token = text(&members, "refresh_token")?.map(SecretString::from);
         tokens.refresh_expires_in = lifetime(&members, self.vendor.refresh_lifetime);
         tokens.id_token = text(&members, "id_token")?.map(SecretString::from);
-        tokens.scopes = text(&members, "scope").ok().flatten().map(|text| self.scopes(text));
+        // Empty is an answer, nothing was granted, but where there are no scopes at all.
+        let says_nothing = |scopes: &ScopeSet| scopes.is_empty() && (self.vendor.has_no_scopes)(&tokens.access_token);
+        let scopes = members.get("scope").and_then(Value::as_str).map(|text| self.scopes(text));
+        tokens.scopes = scopes.filter(|scopes| !says_nothing(scopes));
         let kept = self.vendor.kept.iter().filter_map(|name| members.get_key_value(*name));
         tokens.further = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
         Ok(tokens)

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Uri};
+use http::{Request, StatusCode, Uri};
+use portcullis_core::BearerToken;
 use serde_json::{Map, Value};
 
 use super::{Rotation, token_refusal::Meaning};
@@ -24,6 +25,9 @@ pub(super) struct Vendor {
     pub(super) errors: &'static [(&'static str, &'static str, Meaning)],
     /// What stands between the scopes of a token response.
     pub(super) scope_separator: char,
+    /// Whether there are no scopes behind an access token but rights of another kind, so that an empty list does not say that
+    /// nothing was granted.
+    pub(super) has_no_scopes: fn(&BearerToken) -> bool,
     /// The member that tells the lifetime of a refresh token. It is in no standard; 0 means that it is unknown.
     pub(super) refresh_lifetime: &'static str,
     /// The further members of a token response that are worth keeping. None of them is a secret.
@@ -40,6 +44,8 @@ pub(super) struct Vendor {
     /// Whether the access token is a JWT that says more about the user than the profile does.
     pub(super) claims_in_token: bool,
     pub(super) revocation: fn(&Uri, &ClientAuthentication, RevokedTokens<'_>) -> Request<Bytes>,
+    /// The statuses by which it says that it knows no such token: revoked already.
+    pub(super) revoked_already: &'static [StatusCode],
 }
 
 /// The format of token requests.
@@ -71,6 +77,7 @@ impl Vendor {
         token_format: TokenFormat::Form,
         errors: &[],
         scope_separator: ' ',
+        has_no_scopes: |_| false,
         refresh_lifetime: "refresh_expires_in",
         kept: &[],
         lifetime: None,
@@ -81,5 +88,6 @@ impl Vendor {
         supplement: None,
         claims_in_token: false,
         revocation: revocation::request,
+        revoked_already: &[],
     };
 }

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use http::Response;
 use portcullis_core::{AuthError, AuthErrorKind};
-use portcullis_oauth::revocation;
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof, proptest};
 
 use crate::support::{NAMES, NOW, meaning, provider, token};
@@ -78,7 +77,7 @@ proptest! {
                 let _ = provider.supplement_request(&profile, &presented);
                 let _ = provider.supplemented(profile, &response);
             }
+            let _ = provider.process_revocation(&response);
         }
-        let _ = revocation::process(&response);
     }
 }

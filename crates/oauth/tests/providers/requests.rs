@@ -10,7 +10,7 @@ use portcullis_oauth::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{NAMES, body, client, provider, text, token};
+use crate::support::{NAMES, body, client, provider, response, text, token};
 
 const REDIRECT: &str = "https://mcp.example.com/callback";
 
@@ -148,6 +148,22 @@ fn a_grant_is_revoked_in_each_ones_way() {
     assert_eq!(members(&github), json!({"access_token": "at"}));
     assert!(github.headers()["authorization"].to_str().is_ok_and(|text| text.starts_with("Basic ")));
     assert!(revoke("atlassian").is_none());
+}
+
+#[test]
+fn a_token_that_a_vendor_does_not_know_is_revoked_already_and_nothing_else_is() {
+    for name in NAMES {
+        let processed = |status, body| provider(name).process_revocation(&response(status, "application/json", body));
+        for status in [404, 422] {
+            assert_eq!(processed(status, "{}").is_ok(), name == "github", "{name}: {status}");
+        }
+        for status in [200, 204] {
+            assert!(processed(status, "").is_ok(), "{name}: {status}");
+        }
+        for status in [301, 400, 401, 403, 429, 500] {
+            assert!(processed(status, "{}").is_err(), "{name}: {status}");
+        }
+    }
 }
 
 #[test]

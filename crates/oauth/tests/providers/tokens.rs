@@ -134,6 +134,22 @@ fn what_is_no_scope_is_no_right_and_spoils_nothing() {
 }
 
 #[test]
+fn an_empty_scope_says_that_nothing_was_granted_but_at_a_github_app_which_has_none() {
+    let read = |name, access_token: &str, scope: &str| {
+        let body = json!({"access_token": access_token, "token_type": "bearer", "scope": scope}).to_string();
+        let tokens = provider(name).process_token(&response(200, "application/json", &body), NOW).expect("tokens");
+        scopes(&tokens)
+    };
+    for name in NAMES {
+        assert_eq!(read(name, "gho_of-an-oauth-app", "").as_deref(), Some(""), "{name}");
+        assert_eq!(read(name, "opaque", " ").as_deref(), Some(""), "{name}");
+        let app = read(name, "ghu_of-an-app", "");
+        assert_eq!(app.as_deref(), if name == "github" { None } else { Some("") }, "{name}");
+        assert_eq!(read(name, "ghu_of-an-app", "repo").as_deref(), Some("repo"), "{name}: what is said counts");
+    }
+}
+
+#[test]
 fn a_token_response_prints_no_token() {
     for name in NAMES {
         let tokens = tokens(name, "login");
