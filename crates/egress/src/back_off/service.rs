@@ -28,9 +28,10 @@ use crate::{EgressError, EgressErrorKind};
 /// 4. After it one call goes out, the probe; the others are still refused. If it succeeds all is well again, if it fails
 ///    the next window opens, and if its caller goes away the next call is the probe.
 ///
-/// The rate limit of one user is not the provider's failure: 429 to a request with a bearer token, or a 403 that says when to
-/// come back or that nothing is left, is returned as it is. From then on requests with this token are refused, for as long as `Retry-After` says (at
-/// least 1 s, at most 5 min, and up to a quarter more), and those with other tokens go out.
+/// The rate limit of one user is not the provider's failure: 429 to a request with a bearer token, or a 403 that says when
+/// to come back or that nothing is left (`x-ratelimit-remaining: 0`), is returned as it is. From then on requests with this
+/// token are refused, for as long as `Retry-After` says (at least 1 s, at most 5 min, and up to a quarter more); those with
+/// other tokens go out.
 ///
 /// Calls that are already out when the window opens neither lengthen nor close it. Clones share one state.
 ///
