@@ -4,8 +4,8 @@ use std::{fmt, str::FromStr};
 
 /// The name of a grant: of what a user allowed at an upstream provider.
 ///
-/// It survives every rotation of the tokens. Sixteen bytes: random ones, or a hash of what the grant is for. It is no secret,
-/// and no proof of anything.
+/// It survives every rotation of the tokens, and belongs to one login: the next login is another grant. Sixteen random bytes; no
+/// secret, and no proof of anything.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GrantId([u8; 16]);
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portcullis_core::{GrantId, UnixTime};
+use portcullis_core::{AuthError, GrantId, Reason, UnixTime};
 
 use crate::{
     GrantRecord, KeyRing, Lease, LeaseOutcome, Rekeyed, SealError, StoreError, Swap, TokenStore, Version, sealing,
@@ -32,6 +32,16 @@ pub enum CreateError {
     /// The store cannot be written.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What a request is refused with for it: 503.
+impl From<CreateError> for AuthError {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Store(error) => error.into(),
+            exists @ CreateError::Exists => Self::new(Reason::StoreUnavailable).with_source(exists),
+        }
+    }
 }
 
 /// A record and its version.

@@ -17,7 +17,7 @@ use tower::ServiceExt;
 ///
 /// # Errors
 /// Always transient: what went wrong, preferably something else than "not found".
-pub(crate) async fn discover(egress: &Egress, issuer: &Issuer) -> Result<AuthorizationServerMetadata, AuthError> {
+pub async fn discover(egress: &Egress, issuer: &Issuer) -> Result<AuthorizationServerMetadata, AuthError> {
     let mut problem = ProtocolError::UnexpectedStatus(StatusCode::NOT_FOUND);
     for url in metadata::well_known_urls(issuer) {
         let response = send(egress, metadata::request(&url), Purpose::new("discovery")).await?;

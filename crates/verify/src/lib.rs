@@ -18,6 +18,7 @@ mod user_info;
 pub use audience_check::AudienceCheck;
 pub use cache::{Cache, CacheConfig, CacheFuture, CacheHandle, CacheLayer};
 pub use config_error::ConfigError;
+pub use discovery::discover;
 pub use enrichment::{EnrichLayer, Enriched};
 pub use introspection::IntrospectionVerifier;
 pub use issuers::{Issuers, IssuersBuilder};

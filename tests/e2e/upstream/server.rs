@@ -21,7 +21,6 @@ use portcullis::{
     },
     oauth::{
         ClientAuthentication, CodeVerifier,
-        metadata::{self, AuthorizationServerMetadata},
         protected_resource::ProtectedResourceMetadata,
         providers::{AuthorizationRequest, Provider},
     },
@@ -63,7 +62,8 @@ impl Server {
         let clock = Arc::new(SystemClock::new());
         let config = EgressConfig::new().with_allow_loopback(true);
         let egress = Egress::new(config.with_timeout(Duration::from_secs(20))).expect("a way out");
-        let metadata = discover(&egress, issuer).await;
+        let issuer = Issuer::new(issuer).expect("an issuer");
+        let metadata = portcullis::verify::discover(&egress, &issuer).await.expect("its metadata");
         let userinfo = metadata.userinfo_endpoint().expect("an endpoint").to_string();
         let provider = Provider::oidc(&metadata).expect("a provider");
         let app = ClientAuthentication::basic(app.client_id, app.client_secret.into());
@@ -196,15 +196,4 @@ async fn profile(user: User, State(calls): State<Arc<Calls>>) -> Result<String, 
     }
     assert_eq!(answer.status(), StatusCode::OK);
     Ok(answer.text().await.expect("text"))
-}
-
-async fn discover(egress: &Egress, issuer: &str) -> AuthorizationServerMetadata {
-    let issuer = Issuer::new(issuer).expect("an issuer");
-    for url in metadata::well_known_urls(&issuer) {
-        let response = egress.clone().oneshot(metadata::request(&url)).await.expect("an answer");
-        if let Ok(metadata) = metadata::process(&issuer, &response) {
-            return metadata;
-        }
-    }
-    panic!("{issuer} has no metadata");
 }
