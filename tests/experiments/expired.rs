@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Request;
 use portcullis_testkit::Endpoint;
+use tokio::time::Instant;
+use tower::ServiceExt as _;
 
 use super::{
     crowd::last,
@@ -40,4 +44,17 @@ pub(crate) async fn run(expiry: Expiry, requests: usize) -> Expired {
         with_dead_token: stack.with_dead_tokens(&answers).await,
         round_trips: last(&answers).div_duration_f64(LATENCY),
     }
+}
+
+/// How long one call of that provider takes, in units of what it was told to take.
+pub(crate) async fn one_call() -> f64 {
+    let stack = Stack::new(Expiry::Told).await;
+    stack.set_latency(LATENCY);
+    let begun = Instant::now();
+    drop(stack.idp.clone().oneshot(user_info(&stack)).await.expect("an answer"));
+    begun.elapsed().div_duration_f64(LATENCY)
+}
+
+fn user_info(stack: &Stack) -> Request<Bytes> {
+    Request::get(stack.idp.endpoint_url(Endpoint::UserInfo)).body(Bytes::new()).expect("a request")
 }

@@ -67,3 +67,8 @@ async fn experiment_clients_that_go_away_neither_cancel_nor_repeat_the_refresh()
     let expected = Disconnects { exchanges: 1, is_saved: true, serves_the_next: true };
     assert_eq!(disconnects::run(250).await, expected);
 }
+
+#[tokio::test(start_paused = true)]
+async fn experiment_one_call_of_the_provider_takes_what_it_was_told_to() {
+    assert_eq!(expired::one_call().await, 1.0);
+}
