@@ -140,3 +140,50 @@ async fn a_grant_of_another_provider_is_never_presented_here() {
     assert_eq!(error.reason(), Reason::GrantEnded);
     assert_eq!((world.provider.exchanges(), world.stored().await), (0, Some(0)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn g_10_a_grant_stays_reserved_for_as_long_as_its_refresh_takes() {
+    let world = World::new().await;
+    let another = world.another(config(Rotation::SingleUse));
+    pass(301).await;
+    // The exchange takes almost all of its time, and so does the store: longer than a lease that nobody renews.
+    world.provider.set_latency(Duration::from_millis(11_900));
+    world.store.hang(true);
+    let first = ask(&world.upstream(), 1);
+    pass(5).await;
+    let second = ask(&another.upstream(GRANT), 1);
+    pass(20).await;
+    world.store.hang(false);
+    assert_eq!((all(first).await, all(second).await), (1, 1));
+    assert_eq!((world.provider.exchanges(), world.provider.is_alive("alice")), (1, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn g_10_nobody_waits_for_ever_for_a_grant_that_another_process_keeps() {
+    let world = World::new().await;
+    pass(301).await;
+    let (store, ttl) = (world.store.clone(), Duration::from_secs(20));
+    let keeper = tokio::spawn(async move {
+        let Ok(LeaseOutcome::Acquired(lease)) = store.lease(GRANT, ttl).await else { unreachable!("it was free") };
+        while store.renew(GRANT, lease, ttl).await.is_ok_and(|ours| ours) {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+    });
+    tokio::task::yield_now().await;
+    let begun = tokio::time::Instant::now();
+    let error = world.upstream().access_token().await.expect_err("kept by another");
+    assert_eq!(error.reason(), Reason::BackingOff);
+    assert!(begun.elapsed() < Duration::from_secs(35), "{:?}", begun.elapsed());
+    keeper.abort();
+    assert_eq!(world.provider.exchanges(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g_10_a_refused_token_is_no_other_way() {
+    let world = World::new().await;
+    let token = world.upstream().access_token().await.expect("fresh");
+    assert!(matches!(world.store.lease(GRANT, Duration::from_secs(15)).await, Ok(LeaseOutcome::Acquired(_))));
+    pass(16).await;
+    // The refresh token may be spent, and the access token is dead although its time is not over: there is nothing to spare it for.
+    assert_eq!(all(report(&world.upstream(), &token, 10)).await, 1);
+}

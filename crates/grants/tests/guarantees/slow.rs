@@ -166,6 +166,9 @@ async fn a_store_that_falls_over_frees_the_slot() {
     ailing.suffers_from(READING_PANICS);
     assert!(refresher.upstream(id).access_token().await.expect_err("failed").is_transient());
     ailing.suffers_from(WELL);
+    let begun = Instant::now();
+    assert!(refresher.upstream(id).access_token().await.is_err(), "it is left alone for a moment");
+    assert_eq!(begun.elapsed(), Duration::ZERO);
     pass(25).await;
     assert_eq!(all(ask(&refresher.upstream(id), 3)).await, 1);
 }
