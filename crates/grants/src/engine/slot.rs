@@ -147,10 +147,12 @@ impl<F: Flight> Slot<F> {
         if let Some(error) = self.resting(now) {
             return Answer::Fail(error);
         }
+        // Whoever reported it: the token of this process, or a newer one.
+        let is_refused = self.current.as_ref().is_some_and(|current| current.refused);
         let errand = Errand {
             known: self.current.as_ref().map(|current| Arc::clone(&current.tokens)),
             dead: refused.max(self.generation()),
-            refused: refused.is_some(),
+            refused: is_refused || refused > self.generation(),
         };
         let flight = take_off(errand);
         self.flight = Some(flight.clone());

@@ -237,3 +237,27 @@ async fn a_grant_that_is_ended_while_it_is_refreshed_does_not_come_back() {
     assert_eq!(world.stored().await, None);
     assert!(world.upstream().access_token().await.is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn g_06_a_refused_token_is_renewed_by_whoever_asks_next() {
+    let world = World::new().await;
+    let token = world.upstream().access_token().await.expect("fresh");
+    world.provider.next(Act::LoseRequest);
+    assert!(world.upstream().rejected(&token).await.is_err());
+    pass(3).await;
+    // Nobody has to report it again, and there is nothing to spare the refresh token for.
+    assert_eq!(all(ask(&world.upstream(), 10)).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_report_of_an_older_token_is_no_report_of_the_next_one() {
+    let world = World::new().await;
+    let first = world.upstream().access_token().await.expect("fresh");
+    let second = world.upstream().rejected(&first).await.expect("renewed");
+    pass(301).await;
+    // The second has expired; somebody still complains about the first.
+    assert_eq!(all(report(&world.upstream(), &first, 3)).await, 2);
+    let third = world.upstream().access_token().await.expect("fresh");
+    assert_eq!(all(report(&world.upstream(), &third, 3)).await, 3, "the first complaint about the third");
+    assert_eq!(second.generation().number(), 1);
+}
