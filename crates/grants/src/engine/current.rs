@@ -58,17 +58,23 @@ impl Current {
     }
 
     pub(super) fn freshness(&self, now: Now) -> Freshness {
-        let is_past =
-            |(monotonic, calendar): (Instant, UnixTime)| now.monotonic >= monotonic || now.calendar >= calendar;
         match &self.deadlines {
-            _ if self.refused => Freshness::Dead,
-            Some(deadlines) if is_past(deadlines.hard) => Freshness::Dead,
-            Some(deadlines) if is_past(deadlines.early) => Freshness::Early,
+            _ if self.refused || self.is_over(now) => Freshness::Dead,
+            Some(deadlines) if is_past(deadlines.early, now) => Freshness::Early,
             Some(_) | None => Freshness::Fresh,
         }
+    }
+
+    /// Whether its time is over, as everybody can see.
+    pub(super) fn is_over(&self, now: Now) -> bool {
+        self.deadlines.as_ref().is_some_and(|deadlines| is_past(deadlines.hard, now))
     }
 
     pub(super) fn refuse(&mut self) {
         self.refused = true;
     }
+}
+
+fn is_past((monotonic, calendar): (Instant, UnixTime), now: Now) -> bool {
+    now.monotonic >= monotonic || now.calendar >= calendar
 }

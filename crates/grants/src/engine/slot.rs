@@ -264,8 +264,11 @@ impl<F: Flight> Slot<F> {
 
     /// Whether it holds something that the store does not know: it must not be forgotten.
     pub(crate) fn is_busy(&self, now: Now) -> bool {
-        let is_refused = self.current.as_ref().is_some_and(|current| current.refused);
-        let is_suspect = self.suspect.is_some() && self.suspect == self.generation();
-        self.flight.is_some() || self.resting(now).is_some() || is_refused || is_suspect || self.outlived
+        // A token whose time is over is dead for everybody: there is nothing to remember of it.
+        let is_doubtful = self.current.as_ref().is_some_and(|current| {
+            let is_suspect = self.suspect == Some(current.tokens.generation());
+            (current.refused || is_suspect) && !current.is_over(now)
+        });
+        self.flight.is_some() || self.resting(now).is_some() || is_doubtful || self.outlived
     }
 }
