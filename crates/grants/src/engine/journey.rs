@@ -58,7 +58,7 @@ impl Journey<'_> {
         if kept.record.issuer() != self.hangar.issuer() {
             let (expected, found) = (self.hangar.issuer(), kept.record.issuer());
             tracing::error!(grant = %self.cell.id, %expected, %found, "a grant is of another provider");
-            return Err(ended("the grant is of another provider", true));
+            return Err(ended("the grant is of another provider", false));
         }
         if self.errand.known.as_ref().is_some_and(|known| !known.is_of_one_login_with(kept.record.tokens())) {
             // Not for those who hold the grant of before: they may be somebody else.
@@ -252,8 +252,10 @@ impl Journey<'_> {
 
 /// Gives the grant back; but if the refresh token may be spent, whoever comes next has to learn it from that.
 async fn leave(reservation: Reservation<'_>, landing: &Landing) {
+    let was_doubtful = reservation.lease().after_abandoned;
     match landing {
-        Landing::Spared | Landing::Failed { ambiguous: true, .. } => reservation.abandon().await,
+        Landing::Spared => reservation.abandon().await,
+        Landing::Failed { ambiguous, .. } if *ambiguous || was_doubtful => reservation.abandon().await,
         _ => reservation.release().await,
     }
 }

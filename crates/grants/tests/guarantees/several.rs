@@ -187,3 +187,20 @@ async fn g_10_a_refused_token_is_no_other_way() {
     // The refresh token may be spent, and the access token is dead although its time is not over: there is nothing to spare it for.
     assert_eq!(all(report(&world.upstream(), &token, 10)).await, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn g_10_a_look_that_fails_does_not_make_a_doubtful_refresh_token_good() {
+    let world = World::new().await;
+    drop(world.tokens().await.expect("fresh"));
+    pass(200).await;
+    assert!(matches!(world.store.lease(GRANT, Duration::from_secs(20)).await, Ok(LeaseOutcome::Acquired(_))));
+    pass(60).await;
+    world.store.refuse_reads(true);
+    assert_eq!(all(ask(&world.upstream(), 3)).await, 0);
+    pass(1).await;
+    world.store.refuse_reads(false);
+    pass(3).await;
+    assert_eq!(all(ask(&world.upstream(), 3)).await, 0);
+    pass(1).await;
+    assert_eq!(world.provider.exchanges(), 0, "it is spared as long as the access token works");
+}
