@@ -3,7 +3,7 @@
 use portcullis_core::{AuthError, Reason};
 use portcullis_oauth::jwt::{KeySet, ScreenedJwt};
 
-use crate::key_set::{RemoteKeySet, Verification};
+use portcullis_keys::{RemoteKeySet, Verification};
 
 /// Where a [`JwtVerifier`](super::JwtVerifier) has its keys from.
 #[derive(Clone, Debug)]

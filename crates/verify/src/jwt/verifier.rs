@@ -10,7 +10,7 @@ use portcullis_oauth::jwt::{JwtPolicy, SignedJwt, UnverifiedJwt};
 use tower_service::Service;
 
 use super::{JwtFuture, Keys};
-use crate::key_set::Verification;
+use portcullis_keys::Verification;
 
 /// Verifies the JWTs of one issuer: a [`VerifyToken`](portcullis_core::VerifyToken).
 ///

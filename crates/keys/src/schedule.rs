@@ -13,11 +13,11 @@ use tokio::time::Instant;
 const COOL_DOWN: Duration = Duration::from_secs(30);
 
 /// One fetch, shared by all who wait for it. It goes on when they go away.
-pub(super) type Flight = Shared<BoxFuture<'static, Result<(), AuthError>>>;
+pub(crate) type Flight = Shared<BoxFuture<'static, Result<(), AuthError>>>;
 
 /// When the next fetch may begin. Behind a lock that is never held across an `await`.
 #[derive(Debug, Default)]
-pub(super) struct Schedule {
+pub(crate) struct Schedule {
     flight: Option<Flight>,
     failures: Option<Failures>,
     /// Until when no unknown `kid` starts a fetch. Set when one does, whatever comes of it.
@@ -34,7 +34,7 @@ struct Failures {
 
 impl Schedule {
     /// The fetch that is under way, or the one that `start` starts, unless the issuer failed a moment ago.
-    pub(super) fn fetch(&mut self, now: Instant, start: impl FnOnce() -> Flight) -> Result<Flight, AuthError> {
+    pub(crate) fn fetch(&mut self, now: Instant, start: impl FnOnce() -> Flight) -> Result<Flight, AuthError> {
         // One that is over takes itself away, unless its runtime stopped before it began.
         if let Some(flight) = self.flight.as_ref().filter(|flight| flight.peek().is_none()) {
             return Ok(flight.clone());
@@ -46,7 +46,7 @@ impl Schedule {
     }
 
     /// As [`fetch`](Self::fetch), because of a `kid` that nobody knows: at most one per cool-down.
-    pub(super) fn reload(&mut self, now: Instant, start: impl FnOnce() -> Flight) -> Result<Flight, AuthError> {
+    pub(crate) fn reload(&mut self, now: Instant, start: impl FnOnce() -> Flight) -> Result<Flight, AuthError> {
         let cooling = self.cool_until.filter(|end| now < *end);
         match (&self.flight, cooling, &self.failures) {
             (None, Some(end), Some(failures)) => Err(failures.refusal(end - now)),
@@ -60,19 +60,19 @@ impl Schedule {
         }
     }
 
-    pub(super) fn succeeded(&mut self) {
+    pub(crate) fn succeeded(&mut self) {
         self.failures = None;
     }
 
     /// Notes that a fetch failed, and says what those are told who waited for it.
-    pub(super) fn failed(&mut self, now: Instant, error: AuthError) -> AuthError {
+    pub(crate) fn failed(&mut self, now: Instant, error: AuthError) -> AuthError {
         let count = self.failures.as_ref().map_or(0, |failures| failures.count.saturating_add(1));
         let back_off = back_off_window(count, error.retry_after());
         let failures = Failures { count, back_off_until: now + back_off, last: error };
         self.failures.insert(failures).refusal(back_off)
     }
 
-    pub(super) fn landed(&mut self) {
+    pub(crate) fn landed(&mut self) {
         self.flight = None;
     }
 }
@@ -84,7 +84,7 @@ impl Failures {
 }
 
 /// The flight that ends when `task` does; a task that panicked or was shut down has told us nothing about any token.
-pub(super) fn flight(task: tokio::task::JoinHandle<Result<(), AuthError>>) -> Flight {
+pub(crate) fn flight(task: tokio::task::JoinHandle<Result<(), AuthError>>) -> Flight {
     let landed =
         task.map(|end| end.unwrap_or_else(|error| Err(AuthError::new(Reason::VerifierFailed).with_source(error))));
     landed.boxed().shared()

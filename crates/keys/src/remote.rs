@@ -7,18 +7,19 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::FutureExt;
 use http::Uri;
 use portcullis_core::{AuthError, Issuer, Reason};
 use portcullis_egress::Egress;
 use portcullis_oauth::jwt::{ScreenedJwt, SignedJwt};
 use tokio::time::Instant;
 
-use super::{
+use crate::{
     location::Location,
     schedule::{Flight, Schedule, flight},
     snapshot::{Age, Snapshot},
     telemetry::Telemetry,
+    verification::Verification,
 };
 
 /// The keys that an issuer publishes, fetched and kept up to date. Clones share them.
@@ -38,6 +39,19 @@ use super::{
 /// exactly this issuer. Where requests may go is for the [`Egress`] to say.
 ///
 /// Fetches are counted as `portcullis_key_set_fetches_total` by `outcome`, `success` or `failure`.
+/// What the token must say beside is not looked at here.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use portcullis_core::Issuer;
+/// use portcullis_egress::{Egress, EgressConfig};
+/// use portcullis_keys::RemoteKeySet;
+///
+/// let keys = RemoteKeySet::discovered(Issuer::new("https://idp.example.com")?, Egress::new(EgressConfig::new())?);
+/// assert!(!keys.is_ready(), "nothing is fetched before somebody needs it");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct RemoteKeySet {
     location: Location,
@@ -50,14 +64,6 @@ struct State {
     current: ArcSwapOption<Snapshot>,
     schedule: Mutex<Schedule>,
     telemetry: Telemetry,
-}
-
-/// What comes of a token when it meets a key set.
-pub(crate) enum Verification {
-    /// The outcome.
-    Done(Result<SignedJwt, AuthError>),
-    /// The outcome has to wait for a fetch.
-    Pending(BoxFuture<'static, Result<SignedJwt, AuthError>>),
 }
 
 impl RemoteKeySet {
@@ -105,8 +111,20 @@ impl RemoteKeySet {
         self.fetch()?.await
     }
 
-    /// Verifies `jwt` at once, if the key for it is at hand or certainly does not exist.
-    pub(crate) fn verify(&self, jwt: ScreenedJwt) -> Verification {
+    /// Verifies the signature of `jwt`, with a fetch if it has to be.
+    ///
+    /// # Errors
+    /// [`Reason::UnknownKey`], [`Reason::BadSignature`]; [`Reason::KeySetUnavailable`] if nobody can tell.
+    pub async fn verified(&self, jwt: ScreenedJwt) -> Result<SignedJwt, AuthError> {
+        match self.verify(jwt) {
+            Verification::Done(outcome) => outcome,
+            Verification::Pending(outcome) => outcome.await,
+        }
+    }
+
+    /// Verifies the signature of `jwt` at once, if the key for it is at hand or certainly does not exist: as
+    /// [`verified`](Self::verified), for those who do not want to box a future for it.
+    pub fn verify(&self, jwt: ScreenedJwt) -> Verification {
         let current = self.state.current.load();
         let fetch = match current.as_ref().map(|current| (current, self.age(current))) {
             None | Some((_, Age::Expired)) => self.fetch(),

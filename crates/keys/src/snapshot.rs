@@ -12,15 +12,15 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// A key set as it was fetched.
 #[derive(Debug)]
-pub(super) struct Snapshot {
-    pub(super) keys: KeySet,
+pub(crate) struct Snapshot {
+    pub(crate) keys: KeySet,
     fetched_at: Instant,
     interval: Duration,
 }
 
 /// How old a [`Snapshot`] is, in the words for what is to be done about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Age {
+pub(crate) enum Age {
     /// Used as it is.
     Fresh,
     /// Used as it is, and fetched again in the background.
@@ -34,12 +34,12 @@ pub(super) enum Age {
 
 impl Snapshot {
     /// The keys that came with `headers`, requested at the instant `requested_at`.
-    pub(super) fn new(keys: KeySet, headers: &HeaderMap, requested_at: Instant) -> Self {
+    pub(crate) fn new(keys: KeySet, headers: &HeaderMap, requested_at: Instant) -> Self {
         let interval = max_age(headers).unwrap_or(USUAL_INTERVAL).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
         Self { keys, fetched_at: requested_at, interval }
     }
 
-    pub(super) fn age(&self, now: Instant, max_age: Duration) -> Age {
+    pub(crate) fn age(&self, now: Instant, max_age: Duration) -> Age {
         let age = now.saturating_duration_since(self.fetched_at);
         if age >= max_age {
             Age::Expired

@@ -12,7 +12,7 @@ use crate::discovery;
 
 /// Where the keys of an issuer are.
 #[derive(Clone, Debug)]
-pub(super) enum Location {
+pub(crate) enum Location {
     /// Where its metadata says. It is asked every time: an issuer may move its keys.
     DiscoveredFrom(Issuer),
     /// Where the operator says.
@@ -21,7 +21,7 @@ pub(super) enum Location {
 
 impl Location {
     /// Fetches the keys, and the response they came in.
-    pub(super) async fn fetch(&self, egress: &Egress) -> Result<(KeySet, Response<Bytes>), AuthError> {
+    pub(crate) async fn fetch(&self, egress: &Egress) -> Result<(KeySet, Response<Bytes>), AuthError> {
         let url = match self {
             Self::At(url) => url.clone(),
             Self::DiscoveredFrom(issuer) => {
