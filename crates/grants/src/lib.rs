@@ -8,6 +8,7 @@ mod exchange;
 mod memory_store;
 mod provider_client;
 mod record;
+pub mod records;
 mod refresher;
 mod sealing;
 mod store;

@@ -1,6 +1,6 @@
 //! [`GrantRecord`]: what is kept of a grant.
 
-use std::{borrow::Cow, io, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 use portcullis_core::{BearerToken, Generation, Issuer, ScopeSet, UnixTime};
 use secrecy::{ExposeSecret, SecretString};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use crate::{TokenSet, token_set::Restored};
+use crate::{TokenSet, sealing::plaintext, token_set::Restored};
 
 /// What is kept of a grant: whose it is, and its tokens.
 #[derive(Clone, Debug)]
@@ -57,20 +57,6 @@ impl<'a> From<&'a str> for Text<'a> {
 
 const FORMAT: u32 = 1;
 
-/// Counts what is written.
-struct Len(usize);
-
-impl io::Write for Len {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 impl GrantRecord {
     /// The tokens of a grant at the authorization server `issuer`.
     ///
@@ -107,12 +93,7 @@ impl GrantRecord {
             scopes: tokens.scopes().clone(),
             further: tokens.further().clone(),
         };
-        // Room enough from the start: what a growing vector leaves behind is not wiped.
-        let mut len = Len(0);
-        serde_json::to_writer(&mut len, &form).expect("a record is plain data");
-        let mut bytes = Zeroizing::new(Vec::with_capacity(len.0));
-        serde_json::to_writer(&mut *bytes, &form).expect("a record is plain data");
-        bytes
+        plaintext(&form).expect("a record is plain data")
     }
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidRecord> {

@@ -163,7 +163,7 @@ pub enum LeaseOutcome {
 
 /// The store cannot be read or written. It says what was attempted and why that failed; it names no token, and may be logged.
 #[derive(Debug, thiserror::Error)]
-#[error("the store of grants failed: {context}{cause}", cause = source.as_ref().map(|source| format!(": {source}")).unwrap_or_default())]
+#[error("the store failed: {context}{cause}", cause = source.as_ref().map(|source| format!(": {source}")).unwrap_or_default())]
 pub struct StoreError {
     context: &'static str,
     source: Option<Box<dyn Error + Send + Sync>>,

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use portcullis_core::{AuthError, GrantId, Reason, UnixTime};
 
 use crate::{
-    GrantRecord, KeyRing, Lease, LeaseOutcome, Rekeyed, SealError, StoreError, Swap, TokenStore, Version, sealing,
+    GrantRecord, KeyRing, Lease, LeaseOutcome, Rekeyed, SealError, StoreError, Swap, TokenStore, Version,
+    sealing::{self, Place},
     store::SealedGrant,
 };
 
@@ -70,7 +71,7 @@ impl Vault {
     /// send users to log in again.
     pub async fn load(&self, id: GrantId) -> Result<Option<Kept>, StoreError> {
         let Some(stored) = self.store.load(id).await? else { return Ok(None) };
-        let plain = self.keys.open(id, &stored.grant.sealed).map_err(unreadable)?;
+        let plain = self.keys.open(Place::Grant(id), &stored.grant.sealed).map_err(unreadable)?;
         let record =
             GrantRecord::from_bytes(&plain).map_err(|error| StoreError::new("reading a record").with_source(error))?;
         Ok(Some(Kept { version: stored.version, record }))
@@ -95,8 +96,10 @@ impl Vault {
         record: &GrantRecord,
         lease: Option<Lease>,
     ) -> Result<Swap, StoreError> {
-        let sealed =
-            SealedGrant::new(self.keys.seal(id, &record.to_bytes()), record.tokens().useless_at().map(kept_until));
+        let sealed = SealedGrant::new(
+            self.keys.seal(Place::Grant(id), &record.to_bytes()),
+            record.tokens().useless_at().map(kept_until),
+        );
         self.store.compare_and_swap(id, expected, sealed, lease).await
     }
 

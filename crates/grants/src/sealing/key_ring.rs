@@ -1,4 +1,4 @@
-//! [`KeyRing`]: the keys that stored grants are sealed with.
+//! [`KeyRing`]: the keys that what is stored is sealed with.
 
 use std::{fmt, sync::Arc};
 
@@ -7,17 +7,19 @@ use aws_lc_rs::{
     digest,
 };
 use bytes::Bytes;
-use portcullis_core::GrantId;
 use zeroize::Zeroizing;
 
-/// The keys that stored grants are sealed with: the first seals, all open.
+use super::Place;
+
+/// The keys that grants and records are sealed with: the first seals, all open.
 ///
 /// AES-256-GCM-SIV ([RFC 8452](https://www.rfc-editor.org/rfc/rfc8452)) with a random nonce. Associated data are the id of
-/// the key and of the grant: a sealed record that is copied into another row does not open. It does **not** notice that a row
+/// the key, and the id of the grant or the table and the key of the record: what is copied into another row does not open. It does **not** notice that a row
 /// was put back to an earlier state. Clones share the keys; `Debug` prints their ids only.
 ///
 /// Keys come [from a file](Self::from_file), as [text](Self::parse), or as [bytes](Self::new). A new one goes first; those behind
-/// it are needed until [`Vault::rekey`](crate::Vault::rekey) has left no record sealed with them.
+/// it are needed until [`Vault::rekey`](crate::Vault::rekey) and [`Records::rekey`](crate::records::Records::rekey) have left
+/// nothing that is sealed with them.
 #[derive(Clone)]
 pub struct KeyRing(Arc<Inner>);
 
@@ -39,8 +41,8 @@ pub enum SealError {
     /// Sealed with a key that is not on the ring.
     #[error("sealed with a key that is not on the key ring")]
     UnknownKey,
-    /// Not what was sealed for this grant.
-    #[error("a sealed record was damaged, or is of another grant")]
+    /// Not what was sealed for this place.
+    #[error("a sealed record was damaged, or is of another place")]
     Damaged,
 }
 
@@ -71,23 +73,23 @@ impl KeyRing {
         self.0.ephemeral
     }
 
-    pub(crate) fn seal(&self, id: GrantId, plain: &[u8]) -> Bytes {
+    pub(crate) fn seal(&self, place: Place, plain: &[u8]) -> Bytes {
         let key = &self.0.keys[0];
         let header = header(key);
         let mut text = Zeroizing::new(Vec::with_capacity(plain.len() + AES_256_GCM_SIV.tag_len()));
         text.extend_from_slice(plain);
-        let aad = Aad::from(associated(&header, id));
+        let aad = Aad::from(associated(&header, place));
         let nonce = key.aead.seal_in_place_append_tag(aad, &mut *text).expect("a record is short enough to be sealed");
         Bytes::from([&header, nonce.as_ref().as_slice(), &text].concat())
     }
 
-    pub(crate) fn open(&self, id: GrantId, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    pub(crate) fn open(&self, place: Place, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let (header, rest) = sealed.split_at_checked(HEADER).ok_or(SealError::Damaged)?;
         let (nonce, text) = rest.split_at_checked(NONCE).ok_or(SealError::Damaged)?;
         let key = self.0.keys.iter().find(|key| self::header(key) == header).ok_or(SealError::UnknownKey)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Damaged)?;
         let mut text = Zeroizing::new(text.to_vec());
-        let plain = key.aead.open_in_place(nonce, Aad::from(associated(header, id)), &mut text);
+        let plain = key.aead.open_in_place(nonce, Aad::from(associated(header, place)), &mut text);
         let len = plain.map_err(|_| SealError::Damaged)?.len();
         text.truncate(len);
         Ok(text)
@@ -123,8 +125,8 @@ fn header(key: &Key) -> [u8; HEADER] {
     header
 }
 
-fn associated(header: &[u8], id: GrantId) -> Vec<u8> {
-    [header, id.as_bytes()].concat()
+fn associated(header: &[u8], place: Place) -> Vec<u8> {
+    [header, &place.name()].concat()
 }
 
 impl fmt::Debug for KeyRing {

@@ -3,6 +3,8 @@
 mod key_file;
 mod key_ring;
 mod key_text;
+mod place;
+mod plaintext;
 mod rekey;
 #[cfg(test)]
 mod tests;
@@ -10,5 +12,7 @@ mod tests;
 pub use key_file::KeyFileError;
 pub use key_ring::{KeyRing, SealError};
 pub use key_text::InvalidKeyRing;
+pub(crate) use place::Place;
+pub(crate) use plaintext::plaintext;
 pub use rekey::Rekeyed;
 pub(crate) use rekey::rekey;

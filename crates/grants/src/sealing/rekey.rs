@@ -2,7 +2,7 @@
 
 use portcullis_core::GrantId;
 
-use super::KeyRing;
+use super::{KeyRing, Place};
 use crate::{SealedGrant, StoreError, StoredGrant, Swap, TokenStore};
 
 /// What a [`Vault::rekey`](crate::Vault::rekey) found, in rows.
@@ -60,14 +60,14 @@ async fn reseal(
         if keys.is_current(&grant.sealed) {
             return Ok(Outcome::Current);
         }
-        let plain = match keys.open(id, &grant.sealed) {
+        let plain = match keys.open(Place::Grant(id), &grant.sealed) {
             Ok(plain) => plain,
             Err(error) => {
                 tracing::warn!(grant = %id, %error, "a stored grant does not open");
                 return Ok(Outcome::Unreadable);
             }
         };
-        let sealed = SealedGrant::new(keys.seal(id, &plain), grant.expires_at);
+        let sealed = SealedGrant::new(keys.seal(Place::Grant(id), &plain), grant.expires_at);
         if let Swap::Written(_) = store.compare_and_swap(id, Some(version), sealed, None).await? {
             return Ok(Outcome::Resealed);
         }

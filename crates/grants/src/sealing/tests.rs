@@ -9,8 +9,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::*;
 use crate::{GrantRecord, TokenSet};
 
-const ALICE: GrantId = GrantId::from_bytes([1; 16]);
-const BOB: GrantId = GrantId::from_bytes([2; 16]);
+const ALICE: Place = Place::Grant(GrantId::from_bytes([1; 16]));
+const BOB: Place = Place::Grant(GrantId::from_bytes([2; 16]));
 
 fn ring(keys: &[u8]) -> KeyRing {
     let keys: Vec<_> = keys.iter().map(|key| [*key; 32]).collect();

@@ -1,0 +1,182 @@
+//! [`Records`]: a store and the keys for it.
+
+use std::sync::Arc;
+
+use portcullis_core::UnixTime;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{RecordKey, RecordStore, SealedRecord, StoredRecord, Table, rekey};
+use crate::{
+    EphemeralKey, KeyRing, Rekeyed, StoreError, Version,
+    engine::in_time,
+    sealing::{Place, plaintext},
+};
+
+/// A store and the keys for it: values go in and come out, as JSON that is sealed on the way. Clones are the same records.
+///
+/// The store has 10 s for each answer. What fails is a [`StoreError`], 503: also a record that does not open or is not what was
+/// expected, for that is our mistake, and no reason to send anybody to log in again. Plaintexts are wiped here; what the values
+/// themselves keep is theirs to wipe.
+#[derive(Clone, Debug)]
+pub struct Records {
+    pub(super) store: Arc<dyn RecordStore>,
+    pub(super) keys: KeyRing,
+}
+
+/// A value, and the row it was read from.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Opened<T> {
+    /// In which version it was read.
+    pub version: Version,
+    /// What is in it.
+    pub value: T,
+    /// From when on it is not there any more.
+    pub expires_at: UnixTime,
+}
+
+/// So many rows are read, at most, to find some that open among those that do not.
+const MOST_DUE: usize = 10_000;
+
+impl Records {
+    /// Records in `store`, sealed with `keys`.
+    ///
+    /// # Errors
+    /// [`EphemeralKey`] if the store is durable and the key is not: after a restart nothing could be read.
+    pub fn new(store: Arc<dyn RecordStore>, keys: KeyRing) -> Result<Self, EphemeralKey> {
+        if store.is_durable() && keys.is_ephemeral() { Err(EphemeralKey) } else { Ok(Self { store, keys }) }
+    }
+
+    /// The value at `key`; `None` if there is none, or if it has expired.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn load<T: DeserializeOwned>(&self, key: RecordKey) -> Result<Option<Opened<T>>, StoreError> {
+        let stored = in_time(self.store.load(key)).await?;
+        stored.map(|stored| self.open(key, &stored)).transpose()
+    }
+
+    /// Puts a value where there is none. `None`: there is one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn create<T: Serialize>(
+        &self,
+        key: RecordKey,
+        value: &T,
+        expires_at: UnixTime,
+    ) -> Result<Option<Version>, StoreError> {
+        self.write(key, None, value, expires_at).await
+    }
+
+    /// Replaces the value that was read in version `expected`. `None`: somebody else was faster, or it has expired meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn replace<T: Serialize>(
+        &self,
+        key: RecordKey,
+        expected: Version,
+        value: &T,
+        expires_at: UnixTime,
+    ) -> Result<Option<Version>, StoreError> {
+        self.write(key, Some(expected), value, expires_at).await
+    }
+
+    /// Removes the value that was read in version `expected`, also one that has expired. Whether it did: of any number at once,
+    /// one is told so.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn remove(&self, key: RecordKey, expected: Version) -> Result<bool, StoreError> {
+        in_time(self.store.compare_and_remove(key, expected)).await
+    }
+
+    /// Takes the value at `key` out. Of any number at once, one gets it; it gets it only if the removal is durable.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn take<T: DeserializeOwned>(&self, key: RecordKey) -> Result<Option<T>, StoreError> {
+        let Some(opened) = self.load(key).await? else { return Ok(None) };
+        let is_ours = self.remove(key, opened.version).await?;
+        Ok(is_ours.then_some(opened.value))
+    }
+
+    /// The values that have expired, at most `limit`, the oldest first: for those whose end needs work. They are there until they
+    /// are [removed](Self::remove).
+    pub async fn due<T: DeserializeOwned>(
+        &self,
+        table: Table,
+        limit: usize,
+    ) -> Result<Vec<(RecordKey, Opened<T>)>, StoreError> {
+        let mut wanted = limit;
+        loop {
+            let rows = in_time(self.store.due(table, wanted)).await?;
+            let is_all = rows.len() < wanted || wanted >= MOST_DUE;
+            let opened = rows.iter().filter_map(|(key, stored)| Some((*key, self.open(*key, stored).ok()?)));
+            let opened: Vec<_> = opened.take(limit).collect();
+            if is_all || opened.len() == limit {
+                return Ok(opened);
+            }
+            wanted *= 2;
+        }
+    }
+
+    /// Removes what has expired. How many.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sweep(&self, table: Table) -> Result<u64, StoreError> {
+        in_time(self.store.sweep(table)).await
+    }
+
+    /// How many values there are, about: those that have expired and were not swept may be among them.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn count(&self, table: Table) -> Result<u64, StoreError> {
+        in_time(self.store.count(table)).await
+    }
+
+    /// The values after `after`, in the order of their keys, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn page<T: DeserializeOwned>(
+        &self,
+        table: Table,
+        after: Option<RecordKey>,
+        limit: usize,
+    ) -> Result<Vec<(RecordKey, Opened<T>)>, StoreError> {
+        let rows = in_time(self.store.page(table, after, limit)).await?;
+        rows.iter().map(|(key, stored)| Ok((*key, self.open(*key, stored)?))).collect()
+    }
+
+    /// Seals with the first key of the ring whatever is sealed with another one, as [`Vault::rekey`](crate::Vault::rekey) does.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn rekey(&self) -> Result<Rekeyed, StoreError> {
+        rekey::rekey(self).await
+    }
+
+    async fn write<T: Serialize>(
+        &self,
+        key: RecordKey,
+        expected: Option<Version>,
+        value: &T,
+        expires_at: UnixTime,
+    ) -> Result<Option<Version>, StoreError> {
+        let plain = plaintext(value).map_err(|error| StoreError::new("writing a record as JSON").with_source(error))?;
+        let sealed = SealedRecord::new(self.keys.seal(Place::Record(key), &plain), expires_at);
+        in_time(self.store.compare_and_swap(key, expected, sealed)).await
+    }
+
+    fn open<T: DeserializeOwned>(&self, key: RecordKey, stored: &StoredRecord) -> Result<Opened<T>, StoreError> {
+        let plain = self.keys.open(Place::Record(key), &stored.record.sealed);
+        let plain = plain.map_err(|error| StoreError::new("opening a sealed record").with_source(error))?;
+        // What serde says may quote what it has read.
+        let value = serde_json::from_slice(&plain).map_err(|_| StoreError::new("reading a record"))?;
+        Ok(Opened { version: stored.version, value, expires_at: stored.record.expires_at })
+    }
+}
