@@ -1,0 +1,137 @@
+//! [`Bridge`]: an authorization server for MCP clients.
+
+use std::sync::Arc;
+
+use axum::Router;
+use portcullis_core::{Clock, GrantId, Issuer, ResourceUri};
+use portcullis_egress::Egress;
+use portcullis_grants::{ProviderClient, Refresher, RefresherConfig, StoreError, Vault, records::Records};
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    BridgeConfig, BridgeVerifier, clients::Clients, endpoints, grants::Assertions, inner::Inner, limits::Limits,
+    pages::Pages, session::{End, Sessions}, sweep, urls::Urls,
+};
+
+/// An authorization server for MCP clients, with login at a provider. Clones are the same bridge.
+///
+/// It is mounted by [`router`](Self::router), and [`verifier`](Self::verifier) makes users of the tokens that it issues.
+#[derive(Clone, Debug)]
+pub struct Bridge(Arc<Inner>);
+
+impl Bridge {
+    /// A bridge to `provider`, which keeps grants in `vault` and everything else in `records`.
+    ///
+    /// `egress` fetches what clients say of themselves at URLs of their own choice: give it nothing that reaches into your network,
+    /// even if `provider` needs one that does.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn new(
+        config: BridgeConfig,
+        provider: ProviderClient,
+        vault: Vault,
+        records: Records,
+        egress: Egress,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let refresher = Refresher::new(
+            vault.clone(),
+            provider.clone(),
+            Arc::clone(&clock),
+            RefresherConfig::of(provider.provider()),
+        );
+        let sessions = Sessions::new(
+            records.clone(),
+            vault,
+            refresher.clone(),
+            provider.clone(),
+            Arc::clone(&clock),
+            config.revokes_upstream,
+        );
+        let bridge = Self(Arc::new(Inner {
+            urls: Urls::new(&config.issuer),
+            clients: Clients::new(&config, records.clone(), egress.clone(), Arc::clone(&clock)),
+            assertions: Assertions::new(&config, records.clone(), &egress, Arc::clone(&clock)),
+            limits: Limits::new(&config),
+            pages: Pages::new(&config, provider.provider()),
+            provider,
+            refresher,
+            records,
+            sessions,
+            clock,
+            config,
+            draining: CancellationToken::new(),
+        }));
+        sweep::start(&bridge.0);
+        bridge
+    }
+
+    /// Its endpoints, below the path of its issuer, and its metadata at the well-known places of the host.
+    pub fn router(&self) -> Router {
+        endpoints::router(self)
+    }
+
+    /// Makes users of its access tokens for the (first) resource.
+    #[must_use]
+    pub fn verifier(&self) -> BridgeVerifier {
+        BridgeVerifier::new(self.clone(), self.0.config.resources[0].clone())
+    }
+
+    /// Makes users of its access tokens for `resource`.
+    #[must_use]
+    pub fn verifier_for(&self, resource: ResourceUri) -> BridgeVerifier {
+        BridgeVerifier::new(self.clone(), resource)
+    }
+
+    /// What it is called: the `authorization_servers` of the resource's metadata.
+    #[must_use]
+    pub fn issuer(&self) -> &Issuer {
+        &self.0.config.issuer
+    }
+
+    /// What keeps the provider's tokens fresh.
+    #[must_use]
+    pub fn refresher(&self) -> &Refresher {
+        &self.0.refresher
+    }
+
+    /// Ends a session: its tokens, its grant, and every context that was made from it, at once in this process. `false` if there was
+    /// none.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written down. In this process its contexts are withdrawn nevertheless.
+    pub async fn end(&self, session: GrantId) -> Result<bool, StoreError> {
+        self.0.sessions.end(session, End::Revoked).await
+    }
+
+    /// The sessions that end in this process, from now on: for telling other processes, which [withdraw](Self::withdraw) them.
+    ///
+    /// A listener that is a thousand ends late misses some, and is told so.
+    #[must_use]
+    pub fn ended(&self) -> broadcast::Receiver<GrantId> {
+        self.0.sessions.ended()
+    }
+
+    /// Withdraws what this process knows of a session that has ended in another one.
+    ///
+    /// # Errors
+    /// [`StoreError`]; its contexts are withdrawn nevertheless.
+    pub async fn withdraw(&self, session: GrantId) -> Result<(), StoreError> {
+        self.0.sessions.withdraw(session).await
+    }
+
+    /// Waits for the refreshes under way, and until the provider has been told what it was to be told. Call it when no more requests
+    /// come. How many grants were lost because they could never be saved.
+    pub async fn shutdown(&self) -> usize {
+        self.0.draining.cancel();
+        self.0.sessions.shutdown().await;
+        self.0.refresher.shutdown().await
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+}

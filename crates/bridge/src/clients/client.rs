@@ -1,0 +1,121 @@
+//! [`Client`]: a program that asks for tokens.
+
+use portcullis_core::ScopeSet;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use super::RedirectUri;
+use crate::session::SecretHash;
+
+/// A program that asks for tokens on behalf of its users. `Debug` prints no secret, because there is none in it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Client {
+    pub(crate) id: Box<str>,
+    /// What the consent page calls it.
+    pub(crate) name: Option<Box<str>>,
+    /// Its home page.
+    pub(crate) uri: Option<Box<str>>,
+    pub(crate) redirect_uris: Vec<RedirectUri>,
+    pub(crate) grant_types: Vec<GrantType>,
+    pub(crate) authentication: ClientAuthenticationMethod,
+    pub(crate) origin: Origin,
+    /// All that it may ever ask for; `None`: whatever the bridge has.
+    pub(crate) scopes: Option<ScopeSet>,
+}
+
+/// Where a client is known from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Origin {
+    /// The operator's configuration.
+    Configured,
+    /// Its metadata document.
+    Document,
+    /// Its registration.
+    Registered,
+}
+
+/// What a client may present at the token endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum GrantType {
+    /// A code from a login.
+    AuthorizationCode,
+    /// A refresh token.
+    RefreshToken,
+    /// An identity assertion (ID-JAG) of the enterprise's identity provider.
+    #[serde(rename = "urn:ietf:params:oauth:grant-type:jwt-bearer")]
+    JwtBearer,
+}
+
+/// How a client proves who it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ClientAuthenticationMethod {
+    /// Not at all: a public client, held to PKCE and rotation.
+    None,
+    /// By a secret, in the header or in the form.
+    Secret(SecretHash),
+    /// By a signature. RFC 7523.
+    PrivateKeyJwt(ClientKeys),
+}
+
+/// The keys of a client that signs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ClientKeys {
+    /// Published there.
+    JwksUri(Box<str>),
+    /// As registered.
+    Jwks(serde_json::Value),
+}
+
+impl Client {
+    /// A client without a secret, that the operator knows: an app on the user's machine, or in the browser.
+    #[must_use]
+    pub fn public(id: &str, name: &str, redirect_uris: Vec<RedirectUri>) -> Self {
+        Self {
+            id: id.into(),
+            name: Some(name.into()),
+            uri: None,
+            redirect_uris,
+            grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
+            authentication: ClientAuthenticationMethod::None,
+            origin: Origin::Configured,
+            scopes: None,
+        }
+    }
+
+    /// A client with a secret, that the operator knows: a server. Only a hash of the secret is kept.
+    #[must_use]
+    pub fn confidential(id: &str, name: &str, secret: &SecretString, redirect_uris: Vec<RedirectUri>) -> Self {
+        let authentication = ClientAuthenticationMethod::Secret(SecretHash::of_text(secret));
+        Self { authentication, ..Self::public(id, name, redirect_uris) }
+    }
+
+    /// What it may present at the token endpoint. Default: codes and refresh tokens.
+    #[must_use]
+    pub fn with_grant_types(mut self, grant_types: impl IntoIterator<Item = GrantType>) -> Self {
+        self.grant_types = grant_types.into_iter().collect();
+        self
+    }
+
+    /// All that it may ever ask for. Default: whatever the bridge has.
+    #[must_use]
+    pub fn with_scopes(mut self, scopes: ScopeSet) -> Self {
+        self.scopes = Some(scopes);
+        self
+    }
+
+    /// Its name, unique in the bridge.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The redirect URI of its own that `presented` is, if it is one.
+    pub(crate) fn redirect_uri(&self, presented: &str) -> Option<&RedirectUri> {
+        self.redirect_uris.iter().find(|uri| uri.matches(presented))
+    }
+}

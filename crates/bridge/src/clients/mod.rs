@@ -1,0 +1,17 @@
+//! Clients: who may ask for tokens, where codes may be sent, and how a client proves who it is.
+//!
+//! A client is configured by the operator, describes itself in a document at its own URL (Client ID Metadata Documents), or has
+//! registered itself ([RFC 7591](https://www.rfc-editor.org/rfc/rfc7591)).
+
+mod client;
+mod document;
+mod redirect_uri;
+mod registration;
+mod registry;
+
+pub use client::{Client, GrantType};
+pub(crate) use client::{ClientAuthenticationMethod, ClientKeys, Origin};
+pub use document::DocumentPolicy;
+pub use redirect_uri::{InvalidRedirectUri, RedirectUri};
+pub use registration::RegistrationPolicy;
+pub(crate) use registry::Clients;

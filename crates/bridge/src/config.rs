@@ -1,0 +1,225 @@
+//! [`BridgeConfig`]: what a bridge issues, to whom, and how it logs users in.
+
+use std::{sync::Arc, time::Duration};
+
+use portcullis_core::{Issuer, ResourceUri, ScopeSet};
+
+use crate::{
+    AccessTokenKind, Client, DocumentPolicy, Entitlements, RegistrationPolicy, ResourceServer, TrustedIssuer,
+    session::Lifetimes,
+};
+
+/// What a bridge issues, to whom, and how it logs users in.
+///
+/// ```
+/// use portcullis_bridge::BridgeConfig;
+/// use portcullis_core::{Issuer, ResourceUri, ScopeSet};
+///
+/// let config = BridgeConfig::new(Issuer::new("https://mcp.example.com")?, ResourceUri::new("https://mcp.example.com/mcp")?)
+///     .with_scopes(ScopeSet::parse("mcp:read mcp:write")?)
+///     .with_upstream_scopes(ScopeSet::parse("openid profile email offline_access")?);
+/// assert_eq!(config.callback(), "https://mcp.example.com/callback");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct BridgeConfig {
+    pub(crate) issuer: Issuer,
+    pub(crate) resources: Vec<ResourceUri>,
+    pub(crate) scopes: ScopeSet,
+    pub(crate) default_scopes: Option<ScopeSet>,
+    pub(crate) entitlements: Option<Entitlements>,
+    pub(crate) upstream_scopes: ScopeSet,
+    pub(crate) required_upstream_scopes: ScopeSet,
+    pub(crate) upstream_parameters: Vec<(String, String)>,
+    pub(crate) lifetimes: Lifetimes,
+    pub(crate) max_session_age: Duration,
+    pub(crate) code_ttl: Duration,
+    pub(crate) login_ttl: Duration,
+    pub(crate) consent_ttl: Duration,
+    pub(crate) max_pending_logins: u64,
+    pub(crate) access_tokens: AccessTokenKind,
+    pub(crate) revokes_upstream: bool,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) documents: DocumentPolicy,
+    pub(crate) registration: RegistrationPolicy,
+    pub(crate) resource_servers: Vec<ResourceServer>,
+    pub(crate) trusted_issuers: Vec<Arc<TrustedIssuer>>,
+}
+
+impl BridgeConfig {
+    /// The authorization server `issuer` in front of `resource`.
+    ///
+    /// The issuer is the public URL of the bridge: its endpoints are below it, whatever a request says of its host. For a plain
+    /// `http` issuer, which only loopback may have, cookies do without `Secure`.
+    pub fn new(issuer: Issuer, resource: ResourceUri) -> Self {
+        let lifetimes = Lifetimes {
+            access_token: Duration::from_mins(10),
+            refresh_token: Duration::from_hours(30 * 24),
+            rotation_grace: Duration::from_mins(2),
+        };
+        Self {
+            issuer,
+            resources: vec![resource],
+            scopes: ScopeSet::default(),
+            default_scopes: None,
+            entitlements: None,
+            upstream_scopes: ScopeSet::default(),
+            required_upstream_scopes: ScopeSet::default(),
+            upstream_parameters: Vec::new(),
+            lifetimes,
+            max_session_age: Duration::from_hours(90 * 24),
+            code_ttl: Duration::from_mins(1),
+            login_ttl: Duration::from_mins(10),
+            consent_ttl: Duration::from_hours(30 * 24),
+            max_pending_logins: 10_000,
+            access_tokens: AccessTokenKind::Reference,
+            revokes_upstream: true,
+            clients: Vec::new(),
+            documents: DocumentPolicy::new(),
+            registration: RegistrationPolicy::new(),
+            resource_servers: Vec::new(),
+            trusted_issuers: Vec::new(),
+        }
+    }
+
+    /// Another resource that tokens may be for. A client that names none gets tokens for the first.
+    /// [RFC 8707](https://www.rfc-editor.org/rfc/rfc8707)
+    pub fn with_resource(mut self, resource: ResourceUri) -> Self {
+        self.resources.push(resource);
+        self
+    }
+
+    /// The scopes of the bridge's own tokens. Default: none. They have nothing to do with those at the provider.
+    pub fn with_scopes(mut self, scopes: ScopeSet) -> Self {
+        self.scopes = scopes;
+        self
+    }
+
+    /// What a client gets that asks for no scopes. Default: all there are.
+    pub fn with_default_scopes(mut self, scopes: ScopeSet) -> Self {
+        self.default_scopes = Some(scopes);
+        self
+    }
+
+    /// Who may have which scopes. Default: every user may have what the client asks for.
+    pub fn with_entitlements(mut self, entitlements: Entitlements) -> Self {
+        self.entitlements = Some(entitlements);
+        self
+    }
+
+    /// What users are asked for at the provider. Clients have no say in it.
+    pub fn with_upstream_scopes(mut self, scopes: ScopeSet) -> Self {
+        self.upstream_scopes = scopes;
+        self
+    }
+
+    /// What users must have allowed at the provider; without it a login fails with `access_denied`. Default: nothing in particular.
+    pub fn with_required_upstream_scopes(mut self, scopes: ScopeSet) -> Self {
+        self.required_upstream_scopes = scopes;
+        self
+    }
+
+    /// A parameter of the provider's authorization request, such as Google's `hd`.
+    pub fn with_upstream_parameter(mut self, name: &str, value: &str) -> Self {
+        self.upstream_parameters.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// How long an access token lives. Default: 10 minutes.
+    pub const fn with_access_token_ttl(mut self, ttl: Duration) -> Self {
+        self.lifetimes.access_token = ttl;
+        self
+    }
+
+    /// How long a refresh token lives that is not used. Default: 30 days.
+    pub const fn with_refresh_token_ttl(mut self, ttl: Duration) -> Self {
+        self.lifetimes.refresh_token = ttl;
+        self
+    }
+
+    /// For how long a client that repeats a refresh, because the answer was lost, gets the same answer. Default: 2 minutes. After
+    /// that the session ends.
+    pub const fn with_rotation_grace(mut self, grace: Duration) -> Self {
+        self.lifetimes.rotation_grace = grace;
+        self
+    }
+
+    /// After which a user has to log in again, however often tokens were refreshed. Default: 90 days.
+    pub const fn with_max_session_age(mut self, age: Duration) -> Self {
+        self.max_session_age = age;
+        self
+    }
+
+    /// How long a code is good. Default: one minute.
+    pub const fn with_code_ttl(mut self, ttl: Duration) -> Self {
+        self.code_ttl = ttl;
+        self
+    }
+
+    /// How long a user may take for the consent page, and for the login at the provider. Default: 10 minutes each.
+    pub const fn with_login_ttl(mut self, ttl: Duration) -> Self {
+        self.login_ttl = ttl;
+        self
+    }
+
+    /// For how long a consent is remembered, by browser, client and user. Default: 30 days; zero: it is asked for every time.
+    pub const fn with_consent_ttl(mut self, ttl: Duration) -> Self {
+        self.consent_ttl = ttl;
+        self
+    }
+
+    /// So many users may be at the provider at the same time. Default: 10,000. A single client may have a tenth of them.
+    pub const fn with_max_pending_logins(mut self, max: u64) -> Self {
+        self.max_pending_logins = max;
+        self
+    }
+
+    /// The form of access tokens. Default: reference tokens.
+    pub fn with_access_tokens(mut self, kind: AccessTokenKind) -> Self {
+        self.access_tokens = kind;
+        self
+    }
+
+    /// Whether the provider is told when a session ends. Default: yes.
+    pub const fn with_upstream_revocation(mut self, revokes: bool) -> Self {
+        self.revokes_upstream = revokes;
+        self
+    }
+
+    /// A client that the operator knows. It may be sent errors without a page in between.
+    pub fn with_client(mut self, client: Client) -> Self {
+        self.clients.push(client);
+        self
+    }
+
+    /// Which clients may describe themselves by a document (Client ID Metadata Documents).
+    pub fn with_documents(mut self, policy: DocumentPolicy) -> Self {
+        self.documents = policy;
+        self
+    }
+
+    /// Whether clients may register themselves ([RFC 7591](https://www.rfc-editor.org/rfc/rfc7591)).
+    pub const fn with_registration(mut self, policy: RegistrationPolicy) -> Self {
+        self.registration = policy;
+        self
+    }
+
+    /// A resource server elsewhere, which may ask about tokens ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)).
+    pub fn with_resource_server(mut self, resource_server: ResourceServer) -> Self {
+        self.resource_servers.push(resource_server);
+        self
+    }
+
+    /// An identity provider of the enterprise, whose assertions (ID-JAG) are good for tokens.
+    pub fn with_trusted_issuer(mut self, issuer: TrustedIssuer) -> Self {
+        self.trusted_issuers.push(Arc::new(issuer));
+        self
+    }
+
+    /// Where the provider sends users back to: the redirect URI to register there.
+    #[must_use]
+    pub fn callback(&self) -> String {
+        format!("{}/callback", self.issuer.as_str().trim_end_matches('/'))
+    }
+}

@@ -1,0 +1,44 @@
+//! [`Entitlements`]: who may have which scopes.
+
+use std::{fmt, sync::Arc};
+
+use portcullis_core::{ScopeSet, UserContext};
+
+/// Who may have which scopes: of those a client asks for, what this user is given.
+///
+/// It is asked once, at the login. It can only take away: what was not asked for is not given.
+///
+/// ```
+/// use portcullis_bridge::Entitlements;
+/// use portcullis_core::ScopeSet;
+///
+/// let entitlements = Entitlements::new(|user, asked| {
+///     let is_admin = user.claims().get("groups").and_then(|groups| groups.as_array()).is_some_and(|groups| groups.contains(&"admins".into()));
+///     let allowed = asked.iter().filter(|scope| *scope != "mcp:admin" || is_admin);
+///     ScopeSet::new(allowed).unwrap_or_default()
+/// });
+/// # drop(entitlements);
+/// ```
+#[derive(Clone)]
+pub struct Entitlements(Arc<Decide>);
+
+type Decide = dyn Fn(&UserContext, &ScopeSet) -> ScopeSet + Send + Sync;
+
+impl Entitlements {
+    /// As `decide` says, of a user and what the client asks for.
+    pub fn new(decide: impl Fn(&UserContext, &ScopeSet) -> ScopeSet + Send + Sync + 'static) -> Self {
+        Self(Arc::new(decide))
+    }
+
+    /// What `user` is given of `asked`.
+    pub(crate) fn of(&self, user: &UserContext, asked: &ScopeSet) -> ScopeSet {
+        let given = (self.0)(user, asked);
+        ScopeSet::new(given.iter().filter(|scope| asked.contains(scope))).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Entitlements {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entitlements").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,34 @@
+//! [`Inner`]: the parts of a bridge.
+
+use std::{fmt, sync::Arc};
+
+use portcullis_core::Clock;
+use portcullis_grants::{ProviderClient, Refresher, records::Records};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    BridgeConfig, clients::Clients, grants::Assertions, limits::Limits, pages::Pages, session::Sessions, urls::Urls,
+};
+
+/// The parts of a bridge.
+pub(crate) struct Inner {
+    pub(crate) config: BridgeConfig,
+    pub(crate) urls: Urls,
+    pub(crate) provider: ProviderClient,
+    pub(crate) refresher: Refresher,
+    pub(crate) records: Records,
+    pub(crate) sessions: Sessions,
+    pub(crate) clients: Clients,
+    pub(crate) assertions: Assertions,
+    pub(crate) limits: Limits,
+    pub(crate) pages: Pages,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) draining: CancellationToken,
+}
+
+/// By its issuer: what else there is prints nothing of interest.
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bridge").field("issuer", &self.config.issuer).finish_non_exhaustive()
+    }
+}

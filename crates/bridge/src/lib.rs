@@ -1,0 +1,34 @@
+//! The bridge: an OAuth authorization server for MCP clients, with login at any provider.
+//!
+//! MCP clients expect an authorization server with metadata, registration, PKCE, resource indicators and rotation; GitHub, Google,
+//! Atlassian, Salesforce and most corporate servers are not that. A [`Bridge`] is: it logs users in at the provider, keeps what they
+//! allowed there ([`portcullis_grants`]), and issues tokens of its own. [`BridgeVerifier`] makes users of them.
+
+mod access_tokens;
+mod answer;
+mod bridge;
+mod clients;
+mod config;
+mod endpoints;
+mod entitlements;
+mod grants;
+mod inner;
+mod limits;
+mod login;
+mod oauth_error;
+mod pages;
+mod parameters;
+mod session;
+mod sweep;
+mod upstream;
+mod urls;
+mod verifier;
+
+pub use access_tokens::AccessTokenKind;
+pub use bridge::Bridge;
+pub use clients::{Client, DocumentPolicy, GrantType, InvalidRedirectUri, RedirectUri, RegistrationPolicy};
+pub use config::BridgeConfig;
+pub use endpoints::ResourceServer;
+pub use entitlements::Entitlements;
+pub use grants::TrustedIssuer;
+pub use verifier::BridgeVerifier;

@@ -1,0 +1,5 @@
+//! Limits: how often whom.
+
+mod config;
+
+pub(crate) use config::Limits;

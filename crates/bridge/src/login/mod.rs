@@ -1,0 +1,1 @@
+//! The login: from a client's request to a code.

@@ -1,0 +1,5 @@
+//! Pages: what users see.
+
+mod render;
+
+pub(crate) use render::Pages;

@@ -1,0 +1,22 @@
+//! Sessions: what one login gave to one client, from the authorization code to the last token.
+//!
+//! A session is a row, and whatever is decided about it is one compare-and-swap: which of two callers redeems a code, which of
+//! twenty rotates a refresh token, whether a token still works. Its id is that of the grant at the provider.
+
+mod handle;
+mod live;
+mod model;
+mod redeem;
+mod rotate;
+mod secret;
+mod sessions;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use handle::Handle;
+pub(crate) use live::{AccessEntry, Lifetimes, Pair};
+pub(crate) use model::{CodeBinding, Session, SessionUser, Stage};
+pub(crate) use redeem::{Redeemed, Redemption};
+pub(crate) use rotate::{Rotation, RotationRequest};
+pub(crate) use secret::{Kind, Presented, Secret, SecretHash};
+pub(crate) use sessions::{Decision, End, Sessions};

@@ -1,0 +1,101 @@
+//! A refresh token becomes the next one.
+
+use portcullis_core::{ScopeSet, UnixTime};
+
+use super::{
+    Session, Stage,
+    live::{Lifetimes, Live, Pair, Previous, SecretSalt},
+    secret::Secret,
+};
+use crate::oauth_error::{ErrorCode, OAuthError};
+
+/// Who presents a refresh token, and what is asked for.
+#[derive(Debug)]
+pub(crate) struct RotationRequest<'a> {
+    pub(crate) token: &'a Secret,
+    pub(crate) client_id: &'a str,
+    /// Less than was granted, if that is enough. RFC 6749 section 6.
+    pub(crate) scopes: Option<&'a ScopeSet>,
+    pub(crate) resource: Option<&'a str>,
+}
+
+/// What becomes of a refresh token.
+#[derive(Debug)]
+pub(crate) enum Rotation {
+    /// It has been replaced.
+    Rotated(Pair),
+    /// It had been, a moment ago: the same again, because the answer may have been lost. Nothing has changed.
+    Repeated(Pair),
+    /// It had been, and this is no repetition: somebody has a copy. RFC 9700 section 4.14.2.
+    Reused(&'static str),
+    /// Nothing has changed.
+    Refused(OAuthError),
+}
+
+impl Session {
+    /// Rotates a refresh token.
+    ///
+    /// The successors follow from the token that is presented and a random salt. So a repetition gets the same ones although only
+    /// their hashes are stored, and nobody can tell them who does not have the token.
+    pub(crate) fn rotate(&mut self, request: &RotationRequest<'_>, lifetimes: &Lifetimes, now: UnixTime) -> Rotation {
+        let Stage::Live(live) = &self.stage else { return refused("the session has ended") };
+        let Some(refresh) = &live.refresh else { return refused("there are no refresh tokens in this session") };
+        if *self.client_id != *request.client_id {
+            return refused("the refresh token was issued to another client");
+        }
+        if request.resource.is_some_and(|resource| !self.resource.is_named_by(resource)) {
+            return Rotation::Refused(OAuthError::new(ErrorCode::InvalidTarget, "the session is for another resource"));
+        }
+        if let Some(previous) = refresh.previous.as_ref().filter(|previous| previous.token.is_of(request.token)) {
+            if now > previous.rotated_at + lifetimes.rotation_grace {
+                return Rotation::Reused("a refresh token was presented again after its grace period");
+            }
+            return self.repeated(live, previous, request.token, now);
+        }
+        if !refresh.token.is_of(request.token) {
+            return Rotation::Reused("an old refresh token was presented");
+        }
+        if now >= refresh.expires_at {
+            return refused("the refresh token has expired");
+        }
+        if request.scopes.is_some_and(|scopes| !self.scopes.is_superset(scopes)) {
+            let description = "more was asked for than was granted";
+            return Rotation::Refused(OAuthError::new(ErrorCode::InvalidScope, description));
+        }
+        let mut live = live.clone();
+        if !live.make_room(now) {
+            return Rotation::Refused(OAuthError::too_often(60));
+        }
+        let mut salt = [0; 32];
+        rand::fill(&mut salt);
+        let (access, next) = successors(request.token, &salt);
+        let previous = Previous { token: request.token.hash(), salt: SecretSalt(salt), rotated_at: now };
+        let narrowed = request.scopes.filter(|scopes| scopes.len() < self.scopes.len()).cloned();
+        let pair = self.issue(&mut live, (access, Some(next)), Some(previous), narrowed, lifetimes, now);
+        self.stage = Stage::Live(live);
+        Rotation::Rotated(pair)
+    }
+
+    /// What was handed out for `token` before.
+    fn repeated(&self, live: &Live, previous: &Previous, token: &Secret, now: UnixTime) -> Rotation {
+        let (access, refresh) = successors(token, &previous.salt.0);
+        let Some(entry) = live.access(access.hash(), now) else {
+            return refused("the refresh token has been replaced, and what replaced it has expired");
+        };
+        Rotation::Repeated(Pair {
+            access,
+            refresh: Some(refresh),
+            issued_at: entry.issued_at,
+            access_expires_at: entry.expires_at,
+            scopes: entry.scopes.clone().unwrap_or_else(|| self.scopes.clone()),
+        })
+    }
+}
+
+fn successors(token: &Secret, salt: &[u8; 32]) -> (Secret, Secret) {
+    (token.next("access token", salt), token.next("refresh token", salt))
+}
+
+fn refused(description: &'static str) -> Rotation {
+    Rotation::Refused(OAuthError::invalid_grant(description))
+}

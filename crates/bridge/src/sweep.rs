@@ -1,0 +1,48 @@
+//! What is over is removed, on schedule.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use portcullis_grants::records::Table;
+use tokio::time::sleep;
+
+use crate::inner::Inner;
+
+/// How often. The first time at the start: whatever ended while nobody was there.
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
+
+/// Sweeps for as long as the bridge lives.
+pub(crate) fn start(inner: &Arc<Inner>) {
+    let draining = inner.draining.clone();
+    let inner = Arc::downgrade(inner);
+    tokio::spawn(async move {
+        let sweeping = async {
+            while sweep(&inner).await {
+                sleep(SWEEP_EVERY.mul_f64(rand::random_range(0.9..1.1))).await;
+            }
+        };
+        tokio::select! {
+            () = sweeping => {}
+            () = draining.cancelled() => {}
+        }
+    });
+}
+
+/// One sweep; `false` if the bridge is gone.
+async fn sweep(inner: &Weak<Inner>) -> bool {
+    let Some(inner) = inner.upgrade() else { return false };
+    // Each for itself: one that fails does not keep the others from being swept.
+    let mut outcomes = vec![("sessions", inner.sessions.sweep().await)];
+    for table in [Table::Clients, Table::Logins, Table::Consents, Table::Replays] {
+        outcomes.push((table.as_str(), inner.records.sweep(table).await));
+    }
+    for (table, outcome) in outcomes {
+        match outcome {
+            Ok(swept) => tracing::debug!(table, swept, "swept the bridge's store"),
+            Err(error) => tracing::warn!(table, %error, "the bridge's store could not be swept"),
+        }
+    }
+    true
+}

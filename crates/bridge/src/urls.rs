@@ -1,0 +1,53 @@
+//! [`Urls`]: where the endpoints of a bridge are.
+
+use portcullis_core::Issuer;
+
+/// Where the endpoints are: below the issuer, which is the public URL, whatever a request says of its host.
+#[derive(Clone, Debug)]
+pub(crate) struct Urls {
+    base: String,
+    path: String,
+}
+
+pub(crate) const AUTHORIZE: &str = "/authorize";
+pub(crate) const CONSENT: &str = "/consent";
+pub(crate) const CALLBACK: &str = "/callback";
+pub(crate) const TOKEN: &str = "/token";
+pub(crate) const REGISTER: &str = "/register";
+pub(crate) const REVOKE: &str = "/revoke";
+pub(crate) const INTROSPECT: &str = "/introspect";
+pub(crate) const JWKS: &str = "/jwks";
+
+impl Urls {
+    pub(crate) fn new(issuer: &Issuer) -> Self {
+        let base = issuer.as_str().trim_end_matches('/');
+        let authority = base.find("://").map_or(0, |at| at + 3);
+        let path = base[authority..].find('/').map_or("", |at| &base[authority + at..]);
+        Self { base: base.to_owned(), path: path.to_owned() }
+    }
+
+    /// The URL of `endpoint`.
+    pub(crate) fn url(&self, endpoint: &str) -> String {
+        format!("{}{endpoint}", self.base)
+    }
+
+    /// The path of `endpoint`, for a router.
+    pub(crate) fn path(&self, endpoint: &str) -> String {
+        format!("{}{endpoint}", self.path)
+    }
+
+    /// The path of the issuer; empty for a bare origin.
+    pub(crate) fn issuer_path(&self) -> &str {
+        &self.path
+    }
+
+    /// Scheme, host and port.
+    pub(crate) fn origin(&self) -> &str {
+        &self.base[..self.base.len() - self.path.len()]
+    }
+
+    /// Whether it is `https`; else it is `http` on loopback.
+    pub(crate) fn is_https(&self) -> bool {
+        self.base.starts_with("https:")
+    }
+}
