@@ -10,8 +10,8 @@ mod strict_service;
 mod test_clock;
 
 pub use identity_provider::{
-    Disconnected, Endpoint, ErrorClass, Fault, IdentityProvider, IssuedGrant, KeyAlgorithm, RunningIdentityProvider,
-    SeenRequest, TokenBuilder, TokenPolicy, Vendor,
+    AuthorizationResponse, Disconnected, Endpoint, ErrorClass, Fault, IdentityProvider, IssuedGrant, KeyAlgorithm,
+    LoginPolicy, RunningIdentityProvider, SeenRequest, TokenBuilder, TokenPolicy, Vendor,
 };
 pub use strict_service::{StrictFuture, StrictService};
 pub use test_clock::TestClock;

@@ -12,6 +12,8 @@ pub enum Endpoint {
     OpenIdConfiguration,
     /// `/jwks`, the key set.
     KeySet,
+    /// `/authorize`, [RFC 6749 section 3.1](https://www.rfc-editor.org/rfc/rfc6749#section-3.1): the login page of browsers.
+    Authorization,
     /// `/token`, [RFC 6749 section 3.2](https://www.rfc-editor.org/rfc/rfc6749#section-3.2): codes and refresh tokens.
     Token,
     /// `/revoke`, [RFC 7009](https://www.rfc-editor.org/rfc/rfc7009).
@@ -32,10 +34,11 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// All of them, for an outage of everything.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AuthorizationServerMetadata,
         Self::OpenIdConfiguration,
         Self::KeySet,
+        Self::Authorization,
         Self::Token,
         Self::Revocation,
         Self::Introspection,

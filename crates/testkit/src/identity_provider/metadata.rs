@@ -14,9 +14,11 @@ pub(super) fn authorization_server(state: &State) -> Value {
         "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         "response_types_supported": ["code"],
         "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": state.sends_issuer(),
     });
     for (member, endpoint) in [
         ("jwks_uri", Endpoint::KeySet),
+        ("authorization_endpoint", Endpoint::Authorization),
         ("token_endpoint", Endpoint::Token),
         ("revocation_endpoint", Endpoint::Revocation),
         ("introspection_endpoint", Endpoint::Introspection),

@@ -9,15 +9,17 @@ use std::{
 use portcullis_core::{Clock, SystemClock};
 use serde_json::{Map, Value};
 
-use super::{Endpoint, Fault, KeyAlgorithm, SeenRequest, TokenBuilder, TokenPolicy, state::State, vendor::Standard};
+use super::{
+    Endpoint, Fault, KeyAlgorithm, LoginPolicy, SeenRequest, TokenBuilder, TokenPolicy, state::State, vendor::Standard,
+};
 
 /// A fake authorization server, in memory. Clones are the same server.
 ///
 /// It is a tower service from `http::Request<Bytes>` to `http::Response<Bytes>`, so it can stand behind an egress without
 /// any network; or [`serve`](Self::serve) it on a loopback socket. What changes something ([`Endpoint::Token`],
-/// [`Endpoint::Revocation`]) is processed on a task of its own, as a real server does it: to hang up does not undo it. It has metadata (both kinds), a key set, a token
-/// endpoint that rotates refresh tokens and knows reuse, revocation, introspection, UserInfo, and GitHub's user and
-/// token-check endpoints; see [`Endpoint`]. It has no login page, and issues no ID tokens.
+/// [`Endpoint::Revocation`]) is processed on a task of its own, as a real server does it: to hang up does not undo it. It has
+/// metadata (both kinds), a key set, a login page, a token endpoint that issues ID tokens, rotates refresh tokens and knows
+/// reuse, revocation, introspection, UserInfo, and GitHub's user and token-check endpoints; see [`Endpoint`].
 ///
 /// It **trusts everybody** and its tokens are as good as the test that issues them: never put it before anything real.
 ///
@@ -72,11 +74,15 @@ impl IdentityProvider {
             foreign_keys: Vec::new(),
             key_set_max_age: None,
             clients: [(Self::CLIENT_ID.to_owned(), Self::CLIENT_SECRET.to_owned())].into(),
+            redirect_uris: Default::default(),
             users: Default::default(),
             tokens: Default::default(),
             serial: 0,
             ledger: Default::default(),
             policy: TokenPolicy::new(),
+            login_policy: LoginPolicy::new(),
+            sessions: Default::default(),
+            forgeries: Default::default(),
             switches: Default::default(),
         };
         state.signing_kid = state.add_key(KeyAlgorithm::Rs256);
@@ -129,7 +135,23 @@ impl IdentityProvider {
 
     /// A token for the user `subject`, to be told more about and then issued.
     pub fn token(&self, subject: &str) -> TokenBuilder {
-        TokenBuilder::new(self.clone(), subject)
+        TokenBuilder::access_token(self.clone(), subject)
+    }
+
+    /// An identity assertion (ID-JAG): that the client `client_id` may ask the authorization server `audience` for access in the
+    /// name of the user `subject`. It is good for five minutes, and for whatever resource and scope are asked for; `resource` is a
+    /// claim to be added.
+    ///
+    /// ```
+    /// use portcullis_testkit::IdentityProvider;
+    ///
+    /// let provider = IdentityProvider::new();
+    /// let assertion = provider.id_jag("alice", "https://as.example.test", "mcp-client");
+    /// let assertion = assertion.with_claim("resource", IdentityProvider::AUDIENCE).with_scope("mcp:read").jwt();
+    /// assert!(assertion.starts_with("eyJ"));
+    /// ```
+    pub fn id_jag(&self, subject: &str, audience: &str, client_id: &str) -> TokenBuilder {
+        TokenBuilder::id_jag(self.clone(), subject, audience, client_id)
     }
 
     /// Withdraws `token`: introspection says that it is not active, the other endpoints refuse it.
@@ -145,6 +167,12 @@ impl IdentityProvider {
     /// Registers a client that may do what [`CLIENT_ID`](Self::CLIENT_ID) may, or changes its secret.
     pub fn set_client(&self, client_id: &str, client_secret: &str) {
         self.state().clients.insert(client_id.to_owned(), client_secret.to_owned());
+    }
+
+    /// From now on the codes of this client go to one of `redirect_uris`, and nowhere else. Until then, anywhere.
+    pub fn set_redirect_uris(&self, client_id: &str, redirect_uris: &[&str]) {
+        let redirect_uris = redirect_uris.iter().map(|&uri| uri.to_owned()).collect();
+        self.state().redirect_uris.insert(client_id.to_owned(), redirect_uris);
     }
 
     // === keys ===

@@ -2,40 +2,51 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{AUTHORIZATION, CACHE_CONTROL},
 };
 use serde_json::{Value, json};
 
 use super::{
-    Endpoint,
+    Endpoint, IdentityProvider,
     answer::{challenged, empty, ok},
-    metadata,
+    login, metadata,
     state::State,
     token_endpoint::{self, Parameters},
     vendor::{Visit, github_token_check},
 };
 
 /// What `endpoint` answers.
-pub(super) fn respond(state: &mut State, endpoint: Endpoint, request: &Request<Bytes>) -> Response<Bytes> {
-    let dialect = state.dialect;
-    if request.method() != dialect.method(endpoint) {
+pub(super) fn respond(provider: &IdentityProvider, endpoint: Endpoint, request: &Request<Bytes>) -> Response<Bytes> {
+    let dialect = provider.state().dialect;
+    let is_expected = match endpoint {
+        Endpoint::Authorization => [Method::GET, Method::POST].contains(request.method()),
+        endpoint => request.method() == dialect.method(endpoint),
+    };
+    if !is_expected {
         return empty(StatusCode::METHOD_NOT_ALLOWED);
     }
     if let Some(response) = dialect.turned_away(endpoint, request) {
         return response;
     }
     match endpoint {
+        // A test may have its say in these two, and is not to find the state locked.
+        Endpoint::Authorization => login::authorize(provider, request),
+        Endpoint::Token => token_endpoint::token(provider, request),
+        endpoint => respond_from(&mut provider.state(), endpoint, request),
+    }
+}
+
+fn respond_from(state: &mut State, endpoint: Endpoint, request: &Request<Bytes>) -> Response<Bytes> {
+    let dialect = state.dialect;
+    match endpoint {
         Endpoint::AuthorizationServerMetadata => ok(&metadata::authorization_server(state)),
         Endpoint::OpenIdConfiguration => ok(&metadata::openid_configuration(state)),
         Endpoint::KeySet => key_set(state),
-        Endpoint::Token => token_endpoint::token(state, request),
         Endpoint::Revocation => dialect.revocation(state, request),
         Endpoint::Introspection => introspection(state, request),
         Endpoint::GitHubTokenCheck => github_token_check(state, request),
-        Endpoint::UserInfo | Endpoint::GitHubUser | Endpoint::GitHubEmails | Endpoint::AtlassianSites => {
-            resource(state, endpoint, request.headers())
-        }
+        endpoint => resource(state, endpoint, request.headers()),
     }
 }
 

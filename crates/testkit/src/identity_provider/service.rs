@@ -56,13 +56,13 @@ impl IdentityProvider {
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
         }
-        let mut state = self.state();
-        match state.switches(endpoint).strike() {
+        let fault = self.state().switches(endpoint).strike();
+        match fault {
             Some(fault) if !fault.comes_after_processing() => Outcome::Failed(fault),
             lost => Outcome::Processed {
-                response: respond(&mut state, endpoint, &request),
+                response: respond(&self, endpoint, &request),
                 lost,
-                latency: state.switches(endpoint).answer_latency,
+                latency: self.state().switches(endpoint).answer_latency,
             },
         }
     }

@@ -10,7 +10,8 @@ use portcullis_core::{Clock, UnixTime};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Endpoint, Fault, IdentityProvider, KeyAlgorithm, SeenRequest, TokenPolicy,
+    Endpoint, Fault, IdentityProvider, KeyAlgorithm, LoginPolicy, SeenRequest, TokenPolicy,
+    forgeries::Forgeries,
     grants::{Ledger, random},
     keys::SigningKey,
     token::compact,
@@ -28,11 +29,17 @@ pub(super) struct State {
     pub(super) foreign_keys: Vec<Value>,
     pub(super) key_set_max_age: Option<Duration>,
     pub(super) clients: HashMap<String, String>,
+    /// Where a client's codes may go, if somebody said so.
+    pub(super) redirect_uris: HashMap<String, Vec<String>>,
     pub(super) users: BTreeMap<String, Map<String, Value>>,
     /// The claims of the tokens that are neither revoked nor forgotten.
     pub(super) tokens: HashMap<String, Map<String, Value>>,
     pub(super) ledger: Ledger,
     pub(super) policy: TokenPolicy,
+    pub(super) login_policy: LoginPolicy,
+    /// Who is logged in, by the cookie of the browser.
+    pub(super) sessions: HashMap<String, String>,
+    pub(super) forgeries: Forgeries,
     /// How many tokens and keys have been made: their names.
     pub(super) serial: u64,
     pub(super) switches: HashMap<Endpoint, Switches>,
@@ -108,6 +115,17 @@ impl State {
             ("jti", json!(format!("token-{}", self.next_serial()))),
         ];
         claims.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+    }
+
+    /// The same for a user who is known from now on.
+    pub(super) fn claims_of_user(&mut self, subject: &str, client_id: &str) -> Map<String, Value> {
+        self.ensure_user(subject);
+        self.claims(subject, client_id)
+    }
+
+    /// Whether an authorization response says whose it is, RFC 9207.
+    pub(super) fn sends_issuer(&self) -> bool {
+        self.login_policy.sends_issuer && self.dialect.sends_issuer()
     }
 
     /// An access token from the token endpoint.

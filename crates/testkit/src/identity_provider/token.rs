@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::{IdentityProvider, grants::random};
 
-/// A token about to be issued; made by [`IdentityProvider::token`].
+/// A token about to be issued; made by [`IdentityProvider::token`], [`IdentityProvider::id_jag`], or at a login.
 ///
-/// As it is, it is good: all claims of [RFC 9068 section 2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2), ten
+/// As it is, it is good. An access token has all claims of [RFC 9068 section 2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2), ten
 /// minutes of life, the provider's audience, no scope. Everything can be changed, so that every forgery can be made.
 ///
 /// ```
@@ -33,6 +33,8 @@ pub struct TokenBuilder {
     raw_header: Option<Vec<u8>>,
     raw_payload: Option<Vec<u8>>,
     signer: Signer,
+    /// Whether the provider answers for it at introspection and UserInfo.
+    is_access_token: bool,
 }
 
 #[derive(Clone)]
@@ -43,19 +45,31 @@ enum Signer {
 }
 
 impl TokenBuilder {
-    pub(super) fn new(provider: IdentityProvider, subject: &str) -> Self {
-        let mut state = provider.state();
-        state.ensure_user(subject);
-        let claims = state.claims(subject, "test-client");
-        let kid = state.signing_kid.clone();
-        drop(state);
+    pub(super) fn access_token(provider: IdentityProvider, subject: &str) -> Self {
+        let claims = provider.state().claims_of_user(subject, "test-client");
+        Self { is_access_token: true, ..Self::new(provider, "at+jwt", claims) }
+    }
+
+    pub(super) fn id_jag(provider: IdentityProvider, subject: &str, audience: &str, client_id: &str) -> Self {
+        let claims = provider.state().claims_of_user(subject, client_id);
+        let builder = Self::new(provider, "oauth-id-jag+jwt", claims);
+        builder.with_audience(audience).with_lifetime(Duration::from_secs(300))
+    }
+
+    pub(super) fn id_token(provider: IdentityProvider, claims: Map<String, Value>) -> Self {
+        Self::new(provider, "JWT", claims)
+    }
+
+    fn new(provider: IdentityProvider, media_type: &str, claims: Map<String, Value>) -> Self {
+        let kid = provider.signing_kid();
         let builder = Self {
             provider,
-            header: Map::from_iter([("typ".to_owned(), json!("at+jwt"))]),
+            header: Map::from_iter([("typ".to_owned(), json!(media_type))]),
             claims,
             raw_header: None,
             raw_payload: None,
             signer: Signer::Nobody,
+            is_access_token: false,
         };
         builder.signed_by(&kid)
     }
@@ -136,7 +150,7 @@ impl TokenBuilder {
         self.with_header("alg", "none")
     }
 
-    /// Issued as a JWT. The provider knows it, and answers for it at introspection and UserInfo too.
+    /// Issued as a JWT. If it is an access token, the provider knows it, and answers for it at introspection and UserInfo too.
     #[must_use]
     pub fn jwt(self) -> String {
         let json = |members: &Map<String, Value>| Value::Object(members.clone()).to_string().into_bytes();
@@ -151,7 +165,9 @@ impl TokenBuilder {
             }
             Signer::Nobody => Vec::new(),
         });
-        state.tokens.insert(token.clone(), self.claims);
+        if self.is_access_token {
+            state.tokens.insert(token.clone(), self.claims);
+        }
         token
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{super::IdentityProvider, TokenPolicy};
+use super::{super::IdentityProvider, Consent, TokenPolicy};
 
 /// The first tokens of a grant; made by [`IdentityProvider::issue_grant`]. `Debug` prints neither.
 #[derive(Clone)]
@@ -31,7 +31,9 @@ impl IdentityProvider {
     /// ([RFC 7636](https://www.rfc-editor.org/rfc/rfc7636)).
     #[must_use]
     pub fn issue_code(&self, subject: &str, scope: &str, redirect_uri: &str, code_challenge: Option<&str>) -> String {
-        self.state().issue_code(Self::CLIENT_ID, subject, scope, redirect_uri, code_challenge)
+        let client_id = Self::CLIENT_ID;
+        let consent = Consent { client_id, subject, scope, redirect_uri, code_challenge, nonce: None };
+        self.state().issue_code(&consent, true)
     }
 
     /// A grant of `subject` to [`CLIENT_ID`](Self::CLIENT_ID) as if a code had been redeemed: to begin in the middle.

@@ -22,6 +22,8 @@ pub(super) struct Grant {
     pub(super) client_id: String,
     pub(super) subject: String,
     pub(super) scope: String,
+    /// Whether there are refresh tokens, as far as the request for the user's consent has a say in that.
+    pub(super) is_offline: bool,
     pub(super) access_tokens: Vec<String>,
     pub(super) ended: bool,
 }
@@ -38,6 +40,7 @@ pub(super) struct Code {
     pub(super) grant: GrantNumber,
     pub(super) redirect_uri: String,
     pub(super) code_challenge: Option<String>,
+    pub(super) nonce: Option<String>,
     pub(super) expires_at: UnixTime,
     pub(super) used: bool,
 }
@@ -52,6 +55,7 @@ impl Ledger {
             client_id: client_id.to_owned(),
             subject: subject.to_owned(),
             scope: scope.to_owned(),
+            is_offline: true,
             access_tokens: Vec::new(),
             ended: false,
         });
@@ -69,6 +73,12 @@ impl Ledger {
     pub(super) fn grants_of(&self, subject: &str) -> Vec<GrantNumber> {
         let of_subject = self.grants.iter().enumerate().filter(|(_, grant)| grant.subject == subject);
         of_subject.map(|(at, _)| GrantNumber(at)).collect()
+    }
+
+    /// Whether `subject` has let `client_id` have refresh tokens before.
+    pub(super) fn is_offline(&self, client_id: &str, subject: &str) -> bool {
+        let is_theirs = |grant: &&Grant| grant.client_id == client_id && grant.subject == subject && !grant.ended;
+        self.grants.iter().filter(is_theirs).any(|grant| grant.is_offline)
     }
 
     /// The grant from which `token`, of either kind, came.

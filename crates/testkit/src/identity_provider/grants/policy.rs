@@ -31,6 +31,7 @@ pub struct TokenPolicy {
     pub(in super::super) refresh_token_lifetime: Option<Duration>,
     pub(in super::super) refreshed_scope: Option<String>,
     pub(in super::super) jwt_access_tokens: bool,
+    pub(in super::super) issues_id_tokens: bool,
 }
 
 impl TokenPolicy {
@@ -48,6 +49,7 @@ impl TokenPolicy {
             refresh_token_lifetime: None,
             refreshed_scope: None,
             jwt_access_tokens: false,
+            issues_id_tokens: true,
         }
     }
 
@@ -114,6 +116,12 @@ impl TokenPolicy {
     /// A refresh grants no more than `scope`, a list separated by spaces, whatever the grant was for.
     pub fn with_refreshed_scope(mut self, scope: &str) -> Self {
         self.refreshed_scope = Some(scope.to_owned());
+        self
+    }
+
+    /// No ID tokens, whatever is asked for. Without this, a code for the scope `openid` brings one, if the vendor knows them.
+    pub const fn without_id_tokens(mut self) -> Self {
+        self.issues_id_tokens = false;
         self
     }
 

@@ -5,7 +5,7 @@ use std::{mem, time::Duration};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use portcullis_core::UnixTime;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     super::{state::State, token_endpoint::Refusal},
@@ -25,6 +25,19 @@ pub(in super::super) struct GrantedTokens {
     pub(in super::super) refresh_token: Option<String>,
     pub(in super::super) refresh_expires_in: Option<Duration>,
     pub(in super::super) scope: String,
+    /// What the ID token is to say, until there is one.
+    pub(in super::super) id_token_claims: Option<Map<String, Value>>,
+    pub(in super::super) id_token: Option<String>,
+}
+
+/// What a browser brings from the login page.
+pub(in super::super) struct Consent<'a> {
+    pub(in super::super) client_id: &'a str,
+    pub(in super::super) subject: &'a str,
+    pub(in super::super) scope: &'a str,
+    pub(in super::super) redirect_uri: &'a str,
+    pub(in super::super) code_challenge: Option<&'a str>,
+    pub(in super::super) nonce: Option<&'a str>,
 }
 
 /// What comes with a code.
@@ -35,19 +48,16 @@ pub(in super::super) struct CodeRedemption<'a> {
 }
 
 impl State {
-    pub(super) fn issue_code(
-        &mut self,
-        client_id: &str,
-        subject: &str,
-        scope: &str,
-        redirect_uri: &str,
-        code_challenge: Option<&str>,
-    ) -> String {
-        self.ensure_user(subject);
+    /// A code for what a user consents to, and whether refresh tokens are part of it.
+    pub(in super::super) fn issue_code(&mut self, consent: &Consent<'_>, is_offline: bool) -> String {
+        self.ensure_user(consent.subject);
+        let grant = self.ledger.open(consent.client_id, consent.subject, consent.scope);
+        self.ledger.grant_mut(grant).is_offline = is_offline;
         let code = Code {
-            grant: self.ledger.open(client_id, subject, scope),
-            redirect_uri: redirect_uri.to_owned(),
-            code_challenge: code_challenge.map(str::to_owned),
+            grant,
+            redirect_uri: consent.redirect_uri.to_owned(),
+            code_challenge: consent.code_challenge.map(str::to_owned),
+            nonce: consent.nonce.map(str::to_owned),
             expires_at: self.clock.now() + CODE_LIFETIME,
             used: false,
         };
@@ -71,7 +81,7 @@ impl State {
     ) -> Result<GrantedTokens, Refusal> {
         let now = self.clock.now();
         let code = self.ledger.codes.get(redemption.code).ok_or(Refusal::CodeNotValid)?;
-        let (number, used) = (code.grant, code.used);
+        let (number, used, nonce) = (code.grant, code.used, code.nonce.clone());
         let proved = match (&code.code_challenge, redemption.code_verifier) {
             (None, None) => true,
             (Some(challenge), Some(verifier)) => *challenge == s256(verifier),
@@ -96,7 +106,10 @@ impl State {
         self.ledger.codes.entry(redemption.code.to_owned()).and_modify(|code| code.used = true);
         let scope = self.ledger.grant(number).scope.clone();
         let refresh_token = self.first_refresh_token(number);
-        Ok(self.grant_tokens(number, scope, refresh_token))
+        let mut granted = self.grant_tokens(number, scope, refresh_token);
+        let subject = self.ledger.grant(number).subject.clone();
+        granted.id_token_claims = self.id_token_claims(client_id, &subject, nonce, &granted);
+        Ok(granted)
     }
 
     /// The tokens for a refresh token.
@@ -153,8 +166,9 @@ impl State {
     }
 
     fn first_refresh_token(&mut self, number: GrantNumber) -> Option<String> {
+        let grant = self.ledger.grant(number);
         let given =
-            self.policy.issues_refresh_tokens && self.dialect.gives_refresh_token(&self.ledger.grant(number).scope);
+            self.policy.issues_refresh_tokens && grant.is_offline && self.dialect.gives_refresh_token(&grant.scope);
         given.then(|| self.new_refresh_token(number))
     }
 
@@ -180,7 +194,14 @@ impl State {
             refresh_token,
             refresh_expires_in: self.policy.refresh_token_lifetime.filter(|_| self.policy.issues_refresh_tokens),
             scope,
+            id_token_claims: None,
+            id_token: None,
         }
+    }
+
+    /// Whether `subject` has let `client_id` have refresh tokens before.
+    pub(in super::super) fn has_consented_offline(&self, client_id: &str, subject: &str) -> bool {
+        self.ledger.is_offline(client_id, subject)
     }
 }
 

@@ -5,6 +5,7 @@ use http::{Request, Response, StatusCode};
 
 use super::{
     super::{
+        IdentityProvider,
         answer::empty,
         grants::{CodeRedemption, GrantedTokens},
         state::State,
@@ -14,11 +15,16 @@ use super::{
 };
 
 /// [RFC 6749 sections 4.1.3 and 6](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.3).
-pub(in super::super) fn token(state: &mut State, request: &Request<Bytes>) -> Response<Bytes> {
-    let dialect = state.dialect;
-    match process(state, request) {
-        Ok(granted) => dialect.granted(state.base(), &granted, request),
-        Err(refusal) => dialect.refused(refusal, request),
+pub(in super::super) fn token(provider: &IdentityProvider, request: &Request<Bytes>) -> Response<Bytes> {
+    let outcome = process(&mut provider.state(), request);
+    let outcome = outcome.map(|mut granted| {
+        granted.id_token = granted.id_token_claims.take().map(|claims| provider.issue_id_token(claims));
+        granted
+    });
+    let state = provider.state();
+    match outcome {
+        Ok(granted) => state.dialect.granted(state.base(), &granted, request),
+        Err(refusal) => state.dialect.refused(refusal, request),
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) struct Atlassian;
 impl Dialect for Atlassian {
     fn paths(&self) -> &'static [(Endpoint, &'static str)] {
         &[
+            (Endpoint::Authorization, "/authorize"),
             (Endpoint::Token, "/oauth/token"),
             (Endpoint::UserInfo, "/me"),
             (Endpoint::AtlassianSites, "/oauth/token/accessible-resources"),
@@ -41,6 +42,18 @@ impl Dialect for Atlassian {
 
     fn gives_refresh_token(&self, scope: &str) -> bool {
         scope.split_whitespace().any(|scope| scope == "offline_access")
+    }
+
+    fn required_parameters(&self) -> &'static [&'static str] {
+        &["audience", "prompt"]
+    }
+
+    fn sends_issuer(&self) -> bool {
+        false
+    }
+
+    fn issues_id_tokens(&self) -> bool {
+        false
     }
 
     fn parameters(&self, request: &Request<Bytes>) -> Result<Parameters, Refusal> {

@@ -39,6 +39,35 @@ pub(in super::super) trait Dialect: Send + Sync {
         true
     }
 
+    /// What an authorization request must have besides.
+    fn required_parameters(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Whether an authorization request is one for refresh tokens too. `has_consented`: this user was asked before.
+    fn is_offline(&self, _request: &Parameters, _has_consented: bool) -> bool {
+        true
+    }
+
+    /// Whether an authorization response says whose it is, [RFC 9207](https://www.rfc-editor.org/rfc/rfc9207).
+    fn sends_issuer(&self) -> bool {
+        true
+    }
+
+    /// What an authorization response says besides.
+    fn response_parameters(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
+    fn issues_id_tokens(&self) -> bool {
+        true
+    }
+
+    /// The `sub` of a user.
+    fn subject(&self, _base: &str, profile: &Map<String, Value>) -> Value {
+        profile.get("sub").cloned().unwrap_or_default()
+    }
+
     /// What an access token says about its user besides.
     fn claims(&self, _profile: &Map<String, Value>) -> Map<String, Value> {
         Map::new()

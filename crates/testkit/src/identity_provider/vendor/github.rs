@@ -32,6 +32,7 @@ pub(super) struct GitHub;
 impl Dialect for GitHub {
     fn paths(&self) -> &'static [(Endpoint, &'static str)] {
         &[
+            (Endpoint::Authorization, "/login/oauth/authorize"),
             (Endpoint::Token, "/login/oauth/access_token"),
             (Endpoint::GitHubUser, "/user"),
             (Endpoint::GitHubEmails, "/user/emails"),
@@ -52,6 +53,14 @@ impl Dialect for GitHub {
         (if policy.issues_refresh_tokens { "ghu_" } else { "gho_" }, "ghr_")
     }
 
+    fn sends_issuer(&self) -> bool {
+        false
+    }
+
+    fn issues_id_tokens(&self) -> bool {
+        false
+    }
+
     fn method(&self, endpoint: Endpoint) -> Method {
         match endpoint {
             Endpoint::Revocation => Method::DELETE,
@@ -68,7 +77,7 @@ impl Dialect for GitHub {
     }
 
     fn turned_away(&self, endpoint: Endpoint, request: &Request<Bytes>) -> Option<Response<Bytes>> {
-        let is_api = endpoint != Endpoint::Token;
+        let is_api = ![Endpoint::Authorization, Endpoint::Token].contains(&endpoint);
         let anonymous = is_api && !request.headers().contains_key(USER_AGENT);
         anonymous.then(|| body(StatusCode::FORBIDDEN, "text/html", FORBIDDEN_BY_RULES))
     }

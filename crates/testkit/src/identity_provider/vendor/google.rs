@@ -12,7 +12,7 @@ use super::{
         Endpoint, TokenPolicy,
         answer::{json, ok},
         state::State,
-        token_endpoint::Refusal,
+        token_endpoint::{Parameters, Refusal},
     },
     Dialect, Visit,
     standard::unstored,
@@ -26,6 +26,7 @@ impl Dialect for Google {
         &[
             (Endpoint::OpenIdConfiguration, "/.well-known/openid-configuration"),
             (Endpoint::KeySet, "/oauth2/v3/certs"),
+            (Endpoint::Authorization, "/o/oauth2/v2/auth"),
             (Endpoint::Token, "/token"),
             (Endpoint::Revocation, "/revoke"),
             (Endpoint::UserInfo, "/v1/userinfo"),
@@ -38,6 +39,16 @@ impl Dialect for Google {
 
     fn prefixes(&self, _policy: &TokenPolicy) -> (&'static str, &'static str) {
         ("ya29.", "1//")
+    }
+
+    /// For `access_type=offline`; and from whoever consented before only if that is asked for again.
+    fn is_offline(&self, request: &Parameters, has_consented: bool) -> bool {
+        let has = |name: &str, value| request.get(name).is_some_and(|values| values.split(' ').any(|one| one == value));
+        has("access_type", "offline") && (!has_consented || has("prompt", "consent"))
+    }
+
+    fn response_parameters(&self) -> &'static [(&'static str, &'static str)] {
+        &[("authuser", "0"), ("prompt", "consent")]
     }
 
     fn refused(&self, refusal: Refusal, _request: &Request<Bytes>) -> Response<Bytes> {

@@ -17,6 +17,8 @@ use super::{
     standard::unstored,
 };
 
+const SESSION_STATE: &str = "0b4b2b4e-6b7a-4f0a-9d0e-3f6f5a0c8a11";
+
 /// The realm `test`.
 pub(super) struct Keycloak;
 
@@ -25,6 +27,7 @@ impl Dialect for Keycloak {
         &[
             (Endpoint::OpenIdConfiguration, "/.well-known/openid-configuration"),
             (Endpoint::KeySet, "/protocol/openid-connect/certs"),
+            (Endpoint::Authorization, "/protocol/openid-connect/auth"),
             (Endpoint::Token, "/protocol/openid-connect/token"),
             (Endpoint::Revocation, "/protocol/openid-connect/revoke"),
             (Endpoint::Introspection, "/protocol/openid-connect/token/introspect"),
@@ -45,6 +48,10 @@ impl Dialect for Keycloak {
             .with_refresh_token_lifetime(Duration::from_secs(1800))
     }
 
+    fn response_parameters(&self) -> &'static [(&'static str, &'static str)] {
+        &[("session_state", SESSION_STATE)]
+    }
+
     fn claims(&self, profile: &Map<String, Value>) -> Map<String, Value> {
         let roles = profile.get("realm_access").cloned();
         let roles = roles.unwrap_or_else(|| json!({"roles": ["offline_access", "default-roles-test"]}));
@@ -61,7 +68,7 @@ impl Dialect for Keycloak {
             "refresh_expires_in": lifetime.as_secs(),
             "token_type": "Bearer",
             "not-before-policy": 0,
-            "session_state": "0b4b2b4e-6b7a-4f0a-9d0e-3f6f5a0c8a11",
+            "session_state": SESSION_STATE,
             "scope": tokens.scope,
         });
         if let Some(lifetime) = tokens.expires_in {
@@ -69,6 +76,9 @@ impl Dialect for Keycloak {
         }
         if let Some(refresh_token) = &tokens.refresh_token {
             members["refresh_token"] = refresh_token.as_str().into();
+        }
+        if let Some(id_token) = &tokens.id_token {
+            members["id_token"] = id_token.as_str().into();
         }
         unstored(ok(&members))
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
         answer::{body, empty, json, ok},
         grants::GrantedTokens,
         state::State,
-        token_endpoint::Refusal,
+        token_endpoint::{Parameters, Refusal},
     },
     Dialect, Visit,
     standard::unstored,
@@ -29,6 +29,7 @@ impl Dialect for Salesforce {
         &[
             (Endpoint::OpenIdConfiguration, "/.well-known/openid-configuration"),
             (Endpoint::KeySet, "/id/keys"),
+            (Endpoint::Authorization, "/services/oauth2/authorize"),
             (Endpoint::Token, "/services/oauth2/token"),
             (Endpoint::Revocation, "/services/oauth2/revoke"),
             (Endpoint::Introspection, "/services/oauth2/introspect"),
@@ -44,6 +45,20 @@ impl Dialect for Salesforce {
         ("00D5f000000Test!AQ.", "5Aep861")
     }
 
+    /// Only for a scope of that name.
+    fn is_offline(&self, request: &Parameters, _has_consented: bool) -> bool {
+        let scopes = request.get("scope").map(String::as_str).unwrap_or_default();
+        scopes.split(' ').any(|scope| ["refresh_token", "offline_access"].contains(&scope))
+    }
+
+    fn sends_issuer(&self) -> bool {
+        false
+    }
+
+    fn subject(&self, base: &str, profile: &Map<String, Value>) -> Value {
+        identity_url(base, profile.get("id").unwrap_or(&Value::Null)).into()
+    }
+
     fn granted(&self, base: &str, tokens: &GrantedTokens, _request: &Request<Bytes>) -> Response<Bytes> {
         let mut members = json!({
             "access_token": tokens.access_token,
@@ -56,6 +71,9 @@ impl Dialect for Salesforce {
         });
         if let Some(refresh_token) = &tokens.refresh_token {
             members["refresh_token"] = refresh_token.as_str().into();
+        }
+        if let Some(id_token) = &tokens.id_token {
+            members["id_token"] = id_token.as_str().into();
         }
         unstored(ok(&members))
     }

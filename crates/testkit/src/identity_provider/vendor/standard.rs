@@ -26,6 +26,7 @@ impl Dialect for Standard {
             (Endpoint::AuthorizationServerMetadata, "/.well-known/oauth-authorization-server"),
             (Endpoint::OpenIdConfiguration, "/.well-known/openid-configuration"),
             (Endpoint::KeySet, "/jwks"),
+            (Endpoint::Authorization, "/authorize"),
             (Endpoint::Token, "/token"),
             (Endpoint::Revocation, "/revoke"),
             (Endpoint::Introspection, "/introspect"),
@@ -83,6 +84,9 @@ pub(super) fn granted(tokens: &GrantedTokens) -> Response<Bytes> {
     }
     if let Some(lifetime) = tokens.refresh_expires_in {
         body["refresh_expires_in"] = lifetime.as_secs().into();
+    }
+    if let Some(id_token) = &tokens.id_token {
+        body["id_token"] = id_token.as_str().into();
     }
     unstored(ok(&body))
 }
