@@ -4,7 +4,11 @@ use portcullis_core::{Issuer, Principal, PrincipalKind, ResourceUri, ScopeSet, U
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{live::Live, secret::SecretHash};
+use super::{
+    Lifetimes, Pair,
+    live::Live,
+    secret::{Secret, SecretHash},
+};
 
 /// What is kept of one login: who, through which client, for what, and its codes and tokens, as hashes.
 ///
@@ -86,6 +90,32 @@ impl SessionUser {
 }
 
 impl Session {
+    /// Of an identity assertion: one access token, and neither code nor refresh token. What it hands out, and the session.
+    pub(crate) fn asserted(
+        client_id: &str,
+        resource: ResourceUri,
+        scopes: ScopeSet,
+        user: SessionUser,
+        lifetimes: &Lifetimes,
+        now: UnixTime,
+    ) -> (Pair, Self) {
+        let mut session = Self {
+            client_id: client_id.into(),
+            resource,
+            scopes,
+            user,
+            has_upstream: false,
+            is_refreshable: false,
+            began_at: now,
+            ends_at: now + lifetimes.access_token,
+            stage: Stage::Ended,
+        };
+        let mut live = Live::default();
+        let pair = session.issue(&mut live, (Secret::random(), None), None, None, lifetimes, now);
+        session.stage = Stage::Live(live);
+        (pair, session)
+    }
+
     /// When the row is of no use any more, and the grant may be ended.
     pub(crate) fn expires_at(&self) -> UnixTime {
         match &self.stage {
