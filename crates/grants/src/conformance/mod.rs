@@ -1,6 +1,7 @@
-//! The suite that judges every [store](crate::TokenStore), for stores of your own: every rule of the contract, tried out.
+//! The suites that judge every store, for stores of your own: every rule of the contract, tried out. [`check`] judges a store of
+//! [grants](crate::TokenStore), and [`records::check`] one of [records](crate::records::RecordStore).
 //!
-//! It does not check what only the store can know: that what it says is written survives the process and the machine, and what
+//! They do not check what only the store can know: that what it says is written survives the process and the machine, and what
 //! it does when its disk is full or its server is away.
 //!
 //! ```
@@ -43,6 +44,7 @@
 
 mod leases;
 mod races;
+pub mod records;
 mod rows;
 mod subject;
 mod suite;

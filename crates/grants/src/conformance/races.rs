@@ -8,11 +8,12 @@ use super::trial::{Finding, LONG, Outcome, Trial, expect, id, row};
 use crate::{LeaseOutcome, StoreError, Swap, TokenStore};
 
 /// So many try at once.
-const MANY: u8 = 100;
+pub(super) const MANY: u8 = 100;
 
 /// How many of many succeed, each on a task of its own.
-async fn winners<F>(trial: &Trial<'_>, attempt: impl Fn(Arc<dyn TokenStore>, u8) -> F) -> Result<usize, Finding>
+pub(super) async fn winners<S, F>(trial: &Trial<'_, S>, attempt: impl Fn(Arc<S>, u8) -> F) -> Result<usize, Finding>
 where
+    S: ?Sized,
     F: Future<Output = Result<bool, StoreError>> + Send + 'static,
 {
     let tasks = (0..MANY).map(|number| tokio::spawn(attempt(trial.one_of_many(number.into()), number)));
@@ -26,7 +27,7 @@ where
 
 pub(super) async fn one_of_many_writes_wins(trial: &Trial<'_>) -> Outcome {
     let version = trial.create(id(1), row("old")).await?;
-    let winners = winners(trial, |store, number| async move {
+    let winners = winners(trial, |store: Arc<dyn TokenStore>, number| async move {
         let swap = store.compare_and_swap(id(1), Some(version), row(vec![number]), None).await?;
         let Swap::Written(written) = swap else { return Ok(false) };
         let stored = store.load(id(1)).await?;
@@ -36,7 +37,7 @@ pub(super) async fn one_of_many_writes_wins(trial: &Trial<'_>) -> Outcome {
 }
 
 pub(super) async fn one_of_many_creations_wins(trial: &Trial<'_>) -> Outcome {
-    let winners = winners(trial, |store, number| async move {
+    let winners = winners(trial, |store: Arc<dyn TokenStore>, number| async move {
         let swap = store.compare_and_swap(id(1), None, row(vec![number]), None).await?;
         Ok(matches!(swap, Swap::Written(_)))
     });

@@ -9,11 +9,11 @@ use crate::TokenStore;
 /// Future of a [`Subject`].
 pub type SubjectFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What is judged: how to get a store, and how to make time pass for it.
-pub trait Subject: Sync {
+/// What is judged: how to get a store, and how to make time pass for it. A store of grants, unless another kind is named.
+pub trait Subject<S: ?Sized = dyn TokenStore>: Sync {
     /// A new store without rows, by at least one handle. Several are taken for what several processes have: each is to reach the
     /// same rows, by a connection of its own.
-    fn fresh(&self) -> SubjectFuture<'_, Vec<Arc<dyn TokenStore>>>;
+    fn fresh(&self) -> SubjectFuture<'_, Vec<Arc<S>>>;
 
     /// What time it is for the store.
     fn clock(&self) -> &dyn Clock;

@@ -23,7 +23,7 @@ pub struct Violation {
 pub struct Violations(pub Vec<Violation>);
 
 impl Violations {
-    fn judge(&mut self, rule: &'static str, outcome: Result<(), Finding>) {
+    pub(super) fn judge(&mut self, rule: &'static str, outcome: Result<(), Finding>) {
         self.0.extend(outcome.err().map(|Finding(finding)| Violation { rule, finding }));
     }
 }
@@ -35,18 +35,23 @@ impl fmt::Display for Violations {
     }
 }
 
-/// Tries every rule of the contract on a store of its own.
+/// What becomes of every rule named, each on a store of its own.
+macro_rules! judge {
+    ($subject:expr, $($module:ident::$rule:ident),* $(,)?) => {{
+        let mut all = Violations::default();
+        $(all.judge(stringify!($rule), $module::$rule(&Trial::new($subject).await).await);)*
+        if all.0.is_empty() { Ok(()) } else { Err(all) }
+    }};
+}
+pub(super) use judge;
+
+/// Tries every rule of the contract of a [`TokenStore`](crate::TokenStore), each on a store of its own.
 ///
 /// # Errors
 /// [`Violations`]: all rules that the store breaks, and what was seen instead.
 pub async fn check(subject: &dyn Subject) -> Result<(), Violations> {
-    let mut all = Violations::default();
-    macro_rules! judge {
-        ($($module:ident::$rule:ident),* $(,)?) => {
-            $(all.judge(stringify!($rule), $module::$rule(&Trial::new(subject).await).await);)*
-        };
-    }
     judge!(
+        subject,
         rows::an_unknown_id_has_no_row,
         rows::what_is_written_is_read_back,
         rows::nothing_is_created_over_a_row,
@@ -79,6 +84,5 @@ pub async fn check(subject: &dyn Subject) -> Result<(), Violations> {
         races::one_of_many_removals_wins,
         races::one_of_many_gets_the_lease,
         races::no_increment_is_lost,
-    );
-    if all.0.is_empty() { Ok(()) } else { Err(all) }
+    )
 }

@@ -9,9 +9,9 @@ use super::Subject;
 use crate::{Lease, LeaseOutcome, SealedGrant, StoreError, StoredGrant, Swap, TokenStore, Version};
 
 /// A store on which one rule is tried.
-pub(super) struct Trial<'a> {
-    subject: &'a dyn Subject,
-    handles: Vec<Arc<dyn TokenStore>>,
+pub(super) struct Trial<'a, S: ?Sized = dyn TokenStore> {
+    subject: &'a dyn Subject<S>,
+    handles: Vec<Arc<S>>,
 }
 
 /// What was seen instead of what the rule says.
@@ -49,23 +49,23 @@ pub(super) fn row(content: impl Into<Bytes>) -> SealedGrant {
     SealedGrant::new(content.into(), None)
 }
 
-impl<'a> Trial<'a> {
-    pub(super) async fn new(subject: &'a dyn Subject) -> Self {
+impl<'a, S: ?Sized> Trial<'a, S> {
+    pub(super) async fn new(subject: &'a dyn Subject<S>) -> Self {
         Self { subject, handles: subject.fresh().await }
     }
 
     /// The handle of the one who acts.
-    pub(super) fn store(&self) -> &dyn TokenStore {
-        &*self.handles[0]
+    pub(super) fn store(&self) -> &S {
+        &self.handles[0]
     }
 
     /// The handle of somebody else.
-    pub(super) fn other(&self) -> &dyn TokenStore {
-        &*self.handles[self.handles.len() - 1]
+    pub(super) fn other(&self) -> &S {
+        &self.handles[self.handles.len() - 1]
     }
 
     /// The handle of one of many.
-    pub(super) fn one_of_many(&self, number: usize) -> Arc<dyn TokenStore> {
+    pub(super) fn one_of_many(&self, number: usize) -> Arc<S> {
         Arc::clone(&self.handles[number % self.handles.len()])
     }
 
@@ -82,7 +82,9 @@ impl<'a> Trial<'a> {
     pub(super) async fn earlier(&self, by: Duration) -> bool {
         self.subject.put_back(by).await
     }
+}
 
+impl Trial<'_> {
     pub(super) async fn create(&self, id: GrantId, grant: SealedGrant) -> Result<Version, Finding> {
         written(self.store().compare_and_swap(id, None, grant, None).await?)
     }

@@ -25,7 +25,7 @@ impl FromRow<'_, SqliteRow> for Found {
 }
 
 /// So many rows are swept in one go, so that writers do not wait for all.
-const SWEPT_AT_ONCE: i64 = 1000;
+pub(crate) const SWEPT_AT_ONCE: i64 = 250;
 
 pub(crate) async fn load(slot: &Slot, id: GrantId, now: UnixTime) -> Result<Option<StoredGrant>, SqliteError> {
     const SQL: &str =
@@ -109,11 +109,12 @@ pub(crate) fn key(id: &GrantId) -> &[u8] {
     id.as_bytes()
 }
 
-fn version(column: i64) -> Version {
+/// A version from a column.
+pub(crate) fn version(column: i64) -> Version {
     Version::new(column.unsigned_abs())
 }
 
-/// No row has a version that does not fit.
-fn column(version: Version) -> i64 {
+/// A version as a column. No row has one that does not fit.
+pub(crate) fn column(version: Version) -> i64 {
     i64::try_from(version.number()).unwrap_or(i64::MAX)
 }

@@ -1,4 +1,4 @@
-//! Grants in an SQLite database: one file, nothing to install, shared by the processes of one machine.
+//! Grants and records in an SQLite database: one file, nothing to install, shared by the processes of one machine.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -25,6 +25,8 @@ mod file;
 mod grants;
 mod leases;
 mod nanos;
+mod record_store;
+mod records;
 mod schema;
 mod store;
 mod writer;

@@ -10,7 +10,8 @@ use crate::{
 };
 
 /// How each version is made of the one before; the number of the first is 1. What has been released is never changed.
-const MIGRATIONS: [&str; 2] = [include_str!("../migrations/1.sql"), include_str!("../migrations/2.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("../migrations/1.sql"), include_str!("../migrations/2.sql"), include_str!("../migrations/3.sql")];
 
 /// By which a database says that it is ours: "Port".
 const APPLICATION: i64 = 0x506f_7274;

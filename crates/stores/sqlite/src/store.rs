@@ -1,4 +1,4 @@
-//! [`SqliteStore`].
+//! [`SqliteStore`]: the file, and its grants.
 
 use std::{
     error::Error,
@@ -71,21 +71,22 @@ impl SqliteStore {
         Ok(Self { shared: Arc::new(Shared { config, clock, writer, readers, turn: AtomicUsize::new(0) }) })
     }
 
-    fn writer(&self) -> &Writer {
+    pub(crate) fn writer(&self) -> &Writer {
         &self.shared.writer
     }
 
-    fn reader(&self) -> &Slot {
+    pub(crate) fn reader(&self) -> &Slot {
         let turn = self.shared.turn.fetch_add(1, Ordering::Relaxed);
         &self.shared.readers[turn % READERS]
     }
 
-    fn clock(&self) -> &dyn Clock {
+    pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.shared.clock
     }
 }
 
-fn failed<E: Into<Box<dyn Error + Send + Sync>>>(doing: &'static str) -> impl FnOnce(E) -> StoreError {
+/// Why something could not be done, for those who call the store.
+pub(crate) fn failed<E: Into<Box<dyn Error + Send + Sync>>>(doing: &'static str) -> impl FnOnce(E) -> StoreError {
     move |error| StoreError::new(doing).with_source(error)
 }
 
