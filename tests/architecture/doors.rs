@@ -7,12 +7,16 @@ use syn::{UseTree, visit::Visit};
 use crate::sources::{Source, none, sources};
 
 /// Where the text of a token or a secret is taken out of its wrapper: to be read or sent, never to be kept.
-const SECRETS: [&str; 13] = [
+const SECRETS: [&str; 16] = [
     "crates/core/src/access_token.rs",
     "crates/core/src/bearer_token.rs",
     // Sealed in the same breath.
     "crates/grants/src/record.rs",
+    "crates/oauth/src/assertion/parse.rs",
     "crates/oauth/src/client_authentication.rs",
+    // Hashed in the same breath.
+    "crates/oauth/src/id_token/access_token_hash.rs",
+    "crates/oauth/src/id_token/policy.rs",
     "crates/oauth/src/introspection/message.rs",
     "crates/oauth/src/jwt/screened.rs",
     "crates/oauth/src/jwt/unverified.rs",

@@ -77,8 +77,14 @@ reasons! {
         WrongIssuer = "wrong_issuer",
         /// Issued for another resource.
         WrongAudience = "wrong_audience",
+        /// Issued to another client than the one that presents it.
+        WrongClient = "wrong_client",
+        /// An ID token of another login: its nonce or its access token is not the one of this.
+        NotOfThisLogin = "not_of_this_login",
         /// Past its `exp`.
         Expired = "expired",
+        /// An assertion that lives for longer than it may.
+        TooLongLived = "too_long_lived",
         /// Before its `nbf`.
         NotYetValid = "not_yet_valid",
         /// Issued in the future.

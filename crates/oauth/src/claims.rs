@@ -137,14 +137,16 @@ impl Claims {
         self.0.get(claim).map(|value| value.as_str().ok_or(InvalidClaim(claim))).transpose()
     }
 
-    fn name(&self, claim: &'static str) -> Result<Option<&str>, InvalidClaim> {
+    /// A claim that is a string, and not an empty one.
+    pub(crate) fn name(&self, claim: &'static str) -> Result<Option<&str>, InvalidClaim> {
         match self.text(claim)? {
             Some("") => Err(InvalidClaim(claim)),
             name => Ok(name),
         }
     }
 
-    fn texts(&self, claim: &'static str) -> Result<Vec<&str>, InvalidClaim> {
+    /// A claim that is a string or a list of strings; empty if it is absent.
+    pub(crate) fn texts(&self, claim: &'static str) -> Result<Vec<&str>, InvalidClaim> {
         match self.0.get(claim) {
             None => Ok(Vec::new()),
             Some(Value::String(text)) => Ok(vec![text]),

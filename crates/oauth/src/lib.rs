@@ -1,11 +1,14 @@
 //! The messages of OAuth, as pure functions: a request is built, a response is judged, nothing is sent.
 //!
 //! No I/O, no runtime, no clock: the present time is an argument. A check leaves evidence in the types: a token becomes
-//! [`Verified`] [`Claims`] only by [`JwtPolicy`](jwt::JwtPolicy) or by an introspection policy.
+//! [`Verified`] [`Claims`] only by [`JwtPolicy`](jwt::JwtPolicy) or by an introspection policy, an
+//! [`IdToken`](id_token::IdToken) or an [assertion](assertion) only by a policy of its own.
 
+pub mod assertion;
 mod audience;
 mod claims;
 mod client_authentication;
+pub mod id_token;
 pub mod introspection;
 pub mod jwt;
 mod lifetime;

@@ -17,6 +17,7 @@ mod jwk;
 mod key_set;
 mod policy;
 mod screened;
+mod screening;
 mod unverified;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
@@ -24,4 +25,5 @@ pub use jwk::VerificationKey;
 pub use key_set::{InvalidKeySet, KeySet, SkippedKey};
 pub use policy::JwtPolicy;
 pub use screened::{ScreenedJwt, SignedJwt};
+pub(crate) use screening::{JwtUse, Screening};
 pub use unverified::UnverifiedJwt;

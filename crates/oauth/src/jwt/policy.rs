@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use portcullis_core::{AuthError, Issuer, Reason, ResourceUri, UnixTime};
-use serde_json::Value;
 
-use super::{Algorithm, ScreenedJwt, SignedJwt, UnverifiedJwt};
+use super::{
+    Algorithm, ScreenedJwt, SignedJwt, UnverifiedJwt,
+    screening::{JwtUse, Screening},
+};
 use crate::{
     Claims, InvalidClaim, Verified,
     audience::Audience,
@@ -45,9 +47,7 @@ use crate::{
 pub struct JwtPolicy {
     issuer: Issuer,
     audience: Audience,
-    algorithms: Vec<Algorithm>,
-    token_types: Vec<Box<str>>,
-    untyped: bool,
+    screening: Screening,
     leeway: Duration,
     max_len: usize,
 }
@@ -59,9 +59,7 @@ impl JwtPolicy {
         Self {
             issuer,
             audience: Audience::Resource(resource),
-            algorithms: Algorithm::ALL.to_vec(),
-            token_types: vec!["at+jwt".into()],
-            untyped: false,
+            screening: Screening::new(JwtUse::AccessToken, "at+jwt"),
             leeway: Duration::from_secs(60),
             max_len: 16 * 1024,
         }
@@ -79,14 +77,14 @@ impl JwtPolicy {
     /// The algorithms that the issuer signs by. Default: every [`Algorithm`]; each is bound to a type of key.
     #[must_use]
     pub fn with_algorithms<I: IntoIterator<Item = Algorithm>>(mut self, algorithms: I) -> Self {
-        self.algorithms = algorithms.into_iter().collect();
+        self.screening = self.screening.with_algorithms(algorithms);
         self
     }
 
     /// What `typ` may be, in any case, with or without `application/` before it. Default: `at+jwt` alone.
     #[must_use]
     pub fn with_token_types<I: IntoIterator<Item: AsRef<str>>>(mut self, types: I) -> Self {
-        self.token_types = types.into_iter().map(|name| without_application(name.as_ref()).into()).collect();
+        self.screening = self.screening.with_token_types(types);
         self
     }
 
@@ -96,8 +94,8 @@ impl JwtPolicy {
     /// Then only `aud` tells an access token from an ID token. Tokens with the hashes that ID tokens have (`at_hash`,
     /// `c_hash`) are still refused. [RFC 8725 section 3.11](https://www.rfc-editor.org/rfc/rfc8725#section-3.11)
     #[must_use]
-    pub const fn with_untyped_tokens(mut self) -> Self {
-        self.untyped = true;
+    pub fn with_untyped_tokens(mut self) -> Self {
+        self.screening = self.screening.with_untyped_tokens();
         self
     }
 
@@ -134,40 +132,7 @@ impl JwtPolicy {
     /// [`Reason::EncryptedToken`], [`Reason::CriticalHeader`], [`Reason::EmbeddedKey`], [`Reason::AlgorithmRefused`],
     /// [`Reason::WrongType`]; [`Reason::MalformedToken`] if `kid` is not a string.
     pub fn screen(&self, jwt: UnverifiedJwt) -> Result<ScreenedJwt, AuthError> {
-        let has = |names: &[&str]| names.iter().any(|name| jwt.header.contains_key(*name));
-        if has(&["enc", "zip"]) {
-            return Err(AuthError::new(Reason::EncryptedToken));
-        }
-        if has(&["crit", "b64"]) {
-            return Err(AuthError::new(Reason::CriticalHeader));
-        }
-        // `x5t` only names a certificate, and Entra ID writes it into every token.
-        if has(&["jwk", "jku", "x5c", "x5u"]) {
-            return Err(AuthError::new(Reason::EmbeddedKey));
-        }
-        let algorithm = jwt.header.get("alg").and_then(Value::as_str).and_then(Algorithm::named);
-        let Some(algorithm) = algorithm.filter(|algorithm| self.algorithms.contains(algorithm)) else {
-            return Err(AuthError::new(Reason::AlgorithmRefused));
-        };
-        if !self.is_type_accepted(jwt.header.get("typ")) {
-            return Err(AuthError::new(Reason::WrongType));
-        }
-        if jwt.header.get("kid").is_some_and(|kid| !kid.is_string()) {
-            return Err(AuthError::new(Reason::MalformedToken).with_source("kid is not a string"));
-        }
-        Ok(ScreenedJwt::new(jwt, algorithm))
-    }
-
-    fn is_type_accepted(&self, written: Option<&Value>) -> bool {
-        match written {
-            None => self.untyped,
-            Some(Value::String(name)) => {
-                let name = without_application(name);
-                self.token_types.iter().any(|accepted| accepted.eq_ignore_ascii_case(name))
-                    || self.untyped && name.eq_ignore_ascii_case("JWT")
-            }
-            Some(_) => false,
-        }
+        self.screening.screen(jwt)
     }
 
     /// Checks the claims at the instant `now`: rules 5 to 9.
@@ -177,7 +142,7 @@ impl JwtPolicy {
     /// [`Reason::NotYetValid`], [`Reason::IssuedInFuture`], [`Reason::KeyBound`], and [`Reason::MissingClaim`] for a
     /// claim that must be there or cannot be read.
     pub fn check(&self, jwt: SignedJwt, now: UnixTime) -> Result<Verified<Claims>, AuthError> {
-        let claims = jwt.claims;
+        let claims = jwt.into_claims(JwtUse::AccessToken)?;
         if claims.issuer()?.ok_or(InvalidClaim("iss"))? != self.issuer.as_str() {
             return Err(AuthError::new(Reason::WrongIssuer));
         }
@@ -188,7 +153,9 @@ impl JwtPolicy {
         if !audience.iter().any(|audience| self.audience.is_named_by(audience)) {
             return Err(AuthError::new(Reason::WrongAudience));
         }
-        if self.untyped && (claims.claim("at_hash").is_some() || claims.claim("c_hash").is_some()) {
+        if self.screening.is_untyped_accepted()
+            && (claims.claim("at_hash").is_some() || claims.claim("c_hash").is_some())
+        {
             return Err(AuthError::new(Reason::WrongType).with_source("an ID token"));
         }
         claims.expires_at()?.ok_or(InvalidClaim("exp"))?;
@@ -198,15 +165,5 @@ impl JwtPolicy {
             return Err(AuthError::new(Reason::KeyBound));
         }
         Ok(Verified::assertion(self.issuer.clone(), claims))
-    }
-}
-
-/// A media type without the part that may be left out.
-/// [RFC 7515 section 4.1.9](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.9)
-fn without_application(media_type: &str) -> &str {
-    const PREFIX: &str = "application/";
-    match media_type.split_at_checked(PREFIX.len()) {
-        Some((prefix, name)) if prefix.eq_ignore_ascii_case(PREFIX) => name,
-        _ => media_type,
     }
 }

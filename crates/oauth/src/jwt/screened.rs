@@ -3,25 +3,28 @@
 use jsonwebtoken::crypto::aws_lc;
 use portcullis_core::{AuthError, Reason};
 
-use super::{Algorithm, UnverifiedJwt, VerificationKey};
+use super::{Algorithm, UnverifiedJwt, VerificationKey, screening::JwtUse};
 use crate::Claims;
 
-/// A JWT whose header is acceptable to a [`JwtPolicy`](super::JwtPolicy). Its signature is not verified.
+/// A JWT whose header is acceptable to a policy. Its signature is not verified.
 #[derive(Debug)]
 pub struct ScreenedJwt {
     jwt: UnverifiedJwt,
     algorithm: Algorithm,
+    jwt_use: JwtUse,
 }
 
 /// A JWT that was signed by the key it was verified with. Its claims are not checked.
 #[derive(Debug)]
 pub struct SignedJwt {
-    pub(super) claims: Claims,
+    claims: Claims,
+    algorithm: Algorithm,
+    jwt_use: JwtUse,
 }
 
 impl ScreenedJwt {
-    pub(super) const fn new(jwt: UnverifiedJwt, algorithm: Algorithm) -> Self {
-        Self { jwt, algorithm }
+    pub(super) const fn new(jwt: UnverifiedJwt, algorithm: Algorithm, jwt_use: JwtUse) -> Self {
+        Self { jwt, algorithm, jwt_use }
     }
 
     /// By which algorithm it says to be signed: one that the policy allows.
@@ -52,6 +55,18 @@ impl ScreenedJwt {
         let UnverifiedJwt { token, claims, signature, signed_len, .. } = self.jwt;
         let signed = &token.expose_secret().as_bytes()[..signed_len];
         verifier.verify(signed, &signature).map_err(|_| bad_signature())?;
-        Ok(SignedJwt { claims })
+        Ok(SignedJwt { claims, algorithm: self.algorithm, jwt_use: self.jwt_use })
+    }
+}
+
+impl SignedJwt {
+    /// By which algorithm it is signed.
+    pub(crate) const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// What it says, if it was screened for this use.
+    pub(crate) fn into_claims(self, jwt_use: JwtUse) -> Result<Claims, AuthError> {
+        if self.jwt_use == jwt_use { Ok(self.claims) } else { Err(AuthError::new(Reason::WrongType)) }
     }
 }

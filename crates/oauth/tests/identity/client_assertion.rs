@@ -1,0 +1,86 @@
+//! Client assertions: forged claims, each refused for its own reason.
+
+use std::time::Duration;
+
+use portcullis_core::{AuthError, Issuer, Reason};
+use portcullis_oauth::assertion::{self, ClientAssertion, ClientAssertionPolicy};
+use serde_json::{Value, json};
+
+use crate::signing::{NOW, each_is_refused, signed, verify, with};
+
+const OURS: &str = "https://mcp.example.com";
+
+pub(crate) fn policy() -> ClientAssertionPolicy {
+    ClientAssertionPolicy::new("client", Issuer::new(OURS).expect("issuer"))
+}
+
+pub(crate) fn claims() -> Value {
+    let now = NOW.as_secs();
+    json!({"iss": "client", "sub": "client", "aud": OURS, "exp": now + 60, "iat": now, "jti": "j1"})
+}
+
+fn token(claims: &Value) -> String {
+    signed(&json!({"alg": "ES256", "kid": "k"}), claims)
+}
+
+fn check(token: &str) -> Result<ClientAssertion, AuthError> {
+    let jwt = assertion::parse(&token.into())?;
+    policy().check(verify(policy().screen(jwt)?)?, NOW)
+}
+
+pub(crate) fn ask(token: &str) -> Option<Reason> {
+    check(token).err().map(|error| error.reason())
+}
+
+#[test]
+fn proves_who_the_client_is_once() {
+    let jwt = assertion::parse(&token(&claims()).into()).expect("a JWT");
+    assert_eq!(jwt.claimed_issuer().expect("iss"), "client", "for choosing the policy");
+    let proof = check(&token(&claims())).expect("accepted");
+    assert_eq!((proof.client_id(), proof.jti()), ("client", "j1"));
+    assert_eq!(proof.accepted_until(), NOW + Duration::from_secs(120), "its end, and the leeway");
+}
+
+#[test]
+fn every_forged_claim_is_refused_for_its_own_reason() {
+    let now = NOW.as_secs();
+    let is = |value: Value| Some(value);
+    each_is_refused(
+        &claims(),
+        |claims| ask(&token(claims)),
+        &[
+            ("iss", vec![is(json!("other"))], Reason::WrongClient),
+            ("iss", vec![None, is(json!("")), is(json!(["client"]))], Reason::MissingClaim),
+            ("sub", vec![is(json!("other"))], Reason::WrongClient),
+            ("sub", vec![None, is(json!("")), is(json!(7))], Reason::MissingClaim),
+            (
+                "aud",
+                vec![
+                    is(json!("https://mcp.example.com/token")),
+                    is(json!("https://mcp.example.com/")),
+                    is(json!([OURS, "https://mcp.example.com/token"])),
+                    is(json!(["https://other.example.com"])),
+                ],
+                Reason::WrongAudience,
+            ),
+            ("aud", vec![None, is(json!([])), is(json!(null))], Reason::MissingClaim),
+            ("exp", vec![is(json!(now - 60))], Reason::Expired),
+            ("exp", vec![is(json!(now + 661)), is(json!(1e300))], Reason::TooLongLived),
+            ("exp", vec![None, is(json!("soon"))], Reason::MissingClaim),
+            ("nbf", vec![is(json!(now + 61))], Reason::NotYetValid),
+            ("iat", vec![is(json!(now + 61))], Reason::IssuedInFuture),
+            ("jti", vec![None, is(json!("")), is(json!(7))], Reason::MissingClaim),
+        ],
+    );
+    assert_eq!(ask(&token(&with(claims(), "iat", None))), None, "not required");
+    assert_eq!(ask(&token(&with(claims(), "aud", Some(json!([OURS]))))), None, "a list of one");
+}
+
+#[test]
+fn the_type_may_be_said_or_not() {
+    let typed = |typ: &str| ask(&signed(&json!({"alg": "ES256", "kid": "k", "typ": typ}), &claims()));
+    for typ in ["client-authentication+jwt", "application/client-authentication+jwt", "JWT"] {
+        assert_eq!(typed(typ), None, "{typ}");
+    }
+    assert_eq!(typed("oauth-id-jag+jwt"), Some(Reason::WrongType));
+}
