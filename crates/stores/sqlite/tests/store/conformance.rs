@@ -1,4 +1,4 @@
-//! The suite that judges every store.
+//! The suites that judge every store.
 
 use std::{
     sync::{Arc, Mutex},
@@ -8,7 +8,8 @@ use std::{
 use portcullis_core::Clock;
 use portcullis_grants::{
     TokenStore,
-    conformance::{Subject, SubjectFuture, check},
+    conformance::{self, Subject, SubjectFuture},
+    records::RecordStore,
 };
 use portcullis_store_sqlite::SqliteStore;
 use portcullis_testkit::TestClock;
@@ -16,19 +17,26 @@ use portcullis_testkit::TestClock;
 use crate::folder::Folder;
 
 /// Every store has a file of its own, opened by three handles as three processes would.
-struct Files {
+struct Files<S: ?Sized> {
     clock: TestClock,
     folders: Mutex<Vec<Folder>>,
+    judged: fn(SqliteStore) -> Arc<S>,
 }
 
-impl Subject for Files {
-    fn fresh(&self) -> SubjectFuture<'_, Vec<Arc<dyn TokenStore>>> {
+impl<S: ?Sized> Files<S> {
+    fn new(judged: fn(SqliteStore) -> Arc<S>) -> Self {
+        Self { clock: TestClock::new(), folders: Mutex::default(), judged }
+    }
+}
+
+impl<S: ?Sized + Send + Sync> Subject<S> for Files<S> {
+    fn fresh(&self) -> SubjectFuture<'_, Vec<Arc<S>>> {
         Box::pin(async {
             let folder = Folder::new();
-            let mut handles: Vec<Arc<dyn TokenStore>> = Vec::new();
+            let mut handles = Vec::new();
             for _ in 0..3 {
                 let store = SqliteStore::open(folder.database(), Arc::new(self.clock.clone())).await;
-                handles.push(Arc::new(store.expect("a store")));
+                handles.push((self.judged)(store.expect("a store")));
             }
             self.folders.lock().expect("no panic").push(folder);
             handles
@@ -51,6 +59,13 @@ impl Subject for Files {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_store_keeps_every_rule() {
-    check(&Files { clock: TestClock::new(), folders: Mutex::default() }).await.expect("no violation");
+async fn the_store_keeps_every_rule_for_grants() {
+    let files = Files::<dyn TokenStore>::new(|store| Arc::new(store));
+    conformance::check(&files).await.expect("no violation");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_store_keeps_every_rule_for_records() {
+    let files = Files::<dyn RecordStore>::new(|store| Arc::new(store));
+    conformance::records::check(&files).await.expect("no violation");
 }

@@ -8,5 +8,6 @@ mod folder;
 mod locks;
 mod modes;
 mod process;
+mod records;
 mod schema;
 mod sealed;

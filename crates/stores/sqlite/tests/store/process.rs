@@ -13,10 +13,12 @@ use portcullis_grants::{SealedGrant, Swap, TokenStore, Version};
 use portcullis_store_sqlite::{SqliteError, SqliteStore};
 use tokio::runtime::Builder;
 
+use crate::records;
+
 const ROLE: &str = "PORTCULLIS_TEST_ROLE";
 const DATABASE: &str = "PORTCULLIS_TEST_DATABASE";
 /// What the process has to say begins with it; the test harness says more.
-const MARK: &str = "| ";
+pub(crate) const MARK: &str = "| ";
 
 /// So often the role `increment` increments.
 pub(crate) const INCREMENTS: u32 = 50;
@@ -60,6 +62,7 @@ fn a_process_of_its_own() {
             "open" => println!("{MARK}{}", store.map_or_else(|error| error.to_string(), |_| "open".to_owned())),
             "write" => write(store).await,
             "increment" => increment(store).await,
+            "log in" => records::log_in(store.expect("a store")).await,
             _ => unreachable!("{role}"),
         }
     });

@@ -3,13 +3,14 @@
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use portcullis_core::{GrantId, SystemClock, UnixTime};
-use portcullis_grants::{LeaseOutcome, SealedGrant, Swap, TokenStore, Version};
+use portcullis_grants::{Lease, LeaseOutcome, SealedGrant, Swap, TokenStore, Version};
 use portcullis_store_sqlite::{SqliteError, SqliteStore};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use crate::{
     folder::Folder,
     process::{numbered, spawn},
+    records::remembers,
 };
 
 /// The first version as it was released: grants, and nothing about leases.
@@ -18,6 +19,12 @@ const FIRST: &str = concat!(
     include_str!("../../migrations/1.sql"),
     "PRAGMA application_id = 0x506f7274; PRAGMA user_version = 1;"
 );
+
+/// The second one: leases, and an order by expiry.
+const SECOND: &str = concat!(include_str!("../../migrations/2.sql"), "PRAGMA user_version = 2;");
+
+/// The last one that is known.
+const LAST: i64 = 3;
 
 async fn raw(path: &Path) -> SqliteConnection {
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
@@ -55,7 +62,31 @@ async fn the_first_version_is_upgraded_with_what_is_in_it() {
     assert!(matches!(new, Ok(Swap::Written(version)) if version > Version::new(9)), "a version comes back: {new:?}");
     let lease = store.lease(GrantId::from_bytes([0; 16]), Duration::from_secs(30)).await;
     assert!(matches!(lease, Ok(LeaseOutcome::Acquired(_))), "{lease:?}");
-    assert_eq!(number(&mut raw(&folder.database()).await, "PRAGMA user_version").await, 2);
+    remembers(Arc::new(store)).await;
+    assert_eq!(number(&mut raw(&folder.database()).await, "PRAGMA user_version").await, LAST);
+}
+
+#[tokio::test]
+async fn the_second_version_is_upgraded_with_what_is_in_it() {
+    let folder = Folder::new();
+    let mut connection = raw(&folder.database()).await;
+    connection.execute(FIRST).await.expect("the first schema");
+    connection.execute(SECOND).await.expect("the second schema");
+    let rows = "INSERT INTO grants VALUES (zeroblob(16), 9, x'00ff', NULL), (randomblob(16), 9, x'01', NULL);
+        DELETE FROM grants WHERE sealed = x'01';
+        INSERT INTO leases (fence, id, until) VALUES (41, zeroblob(16), 4102444800000000000);";
+    connection.execute(rows).await.expect("rows");
+    drop(connection);
+
+    let store = open(&folder.database()).await.expect("a store");
+    let stored = store.load(GrantId::from_bytes([0; 16])).await.expect("no failure").expect("a row");
+    let expected = SealedGrant::new(vec![0, 0xff].into(), None);
+    assert_eq!((stored.version, stored.grant), (Version::new(9), expected));
+    let known = Lease::new(41, false);
+    let renewed = store.renew(GrantId::from_bytes([0; 16]), known, Duration::from_secs(30)).await;
+    assert!(renewed.expect("no failure"), "a lease is lost");
+    remembers(Arc::new(store)).await;
+    assert_eq!(number(&mut raw(&folder.database()).await, "PRAGMA user_version").await, LAST);
 }
 
 /// Kills a process that upgrades a copy of `original` when its journal has so many bytes. Whether that was before it was done;
@@ -77,7 +108,10 @@ async fn is_killed_in_the_middle(folder: &Folder, original: &Path, journal: u64)
     let version = number(&mut connection, "PRAGMA user_version").await;
     let new = "SELECT count(*) FROM sqlite_schema WHERE name IN ('leases', 'grants_by_expiry')";
     let new = number(&mut connection, new).await;
-    assert!([(1, 0), (2, 2)].contains(&(version, new)), "version {version}, with {new} of what is new in the second");
+    assert!([(1, 0), (2, 2), (3, 2)].contains(&(version, new)), "version {version}, with {new} of the second's");
+    let records = "SELECT count(*) FROM sqlite_schema WHERE tbl_name = 'records' AND sql IS NOT NULL";
+    let records = number(&mut connection, records).await;
+    assert_eq!(records, if version == 3 { 3 } else { 0 }, "version {version}, with {records} of the third's");
     version == 1
 }
 
@@ -108,7 +142,7 @@ async fn a_kill_in_the_middle_of_a_migration_leaves_the_schema_before_it() {
     }
     open(&folder.database()).await.expect("a store: the next process finishes it");
     let mut connection = raw(&folder.database()).await;
-    assert_eq!(number(&mut connection, "PRAGMA user_version").await, 2);
+    assert_eq!(number(&mut connection, "PRAGMA user_version").await, LAST);
     assert_eq!(number(&mut connection, "SELECT count(*) FROM grants").await, ROWS);
     let sound: String =
         sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut connection).await.expect("an answer");
@@ -119,14 +153,14 @@ async fn a_kill_in_the_middle_of_a_migration_leaves_the_schema_before_it() {
 async fn a_later_version_is_refused_and_left_alone() {
     let folder = Folder::new();
     drop(open(&folder.database()).await.expect("a store"));
-    raw(&folder.database()).await.execute("PRAGMA user_version = 3").await.expect("no failure");
+    raw(&folder.database()).await.execute("PRAGMA user_version = 4").await.expect("no failure");
     let error = open(&folder.database()).await.expect_err("later").to_string();
     assert!(
         error
-            .ends_with("portcullis.db: of a later version of this program (schema 3, and 2 is the last that is known)"),
+            .ends_with("portcullis.db: of a later version of this program (schema 4, and 3 is the last that is known)"),
         "{error}"
     );
-    assert_eq!(number(&mut raw(&folder.database()).await, "PRAGMA user_version").await, 3);
+    assert_eq!(number(&mut raw(&folder.database()).await, "PRAGMA user_version").await, 4);
 }
 
 #[tokio::test]

@@ -3,7 +3,10 @@
 use std::{fs, sync::Arc, time::Duration};
 
 use portcullis_core::{BearerToken, GrantId, Issuer, ScopeSet, SystemClock, UnixTime};
-use portcullis_grants::{GrantRecord, KeyRing, TokenSet, TokenStore, Vault};
+use portcullis_grants::{
+    GrantRecord, KeyRing, TokenSet, TokenStore, Vault,
+    records::{RecordKey, Records, Table},
+};
 use portcullis_oauth::TokenResponse;
 use portcullis_store_sqlite::SqliteStore;
 use secrecy::SecretString;
@@ -12,6 +15,8 @@ use crate::folder::Folder;
 
 const ACCESS: &str = "an-access-token-in-the-clear";
 const REFRESH: &str = "a-refresh-token-in-the-clear";
+const STATE: &str = "a-state-in-the-clear";
+const CODE: &str = "a-code-in-the-clear";
 const NOTE: &str = "something-the-provider-says-in-the-clear";
 
 fn record(number: u8) -> GrantRecord {
@@ -32,14 +37,21 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 async fn no_token_stands_in_the_bytes_of_any_file() {
     let folder = Folder::new();
     let store = SqliteStore::open(folder.database(), Arc::new(SystemClock::new())).await.expect("a store");
+    let ring = KeyRing::new([&[7; 32]]).expect("a key");
+    let records = Records::new(Arc::new(store.clone()), ring.clone()).expect("it is no ephemeral one");
     let store: Arc<dyn TokenStore> = Arc::new(store);
-    let vault =
-        Vault::new(Arc::clone(&store), KeyRing::new([&[7; 32]]).expect("a key")).expect("it is no ephemeral one");
+    let vault = Vault::new(Arc::clone(&store), ring).expect("it is no ephemeral one");
     for number in 0..100 {
         let id = GrantId::from_bytes([number; 16]);
         let version = vault.create(id, &record(number)).await.expect("no failure");
         if number % 3 == 0 {
             assert!(vault.remove(id, version).await.expect("no failure"));
+        }
+        let key = RecordKey::of(Table::Logins, &[STATE.as_bytes(), &[number]]);
+        let value = (format!("{CODE}-{number}"), STATE);
+        records.create(key, &value, UnixTime::MAX).await.expect("no failure").expect("there was none");
+        if number % 3 == 0 {
+            records.take::<(String, String)>(key).await.expect("no failure").expect("what was put in");
         }
     }
     let kept = vault.load(GrantId::from_bytes([1; 16])).await.expect("no failure").expect("a record");
@@ -49,7 +61,7 @@ async fn no_token_stands_in_the_bytes_of_any_file() {
     for entry in fs::read_dir(folder.path()).expect("a folder") {
         let path = entry.expect("an entry").path();
         let bytes = fs::read(&path).expect("a file");
-        for secret in [ACCESS, REFRESH, NOTE] {
+        for secret in [ACCESS, REFRESH, NOTE, STATE, CODE] {
             let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
             for form in [secret, &hex, &hex.to_uppercase()] {
                 assert!(!contains(&bytes, form.as_bytes()), "{}: {form}", path.display());
