@@ -6,34 +6,44 @@ use http::{HeaderValue, Method, Request, Uri, header};
 use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded;
 
-/// How this server proves to an authorization server who it is: a client id and a secret.
+/// How this server proves to an authorization server who it is: a client id and a secret, or the id alone.
 ///
 /// `Debug` does not print the secret.
 /// [RFC 6749 section 2.3.1](https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1).
 #[derive(Clone, Debug)]
 pub struct ClientAuthentication {
     client_id: Box<str>,
-    client_secret: SecretString,
-    transport: Transport,
+    credentials: Credentials,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Transport {
-    Header,
-    Body,
+#[derive(Clone, Debug)]
+enum Credentials {
+    Header(SecretString),
+    Body(SecretString),
+    None,
 }
 
 impl ClientAuthentication {
     /// `client_secret_basic`: in the header `Authorization`. What every authorization server must support.
     #[must_use]
     pub fn basic(client_id: &str, client_secret: SecretString) -> Self {
-        Self { client_id: client_id.into(), client_secret, transport: Transport::Header }
+        Self { client_id: client_id.into(), credentials: Credentials::Header(client_secret) }
     }
 
     /// `client_secret_post`: in the form, for authorization servers that do not read the header.
     #[must_use]
     pub fn post(client_id: &str, client_secret: SecretString) -> Self {
-        Self { client_id: client_id.into(), client_secret, transport: Transport::Body }
+        Self { client_id: client_id.into(), credentials: Credentials::Body(client_secret) }
+    }
+
+    /// `none`: the id in the form and no secret, as a public client. Then PKCE alone proves who redeems a code, and whoever has a
+    /// refresh token can use it.
+    ///
+    /// For providers that give no secret, and only for endpoints that ask for none: not for GitHub's.
+    /// [RFC 6749 section 2.1](https://www.rfc-editor.org/rfc/rfc6749#section-2.1)
+    #[must_use]
+    pub fn public(client_id: &str) -> Self {
+        Self { client_id: client_id.into(), credentials: Credentials::None }
     }
 
     /// The name of this server at the provider.
@@ -44,9 +54,9 @@ impl ClientAuthentication {
 
     /// A form with `fields` for `endpoint`, authenticated.
     pub(crate) fn form_request(&self, endpoint: &Uri, fields: &[(&str, &str)]) -> Request<Bytes> {
-        match self.transport {
-            Transport::Body => self.post_request(endpoint, fields),
-            Transport::Header => {
+        match self.credentials {
+            Credentials::Body(_) | Credentials::None => self.post_request(endpoint, fields),
+            Credentials::Header(_) => {
                 let mut request = form_post(endpoint, fields);
                 request.headers_mut().insert(header::AUTHORIZATION, self.basic_credentials());
                 request
@@ -67,14 +77,21 @@ impl ClientAuthentication {
     }
 
     fn among<'a>(&'a self, fields: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-        let own = [("client_id", &*self.client_id), ("client_secret", self.client_secret.expose_secret())];
-        fields.iter().copied().chain(own).collect()
+        let secret = self.secret().map(|secret| ("client_secret", secret));
+        fields.iter().copied().chain([("client_id", &*self.client_id)]).chain(secret).collect()
     }
 
-    /// The credentials of the scheme `Basic`; id and secret are form-encoded first.
+    fn secret(&self) -> Option<&str> {
+        match &self.credentials {
+            Credentials::Header(secret) | Credentials::Body(secret) => Some(secret.expose_secret()),
+            Credentials::None => None,
+        }
+    }
+
+    /// The credentials of the scheme `Basic`; id and secret, empty if there is none, are form-encoded first.
     pub(crate) fn basic_credentials(&self) -> HeaderValue {
         let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-        let pair = format!("{}:{}", encode(&self.client_id), encode(self.client_secret.expose_secret()));
+        let pair = format!("{}:{}", encode(&self.client_id), encode(self.secret().unwrap_or_default()));
         let mut text = String::from("Basic ");
         BASE64_STANDARD.encode_string(pair, &mut text);
         let mut credentials = HeaderValue::try_from(text).expect("base64 is visible ASCII");
@@ -124,6 +141,18 @@ mod tests {
         let request = client.form_request(&Uri::from_static("https://idp.example/x"), &[("token", "t")]);
         assert_eq!(body(&request), "token=t&client_id=c&client_secret=s%26x");
         assert!(!request.headers().contains_key("authorization"));
+    }
+
+    #[test]
+    fn a_public_client_says_its_id_and_nothing_else() {
+        let (client, endpoint) = (ClientAuthentication::public("c"), Uri::from_static("https://idp.example/x"));
+        for request in
+            [client.form_request(&endpoint, &[("token", "t")]), client.post_request(&endpoint, &[("token", "t")])]
+        {
+            assert_eq!(body(&request), "token=t&client_id=c");
+            assert!(!request.headers().contains_key("authorization"));
+        }
+        assert_eq!(body(&client.json_request(&endpoint, &[("token", "t")])), r#"{"client_id":"c","token":"t"}"#);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct AuthorizationServerMetadata {
     introspection_endpoint: Option<Uri>,
     revocation_endpoint: Option<Uri>,
     userinfo_endpoint: Option<Uri>,
+    code_challenge_methods: Vec<Box<str>>,
+    advertises_issuer: bool,
 }
 
 impl AuthorizationServerMetadata {
@@ -64,6 +66,19 @@ impl AuthorizationServerMetadata {
     #[must_use]
     pub const fn userinfo_endpoint(&self) -> Option<&Uri> {
         self.userinfo_endpoint.as_ref()
+    }
+
+    /// The methods of PKCE that it knows (`code_challenge_methods_supported`); empty if it does not say that it knows any.
+    #[must_use]
+    pub fn code_challenge_methods(&self) -> &[Box<str>] {
+        &self.code_challenge_methods
+    }
+
+    /// Whether every authorization response names its issuer (`authorization_response_iss_parameter_supported`).
+    /// [RFC 9207 section 3](https://www.rfc-editor.org/rfc/rfc9207#section-3)
+    #[must_use]
+    pub const fn advertises_issuer(&self) -> bool {
+        self.advertises_issuer
     }
 }
 
@@ -111,8 +126,8 @@ pub fn request(url: &Uri) -> Request<Bytes> {
 ///
 /// # Errors
 /// [`ProtocolError`] if it is not a 200 with a JSON object, if its `issuer` is not identical to `issuer`
-/// ([RFC 8414 section 3.3](https://www.rfc-editor.org/rfc/rfc8414#section-3.3)), or if an endpoint is not an absolute
-/// URL.
+/// ([RFC 8414 section 3.3](https://www.rfc-editor.org/rfc/rfc8414#section-3.3)), if an endpoint is not an absolute
+/// URL, or if another member that is needed here has the wrong type.
 pub fn process(issuer: &Issuer, response: &Response<Bytes>) -> Result<AuthorizationServerMetadata, ProtocolError> {
     let members = json_object(response)?;
     match members.get("issuer").and_then(Value::as_str) {
@@ -131,7 +146,27 @@ pub fn process(issuer: &Issuer, response: &Response<Bytes>) -> Result<Authorizat
         introspection_endpoint: endpoint(&members, "introspection_endpoint")?,
         revocation_endpoint: endpoint(&members, "revocation_endpoint")?,
         userinfo_endpoint: endpoint(&members, "userinfo_endpoint")?,
+        code_challenge_methods: names(&members, "code_challenge_methods_supported")?,
+        advertises_issuer: flag(&members, "authorization_response_iss_parameter_supported")?,
     })
+}
+
+fn names(members: &Map<String, Value>, name: &'static str) -> Result<Vec<Box<str>>, ProtocolError> {
+    match members.get(name) {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Array(values)) => {
+            let names = values.iter().map(|value| value.as_str().map(Box::from));
+            names.collect::<Option<_>>().ok_or(ProtocolError::InvalidMember(name))
+        }
+        Some(_) => Err(ProtocolError::InvalidMember(name)),
+    }
+}
+
+fn flag(members: &Map<String, Value>, name: &'static str) -> Result<bool, ProtocolError> {
+    match members.get(name) {
+        None | Some(Value::Null) => Ok(false),
+        Some(value) => value.as_bool().ok_or(ProtocolError::InvalidMember(name)),
+    }
 }
 
 fn endpoint(members: &Map<String, Value>, name: &'static str) -> Result<Option<Uri>, ProtocolError> {
@@ -195,6 +230,27 @@ mod tests {
         }
         for body in ["{}", r#"{"issuer":7}"#] {
             assert!(matches!(process(&asked, &response(body)), Err(ProtocolError::InvalidMember("issuer"))), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_it_says_of_pkce_and_of_its_name_is_read_or_refused() {
+        let asked = issuer("https://idp.example");
+        let with =
+            |members: &str| process(&asked, &response(&format!(r#"{{"issuer":"https://idp.example"{members}}}"#)));
+        let silent = with("").expect("metadata");
+        assert_eq!((silent.code_challenge_methods().len(), silent.advertises_issuer()), (0, false));
+        let told =
+            r#","code_challenge_methods_supported":["S256"],"authorization_response_iss_parameter_supported":true"#;
+        let told = with(told).expect("metadata");
+        assert_eq!((&*told.code_challenge_methods()[0], told.advertises_issuer()), ("S256", true));
+        for (member, value) in [
+            ("code_challenge_methods_supported", "\"S256\""),
+            ("code_challenge_methods_supported", "[7]"),
+            ("authorization_response_iss_parameter_supported", "\"true\""),
+        ] {
+            let error = with(&format!(",\"{member}\":{value}")).expect_err(member);
+            assert_eq!(error, ProtocolError::InvalidMember(member), "{value}");
         }
     }
 

@@ -55,12 +55,16 @@ pub(crate) fn client_refused(response: &Response<Bytes>) -> ProtocolError {
     ProtocolError::ClientRefused { status, code: error_code(response) }
 }
 
-/// The member `error` of the body. It is logged, so only what RFC 6749 allows in it, and not at any length.
+/// The member `error` of the body. It is logged, so nothing else than an error code.
 pub(crate) fn error_code(response: &Response<Bytes>) -> Option<String> {
     let members = strict_json::parse_object(response.body()).ok()?;
     let code = members.get("error")?.as_str()?;
-    let plain = code.len() <= 64 && code.bytes().all(|b| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e));
-    plain.then(|| code.to_owned())
+    is_error_code(code).then(|| code.to_owned())
+}
+
+/// Whether it has only what RFC 6749 allows in an error code, and not at any length.
+pub(crate) fn is_error_code(text: &str) -> bool {
+    text.len() <= 64 && text.bytes().all(|b| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e))
 }
 
 /// `Retry-After` in seconds, at most an hour. A date needs a clock; whoever sends the requests reads that form.

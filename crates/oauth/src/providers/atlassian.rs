@@ -26,6 +26,7 @@ static ATLASSIAN: Vendor = Vendor {
         ("access_denied", "", Meaning::Credentials),
     ],
     rotation: Rotation::Leeway(Duration::from_mins(10)),
+    id_tokens: false,
     subject: SubjectMember::Text("account_id"),
     names: &[("nickname", "preferred_username")],
     supplement: Some(Supplement { is_needed: |_| true, endpoint: sites, add: add_sites }),

@@ -29,6 +29,7 @@ static GITHUB: Vendor = Vendor {
     has_no_scopes: |token| token.expose_secret().starts_with("ghu_"),
     refresh_lifetime: "refresh_token_expires_in",
     refresh_ends_access_token: true,
+    id_tokens: false,
     subject: SubjectMember::Number("id"),
     names: &[("login", "preferred_username"), ("avatar_url", "picture")],
     supplement: Some(Supplement {

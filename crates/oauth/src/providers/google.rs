@@ -7,7 +7,8 @@ use portcullis_core::Issuer;
 use super::{Provider, Rotation, provider::Endpoints, token_refusal::Meaning, vendor::Vendor};
 use crate::{ClientAuthentication, revocation::RevokedTokens};
 
-/// Without `access_type` there is no refresh token, without `prompt` none after the first consent. A refresh brings no new one.
+/// Without `access_type` there is no refresh token, without `prompt` none after the first consent. A refresh brings no new one. ID
+/// tokens may name the issuer without its scheme.
 static GOOGLE: Vendor = Vendor {
     name: "google",
     authorization: &[("access_type", "offline"), ("prompt", "consent")],
@@ -15,6 +16,7 @@ static GOOGLE: Vendor = Vendor {
     // Only where the user granted access for a time.
     refresh_lifetime: "refresh_token_expires_in",
     rotation: Rotation::Reusable,
+    issuer_alias: Some("accounts.google.com"),
     revocation: revoke,
     ..Vendor::STANDARD
 };
@@ -32,6 +34,7 @@ impl Provider {
         );
         endpoints.userinfo = Some(Uri::from_static("https://openidconnect.googleapis.com/v1/userinfo"));
         endpoints.revocation = Some(Uri::from_static("https://oauth2.googleapis.com/revoke"));
+        endpoints.keys = Some(Uri::from_static("https://www.googleapis.com/oauth2/v3/certs"));
         let issuer = Issuer::new("https://accounts.google.com").expect("an issuer");
         Self::new(&GOOGLE, issuer, endpoints)
     }

@@ -36,6 +36,7 @@ impl Provider {
             userinfo: Some(endpoint("userinfo")?),
             introspection: Some(endpoint("token/introspect")?),
             revocation: Some(endpoint("revoke")?),
+            keys: Some(endpoint("certs")?),
         };
         Ok(Self::new(&KEYCLOAK, issuer, endpoints))
     }

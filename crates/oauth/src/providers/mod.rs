@@ -5,8 +5,10 @@
 
 mod atlassian;
 mod authorization;
+mod authorization_response;
 mod github;
 mod google;
+mod identity;
 mod keycloak;
 mod oidc;
 mod profile;
@@ -19,6 +21,7 @@ mod token_response;
 mod vendor;
 
 pub use authorization::AuthorizationRequest;
+pub use authorization_response::{AuthorizationRefusal, AuthorizationResponse, InvalidAuthorizationResponse};
 pub use profile::Profile;
 pub use provider::Provider;
 pub use rotation::Rotation;

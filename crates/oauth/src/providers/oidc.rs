@@ -22,11 +22,13 @@ impl Provider {
             userinfo: metadata.userinfo_endpoint().cloned(),
             introspection: metadata.introspection_endpoint().cloned(),
             revocation: metadata.revocation_endpoint().cloned(),
+            keys: metadata.jwks_uri().cloned(),
         };
-        Ok(Self::new(&OIDC, metadata.issuer().clone(), endpoints))
+        let provider = Self::new(&OIDC, metadata.issuer().clone(), endpoints);
+        Ok(if metadata.advertises_issuer() { provider.with_advertised_issuer() } else { provider })
     }
 
-    /// An authorization server without metadata. Its other endpoints are named by the methods `with_*_endpoint`.
+    /// An authorization server without metadata. Its other endpoints are named by the methods `with_*`.
     #[must_use]
     pub const fn oidc_at(issuer: Issuer, authorization_endpoint: Uri, token_endpoint: Uri) -> Self {
         Self::new(&OIDC, issuer, Endpoints::new(authorization_endpoint, token_endpoint))

@@ -42,10 +42,11 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Provider {
     pub(super) vendor: &'static Vendor,
-    issuer: Issuer,
+    pub(super) issuer: Issuer,
     pub(super) endpoints: Endpoints,
     rotation: Rotation,
     default_lifetime: Option<Duration>,
+    pub(super) advertises_issuer: bool,
 }
 
 /// Where to send what.
@@ -56,17 +57,19 @@ pub(super) struct Endpoints {
     pub(super) userinfo: Option<Uri>,
     pub(super) introspection: Option<Uri>,
     pub(super) revocation: Option<Uri>,
+    pub(super) keys: Option<Uri>,
 }
 
 impl Endpoints {
     pub(super) const fn new(authorization: Uri, token: Uri) -> Self {
-        Self { authorization, token, userinfo: None, introspection: None, revocation: None }
+        Self { authorization, token, userinfo: None, introspection: None, revocation: None, keys: None }
     }
 }
 
 impl Provider {
     pub(super) const fn new(vendor: &'static Vendor, issuer: Issuer, endpoints: Endpoints) -> Self {
-        Self { vendor, issuer, endpoints, rotation: vendor.rotation, default_lifetime: vendor.lifetime }
+        let (rotation, default_lifetime) = (vendor.rotation, vendor.lifetime);
+        Self { vendor, issuer, endpoints, rotation, default_lifetime, advertises_issuer: false }
     }
 
     /// The vendor: `oidc`, `keycloak`, `google`, `github`, `atlassian` or `salesforce`. Fit for a label.
@@ -113,6 +116,23 @@ impl Provider {
     #[must_use]
     pub fn with_revocation_endpoint(mut self, endpoint: Uri) -> Self {
         self.endpoints.revocation = Some(endpoint);
+        self
+    }
+
+    /// Gets the keys of its ID tokens there.
+    #[must_use]
+    pub fn with_jwks_uri(mut self, jwks_uri: Uri) -> Self {
+        self.endpoints.keys = Some(jwks_uri);
+        self
+    }
+
+    /// States that every authorization response names its issuer (`iss`), so that one without is refused. Default: what the
+    /// metadata says (`authorization_response_iss_parameter_supported`), else not stated.
+    ///
+    /// [RFC 9207 section 3](https://www.rfc-editor.org/rfc/rfc9207#section-3)
+    #[must_use]
+    pub const fn with_advertised_issuer(mut self) -> Self {
+        self.advertises_issuer = true;
         self
     }
 

@@ -46,6 +46,7 @@ impl Provider {
             userinfo: Some(endpoint("userinfo")?),
             introspection: Some(endpoint("introspect")?),
             revocation: Some(endpoint("revoke")?),
+            keys: Some(url(&base, "/id/keys")?),
         };
         Ok(Self::new(&SALESFORCE, issuer, endpoints))
     }

@@ -80,7 +80,7 @@ fn description(response: &Response<Bytes>) -> Option<String> {
 }
 
 /// Short, one line, and without a word as long as a token.
-fn fit_for_a_log(description: String) -> Option<String> {
+pub(super) fn fit_for_a_log(description: String) -> Option<String> {
     const LONGEST: usize = 160;
     const LONGEST_WORD: usize = 24;
     let is_plain = description.bytes().all(|b| matches!(b, b' '..=b'~'));

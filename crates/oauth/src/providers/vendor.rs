@@ -37,6 +37,10 @@ pub(super) struct Vendor {
     pub(super) rotation: Rotation,
     /// Whether a refresh ends the access token that came before.
     pub(super) refresh_ends_access_token: bool,
+    /// Whether an ID token comes where `openid` is asked for.
+    pub(super) id_tokens: bool,
+    /// Another name under which it issues.
+    pub(super) issuer_alias: Option<&'static str>,
     pub(super) subject: SubjectMember,
     /// Members of the profile under another name than in OpenID Connect: theirs, the standard's.
     pub(super) names: &'static [(&'static str, &'static str)],
@@ -83,6 +87,8 @@ impl Vendor {
         lifetime: None,
         rotation: Rotation::SingleUse,
         refresh_ends_access_token: false,
+        id_tokens: true,
+        issuer_alias: None,
         subject: SubjectMember::Text("sub"),
         names: &[],
         supplement: None,

@@ -4,5 +4,6 @@ mod any_answer;
 mod errors;
 mod profiles;
 mod requests;
+mod responses;
 mod support;
 mod tokens;
