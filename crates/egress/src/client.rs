@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http::{Request, Response, Uri};
 
 use crate::{
-    EgressConfig, EgressConfigError, EgressError, EgressErrorKind,
+    EgressConfig, EgressConfigError, EgressError, EgressErrorKind, MaxBody,
     guard::{Blocked, Guard},
     resolver::GuardedResolver,
 };
@@ -37,6 +37,8 @@ impl Client {
 
     pub(crate) async fn send(self, request: Request<Bytes>) -> Result<Response<Bytes>, EgressError> {
         let uri = request.uri().clone();
+        let limit =
+            request.extensions().get::<MaxBody>().map_or(self.max_body, |limit| limit.bytes().min(self.max_body));
         let blocked = EgressErrorKind::Blocked;
         let request = reqwest::Request::try_from(request)
             .map_err(|error| EgressError::new(blocked, &uri).with_source(error.without_url()))?;
@@ -47,26 +49,25 @@ impl Client {
         *response.status_mut() = received.status();
         *response.version_mut() = received.version();
         *response.headers_mut() = std::mem::take(received.headers_mut());
-        let body = self.read(received, &uri).await?;
+        let body = read(received, limit, &uri).await?;
         Ok(response.map(|()| body))
     }
+}
 
-    /// Believes the announced length when it is too large, and nobody when it is not.
-    async fn read(&self, mut received: reqwest::Response, uri: &Uri) -> Result<Bytes, EgressError> {
-        let too_large = || EgressError::new(EgressErrorKind::BodyTooLarge, uri);
-        let limit = self.max_body;
-        if received.content_length().is_some_and(|length| usize::try_from(length).is_ok_and(|n| n > limit)) {
+/// Believes the announced length when it is too large, and nobody when it is not.
+async fn read(mut received: reqwest::Response, limit: usize, uri: &Uri) -> Result<Bytes, EgressError> {
+    let too_large = || EgressError::new(EgressErrorKind::BodyTooLarge, uri);
+    if received.content_length().is_some_and(|length| usize::try_from(length).is_ok_and(|n| n > limit)) {
+        return Err(too_large());
+    }
+    let mut body = BytesMut::new();
+    while let Some(chunk) = received.chunk().await.map_err(|error| judge(error, uri))? {
+        if chunk.len() > limit - body.len() {
             return Err(too_large());
         }
-        let mut body = BytesMut::new();
-        while let Some(chunk) = received.chunk().await.map_err(|error| judge(error, uri))? {
-            if chunk.len() > limit - body.len() {
-                return Err(too_large());
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body.freeze())
+        body.extend_from_slice(&chunk);
     }
+    Ok(body.freeze())
 }
 
 /// What reqwest's error means. Its URL is dropped, because that has the query.

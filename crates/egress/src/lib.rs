@@ -41,6 +41,8 @@ mod config;
 mod egress;
 mod error;
 mod guard;
+mod max_age;
+mod max_body;
 mod purpose;
 mod resolver;
 mod telemetry;
@@ -49,4 +51,6 @@ pub use back_off::{BackOff, BackOffFuture, BackOffLayer, StandingRefusal, back_o
 pub use config::{EgressConfig, EgressConfigError};
 pub use egress::Egress;
 pub use error::{EgressError, EgressErrorKind};
+pub use max_age::max_age;
+pub use max_body::MaxBody;
 pub use purpose::Purpose;

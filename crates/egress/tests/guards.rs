@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use portcullis_egress::{Egress, EgressConfig, EgressError, EgressErrorKind};
+use portcullis_egress::{Egress, EgressConfig, EgressError, EgressErrorKind, MaxBody};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -142,6 +142,19 @@ async fn a_body_is_read_up_to_the_limit() {
         let kind = refusal(config(), &Server::new(too_large).await.url()).await;
         assert_eq!(kind, EgressErrorKind::BodyTooLarge);
     }
+}
+
+#[tokio::test]
+async fn a_request_may_lower_the_limit_and_not_raise_it() {
+    let announced = |n: usize| format!("HTTP/1.1 200 OK\r\nContent-Length: {n}\r\n\r\n{}", "x".repeat(n));
+    let get = async |limit: usize, body: usize| {
+        let url = Server::new(announced(body)).await.url();
+        let request = Request::get(url).extension(MaxBody::new(limit)).body(Bytes::new()).expect("request");
+        Egress::new(config().with_max_body(8)).expect("TLS").oneshot(request).await.map_err(|error| error.kind())
+    };
+    assert_eq!(get(4, 4).await.expect("it fits").body().as_ref(), b"xxxx");
+    assert_eq!(get(4, 5).await.expect_err("its own limit"), EgressErrorKind::BodyTooLarge);
+    assert_eq!(get(16, 9).await.expect_err("the limit of all"), EgressErrorKind::BodyTooLarge);
 }
 
 #[tokio::test]
