@@ -10,8 +10,8 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    BridgeConfig, BridgeVerifier, clients::Clients, endpoints, grants::Assertions, inner::Inner, limits::Limits,
-    pages::Pages, session::{End, Sessions}, sweep, urls::Urls,
+    BridgeConfig, BridgeVerifier, access_tokens::AccessTokens, clients::Clients, endpoints, grants::Assertions, inner::Inner, limits::Limits,
+    pages::Pages, session::{End, Sessions}, sweep, telemetry::Telemetry, urls::Urls,
 };
 
 /// An authorization server for MCP clients, with login at a provider. Clones are the same bridge.
@@ -43,6 +43,7 @@ impl Bridge {
             Arc::clone(&clock),
             RefresherConfig::of(provider.provider()),
         );
+        let telemetry = Arc::new(Telemetry::new());
         let sessions = Sessions::new(
             records.clone(),
             vault,
@@ -50,12 +51,15 @@ impl Bridge {
             provider.clone(),
             Arc::clone(&clock),
             config.revokes_upstream,
+            Arc::clone(&telemetry),
         );
         let bridge = Self(Arc::new(Inner {
             urls: Urls::new(&config.issuer),
             clients: Clients::new(&config, records.clone(), egress.clone(), Arc::clone(&clock)),
             assertions: Assertions::new(&config, records.clone(), &egress, Arc::clone(&clock)),
-            limits: Limits::new(&config),
+            access_tokens: AccessTokens::new(&config),
+            limits: Limits::new(&config, Arc::clone(&telemetry)),
+            telemetry,
             pages: Pages::new(&config, provider.provider()),
             provider,
             refresher,

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::HeaderName;
 use portcullis_core::{Issuer, ResourceUri, ScopeSet};
 
 use crate::{
@@ -45,6 +46,7 @@ pub struct BridgeConfig {
     pub(crate) registration: RegistrationPolicy,
     pub(crate) resource_servers: Vec<ResourceServer>,
     pub(crate) trusted_issuers: Vec<Arc<TrustedIssuer>>,
+    pub(crate) client_address_header: Option<HeaderName>,
 }
 
 impl BridgeConfig {
@@ -80,6 +82,7 @@ impl BridgeConfig {
             registration: RegistrationPolicy::new(),
             resource_servers: Vec::new(),
             trusted_issuers: Vec::new(),
+            client_address_header: None,
         }
     }
 
@@ -214,6 +217,16 @@ impl BridgeConfig {
     /// An identity provider of the enterprise, whose assertions (ID-JAG) are good for tokens.
     pub fn with_trusted_issuer(mut self, issuer: TrustedIssuer) -> Self {
         self.trusted_issuers.push(Arc::new(issuer));
+        self
+    }
+
+    /// The header in which the proxy in front of this server says where requests come from, such as `x-forwarded-for`: of several
+    /// addresses the last. Without a proxy it must not be set: anybody could say anything. Default: the other end of the connection,
+    /// if it is known by axum's `into_make_service_with_connect_info::<SocketAddr>`.
+    ///
+    /// Some limits are by client and address. All whose address is not known count as one, and so do all behind a proxy without this.
+    pub fn with_client_address_header(mut self, header: HeaderName) -> Self {
+        self.client_address_header = Some(header);
         self
     }
 

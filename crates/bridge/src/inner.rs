@@ -7,7 +7,8 @@ use portcullis_grants::{ProviderClient, Refresher, records::Records};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    BridgeConfig, clients::Clients, grants::Assertions, limits::Limits, pages::Pages, session::Sessions, urls::Urls,
+    BridgeConfig, access_tokens::AccessTokens, clients::Clients, grants::Assertions, limits::Limits, pages::Pages, session::Sessions, telemetry::Telemetry,
+    urls::Urls,
 };
 
 /// The parts of a bridge.
@@ -18,9 +19,11 @@ pub(crate) struct Inner {
     pub(crate) refresher: Refresher,
     pub(crate) records: Records,
     pub(crate) sessions: Sessions,
+    pub(crate) access_tokens: AccessTokens,
     pub(crate) clients: Clients,
     pub(crate) assertions: Assertions,
     pub(crate) limits: Limits,
+    pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) pages: Pages,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) draining: CancellationToken,

@@ -20,11 +20,12 @@ mod pages;
 mod parameters;
 mod session;
 mod sweep;
+mod telemetry;
 mod upstream;
 mod urls;
 mod verifier;
 
-pub use access_tokens::AccessTokenKind;
+pub use access_tokens::{AccessTokenKind, InvalidSigningKey, SigningKeys};
 pub use bridge::Bridge;
 pub use clients::{Client, DocumentPolicy, GrantType, InvalidRedirectUri, RedirectUri, RegistrationPolicy};
 pub use config::BridgeConfig;

@@ -32,6 +32,23 @@ pub(crate) enum ErrorCode {
 }
 
 impl ErrorCode {
+    pub(crate) const ALL: [Self; 14] = [
+        Self::InvalidRequest,
+        Self::InvalidClient,
+        Self::InvalidGrant,
+        Self::UnauthorizedClient,
+        Self::UnsupportedGrantType,
+        Self::UnsupportedResponseType,
+        Self::InvalidScope,
+        Self::AccessDenied,
+        Self::ServerError,
+        Self::TemporarilyUnavailable,
+        Self::InvalidTarget,
+        Self::UnsupportedTokenType,
+        Self::InvalidRedirectUri,
+        Self::InvalidClientMetadata,
+    ];
+
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
@@ -83,6 +100,13 @@ impl OAuthError {
         let mut error = Self::new(ErrorCode::TemporarilyUnavailable, "too many requests");
         error.status = StatusCode::TOO_MANY_REQUESTS;
         error.retry_after = Some(retry_after);
+        error
+    }
+
+    /// A body that is longer than what is read. RFC 9110 section 15.5.14.
+    pub(crate) fn too_large() -> Self {
+        let mut error = Self::invalid_request("the body is too large");
+        error.status = StatusCode::PAYLOAD_TOO_LARGE;
         error
     }
 

@@ -1,5 +1,13 @@
 //! Limits: how often whom.
+//!
+//! Hosted clients come for thousands of users from a few addresses, so no address is limited for what it does right: what is counted
+//! by client and address is failures, and what is counted by address alone is what costs and leads nowhere, with much room.
 
-mod config;
+mod buckets;
+mod caller;
+mod limited;
+mod rates;
 
-pub(crate) use config::Limits;
+pub(crate) use caller::Caller;
+pub(crate) use limited::Limited;
+pub(crate) use rates::Limits;

@@ -11,6 +11,7 @@ use tokio::sync::broadcast;
 use tokio_util::task::TaskTracker;
 
 use super::{Session, Stage};
+use crate::telemetry::Telemetry;
 
 /// Why a session ends: a label of metrics, and a field of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -28,6 +29,9 @@ pub(crate) enum End {
 }
 
 impl End {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Revoked, Self::CodeReused, Self::RefreshTokenReused, Self::GrantEnded, Self::Expired];
+
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Revoked => "revoked",
@@ -61,6 +65,7 @@ struct Inner {
     provider: ProviderClient,
     clock: Arc<dyn Clock>,
     revokes_upstream: bool,
+    telemetry: Arc<Telemetry>,
     ended: broadcast::Sender<GrantId>,
     tasks: TaskTracker,
 }
@@ -79,9 +84,10 @@ impl Sessions {
         provider: ProviderClient,
         clock: Arc<dyn Clock>,
         revokes_upstream: bool,
+        telemetry: Arc<Telemetry>,
     ) -> Self {
         let (ended, tasks) = (broadcast::Sender::new(ENDS), TaskTracker::new());
-        Self(Arc::new(Inner { records, vault, refresher, provider, clock, revokes_upstream, ended, tasks }))
+        Self(Arc::new(Inner { records, vault, refresher, provider, clock, revokes_upstream, telemetry, ended, tasks }))
     }
 
     /// Keeps a new session and the tokens of its grant. `false` if there is one of this id.
@@ -149,7 +155,7 @@ impl Sessions {
             return Ok(false);
         }
         tracing::info!(session = %id, reason = why.as_str(), "a session of the bridge has ended");
-        metrics::counter!("portcullis_bridge_sessions_ended_total", "reason" => why.as_str()).increment(1);
+        self.0.telemetry.ended(why);
         let finished = self.finish(id, marked.as_ref().ok().and_then(|version| *version)).await;
         marked?;
         if let Err(error) = finished {

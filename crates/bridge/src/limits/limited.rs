@@ -1,0 +1,31 @@
+//! [`Limited`]: what is limited.
+
+/// What is limited. Also a label of metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Limited {
+    /// Wrong credentials of a client, from one address.
+    Authentication,
+    /// Codes and refresh tokens that nobody knows, presented by a client from one address.
+    Grants,
+    /// Registrations.
+    Registrations,
+    /// Fetches of documents that clients describe themselves by.
+    Documents,
+    /// Logins that were begun and not completed, from one address.
+    Logins,
+}
+
+impl Limited {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Authentication, Self::Grants, Self::Registrations, Self::Documents, Self::Logins];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Authentication => "authentication",
+            Self::Grants => "grants",
+            Self::Registrations => "registrations",
+            Self::Documents => "documents",
+            Self::Logins => "logins",
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What is counted about a bridge. The names are a stable interface.
+
+use std::{collections::HashMap, fmt, hash::Hash};
+
+use metrics::{Counter, Gauge, counter, gauge};
+use portcullis_grants::records::Table;
+
+use crate::{GrantType, limits::Limited, oauth_error::ErrorCode, session::End};
+
+/// Handles made once. Install the recorder before building the bridge.
+pub(crate) struct Telemetry {
+    logins: Counters<LoginOutcome>,
+    tokens: Counters<(Option<GrantType>, TokenOutcome)>,
+    registrations: Counters<Option<ErrorCode>>,
+    ended: Counters<End>,
+    limited: Counters<Limited>,
+    rows: HashMap<Table, Gauge>,
+}
+
+/// What became of a login.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum LoginOutcome {
+    /// The user was sent to the provider.
+    Begun,
+    /// The client was sent a code.
+    Completed,
+    /// The user did not consent.
+    Denied,
+    /// The provider, or the user there, refused.
+    Refused,
+    /// The provider or the store could not be asked, or what the provider said makes no sense.
+    Failed,
+    /// A callback of a login that is not pending, or not in this browser.
+    Foreign,
+}
+
+/// What became of a request for tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum TokenOutcome {
+    Issued,
+    /// The same again, for a client that repeated a refresh.
+    Repeated,
+    Refused(ErrorCode),
+}
+
+/// A counter for each of a closed set of labels.
+struct Counters<L>(HashMap<L, Counter>);
+
+impl Telemetry {
+    pub(crate) fn new() -> Self {
+        let grants = [GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::JwtBearer].map(Some);
+        let tokens = grants.into_iter().chain([None]);
+        let tokens = tokens.flat_map(|grant| TokenOutcome::all().map(move |outcome| (grant, outcome)));
+        Self {
+            logins: Counters::new(LoginOutcome::ALL, |outcome| {
+                counter!("portcullis_bridge_logins_total", "outcome" => outcome.as_str())
+            }),
+            tokens: Counters::new(tokens, |(grant, outcome)| {
+                let grant = grant.map_or("other", grant_type);
+                counter!("portcullis_bridge_tokens_total", "grant" => grant, "outcome" => outcome.as_str())
+            }),
+            registrations: Counters::new(ErrorCode::ALL.map(Some).into_iter().chain([None]), |refused| {
+                let outcome = refused.map_or("registered", ErrorCode::as_str);
+                counter!("portcullis_bridge_registrations_total", "outcome" => outcome)
+            }),
+            ended: Counters::new(End::ALL, |reason| {
+                counter!("portcullis_bridge_sessions_ended_total", "reason" => reason.as_str())
+            }),
+            limited: Counters::new(Limited::ALL, |what| {
+                counter!("portcullis_bridge_limited_total", "what" => what.as_str())
+            }),
+            rows: Table::ALL
+                .into_iter()
+                .map(|table| (table, gauge!("portcullis_bridge_rows", "table" => table.as_str())))
+                .collect(),
+        }
+    }
+
+    pub(crate) fn login(&self, outcome: LoginOutcome) {
+        self.logins.increment(outcome);
+    }
+
+    pub(crate) fn tokens(&self, grant: Option<GrantType>, outcome: TokenOutcome) {
+        self.tokens.increment((grant, outcome));
+    }
+
+    /// A registration, or why it was refused.
+    pub(crate) fn registration(&self, refused: Option<ErrorCode>) {
+        self.registrations.increment(refused);
+    }
+
+    pub(crate) fn ended(&self, reason: End) {
+        self.ended.increment(reason);
+    }
+
+    pub(crate) fn limited(&self, what: Limited) {
+        self.limited.increment(what);
+    }
+
+    pub(crate) fn rows(&self, table: Table, rows: u64) {
+        if let Some(gauge) = self.rows.get(&table) {
+            gauge.set(rows as f64);
+        }
+    }
+}
+
+impl<L: Copy + Eq + Hash> Counters<L> {
+    fn new(labels: impl IntoIterator<Item = L>, counter: impl Fn(L) -> Counter) -> Self {
+        Self(labels.into_iter().map(|label| (label, counter(label))).collect())
+    }
+
+    fn increment(&self, label: L) {
+        if let Some(counter) = self.0.get(&label) {
+            counter.increment(1);
+        }
+    }
+}
+
+impl LoginOutcome {
+    const ALL: [Self; 6] = [Self::Begun, Self::Completed, Self::Denied, Self::Refused, Self::Failed, Self::Foreign];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Begun => "begun",
+            Self::Completed => "completed",
+            Self::Denied => "denied",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Foreign => "foreign",
+        }
+    }
+}
+
+impl TokenOutcome {
+    fn all() -> impl Iterator<Item = Self> {
+        ErrorCode::ALL.map(Self::Refused).into_iter().chain([Self::Issued, Self::Repeated])
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Issued => "issued",
+            Self::Repeated => "repeated",
+            Self::Refused(code) => code.as_str(),
+        }
+    }
+}
+
+const fn grant_type(grant: GrantType) -> &'static str {
+    match grant {
+        GrantType::AuthorizationCode => "authorization_code",
+        GrantType::RefreshToken => "refresh_token",
+        GrantType::JwtBearer => "jwt_bearer",
+    }
+}
+
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Telemetry").finish_non_exhaustive()
+    }
+}
