@@ -17,6 +17,16 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     answer
 }
 
+/// `body` as JSON that everybody may read, and keep for a while.
+pub(crate) fn public(body: &impl Serialize, content_type: &'static str, cache_control: HeaderValue) -> Answer {
+    let mut answer = json(StatusCode::OK, body);
+    let headers = answer.headers_mut();
+    headers.remove(header::PRAGMA);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, cache_control);
+    answer
+}
+
 /// What it is about is for one client, once.
 pub(crate) fn no_store(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -1,5 +1,7 @@
 //! [`Urls`]: where the endpoints of a bridge are.
 
+use std::collections::BTreeSet;
+
 use portcullis_core::Issuer;
 
 /// Where the endpoints are: below the issuer, which is the public URL, whatever a request says of its host.
@@ -34,6 +36,16 @@ impl Urls {
     /// The path of `endpoint`, for a router.
     pub(crate) fn path(&self, endpoint: &str) -> String {
         format!("{}{endpoint}", self.path)
+    }
+
+    /// The paths of the metadata: as RFC 8414 has it, and where OpenID Connect Discovery looks. MCP, Authorization Server Discovery.
+    pub(crate) fn metadata(&self) -> BTreeSet<String> {
+        let Self { path, .. } = self;
+        BTreeSet::from([
+            format!("/.well-known/oauth-authorization-server{path}"),
+            format!("/.well-known/openid-configuration{path}"),
+            format!("{path}/.well-known/openid-configuration"),
+        ])
     }
 
     /// The path of the issuer; empty for a bare origin.

@@ -37,12 +37,11 @@ impl BridgeVerifier {
 
     async fn verify(&self, token: &BearerToken) -> Result<Arc<UserContext>, AuthError> {
         let inner = self.bridge.inner();
-        let identified = inner.config.access_tokens.identify(token.expose_secret());
-        let (id, hash) = identified.ok_or_else(|| AuthError::new(Reason::MalformedToken))?;
+        let now = inner.clock.now();
+        let (id, hash) = inner.access_tokens.identify(token, now)?;
         // Before the session is looked up: if it ends in between, the context is withdrawn.
         let grant = inner.refresher.upstream(id);
         let session = inner.sessions.load(id).await?.ok_or_else(|| AuthError::new(Reason::Inactive))?;
-        let now = inner.clock.now();
         let entry = session.live().and_then(|live| live.access(hash, now));
         let AccessEntry { expires_at, scopes, .. } = entry.ok_or_else(|| AuthError::new(Reason::Inactive))?;
         if session.resource != self.resource {

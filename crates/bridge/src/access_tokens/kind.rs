@@ -1,41 +1,19 @@
 //! [`AccessTokenKind`]: the form of access tokens.
 
-use portcullis_core::GrantId;
-use secrecy::SecretString;
+use super::SigningKeys;
 
-use crate::session::{Pair, Presented, Session, SecretHash};
-
-/// The form of access tokens.
+/// The form of access tokens. Whatever it is, the bridge asks the session of a token whether it still works.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum AccessTokenKind {
-    /// Reference tokens: 256 random bits, which mean something to the bridge alone.
+    /// Reference tokens: 256 random bits, which mean something to the bridge alone. Resource servers elsewhere
+    /// [introspect](crate::ResourceServer) them.
     #[default]
     Reference,
-}
-
-/// What is minted for whom.
-#[derive(Debug)]
-pub(crate) struct Minted<'a> {
-    pub(crate) id: GrantId,
-    pub(crate) session: &'a Session,
-    pub(crate) pair: &'a Pair,
-}
-
-impl AccessTokenKind {
-    /// The access token of a pair, as the client gets it.
-    pub(crate) fn mint(&self, minted: &Minted<'_>) -> SecretString {
-        match self {
-            Self::Reference => minted.pair.access.with_session(minted.id),
-        }
-    }
-
-    /// Of which session `text` says it is, and by which hash that knows it. Nothing is said about its being good.
-    pub(crate) fn identify(&self, text: &str) -> Option<(GrantId, SecretHash)> {
-        match self {
-            Self::Reference => {
-                Presented::access_token(text).map(|presented| (presented.of, presented.secret.hash()))
-            }
-        }
-    }
+    /// JWTs ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068)), which resource servers elsewhere verify by the keys at the
+    /// bridge's `jwks_uri`. They do not hear of a session that ends before its token does, and the token shows who the user is.
+    ///
+    /// Reference tokens that were issued before work until they expire. JWTs do not, once the kind is changed back: their clients
+    /// refresh.
+    Jwt(SigningKeys),
 }

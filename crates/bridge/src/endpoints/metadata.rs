@@ -1,0 +1,91 @@
+//! What the bridge says of itself.
+
+use axum::extract::State;
+use http::HeaderValue;
+use portcullis_oauth::jwt::Algorithm;
+use serde::Serialize;
+
+use crate::{
+    Bridge,
+    answer::{self, Answer},
+    inner::Inner,
+    urls,
+};
+
+/// For so long a client may go by what it has read.
+const FRESH: HeaderValue = HeaderValue::from_static("public, max-age=300");
+
+/// `GET` of the metadata.
+pub(crate) async fn metadata(State(bridge): State<Bridge>) -> Answer {
+    answer::public(&Metadata::of(bridge.inner()), "application/json", FRESH)
+}
+
+/// What the bridge says of itself: authorization server metadata.
+/// [RFC 8414](https://www.rfc-editor.org/rfc/rfc8414), served where OpenID Connect Discovery looks as well (section 5).
+#[derive(Serialize)]
+struct Metadata<'a> {
+    /// Byte for byte what `iss` is. RFC 8414 section 3.3.
+    issuer: &'a str,
+    authorization_endpoint: String,
+    token_endpoint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registration_endpoint: Option<String>,
+    revocation_endpoint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    introspection_endpoint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jwks_uri: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scopes_supported: Vec<&'a str>,
+    response_types_supported: [&'static str; 1],
+    response_modes_supported: [&'static str; 1],
+    grant_types_supported: Vec<&'static str>,
+    /// MCP, Enterprise-Managed Authorization, section 6.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    authorization_grant_profiles_supported: Vec<&'static str>,
+    token_endpoint_auth_methods_supported: [&'static str; 4],
+    token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
+    revocation_endpoint_auth_methods_supported: [&'static str; 4],
+    revocation_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    introspection_endpoint_auth_methods_supported: Vec<&'static str>,
+    code_challenge_methods_supported: [&'static str; 1],
+    /// RFC 9207 section 3.
+    authorization_response_iss_parameter_supported: bool,
+    client_id_metadata_document_supported: bool,
+}
+
+/// As [`Clients::authenticate`](crate::clients::Clients::authenticate) has it.
+const CLIENT_AUTHENTICATION: [&str; 4] = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
+
+impl<'a> Metadata<'a> {
+    fn of(inner: &'a Inner) -> Self {
+        let Inner { config, urls, .. } = inner;
+        let algorithms: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.as_str()).collect();
+        let has_trusted_issuers = !config.trusted_issuers.is_empty();
+        let mut grant_types = vec!["authorization_code", "refresh_token"];
+        grant_types.extend(has_trusted_issuers.then_some("urn:ietf:params:oauth:grant-type:jwt-bearer"));
+        Self {
+            issuer: config.issuer.as_str(),
+            authorization_endpoint: urls.url(urls::AUTHORIZE),
+            token_endpoint: urls.url(urls::TOKEN),
+            registration_endpoint: Some(urls.url(urls::REGISTER)),
+            revocation_endpoint: urls.url(urls::REVOKE),
+            introspection_endpoint: None,
+            jwks_uri: None,
+            scopes_supported: config.scopes.iter().collect(),
+            response_types_supported: ["code"],
+            response_modes_supported: ["query"],
+            grant_types_supported: grant_types,
+            authorization_grant_profiles_supported: Vec::new(),
+            token_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
+            token_endpoint_auth_signing_alg_values_supported: algorithms.clone(),
+            revocation_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
+            revocation_endpoint_auth_signing_alg_values_supported: algorithms,
+            introspection_endpoint_auth_methods_supported: Vec::new(),
+            code_challenge_methods_supported: ["S256"],
+            authorization_response_iss_parameter_supported: true,
+            client_id_metadata_document_supported: true,
+        }
+    }
+}
