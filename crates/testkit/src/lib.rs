@@ -2,17 +2,23 @@
 //!
 //! - [`IdentityProvider`]: a fake authorization server, as a tower service or on a loopback socket. It issues tokens,
 //!   good and forged, rotates refresh tokens, speaks as a [`Vendor`] does, and misbehaves on demand.
+//! - [`Network`]: where the requests of a test go, to services of the process or to sockets.
+//! - [`Browser`]: a browser without a window, for logins.
 //! - [`TestClock`]: calendar time that a test sets, and that follows tokio's paused time.
 //! - [`StrictService`]: an inner service that insists on tower's contract.
 
+mod browser;
 mod identity_provider;
+mod network;
 mod strict_service;
 mod test_clock;
 
+pub use browser::{Arrival, Browser, BrowserError, Cookie, Page, Submission};
 pub use identity_provider::{
     AuthorizationResponse, Disconnected, Endpoint, ErrorClass, Fault, IdentityProvider, IssuedGrant, KeyAlgorithm,
     LoginPolicy, RunningIdentityProvider, SeenRequest, TokenBuilder, TokenPolicy, Vendor,
 };
+pub use network::{Network, NetworkError};
 pub use strict_service::{StrictFuture, StrictService};
 pub use test_clock::TestClock;
 

@@ -1,0 +1,103 @@
+//! [`Submission`]: a form that is about to be sent, as its page has it or as somebody forged it.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use url::{Url, form_urlencoded};
+
+use super::policies::Policies;
+
+/// A form that is about to be sent by [`Browser::submit`](crate::Browser::submit): the one of a page
+/// ([`Page::press`](crate::Page::press)), or one that a page of somebody else has for this purpose.
+///
+/// ```
+/// use portcullis_testkit::Submission;
+///
+/// let forged = Submission::post("https://evil.example.test", "https://mcp.example.test/consent")
+///     .with_field("decision", "approve");
+/// let lure = Submission::get("https://evil.example.test", "https://mcp.example.test/callback?code=c&state=s");
+/// # drop((forged, lure));
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Submission {
+    pub(super) method: Method,
+    pub(super) policies: Policies,
+    pub(super) action: String,
+    pub(super) fields: Vec<(String, String)>,
+    pub(super) headers: HeaderMap,
+}
+
+impl Submission {
+    /// A form that a page at `page` posts to `action`.
+    ///
+    /// # Panics
+    /// If `page` is no URL.
+    pub fn post(page: &str, action: &str) -> Self {
+        let page = Url::parse(page).expect("the URL of a page");
+        Self::new(Method::POST, Policies::of(page, &HeaderMap::new()), action.to_owned(), Vec::new())
+    }
+
+    /// A link from a page at `page` to `target`.
+    ///
+    /// # Panics
+    /// If `page` is no URL.
+    pub fn get(page: &str, target: &str) -> Self {
+        Self { method: Method::GET, ..Self::post(page, target) }
+    }
+
+    pub(super) fn new(method: Method, policies: Policies, action: String, fields: Vec<(String, String)>) -> Self {
+        Self { method, policies, action, fields, headers: HeaderMap::new() }
+    }
+
+    /// With this field, added or replaced.
+    pub fn with_field(self, name: &str, value: &str) -> Self {
+        self.without_field(name).with_another_field(name, value)
+    }
+
+    /// With this field once more.
+    pub fn with_another_field(mut self, name: &str, value: &str) -> Self {
+        self.fields.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Without this field.
+    pub fn without_field(mut self, name: &str) -> Self {
+        self.fields.retain(|(known, _)| known != name);
+        self
+    }
+
+    /// To another place.
+    pub fn to(mut self, action: &str) -> Self {
+        action.clone_into(&mut self.action);
+        self
+    }
+
+    /// With this header in place of the one that the browser would send; an empty one is not sent.
+    ///
+    /// # Panics
+    /// If it is no header.
+    pub fn with_header(mut self, name: &'static str, value: &str) -> Self {
+        let value = HeaderValue::from_str(value).expect("the value of a header");
+        self.headers.insert(HeaderName::from_static(name), value);
+        self
+    }
+
+    /// The value of a field.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Where it goes, and what is in its body.
+    pub(super) fn target(&self) -> Option<(Url, Bytes)> {
+        let mut target = self.policies.page.join(&self.action).ok()?;
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.fields).finish();
+        if self.method == Method::POST {
+            return Some((target, form.into()));
+        }
+        if !form.is_empty() {
+            target.set_query(Some(&form));
+        }
+        Some((target, Bytes::new()))
+    }
+}
