@@ -6,7 +6,7 @@ use http::HeaderName;
 use portcullis_core::{Issuer, ResourceUri, ScopeSet};
 
 use crate::{
-    AccessTokenKind, Client, DocumentPolicy, Entitlements, RegistrationPolicy, ResourceServer, TrustedIssuer,
+    AccessTokenKind, Client, DocumentPolicy, Entitlements, InvalidClient, RegistrationPolicy, ResourceServer, TrustedIssuer,
     session::Lifetimes,
 };
 
@@ -191,9 +191,18 @@ impl BridgeConfig {
     }
 
     /// A client that the operator knows. It may be sent errors without a page in between.
-    pub fn with_client(mut self, client: Client) -> Self {
+    ///
+    /// Its id may be the URL of a metadata document: then the document is not fetched, and this is what it says.
+    ///
+    /// # Errors
+    /// [`InvalidClient`] if there is one of this id, or if it could never be used.
+    pub fn with_client(mut self, client: Client) -> Result<Self, InvalidClient> {
+        client.check()?;
+        if self.clients.iter().any(|known| known.id() == client.id()) {
+            return Err(InvalidClient { id: client.id().to_owned(), why: "is configured twice" });
+        }
         self.clients.push(client);
-        self
+        Ok(self)
     }
 
     /// Which clients may describe themselves by a document (Client ID Metadata Documents).

@@ -27,7 +27,7 @@ mod verifier;
 
 pub use access_tokens::{AccessTokenKind, InvalidSigningKey, SigningKeys};
 pub use bridge::Bridge;
-pub use clients::{Client, DocumentPolicy, GrantType, InvalidRedirectUri, RedirectUri, RegistrationPolicy};
+pub use clients::{Client, DocumentPolicy, GrantType, InvalidClient, InvalidRedirectUri, RedirectUri, RegistrationPolicy};
 pub use config::BridgeConfig;
 pub use endpoints::ResourceServer;
 pub use entitlements::Entitlements;

@@ -1,6 +1,7 @@
 //! [`Client`]: a program that asks for tokens.
 
-use portcullis_core::ScopeSet;
+use portcullis_core::{ScopeSet, UnixTime};
+use portcullis_oauth::jwt::{InvalidKeySet, KeySet};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,20 @@ pub struct Client {
     pub(crate) origin: Origin,
     /// All that it may ever ask for; `None`: whatever the bridge has.
     pub(crate) scopes: Option<ScopeSet>,
+    /// Until when its registration is kept; `None` if it has not registered itself.
+    #[serde(skip)]
+    pub(super) kept_until: Option<UnixTime>,
+}
+
+/// Why a client cannot be configured.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the client {id:?} {why}")]
+#[non_exhaustive]
+pub struct InvalidClient {
+    /// Its id.
+    pub id: String,
+    /// What is wrong with it.
+    pub why: &'static str,
 }
 
 /// Where a client is known from.
@@ -84,6 +99,7 @@ impl Client {
             authentication: ClientAuthenticationMethod::None,
             origin: Origin::Configured,
             scopes: None,
+            kept_until: None,
         }
     }
 
@@ -92,6 +108,24 @@ impl Client {
     pub fn confidential(id: &str, name: &str, secret: &SecretString, redirect_uris: Vec<RedirectUri>) -> Self {
         let authentication = ClientAuthenticationMethod::Secret(SecretHash::of_text(secret));
         Self { authentication, ..Self::public(id, name, redirect_uris) }
+    }
+
+    /// It proves who it is by signing (`private_key_jwt`, [RFC 7523](https://www.rfc-editor.org/rfc/rfc7523)), with a key of the
+    /// JWK Set at `jwks_uri`.
+    #[must_use]
+    pub fn with_jwks_uri(mut self, jwks_uri: &str) -> Self {
+        self.authentication = ClientAuthenticationMethod::PrivateKeyJwt(ClientKeys::JwksUri(jwks_uri.into()));
+        self
+    }
+
+    /// As [`with_jwks_uri`](Self::with_jwks_uri), with the keys themselves: public ones.
+    ///
+    /// # Errors
+    /// [`InvalidKeySet`] if no signature can be verified by them.
+    pub fn with_jwks(mut self, jwks: serde_json::Value) -> Result<Self, InvalidKeySet> {
+        KeySet::parse(jwks.to_string().as_bytes())?;
+        self.authentication = ClientAuthenticationMethod::PrivateKeyJwt(ClientKeys::Jwks(jwks));
+        Ok(self)
     }
 
     /// What it may present at the token endpoint. Default: codes and refresh tokens.
@@ -112,6 +146,24 @@ impl Client {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Whether nothing proves that it is this client.
+    pub(crate) fn is_public(&self) -> bool {
+        matches!(self.authentication, ClientAuthenticationMethod::None)
+    }
+
+    /// Whether the operator may configure it.
+    pub(crate) fn check(&self) -> Result<(), InvalidClient> {
+        let invalid = |why| Err(InvalidClient { id: self.id.to_string(), why });
+        // RFC 6749 appendix A.1, without the space.
+        if self.id.is_empty() || !self.id.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return invalid("needs an id of visible ASCII characters");
+        }
+        if self.grant_types.contains(&GrantType::AuthorizationCode) && self.redirect_uris.is_empty() {
+            return invalid("needs a redirect URI for its codes");
+        }
+        Ok(())
     }
 
     /// The redirect URI of its own that `presented` is, if it is one.

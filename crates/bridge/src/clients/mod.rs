@@ -9,7 +9,7 @@ mod redirect_uri;
 mod registration;
 mod registry;
 
-pub use client::{Client, GrantType};
+pub use client::{Client, GrantType, InvalidClient};
 pub(crate) use client::{ClientAuthenticationMethod, ClientKeys, Origin};
 pub use document::DocumentPolicy;
 pub use redirect_uri::{InvalidRedirectUri, RedirectUri};

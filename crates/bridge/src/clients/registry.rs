@@ -7,7 +7,7 @@ use portcullis_core::Clock;
 use portcullis_egress::Egress;
 use portcullis_grants::records::Records;
 
-use super::Client;
+use super::{Client, Origin};
 use crate::{
     BridgeConfig,
     oauth_error::{ErrorCode, OAuthError},
@@ -40,6 +40,11 @@ impl Clients {
     /// `invalid_client` if it has not, `temporarily_unavailable` if nobody can tell.
     pub(crate) async fn authenticate(&self, _: &HeaderMap, form: &Parameters) -> Result<Client, OAuthError> {
         self.find(form.required("client_id")?).await
+    }
+
+    /// Whether `client` may be sent errors without a page in between: the operator vouches for where they go.
+    pub(crate) fn is_trusted(&self, client: &Client) -> bool {
+        client.origin == Origin::Configured
     }
 
     /// A client has been given tokens: its registration is kept.
