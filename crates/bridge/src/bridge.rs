@@ -56,7 +56,7 @@ impl Bridge {
         let bridge = Self(Arc::new(Inner {
             urls: Urls::new(&config.issuer),
             clients: Clients::new(&config, records.clone(), egress.clone(), Arc::clone(&clock)),
-            assertions: Assertions::new(&config, records.clone(), &egress, Arc::clone(&clock)),
+            assertions: Assertions::new(&config, records.clone(), Arc::clone(&clock)),
             access_tokens: AccessTokens::new(&config),
             limits: Limits::new(&config, Arc::clone(&telemetry)),
             telemetry,

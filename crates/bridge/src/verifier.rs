@@ -49,12 +49,12 @@ impl BridgeVerifier {
         }
         let scopes = scopes.as_ref().unwrap_or(&session.scopes).clone();
         let upstream = if session.has_upstream { grant } else { SessionUpstream::none(&grant) };
-        let user = UserContext::assertion(session.user.issuer.clone(), &session.user.subject)
+        let user = session
+            .user
+            .context()
             .with_client_id(&session.client_id)
             .with_scopes(scopes)
             .with_expires_at(*expires_at)
-            .with_claims(session.user.claims.clone())
-            .with_profile(session.user.profile.clone())
             .with_upstream(upstream);
         Ok(Arc::new(user.build()))
     }

@@ -78,6 +78,12 @@ impl ScopeSet {
         Self(self.0.iter().chain(more).cloned().collect())
     }
 
+    /// Those that are in `other` too.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        Self(self.0.iter().filter(|scope| other.contains(scope)).cloned().collect())
+    }
+
     /// Each name in turn.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(AsRef::as_ref)

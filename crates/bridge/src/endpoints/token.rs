@@ -7,7 +7,7 @@ use super::{detached, form};
 use crate::{
     Bridge, GrantType,
     answer::Answer,
-    grants::{authorization_code, refresh_token},
+    grants::{authorization_code, jwt_bearer, refresh_token},
     oauth_error::{ErrorCode, OAuthError},
     parameters::Parameters,
 };
@@ -23,8 +23,8 @@ pub(crate) async fn token(State(bridge): State<Bridge>, request: Request) -> Ans
 }
 
 async fn issue(bridge: &Bridge, headers: &HeaderMap, form: &Parameters) -> Result<Answer, OAuthError> {
-    let clients = &bridge.inner().clients;
-    let client = clients.authenticate(headers, form).await?;
+    let inner = bridge.inner();
+    let client = inner.clients.authenticate(headers, form).await?;
     let grant_type = grant_type(form.required("grant_type")?)?;
     if !client.grant_types.contains(&grant_type) {
         return Err(OAuthError::new(ErrorCode::UnauthorizedClient, "the client is not registered for this grant type"));
@@ -32,10 +32,11 @@ async fn issue(bridge: &Bridge, headers: &HeaderMap, form: &Parameters) -> Resul
     let issued = match grant_type {
         GrantType::AuthorizationCode => authorization_code::redeem(bridge, &client, form).await?,
         GrantType::RefreshToken => refresh_token::rotate(bridge, &client, form).await?,
-        GrantType::JwtBearer => return Err(unsupported()),
+        GrantType::JwtBearer if inner.config.trusted_issuers.is_empty() => return Err(unsupported()),
+        GrantType::JwtBearer => jwt_bearer::redeem(bridge, &client, form).await?,
     };
     // The tokens are issued: that it cannot be noted is no reason to keep them back.
-    if let Err(error) = clients.used(&client).await {
+    if let Err(error) = inner.clients.used(&client).await {
         tracing::warn!(error = error.code.as_str(), "the use of a client's registration could not be noted");
     }
     issued.into_answer(bridge)

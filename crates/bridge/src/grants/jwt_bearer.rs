@@ -1,24 +1,93 @@
-//! Identity assertions (ID-JAG) of an enterprise's identity provider.
+//! An identity assertion (ID-JAG) of the enterprise's identity provider becomes an access token.
 
-use std::sync::Arc;
+use portcullis_core::{ResourceUri, ScopeSet};
+use portcullis_oauth::assertion::IdJag;
+use secrecy::SecretString;
 
-use portcullis_core::Clock;
-use portcullis_egress::Egress;
-use portcullis_grants::records::Records;
+use super::{
+    Issued,
+    issued::{resource, scopes},
+};
+use crate::{
+    Bridge, BridgeConfig, Client,
+    clients::ClientAuthenticationMethod,
+    oauth_error::{ErrorCode, OAuthError},
+    parameters::Parameters,
+    session::{Handle, Session, SessionUser},
+};
 
-use crate::BridgeConfig;
-
-/// An identity provider of the enterprise, whose assertions are good for tokens.
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct TrustedIssuer {}
-
-/// Judges assertions.
-#[derive(Debug)]
-pub(crate) struct Assertions {}
-
-impl Assertions {
-    pub(crate) fn new(_: &BridgeConfig, _: Records, _: &Egress, _: Arc<dyn Clock>) -> Self {
-        Self {}
+/// Redeems the assertion in `form`, once. There is no refresh token: the identity provider is asked again, which is how an
+/// administrator's decision takes effect. MCP, Enterprise-Managed Authorization, section 5;
+/// [RFC 7523 section 2.1](https://www.rfc-editor.org/rfc/rfc7523#section-2.1).
+pub(crate) async fn redeem(bridge: &Bridge, client: &Client, form: &Parameters) -> Result<Issued, OAuthError> {
+    let inner = bridge.inner();
+    let assertion = SecretString::from(form.required("assertion")?);
+    if matches!(client.authentication, ClientAuthenticationMethod::None) {
+        let description = "a client that does not authenticate itself cannot present assertions";
+        return Err(OAuthError::new(ErrorCode::UnauthorizedClient, description));
     }
+    let id_jag = inner.assertions.judge(&assertion, client.id()).await?;
+    let resource = resource_of(&id_jag, &inner.config, resource(form)?)?.clone();
+    let user = user(&id_jag);
+    let scopes = scopes_of(&id_jag, &inner.config, client, scopes(form)?.as_ref())?;
+    let scopes = match &inner.config.entitlements {
+        Some(entitlements) => entitlements.of(&user.context().build(), &scopes),
+        None => scopes,
+    };
+    inner.assertions.use_up(&id_jag).await?;
+    let (pair, session) =
+        Session::asserted(client.id(), resource, scopes, user, &inner.config.lifetimes, inner.clock.now());
+    let handle = Handle::random();
+    let id = handle.session();
+    if !inner.sessions.begin(id, &session, None).await? {
+        return Err(OAuthError::new(ErrorCode::ServerError, "two sessions of one name"));
+    }
+    Ok(Issued { id, handle, session, pair })
+}
+
+fn user(id_jag: &IdJag) -> SessionUser {
+    SessionUser {
+        issuer: id_jag.issuer().clone(),
+        subject: id_jag.subject().into(),
+        profile: serde_json::Map::new(),
+        claims: id_jag.claims().clone().into_inner(),
+    }
+}
+
+/// The one resource that the token is for: of those that the assertion is for, which must all be ours, the one that is asked for,
+/// else the first.
+fn resource_of<'a>(
+    id_jag: &IdJag,
+    config: &'a BridgeConfig,
+    asked: Option<&str>,
+) -> Result<&'a ResourceUri, OAuthError> {
+    let ours = |name: &str| config.resources.iter().find(|resource| resource.is_named_by(name));
+    let named: Option<Vec<_>> = id_jag.resources().iter().map(|resource| ours(resource.as_str())).collect();
+    let mut allowed = named.ok_or_else(|| OAuthError::invalid_grant("the assertion is for another resource"))?;
+    if allowed.is_empty() {
+        allowed.extend(&config.resources);
+    }
+    match asked {
+        None => Ok(allowed[0]),
+        Some(asked) => allowed
+            .into_iter()
+            .find(|resource| resource.is_named_by(asked))
+            .ok_or_else(|| OAuthError::new(ErrorCode::InvalidTarget, "the assertion is not for this resource")),
+    }
+}
+
+/// What the assertion, the client's registration, the bridge and the request all allow.
+fn scopes_of(
+    id_jag: &IdJag,
+    config: &BridgeConfig,
+    client: &Client,
+    asked: Option<&ScopeSet>,
+) -> Result<ScopeSet, OAuthError> {
+    let wanted = id_jag.scopes().or(config.default_scopes.as_ref()).unwrap_or(&config.scopes);
+    let limits = [Some(&config.scopes), client.scopes.as_ref(), asked];
+    let scopes = limits.into_iter().flatten().fold(wanted.clone(), |scopes, limit| scopes.intersection(limit));
+    if scopes.is_empty() && !wanted.is_empty() {
+        return Err(OAuthError::new(ErrorCode::InvalidScope, "nothing of what the assertion allows is left"));
+    }
+    Ok(scopes)
 }

@@ -1,11 +1,14 @@
 //! A refresh token becomes the next one, and an access token.
 
-use portcullis_core::{GrantId, ScopeSet};
+use portcullis_core::GrantId;
 
-use super::{Issued, issued::resource};
+use super::{
+    Issued,
+    issued::{resource, scopes},
+};
 use crate::{
     Bridge, Client,
-    oauth_error::{ErrorCode, OAuthError},
+    oauth_error::OAuthError,
     parameters::Parameters,
     session::{Decision, End, Kind, Presented, Rotation, RotationRequest},
 };
@@ -17,7 +20,7 @@ use crate::{
 pub(crate) async fn rotate(bridge: &Bridge, client: &Client, form: &Parameters) -> Result<Issued, OAuthError> {
     let inner = bridge.inner();
     let presented = Presented::parse(Kind::RefreshToken, form.required("refresh_token")?);
-    let scopes = form.optional("scope").map(scopes).transpose()?;
+    let scopes = scopes(form)?;
     let resource = resource(form)?;
     let Presented { of: handle, secret } = presented.ok_or_else(unknown)?;
     let id = handle.session();
@@ -50,10 +53,6 @@ async fn end_without_grant(bridge: &Bridge, id: GrantId) -> Result<(), OAuthErro
         return Err(OAuthError::invalid_grant("what the user allowed at the provider has ended"));
     }
     Ok(())
-}
-
-fn scopes(text: &str) -> Result<ScopeSet, OAuthError> {
-    ScopeSet::parse(text).map_err(|_| OAuthError::new(ErrorCode::InvalidScope, "that is no scope"))
 }
 
 fn unknown() -> OAuthError {

@@ -1,6 +1,6 @@
 //! [`Session`]: what is kept of one login.
 
-use portcullis_core::{Issuer, Principal, PrincipalKind, ResourceUri, ScopeSet, UnixTime};
+use portcullis_core::{Issuer, Principal, PrincipalKind, ResourceUri, ScopeSet, UnixTime, UserContext, UserContextBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -79,6 +79,13 @@ impl SessionUser {
     /// The stable name of the user.
     pub(crate) fn principal(&self) -> Principal {
         Principal::new(self.issuer.clone(), &self.subject, PrincipalKind::User)
+    }
+
+    /// The user, with the profile and the claims.
+    pub(crate) fn context(&self) -> UserContextBuilder {
+        UserContext::assertion(self.issuer.clone(), &self.subject)
+            .with_claims(self.claims.clone())
+            .with_profile(self.profile.clone())
     }
 
     /// The user's name in tokens of ours: users of different issuers never share one.
