@@ -25,6 +25,7 @@
 //! # }).unwrap();
 //! ```
 
+mod due;
 mod key;
 mod memory;
 mod rekey;

@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{RecordKey, RecordStore, SealedRecord, StoredRecord, Table, rekey};
 use crate::{
-    EphemeralKey, KeyRing, Rekeyed, StoreError, Version,
+    EphemeralKey, KeyRing, Rekeyed, SealError, StoreError, Version,
     engine::in_time,
     sealing::{Place, plaintext},
 };
@@ -35,8 +35,15 @@ pub struct Opened<T> {
     pub expires_at: UnixTime,
 }
 
-/// So many rows are read, at most, to find some that open among those that do not.
-const MOST_DUE: usize = 10_000;
+/// Why a value cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreadable {
+    #[error(transparent)]
+    Sealed(#[from] SealError),
+    /// What serde says of it may quote what it has read.
+    #[error("not what was expected here: of another version of this program")]
+    Unknown,
+}
 
 impl Records {
     /// Records in `store`, sealed with `keys`.
@@ -53,7 +60,7 @@ impl Records {
     /// [`StoreError`].
     pub async fn load<T: DeserializeOwned>(&self, key: RecordKey) -> Result<Option<Opened<T>>, StoreError> {
         let stored = in_time(self.store.load(key)).await?;
-        stored.map(|stored| self.open(key, &stored)).transpose()
+        Ok(stored.map(|stored| self.open(key, &stored)).transpose()?)
     }
 
     /// Puts a value where there is none. `None`: there is one.
@@ -102,27 +109,8 @@ impl Records {
         Ok(is_ours.then_some(opened.value))
     }
 
-    /// The values that have expired, at most `limit`, the oldest first: for those whose end needs work. They are there until they
-    /// are [removed](Self::remove).
-    pub async fn due<T: DeserializeOwned>(
-        &self,
-        table: Table,
-        limit: usize,
-    ) -> Result<Vec<(RecordKey, Opened<T>)>, StoreError> {
-        let mut wanted = limit;
-        loop {
-            let rows = in_time(self.store.due(table, wanted)).await?;
-            let is_all = rows.len() < wanted || wanted >= MOST_DUE;
-            let opened = rows.iter().filter_map(|(key, stored)| Some((*key, self.open(*key, stored).ok()?)));
-            let opened: Vec<_> = opened.take(limit).collect();
-            if is_all || opened.len() == limit {
-                return Ok(opened);
-            }
-            wanted *= 2;
-        }
-    }
-
-    /// Removes what has expired. How many.
+    /// Removes what has expired. How many. Not for a table where the end of a value needs [work](Self::due): it would be left
+    /// undone.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -154,6 +142,9 @@ impl Records {
 
     /// Seals with the first key of the ring whatever is sealed with another one, as [`Vault::rekey`](crate::Vault::rekey) does.
     ///
+    /// It does **not** look at what has expired: whoever does the [work](Self::due) that is left needs the old key until then.
+    /// [Texts](Self::seal_text) are beyond its reach.
+    ///
     /// # Errors
     /// [`StoreError`].
     pub async fn rekey(&self) -> Result<Rekeyed, StoreError> {
@@ -172,11 +163,19 @@ impl Records {
         in_time(self.store.compare_and_swap(key, expected, sealed)).await
     }
 
-    fn open<T: DeserializeOwned>(&self, key: RecordKey, stored: &StoredRecord) -> Result<Opened<T>, StoreError> {
-        let plain = self.keys.open(Place::Record(key), &stored.record.sealed);
-        let plain = plain.map_err(|error| StoreError::new("opening a sealed record").with_source(error))?;
-        // What serde says may quote what it has read.
-        let value = serde_json::from_slice(&plain).map_err(|_| StoreError::new("reading a record"))?;
+    pub(super) fn open<T: DeserializeOwned>(
+        &self,
+        key: RecordKey,
+        stored: &StoredRecord,
+    ) -> Result<Opened<T>, Unreadable> {
+        let plain = self.keys.open(Place::Record(key), &stored.record.sealed)?;
+        let value = serde_json::from_slice(&plain).map_err(|_| Unreadable::Unknown)?;
         Ok(Opened { version: stored.version, value, expires_at: stored.record.expires_at })
+    }
+}
+
+impl From<Unreadable> for StoreError {
+    fn from(error: Unreadable) -> Self {
+        Self::new("opening a sealed record").with_source(error)
     }
 }

@@ -7,7 +7,10 @@ use proptest::prelude::*;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::*;
-use crate::{GrantRecord, TokenSet};
+use crate::{
+    GrantRecord, TokenSet,
+    records::{RecordKey, Table},
+};
 
 const ALICE: Place = Place::Grant(GrantId::from_bytes([1; 16]));
 const BOB: Place = Place::Grant(GrantId::from_bytes([2; 16]));
@@ -18,13 +21,28 @@ fn ring(keys: &[u8]) -> KeyRing {
 }
 
 #[test]
-fn what_was_sealed_for_a_grant_opens_for_that_grant_only() {
+fn what_was_sealed_for_a_place_opens_in_that_place_only() {
     let ring = ring(&[7]);
-    let sealed = ring.seal(ALICE, b"a secret");
-    assert_eq!(**ring.open(ALICE, &sealed).expect("opens"), *b"a secret");
-    assert_eq!(ring.open(BOB, &sealed).unwrap_err(), SealError::Damaged);
-    assert!(!sealed.windows(8).any(|window| window == b"a secret"));
-    assert_ne!(ring.seal(ALICE, b"a secret"), sealed, "no two alike");
+    let record = |table, byte| Place::Record(RecordKey::new(table, [byte; 32]));
+    let places = [
+        ALICE,
+        BOB,
+        record(Table::Logins, 1),
+        record(Table::Logins, 2),
+        record(Table::Clients, 1),
+        Place::Text(""),
+        Place::Text("form"),
+    ];
+    for (number, place) in places.into_iter().enumerate() {
+        let sealed = ring.seal(place, b"a secret");
+        for (other, elsewhere) in places.into_iter().enumerate() {
+            let opened = ring.open(elsewhere, &sealed).map(|plain| plain.to_vec());
+            let expected = if number == other { Ok(b"a secret".to_vec()) } else { Err(SealError::Damaged) };
+            assert_eq!(opened, expected, "place {number} in place {other}");
+        }
+        assert!(!sealed.windows(8).any(|window| window == b"a secret"));
+        assert_ne!(ring.seal(place, b"a secret"), sealed, "no two alike");
+    }
 }
 
 #[test]

@@ -1,0 +1,74 @@
+//! What fails is our mistake or an outage, never "there is none".
+
+use std::{collections::BTreeMap, future::pending, time::Duration};
+
+use portcullis_core::{AuthError, AuthErrorKind};
+use portcullis_grants::records::{RecordKey, RecordStore as _, Table};
+use tokio::time::Instant;
+
+use crate::shelf::{Shelf, key};
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_was_put_in_the_place_of_another_does_not_open() {
+    let shelf = Shelf::new();
+    let records = shelf.with_keys(&[1]);
+    records.create(key(1), &"of alice", shelf.soon()).await.unwrap().expect("there is none");
+    let row = shelf.rows.load(key(1)).await.unwrap().expect("a row");
+    for elsewhere in [key(2), RecordKey::new(Table::Clients, *key(1).as_bytes())] {
+        shelf.rows.compare_and_swap(elsewhere, None, row.record.clone()).await.unwrap().expect("there is none");
+        let error = records.load::<String>(elsewhere).await.unwrap_err();
+        assert!(error.to_string().contains("opening a sealed record"), "{error}");
+        records.take::<String>(elsewhere).await.unwrap_err();
+        assert!(shelf.rows.load(elsewhere).await.unwrap().is_some(), "what was not read is not taken");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_key_is_an_outage() {
+    let shelf = Shelf::new();
+    shelf.with_keys(&[1]).create(key(1), &"a secret", shelf.soon()).await.unwrap().expect("there is none");
+    let error = shelf.with_keys(&[2]).load::<String>(key(1)).await.unwrap_err();
+    assert!(error.to_string().contains("a key that is not on the key ring"), "{error}");
+    assert_eq!(AuthError::from(error).kind(), AuthErrorKind::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_what_was_expected_is_an_error_that_does_not_quote_it() {
+    let shelf = Shelf::new();
+    let records = shelf.with_keys(&[1]);
+    records.create(key(1), &"a-secret-value", shelf.soon()).await.unwrap().expect("there is none");
+    let error = records.load::<u64>(key(1)).await.unwrap_err();
+    let printed = format!("{error} {error:?}");
+    assert!(printed.contains("not what was expected") && !printed.contains("a-secret-value"), "{printed}");
+    records.page::<u64>(crate::shelf::TABLE, None, 10).await.unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_json_is_not_written() {
+    let shelf = Shelf::new();
+    let no_json = BTreeMap::from([([1, 2], "a map whose keys are no text")]);
+    shelf.with_keys(&[1]).create(key(1), &no_json, shelf.soon()).await.unwrap_err();
+    assert!(shelf.rows.load(key(1)).await.unwrap().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_is_given_up_on() {
+    let shelf = Shelf::new();
+    let records = shelf.with_keys(&[1]);
+    shelf.meddle(pending());
+    let start = Instant::now();
+    let error = records.create(key(1), &1, shelf.soon()).await.unwrap_err();
+    assert!(error.to_string().contains("waiting for an answer"), "{error}");
+    assert_eq!(start.elapsed().as_secs(), Duration::from_secs(10).as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_of_a_value_stands_in_the_store() {
+    let shelf = Shelf::new();
+    let records = shelf.with_keys(&[1]);
+    records.create(key(1), &"a-secret-value", shelf.soon()).await.unwrap().expect("there is none");
+    let sealed = shelf.rows.load(key(1)).await.unwrap().expect("a row").record.sealed;
+    assert!(!sealed.windows(8).any(|window| window == b"a-secret"));
+    let printed = format!("{records:?} {:?}", shelf.rows.load(key(1)).await.unwrap());
+    assert!(!printed.contains("a-secret"), "{printed}");
+}
