@@ -4,12 +4,14 @@
 //!   good and forged, rotates refresh tokens, speaks as a [`Vendor`] does, and misbehaves on demand.
 //! - [`Network`]: where the requests of a test go, to services of the process or to sockets.
 //! - [`Browser`]: a browser without a window, for logins.
+//! - [`OAuthClient`]: a client of an authorization server, well-behaved or hostile.
 //! - [`TestClock`]: calendar time that a test sets, and that follows tokio's paused time.
 //! - [`StrictService`]: an inner service that insists on tower's contract.
 
 mod browser;
 mod identity_provider;
 mod network;
+mod oauth_client;
 mod strict_service;
 mod test_clock;
 
@@ -19,6 +21,7 @@ pub use identity_provider::{
     LoginPolicy, RunningIdentityProvider, SeenRequest, TokenBuilder, TokenPolicy, Vendor,
 };
 pub use network::{Network, NetworkError};
+pub use oauth_client::{Answer, Authorization, Call, ClientError, OAuthClient};
 pub use strict_service::{StrictFuture, StrictService};
 pub use test_clock::TestClock;
 

@@ -57,8 +57,15 @@ impl Browser {
     /// Stops at URLs that begin with `prefix`: nothing is sent there. More than one can be said.
     #[must_use]
     pub fn with_stop_at(mut self, prefix: &str) -> Self {
-        self.stops.push(prefix.to_owned());
+        self.stop_at(prefix);
         self
+    }
+
+    /// From now on stops there too.
+    pub fn stop_at(&mut self, prefix: &str) {
+        if !self.stops.iter().any(|known| known == prefix) {
+            self.stops.push(prefix.to_owned());
+        }
     }
 
     /// Goes to a URL that the user typed.

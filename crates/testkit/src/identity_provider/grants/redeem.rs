@@ -206,11 +206,11 @@ impl State {
 }
 
 /// The challenge for a verifier, [RFC 7636 section 4.2](https://www.rfc-editor.org/rfc/rfc7636#section-4.2).
-fn s256(verifier: &str) -> String {
+pub(crate) fn s256(verifier: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()))
 }
 
 /// Nobody guesses it.
-pub(in super::super) fn random(prefix: &str) -> String {
+pub(crate) fn random(prefix: &str) -> String {
     format!("{prefix}{}", BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()))
 }

@@ -1,0 +1,103 @@
+//! [`Authorization`]: one authorization request, and how its answer is told from others.
+
+use std::fmt;
+
+use serde_json::Value;
+use url::{Url, form_urlencoded};
+
+use super::client_error::ClientError;
+
+/// One authorization request, made by [`OAuthClient::authorization`](crate::OAuthClient::authorization): everything about it can be
+/// changed before the browser gets its [`url`](Self::url). `Debug` prints no values.
+#[derive(Clone)]
+#[must_use]
+pub struct Authorization {
+    pub(super) endpoint: String,
+    pub(super) parameters: Vec<(String, String)>,
+    pub(super) verifier: String,
+    pub(super) state: String,
+    pub(super) redirect_uri: String,
+    pub(super) metadata: Value,
+}
+
+impl Authorization {
+    /// With this parameter, added or replaced.
+    pub fn with(self, name: &str, value: &str) -> Self {
+        self.without(name).with_another(name, value)
+    }
+
+    /// With this parameter once more.
+    pub fn with_another(mut self, name: &str, value: &str) -> Self {
+        self.parameters.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Without this parameter.
+    pub fn without(mut self, name: &str) -> Self {
+        self.parameters.retain(|(known, _)| known != name);
+        self
+    }
+
+    /// Where the browser is sent.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let separator = if self.endpoint.contains('?') { '&' } else { '?' };
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.parameters).finish();
+        format!("{}{separator}{query}", self.endpoint)
+    }
+
+    /// What belongs to its `code_challenge`.
+    #[must_use]
+    pub fn verifier(&self) -> &str {
+        &self.verifier
+    }
+
+    /// The `state` that it had when it was made.
+    #[must_use]
+    pub fn state(&self) -> &str {
+        &self.state
+    }
+
+    /// The code with which the browser came back, as a client that is careful takes it: at its redirect URI, with its `state`, and
+    /// from its authorization server (RFC 9207).
+    ///
+    /// # Errors
+    /// [`ClientError::CallbackMismatch`] if it is none to this request, [`ClientError::Refused`] if it is an error.
+    pub fn code(&self, callback: &Url) -> Result<String, ClientError> {
+        let expected = Url::parse(&self.redirect_uri).map(String::from).unwrap_or_default();
+        let query = callback.as_str().strip_prefix(&expected);
+        if !query.is_some_and(|query| query.starts_with(['?', '&'])) {
+            return Err(ClientError::CallbackMismatch("redirect_uri"));
+        }
+        let parameter = |name: &str| -> Result<Option<String>, ClientError> {
+            let mut values = callback.query_pairs().filter(|(known, _)| known == name).map(|(_, value)| value);
+            match (values.next(), values.next()) {
+                (value, None) => Ok(value.map(String::from)),
+                _ => Err(ClientError::CallbackMismatch("number of parameters")),
+            }
+        };
+        if parameter("state")?.as_deref() != Some(&self.state) {
+            return Err(ClientError::CallbackMismatch("state"));
+        }
+        let is_promised = self.metadata["authorization_response_iss_parameter_supported"] == true;
+        match parameter("iss")? {
+            None if is_promised => return Err(ClientError::CallbackMismatch("iss")),
+            Some(issuer) if self.metadata["issuer"] != *issuer => return Err(ClientError::CallbackMismatch("iss")),
+            _ => {}
+        }
+        if let Some(error) = parameter("error")? {
+            let description = parameter("error_description")?.unwrap_or_default();
+            return Err(ClientError::Refused { error, description });
+        }
+        parameter("code")?.ok_or(ClientError::CallbackMismatch("code"))
+    }
+}
+
+impl fmt::Debug for Authorization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authorization")
+            .field("endpoint", &self.endpoint)
+            .field("parameters", &self.parameters.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
