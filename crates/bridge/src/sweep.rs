@@ -34,15 +34,22 @@ pub(crate) fn start(inner: &Arc<Inner>) {
 async fn sweep(inner: &Weak<Inner>) -> bool {
     let Some(inner) = inner.upgrade() else { return false };
     // Each for itself: one that fails does not keep the others from being swept.
-    let mut outcomes = vec![("sessions", inner.sessions.sweep().await)];
-    for table in [Table::Clients, Table::Logins, Table::Consents, Table::Replays] {
-        outcomes.push((table.as_str(), inner.records.sweep(table).await));
-    }
-    for (table, outcome) in outcomes {
-        match outcome {
-            Ok(swept) => tracing::debug!(table, swept, "swept the bridge's store"),
-            Err(error) => tracing::warn!(table, %error, "the bridge's store could not be swept"),
+    for table in Table::ALL {
+        let swept = match table {
+            // Their end is more than that of a row.
+            Table::Sessions => inner.sessions.sweep().await,
+            _ => inner.records.sweep(table).await,
+        };
+        match swept {
+            Ok(swept) => tracing::debug!(table = table.as_str(), swept, "swept the bridge's store"),
+            Err(error) => tracing::warn!(table = table.as_str(), %error, "the bridge's store could not be swept"),
+        }
+        if let Ok(rows) = inner.records.count(table).await {
+            inner.telemetry.rows(table, rows);
         }
     }
     true
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! Sweeps: on schedule, whatever fails, for as long as the bridge lives.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+use bytes::Bytes;
+use http::Uri;
+use portcullis_core::{BearerToken, Clock as _, GrantId, Issuer, ResourceUri, ScopeSet};
+use portcullis_egress::Egress;
+use portcullis_grants::{
+    KeyRing, MemoryStore, ProviderClient, SealedGrant, StoreError, StoreFuture, TokenSet, TokenStore as _, Vault, Version,
+    records::{MemoryRecords, RecordKey, RecordStore, Records, SealedRecord, StoredRecord},
+};
+use portcullis_oauth::{ClientAuthentication, TokenResponse, providers::Provider};
+use portcullis_testkit::{Endpoint, IdentityProvider, TestClock};
+
+use super::*;
+use crate::{
+    Bridge, BridgeConfig,
+    session::{CodeBinding, Handle, Secret, Session, SessionUser, Stage},
+};
+
+/// A store that counts sweeps, and fails when it is told to.
+#[derive(Debug)]
+struct Store {
+    rows: MemoryRecords,
+    fails: AtomicBool,
+    sweeps: AtomicUsize,
+}
+
+impl Store {
+    fn check(&self) -> Result<(), StoreError> {
+        if self.fails.load(Relaxed) { Err(StoreError::new("a test")) } else { Ok(()) }
+    }
+
+    fn sweeps(&self) -> usize {
+        self.sweeps.swap(0, Relaxed)
+    }
+}
+
+impl RecordStore for Store {
+    fn load(&self, key: RecordKey) -> StoreFuture<'_, Option<StoredRecord>> {
+        self.rows.load(key)
+    }
+
+    fn compare_and_swap(
+        &self,
+        key: RecordKey,
+        expected: Option<Version>,
+        new: SealedRecord,
+    ) -> StoreFuture<'_, Option<Version>> {
+        self.rows.compare_and_swap(key, expected, new)
+    }
+
+    fn compare_and_remove(&self, key: RecordKey, expected: Version) -> StoreFuture<'_, bool> {
+        self.rows.compare_and_remove(key, expected)
+    }
+
+    fn due(&self, table: Table, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
+        Box::pin(async move {
+            self.check()?;
+            self.rows.due(table, limit).await
+        })
+    }
+
+    fn sweep(&self, table: Table) -> StoreFuture<'_, u64> {
+        Box::pin(async move {
+            if table == Table::Logins {
+                self.sweeps.fetch_add(1, Relaxed);
+            }
+            self.check()?;
+            self.rows.sweep(table).await
+        })
+    }
+
+    fn count(&self, table: Table) -> StoreFuture<'_, u64> {
+        self.rows.count(table)
+    }
+
+    fn page(
+        &self,
+        table: Table,
+        after: Option<RecordKey>,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
+        self.rows.page(table, after, limit)
+    }
+
+    fn is_durable(&self) -> bool {
+        self.rows.is_durable()
+    }
+}
+
+struct World {
+    bridge: Bridge,
+    store: Arc<Store>,
+    grants: MemoryStore,
+    provider: IdentityProvider,
+    clock: Arc<TestClock>,
+}
+
+fn world() -> World {
+    let clock = Arc::new(TestClock::new());
+    let rows = MemoryRecords::new(clock.clone());
+    let store = Arc::new(Store { rows, fails: AtomicBool::default(), sweeps: AtomicUsize::default() });
+    let provider = IdentityProvider::new().with_clock(clock.clone());
+    let egress = Egress::from_service(provider.clone());
+    let issuer = Issuer::new(&provider.issuer()).expect("issuer");
+    let at = |endpoint| provider.endpoint_url(endpoint).parse::<Uri>().expect("a URL");
+    let client = ProviderClient::new(
+        Provider::oidc_at(issuer, at(Endpoint::Token), at(Endpoint::Token)).with_revocation_endpoint(at(Endpoint::Revocation)),
+        ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into()),
+        egress.clone(),
+        clock.clone(),
+    );
+    let keys = KeyRing::ephemeral();
+    let grants = MemoryStore::new(clock.clone());
+    let vault = Vault::new(Arc::new(grants.clone()), keys.clone()).expect("not durable");
+    let records = Records::new(store.clone(), keys).expect("not durable");
+    let config = BridgeConfig::new(
+        Issuer::new("https://mcp.example.com").expect("issuer"),
+        ResourceUri::new("https://mcp.example.com/mcp").expect("resource"),
+    );
+    let bridge = Bridge::new(config, client, vault, records, egress, clock.clone());
+    World { bridge, store, grants, provider, clock }
+}
+
+impl World {
+    /// A login that was completed, and whose code is on its way to the client.
+    async fn log_in(&self) -> GrantId {
+        let (id, now) = (Handle::random().session(), self.clock.now());
+        let code = CodeBinding {
+            code: Secret::random().hash(),
+            challenge: "challenge".into(),
+            redirect_uri: "https://client.example/callback".into(),
+            expires_at: now + Duration::from_mins(1),
+        };
+        let session = Session {
+            client_id: "client".into(),
+            resource: ResourceUri::new("https://mcp.example.com/mcp").expect("resource"),
+            scopes: ScopeSet::default(),
+            user: SessionUser {
+                issuer: Issuer::new(&self.provider.issuer()).expect("issuer"),
+                subject: "alice".into(),
+                profile: serde_json::Map::new(),
+                claims: serde_json::Map::new(),
+            },
+            has_upstream: true,
+            is_refreshable: true,
+            began_at: now,
+            ends_at: now + Duration::from_hours(1),
+            stage: Stage::Code(code),
+        };
+        let grant = self.provider.issue_grant("alice", "");
+        let mut response = TokenResponse::new(BearerToken::issued(&grant.access_token).expect("a token"));
+        response.refresh_token = Some(grant.refresh_token.into());
+        let tokens = TokenSet::of_login(response, &ScopeSet::default(), now);
+        assert!(self.bridge.inner().sessions.begin(id, &session, Some(tokens)).await.expect("the store"));
+        id
+    }
+
+    async fn has_grant(&self, id: GrantId) -> bool {
+        self.grants.load(id).await.expect("the store").is_some()
+    }
+
+    async fn sessions(&self) -> u64 {
+        self.store.count(Table::Sessions).await.expect("the store")
+    }
+}
+
+/// Longer than from one sweep to the next.
+const A_SWEEP: Duration = Duration::from_secs(70);
+
+#[tokio::test(start_paused = true)]
+async fn a_bridge_sweeps_at_the_start_and_then_on_schedule_until_it_is_shut_down() {
+    let world = world();
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(world.store.sweeps(), 1, "whatever ended while nobody was there");
+    sleep(A_SWEEP).await;
+    assert_eq!(world.store.sweeps(), 1);
+    sleep(Duration::from_mins(100)).await;
+    let sweeps = world.store.sweeps();
+    assert!((90..=112).contains(&sweeps), "{sweeps}");
+
+    world.bridge.shutdown().await;
+    sleep(Duration::from_mins(10)).await;
+    assert_eq!(world.store.sweeps(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bridge_that_is_dropped_sweeps_no_more() {
+    let World { bridge, store, .. } = world();
+    sleep(Duration::from_millis(1)).await;
+    drop(bridge);
+    store.sweeps();
+    sleep(Duration::from_mins(10)).await;
+    assert_eq!(store.sweeps(), 0);
+    assert_eq!(Arc::strong_count(&store), 1, "and nothing of it is left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sweeping_goes_on_when_the_store_is_back() {
+    let world = world();
+    let id = world.log_in().await;
+    world.store.fails.store(true, Relaxed);
+    sleep(Duration::from_mins(10)).await;
+    assert!(world.store.sweeps() >= 9, "each table is tried each time");
+    assert!(world.has_grant(id).await);
+
+    world.store.fails.store(false, Relaxed);
+    sleep(A_SWEEP).await;
+    assert!(!world.has_grant(id).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_grant_of_a_code_that_nobody_redeems_ends_and_the_provider_is_told() {
+    let world = world();
+    let id = world.log_in().await;
+    sleep(Duration::from_secs(50)).await;
+    assert!(world.has_grant(id).await, "the code is still good");
+    sleep(Duration::from_secs(10) + A_SWEEP).await;
+    assert!(!world.has_grant(id).await);
+    assert_eq!(world.sessions().await, 0);
+    assert_eq!(world.provider.calls(Endpoint::Revocation), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_that_cannot_be_ended_holds_up_nobody_behind_it() {
+    let world = world();
+    for _ in 0..3 {
+        // It comes first, and nobody can open it.
+        let id = world.log_in().await;
+        let kept = world.grants.load(id).await.expect("the store").expect("a grant");
+        let sealed = SealedGrant::new(Bytes::from_static(b"damaged"), None);
+        world.grants.compare_and_swap(id, Some(kept.version), sealed, None).await.expect("the store");
+    }
+    sleep(Duration::from_secs(1)).await;
+    let behind = world.log_in().await;
+    sleep(Duration::from_mins(2) + A_SWEEP).await;
+    assert!(!world.has_grant(behind).await);
+    assert_eq!(world.sessions().await, 3, "it is tried again");
+}
