@@ -6,6 +6,7 @@ use axum::Router;
 use portcullis_core::{Clock, GrantId, Issuer, ResourceUri};
 use portcullis_egress::Egress;
 use portcullis_grants::{ProviderClient, Refresher, RefresherConfig, StoreError, Vault, records::Records};
+use portcullis_oauth::protected_resource::ProtectedResourceMetadata;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -96,6 +97,13 @@ impl Bridge {
         &self.0.config.issuer
     }
 
+    /// What the (first) resource says of itself, for the gate in front of it: its tokens are the bridge's.
+    #[must_use]
+    pub fn resource_metadata(&self) -> ProtectedResourceMetadata {
+        let BridgeConfig { issuer, resources, scopes, .. } = &self.0.config;
+        ProtectedResourceMetadata::new(resources[0].clone(), issuer.clone()).with_scopes_supported(scopes)
+    }
+
     /// What keeps the provider's tokens fresh.
     #[must_use]
     pub fn refresher(&self) -> &Refresher {
@@ -109,6 +117,15 @@ impl Bridge {
     /// [`StoreError`] if it cannot be written down. In this process its contexts are withdrawn nevertheless.
     pub async fn end(&self, session: GrantId) -> Result<bool, StoreError> {
         self.0.sessions.end(session, End::Revoked).await
+    }
+
+    /// Ends all sessions of a user, whom `issuer` calls `subject`: for an administrator, or a provider that logs its users out. How
+    /// many. It looks at every session there is.
+    ///
+    /// # Errors
+    /// [`StoreError`]; some may have ended then.
+    pub async fn end_sessions_of(&self, issuer: &Issuer, subject: &str) -> Result<usize, StoreError> {
+        self.0.sessions.end_of(issuer, subject).await
     }
 
     /// The sessions that end in this process, from now on: for telling other processes, which [withdraw](Self::withdraw) them.

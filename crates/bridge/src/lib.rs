@@ -6,6 +6,7 @@
 
 mod access_tokens;
 mod answer;
+mod basic_credentials;
 mod bridge;
 mod clients;
 mod config;
@@ -18,6 +19,7 @@ mod login;
 mod oauth_error;
 mod pages;
 mod parameters;
+mod resource_server;
 mod session;
 mod sweep;
 mod telemetry;
@@ -29,7 +31,7 @@ pub use access_tokens::{AccessTokenKind, InvalidSigningKey, SigningKeys};
 pub use bridge::Bridge;
 pub use clients::{Client, DocumentPolicy, GrantType, InvalidClient, InvalidRedirectUri, RedirectUri, RegistrationPolicy};
 pub use config::BridgeConfig;
-pub use endpoints::ResourceServer;
 pub use entitlements::Entitlements;
 pub use grants::TrustedIssuer;
+pub use resource_server::ResourceServer;
 pub use verifier::BridgeVerifier;

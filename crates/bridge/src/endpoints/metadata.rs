@@ -6,7 +6,7 @@ use portcullis_oauth::jwt::Algorithm;
 use serde::Serialize;
 
 use crate::{
-    Bridge,
+    AccessTokenKind, Bridge,
     answer::{self, Answer},
     inner::Inner,
     urls,
@@ -40,7 +40,6 @@ struct Metadata<'a> {
     response_types_supported: [&'static str; 1],
     response_modes_supported: [&'static str; 1],
     grant_types_supported: Vec<&'static str>,
-    /// MCP, Enterprise-Managed Authorization, section 6.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     authorization_grant_profiles_supported: Vec<&'static str>,
     token_endpoint_auth_methods_supported: [&'static str; 4],
@@ -56,36 +55,43 @@ struct Metadata<'a> {
 }
 
 /// As [`Clients::authenticate`](crate::clients::Clients::authenticate) has it.
-const CLIENT_AUTHENTICATION: [&str; 4] = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
+const CLIENT_AUTHENTICATION: [&str; 4] = ["none", BASIC, "client_secret_post", "private_key_jwt"];
+
+/// MCP, Enterprise-Managed Authorization, section 6.
+const ID_JAG: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
+
+const BASIC: &str = "client_secret_basic";
 
 impl<'a> Metadata<'a> {
     fn of(inner: &'a Inner) -> Self {
         let Inner { config, urls, .. } = inner;
         let algorithms: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.as_str()).collect();
         let has_trusted_issuers = !config.trusted_issuers.is_empty();
+        let has_resource_servers = !config.resource_servers.is_empty();
+        let has_keys = matches!(config.access_tokens, AccessTokenKind::Jwt(_));
         let mut grant_types = vec!["authorization_code", "refresh_token"];
         grant_types.extend(has_trusted_issuers.then_some("urn:ietf:params:oauth:grant-type:jwt-bearer"));
         Self {
             issuer: config.issuer.as_str(),
             authorization_endpoint: urls.url(urls::AUTHORIZE),
             token_endpoint: urls.url(urls::TOKEN),
-            registration_endpoint: Some(urls.url(urls::REGISTER)),
+            registration_endpoint: config.registration.is_enabled.then(|| urls.url(urls::REGISTER)),
             revocation_endpoint: urls.url(urls::REVOKE),
-            introspection_endpoint: None,
-            jwks_uri: None,
+            introspection_endpoint: has_resource_servers.then(|| urls.url(urls::INTROSPECT)),
+            jwks_uri: has_keys.then(|| urls.url(urls::JWKS)),
             scopes_supported: config.scopes.iter().collect(),
             response_types_supported: ["code"],
             response_modes_supported: ["query"],
             grant_types_supported: grant_types,
-            authorization_grant_profiles_supported: Vec::new(),
+            authorization_grant_profiles_supported: has_trusted_issuers.then_some(ID_JAG).into_iter().collect(),
             token_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
             token_endpoint_auth_signing_alg_values_supported: algorithms.clone(),
             revocation_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
             revocation_endpoint_auth_signing_alg_values_supported: algorithms,
-            introspection_endpoint_auth_methods_supported: Vec::new(),
+            introspection_endpoint_auth_methods_supported: has_resource_servers.then_some(BASIC).into_iter().collect(),
             code_challenge_methods_supported: ["S256"],
             authorization_response_iss_parameter_supported: true,
-            client_id_metadata_document_supported: true,
+            client_id_metadata_document_supported: config.documents.is_enabled,
         }
     }
 }

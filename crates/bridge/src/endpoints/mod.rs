@@ -3,11 +3,12 @@
 mod body;
 mod detached;
 mod introspect;
+mod jwks;
 mod metadata;
+mod revoke;
 mod router;
 mod token;
 
 pub(crate) use body::{form, read};
 pub(crate) use detached::detached;
-pub use introspect::ResourceServer;
 pub(crate) use router::router;

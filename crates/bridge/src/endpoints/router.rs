@@ -1,5 +1,7 @@
 //! Which endpoint is where.
 
+use std::future::ready;
+
 use axum::{
     Router,
     routing::{MethodRouter, get, post},
@@ -7,18 +9,24 @@ use axum::{
 use http::{Method, header};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
-use super::{metadata::metadata, token::token};
-use crate::{Bridge, urls};
+use super::{introspect::introspect, jwks::jwks, metadata::metadata, revoke::revoke, token::token};
+use crate::{AccessTokenKind, Bridge, inner::Inner, urls};
 
 /// All endpoints.
 ///
 /// Those that programs call are open to pages of every origin: they know no cookies. Those that browsers are sent to are not.
 pub(crate) fn router(bridge: &Bridge) -> Router {
-    let at = &bridge.inner().urls;
-    let mut router = Router::new().route(&at.path(urls::TOKEN), open(post(token)));
-    for path in at.metadata() {
-        router = router.route(&path, open(get(metadata)));
+    let Inner { config, urls, .. } = bridge.inner();
+    let mut endpoints =
+        vec![(urls.path(urls::TOKEN), open(post(token))), (urls.path(urls::REVOKE), open(post(revoke)))];
+    endpoints.extend(urls.metadata().into_iter().map(|path| (path, open(get(metadata)))));
+    if let AccessTokenKind::Jwt(keys) = config.access_tokens.clone() {
+        endpoints.push((urls.path(urls::JWKS), open(get(move || ready(jwks(&keys))))));
     }
+    if !config.resource_servers.is_empty() {
+        endpoints.push((urls.path(urls::INTROSPECT), post(introspect)));
+    }
+    let router = endpoints.into_iter().fold(Router::new(), |router, (path, endpoint)| router.route(&path, endpoint));
     router.with_state(bridge.clone())
 }
 

@@ -1,8 +1,8 @@
 //! [`Sessions`]: where sessions are kept, changed and ended.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
-use portcullis_core::{Clock, GrantId, UnixTime};
+use portcullis_core::{Clock, GrantId, Issuer, UnixTime};
 use portcullis_grants::{
     ProviderClient, Refresher, StoreError, TokenSet, Vault, Version,
     records::{Opened, RecordKey, Records, Table},
@@ -75,6 +75,9 @@ const ENDS: usize = 1024;
 
 /// So many sessions that are over are looked at together.
 const SWEPT_AT_ONCE: usize = 100;
+
+/// So many sessions are looked at together.
+const PAGE: usize = 100;
 
 impl Sessions {
     pub(crate) fn new(
@@ -165,6 +168,22 @@ impl Sessions {
         Ok(true)
     }
 
+    /// Ends all sessions of a user. How many.
+    pub(crate) async fn end_of(&self, issuer: &Issuer, subject: &str) -> Result<usize, StoreError> {
+        let (mut ended, mut after) = (0, None);
+        loop {
+            let page = self.0.records.page::<Session>(Table::Sessions, after, PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(ended) };
+            after = Some(*last);
+            for (key, Opened { value: session, .. }) in page {
+                let is_theirs = session.user.issuer == *issuer && *session.user.subject == *subject;
+                if is_theirs && self.end(id_of(&key), End::Revoked).await? {
+                    ended += 1;
+                }
+            }
+        }
+    }
+
     /// Withdraws what this process knows of a session that has ended elsewhere.
     pub(crate) async fn withdraw(&self, id: GrantId) -> Result<(), StoreError> {
         self.finish(id, None).await
@@ -180,19 +199,32 @@ impl Sessions {
         Ok(self.0.vault.load(id).await?.is_some())
     }
 
-    /// Ends what is over: the grants of sessions whose time has come, and of codes that nobody redeemed. How many.
+    /// Ends what is over: the grants of sessions whose time has come, and of codes that nobody redeemed. How many. One whose grant
+    /// cannot be ended does not hold up those behind it.
     pub(crate) async fn sweep(&self) -> Result<u64, StoreError> {
         let mut swept = 0;
+        let mut failed = HashSet::new();
         loop {
-            let due = self.0.records.due::<Session>(Table::Sessions, SWEPT_AT_ONCE).await?;
-            let found = due.len();
+            let due = self.0.records.due::<Session>(Table::Sessions, SWEPT_AT_ONCE + failed.len()).await?;
+            let due: Vec<_> = due.into_iter().filter(|(key, _)| !failed.contains(key)).collect();
+            if due.is_empty() {
+                return Ok(swept);
+            }
             for (key, opened) in due {
                 let id = id_of(&key);
-                self.finish(id, Some(opened.version)).await?;
+                if let Err(error) = self.finish(id, Some(opened.version)).await {
+                    tracing::warn!(session = %id, %error, "the grant of a session that is over could not be ended");
+                    failed.insert(key);
+                    if failed.len() > SWEPT_AT_ONCE {
+                        return Err(error);
+                    }
+                    continue;
+                }
                 swept += 1;
-            }
-            if found < SWEPT_AT_ONCE {
-                return Ok(swept);
+                // Others were counted when they were ended.
+                if !matches!(opened.value.stage, Stage::Ended) {
+                    self.0.telemetry.ended(End::Expired);
+                }
             }
         }
     }
