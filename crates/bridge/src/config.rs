@@ -233,7 +233,7 @@ impl BridgeConfig {
     /// addresses the last. Without a proxy it must not be set: anybody could say anything. Default: the other end of the connection,
     /// if it is known by axum's `into_make_service_with_connect_info::<SocketAddr>`.
     ///
-    /// Some limits are by client and address. All whose address is not known count as one, and so do all behind a proxy without this.
+    /// Some limits are by address. All behind a proxy without this are one caller, so anybody could stop everybody from logging in.
     pub fn with_client_address_header(mut self, header: HeaderName) -> Self {
         self.client_address_header = Some(header);
         self

@@ -8,7 +8,8 @@ use http::{Extensions, HeaderMap, HeaderName};
 /// Where a request comes from, as far as it is known: an IPv4 address, or the network of an IPv6 address, all of which a single
 /// machine has at its disposal.
 ///
-/// All whose address is not known are one caller.
+/// All whose address is not known are one caller: by client they are limited as one, and by address alone they are not, for then
+/// anybody could stop everybody.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Caller(Option<IpAddr>);
 

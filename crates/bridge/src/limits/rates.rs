@@ -32,9 +32,9 @@ const DOCUMENTS_OF_ONE: Rate = Rate { at_once: 30, then_every: Duration::from_se
 /// Documents fetched from anywhere.
 const DOCUMENTS: Rate = Rate { at_once: 600, then_every: Duration::from_millis(100) };
 
-/// Logins that are not completed: a tenth of all that may be pending, from an address. As many again may begin while the first ones
-/// are pending, hence half of it at once.
-const SHARE_OF_LOGINS: u64 = 20;
+/// Logins that are not completed, from an address: this part of all that may be pending at once, and as many again while the first ones
+/// are. So one address has a twentieth at most, which is half of what a client may have.
+const SHARE_OF_LOGINS: u64 = 40;
 
 /// How often whom. Clones share what they have counted, which is of this process.
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ impl Limits {
         let caller = Caller::of(headers, extensions, self.0.header.as_ref());
         if !caller.is_known() {
             self.0.unknown.call_once(|| {
-                tracing::warn!("the bridge is not told where requests come from: all callers count as one");
+                tracing::warn!("the bridge is not told where requests come from: nothing is limited by address alone");
             });
         }
         caller
@@ -114,7 +114,8 @@ impl Limits {
     /// Too many came from there, or from everywhere.
     pub(crate) fn may_register(&self, caller: &Caller) -> Result<(), OAuthError> {
         let (from_one, all) = (&self.0.registrations_from_one, &self.0.registrations);
-        self.answer(Limited::Registrations, from_one.look(caller).and_then(|()| all.look(())))?;
+        let room = if caller.is_known() { from_one.look(caller) } else { Ok(()) };
+        self.answer(Limited::Registrations, room.and_then(|()| all.look(())))?;
         from_one.count(caller);
         all.count(());
         Ok(())
@@ -137,8 +138,10 @@ impl Limits {
     /// # Errors
     /// Too many from there are pending.
     pub(crate) fn may_log_in(&self, caller: &Caller) -> Result<(), OAuthError> {
-        self.answer(Limited::Logins, self.0.logins.look(caller))?;
-        self.0.logins.count(caller);
+        if caller.is_known() {
+            self.answer(Limited::Logins, self.0.logins.look(caller))?;
+            self.0.logins.count(caller);
+        }
         Ok(())
     }
 
