@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use portcullis_core::{BearerToken, GrantId, Issuer, ScopeSet, UnixTime};
 use proptest::prelude::*;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -42,6 +43,19 @@ fn what_was_sealed_for_a_place_opens_in_that_place_only() {
         }
         assert!(!sealed.windows(8).any(|window| window == b"a secret"));
         assert_ne!(ring.seal(place, b"a secret"), sealed, "no two alike");
+    }
+}
+
+#[test]
+fn what_is_in_databases_still_opens() {
+    let record = Place::Record(RecordKey::new(Table::Logins, [3; 32]));
+    for (place, sealed) in [
+        (ALICE, "AbbYk922WLngjKFOiexjAz9MLqhfAlPzySLO/VV1YT4ey08yf4IO/4nHL8ib"),
+        (record, "AbbYk922WLngpZy+TISXwxIX86IvsV9+6qZwbtK6BJlYAUY6iw800Ie4WNpB"),
+        (Place::Text("form"), "AbbYk922WLng5g3ioXfQGpHleUMfprc1nYxOC9Aq0YaQhxgfO1v8AhBezAGh"),
+    ] {
+        let bytes = BASE64.decode(sealed).expect("base64");
+        assert_eq!(**ring(&[7]).open(place, &bytes).expect(sealed), *b"a secret");
     }
 }
 
