@@ -30,7 +30,7 @@ async fn a_login_brings_tokens_and_every_request_can_be_changed() -> Result<(), 
     assert_eq!(client.introspect(tokens.access_token()).await?["active"], true);
     assert_eq!(client.revoke(tokens.access_token()).await?.status(), 200);
     assert_eq!(client.introspect(tokens.access_token()).await?["active"], false);
-    assert_eq!(client.redeem_assertion("x").await?.error(), Some("unsupported_grant_type"));
+    assert_eq!(client.redeem_id_jag("x").await?.error(), Some("unsupported_grant_type"));
     assert!(!format!("{tokens:?} {client:?}").contains(tokens.access_token()));
     Ok(())
 }

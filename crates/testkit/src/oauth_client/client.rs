@@ -192,9 +192,10 @@ impl OAuthClient {
         self.for_resource(self.token("refresh_token").with("refresh_token", refresh_token))
     }
 
-    /// Redeems an assertion of an identity provider, [RFC 7523 section 2.1](https://www.rfc-editor.org/rfc/rfc7523#section-2.1).
-    pub fn redeem_assertion(&self, assertion: &str) -> Call {
-        self.token("urn:ietf:params:oauth:grant-type:jwt-bearer").with("assertion", assertion)
+    /// Redeems an identity assertion ([`IdentityProvider::id_jag`](crate::IdentityProvider::id_jag)),
+    /// [RFC 7523 section 2.1](https://www.rfc-editor.org/rfc/rfc7523#section-2.1).
+    pub fn redeem_id_jag(&self, id_jag: &str) -> Call {
+        self.token("urn:ietf:params:oauth:grant-type:jwt-bearer").with("assertion", id_jag)
     }
 
     /// Takes a token back, [RFC 7009](https://www.rfc-editor.org/rfc/rfc7009).
