@@ -218,3 +218,26 @@ async fn google_gives_a_refresh_token_to_those_who_ask_and_once_unless_there_is_
     assert!(!has_refresh_token(&[offline]).await);
     assert!(has_refresh_token(&[offline, ("prompt", "consent")]).await);
 }
+
+#[tokio::test]
+async fn an_identity_assertion_is_for_one_authorization_server_and_no_access_token() {
+    let provider = IdentityProvider::new().with_clock(Arc::new(TestClock::new()));
+    let assertion = provider.id_jag("alice", "https://as.example.test", "mcp-client").with_scope("mcp:read").jwt();
+    let token = insecure_decode::<Value>(&assertion).expect("a JWT");
+    let now = TestClock::START.as_secs();
+    assert_eq!(token.header.typ.as_deref(), Some("oauth-id-jag+jwt"));
+    assert_eq!(
+        token.claims,
+        json!({
+            "iss": IdentityProvider::ISSUER, "sub": "alice", "aud": "https://as.example.test", "client_id": "mcp-client",
+            "iat": now, "exp": now + 300, "jti": token.claims["jti"], "scope": "mcp:read",
+        })
+    );
+    let id_token = login(&provider, &[("scope", "openid")]).await["id_token"].clone();
+    for token in [&*assertion, id_token.as_str().expect("a token")] {
+        let request = Request::get(provider.endpoint_url(Endpoint::UserInfo));
+        let request = request.header("authorization", format!("Bearer {token}")).body(Bytes::new());
+        let response = provider.clone().oneshot(request.expect("a request")).await.expect("a response");
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    }
+}

@@ -107,11 +107,6 @@ impl Browser {
         self.jar.set(&Url::parse(url).expect("a URL"), set_cookie)
     }
 
-    /// Forgets every cookie.
-    pub fn clear_cookies(&mut self) {
-        self.jar = Jar::default();
-    }
-
     pub(super) fn leaves_at(&self, url: &Url) -> bool {
         !["http", "https"].contains(&url.scheme()) || self.stops.iter().any(|prefix| url.as_str().starts_with(prefix))
     }

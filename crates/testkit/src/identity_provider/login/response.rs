@@ -18,12 +18,6 @@ impl AuthorizationResponse {
         Self { redirect_uri, parameters: Vec::new() }
     }
 
-    /// To another place.
-    pub fn to(mut self, redirect_uri: &str) -> Self {
-        redirect_uri.clone_into(&mut self.redirect_uri);
-        self
-    }
-
     /// With this parameter, added or replaced.
     pub fn with(self, name: &str, value: &str) -> Self {
         self.without(name).with_another(name, value)
