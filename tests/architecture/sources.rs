@@ -108,10 +108,12 @@ pub(crate) fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// The cells of every row of the first table of `text` whose header begins with `first`.
+/// The cells of every row of the tables of `text` whose header begins with `first`.
 pub(crate) fn table(text: &str, first: &str) -> Vec<Vec<String>> {
-    let is_header = |line: &&str| line.split('|').nth(1).is_some_and(|cell| cell.trim() == first);
-    let rows = text.lines().skip_while(|line| !is_header(line)).skip(2).take_while(|line| line.starts_with('|'));
+    let lines: Vec<_> = text.lines().collect();
+    let is_header = |line: &str| line.split('|').nth(1).is_some_and(|cell| cell.trim() == first);
+    let headers = (0..lines.len()).filter(|at| is_header(lines[*at]));
+    let rows = headers.flat_map(|at| lines[at..].iter().skip(2).take_while(|line| line.starts_with('|')));
     let rows = rows.map(|line| {
         let cells: Vec<_> = line.split('|').map(|cell| cell.trim().to_owned()).collect();
         cells[1..cells.len() - 1].to_vec()

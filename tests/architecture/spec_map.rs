@@ -37,7 +37,9 @@ fn tests() -> BTreeSet<String> {
 #[test]
 fn every_requirement_has_a_row() {
     let rs = (1..=35).chain(40..=46).map(|number| format!("RS-{number}"));
-    let expected: BTreeSet<_> = rs.chain((1..=18).map(|number| format!("TR-{number}"))).collect();
+    let tr = (1..=18).map(|number| format!("TR-{number}"));
+    let ema = (6..=7).map(|number| format!("EMA-{number}"));
+    let expected: BTreeSet<_> = rs.chain(tr).chain(ema).collect();
     let rows: BTreeSet<_> = rows().into_keys().collect();
     assert_eq!(rows, expected);
 }

@@ -19,7 +19,7 @@ mod vault;
 
 pub use exchange::{Exchange, ExchangeError, ExchangeOutcome};
 pub use memory_store::MemoryStore;
-pub use provider_client::{ProfileVerifier, ProviderClient};
+pub use provider_client::{Login, LoginError, LoginErrorKind, LoginStep, ProfileVerifier, ProviderClient};
 pub use record::{GrantRecord, InvalidRecord};
 pub use refresher::{RefreshFuture, RefreshRequest, Refresher, RefresherConfig};
 pub use sealing::{InvalidKeyRing, KeyFileError, KeyRing, Rekeyed, SealError};

@@ -13,7 +13,7 @@ use portcullis_oauth::{
 };
 use secrecy::SecretString;
 
-use super::{ProfileVerifier, failure::Failure, line::Line};
+use super::{ProfileVerifier, failure::Failure, id_tokens::IdTokens, line::Line};
 use crate::{ExchangeError, TokenSet};
 
 /// This server as a client of a provider. Clones are the same client.
@@ -61,6 +61,7 @@ struct Inner {
     introspection: Line,
     revocation: Line,
     profiles: ProfileVerifier,
+    id_tokens: Option<IdTokens>,
 }
 
 impl ProviderClient {
@@ -73,6 +74,7 @@ impl ProviderClient {
             token: line("token"),
             introspection: line("introspection"),
             revocation: line("revocation"),
+            id_tokens: IdTokens::of(&provider, client.client_id(), &egress),
             profiles: ProfileVerifier::new(Arc::clone(&provider), egress, Arc::clone(&clock)),
             provider,
             client,
@@ -88,8 +90,8 @@ impl ProviderClient {
 
     /// The tokens behind an authorization code, which came to `redirect_uri` after `asked` had been asked for: of a new grant.
     ///
-    /// Look at the [scopes](TokenSet::scopes): a user may allow less than was asked for. The ID token is **not** looked at; who the user
-    /// is, [`profile`](Self::profile) tells.
+    /// Look at the [scopes](TokenSet::scopes): a user may allow less than was asked for. The ID token is **not** looked at: this is for
+    /// whoever knows who the user is. [`login`](Self::login) finds out.
     ///
     /// # Errors
     /// [`ExchangeError`]. A code is good once: whatever the outcome, only a new login brings tokens, unless the request was not sent.
@@ -151,12 +153,26 @@ impl ProviderClient {
         answer
     }
 
+    /// The name of this server at the provider.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        self.client().client_id()
+    }
+
     pub(super) fn client(&self) -> &ClientAuthentication {
         &self.0.client
     }
 
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.0.clock
+    }
+
     pub(super) fn now(&self) -> UnixTime {
         self.0.clock.now()
+    }
+
+    pub(super) fn id_tokens(&self) -> Option<&IdTokens> {
+        self.0.id_tokens.as_ref()
     }
 
     pub(super) fn token_line(&self) -> &Line {

@@ -1,6 +1,7 @@
 //! [`AuthorizationResponse`]: what comes back through the user's browser.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
+use subtle::ConstantTimeEq as _;
 use url::form_urlencoded;
 
 use super::{Provider, token_refusal::fit_for_a_log};
@@ -16,6 +17,7 @@ use crate::response::is_error_code;
 /// use portcullis_oauth::providers::{AuthorizationResponse, Provider};
 ///
 /// let response = AuthorizationResponse::parse("code=c0de&state=st4te&iss=https%3A%2F%2Faccounts.google.com")?;
+/// assert!(response.has_state("st4te"), "what this browser was sent away with");
 /// Provider::google().check_issuer(response.issuer())?;
 /// assert!(response.into_code().is_ok());
 ///
@@ -99,10 +101,16 @@ impl AuthorizationResponse {
         Ok(Self { state, issuer, outcome })
     }
 
-    /// What the authorization request said, to be compared with what this browser was sent away with.
+    /// What the authorization request said: for finding what is known of that login by a hash of it.
     #[must_use]
     pub const fn state(&self) -> &SecretString {
         &self.state
+    }
+
+    /// Whether it answers the request that this browser was sent away with: compared in constant time.
+    #[must_use]
+    pub fn has_state(&self, state: &str) -> bool {
+        self.state.expose_secret().as_bytes().ct_eq(state.as_bytes()).into()
     }
 
     /// Who answers, if the response says: for [`Provider::check_issuer`].

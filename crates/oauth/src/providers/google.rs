@@ -18,6 +18,8 @@ static GOOGLE: Vendor = Vendor {
     rotation: Rotation::Reusable,
     issuer_alias: Some("accounts.google.com"),
     revocation: revoke,
+    // It takes away what the user allowed the app, whichever login that was.
+    revocation_ends_other_logins: true,
     ..Vendor::STANDARD
 };
 

@@ -12,10 +12,10 @@ impl Provider {
         self.endpoints.keys.as_ref()
     }
 
-    /// Whether an ID token comes with a login where `openid` is asked for: not at GitHub, and not at Atlassian.
+    /// Whether an ID token must come with a login where `openid` is asked for: not at GitHub, and not at Atlassian.
     #[must_use]
     pub const fn issues_id_tokens(&self) -> bool {
-        self.vendor.id_tokens
+        self.id_tokens
     }
 
     /// What makes an ID token good for the client `client_id`; `None` if there are none.

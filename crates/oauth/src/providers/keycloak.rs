@@ -16,6 +16,8 @@ static KEYCLOAK: Vendor = Vendor {
     // Of a wrong secret.
     errors: &[("unauthorized_client", "", Meaning::Credentials)],
     claims_in_token: true,
+    // In releases before 2025: <https://github.com/keycloak/keycloak/issues/35486>
+    revocation_ends_other_logins: true,
     ..Vendor::STANDARD
 };
 

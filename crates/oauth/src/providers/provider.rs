@@ -47,6 +47,7 @@ pub struct Provider {
     rotation: Rotation,
     default_lifetime: Option<Duration>,
     pub(super) advertises_issuer: bool,
+    pub(super) id_tokens: bool,
 }
 
 /// Where to send what.
@@ -69,7 +70,8 @@ impl Endpoints {
 impl Provider {
     pub(super) const fn new(vendor: &'static Vendor, issuer: Issuer, endpoints: Endpoints) -> Self {
         let (rotation, default_lifetime) = (vendor.rotation, vendor.lifetime);
-        Self { vendor, issuer, endpoints, rotation, default_lifetime, advertises_issuer: false }
+        let (advertises_issuer, id_tokens) = (false, vendor.id_tokens);
+        Self { vendor, issuer, endpoints, rotation, default_lifetime, advertises_issuer, id_tokens }
     }
 
     /// The vendor: `oidc`, `keycloak`, `google`, `github`, `atlassian` or `salesforce`. Fit for a label.
@@ -82,6 +84,14 @@ impl Provider {
     #[must_use]
     pub const fn issuer(&self) -> &Issuer {
         &self.issuer
+    }
+
+    /// Under another name, compared as a string: for a server that is reached by another URL than its tokens name, such as a
+    /// Keycloak behind a proxy, or for a stand-in.
+    #[must_use]
+    pub fn with_issuer(mut self, issuer: Issuer) -> Self {
+        self.issuer = issuer;
+        self
     }
 
     /// Sends users there for their consent.
@@ -133,6 +143,16 @@ impl Provider {
     #[must_use]
     pub const fn with_advertised_issuer(mut self) -> Self {
         self.advertises_issuer = true;
+        self
+    }
+
+    /// Takes no ID tokens: who a user is, the profile alone tells, as it does at GitHub. Default: what the vendor does.
+    ///
+    /// For a server that issues none though `openid` is asked for, or whose keys cannot be had. Without them PKCE alone binds a
+    /// login to the browser in which it began.
+    #[must_use]
+    pub const fn without_id_tokens(mut self) -> Self {
+        self.id_tokens = false;
         self
     }
 
@@ -204,6 +224,13 @@ impl Provider {
         tokens: RevokedTokens<'_>,
     ) -> Option<Request<Bytes>> {
         Some((self.vendor.revocation)(self.endpoints.revocation.as_ref()?, client, tokens))
+    }
+
+    /// Whether to end one grant there ends others of the same user with the same app: at Google, and at Keycloak in
+    /// releases before 2025.
+    #[must_use]
+    pub const fn revocation_ends_other_logins(&self) -> bool {
+        self.vendor.revocation_ends_other_logins
     }
 
     /// Whether the tokens are of no use any more, by the answer to a [`revocation_request`](Self::revocation_request): also if they

@@ -48,6 +48,8 @@ pub(super) struct Vendor {
     /// Whether the access token is a JWT that says more about the user than the profile does.
     pub(super) claims_in_token: bool,
     pub(super) revocation: fn(&Uri, &ClientAuthentication, RevokedTokens<'_>) -> Request<Bytes>,
+    /// Whether revoking the tokens of one login ends others of the same user as well.
+    pub(super) revocation_ends_other_logins: bool,
     /// The statuses by which it says that it knows no such token: revoked already.
     pub(super) revoked_already: &'static [StatusCode],
 }
@@ -94,6 +96,7 @@ impl Vendor {
         supplement: None,
         claims_in_token: false,
         revocation: revocation::request,
+        revocation_ends_other_logins: false,
         revoked_already: &[],
     };
 }

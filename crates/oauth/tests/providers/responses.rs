@@ -19,6 +19,10 @@ fn a_code_comes_with_its_state_and_perhaps_its_issuer() {
     let response =
         AuthorizationResponse::parse("code=4%2F0A%3D%3D&state=s%26t&iss=https%3A%2F%2Fa.example").expect("code");
     assert_eq!((response.state().expose_secret(), response.issuer()), ("s&t", Some("https://a.example")));
+    assert!(response.has_state("s&t"));
+    for other in ["", "s", "s&t ", "S&T"] {
+        assert!(!response.has_state(other), "{other:?}");
+    }
     let printed = format!("{response:?}");
     assert!(!printed.contains("4/0A") && !printed.contains("s&t"), "{printed}");
     assert_eq!(response.into_code().expect("code").expose_secret(), "4/0A==");
