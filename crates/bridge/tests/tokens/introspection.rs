@@ -1,0 +1,84 @@
+//! What resource servers elsewhere are told.
+
+use http::Request;
+use serde_json::{Value, json};
+
+use crate::world::{ISSUER, RESOURCE, SERVER, World};
+
+/// What the resource server with these credentials is told of `token`.
+async fn introspect(world: &World, credentials: &str, token: &str) -> (u16, Value) {
+    use base64::{Engine as _, prelude::BASE64_STANDARD};
+    let authorization = format!("Basic {}", BASE64_STANDARD.encode(credentials));
+    let request = Request::post(format!("{ISSUER}/introspect"))
+        .header("authorization", authorization)
+        .header("content-type", "application/x-www-form-urlencoded");
+    let response = world.send(request, &format!("token={token}&token_type_hint=refresh_token")).await;
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    (response.status().as_u16(), serde_json::from_slice(response.body()).expect("JSON"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resource_server_is_told_all_about_a_token_for_its_resource() {
+    let world = World::new().await;
+    let began = world.now();
+    let answer = world.asserted().await;
+    let (status, found) = introspect(&world, "here:secret of here", answer.access_token()).await;
+    let expected = json!({
+        "active": true,
+        "iss": ISSUER,
+        "sub": "https://idp.example.test#alice",
+        "aud": RESOURCE,
+        "client_id": SERVER,
+        "scope": "mcp:read",
+        "iat": began,
+        "exp": began + 600,
+        "token_type": "Bearer",
+    });
+    assert_eq!((status, found), (200, expected));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_any_other_token_it_is_told_nothing() {
+    let world = World::new().await;
+    let answer = world.asserted().await;
+    let token = answer.access_token();
+    let inactive = (200, json!({"active": false}));
+    assert_eq!(introspect(&world, "reports:secret of reports", token).await, inactive, "for another resource");
+    let of_the_provider = world.idp.token("alice").with_audience(RESOURCE).jwt();
+    let mut damaged = token.to_owned();
+    damaged.replace_range(60..61, if &token[60..61] == "A" { "B" } else { "A" });
+    for other in [
+        "x",
+        "pcat_",
+        &damaged,
+        &of_the_provider,
+        "%20",
+        "pcrt_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    ] {
+        assert_eq!(introspect(&world, "here:secret of here", other).await, inactive, "{other}");
+    }
+    world.pass(600);
+    assert_eq!(introspect(&world, "here:secret of here", token).await, inactive, "expired");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_no_resource_server_is_told_nothing_at_all() {
+    let world = World::new().await;
+    let answer = world.asserted().await;
+    for credentials in [
+        "here:wrong",
+        "wrong:secret of here",
+        "here:secret of reports",
+        "reports:",
+        ":",
+        "server:the secret of the server",
+    ] {
+        let (status, found) = introspect(&world, credentials, answer.access_token()).await;
+        assert_eq!((status, &found["error"]), (401, &json!("invalid_client")), "{credentials}");
+    }
+    let request =
+        Request::post(format!("{ISSUER}/introspect")).header("content-type", "application/x-www-form-urlencoded");
+    let response = world.send(request, &format!("token={}", answer.access_token())).await;
+    assert_eq!(response.status(), 401);
+    assert!(response.headers()["www-authenticate"].to_str().expect("text").starts_with("Basic"));
+}

@@ -1,0 +1,190 @@
+//! What the bridge says of itself.
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use portcullis_bridge::{AccessTokenKind, BridgeConfig, DocumentPolicy, RegistrationPolicy, SigningKeys};
+use portcullis_core::{Issuer, ResourceUri};
+use serde_json::{Value, json};
+
+use crate::world::{ISSUER, RESOURCE, World};
+
+async fn metadata(world: &World) -> Value {
+    let response = world.send(Request::get(format!("{ISSUER}/.well-known/oauth-authorization-server")), "").await;
+    assert_eq!((response.status().as_u16(), header(&response, "content-type")), (200, "application/json"));
+    serde_json::from_slice(response.body()).expect("JSON")
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_04_the_metadata_says_what_a_client_has_to_know() {
+    let world = World::new().await;
+    let found = metadata(&world).await;
+    let algorithms = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+    let methods = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
+    let expected = json!({
+        "issuer": ISSUER,
+        "authorization_endpoint": "https://mcp.example.test/authorize",
+        "token_endpoint": "https://mcp.example.test/token",
+        "registration_endpoint": "https://mcp.example.test/register",
+        "revocation_endpoint": "https://mcp.example.test/revoke",
+        "introspection_endpoint": "https://mcp.example.test/introspect",
+        "scopes_supported": ["mcp:read", "mcp:write"],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": [
+            "authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        ],
+        "authorization_grant_profiles_supported": ["urn:ietf:params:oauth:grant-profile:id-jag"],
+        "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_signing_alg_values_supported": algorithms,
+        "revocation_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
+        "introspection_endpoint_auth_methods_supported": ["client_secret_basic"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": true,
+        "client_id_metadata_document_supported": true,
+    });
+    assert_eq!(found, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_04_the_metadata_is_where_either_kind_of_client_looks() {
+    for (issuer, paths) in [
+        (ISSUER, &["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"] as &[_]),
+        (
+            "https://mcp.example.test/tenants/one",
+            &[
+                "/.well-known/oauth-authorization-server/tenants/one",
+                "/.well-known/openid-configuration/tenants/one",
+                "/tenants/one/.well-known/openid-configuration",
+            ],
+        ),
+    ] {
+        let world = World::with(|_| BridgeConfig::new(Issuer::new(issuer).expect("issuer"), resource())).await;
+        for path in paths {
+            let response = world.send(Request::get(format!("{ISSUER}{path}")), "").await;
+            let found: Value = serde_json::from_slice(response.body()).expect(path);
+            assert_eq!(
+                (&found["issuer"], &found["token_endpoint"]),
+                (&json!(issuer), &json!(format!("{issuer}/token")))
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_06_the_issuer_is_published_byte_for_byte() {
+    for issuer in ["https://mcp.example.test/", "https://MCP.example.test:443/a"] {
+        let world = World::with(|_| BridgeConfig::new(Issuer::new(issuer).expect("issuer"), resource())).await;
+        let path = if issuer.ends_with("/a") { "/a" } else { "" };
+        let url = format!("{ISSUER}/.well-known/oauth-authorization-server{path}");
+        let response = world.send(Request::get(url), "").await;
+        let found: Value = serde_json::from_slice(response.body()).expect("JSON");
+        assert_eq!(found["issuer"], issuer);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_10_the_metadata_says_that_pkce_is_demanded() {
+    let found = metadata(&World::new().await).await;
+    assert_eq!(found["code_challenge_methods_supported"], json!(["S256"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_25_the_metadata_says_whether_clients_may_have_documents() {
+    assert_eq!(metadata(&World::new().await).await["client_id_metadata_document_supported"], true);
+    let world = World::with(|config| config.with_documents(DocumentPolicy::disabled())).await;
+    assert_eq!(metadata(&world).await["client_id_metadata_document_supported"], false);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ema_09_identity_assertions_are_announced_if_somebody_is_trusted_to_make_them() {
+    let found = metadata(&World::new().await).await;
+    assert_eq!(found["authorization_grant_profiles_supported"], json!(["urn:ietf:params:oauth:grant-profile:id-jag"]));
+    let world = World::with(|_| bare()).await;
+    let found = metadata(&world).await;
+    assert_eq!(found["grant_types_supported"], json!(["authorization_code", "refresh_token"]));
+    assert_eq!(found.get("authorization_grant_profiles_supported"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_there_is_not_is_left_out_and_is_not_there() {
+    let world = World::with(|_| bare().with_registration(RegistrationPolicy::disabled())).await;
+    let found = metadata(&world).await;
+    for (member, path) in
+        [("registration_endpoint", "register"), ("introspection_endpoint", "introspect"), ("jwks_uri", "jwks")]
+    {
+        assert_eq!(found.get(member), None, "{member}");
+        let response = world.send(Request::post(format!("{ISSUER}/{path}")), "").await;
+        assert_eq!(response.status(), 404, "{path}");
+    }
+    for empty in ["scopes_supported", "introspection_endpoint_auth_methods_supported"] {
+        assert_eq!(found.get(empty), None, "an empty list is left out (RFC 8414 section 3.2): {empty}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_of_every_origin_may_call_what_programs_call() {
+    let keys = SigningKeys::generate();
+    let world = World::with(|config| config.with_access_tokens(AccessTokenKind::Jwt(keys))).await;
+    for (method, path) in [
+        ("GET", "/.well-known/oauth-authorization-server"),
+        ("GET", "/.well-known/openid-configuration"),
+        ("GET", "/jwks"),
+        ("POST", "/token"),
+        ("POST", "/revoke"),
+    ] {
+        let preflight = Request::options(format!("{ISSUER}{path}"))
+            .header("origin", "https://app.example")
+            .header("access-control-request-method", method)
+            .header("access-control-request-headers", "authorization, mcp-protocol-version");
+        let response = world.send(preflight, "").await;
+        assert_eq!(
+            (response.status().as_u16(), header(&response, "access-control-allow-origin")),
+            (200, "*"),
+            "{path}"
+        );
+        let allowed = header(&response, "access-control-allow-headers");
+        assert!(allowed.contains("authorization") && allowed.contains("mcp-protocol-version"), "{allowed}");
+        assert_eq!(response.headers().get("access-control-allow-credentials"), None);
+        let actual =
+            Request::builder().method(method).uri(format!("{ISSUER}{path}")).header("origin", "https://app.example");
+        assert_eq!(
+            world.send(actual, "").await.headers()["access-control-allow-origin"],
+            "*",
+            "also of a refusal: {path}"
+        );
+    }
+    let preflight = Request::options(format!("{ISSUER}/introspect")).header("origin", "https://app.example");
+    let response = world.send(preflight, "").await;
+    assert_eq!(response.headers().get("access-control-allow-origin"), None, "no page has a resource server's secret");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_method_is_told_the_right_ones() {
+    let world = World::new().await;
+    for (path, wrong, allowed) in [
+        ("/token", Method::GET, "POST"),
+        ("/revoke", Method::PUT, "POST"),
+        ("/introspect", Method::GET, "POST"),
+        ("/.well-known/oauth-authorization-server", Method::POST, "GET,HEAD"),
+    ] {
+        let response = world.send(Request::builder().method(wrong).uri(format!("{ISSUER}{path}")), "").await;
+        assert_eq!((response.status().as_u16(), header(&response, "allow")), (405, allowed), "{path}");
+    }
+    let url = format!("{ISSUER}/.well-known/oauth-authorization-server");
+    assert_eq!(world.send(Request::head(&url), "").await.status(), 200);
+    assert_eq!(world.send(Request::get(&url), "").await.headers()["cache-control"], "public, max-age=300");
+}
+
+fn header<'a>(response: &'a Response<Bytes>, name: &str) -> &'a str {
+    response.headers()[name].to_str().expect("text")
+}
+
+fn resource() -> ResourceUri {
+    ResourceUri::new(RESOURCE).expect("resource")
+}
+
+/// Nothing but what every bridge has.
+fn bare() -> BridgeConfig {
+    BridgeConfig::new(Issuer::new(ISSUER).expect("issuer"), resource())
+}
