@@ -11,8 +11,19 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    BridgeConfig, BridgeVerifier, access_tokens::AccessTokens, clients::Clients, endpoints, grants::Assertions, inner::Inner, limits::Limits,
-    pages::Pages, session::{End, Sessions}, sweep, telemetry::Telemetry, urls::Urls,
+    BridgeConfig, BridgeVerifier,
+    access_tokens::AccessTokens,
+    clients::Clients,
+    endpoints,
+    grants::Assertions,
+    inner::Inner,
+    limits::Limits,
+    login::{Consents, Cookies, Logins},
+    pages::Pages,
+    session::{End, Sessions},
+    sweep,
+    telemetry::Telemetry,
+    urls::Urls,
 };
 
 /// An authorization server for MCP clients, with login at a provider. Clones are the same bridge.
@@ -61,6 +72,9 @@ impl Bridge {
             access_tokens: AccessTokens::new(&config),
             limits: Limits::new(&config, Arc::clone(&telemetry)),
             telemetry,
+            cookies: Cookies::new(&Urls::new(&config.issuer)),
+            consents: Consents::new(&config, records.clone(), Arc::clone(&clock)),
+            logins: Logins::new(&config, records.clone(), Arc::clone(&clock)),
             pages: Pages::new(&config, provider.provider()),
             provider,
             refresher,
@@ -102,6 +116,12 @@ impl Bridge {
     pub fn resource_metadata(&self) -> ProtectedResourceMetadata {
         let BridgeConfig { issuer, resources, scopes, .. } = &self.0.config;
         ProtectedResourceMetadata::new(resources[0].clone(), issuer.clone()).with_scopes_supported(scopes)
+    }
+
+    /// Where its users log in, and whom tools call with their tokens.
+    #[must_use]
+    pub fn provider(&self) -> &ProviderClient {
+        &self.0.provider
     }
 
     /// What keeps the provider's tokens fresh.

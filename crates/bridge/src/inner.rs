@@ -7,7 +7,15 @@ use portcullis_grants::{ProviderClient, Refresher, records::Records};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    BridgeConfig, access_tokens::AccessTokens, clients::Clients, grants::Assertions, limits::Limits, pages::Pages, session::Sessions, telemetry::Telemetry,
+    BridgeConfig,
+    access_tokens::AccessTokens,
+    clients::Clients,
+    grants::Assertions,
+    limits::Limits,
+    login::{Consents, Cookies, Logins},
+    pages::Pages,
+    session::Sessions,
+    telemetry::Telemetry,
     urls::Urls,
 };
 
@@ -24,6 +32,9 @@ pub(crate) struct Inner {
     pub(crate) assertions: Assertions,
     pub(crate) limits: Limits,
     pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) cookies: Cookies,
+    pub(crate) consents: Consents,
+    pub(crate) logins: Logins,
     pub(crate) pages: Pages,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) draining: CancellationToken,

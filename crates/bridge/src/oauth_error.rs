@@ -29,10 +29,15 @@ pub(crate) enum ErrorCode {
     // RFC 7591 section 3.2.2.
     InvalidRedirectUri,
     InvalidClientMetadata,
+    /// OpenID Connect Core section 3.1.2.6.
+    InteractionRequired,
+    // RFC 9101 section 5.
+    RequestNotSupported,
+    RequestUriNotSupported,
 }
 
 impl ErrorCode {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::InvalidRequest,
         Self::InvalidClient,
         Self::InvalidGrant,
@@ -47,6 +52,9 @@ impl ErrorCode {
         Self::UnsupportedTokenType,
         Self::InvalidRedirectUri,
         Self::InvalidClientMetadata,
+        Self::InteractionRequired,
+        Self::RequestNotSupported,
+        Self::RequestUriNotSupported,
     ];
 
     pub(crate) const fn as_str(self) -> &'static str {
@@ -65,6 +73,9 @@ impl ErrorCode {
             Self::UnsupportedTokenType => "unsupported_token_type",
             Self::InvalidRedirectUri => "invalid_redirect_uri",
             Self::InvalidClientMetadata => "invalid_client_metadata",
+            Self::InteractionRequired => "interaction_required",
+            Self::RequestNotSupported => "request_not_supported",
+            Self::RequestUriNotSupported => "request_uri_not_supported",
         }
     }
 
@@ -110,6 +121,12 @@ impl OAuthError {
         error
     }
 
+    /// A request that is not listened to, whatever it says. RFC 9110 section 15.5.4.
+    pub(crate) const fn forbidden(mut self) -> Self {
+        self.status = StatusCode::FORBIDDEN;
+        self
+    }
+
     /// The client tried to authenticate by the header: it is challenged. RFC 6749 section 5.2.
     pub(crate) const fn with_challenge(mut self) -> Self {
         self.challenge = true;
@@ -127,6 +144,11 @@ impl OAuthError {
     /// The status of a JSON answer.
     pub(crate) const fn status(&self) -> StatusCode {
         self.status
+    }
+
+    /// After how many seconds it may be tried again, if that is known.
+    pub(crate) const fn retry_after(&self) -> Option<u64> {
+        self.retry_after
     }
 
     /// A JSON answer. RFC 6749 section 5.2.

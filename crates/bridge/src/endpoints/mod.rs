@@ -1,12 +1,16 @@
 //! The endpoints, a file each.
 
+mod authorize;
 mod body;
+mod callback;
+mod consent;
 mod detached;
 mod introspect;
 mod jwks;
 mod metadata;
 mod revoke;
 mod router;
+mod to_user;
 mod token;
 
 pub(crate) use body::{form, read};

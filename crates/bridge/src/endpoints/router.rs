@@ -9,7 +9,10 @@ use axum::{
 use http::{Method, header};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
-use super::{introspect::introspect, jwks::jwks, metadata::metadata, revoke::revoke, token::token};
+use super::{
+    authorize::authorize, callback::callback, consent::consent, introspect::introspect, jwks::jwks, metadata::metadata,
+    revoke::revoke, token::token,
+};
 use crate::{AccessTokenKind, Bridge, inner::Inner, urls};
 
 /// All endpoints.
@@ -17,8 +20,13 @@ use crate::{AccessTokenKind, Bridge, inner::Inner, urls};
 /// Those that programs call are open to pages of every origin: they know no cookies. Those that browsers are sent to are not.
 pub(crate) fn router(bridge: &Bridge) -> Router {
     let Inner { config, urls, .. } = bridge.inner();
-    let mut endpoints =
-        vec![(urls.path(urls::TOKEN), open(post(token))), (urls.path(urls::REVOKE), open(post(revoke)))];
+    let mut endpoints = vec![
+        (urls.path(urls::AUTHORIZE), get(authorize)),
+        (urls.path(urls::CONSENT), post(consent)),
+        (urls.path(urls::CALLBACK), get(callback)),
+        (urls.path(urls::TOKEN), open(post(token))),
+        (urls.path(urls::REVOKE), open(post(revoke))),
+    ];
     endpoints.extend(urls.metadata().into_iter().map(|path| (path, open(get(metadata)))));
     if let AccessTokenKind::Jwt(keys) = config.access_tokens.clone() {
         endpoints.push((urls.path(urls::JWKS), open(get(move || ready(jwks(&keys))))));

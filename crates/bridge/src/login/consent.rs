@@ -1,0 +1,137 @@
+//! [`Consents`]: what was allowed to which client, in which browser, by whom.
+
+use std::{sync::Arc, time::Duration};
+
+use aws_lc_rs::digest;
+use portcullis_core::{Clock, Issuer, ResourceUri, ScopeSet};
+use portcullis_grants::{
+    StoreError,
+    records::{RecordKey, Records, Table},
+};
+use serde::{Deserialize, Serialize};
+
+use super::AuthorizationRequest;
+use crate::{
+    BridgeConfig, Client, RedirectUri,
+    session::{SecretHash, SessionUser},
+};
+
+/// What was allowed to which client, in which browser, by whom: then the consent page is not shown again, for a while.
+///
+/// MCP Security Best Practices, Confused Deputy: the provider knows the bridge, not its clients, and a user who is logged in there
+/// sees no page; so nobody is sent there for a client that was not allowed. Who the user is shows only afterwards, and is compared
+/// then.
+///
+/// It is remembered for `https` redirect URIs alone. Any program of the user's machine can listen on loopback or take the scheme of
+/// an app and pass for the client, so there the user is asked every time
+/// ([RFC 8252 section 8.6](https://www.rfc-editor.org/rfc/rfc8252#section-8.6)).
+#[derive(Debug)]
+pub(crate) struct Consents {
+    records: Records,
+    clock: Arc<dyn Clock>,
+    ttl: Duration,
+}
+
+/// What was allowed.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Consent {
+    client: ClientFingerprint,
+    redirect_uri: RedirectUri,
+    resource: ResourceUri,
+    scopes: ScopeSet,
+    pub(crate) user: UserIdentity,
+}
+
+/// By whom something was allowed: the stable name of a user.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UserIdentity {
+    issuer: Issuer,
+    subject: Box<str>,
+}
+
+impl UserIdentity {
+    pub(crate) fn of(user: &SessionUser) -> Self {
+        Self { issuer: user.issuer.clone(), subject: user.subject.clone() }
+    }
+}
+
+/// What a user was shown of a client, and where it may send codes: if that changes, the user is asked again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct ClientFingerprint([u8; 32]);
+
+impl ClientFingerprint {
+    pub(crate) fn of(client: &Client) -> Self {
+        let shown = (&client.name, &client.uri, &client.redirect_uris, client.origin);
+        let shown = serde_json::to_vec(&shown).expect("a client is plain data");
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest::digest(&digest::SHA256, &shown).as_ref());
+        Self(bytes)
+    }
+}
+
+impl Consent {
+    /// Whether it is for everything that `client` asks for now.
+    fn covers(&self, client: &Client, request: &AuthorizationRequest) -> bool {
+        self.client == ClientFingerprint::of(client)
+            && self.redirect_uri == request.target.redirect_uri
+            && self.resource == request.resource
+            && self.scopes.is_superset(&request.scopes)
+    }
+}
+
+impl Consents {
+    pub(crate) fn new(config: &BridgeConfig, records: Records, clock: Arc<dyn Clock>) -> Self {
+        Self { records, clock, ttl: config.consent_ttl }
+    }
+
+    /// What was allowed in `browser`, if it covers what `client` asks for.
+    pub(crate) async fn find(
+        &self,
+        browser: SecretHash,
+        client: &Client,
+        request: &AuthorizationRequest,
+    ) -> Result<Option<Consent>, StoreError> {
+        if !self.remembers(request) {
+            return Ok(None);
+        }
+        let opened = self.records.load::<Consent>(key(browser, &request.client_id)).await?;
+        Ok(opened.map(|opened| opened.value).filter(|consent| consent.covers(client, request)))
+    }
+
+    /// Remembers that `user` has allowed it.
+    pub(crate) async fn remember(
+        &self,
+        browser: SecretHash,
+        client: ClientFingerprint,
+        request: &AuthorizationRequest,
+        user: UserIdentity,
+    ) -> Result<(), StoreError> {
+        if !self.remembers(request) {
+            return Ok(());
+        }
+        let key = key(browser, &request.client_id);
+        let consent = Consent {
+            client,
+            redirect_uri: request.target.redirect_uri.clone(),
+            resource: request.resource.clone(),
+            scopes: request.scopes.clone(),
+            user,
+        };
+        let expires_at = self.clock.now() + self.ttl;
+        // Whoever writes at the same time has consented at the same time: either will do.
+        match self.records.load::<Consent>(key).await? {
+            Some(known) => self.records.replace(key, known.version, &consent, expires_at).await?,
+            None => self.records.create(key, &consent, expires_at).await?,
+        };
+        Ok(())
+    }
+
+    fn remembers(&self, request: &AuthorizationRequest) -> bool {
+        let redirect_uri = &request.target.redirect_uri;
+        !self.ttl.is_zero() && !redirect_uri.is_loopback() && !redirect_uri.is_app()
+    }
+}
+
+fn key(browser: SecretHash, client_id: &str) -> RecordKey {
+    RecordKey::of(Table::Consents, &[browser.as_bytes(), client_id.as_bytes()])
+}

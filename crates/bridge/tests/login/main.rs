@@ -1,0 +1,4 @@
+//! The login: from a client's request over consent and provider to a code.
+
+mod flow;
+mod world;

@@ -1,0 +1,132 @@
+//! A bridge between a provider and clients, without a socket, which can be started anew.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use portcullis_bridge::{Bridge, BridgeConfig, BridgeVerifier, Client, RedirectUri};
+use portcullis_core::{AuthError, BearerToken, Issuer, ResourceUri, ScopeSet, UserContext};
+use portcullis_egress::Egress;
+use portcullis_grants::{
+    KeyRing, MemoryStore, ProviderClient, Vault,
+    records::{MemoryRecords, Records},
+};
+use portcullis_keys::discover;
+use portcullis_oauth::{ClientAuthentication, providers::Provider};
+use portcullis_testkit::{Browser, IdentityProvider, Network, OAuthClient, TestClock};
+use tower::{ServiceExt as _, service_fn};
+use url::Url;
+
+pub(crate) const ISSUER: &str = "https://mcp.example.test";
+pub(crate) const RESOURCE: &str = "https://mcp.example.test/mcp";
+pub(crate) const OTHER_RESOURCE: &str = "https://reports.example.test/mcp";
+
+/// A client that the operator knows, with a web site.
+pub(crate) const SITE: &str = "site";
+pub(crate) const SITE_URI: &str = "https://client.example.test/callback";
+/// One on the user's machine.
+pub(crate) const APP: &str = "app";
+/// One with a scheme of its own.
+pub(crate) const CURSOR: &str = "cursor";
+pub(crate) const CURSOR_URI: &str = "cursor://anysphere.cursor-mcp/oauth/callback";
+
+pub(crate) struct World {
+    pub(crate) idp: IdentityProvider,
+    pub(crate) clock: TestClock,
+    pub(crate) bridge: Bridge,
+    pub(crate) network: Network,
+    parts: Parts,
+    /// What answers at the issuer.
+    running: Arc<Mutex<Router>>,
+}
+
+/// What survives a process.
+struct Parts {
+    config: BridgeConfig,
+    provider: ProviderClient,
+    vault: Vault,
+    records: Records,
+    egress: Egress,
+}
+
+impl Parts {
+    fn start(&self, clock: &TestClock) -> Bridge {
+        let Self { config, provider, vault, records, egress } = self;
+        let (config, provider, vault) = (config.clone(), provider.clone(), vault.clone());
+        Bridge::new(config, provider, vault, records.clone(), egress.clone(), Arc::new(clock.clone()))
+    }
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(|config| config).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(BridgeConfig) -> BridgeConfig) -> Self {
+        let clock = TestClock::new();
+        let idp = IdentityProvider::new().with_issuer("https://idp.other.test").with_clock(Arc::new(clock.clone()));
+        let network = Network::new().with_provider(&idp);
+        let egress = Egress::from_service(network.clone());
+        let metadata = discover(&egress, &idp.issuer().parse().expect("issuer")).await.expect("metadata");
+        let app = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
+        let provider = Provider::oidc(&metadata).expect("a provider");
+        let provider = ProviderClient::new(provider, app, egress.clone(), Arc::new(clock.clone()));
+        let keys = KeyRing::ephemeral();
+        let vault = Vault::new(Arc::new(MemoryStore::new(Arc::new(clock.clone()))), keys.clone()).expect("a vault");
+        let records = Records::new(Arc::new(MemoryRecords::new(Arc::new(clock.clone()))), keys).expect("records");
+        let config = change(config());
+        let parts = Parts { config, provider, vault, records, egress };
+        let bridge = parts.start(&clock);
+        let running = Arc::new(Mutex::new(bridge.router()));
+        let at_issuer = Arc::clone(&running);
+        let service = service_fn(move |request| at_issuer.lock().expect("not poisoned").clone().oneshot(request));
+        let network = network.with_service(ISSUER, service);
+        Self { idp, clock, bridge, network, parts, running }
+    }
+
+    /// The process ends, and another one begins with the same stores and keys.
+    pub(crate) fn restart(&mut self) {
+        self.bridge = self.parts.start(&self.clock);
+        *self.running.lock().expect("not poisoned") = self.bridge.router();
+    }
+
+    pub(crate) fn browser(&self) -> Browser {
+        Browser::new(self.network.clone()).with_stop_at(SITE_URI).with_stop_at(OAuthClient::REDIRECT_URI)
+    }
+
+    /// The client with a web site.
+    pub(crate) async fn site(&self) -> OAuthClient {
+        self.client(SITE, SITE_URI).await
+    }
+
+    pub(crate) async fn client(&self, client_id: &str, redirect_uri: &str) -> OAuthClient {
+        let client = OAuthClient::discover(&self.network, ISSUER).await.expect("metadata");
+        client.with_client_id(client_id).with_redirect_uri(redirect_uri)
+    }
+
+    /// Who the user of `token` is at the resource.
+    pub(crate) async fn verify(&self, token: &str) -> Result<Arc<UserContext>, AuthError> {
+        let verifier: BridgeVerifier = self.bridge.verifier();
+        verifier.oneshot(BearerToken::new(token).expect("a token")).await
+    }
+}
+
+pub(crate) fn config() -> BridgeConfig {
+    let uris = |text: &str| vec![RedirectUri::new(text).expect("a redirect URI")];
+    let resource = |text: &str| ResourceUri::new(text).expect("a resource");
+    BridgeConfig::new(Issuer::new(ISSUER).expect("an issuer"), resource(RESOURCE))
+        .with_resource(resource(OTHER_RESOURCE))
+        .with_scopes(ScopeSet::parse("mcp:read mcp:write").expect("scopes"))
+        .with_upstream_scopes(ScopeSet::parse("openid email offline_access").expect("scopes"))
+        .with_client(Client::public(SITE, "A site", uris(SITE_URI)))
+        .and_then(|config| config.with_client(Client::public(APP, "An app", uris(OAuthClient::REDIRECT_URI))))
+        .and_then(|config| config.with_client(Client::public(CURSOR, "Cursor", uris(CURSOR_URI))))
+        .expect("clients")
+}
+
+/// The parameter of a URL, once.
+pub(crate) fn parameter(url: &Url, name: &str) -> Option<String> {
+    let mut found = url.query_pairs().filter(|(known, _)| known == name).map(|(_, value)| value.into_owned());
+    let first = found.next();
+    assert!(found.next().is_none(), "{name} is there twice");
+    first
+}
