@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use http::Response;
 use portcullis_core::{AuthError, AuthErrorKind};
-use proptest::prelude::{Just, Strategy, any, prop, prop_oneof, proptest};
+use portcullis_oauth::providers::AuthorizationResponse;
+use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
+use secrecy::ExposeSecret as _;
 
 use crate::support::{NAMES, NOW, meaning, provider, token};
 
@@ -79,5 +81,26 @@ proptest! {
             }
             let _ = provider.process_revocation(&response);
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_query_is_read_or_refused(rest in ".*", name in prop_oneof!["code", "state", "iss", "error"], value in ".*") {
+        let _ = AuthorizationResponse::parse(&rest);
+        let pairs = [("code", "c"), ("state", "s"), ("iss", "i"), (&*name, &*value)];
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        let outcome = AuthorizationResponse::parse(&format!("{query}&{rest}"));
+        prop_assert!(outcome.is_err() || name == "error" && value.is_empty(), "{query}");
+    }
+
+    #[test]
+    fn a_code_and_a_state_arrive_as_they_were_sent(code in ".+", state in ".+") {
+        let pairs = [("state", &*state), ("code", &*code)];
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        let response = AuthorizationResponse::parse(&query).expect("a response");
+        prop_assert!(response.has_state(&state));
+        let arrived = response.into_code().expect("a code");
+        prop_assert_eq!(arrived.expose_secret(), code);
     }
 }
