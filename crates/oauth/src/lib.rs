@@ -2,7 +2,7 @@
 //!
 //! No I/O, no runtime, no clock: the present time is an argument. A check leaves evidence in the types: a token becomes
 //! [`Verified`] [`Claims`] only by [`JwtPolicy`](jwt::JwtPolicy) or by an introspection policy, an
-//! [`IdToken`](id_token::IdToken) or an [assertion](assertion) only by a policy of its own.
+//! [`IdToken`](id_token::IdToken) or an [assertion] only by a policy of its own.
 
 pub mod assertion;
 mod audience;
