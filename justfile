@@ -18,6 +18,8 @@ setup:
     command -v glewlwyd >/dev/null && [ -e "$tables" ] || missing+=(glewlwyd)
     command -v sqlite3 >/dev/null || missing+=(sqlite3)
     command -v openssl >/dev/null || missing+=(openssl)
+    # A browser. It brings fonts for the pages.
+    command -v chromium >/dev/null || missing+=(chromium)
     if [ ${#missing[@]} -gt 0 ]; then
         echo "setup: installing Debian packages: ${missing[*]}"
         root=(); [ "$(id -u)" = 0 ] || root=(sudo)
