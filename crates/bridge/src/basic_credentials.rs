@@ -42,10 +42,14 @@ impl BasicCredentials {
     }
 }
 
-/// One value, also if somebody did not encode the `&` in it.
+/// Many clients do not encode. What has characters that the encoding would have replaced was not encoded, and is taken as it is: so
+/// is, as a rule, a secret in Base64.
 fn form_decoded(text: &str) -> String {
-    let whole = text.replace('&', "%26").replace('=', "%3D");
-    form_urlencoded::parse(whole.as_bytes()).map(|(name, _)| name.into_owned()).collect()
+    let is_encoded = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"*-._+%".contains(&byte));
+    if !is_encoded {
+        return text.to_owned();
+    }
+    form_urlencoded::parse(text.as_bytes()).map(|(name, _)| name.into_owned()).collect()
 }
 
 fn illegible() -> OAuthError {

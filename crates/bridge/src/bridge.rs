@@ -56,6 +56,7 @@ impl Bridge {
             RefresherConfig::of(provider.provider()),
         );
         let telemetry = Arc::new(Telemetry::new());
+        let limits = Limits::new(&config, Arc::clone(&telemetry));
         let sessions = Sessions::new(
             records.clone(),
             vault,
@@ -67,10 +68,10 @@ impl Bridge {
         );
         let bridge = Self(Arc::new(Inner {
             urls: Urls::new(&config.issuer),
-            clients: Clients::new(&config, records.clone(), egress.clone(), Arc::clone(&clock)),
+            clients: Clients::new(&config, records.clone(), egress, limits.clone(), Arc::clone(&clock)),
             assertions: Assertions::new(&config, records.clone(), Arc::clone(&clock)),
             access_tokens: AccessTokens::new(&config),
-            limits: Limits::new(&config, Arc::clone(&telemetry)),
+            limits,
             telemetry,
             cookies: Cookies::new(&Urls::new(&config.issuer)),
             consents: Consents::new(&config, records.clone(), Arc::clone(&clock)),

@@ -86,6 +86,21 @@ pub(crate) enum ClientKeys {
     Jwks(serde_json::Value),
 }
 
+impl GrantType {
+    /// The one called `name`, if it is one of ours.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        [Self::AuthorizationCode, Self::RefreshToken, Self::JwtBearer].into_iter().find(|known| known.as_str() == name)
+    }
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthorizationCode => "authorization_code",
+            Self::RefreshToken => "refresh_token",
+            Self::JwtBearer => "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        }
+    }
+}
+
 impl Client {
     /// A client without a secret, that the operator knows: an app on the user's machine, or in the browser.
     #[must_use]
@@ -148,11 +163,6 @@ impl Client {
         &self.id
     }
 
-    /// Whether nothing proves that it is this client.
-    pub(crate) fn is_public(&self) -> bool {
-        matches!(self.authentication, ClientAuthenticationMethod::None)
-    }
-
     /// Whether the operator may configure it.
     pub(crate) fn check(&self) -> Result<(), InvalidClient> {
         let invalid = |why| Err(InvalidClient { id: self.id.to_string(), why });
@@ -162,6 +172,10 @@ impl Client {
         }
         if self.grant_types.contains(&GrantType::AuthorizationCode) && self.redirect_uris.is_empty() {
             return invalid("needs a redirect URI for its codes");
+        }
+        let empty = SecretHash::of_text(&SecretString::default());
+        if matches!(&self.authentication, ClientAuthenticationMethod::Secret(hash) if *hash == empty) {
+            return invalid("needs a secret that is not empty");
         }
         Ok(())
     }

@@ -3,14 +3,17 @@
 //! A client is configured by the operator, describes itself in a document at its own URL (Client ID Metadata Documents), or has
 //! registered itself ([RFC 7591](https://www.rfc-editor.org/rfc/rfc7591)).
 
+mod authentication;
 mod client;
 mod document;
+mod metadata;
 mod redirect_uri;
 mod registration;
 mod registry;
 
+pub(crate) use client::{ClientAuthenticationMethod, Origin};
 pub use client::{Client, GrantType, InvalidClient};
-pub(crate) use client::{ClientAuthenticationMethod, ClientKeys, Origin};
+use client::ClientKeys;
 pub use document::DocumentPolicy;
 pub use redirect_uri::{InvalidRedirectUri, RedirectUri};
 pub use registration::RegistrationPolicy;

@@ -1,54 +1,130 @@
 //! [`Clients`]: all clients of a bridge.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use http::HeaderMap;
 use portcullis_core::Clock;
 use portcullis_egress::Egress;
 use portcullis_grants::records::Records;
 
-use super::{Client, Origin};
+use super::{
+    Client, ClientAuthenticationMethod, Origin,
+    authentication::{ClientAssertions, Credentials, Proof},
+    document::Documents,
+    registration::{Registered, Registrations},
+};
 use crate::{
     BridgeConfig,
+    limits::Limits,
     oauth_error::{ErrorCode, OAuthError},
     parameters::Parameters,
+    session::SecretHash,
 };
 
 /// All clients of a bridge.
 #[derive(Debug)]
 pub(crate) struct Clients {
-    configured: Vec<Client>,
+    configured: HashMap<Box<str>, Client>,
+    documents: Documents,
+    registrations: Registrations,
+    assertions: ClientAssertions,
 }
 
 impl Clients {
-    pub(crate) fn new(config: &BridgeConfig, _: Records, _: Egress, _: Arc<dyn Clock>) -> Self {
-        Self { configured: config.clients.clone() }
+    pub(crate) fn new(
+        config: &BridgeConfig,
+        records: Records,
+        egress: Egress,
+        limits: Limits,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let registrations =
+            Registrations::new(config.registration, config.scopes.clone(), records.clone(), Arc::clone(&clock));
+        let documents =
+            Documents::new(config.documents.clone(), records.clone(), egress.clone(), limits, Arc::clone(&clock));
+        Self {
+            configured: config.clients.iter().map(|client| (client.id.clone(), client.clone())).collect(),
+            documents,
+            registrations,
+            assertions: ClientAssertions::new(config.issuer.clone(), records, egress, clock),
+        }
     }
 
-    /// The client called `id`.
+    /// The client called `id`: a configured one before all others; the id of one with a document is a URL, and no other one's is.
     ///
     /// # Errors
     /// `invalid_client` if there is none, `temporarily_unavailable` if nobody can tell.
     pub(crate) async fn find(&self, id: &str) -> Result<Client, OAuthError> {
-        let found = self.configured.iter().find(|client| client.id() == id).cloned();
+        if let Some(client) = self.configured.get(id) {
+            return Ok(client.clone());
+        }
+        if id.starts_with("https://") || id.starts_with("http://") {
+            return self.documents.find(id).await;
+        }
+        let found = self.registrations.find(id).await?;
         found.ok_or_else(|| OAuthError::new(ErrorCode::InvalidClient, "there is no such client"))
     }
 
     /// The client that a request to the token endpoint comes from, which has proved who it is as it has to.
     ///
     /// # Errors
-    /// `invalid_client` if it has not, `temporarily_unavailable` if nobody can tell.
-    pub(crate) async fn authenticate(&self, _: &HeaderMap, form: &Parameters) -> Result<Client, OAuthError> {
-        self.find(form.required("client_id")?).await
+    /// `invalid_client` if it has not, `invalid_request` if it does it in two ways, `temporarily_unavailable` if nobody can tell.
+    pub(crate) async fn authenticate(&self, headers: &HeaderMap, form: &Parameters) -> Result<Client, OAuthError> {
+        let Credentials { client_id, proof, is_in_header } = Credentials::of(headers, form)?;
+        let client = match self.find(&client_id).await {
+            Ok(client) => Some(client),
+            Err(error) if error.code == ErrorCode::InvalidClient => None,
+            Err(error) => return Err(error),
+        };
+        // A client that there is not is refused as one that has proved nothing.
+        let is_proved = self.is_proved(client.as_ref(), proof).await?;
+        client.filter(|_| is_proved).ok_or_else(|| {
+            let error = OAuthError::new(ErrorCode::InvalidClient, "the client has not proved who it is");
+            if is_in_header { error.with_challenge() } else { error }
+        })
+    }
+
+    async fn is_proved(&self, client: Option<&Client>, proof: Proof) -> Result<bool, OAuthError> {
+        let known = client.map(|client| (client.id(), &client.authentication));
+        match (proof, known) {
+            (Proof::Nothing, Some((_, ClientAuthenticationMethod::None))) => Ok(true),
+            (Proof::Secret(secret), known) => {
+                // It is hashed whoever it is said to be of.
+                let presented = SecretHash::of_text(&secret);
+                Ok(matches!(known, Some((_, ClientAuthenticationMethod::Secret(expected))) if *expected == presented))
+            }
+            (Proof::Assertion(jwt), Some((id, ClientAuthenticationMethod::PrivateKeyJwt(keys)))) => {
+                self.assertions.accept(id, keys, jwt).await
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Whether `client` may be sent errors without a page in between: the operator vouches for where they go.
     pub(crate) fn is_trusted(&self, client: &Client) -> bool {
-        client.origin == Origin::Configured
+        client.origin == Origin::Configured || self.documents.trusts(client)
     }
 
-    /// A client has been given tokens: its registration is kept.
-    pub(crate) async fn used(&self, _: &Client) -> Result<(), OAuthError> {
+    /// Whether whoever presents the bearer `token`, or none, may register clients.
+    pub(crate) fn may_register(&self, token: Option<&str>) -> bool {
+        self.registrations.admits(token)
+    }
+
+    /// Registers what `body` describes.
+    ///
+    /// # Errors
+    /// `invalid_redirect_uri`, `invalid_client_metadata`, or `temporarily_unavailable`.
+    pub(crate) async fn register(&self, body: &[u8]) -> Result<Registered, OAuthError> {
+        self.registrations.register(body).await
+    }
+
+    /// A client has been given tokens: what is known of it is kept.
+    pub(crate) async fn used(&self, client: &Client) -> Result<(), OAuthError> {
+        match client.origin {
+            Origin::Configured => {}
+            Origin::Document => self.documents.keep(client).await?,
+            Origin::Registered => self.registrations.keep(client).await?,
+        }
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 use super::{
     authorize::authorize, callback::callback, consent::consent, introspect::introspect, jwks::jwks, metadata::metadata,
-    revoke::revoke, token::token,
+    register::register, revoke::revoke, token::token,
 };
 use crate::{AccessTokenKind, Bridge, inner::Inner, urls};
 
@@ -30,6 +30,9 @@ pub(crate) fn router(bridge: &Bridge) -> Router {
     endpoints.extend(urls.metadata().into_iter().map(|path| (path, open(get(metadata)))));
     if let AccessTokenKind::Jwt(keys) = config.access_tokens.clone() {
         endpoints.push((urls.path(urls::JWKS), open(get(move || ready(jwks(&keys))))));
+    }
+    if config.registration.is_enabled {
+        endpoints.push((urls.path(urls::REGISTER), open(post(register))));
     }
     if !config.resource_servers.is_empty() {
         endpoints.push((urls.path(urls::INTROSPECT), post(introspect)));

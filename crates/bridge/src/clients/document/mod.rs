@@ -2,6 +2,17 @@
 //!
 //! draft-ietf-oauth-client-id-metadata-document; MCP, Client ID Metadata Documents.
 
+mod client_url;
+mod documents;
+mod entry;
+mod fetched;
+mod message;
 mod policy;
+mod unfetched;
 
+use client_url::ClientUrl;
+pub(super) use documents::Documents;
+use entry::{Entry, Flight, Look};
+use fetched::Fetched;
 pub use policy::DocumentPolicy;
+use unfetched::Unfetched;

@@ -54,7 +54,8 @@ impl DocumentPolicy {
 
     /// Whether documents of `host` are fetched.
     pub(super) fn allows(&self, host: &str) -> bool {
-        self.is_enabled && self.allowed_hosts.as_ref().is_none_or(|hosts| hosts.iter().any(|allowed| **allowed == *host))
+        self.is_enabled
+            && self.allowed_hosts.as_ref().is_none_or(|hosts| hosts.iter().any(|allowed| **allowed == *host))
     }
 
     /// Whether clients of `host` may be sent errors.

@@ -2,6 +2,14 @@
 //!
 //! [RFC 7591](https://www.rfc-editor.org/rfc/rfc7591); MCP, Dynamic Client Registration.
 
+mod answer;
+mod application_type;
 mod policy;
+mod registrations;
+mod request;
 
+pub(crate) use answer::Registered;
+use application_type::ApplicationType;
 pub use policy::RegistrationPolicy;
+pub(super) use registrations::Registrations;
+use request::{Method, RegistrationRequest};

@@ -1,0 +1,77 @@
+//! [`ClientUrl`]: a client id that is the URL of a document.
+
+use http::Uri;
+use url::{Host, Url};
+
+use super::DocumentPolicy;
+
+/// Longer ones are refused: they are stored, and shown.
+const MAX_LEN: usize = 1024;
+
+/// A client id that is the URL of a document: `https`, with a path that is not the root, in its canonical form.
+///
+/// No user name, no port that is the usual one, no dot segments, no query, no fragment: two ids never lead to the same document, and
+/// every parser finds the same host. draft-ietf-oauth-client-id-metadata-document, section 3.
+#[derive(Clone, Debug)]
+pub(super) struct ClientUrl {
+    text: Box<str>,
+    uri: Uri,
+    host: Box<str>,
+}
+
+impl ClientUrl {
+    /// The URL `id`, if `policy` lets its document be fetched.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn parse(id: &str, policy: &DocumentPolicy) -> Result<Self, &'static str> {
+        const NOT_CANONICAL: &str = "the client_id is not the plain URL of a document";
+        let url = Url::parse(id).ok().filter(|url| url.as_str() == id && id.len() <= MAX_LEN).ok_or(NOT_CANONICAL)?;
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+            return Err(NOT_CANONICAL);
+        }
+        if matches!(url.path(), "" | "/") {
+            return Err("the client_id is a URL without a path");
+        }
+        let is_loopback = is_loopback(&url);
+        match url.scheme() {
+            "https" if policy.allows_loopback || !is_loopback => {}
+            "http" if policy.allows_loopback && is_loopback => {}
+            _ => return Err("the client_id is not a public https URL"),
+        }
+        let host = host(&url).ok_or(NOT_CANONICAL)?;
+        if !policy.allows(&host) {
+            return Err("clients of this host are not accepted");
+        }
+        let uri = id.parse().map_err(|_| NOT_CANONICAL)?;
+        Ok(Self { text: id.into(), uri, host: host.into() })
+    }
+
+    /// As it was written.
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) const fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// The host, and the port if it is not the usual one.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+}
+
+fn host(url: &Url) -> Option<String> {
+    let host = url.host_str()?;
+    Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}

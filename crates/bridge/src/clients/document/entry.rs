@@ -1,0 +1,136 @@
+//! [`Entry`]: what is known of one client's document.
+
+use std::{
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::future::{BoxFuture, Shared};
+use portcullis_core::UnixTime;
+use portcullis_egress::back_off_window;
+use tokio::time::Instant;
+
+use super::{Fetched, Unfetched};
+use crate::clients::Client;
+
+/// One fetch, shared by all who wait for it. It goes on when they go away.
+pub(super) type Flight = Shared<BoxFuture<'static, Result<Client, Unfetched>>>;
+
+/// A kept copy is replaced if it is so much older: a document costs a write now and then, not for each token.
+const KEEP_EVERY: Duration = Duration::from_hours(1);
+
+/// What is known of one client's document. Its lock is never held across an `await`.
+#[derive(Default)]
+pub(super) struct Entry(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    document: Option<Fetched>,
+    /// How old the copy in the store is.
+    kept: Option<UnixTime>,
+    flight: Option<Flight>,
+    failures: Option<Failures>,
+}
+
+/// That the last fetch came to nothing, and how many before it.
+struct Failures {
+    count: u32,
+    until: Instant,
+    last: Unfetched,
+}
+
+/// What is to be done for somebody who wants the client.
+pub(super) enum Look {
+    Known(Client),
+    Unfetched(Unfetched),
+    /// To be waited for; longer if there is nothing to fall back to.
+    Pending {
+        flight: Flight,
+        fallback: Option<Client>,
+    },
+}
+
+impl Entry {
+    /// The client if its document is fresh; else the fetch that is under way, or that `start` starts, unless one failed a moment
+    /// ago.
+    pub(super) fn look(&self, now: UnixTime, start: impl FnOnce() -> Flight) -> Look {
+        let mut state = self.lock();
+        if let Some(document) = state.document.as_ref().filter(|document| document.is_fresh(now)) {
+            return Look::Known(document.client.clone());
+        }
+        let fallback = state.usable(now);
+        // One that is over takes itself away, unless it came to a bad end.
+        if let Some(flight) = state.flight.as_ref().filter(|flight| flight.peek().is_none()) {
+            return Look::Pending { flight: flight.clone(), fallback };
+        }
+        if let Some(failures) = state.failures.as_ref().filter(|failures| Instant::now() < failures.until) {
+            return fallback.map_or_else(|| Look::Unfetched(failures.last.clone()), Look::Known);
+        }
+        Look::Pending { flight: state.flight.insert(start()).clone(), fallback }
+    }
+
+    /// Whether nothing was ever known, in this process.
+    pub(super) fn is_blank(&self) -> bool {
+        self.lock().document.is_none()
+    }
+
+    /// A copy from the store.
+    pub(super) fn remember(&self, document: Fetched) {
+        let mut state = self.lock();
+        state.kept = Some(document.fetched_at());
+        state.document = Some(document);
+    }
+
+    /// The fetch is over. The client, if it may be used.
+    pub(super) fn landed(&self, outcome: Result<Fetched, Unfetched>, now: UnixTime) -> Result<Client, Unfetched> {
+        let mut state = self.lock();
+        state.flight = None;
+        match outcome {
+            Ok(document) => {
+                state.failures = None;
+                Ok(state.document.insert(document).client.clone())
+            }
+            Err(why) => {
+                let count = state.failures.as_ref().map_or(0, |failures| failures.count.saturating_add(1));
+                let until = Instant::now() + back_off_window(count, None);
+                state.failures = Some(Failures { count, until, last: why.clone() });
+                if matches!(why, Unfetched::Refused(_)) {
+                    // What the host says now counts, and not what it has said.
+                    state.document = None;
+                    state.kept = None;
+                }
+                state.usable(now).ok_or(why)
+            }
+        }
+    }
+
+    /// What should be in the store and is not.
+    pub(super) fn unkept(&self) -> Option<Fetched> {
+        let state = self.lock();
+        let is_old = |document: &&Fetched| state.kept.is_none_or(|kept| document.fetched_at() >= kept + KEEP_EVERY);
+        state.document.as_ref().filter(is_old).cloned()
+    }
+
+    /// It is in the store.
+    pub(super) fn kept(&self, document: &Fetched) {
+        self.lock().kept = Some(document.fetched_at());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while the lock is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn usable(&self, now: UnixTime) -> Option<Client> {
+        self.document.as_ref().filter(|document| document.is_usable(now)).map(|document| document.client.clone())
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("document", &self.lock().document).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,49 @@
+//! Registration: a client makes itself known.
+
+use axum::extract::{Request, State};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use super::{is_of_type, read};
+use crate::{
+    Bridge,
+    answer::{self, Answer},
+    oauth_error::OAuthError,
+};
+
+/// More than any client has to say.
+const MAX_BODY: usize = 16 * 1024;
+
+/// `POST /register`. [RFC 7591 section 3](https://www.rfc-editor.org/rfc/rfc7591#section-3)
+pub(crate) async fn register(State(bridge): State<Bridge>, request: Request) -> Answer {
+    let clients = &bridge.inner().clients;
+    if !clients.may_register(bearer(request.headers())) {
+        return unauthorized();
+    }
+    let registered = async {
+        let limits = &bridge.inner().limits;
+        limits.may_register(&limits.caller(request.headers(), request.extensions()))?;
+        if !is_of_type(request.headers(), "application/json") {
+            return Err(OAuthError::invalid_request("the body must be application/json"));
+        }
+        let (_, body) = read(request, MAX_BODY).await?;
+        clients.register(&body).await
+    };
+    registered.await.map_or_else(OAuthError::into_answer, |registered| registered.into_answer())
+}
+
+/// What only some may do. [RFC 6750 section 3](https://www.rfc-editor.org/rfc/rfc6750#section-3)
+fn unauthorized() -> Answer {
+    let body = serde_json::json!({"error": "invalid_token", "error_description": "an initial access token is needed"});
+    let mut answer = answer::json(StatusCode::UNAUTHORIZED, &body);
+    let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+    answer.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    answer
+}
+
+/// The one bearer token of the header `Authorization`.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
+}
