@@ -10,7 +10,8 @@ use crate::{GrantType, limits::Limited, oauth_error::ErrorCode, session::End};
 /// Handles made once. Install the recorder before building the bridge.
 pub(crate) struct Telemetry {
     logins: Counters<LoginOutcome>,
-    tokens: Counters<(Option<GrantType>, TokenOutcome)>,
+    tokens: Counters<(Option<GrantType>, Option<ErrorCode>)>,
+    repeated: Counter,
     registrations: Counters<Option<ErrorCode>>,
     ended: Counters<End>,
     limited: Counters<Limited>,
@@ -34,32 +35,26 @@ pub(crate) enum LoginOutcome {
     Foreign,
 }
 
-/// What became of a request for tokens.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum TokenOutcome {
-    Issued,
-    /// The same again, for a client that repeated a refresh.
-    Repeated,
-    Refused(ErrorCode),
-}
-
 /// A counter for each of a closed set of labels.
 struct Counters<L>(HashMap<L, Counter>);
 
 impl Telemetry {
     pub(crate) fn new() -> Self {
         let grants = [GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::JwtBearer].map(Some);
+        let refused = || ErrorCode::ALL.map(Some).into_iter().chain([None]);
         let tokens = grants.into_iter().chain([None]);
-        let tokens = tokens.flat_map(|grant| TokenOutcome::all().map(move |outcome| (grant, outcome)));
+        let tokens = tokens.flat_map(|grant| refused().map(move |refused| (grant, refused)));
         Self {
             logins: Counters::new(LoginOutcome::ALL, |outcome| {
                 counter!("portcullis_bridge_logins_total", "outcome" => outcome.as_str())
             }),
-            tokens: Counters::new(tokens, |(grant, outcome)| {
+            tokens: Counters::new(tokens, |(grant, refused)| {
                 let grant = grant.map_or("other", grant_type);
-                counter!("portcullis_bridge_tokens_total", "grant" => grant, "outcome" => outcome.as_str())
+                let outcome = refused.map_or("issued", ErrorCode::as_str);
+                counter!("portcullis_bridge_tokens_total", "grant" => grant, "outcome" => outcome)
             }),
-            registrations: Counters::new(ErrorCode::ALL.map(Some).into_iter().chain([None]), |refused| {
+            repeated: counter!("portcullis_bridge_refreshes_repeated_total"),
+            registrations: Counters::new(refused(), |refused| {
                 let outcome = refused.map_or("registered", ErrorCode::as_str);
                 counter!("portcullis_bridge_registrations_total", "outcome" => outcome)
             }),
@@ -80,8 +75,14 @@ impl Telemetry {
         self.logins.increment(outcome);
     }
 
-    pub(crate) fn tokens(&self, grant: Option<GrantType>, outcome: TokenOutcome) {
-        self.tokens.increment((grant, outcome));
+    /// A request for tokens, by which grant, and why it was refused if it was.
+    pub(crate) fn tokens(&self, grant: Option<GrantType>, refused: Option<ErrorCode>) {
+        self.tokens.increment((grant, refused));
+    }
+
+    /// A client repeated a refresh, and got the same again.
+    pub(crate) fn repeated(&self) {
+        self.repeated.increment(1);
     }
 
     /// A registration, or why it was refused.
@@ -127,20 +128,6 @@ impl LoginOutcome {
             Self::Refused => "refused",
             Self::Failed => "failed",
             Self::Foreign => "foreign",
-        }
-    }
-}
-
-impl TokenOutcome {
-    fn all() -> impl Iterator<Item = Self> {
-        ErrorCode::ALL.map(Self::Refused).into_iter().chain([Self::Issued, Self::Repeated])
-    }
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Issued => "issued",
-            Self::Repeated => "repeated",
-            Self::Refused(code) => code.as_str(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Introspection: what a token is, for resource servers elsewhere.
 
 use axum::extract::{Request, State};
-use http::{HeaderMap, StatusCode};
+use http::{StatusCode, request::Parts};
 use portcullis_core::BearerToken;
 use serde::Serialize;
 use serde_json::json;
@@ -11,6 +11,7 @@ use crate::{
     Bridge, ResourceServer,
     answer::{self, Answer},
     basic_credentials::BasicCredentials,
+    inner::Inner,
     oauth_error::{ErrorCode, OAuthError},
 };
 
@@ -38,7 +39,7 @@ pub(crate) async fn introspect(State(bridge): State<Bridge>, request: Request) -
 async fn look_up(bridge: &Bridge, request: Request) -> Result<Answer, OAuthError> {
     let (head, form) = form(request).await?;
     let inner = bridge.inner();
-    let resource_server = authenticate(&inner.config.resource_servers, &head.headers)?;
+    let resource_server = authenticate(inner, &head)?;
     let token = form.required("token")?;
     let now = inner.clock.now();
     let Some((id, hash)) =
@@ -68,8 +69,14 @@ fn inactive() -> Answer {
     answer::json(StatusCode::OK, &json!({"active": false}))
 }
 
-fn authenticate<'a>(known: &'a [ResourceServer], headers: &HeaderMap) -> Result<&'a ResourceServer, OAuthError> {
+fn authenticate<'a>(inner: &'a Inner, head: &Parts) -> Result<&'a ResourceServer, OAuthError> {
     let refused = || OAuthError::new(ErrorCode::InvalidClient, "only known resource servers may ask").with_challenge();
-    let BasicCredentials { id, secret } = BasicCredentials::of(headers)?.ok_or_else(refused)?;
-    known.iter().find(|known| known.is(&id, &secret)).ok_or_else(refused)
+    let BasicCredentials { id, secret } = BasicCredentials::of(&head.headers)?.ok_or_else(refused)?;
+    let caller = inner.limits.caller(&head.headers, &head.extensions);
+    inner.limits.may_authenticate(&id, &caller)?;
+    let found = inner.config.resource_servers.iter().find(|known| known.is(&id, &secret));
+    found.ok_or_else(|| {
+        inner.limits.authentication_failed(&id, &caller);
+        refused()
+    })
 }

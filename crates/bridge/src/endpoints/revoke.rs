@@ -1,10 +1,10 @@
 //! Revocation: a client logs its user out.
 
 use axum::extract::{Request, State};
-use http::{HeaderMap, StatusCode};
+use http::{StatusCode, request::Parts};
 use portcullis_core::{BearerToken, GrantId};
 
-use super::{detached, form};
+use super::{client::authenticated, detached, form};
 use crate::{
     Bridge, Client,
     answer::{self, Answer},
@@ -20,14 +20,14 @@ use crate::{
 pub(crate) async fn revoke(State(bridge): State<Bridge>, request: Request) -> Answer {
     let answer = async {
         let (head, form) = form(request).await?;
-        detached(async move { end(&bridge, &head.headers, &form).await }).await
+        detached(async move { end(&bridge, &head, &form).await }).await
     };
     answer.await.unwrap_or_else(OAuthError::into_answer)
 }
 
-async fn end(bridge: &Bridge, headers: &HeaderMap, form: &Parameters) -> Result<Answer, OAuthError> {
+async fn end(bridge: &Bridge, head: &Parts, form: &Parameters) -> Result<Answer, OAuthError> {
     let inner = bridge.inner();
-    let client = inner.clients.authenticate(headers, form).await?;
+    let client = authenticated(bridge, head, form).await?;
     if let Some(id) = session_of(bridge, &client, form.required("token")?).await? {
         inner.sessions.end(id, End::Revoked).await?;
     }

@@ -1,13 +1,13 @@
 //! The token endpoint: a code, a refresh token or an assertion becomes tokens.
 
 use axum::extract::{Request, State};
-use http::HeaderMap;
+use http::request::Parts;
 
-use super::{detached, form};
+use super::{client::authenticated, detached, form};
 use crate::{
-    Bridge, GrantType,
+    Bridge, Client, GrantType,
     answer::Answer,
-    grants::{authorization_code, jwt_bearer, refresh_token},
+    grants::{Issued, authorization_code, jwt_bearer, refresh_token},
     oauth_error::{ErrorCode, OAuthError},
     parameters::Parameters,
 };
@@ -17,29 +17,46 @@ pub(crate) async fn token(State(bridge): State<Bridge>, request: Request) -> Ans
     let answer = async {
         let (head, form) = form(request).await?;
         // What is issued is issued to the end: of a rotation that stops half way nobody would know.
-        detached(async move { issue(&bridge, &head.headers, &form).await }).await
+        detached(async move {
+            let answer = issue(&bridge, &head, &form).await;
+            let grant_type = form.optional("grant_type").and_then(|text| grant_type(text).ok());
+            bridge.inner().telemetry.tokens(grant_type, answer.as_ref().err().map(|error| error.code));
+            answer
+        })
+        .await
     };
     answer.await.unwrap_or_else(OAuthError::into_answer)
 }
 
-async fn issue(bridge: &Bridge, headers: &HeaderMap, form: &Parameters) -> Result<Answer, OAuthError> {
+async fn issue(bridge: &Bridge, head: &Parts, form: &Parameters) -> Result<Answer, OAuthError> {
     let inner = bridge.inner();
-    let client = inner.clients.authenticate(headers, form).await?;
+    let client = authenticated(bridge, head, form).await?;
     let grant_type = grant_type(form.required("grant_type")?)?;
     if !client.grant_types.contains(&grant_type) {
         return Err(OAuthError::new(ErrorCode::UnauthorizedClient, "the client is not registered for this grant type"));
     }
-    let issued = match grant_type {
-        GrantType::AuthorizationCode => authorization_code::redeem(bridge, &client, form).await?,
-        GrantType::RefreshToken => refresh_token::rotate(bridge, &client, form).await?,
-        GrantType::JwtBearer if inner.config.trusted_issuers.is_empty() => return Err(unsupported()),
-        GrantType::JwtBearer => jwt_bearer::redeem(bridge, &client, form).await?,
-    };
+    let caller = inner.limits.caller(&head.headers, &head.extensions);
+    inner.limits.may_redeem(client.id(), &caller)?;
+    let issued = redeem(bridge, &client, grant_type, form).await.inspect_err(|error| {
+        if error.code == ErrorCode::InvalidGrant {
+            inner.limits.grant_refused(client.id(), &caller);
+        }
+    })?;
     // The tokens are issued: that it cannot be noted is no reason to keep them back.
     if let Err(error) = inner.clients.used(&client).await {
         tracing::warn!(error = error.code.as_str(), "the use of a client's registration could not be noted");
     }
     issued.into_answer(bridge)
+}
+
+/// What is presented becomes tokens.
+async fn redeem(bridge: &Bridge, client: &Client, by: GrantType, form: &Parameters) -> Result<Issued, OAuthError> {
+    match by {
+        GrantType::AuthorizationCode => authorization_code::redeem(bridge, client, form).await,
+        GrantType::RefreshToken => refresh_token::rotate(bridge, client, form).await,
+        GrantType::JwtBearer if bridge.inner().config.trusted_issuers.is_empty() => Err(unsupported()),
+        GrantType::JwtBearer => jwt_bearer::redeem(bridge, client, form).await,
+    }
 }
 
 fn grant_type(text: &str) -> Result<GrantType, OAuthError> {

@@ -30,7 +30,10 @@ pub(crate) async fn rotate(bridge: &Bridge, client: &Client, form: &Parameters) 
         let issued = |session, pair| Ok(Issued { id, handle, session, pair });
         match session.rotate(&request, &inner.config.lifetimes, now) {
             Rotation::Rotated(pair) => Decision::Replace(issued(session.clone(), pair)),
-            Rotation::Repeated(pair) => Decision::Keep(issued(session.clone(), pair)),
+            Rotation::Repeated(pair) => {
+                inner.telemetry.repeated();
+                Decision::Keep(issued(session.clone(), pair))
+            }
             Rotation::Reused(why) => {
                 tracing::warn!(session = %id, why, "a refresh token was used twice: its session ends");
                 Decision::End(

@@ -5,13 +5,13 @@
 pub(crate) enum Limited {
     /// Wrong credentials of a client, from one address.
     Authentication,
-    /// Codes and refresh tokens that nobody knows, presented by a client from one address.
+    /// Codes, refresh tokens and assertions that are not good, presented by a client from one address.
     Grants,
     /// Registrations.
     Registrations,
     /// Fetches of documents that clients describe themselves by.
     Documents,
-    /// Logins that were begun and not completed, from one address.
+    /// Logins from which nobody has come back, of one address.
     Logins,
 }
 

@@ -16,7 +16,7 @@ use crate::{BridgeConfig, oauth_error::OAuthError, telemetry::Telemetry};
 /// Wrong credentials, of a client from an address. Right ones are free, and other addresses are not concerned.
 const AUTHENTICATION: Rate = Rate { at_once: 10, then_every: Duration::from_secs(6) };
 
-/// Codes and refresh tokens that nobody knows, of a client from an address: many, because the users of a hosted client come from a
+/// Codes, refresh tokens and assertions that are not good, of a client from an address: many, because the users of a hosted client come from a
 /// few, and all their refresh tokens may have ended at once.
 const GRANTS: Rate = Rate { at_once: 600, then_every: Duration::from_millis(100) };
 
@@ -32,7 +32,7 @@ const DOCUMENTS_OF_ONE: Rate = Rate { at_once: 30, then_every: Duration::from_se
 /// Documents fetched from anywhere.
 const DOCUMENTS: Rate = Rate { at_once: 600, then_every: Duration::from_millis(100) };
 
-/// Logins that are not completed, from an address: this part of all that may be pending at once, and as many again while the first ones
+/// Logins from which nobody has come back, of an address: this part of all that may be pending at once, and as many again while the first ones
 /// are. So one address has a twentieth at most, which is half of what a client may have.
 const SHARE_OF_LOGINS: u64 = 40;
 
@@ -95,16 +95,16 @@ impl Limits {
         self.0.authentication.count((client_id, caller));
     }
 
-    /// Asked before a code or a refresh token is looked up.
+    /// Asked before a code, a refresh token or an assertion is looked at.
     ///
     /// # Errors
-    /// Too many that nobody knows came from there.
+    /// Too many that were not good came from there.
     pub(crate) fn may_redeem(&self, client_id: &str, caller: &Caller) -> Result<(), OAuthError> {
         self.answer(Limited::Grants, self.0.grants.look((client_id, caller)))
     }
 
-    /// Nobody knows it.
-    pub(crate) fn grant_unknown(&self, client_id: &str, caller: &Caller) {
+    /// It was not good.
+    pub(crate) fn grant_refused(&self, client_id: &str, caller: &Caller) {
         self.0.grants.count((client_id, caller));
     }
 
@@ -133,7 +133,7 @@ impl Limits {
         Ok(())
     }
 
-    /// The beginning of a login, which is counted until it is [completed](Self::login_completed) or forgotten.
+    /// The beginning of a login, which is counted until it [ends](Self::login_ended) or is forgotten.
     ///
     /// # Errors
     /// Too many from there are pending.
@@ -145,8 +145,8 @@ impl Limits {
         Ok(())
     }
 
-    /// A login was completed: it does not count.
-    pub(crate) fn login_completed(&self, caller: &Caller) {
+    /// The user has come back, and the login is pending no more: it does not count.
+    pub(crate) fn login_ended(&self, caller: &Caller) {
         self.0.logins.give_back(caller);
     }
 
