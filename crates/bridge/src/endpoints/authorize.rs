@@ -1,7 +1,7 @@
 //! The authorization endpoint: a client sends a browser here.
 
 use axum::extract::{Request, State};
-use http::{HeaderMap, Uri};
+use http::{Uri, request::Parts};
 
 use super::to_user::{redirect, tell};
 use crate::{
@@ -21,15 +21,16 @@ const MAX_QUERY: usize = 16 * 1024;
 /// Nothing is stored and nobody is sent to the provider before the user has consented, now or earlier.
 pub(crate) async fn authorize(State(bridge): State<Bridge>, request: Request) -> Answer {
     let inner = bridge.inner();
-    let answer = begin(inner, request.uri(), request.headers()).await;
+    let (head, _) = request.into_parts();
+    let answer = begin(inner, &head).await;
     answer.unwrap_or_else(|problem| tell(inner, problem))
 }
 
-async fn begin(inner: &Inner, uri: &Uri, headers: &HeaderMap) -> Result<Answer, Problem> {
-    let parameters = parameters(uri)?;
+async fn begin(inner: &Inner, head: &Parts) -> Result<Answer, Problem> {
+    let parameters = parameters(&head.uri)?;
     let (client, request) = AuthorizationRequest::validate(&parameters, &inner.clients, &inner.config).await?;
-    match Browser::of(headers, inner.cookies) {
-        Some(browser) if !request.asks_for_consent => go_on_or_ask(inner, headers, &client, request, browser).await,
+    match Browser::of(&head.headers, inner.cookies) {
+        Some(browser) if !request.asks_for_consent => go_on_or_ask(inner, head, &client, request, browser).await,
         browser => Ok(ask(inner, &client, request, &browser.unwrap_or_else(Browser::new))),
     }
 }
@@ -45,7 +46,7 @@ fn parameters(uri: &Uri) -> Result<Parameters, OAuthError> {
 /// The user is not asked again for what was allowed in this browser: they go on to the provider.
 async fn go_on_or_ask(
     inner: &Inner,
-    headers: &HeaderMap,
+    head: &Parts,
     client: &Client,
     request: AuthorizationRequest,
     browser: Browser,
@@ -53,9 +54,10 @@ async fn go_on_or_ask(
     let consent = inner.consents.find(browser.hash(), client, &request).await.map_err(OAuthError::from)?;
     let Some(consent) = consent else { return Ok(ask(inner, client, request, &browser)) };
     let user = Some(consent.user);
-    let departure = Departure::prepare(inner, Consented { client, request, browser: browser.hash(), user }).await?;
+    let departure =
+        Departure::prepare(inner, head, Consented { client, request, browser: browser.hash(), user }).await?;
     let mut answer = redirect(&departure.url);
-    departure.mark(headers, answer.headers_mut(), inner);
+    departure.mark(head, answer.headers_mut(), inner);
     Ok(answer)
 }
 

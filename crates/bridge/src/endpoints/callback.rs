@@ -1,7 +1,7 @@
 //! The callback endpoint: the provider sends the browser back here.
 
 use axum::extract::{Request, State};
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Uri, request::Parts};
 use portcullis_oauth::providers::AuthorizationResponse;
 
 use super::{
@@ -13,8 +13,9 @@ use crate::{
     answer::Answer,
     inner::Inner,
     login::{Arrival, Login, Problem, cookie_name},
-    oauth_error::OAuthError,
+    oauth_error::{ErrorCode, OAuthError},
     session::SecretHash,
+    telemetry::LoginOutcome,
     urls,
 };
 
@@ -27,15 +28,17 @@ const MAX_QUERY: usize = 16 * 1024;
 /// the login that it is of, and a stolen answer of the provider logs nobody in.
 pub(crate) async fn callback(State(bridge): State<Bridge>, request: Request) -> Answer {
     let inner = bridge.inner();
-    let answer = arrive(&bridge, request.uri(), request.headers()).await;
+    let (head, _) = request.into_parts();
+    let answer = arrive(&bridge, &head).await;
     answer.unwrap_or_else(|problem| tell(inner, problem))
 }
 
-async fn arrive(bridge: &Bridge, uri: &Uri, headers: &HeaderMap) -> Result<Answer, Problem> {
+async fn arrive(bridge: &Bridge, head: &Parts) -> Result<Answer, Problem> {
     let inner = bridge.inner();
-    let response = response(uri)?;
+    let response = response(&head.uri)?;
     let name = cookie_name(response.state());
-    let login = take(inner, headers, &name, &response).await?;
+    let login = take(inner, &head.headers, &name, &response).await?;
+    inner.limits.login_ended(&inner.limits.caller(&head.headers, &head.extensions));
     let mut answer = finish(bridge, login, response).await;
     inner.cookies.clear(answer.headers_mut(), &name);
     Ok(answer)
@@ -58,6 +61,7 @@ async fn take(
     response: &AuthorizationResponse,
 ) -> Result<Login, OAuthError> {
     let unknown = || {
+        inner.telemetry.login(LoginOutcome::Foreign);
         tracing::info!("a response of the provider is for no login of this browser");
         OAuthError::invalid_request(
             "no login is waiting for this answer in this browser: it took too long, or was finished",
@@ -79,10 +83,20 @@ async fn finish(bridge: &Bridge, login: Login, response: AuthorizationResponse) 
         let bridge = bridge.clone();
         detached(async move { Arrival::of(bridge.inner(), &login, response).await }).await
     };
+    inner.telemetry.login(outcome(&arrival));
     match arrival {
         Ok(Arrival::Code(code)) => redirect(&request.target.with_code(&code, &inner.config.issuer)),
         // They see the consent page, whatever is remembered.
         Ok(Arrival::OtherUser) => redirect(&format!("{}?{}", inner.urls.url(urls::AUTHORIZE), request.query())),
         Err(error) => tell_client(inner, &error, &request.target),
+    }
+}
+
+const fn outcome(arrival: &Result<Arrival, OAuthError>) -> LoginOutcome {
+    match arrival {
+        Ok(Arrival::Code(_)) => LoginOutcome::Completed,
+        Ok(Arrival::OtherUser) => LoginOutcome::Denied,
+        Err(OAuthError { code: ErrorCode::AccessDenied, .. }) => LoginOutcome::Refused,
+        Err(_) => LoginOutcome::Failed,
     }
 }

@@ -1,7 +1,7 @@
 //! The consent endpoint: the user answers.
 
 use axum::extract::{Request, State};
-use http::HeaderMap;
+use http::{HeaderMap, request::Parts};
 
 use super::{form, to_user::tell};
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     login::{Browser, ClientFingerprint, ConsentForm, Consented, Departure, Problem, is_same_origin},
     oauth_error::{ErrorCode, OAuthError},
     parameters::Parameters,
+    telemetry::LoginOutcome,
 };
 
 /// `POST /consent`: the form of the consent page, from a page of ours, in the browser that it was shown in.
@@ -19,18 +20,18 @@ pub(crate) async fn consent(State(bridge): State<Bridge>, request: Request) -> A
     let answer = async {
         check_origin(request.headers(), inner)?;
         let (head, posted) = form(request).await?;
-        answer(inner, &head.headers, &posted).await
+        answer(inner, &head, &posted).await
     };
     answer.await.unwrap_or_else(|problem| tell(inner, problem))
 }
 
-async fn answer(inner: &Inner, headers: &HeaderMap, posted: &Parameters) -> Result<Answer, Problem> {
+async fn answer(inner: &Inner, head: &Parts, posted: &Parameters) -> Result<Answer, Problem> {
     let shown = shown(inner, posted)?;
-    check_browser(inner, headers, &shown)?;
+    check_browser(inner, &head.headers, &shown)?;
     check_age(inner, &shown)?;
     let client = client(inner, &shown).await?;
     match posted.required("decision")? {
-        "approve" => approve(inner, headers, &client, shown).await,
+        "approve" => approve(inner, head, &client, shown).await,
         "deny" => Ok(deny(inner, &client, &shown)),
         _ => Err(OAuthError::invalid_request("the decision must be approve or deny").into()),
     }
@@ -81,17 +82,18 @@ fn again(description: &'static str, shown: &ConsentForm) -> Problem {
 }
 
 /// The user goes on to the provider.
-async fn approve(inner: &Inner, headers: &HeaderMap, client: &Client, shown: ConsentForm) -> Result<Answer, Problem> {
+async fn approve(inner: &Inner, head: &Parts, client: &Client, shown: ConsentForm) -> Result<Answer, Problem> {
     let consented = Consented { client, request: shown.request, browser: shown.browser, user: None };
-    let departure = Departure::prepare(inner, consented).await?;
+    let departure = Departure::prepare(inner, head, consented).await?;
     let mut answer = inner.pages.leaving_to_provider(&departure.url);
-    departure.mark(headers, answer.headers_mut(), inner);
+    departure.mark(head, answer.headers_mut(), inner);
     Ok(answer)
 }
 
 /// The user goes back, and the client is told. To the site of a client that nobody vouches for, the user goes by themselves or not at
 /// all: whoever refuses may have reasons.
 fn deny(inner: &Inner, client: &Client, shown: &ConsentForm) -> Answer {
+    inner.telemetry.login(LoginOutcome::Denied);
     let error = OAuthError::new(ErrorCode::AccessDenied, "the user did not allow it");
     let target = &shown.request.target;
     let (place, url) = (target.redirect_uri.shown(), target.with_error(&error, &inner.config.issuer));

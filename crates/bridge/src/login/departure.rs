@@ -1,6 +1,6 @@
 //! [`Departure`]: the user is sent to the provider.
 
-use http::HeaderMap;
+use http::{HeaderMap, request::Parts};
 use portcullis_oauth::{CodeVerifier, providers};
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
@@ -11,7 +11,7 @@ use super::{
     pending::Login,
     random::random_text,
 };
-use crate::{Client, GrantType, inner::Inner, oauth_error::OAuthError, session::SecretHash};
+use crate::{Client, GrantType, inner::Inner, oauth_error::OAuthError, session::SecretHash, telemetry::LoginOutcome};
 
 /// The user is sent to the provider: only after consent, so that nothing of a login exists before
 /// (MCP Security Best Practices, Confused Deputy).
@@ -40,7 +40,8 @@ const PREFIX: &str = "login-";
 
 impl Departure {
     /// Keeps what is needed when the user comes back.
-    pub(crate) async fn prepare(inner: &Inner, consented: Consented<'_>) -> Result<Self, OAuthError> {
+    pub(crate) async fn prepare(inner: &Inner, head: &Parts, consented: Consented<'_>) -> Result<Self, OAuthError> {
+        inner.limits.may_log_in(&inner.limits.caller(&head.headers, &head.extensions))?;
         let Consented { client, request, browser, user } = consented;
         let (state, nonce, cookie) = (random_text(), random_text(), random_text());
         let mut verifier = Zeroizing::new([0; 32]);
@@ -56,13 +57,14 @@ impl Departure {
             request,
         };
         inner.logins.begin(&state, &login).await?;
+        inner.telemetry.login(LoginOutcome::Begun);
         Ok(Self { url: provider_url(inner, &state, &nonce, &login.verifier()), state, cookie })
     }
 
     /// The browser is given what it must show when it comes back: nobody else who has got hold of the URL can.
-    pub(crate) fn mark(&self, request: &HeaderMap, answer: &mut HeaderMap, inner: &Inner) {
+    pub(crate) fn mark(&self, request: &Parts, answer: &mut HeaderMap, inner: &Inner) {
         let cookies = inner.cookies;
-        let others = cookies.names(request, PREFIX);
+        let others = cookies.names(&request.headers, PREFIX);
         for abandoned in others.iter().rev().skip(TABS - 1) {
             cookies.clear(answer, abandoned);
         }
