@@ -63,7 +63,7 @@ impl Bridge {
             refresher.clone(),
             provider.clone(),
             Arc::clone(&clock),
-            config.revokes_upstream,
+            config.revokes_upstream(provider.provider()),
             Arc::clone(&telemetry),
         );
         let bridge = Self(Arc::new(Inner {

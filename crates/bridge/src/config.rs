@@ -4,10 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use http::HeaderName;
 use portcullis_core::{Issuer, ResourceUri, ScopeSet};
+use portcullis_oauth::providers::Provider;
 
 use crate::{
-    AccessTokenKind, Client, DocumentPolicy, Entitlements, InvalidClient, RegistrationPolicy, ResourceServer, TrustedIssuer,
-    session::Lifetimes,
+    AccessTokenKind, Client, DocumentPolicy, Entitlements, InvalidClient, RegistrationPolicy, ResourceServer,
+    TrustedIssuer, session::Lifetimes,
 };
 
 /// What a bridge issues, to whom, and how it logs users in.
@@ -40,7 +41,7 @@ pub struct BridgeConfig {
     pub(crate) consent_ttl: Duration,
     pub(crate) max_pending_logins: u64,
     pub(crate) access_tokens: AccessTokenKind,
-    pub(crate) revokes_upstream: bool,
+    revokes_upstream: Option<bool>,
     pub(crate) clients: Vec<Client>,
     pub(crate) documents: DocumentPolicy,
     pub(crate) registration: RegistrationPolicy,
@@ -76,7 +77,7 @@ impl BridgeConfig {
             consent_ttl: Duration::from_hours(30 * 24),
             max_pending_logins: 10_000,
             access_tokens: AccessTokenKind::Reference,
-            revokes_upstream: true,
+            revokes_upstream: None,
             clients: Vec::new(),
             documents: DocumentPolicy::new(),
             registration: RegistrationPolicy::new(),
@@ -184,9 +185,10 @@ impl BridgeConfig {
         self
     }
 
-    /// Whether the provider is told when a session ends. Default: yes.
+    /// Whether the provider is told when a session ends. Default: yes, but where that would end other logins of the same user
+    /// ([`Provider::revocation_ends_other_logins`]): at Google, and at Keycloak.
     pub const fn with_upstream_revocation(mut self, revokes: bool) -> Self {
-        self.revokes_upstream = revokes;
+        self.revokes_upstream = Some(revokes);
         self
     }
 
@@ -237,6 +239,11 @@ impl BridgeConfig {
     pub fn with_client_address_header(mut self, header: HeaderName) -> Self {
         self.client_address_header = Some(header);
         self
+    }
+
+    /// Whether `provider` is told when a session ends.
+    pub(crate) fn revokes_upstream(&self, provider: &Provider) -> bool {
+        self.revokes_upstream.unwrap_or_else(|| !provider.revocation_ends_other_logins())
     }
 
     /// Where the provider sends users back to: the redirect URI to register there.

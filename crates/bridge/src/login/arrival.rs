@@ -179,7 +179,7 @@ async fn begin(
 /// Tokens of a login that came to nothing go back, unless that would end other logins of the user.
 fn discard(inner: &Inner, tokens: TokenSet) {
     let provider = inner.provider.clone();
-    if !inner.config.revokes_upstream || provider.provider().revocation_ends_other_logins() {
+    if !inner.config.revokes_upstream(provider.provider()) || provider.provider().revocation_ends_other_logins() {
         return;
     }
     tokio::spawn(async move {
