@@ -31,14 +31,19 @@
 //! | [`oauth`] | the messages of OAuth as pure functions, and the policies that judge tokens |
 //! | [`egress`] | the only way out: guarded HTTP |
 //! | [`verify`] | verifiers (JWT, introspection, UserInfo), the choice between issuers, the cache |
+//! | `bridge` | an authorization server for MCP clients, with login at a provider (feature `bridge`) |
 //! | `grants` | tokens of a provider behind this server: sealed, refreshed once, handed out fresh (feature `grants`) |
 //! | `sqlite` | those, in an SQLite database (feature `sqlite`) |
 //! | [`layer`] | the gate in front of a service, scopes, sessions |
 //! | [`axum`] | extractor and routes for axum |
 
+#[cfg(feature = "bridge")]
+mod bridged_server;
 #[cfg(feature = "verify")]
 mod resource_server;
 
+#[cfg(feature = "bridge")]
+pub use portcullis_bridge as bridge;
 pub use portcullis_core as core;
 #[cfg(any(feature = "grants", feature = "verify"))]
 pub use portcullis_egress as egress;
@@ -58,6 +63,8 @@ pub use portcullis_layer::{Auth, AuthConfig, AuthLayer};
 #[cfg(feature = "verify")]
 pub use portcullis_verify::{CacheConfig, CacheHandle};
 
+#[cfg(feature = "bridge")]
+pub use bridged_server::{BridgedServer, BridgedUsers};
 #[cfg(feature = "verify")]
 pub use resource_server::{BuildError, ResourceServer};
 
@@ -80,6 +87,11 @@ struct Cors;
 #[cfg(all(doctest, feature = "axum", feature = "grants", feature = "verify"))]
 #[doc = include_str!("../../../docs/upstream.md")]
 struct Upstream;
+
+/// The code of the page on the bridge.
+#[cfg(all(doctest, unix, feature = "bridge", feature = "sqlite"))]
+#[doc = include_str!("../../../docs/bridge.md")]
+struct Bridge;
 
 /// The code of the page on stores, which closes a file to others as Unix does.
 #[cfg(all(doctest, unix, feature = "sqlite"))]

@@ -40,7 +40,7 @@ enum Means {
     Introspection(ClientAuthentication),
 }
 
-/// Why a [`ResourceServer`] cannot be built.
+/// Why a [`ResourceServer`], or a `BridgedServer`, cannot be built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -53,6 +53,10 @@ pub enum BuildError {
     /// The HTTP client cannot be made.
     #[error(transparent)]
     Egress(#[from] EgressConfigError),
+    /// What is stored would outlive the keys that seal it.
+    #[cfg(feature = "bridge")]
+    #[error(transparent)]
+    EphemeralKey(#[from] portcullis_grants::EphemeralKey),
 }
 
 impl ResourceServer {

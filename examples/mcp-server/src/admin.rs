@@ -9,7 +9,7 @@ use axum::{
 use http::{StatusCode, header};
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::{gate::Readiness, shutdown::Shutdown};
+use crate::{readiness::Readiness, shutdown::Shutdown};
 
 /// What the routes show.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub(crate) fn routes(admin: Admin) -> Router {
         .with_state(admin)
 }
 
-/// Ready once every issuer's keys are at hand, until the server stops.
+/// Ready once users could get in, until the server stops.
 async fn ready(State(admin): State<Admin>) -> Response {
     if admin.shutdown.closing.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
@@ -37,8 +37,7 @@ async fn ready(State(admin): State<Admin>) -> Response {
     if waiting.is_empty() {
         return "ready\n".into_response();
     }
-    let lines: String = waiting.iter().map(|issuer| format!("no keys of {issuer}\n")).collect();
-    (StatusCode::SERVICE_UNAVAILABLE, lines).into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, waiting.join("\n") + "\n").into_response()
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {

@@ -1,13 +1,12 @@
-//! The gate that a [`Config`] describes.
+//! mode = "resource-server": the gate for tokens of other authorization servers.
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
 use http::Uri;
 use portcullis::{
     AuthConfig, Issuer, ResourceUri,
     core::{Clock, SystemClock},
-    egress::{Egress, EgressConfig, EgressConfigError},
+    egress::{Egress, EgressConfig},
     oauth::{
         introspection::IntrospectionPolicy,
         jwt::{Algorithm, JwtPolicy},
@@ -30,9 +29,12 @@ use crate::{
 /// Who is calling: remembered, else found out by the issuer's verifier.
 pub(crate) type Verifier = Cache<Issuers>;
 
-/// Makes the gate, and what says whether it is ready.
-pub(crate) fn build(config: &Config) -> Result<(AuthConfig<Verifier>, Readiness), Failure> {
-    let [first, others @ ..] = &config.issuers[..] else {
+/// Makes the gate, and the keys that it needs.
+pub(crate) fn build(
+    config: &Config,
+    issuers: &[IssuerSettings],
+) -> Result<(AuthConfig<Verifier>, Vec<(Issuer, RemoteKeySet)>), Failure> {
+    let [first, others @ ..] = issuers else {
         return Err(ConfigError::NoIssuer.into());
     };
     let metadata = ProtectedResourceMetadata::new(config.resource.clone(), first.issuer.clone());
@@ -43,28 +45,26 @@ pub(crate) fn build(config: &Config) -> Result<(AuthConfig<Verifier>, Readiness)
         .with_resource_name("Portcullis example");
 
     let mut parts = Parts {
-        egress: egress(&config.egress)?,
+        egress: Egress::new(egress_config(&config.egress))?,
         clock: Arc::new(SystemClock::new()),
         resource: &config.resource,
         key_sets: Vec::new(),
     };
-    let issuers =
-        config.issuers.iter().try_fold(Issuers::builder(), |issuers, settings| parts.add(issuers, settings))?;
-    let verifier = Cache::around(issuers.build()?, cache(&config.cache));
+    let issuers = issuers.iter().try_fold(Issuers::builder(), |issuers, settings| parts.add(issuers, settings))?;
+    let verifier = Cache::around(issuers.build()?, cache_config(&config.cache));
     let auth = AuthConfig::new(metadata, verifier).with_required_scopes(config.required_scopes.clone());
-    Ok((auth, Readiness::new(parts.key_sets)))
+    Ok((auth, parts.key_sets))
 }
 
-fn egress(settings: &EgressSettings) -> Result<Egress, EgressConfigError> {
-    Egress::new(
-        EgressConfig::new()
-            .with_allow_loopback(settings.allow_loopback)
-            .with_allowed_networks(settings.allowed_networks.clone())
-            .with_timeout(settings.timeout),
-    )
+/// Where providers are.
+pub(crate) fn egress_config(settings: &EgressSettings) -> EgressConfig {
+    EgressConfig::new()
+        .with_allow_loopback(settings.allow_loopback)
+        .with_allowed_networks(settings.allowed_networks.clone())
+        .with_timeout(settings.timeout)
 }
 
-fn cache(settings: &CacheSettings) -> CacheConfig {
+pub(crate) fn cache_config(settings: &CacheSettings) -> CacheConfig {
     CacheConfig::new()
         .with_ttl(settings.ttl)
         .with_capacity(settings.capacity)
@@ -156,23 +156,5 @@ impl Parts<'_> {
         let (issuer, client) = (settings.issuer.clone(), credentials.client());
         let check = TokenCheck::new(issuer, url.clone(), client, self.egress.clone(), Arc::clone(&self.clock));
         UserInfoVerifier::new(endpoint.with_format(UserInfoFormat::GitHub), AudienceCheck::token_check(check))
-    }
-}
-
-/// Whether users could get in: the keys of every issuer are at hand.
-#[derive(Clone, Debug)]
-pub(crate) struct Readiness {
-    key_sets: Arc<[(Issuer, RemoteKeySet)]>,
-}
-
-impl Readiness {
-    fn new(key_sets: Vec<(Issuer, RemoteKeySet)>) -> Self {
-        Self { key_sets: key_sets.into() }
-    }
-
-    /// The issuers that users wait for, after one more try to get their keys.
-    pub(crate) async fn waiting(&self) -> Vec<&Issuer> {
-        let tries = self.key_sets.iter().map(async |(issuer, keys)| keys.prefetch().await.err().map(|_| issuer));
-        join_all(tries).await.into_iter().flatten().collect()
     }
 }

@@ -1,13 +1,17 @@
 //! An MCP server behind Portcullis: the first program to run, and the one to copy from.
 
 mod admin;
+mod bridge;
 mod cli;
 mod config;
 mod cors;
 mod demo;
 mod gate;
+mod late;
 mod origin;
+mod readiness;
 mod run;
+mod serve;
 mod server;
 mod shutdown;
 mod telemetry;

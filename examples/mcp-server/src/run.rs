@@ -6,15 +6,14 @@ use std::{
 };
 
 use metrics_exporter_prometheus::BuildError;
-use portcullis::egress::EgressConfigError;
+use portcullis::{egress::EgressConfigError, sqlite::SqliteError};
 
 use crate::{
     cli::Cli,
-    config::{self, Config, ConfigError},
-    demo::Demo,
-    gate,
-    server::{self, BindError, Listeners},
-    shutdown::Shutdown,
+    config::{self, ConfigError},
+    demo::{self, Demo, DemoError},
+    serve::serve,
+    server::BindError,
     telemetry,
 };
 
@@ -25,6 +24,9 @@ pub(crate) enum Failure {
     Config(#[from] ConfigError),
     Verifiers(#[from] portcullis::verify::ConfigError),
     Egress(#[from] EgressConfigError),
+    Bridge(#[from] portcullis::BuildError),
+    Store(#[from] SqliteError),
+    Demo(#[from] DemoError),
     Bind(#[from] BindError),
     Metrics(#[from] BuildError),
     Io(#[from] io::Error),
@@ -35,7 +37,13 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_) | Self::Verifiers(_) => ExitCode::from(2),
-            Self::Egress(_) | Self::Bind(_) | Self::Metrics(_) | Self::Io(_) => ExitCode::FAILURE,
+            Self::Egress(_)
+            | Self::Bridge(_)
+            | Self::Store(_)
+            | Self::Demo(_)
+            | Self::Bind(_)
+            | Self::Metrics(_)
+            | Self::Io(_) => ExitCode::FAILURE,
         }
     }
 }
@@ -47,6 +55,7 @@ pub(crate) async fn run(cli: &Cli) -> Result<(), Failure> {
     }
     telemetry::log();
     let Some(file) = &cli.config else {
+        demo::make_keys()?;
         let demo = Demo::start().await?;
         let config = demo.config()?;
         return serve(&config, |config| say(&demo.instructions(config))).await;
@@ -62,20 +71,4 @@ pub(crate) async fn run(cli: &Cli) -> Result<(), Failure> {
 /// Prints. Whoever has closed standard output does not want to read it.
 fn say(text: &str) {
     drop(writeln!(io::stdout(), "{text}"));
-}
-
-/// Serves as `config` says; `announce` is called when connections are accepted.
-async fn serve(config: &Config, announce: impl FnOnce(&Config)) -> Result<(), Failure> {
-    let shutdown = Shutdown::on_signal()?;
-    // Before anything that counts is made.
-    let metrics = telemetry::metrics()?;
-    let (auth, readiness) = gate::build(config)?;
-    let listeners = Listeners::bind(config).await?;
-    // Fetched before the first user comes; what fails is logged, and tried again when somebody needs it.
-    tokio::spawn({
-        let readiness = readiness.clone();
-        async move { drop(readiness.waiting().await) }
-    });
-    announce(config);
-    Ok(server::serve(listeners, &config.resource, auth, readiness, metrics, shutdown).await?)
 }

@@ -4,7 +4,10 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use axum::{Router, middleware};
 use metrics_exporter_prometheus::PrometheusHandle;
-use portcullis::{AuthConfig, AuthLayer, ResourceUri, VerifyToken, layer::scope::ToolScopesLayer};
+use portcullis::{
+    AuthConfig, AuthLayer, ResourceUri, VerifyToken,
+    layer::{RequireUpstreamLayer, scope::ToolScopesLayer},
+};
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
 };
@@ -15,8 +18,8 @@ use crate::{
     admin::{self, Admin},
     config::Config,
     cors,
-    gate::Readiness,
     origin::{self, Names},
+    readiness::Readiness,
     shutdown::{self, Shutdown},
     tools::{self, Tools},
 };
@@ -53,40 +56,41 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Bin
 }
 
 /// Serves until the process is told to stop.
-pub(crate) async fn serve<V>(
+pub(crate) async fn serve(
     listeners: Listeners,
-    resource: &ResourceUri,
-    auth: AuthConfig<V>,
+    routes: Router,
     readiness: Readiness,
     metrics: PrometheusHandle,
     shutdown: Shutdown,
-) -> io::Result<()>
-where
-    V: VerifyToken<Future: Send> + Clone + Send + Sync + 'static,
-{
+) -> io::Result<()> {
     if let Some(listener) = listeners.admin {
         let routes = admin::routes(Admin { metrics, readiness, shutdown: shutdown.clone() });
         // It goes on while the other one drains: whoever watches may want to see that.
         tokio::spawn(async { axum::serve(listener, routes).await });
     }
-    let app = router(Names::new(resource), auth, shutdown.clone());
+    // Some of the bridge's limits are by address.
+    let app = routes.into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listeners.mcp, app).with_graceful_shutdown(shutdown.closing.clone().cancelled_owned());
     shutdown.bound(async { server.await }).await
 }
 
-/// From the outside to the inside: CORS, Host and Origin, the gate, the scopes of tools, the MCP server.
-fn router<V>(names: Names, auth: AuthConfig<V>, shutdown: Shutdown) -> Router
+/// The MCP server, from the outside to the inside: CORS, Host and Origin, the gate, the scopes of tools, the tools.
+pub(crate) fn routes<V>(resource: &ResourceUri, auth: AuthConfig<V>, tools: Tools, shutdown: Shutdown) -> Router
 where
     V: VerifyToken<Future: Send> + Clone + Send + Sync + 'static,
 {
+    let names = Names::new(resource);
     // Both wires on one path: 2025-11-25 with sessions, 2026-07-28 without; rmcp tells them apart by the request.
     let config = StreamableHttpServerConfig::default()
         .with_allowed_hosts(names.hosts())
         .with_json_response(true)
         .with_cancellation_token(shutdown.cut.clone());
-    let mcp = StreamableHttpService::new(|| Ok(Tools), Arc::new(LocalSessionManager::default()), config);
-    Router::new()
-        .route_service("/mcp", ToolScopesLayer::new(tools::scopes()).layer(mcp))
+    let call_the_provider = tools.call_the_provider();
+    let mcp = StreamableHttpService::new(move || Ok(tools.clone()), Arc::new(LocalSessionManager::default()), config);
+    let routes = Router::new().route_service("/mcp", ToolScopesLayer::new(tools::scopes()).layer(mcp));
+    // If tools call the provider, a token for that is at hand before they are called.
+    let routes = if call_the_provider { routes.layer(RequireUpstreamLayer::new()) } else { routes };
+    routes
         .layer(middleware::from_fn_with_state(shutdown, shutdown::end_streams))
         .layer(AuthLayer::new(auth))
         .layer(middleware::from_fn_with_state(names, origin::check))

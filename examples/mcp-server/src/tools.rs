@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use portcullis::{ScopeSet, UserContext, layer::scope::OperationPolicy};
+use portcullis::{
+    AuthError, ScopeSet, UserContext, core::AuthErrorKind, grants::ProviderClient, layer::scope::OperationPolicy,
+};
 use rmcp::{
     ErrorData,
     handler::server::{common::Extension, wrapper::Parameters},
@@ -14,7 +16,10 @@ use serde::Deserialize;
 
 /// An MCP server whose tools know who is calling.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tools;
+pub(crate) struct Tools {
+    /// Whom the tool `upstream` calls.
+    provider: Option<ProviderClient>,
+}
 
 /// What the echo tools are told.
 #[derive(Deserialize, JsonSchema, Debug)]
@@ -33,6 +38,17 @@ pub(crate) fn admin_scope() -> ScopeSet {
     ScopeSet::parse("mcp:admin").expect("a scope name")
 }
 
+impl Tools {
+    /// Their users have tokens of `provider`.
+    pub(crate) const fn calling(provider: ProviderClient) -> Self {
+        Self { provider: Some(provider) }
+    }
+
+    pub(crate) const fn call_the_provider(&self) -> bool {
+        self.provider.is_some()
+    }
+}
+
 #[tool_router(server_handler)]
 impl Tools {
     /// Who is calling, as the gate found out.
@@ -41,11 +57,7 @@ impl Tools {
         annotations(read_only_hint = true)
     )]
     async fn whoami(&self, Extension(parts): Extension<Parts>) -> Result<String, ErrorData> {
-        // The HTTP request arrives with the message, so this is the caller of this request, not of this session.
-        let Some(user) = parts.extensions.get::<Arc<UserContext>>() else {
-            tracing::error!("no user context in the request: the gate is missing in front of this server");
-            return Err(ErrorData::internal_error("no user context", None));
-        };
+        let user = user(&parts)?;
         serde_json::to_string_pretty(&**user).map_err(|error| ErrorData::internal_error(error.to_string(), None))
     }
 
@@ -54,16 +66,31 @@ impl Tools {
         message
     }
 
-    /// There is nothing to call with: the token that came in is for this server, and passing it on is forbidden
+    /// Without a bridge there is nothing to call with: the token that came in is for this server, and passing it on is forbidden
     /// (MCP authorization, Access Token Privilege Restriction).
     #[tool(
         description = "Calls the provider's UserInfo endpoint with your upstream token",
         annotations(read_only_hint = true)
     )]
-    async fn upstream(&self) -> Result<String, String> {
-        Err("There is no upstream token in resource-server mode: your access token is for this server only, and is \
-             never passed on."
-            .to_owned())
+    async fn upstream(&self, Extension(parts): Extension<Parts>) -> Result<String, String> {
+        let Some(provider) = &self.provider else {
+            return Err(
+                "There is no upstream token in resource-server mode: your access token is for this server only, and \
+                        is never passed on."
+                    .to_owned(),
+            );
+        };
+        let user = user(&parts).map_err(|error| error.message)?;
+        let token = user.upstream().access_token().await.map_err(unavailable)?;
+        let profile = match provider.profile(&token).await {
+            // The provider knows better than we do whether its token is dead. Once: if the next one is refused too, no login helps.
+            Err(refusal) if refusal.kind() == AuthErrorKind::InvalidToken => {
+                let token = user.upstream().rejected(&token).await.map_err(unavailable)?;
+                provider.profile(&token).await
+            }
+            answer => answer,
+        };
+        serde_json::to_string_pretty(profile.map_err(unavailable)?.members()).map_err(|error| error.to_string())
     }
 
     /// Nothing is checked here: the gate has answered 403 to whoever lacks the scope.
@@ -74,4 +101,18 @@ impl Tools {
     async fn admin_echo(&self, Parameters(Message { message }): Parameters<Message>) -> String {
         message
     }
+}
+
+/// The caller of this request, not of this session: the HTTP request arrives with the message.
+fn user(parts: &Parts) -> Result<&Arc<UserContext>, ErrorData> {
+    parts.extensions.get::<Arc<UserContext>>().ok_or_else(|| {
+        tracing::error!("no user context in the request: the gate is missing in front of this server");
+        ErrorData::internal_error("no user context", None)
+    })
+}
+
+/// Why is for the log. What the client has to do, the gate tells it when it comes again: log in, or wait.
+fn unavailable(error: AuthError) -> String {
+    tracing::warn!(reason = %error.reason(), "a tool could not call the provider");
+    "The provider cannot be called at the moment.".to_owned()
 }

@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::{bridge::Bridge, store::Store};
+
 /// Configuration of the Portcullis example MCP server.
 ///
 /// Every key may also be given as an environment variable: `PORTCULLIS__SECTION__KEY`, elements of lists by number.
@@ -17,12 +19,16 @@ pub(crate) struct File {
     pub(crate) public_url: Option<String>,
     /// Address and port of /healthz, /readyz and /metrics. Default: not served.
     pub(crate) admin_listen: Option<String>,
-    /// Who issues the tokens: "resource-server" takes those of other authorization servers.
+    /// Who issues the tokens: "resource-server" takes those of other authorization servers, "bridge" issues its own.
     pub(crate) mode: Mode,
     /// Scopes that every request needs.
     pub(crate) required_scopes: Vec<String>,
-    /// Tokens of other authorization servers.
+    /// Tokens of other authorization servers; for mode = "resource-server".
     pub(crate) resource_server: ResourceServer,
+    /// Tokens of our own, and a login at a provider; for mode = "bridge".
+    pub(crate) bridge: Bridge,
+    /// What must not be lost; for mode = "bridge".
+    pub(crate) store: Store,
     /// Remembering who a token stands for.
     pub(crate) cache: Cache,
     /// Requests that leave this server.
@@ -38,6 +44,8 @@ impl Default for File {
             mode: Mode::ResourceServer,
             required_scopes: Vec::new(),
             resource_server: ResourceServer::default(),
+            bridge: Bridge::default(),
+            store: Store::default(),
             cache: Cache::default(),
             egress: Egress::default(),
         }
@@ -48,6 +56,7 @@ impl Default for File {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Mode {
     ResourceServer,
+    Bridge,
 }
 
 #[derive(Deserialize, JsonSchema, Debug, Default)]

@@ -4,6 +4,7 @@
 //! [`schema`] refuses unknown keys and wrong types, [`validate`] turns what is written ([`mod@file`]) into what is meant
 //! ([`settings`]).
 
+mod bridge;
 mod document;
 mod environment;
 mod error;
@@ -11,13 +12,19 @@ mod file;
 mod issuer;
 mod load;
 mod schema;
+mod section;
 mod settings;
+mod store;
 mod validate;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use bridge::{BridgeSettings, EndpointSettings, KnownProvider, ProviderSettings};
 pub(crate) use error::ConfigError;
 pub(crate) use load::{load, load_text};
 pub(crate) use schema::json_schema;
-pub(crate) use settings::{CacheSettings, Config, Credentials, EgressSettings, IssuerSettings, Verification};
+pub(crate) use settings::{
+    CacheSettings, Config, Credentials, EgressSettings, IssuerSettings, ModeSettings, Verification,
+};
+pub(crate) use store::StoreSettings;

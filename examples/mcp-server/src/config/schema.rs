@@ -100,17 +100,11 @@ impl<'a> Node<'a> {
         if choices.is_empty() || choices.contains(&text) {
             return Ok(());
         }
-        if (path, text) == ("mode", "bridge") {
-            return Err(document.error(path, "= \"bridge\" is not available in this version; use \"resource-server\""));
-        }
         Err(document.error(path, format!("must be one of {}, not {text:?}", choices.join(", "))))
     }
 
     /// The error for a key that does not exist, with the nearest one that does.
     pub(crate) fn unknown_key(self, document: &Document, path: &str, key: &str) -> ConfigError {
-        if matches!(path, "bridge" | "store") {
-            return document.error(path, "is not available in this version; only mode = \"resource-server\" is");
-        }
         let likeness = |known: &str| strsim::jaro_winkler(known, key);
         let nearest = self.keys().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).unwrap_or_default();
         document.error(path, format!("is an unknown key; the nearest known key is `{nearest}`"))

@@ -10,15 +10,26 @@ use portcullis::{
 };
 use secrecy::SecretString;
 
+use super::{bridge::BridgeSettings, store::StoreSettings};
+
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) resource: ResourceUri,
     pub(crate) admin_listen: Option<SocketAddr>,
     pub(crate) required_scopes: ScopeSet,
-    pub(crate) issuers: Vec<IssuerSettings>,
+    pub(crate) mode: ModeSettings,
     pub(crate) cache: CacheSettings,
     pub(crate) egress: EgressSettings,
+}
+
+/// Who issues the tokens.
+#[derive(Debug)]
+pub(crate) enum ModeSettings {
+    /// These, and not this server.
+    ResourceServer(Vec<IssuerSettings>),
+    /// This server, after a login at a provider.
+    Bridge(Box<BridgeSettings>, StoreSettings),
 }
 
 #[derive(Debug)]

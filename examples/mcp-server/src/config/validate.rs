@@ -5,11 +5,13 @@ use std::{net::SocketAddr, str::FromStr, time::Duration};
 use portcullis::{ResourceUri, ScopeSet, core::InvalidUri};
 
 use super::{
-    Config, ConfigError,
+    Config, ConfigError, bridge,
     document::{Document, element},
-    file::{Cache, Egress, File},
+    file::{Cache, Egress, File, Mode},
     issuer,
-    settings::{CacheSettings, EgressSettings},
+    section::Section,
+    settings::{CacheSettings, EgressSettings, ModeSettings},
+    store,
 };
 
 /// Validates `file`; `document` knows where each value comes from.
@@ -26,8 +28,17 @@ pub(crate) fn validate(file: File, document: &Document) -> Result<Config, Config
         .map_err(|error| document.error("required_scopes", format!("has {:?}, which is no scope name", error.0)))?;
     let cache = cache(document, &file.cache)?;
     let egress = egress(document, &file.egress)?;
-    let issuers = issuer::validate_all(document, file.resource_server.issuers, &egress)?;
-    Ok(Config { listen, resource, admin_listen, required_scopes, issuers, cache, egress })
+    let mode = match file.mode {
+        Mode::ResourceServer => {
+            ModeSettings::ResourceServer(issuer::validate_all(document, file.resource_server.issuers, &egress)?)
+        }
+        Mode::Bridge => {
+            let section = Section { document, egress: &egress, path: "bridge".to_owned() };
+            let bridge = bridge::validate(&section, file.bridge, resource.clone(), &required_scopes)?;
+            ModeSettings::Bridge(Box::new(bridge), store::validate(document, &file.store)?)
+        }
+    };
+    Ok(Config { listen, resource, admin_listen, required_scopes, mode, cache, egress })
 }
 
 /// An empty string is an absent one: the reference configuration writes keys that are not used so.
@@ -90,7 +101,7 @@ fn egress(document: &Document, table: &Egress) -> Result<EgressSettings, ConfigE
     })
 }
 
-fn duration(document: &Document, path: &str, text: &str) -> Result<Duration, ConfigError> {
+pub(super) fn duration(document: &Document, path: &str, text: &str) -> Result<Duration, ConfigError> {
     humantime::parse_duration(text)
         .map_err(|_| document.error(path, format!("must be a duration, such as \"5m\" or \"90s\", not {text:?}")))
 }

@@ -1,0 +1,147 @@
+//! [`BridgedServer`]: the quick start with a login, from a provider to a gate and a bridge.
+
+use std::sync::Arc;
+
+use portcullis_bridge::{Bridge, BridgeConfig, BridgeVerifier};
+use portcullis_core::{Clock, SystemClock};
+use portcullis_egress::{Egress, EgressConfig};
+use portcullis_grants::{
+    KeyRing, MemoryStore, ProfileVerifier, ProviderClient, TokenStore, UpstreamVerifier, Vault,
+    records::{MemoryRecords, RecordStore, Records},
+};
+use portcullis_layer::AuthConfig;
+use portcullis_oauth::{ClientAuthentication, providers::Provider};
+use portcullis_verify::{Cache, CacheConfig};
+
+use crate::BuildError;
+
+/// The users of a [`BridgedServer`]: by the bridge's tokens, with the provider's profile, remembered.
+pub type BridgedUsers = Cache<UpstreamVerifier<BridgeVerifier, ProfileVerifier>>;
+
+/// The quick start with a login: a bridge to a provider, and a gate that takes the bridge's tokens and no others.
+///
+/// Users are who they are at the provider, with a profile that is as new as the cache is young, and a way to their upstream token.
+/// It does nothing that you cannot: put [`Bridge`], [`UpstreamVerifier`] and [`Cache`] together yourself for anything else.
+///
+/// ```
+/// use axum::{Router, routing::post};
+/// use portcullis::{
+///     AuthLayer, BridgedServer, Issuer, ResourceUri, ScopeSet,
+///     axum::User,
+///     bridge::BridgeConfig,
+///     oauth::{ClientAuthentication, providers::Provider},
+/// };
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = BridgeConfig::new(Issuer::new("https://mcp.example.com")?, ResourceUri::new("https://mcp.example.com/mcp")?)
+///     .with_upstream_scopes(ScopeSet::parse("user:email")?);
+/// let app = ClientAuthentication::basic("Iv1.0123456789abcdef", "secret from a file".into());
+/// let (gate, bridge) = BridgedServer::new(config, Provider::github(), app).build()?;
+///
+/// let mcp = post(async |user: User| format!("Hello {}", user.name().unwrap_or(user.subject())));
+/// let app: Router = Router::new().route("/mcp", mcp).layer(AuthLayer::new(gate)).merge(bridge.router());
+/// # use tower::ServiceExt as _;
+/// # let request = http::Request::post("/mcp").body(axum::body::Body::empty())?;
+/// # assert_eq!(app.oneshot(request).await?.status(), 401);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct BridgedServer {
+    config: BridgeConfig,
+    provider: Provider,
+    client: ClientAuthentication,
+    resource_name: Option<String>,
+    store: Option<(Vault, Records)>,
+    cache: CacheConfig,
+    provider_egress: EgressConfig,
+    client_egress: EgressConfig,
+    clock: Arc<dyn Clock>,
+}
+
+impl BridgedServer {
+    /// A server with the bridge that `config` describes, whose users log in at `provider`, where this server is called `client`.
+    pub fn new(config: BridgeConfig, provider: Provider, client: ClientAuthentication) -> Self {
+        Self {
+            config,
+            provider,
+            client,
+            resource_name: None,
+            store: None,
+            cache: CacheConfig::new(),
+            provider_egress: EgressConfig::new(),
+            client_egress: EgressConfig::new(),
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
+
+    /// What the server is called, for people.
+    pub fn with_resource_name(mut self, name: &str) -> Self {
+        self.resource_name = Some(name.to_owned());
+        self
+    }
+
+    /// Keeps clients, sessions and the provider's tokens in `store`, sealed with `keys`. Default: in memory, gone with the process.
+    ///
+    /// # Errors
+    /// [`BuildError::EphemeralKey`] if the store outlives the process and the keys do not.
+    pub fn with_store<S: TokenStore + RecordStore>(mut self, store: S, keys: KeyRing) -> Result<Self, BuildError> {
+        let store = Arc::new(store);
+        self.store = Some((Vault::new(Arc::clone(&store) as _, keys.clone())?, Records::new(store, keys)?));
+        Ok(self)
+    }
+
+    /// How much is remembered of who is calling, and for how long: a change at the provider is noticed that late.
+    pub fn with_cache(mut self, cache: CacheConfig) -> Self {
+        self.cache = cache;
+        self
+    }
+
+    /// Where requests to the provider may go. Default: to public addresses.
+    pub fn with_provider_egress(mut self, egress: EgressConfig) -> Self {
+        self.provider_egress = egress;
+        self
+    }
+
+    /// Where requests may go that clients are the cause of: they describe themselves at URLs of their own choice. Default: to public
+    /// addresses. Leave it, except for tests.
+    pub fn with_client_egress(mut self, egress: EgressConfig) -> Self {
+        self.client_egress = egress;
+        self
+    }
+
+    /// The clock that everything is judged by.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The configuration for [`AuthLayer`](crate::AuthLayer), and the bridge, whose [router](Bridge::router) is to be merged in.
+    ///
+    /// # Errors
+    /// [`BuildError::Egress`] if the HTTP client cannot be made.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn build(self) -> Result<(AuthConfig<BridgedUsers>, Bridge), BuildError> {
+        let Self { config, provider, client, resource_name, store, cache, provider_egress, client_egress, clock } =
+            self;
+        let provider = ProviderClient::new(provider, client, Egress::new(provider_egress)?, Arc::clone(&clock));
+        let profiles = provider.profile_verifier();
+        let (vault, records) = store.map_or_else(|| in_memory(&clock), Ok)?;
+        let bridge = Bridge::new(config, provider, vault, records, Egress::new(client_egress)?, Arc::clone(&clock));
+        let users = UpstreamVerifier::new(bridge.verifier(), profiles);
+        let users = Cache::around(users, cache.with_clock(Arc::clone(&clock)));
+        let metadata = bridge.resource_metadata();
+        let metadata = resource_name.iter().fold(metadata, |metadata, name| metadata.with_resource_name(name));
+        Ok((AuthConfig::new(metadata, users).with_clock(clock), bridge))
+    }
+}
+
+fn in_memory(clock: &Arc<dyn Clock>) -> Result<(Vault, Records), BuildError> {
+    let keys = KeyRing::ephemeral();
+    let vault = Vault::new(Arc::new(MemoryStore::new(Arc::clone(clock))), keys.clone())?;
+    Ok((vault, Records::new(Arc::new(MemoryRecords::new(Arc::clone(clock))), keys)?))
+}

@@ -1,0 +1,52 @@
+//! The provider that the section `bridge` names, asked for its metadata if need be.
+
+use std::time::Duration;
+
+use http::Uri;
+use portcullis::{Issuer, egress::Egress, oauth::providers::Provider, verify::discover};
+use tokio::time::sleep;
+
+use crate::config::{EndpointSettings, KnownProvider, ProviderSettings};
+
+/// Between two questions for the metadata of a provider that does not answer.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The provider. One whose metadata cannot be had is asked again, for as long as it takes.
+pub(super) async fn provider(settings: &ProviderSettings, egress: &Egress) -> Provider {
+    let provider = match &settings.known {
+        KnownProvider::All(provider) => provider.clone(),
+        KnownProvider::Issuer(issuer) => discovered(issuer, egress).await,
+    };
+    with_endpoints(provider, &settings.endpoints)
+}
+
+async fn discovered(issuer: &Issuer, egress: &Egress) -> Provider {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let problem = match discover(egress, issuer).await {
+            Ok(metadata) => match Provider::oidc(&metadata) {
+                Ok(provider) => return provider,
+                Err(error) => error.to_string(),
+            },
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(%issuer, problem, again_in = ?pause, "the provider's metadata cannot be had; nobody is let in before that");
+        sleep(pause).await;
+        pause = LONGEST_PAUSE.min(pause * 2);
+    }
+}
+
+fn with_endpoints(provider: Provider, endpoints: &EndpointSettings) -> Provider {
+    let EndpointSettings { authorize, token, userinfo, revocation, introspection, jwks } = endpoints;
+    let changes: [(&Option<Uri>, fn(Provider, Uri) -> Provider); 6] = [
+        (authorize, Provider::with_authorization_endpoint),
+        (token, Provider::with_token_endpoint),
+        (userinfo, Provider::with_userinfo_endpoint),
+        (revocation, Provider::with_revocation_endpoint),
+        (introspection, Provider::with_introspection_endpoint),
+        (jwks, Provider::with_jwks_uri),
+    ];
+    let given = changes.into_iter().filter_map(|(endpoint, change)| Some((endpoint.clone()?, change)));
+    given.fold(provider, |provider, (endpoint, change)| change(provider, endpoint))
+}

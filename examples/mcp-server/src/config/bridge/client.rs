@@ -1,0 +1,59 @@
+//! The rules for one entry of `bridge.clients`, and between them.
+
+use portcullis::{
+    ScopeSet,
+    bridge::{BridgeConfig, Client, RedirectUri},
+};
+use secrecy::ExposeSecret;
+
+use super::table;
+use crate::config::{ConfigError, document::element, section::Section, validate::given};
+
+/// Adds the clients to `config`.
+pub(super) fn add_all(
+    mut config: BridgeConfig,
+    section: &Section<'_>,
+    tables: Vec<table::Client>,
+    supported: &ScopeSet,
+) -> Result<BridgeConfig, ConfigError> {
+    for (index, table) in tables.into_iter().enumerate() {
+        // The reference configuration has an entry that says nothing.
+        if table.client_id.is_empty() && table.redirect_uris.is_empty() {
+            continue;
+        }
+        let entry = section.below(&element("clients", index));
+        let client = validate(&entry, table, supported)?;
+        config = config.with_client(client).map_err(|invalid| entry.error("client_id", invalid.why))?;
+    }
+    Ok(config)
+}
+
+fn validate(entry: &Section<'_>, table: table::Client, supported: &ScopeSet) -> Result<Client, ConfigError> {
+    let id = &table.client_id;
+    if id.is_empty() {
+        return Err(entry.error("client_id", "must not be empty"));
+    }
+    if table.redirect_uris.is_empty() {
+        return Err(entry.error("redirect_uris", "is empty: there is nowhere to send its users back to"));
+    }
+    let parse = |(index, text): (usize, &String)| {
+        // What is wrong, without the URI: somebody may have written a password into it.
+        RedirectUri::new(text).map_err(|error| entry.error(&element("redirect_uris", index), error.why))
+    };
+    let redirect_uris = table.redirect_uris.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
+    let name = given(table.name).unwrap_or_else(|| id.clone());
+    let secret = entry.client_secret(table.client_secret, table.client_secret_file)?;
+    let client = if secret.expose_secret().is_empty() {
+        Client::public(id, &name, redirect_uris)
+    } else {
+        Client::confidential(id, &name, &secret, redirect_uris)
+    };
+    if table.scopes.is_empty() {
+        return Ok(client);
+    }
+    let scopes = entry.scopes("scopes", &table.scopes)?;
+    if let Some(unknown) = scopes.iter().find(|scope| !supported.contains(scope)) {
+        return Err(entry.error("scopes", format!("has {unknown:?}, which is not among `scopes_supported`")));
+    }
+    Ok(client.with_scopes(scopes))
+}

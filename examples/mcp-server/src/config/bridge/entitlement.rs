@@ -1,0 +1,111 @@
+//! The rules for `bridge.entitlements`: who may have which scopes.
+
+use portcullis::{ScopeSet, UserContext, bridge::Entitlements};
+use serde_json::{Map, Value};
+
+use super::table::Entitlement;
+use crate::config::{ConfigError, document::element, section::Section, validate::given};
+
+/// Who may have a scope.
+#[derive(Debug)]
+struct Rule {
+    scope: String,
+    subjects: Vec<String>,
+    /// The claim, member by member, and what it must be or contain.
+    claim: Option<(Vec<String>, Vec<String>)>,
+}
+
+/// A scope that the tables name is for the users they name; every other one is for everybody.
+pub(super) fn validate_all(
+    section: &Section<'_>,
+    tables: Vec<Entitlement>,
+    supported: &ScopeSet,
+) -> Result<Entitlements, ConfigError> {
+    let validate = |(index, table)| validate(&section.below(&element("entitlements", index)), table, supported);
+    let rules: Vec<Rule> = tables.into_iter().enumerate().map(validate).collect::<Result<_, _>>()?;
+    Ok(Entitlements::new(move |user, asked| {
+        let is_given = |scope: &&str| {
+            let mut about = rules.iter().filter(|rule| rule.scope == **scope).peekable();
+            about.peek().is_none() || about.any(|rule| rule.admits(user))
+        };
+        ScopeSet::new(asked.iter().filter(is_given)).unwrap_or_default()
+    }))
+}
+
+fn validate(entry: &Section<'_>, table: Entitlement, supported: &ScopeSet) -> Result<Rule, ConfigError> {
+    if !supported.contains(&table.scope) {
+        return Err(entry.error("scope", format!("is {:?}, which is not among `scopes_supported`", table.scope)));
+    }
+    let claim = match given(table.claim) {
+        Some(_) if table.values.is_empty() => {
+            return Err(entry.error("values", "is missing: it says what the claim must be, or contain"));
+        }
+        None if !table.values.is_empty() => {
+            return Err(entry.error("claim", "is missing: it says whose values are meant"));
+        }
+        claim => claim.map(|path| (path.split('.').map(str::to_owned).collect(), table.values)),
+    };
+    Ok(Rule { scope: table.scope, subjects: table.subjects, claim })
+}
+
+impl Rule {
+    fn admits(&self, user: &UserContext) -> bool {
+        let is_named = self.subjects.iter().any(|subject| subject == user.subject());
+        is_named
+            || self.claim.as_ref().is_some_and(|(path, values)| {
+                [user.claims(), user.profile()].into_iter().any(|members| has_one_of(members, path, values))
+            })
+    }
+}
+
+/// Whether the member at `path` is one of `values`, or a list with one of them in it.
+fn has_one_of(members: &Map<String, Value>, path: &[String], values: &[String]) -> bool {
+    let Some((first, rest)) = path.split_first() else { return false };
+    let found = members.get(first).and_then(|value| rest.iter().try_fold(value, |value, name| value.get(name)));
+    let is_wanted = |value: &Value| value.as_str().is_some_and(|value| values.iter().any(|wanted| wanted == value));
+    match found {
+        Some(Value::Array(elements)) => elements.iter().any(is_wanted),
+        Some(value) => is_wanted(value),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis::Issuer;
+    use serde_json::json;
+
+    use super::*;
+
+    fn rule(subjects: &[&str], claim: Option<(&str, &str)>) -> Rule {
+        Rule {
+            scope: "mcp:admin".to_owned(),
+            subjects: subjects.iter().map(|&subject| subject.to_owned()).collect(),
+            claim: claim.map(|(path, value)| (path.split('.').map(str::to_owned).collect(), vec![value.to_owned()])),
+        }
+    }
+
+    #[test]
+    fn a_user_is_named_or_has_the_claim() {
+        let issuer = Issuer::new("https://idp.example.com").expect("issuer");
+        let members = |value: Value| value.as_object().cloned().unwrap_or_default();
+        let ada = UserContext::assertion(issuer, "ada")
+            .with_claims(members(json!({"realm_access": {"roles": ["staff", "admin"]}, "groups": "owners"})))
+            .with_profile(members(json!({"department": ["research"], "level": 7})))
+            .build();
+        for (rule, admits) in [
+            (rule(&["bob", "ada"], None), true),
+            (rule(&["bob"], None), false),
+            (rule(&[], None), false),
+            (rule(&[], Some(("realm_access.roles", "admin"))), true),
+            (rule(&[], Some(("realm_access.roles", "adm"))), false),
+            (rule(&[], Some(("realm_access", "admin"))), false),
+            (rule(&[], Some(("groups", "owners"))), true),
+            (rule(&[], Some(("department", "research"))), true),
+            (rule(&[], Some(("level", "7"))), false),
+            (rule(&["bob"], Some(("absent", "ada"))), false),
+        ] {
+            assert_eq!(rule.admits(&ada), admits, "{rule:?}");
+        }
+    }
+}

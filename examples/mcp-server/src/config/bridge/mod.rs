@@ -1,0 +1,16 @@
+//! The section `bridge`: tokens of our own, and a login at a provider.
+//!
+//! [`table`] is what is written, [`settings`] what is meant; between them stand the rules: [`validate`] for the whole, [`provider`],
+//! [`signing`], [`client`] and [`entitlement`] for its parts.
+
+mod client;
+mod entitlement;
+mod provider;
+mod settings;
+mod signing;
+mod table;
+mod validate;
+
+pub(crate) use settings::{BridgeSettings, EndpointSettings, KnownProvider, ProviderSettings};
+pub(crate) use table::Bridge;
+pub(super) use validate::validate;

@@ -1,0 +1,43 @@
+//! The section `bridge` as it is meant.
+
+use http::Uri;
+use portcullis::{
+    Issuer,
+    bridge::BridgeConfig,
+    oauth::{ClientAuthentication, providers::Provider},
+};
+
+/// The section `bridge` as it is meant; a value of it has been validated.
+#[derive(Debug)]
+pub(crate) struct BridgeSettings {
+    pub(crate) config: BridgeConfig,
+    pub(crate) provider: ProviderSettings,
+    /// What this server is called there.
+    pub(crate) client: ClientAuthentication,
+}
+
+/// Where users log in.
+#[derive(Debug)]
+pub(crate) struct ProviderSettings {
+    pub(crate) known: KnownProvider,
+    pub(crate) endpoints: EndpointSettings,
+}
+
+/// What is known of a provider without asking it.
+#[derive(Debug)]
+pub(crate) enum KnownProvider {
+    /// Everything.
+    All(Provider),
+    /// Its name: the rest is in its metadata.
+    Issuer(Issuer),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct EndpointSettings {
+    pub(crate) authorize: Option<Uri>,
+    pub(crate) token: Option<Uri>,
+    pub(crate) userinfo: Option<Uri>,
+    pub(crate) revocation: Option<Uri>,
+    pub(crate) introspection: Option<Uri>,
+    pub(crate) jwks: Option<Uri>,
+}

@@ -1,0 +1,129 @@
+//! The rules for the section `bridge` as a whole.
+
+use std::time::Duration;
+
+use http::HeaderName;
+use portcullis::{
+    Issuer, ResourceUri, ScopeSet,
+    bridge::{BridgeConfig, DocumentPolicy, RegistrationPolicy},
+    oauth::ClientAuthentication,
+};
+
+use super::{
+    BridgeSettings, client, entitlement, provider, signing,
+    table::{AuthMethod, Bridge, Documents, ProviderName, Registration},
+};
+use crate::config::{
+    ConfigError,
+    issuer::check_complete,
+    section::Section,
+    settings::Credentials,
+    validate::{duration, given, uri_problem},
+};
+
+/// Validates the section, for a bridge to `resource`, where every request needs `required_scopes`.
+pub(in crate::config) fn validate(
+    section: &Section<'_>,
+    mut table: Bridge,
+    resource: ResourceUri,
+    required_scopes: &ScopeSet,
+) -> Result<BridgeSettings, ConfigError> {
+    let provider = provider::validate(section, &mut table)?;
+    let client = authentication(section, &mut table)?;
+    Ok(BridgeSettings { config: config(section, table, resource, required_scopes)?, provider, client })
+}
+
+/// What is issued, and to whom.
+fn config(
+    section: &Section<'_>,
+    table: Bridge,
+    resource: ResourceUri,
+    required_scopes: &ScopeSet,
+) -> Result<BridgeConfig, ConfigError> {
+    let issuer =
+        Issuer::new(resource.origin()).map_err(|error| section.document.error("public_url", uri_problem(&error)))?;
+    let scopes = required_scopes.union(&section.scopes("scopes_supported", &table.scopes_supported)?);
+    let period = |key, text| duration(section.document, &section.path(key), text);
+    let config = BridgeConfig::new(issuer, resource)
+        .with_scopes(scopes.clone())
+        // A client asks for more when it is refused.
+        .with_default_scopes(required_scopes.clone())
+        .with_upstream_scopes(section.scopes("scopes", &table.scopes)?)
+        .with_required_upstream_scopes(section.scopes("required_upstream_scopes", &table.required_upstream_scopes)?)
+        .with_entitlements(entitlement::validate_all(section, table.entitlements, &scopes)?)
+        .with_access_tokens(signing::validate(section, table.access_tokens, &table.signing_key_files)?)
+        .with_access_token_ttl(lifetime(section, "access_token_ttl", &table.access_token_ttl)?)
+        .with_refresh_token_ttl(lifetime(section, "refresh_token_ttl", &table.refresh_token_ttl)?)
+        .with_max_session_age(lifetime(section, "max_session_age", &table.max_session_age)?)
+        .with_rotation_grace(period("rotation_grace", &table.rotation_grace)?)
+        .with_consent_ttl(period("consent_ttl", &table.consent_ttl)?)
+        .with_upstream_revocation(table.revoke_upstream)
+        .with_documents(documents(&table.documents).with_allow_loopback(section.egress.allow_loopback))
+        .with_registration(registration(section, table.registration)?);
+    let config = match address_header(section, table.client_address_header)? {
+        Some(header) => config.with_client_address_header(header),
+        None => config,
+    };
+    client::add_all(config, section, table.clients, &scopes)
+}
+
+fn documents(table: &Documents) -> DocumentPolicy {
+    let policy = match (table.enabled, &table.hosts[..]) {
+        (false, _) => return DocumentPolicy::disabled(),
+        (true, []) => DocumentPolicy::new(),
+        (true, allowed) => DocumentPolicy::new().with_allowed_hosts(allowed.iter().map(String::as_str)),
+    };
+    policy.with_trusted_hosts(table.trusted_hosts.iter().map(String::as_str))
+}
+
+/// How this server proves to the provider who it is.
+fn authentication(section: &Section<'_>, table: &mut Bridge) -> Result<ClientAuthentication, ConfigError> {
+    let key = "token_endpoint_auth_method";
+    let credentials = Credentials {
+        client_id: table.client_id.take().unwrap_or_default(),
+        client_secret: section.client_secret(table.client_secret.take(), table.client_secret_file.take())?,
+    };
+    let follows_standards = matches!(table.provider, ProviderName::Oidc | ProviderName::Keycloak);
+    match table.token_endpoint_auth_method {
+        AuthMethod::ClientSecretBasic => {}
+        _ if !follows_standards => {
+            return Err(section.error(key, "is for oidc and keycloak; the other vendors have ways of their own"));
+        }
+        AuthMethod::None if credentials.client_id.is_empty() => {
+            return Err(section.error("client_id", "is missing: that is what this server is called at the provider"));
+        }
+        AuthMethod::None => return Ok(ClientAuthentication::public(&credentials.client_id)),
+        AuthMethod::ClientSecretPost => {}
+    }
+    check_complete(section, &credentials, "the provider gives codes and tokens to clients that it knows")?;
+    let Credentials { client_id, client_secret } = credentials;
+    Ok(match table.token_endpoint_auth_method {
+        AuthMethod::ClientSecretPost => ClientAuthentication::post(&client_id, client_secret),
+        AuthMethod::ClientSecretBasic | AuthMethod::None => ClientAuthentication::basic(&client_id, client_secret),
+    })
+}
+
+/// Times of sessions are whole seconds.
+fn lifetime(section: &Section<'_>, key: &str, text: &str) -> Result<Duration, ConfigError> {
+    let lifetime = duration(section.document, &section.path(key), text)?;
+    if lifetime < Duration::from_secs(1) {
+        return Err(section.error(key, "must be at least 1s"));
+    }
+    Ok(lifetime)
+}
+
+fn registration(section: &Section<'_>, table: Registration) -> Result<RegistrationPolicy, ConfigError> {
+    let section = section.below("registration");
+    let token = section.secret("initial_access_token", table.initial_access_token, table.initial_access_token_file)?;
+    Ok(match (table.enabled, token) {
+        (false, _) => RegistrationPolicy::disabled(),
+        (true, None) => RegistrationPolicy::new(),
+        (true, Some(token)) => RegistrationPolicy::new().with_initial_access_token(&token),
+    })
+}
+
+fn address_header(section: &Section<'_>, name: Option<String>) -> Result<Option<HeaderName>, ConfigError> {
+    let key = "client_address_header";
+    let parse = |name: String| name.parse().map_err(|_| section.error(key, "is no name of a header"));
+    given(name).map(parse).transpose()
+}

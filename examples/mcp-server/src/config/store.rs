@@ -1,0 +1,65 @@
+//! The section `store`: where the bridge keeps what must not be lost, and the keys that seal it.
+
+use std::path::PathBuf;
+
+use portcullis::grants::KeyRing;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{ConfigError, document::Document};
+
+#[derive(Deserialize, JsonSchema, Debug)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Store {
+    /// Where clients, sessions and the provider's tokens are kept: "sqlite://" and a path, or "memory:" for tests.
+    pub(crate) url: String,
+    /// A file with the keys that seal it, one a line: 32 bytes in base64 or hexadecimal. The first seals, all open.
+    pub(crate) encryption_keys_file: String,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { url: "sqlite://portcullis.db".to_owned(), encryption_keys_file: String::new() }
+    }
+}
+
+/// Where the bridge keeps its rows.
+#[derive(Clone, Debug)]
+pub(crate) enum StoreSettings {
+    /// In this process: everybody logs in again after a restart, and clients register again.
+    Memory,
+    /// In a file of this machine, sealed.
+    Sqlite { path: PathBuf, keys: KeyRing },
+}
+
+pub(super) fn validate(document: &Document, table: &Store) -> Result<StoreSettings, ConfigError> {
+    let (scheme, rest) = table.url.split_once(':').unwrap_or((&table.url, ""));
+    match scheme {
+        "memory" => Ok(StoreSettings::Memory),
+        "sqlite" => {
+            let path = rest.strip_prefix("//").unwrap_or(rest);
+            if path.is_empty() || path.contains(['?', '#']) {
+                return Err(document.error("store.url", "must name a file, such as sqlite://portcullis.db"));
+            }
+            Ok(StoreSettings::Sqlite { path: path.into(), keys: keys(document, &table.encryption_keys_file)? })
+        }
+        "postgres" | "postgresql" | "redis" | "rediss" => {
+            // Not the URL: there may be a password in it.
+            Err(document.error(
+                "store.url",
+                format!("= \"{scheme}:..\" is not available in this version; use sqlite: or memory:"),
+            ))
+        }
+        _ => Err(document.error("store.url", "must begin with sqlite: or memory:")),
+    }
+}
+
+fn keys(document: &Document, file: &str) -> Result<KeyRing, ConfigError> {
+    let key = "store.encryption_keys_file";
+    if file.is_empty() {
+        let problem = "is missing: a store that outlives the process needs keys that do as well; \
+                       (umask 077; openssl rand -base64 32 > portcullis.keys) makes one";
+        return Err(document.error(key, problem));
+    }
+    KeyRing::from_file(file).map_err(|error| document.error(key, format!("cannot be used: {error}")))
+}
