@@ -45,9 +45,10 @@ impl Telemetry {
         let tokens = grants.into_iter().chain([None]);
         let tokens = tokens.flat_map(|grant| refused().map(move |refused| (grant, refused)));
         Self {
-            logins: Counters::new(LoginOutcome::ALL, |outcome| {
-                counter!("portcullis_bridge_logins_total", "outcome" => outcome.as_str())
-            }),
+            logins: Counters::new(
+                LoginOutcome::ALL,
+                |outcome| counter!("portcullis_bridge_logins_total", "outcome" => outcome.as_str()),
+            ),
             tokens: Counters::new(tokens, |(grant, refused)| {
                 let grant = grant.map_or("other", grant_type);
                 let outcome = refused.map_or("issued", ErrorCode::as_str);
@@ -58,12 +59,14 @@ impl Telemetry {
                 let outcome = refused.map_or("registered", ErrorCode::as_str);
                 counter!("portcullis_bridge_registrations_total", "outcome" => outcome)
             }),
-            ended: Counters::new(End::ALL, |reason| {
-                counter!("portcullis_bridge_sessions_ended_total", "reason" => reason.as_str())
-            }),
-            limited: Counters::new(Limited::ALL, |what| {
-                counter!("portcullis_bridge_limited_total", "what" => what.as_str())
-            }),
+            ended: Counters::new(
+                End::ALL,
+                |reason| counter!("portcullis_bridge_sessions_ended_total", "reason" => reason.as_str()),
+            ),
+            limited: Counters::new(
+                Limited::ALL,
+                |what| counter!("portcullis_bridge_limited_total", "what" => what.as_str()),
+            ),
             rows: Table::ALL
                 .into_iter()
                 .map(|table| (table, gauge!("portcullis_bridge_rows", "table" => table.as_str())))

@@ -7,7 +7,8 @@ use http::Uri;
 use portcullis_core::{BearerToken, Clock as _, GrantId, Issuer, ResourceUri, ScopeSet};
 use portcullis_egress::Egress;
 use portcullis_grants::{
-    KeyRing, MemoryStore, ProviderClient, SealedGrant, StoreError, StoreFuture, TokenSet, TokenStore as _, Vault, Version,
+    KeyRing, MemoryStore, ProviderClient, SealedGrant, StoreError, StoreFuture, TokenSet, TokenStore as _, Vault,
+    Version,
     records::{MemoryRecords, RecordKey, RecordStore, Records, SealedRecord, StoredRecord},
 };
 use portcullis_oauth::{ClientAuthentication, TokenResponse, providers::Provider};
@@ -107,7 +108,8 @@ fn world() -> World {
     let issuer = Issuer::new(&provider.issuer()).expect("issuer");
     let at = |endpoint| provider.endpoint_url(endpoint).parse::<Uri>().expect("a URL");
     let client = ProviderClient::new(
-        Provider::oidc_at(issuer, at(Endpoint::Token), at(Endpoint::Token)).with_revocation_endpoint(at(Endpoint::Revocation)),
+        Provider::oidc_at(issuer, at(Endpoint::Token), at(Endpoint::Token))
+            .with_revocation_endpoint(at(Endpoint::Revocation)),
         ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into()),
         egress.clone(),
         clock.clone(),

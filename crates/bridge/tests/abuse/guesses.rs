@@ -1,0 +1,100 @@
+//! Guesses: wrong ones are counted, by client and address, and right ones never are.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use portcullis_testkit::{Answer, OAuthClient};
+use tokio::time::{advance, sleep};
+
+use crate::world::{API, APP, SERVER, SERVER_SECRET, World};
+
+const HERE: &str = "192.0.2.1";
+const ELSEWHERE: &str = "198.51.100.1";
+
+/// What the server is answered to a refresh token of nobody.
+async fn refresh(client: &OAuthClient, address: &str) -> Answer {
+    client.refresh("pcrt_nobodys").with_header("x-forwarded-for", address).await.expect("an answer")
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_guesses_a_secret_is_told_to_wait_and_the_client_elsewhere_is_not() {
+    let world = World::new();
+    let server = world.client().await.with_client_id(SERVER);
+    let guesses = |n: usize| server.clone().with_secret(&format!("guess-{n}"));
+    for n in 0..10 {
+        let answer = refresh(&guesses(n), HERE).await;
+        assert_eq!((answer.status(), answer.error()), (StatusCode::UNAUTHORIZED, Some("invalid_client")), "{n}");
+    }
+    let answer = refresh(&guesses(10), HERE).await;
+    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    let wait: u64 = answer.headers()["retry-after"].to_str().expect("text").parse().expect("seconds");
+    assert!((1..=60).contains(&wait), "{wait}");
+
+    let right = server.clone().with_secret(SERVER_SECRET);
+    assert_eq!(
+        refresh(&right, HERE).await.status(),
+        StatusCode::TOO_MANY_REQUESTS,
+        "not even the right one is looked at"
+    );
+    assert_eq!(refresh(&right, ELSEWHERE).await.error(), Some("invalid_grant"), "the client itself is not locked out");
+    let app = world.client().await.with_client_id(APP);
+    assert_eq!(refresh(&app, HERE).await.error(), Some("invalid_grant"), "nor are its neighbours");
+
+    sleep(Duration::from_secs(wait)).await;
+    assert_eq!(refresh(&right, HERE).await.error(), Some("invalid_grant"), "and after a while it is let in there too");
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_endpoints_with_credentials_count_together() {
+    let world = World::new();
+    let server = world.client().await.with_client_id(SERVER).with_secret_in_body("a guess");
+    for _ in 0..5 {
+        refresh(&server, HERE).await;
+        server.revoke("a").with_header("x-forwarded-for", HERE).await.expect("an answer");
+    }
+    for call in [server.refresh("a"), server.revoke("a")] {
+        let answer = call.with_header("x-forwarded-for", HERE).await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn resource_servers_are_not_guessed_either() {
+    let world = World::new();
+    let api = world.client().await.with_client_id(API);
+    let introspect = async |secret: &str, address: &str| {
+        let call = api.clone().with_secret(secret).introspect("pcat_nobodys");
+        call.with_header("x-forwarded-for", address).await.expect("an answer").status()
+    };
+    for _ in 0..10 {
+        assert_eq!(introspect("a guess", HERE).await, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(introspect("a guess", HERE).await, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(introspect(SERVER_SECRET, HERE).await, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(introspect(SERVER_SECRET, ELSEWHERE).await, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_right_ones_from_one_address_are_never_too_many() {
+    let world = World::new();
+    let server = world.client().await.with_client_id(SERVER).with_secret(SERVER_SECRET);
+    for _ in 0..1000 {
+        let answer = server.revoke("pcat_nobodys").with_header("x-forwarded-for", HERE).await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::OK);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refresh_tokens_that_nobody_knows_are_limited_with_much_room_and_by_client() {
+    let world = World::new();
+    let app = world.client().await;
+    let server = app.clone().with_client_id(SERVER).with_secret(SERVER_SECRET);
+    for n in 0..600 {
+        assert_eq!(refresh(&app, HERE).await.error(), Some("invalid_grant"), "{n}");
+    }
+    assert_eq!(refresh(&app, HERE).await.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refresh(&app, ELSEWHERE).await.error(), Some("invalid_grant"));
+    assert_eq!(refresh(&server, HERE).await.error(), Some("invalid_grant"));
+    advance(Duration::from_secs(1)).await;
+    assert_eq!(refresh(&app, HERE).await.error(), Some("invalid_grant"));
+}

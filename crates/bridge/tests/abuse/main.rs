@@ -1,0 +1,7 @@
+//! What strangers do to a bridge: too much, too often, and nothing that makes sense.
+
+mod floods;
+mod guesses;
+mod nonsense;
+mod oversized;
+mod world;

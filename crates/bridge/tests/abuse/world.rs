@@ -1,0 +1,143 @@
+//! A bridge before a provider, in memory, and whoever comes to it.
+
+use std::{
+    convert::Infallible,
+    future::ready,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use axum::{Router, body::Body};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Response, Uri};
+use http_body_util::{BodyExt as _, Full};
+use portcullis_bridge::{Bridge, BridgeConfig, Client, GrantType, RedirectUri, ResourceServer};
+use portcullis_core::{Issuer, ResourceUri, ScopeSet};
+use portcullis_egress::Egress;
+use portcullis_grants::{
+    KeyRing, MemoryStore, ProviderClient, Vault,
+    records::{MemoryRecords, RecordStore as _, Records, Table},
+};
+use portcullis_oauth::{ClientAuthentication, providers::Provider};
+use portcullis_testkit::{Browser, Endpoint, IdentityProvider, Network, OAuthClient, Page, TestClock};
+use tower::ServiceExt as _;
+
+pub(crate) const ISSUER: &str = "https://bridge.example.test";
+pub(crate) const RESOURCE: &str = "https://bridge.example.test/mcp";
+pub(crate) const REDIRECT_URI: &str = "https://app.example.test/callback";
+pub(crate) const SERVER_SECRET: &str = "the-secret-of-the-server";
+
+/// A client without a secret, one with a secret, and a resource server.
+pub(crate) const APP: &str = "app";
+pub(crate) const SERVER: &str = "server";
+pub(crate) const API: &str = "api";
+
+/// In which the proxy of these tests says where requests come from.
+pub(crate) const FORWARDED: &str = "x-forwarded-for";
+
+pub(crate) struct World {
+    pub(crate) bridge: Bridge,
+    pub(crate) router: Router,
+    pub(crate) network: Network,
+    idp: IdentityProvider,
+    documents_fetched: Arc<AtomicUsize>,
+    pub(crate) rows: MemoryRecords,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(|config| config)
+    }
+
+    pub(crate) fn with(change: impl FnOnce(BridgeConfig) -> BridgeConfig) -> Self {
+        let clock = Arc::new(TestClock::new());
+        let idp = IdentityProvider::new().with_clock(clock.clone());
+        let egress = Egress::from_service(idp.clone());
+        let secret = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
+        let client = ProviderClient::new(provider(&idp), secret, egress, clock.clone());
+        let keys = KeyRing::ephemeral();
+        let grants = Vault::new(Arc::new(MemoryStore::new(clock.clone())), keys.clone()).expect("not durable");
+        let rows = MemoryRecords::new(clock.clone());
+        let records = Records::new(Arc::new(rows.clone()), keys).expect("not durable");
+        // There is nothing where clients have their documents.
+        let documents_fetched = Arc::new(AtomicUsize::new(0));
+        let fetched = Arc::clone(&documents_fetched);
+        let documents = Egress::from_service(tower::service_fn(move |_: Request<Bytes>| {
+            fetched.fetch_add(1, Relaxed);
+            ready(Ok::<_, Infallible>(Response::builder().status(404).body(Bytes::new()).expect("a response")))
+        }));
+        let config = change(config());
+        let bridge = Bridge::new(config, client, grants, records, documents, clock);
+        let router = bridge.router();
+        let network = Network::new().with_provider(&idp).with_service(ISSUER, router.clone());
+        Self { bridge, router, network, idp, documents_fetched, rows }
+    }
+
+    pub(crate) async fn client(&self) -> OAuthClient {
+        let client = OAuthClient::discover(&self.network, ISSUER).await.expect("metadata");
+        client.with_redirect_uri(REDIRECT_URI).with_client_id(APP)
+    }
+
+    /// The network as it is seen from `address`.
+    pub(crate) fn network_at(&self, address: &str) -> Network {
+        let address = HeaderValue::from_str(address).expect("an address");
+        let from = move |mut request: Request<Full<Bytes>>| {
+            request.headers_mut().insert(FORWARDED, address.clone());
+            request
+        };
+        Network::new().with_provider(&self.idp).with_service(ISSUER, self.router.clone().map_request(from))
+    }
+
+    /// A browser at `address` begins a login of `client`: it consents, and then it is at the provider.
+    pub(crate) async fn begin_login(&self, client: &OAuthClient, browser: &mut Browser) -> Page {
+        let url = client.authorization().expect("an endpoint").url();
+        browser.press_through(&url, &[Browser::APPROVE]).await.expect("pages").page().expect("a page")
+    }
+
+    /// What is answered to `request`, whose URI is a path.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Response<Bytes> {
+        let response = self.router.clone().oneshot(request).await.expect("an answer");
+        let (parts, body) = response.into_parts();
+        Response::from_parts(parts, body.collect().await.expect("a body").to_bytes())
+    }
+
+    pub(crate) async fn post(&self, path: &str, content_type: &str, body: impl Into<Body>) -> Response<Bytes> {
+        let request = Request::post(path).header("content-type", content_type).body(body.into());
+        self.send(request.expect("a request")).await
+    }
+
+    /// How many documents were fetched since the last time somebody asked.
+    pub(crate) fn documents_fetched(&self) -> usize {
+        self.documents_fetched.swap(0, Relaxed)
+    }
+
+    /// How many rows there are.
+    pub(crate) async fn rows(&self, table: Table) -> u64 {
+        self.rows.count(table).await.expect("memory")
+    }
+}
+
+fn config() -> BridgeConfig {
+    let redirect_uris = || vec![RedirectUri::new(REDIRECT_URI).expect("a redirect URI")];
+    let resource = || ResourceUri::new(RESOURCE).expect("a resource");
+    let grant_types = [GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::JwtBearer];
+    let server = Client::confidential(SERVER, "Server", &SERVER_SECRET.into(), redirect_uris());
+    BridgeConfig::new(Issuer::new(ISSUER).expect("an issuer"), resource())
+        .with_scopes(ScopeSet::parse("mcp:read mcp:write").expect("scopes"))
+        .with_upstream_scopes(ScopeSet::parse("openid email offline_access").expect("scopes"))
+        .with_client(Client::public(APP, "App", redirect_uris()))
+        .and_then(|config| config.with_client(server.with_grant_types(grant_types)))
+        .expect("clients")
+        .with_resource_server(ResourceServer::new(API, &SERVER_SECRET.into(), resource()))
+        .with_client_address_header(HeaderName::from_static(FORWARDED))
+}
+
+fn provider(idp: &IdentityProvider) -> Provider {
+    let at = |endpoint| idp.endpoint_url(endpoint).parse::<Uri>().expect("a URI");
+    Provider::oidc_at(Issuer::new(&idp.issuer()).expect("an issuer"), at(Endpoint::Authorization), at(Endpoint::Token))
+        .with_userinfo_endpoint(at(Endpoint::UserInfo))
+        .with_revocation_endpoint(at(Endpoint::Revocation))
+        .with_jwks_uri(at(Endpoint::KeySet))
+}
