@@ -1,7 +1,12 @@
 //! What the bridge says of itself, and its tokens: issued, rotated, looked at, withdrawn.
 
 mod assertions;
+mod codes;
 mod introspection;
+mod jwts;
 mod metadata;
 mod revocation;
+mod rotation;
+mod shelf;
+mod verifier;
 mod world;

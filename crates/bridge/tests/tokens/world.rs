@@ -13,8 +13,10 @@ use portcullis_grants::{
 };
 use portcullis_keys::{RemoteKeySet, discover};
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
-use portcullis_testkit::{Answer, Call, IdentityProvider, Network, OAuthClient, TestClock};
+use portcullis_testkit::{Answer, Authorization, Browser, Call, IdentityProvider, Network, OAuthClient, TestClock};
 use tower::ServiceExt as _;
+
+use crate::shelf::Shelf;
 
 pub(crate) const ISSUER: &str = "https://mcp.example.test";
 pub(crate) const RESOURCE: &str = "https://mcp.example.test/mcp";
@@ -25,11 +27,16 @@ pub(crate) const APP: &str = "app";
 pub(crate) const SERVER: &str = "server";
 pub(crate) const SECRET: &str = "the secret of the server";
 
+type Parts = (BridgeConfig, ProviderClient, Vault, Records, Egress);
+
 pub(crate) struct World {
     pub(crate) idp: IdentityProvider,
     pub(crate) clock: TestClock,
     pub(crate) bridge: Bridge,
     pub(crate) network: Network,
+    pub(crate) shelf: Shelf,
+    /// What another process needs for the same bridge.
+    parts: Parts,
 }
 
 impl World {
@@ -51,13 +58,46 @@ impl World {
         let app = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
         let provider = Provider::oidc(&metadata).expect("a provider");
         let provider = ProviderClient::new(provider, app, egress.clone(), Arc::new(clock.clone()));
-        let (grants, records) =
-            (MemoryStore::new(Arc::new(clock.clone())), MemoryRecords::new(Arc::new(clock.clone())));
+        let grants = MemoryStore::new(Arc::new(clock.clone()));
+        let shelf = Shelf::new(MemoryRecords::new(Arc::new(clock.clone())));
         let vault = Vault::new(Arc::new(grants), KeyRing::ephemeral()).expect("not durable");
-        let records = Records::new(Arc::new(records), KeyRing::ephemeral()).expect("not durable");
-        let bridge = Bridge::new(config, provider, vault, records, egress, Arc::new(clock.clone()));
+        let records = Records::new(Arc::new(shelf.clone()), KeyRing::ephemeral()).expect("not durable");
+        let parts = (config, provider, vault, records, egress);
+        let bridge = bridge(&parts, &clock);
         let network = network.with_service(ISSUER, bridge.router());
-        Self { idp, clock, bridge, network }
+        Self { idp, clock, bridge, network, shelf, parts }
+    }
+
+    /// The same bridge in another process, with what `change` changes.
+    pub(crate) fn another(&self, change: impl FnOnce(BridgeConfig) -> BridgeConfig) -> Bridge {
+        let mut parts = self.parts.clone();
+        parts.0 = change(parts.0);
+        bridge(&parts, &self.clock)
+    }
+
+    /// Whoever asks for the bridge gets to `bridge` now.
+    pub(crate) fn replaced_by(self, bridge: Bridge) -> Self {
+        let network = self.network.with_service(ISSUER, bridge.router());
+        Self { bridge, network, ..self }
+    }
+
+    /// Alice has logged in, and the client is about to redeem the code.
+    pub(crate) async fn code(&self, client: &OAuthClient) -> (Authorization, String) {
+        let authorization = client.authorization().expect("an endpoint");
+        let mut browser = Browser::new(self.network.clone()).with_stop_at(client.redirect_uri());
+        let callback =
+            browser.log_in(&authorization.url(), "alice").await.expect("a login").left().expect("a callback");
+        let code = authorization.code(&callback).expect("a code");
+        (authorization, code)
+    }
+
+    /// Alice has logged in, and the client without a secret has tokens.
+    pub(crate) async fn log_in(&self) -> Answer {
+        let client = self.app().await;
+        let (authorization, code) = self.code(&client).await;
+        let answer = client.redeem(&authorization, &code).await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{answer:?}");
+        answer
     }
 
     /// The client without a secret.
@@ -95,6 +135,11 @@ impl World {
     pub(crate) fn pass(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }
+}
+
+fn bridge((config, provider, vault, records, egress): &Parts, clock: &TestClock) -> Bridge {
+    let (provider, vault, records) = (provider.clone(), vault.clone(), records.clone());
+    Bridge::new(config.clone(), provider, vault, records, egress.clone(), Arc::new(clock.clone()))
 }
 
 /// A bridge that trusts nobody's assertions.

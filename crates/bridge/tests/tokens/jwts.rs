@@ -1,0 +1,236 @@
+//! Access tokens that are JWTs (RFC 9068).
+
+use aws_lc_rs::{
+    encoding::AsDer,
+    rsa::{KeyPair as RsaKeyPair, KeySize},
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair},
+};
+use base64::{
+    Engine as _,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
+use http::Request;
+use portcullis_bridge::{AccessTokenKind, InvalidSigningKey, SigningKeys};
+use portcullis_core::{BearerToken, Reason, ResourceUri};
+use portcullis_egress::Egress;
+use portcullis_keys::RemoteKeySet;
+use portcullis_oauth::jwt::JwtPolicy;
+use portcullis_verify::JwtVerifier;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use crate::world::{APP, ISSUER, OTHER_RESOURCE, RESOURCE, World};
+
+fn pem(label: &str, der: &[u8]) -> SecretString {
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", BASE64_STANDARD.encode(der)).into()
+}
+
+fn p256() -> SecretString {
+    let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
+    pem("PRIVATE KEY", key.to_pkcs8v1().expect("PKCS#8").as_ref())
+}
+
+fn ed25519() -> SecretString {
+    pem("PRIVATE KEY", Ed25519KeyPair::generate().expect("a key").to_pkcs8v1().expect("PKCS#8").as_ref())
+}
+
+fn rsa() -> SecretString {
+    let key = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
+    pem("PRIVATE KEY", AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&key).expect("PKCS#8").as_ref())
+}
+
+async fn world(keys: &SigningKeys) -> World {
+    World::with(|config| config.with_access_tokens(AccessTokenKind::Jwt(keys.clone()))).await
+}
+
+/// One of the parts before the signature.
+fn part(jwt: &str, index: usize) -> Value {
+    let part = jwt.split('.').nth(index).expect("three parts");
+    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).expect("base64url")).expect("JSON")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_jwt_says_what_rfc_9068_demands() {
+    let keys = SigningKeys::generate();
+    let world = world(&keys).await;
+    let answer = world.log_in().await;
+    let kid = keys.ids().next().expect("a key");
+    assert_eq!(part(answer.access_token(), 0), json!({"alg": "ES256", "typ": "at+jwt", "kid": kid}));
+    let mut claims = part(answer.access_token(), 1);
+    let members = claims.as_object_mut().expect("an object");
+    let (jti, sid) = (members.remove("jti").expect("jti"), members.remove("sid").expect("sid"));
+    assert_eq!((jti.as_str().map(str::len), sid.as_str().map(str::len)), (Some(43), Some(32)));
+    let now = world.now();
+    let expected = json!({
+        "iss": ISSUER,
+        "sub": "https://idp.example.test#alice",
+        "aud": RESOURCE,
+        "client_id": APP,
+        "iat": now,
+        "exp": now + 600,
+        "auth_time": now,
+        "scope": "mcp:read mcp:write",
+    });
+    assert_eq!(claims, expected);
+    assert!(answer.refresh_token().starts_with("pcrt_"), "only access tokens are JWTs");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resource_server_elsewhere_verifies_by_the_published_keys_alone() {
+    for key in [p256(), ed25519(), rsa()] {
+        let world = world(&SigningKeys::new(&key).expect("a key")).await;
+        let answer = world.log_in().await;
+        let issuer: portcullis_core::Issuer = ISSUER.parse().expect("issuer");
+        let elsewhere = |resource: &str| {
+            let keys = RemoteKeySet::discovered(issuer.clone(), Egress::from_service(world.network.clone()));
+            let policy = JwtPolicy::new(issuer.clone(), ResourceUri::new(resource).expect("a resource"));
+            JwtVerifier::new(policy, keys, std::sync::Arc::new(world.clock.clone()))
+        };
+        let token = || BearerToken::new(answer.access_token()).expect("a token");
+        let user = elsewhere(RESOURCE).oneshot(token()).await.expect("a user");
+        assert_eq!((user.subject(), user.client_id()), ("https://idp.example.test#alice", Some(APP)));
+        let refused = elsewhere(OTHER_RESOURCE).oneshot(token()).await.expect_err("for another resource");
+        assert_eq!(refused.reason(), Reason::WrongAudience);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_published_keys_are_public_and_may_be_kept_for_a_while() {
+    let keys =
+        SigningKeys::new(&p256()).and_then(|keys| keys.with_key(&rsa())).and_then(|keys| keys.with_key(&ed25519()));
+    let keys = keys.expect("keys");
+    let world = world(&keys).await;
+    let response = world.send(Request::get(format!("{ISSUER}/jwks")), "").await;
+    assert_eq!(response.headers()["content-type"], "application/jwk-set+json");
+    assert_eq!(response.headers()["cache-control"], "public, max-age=600");
+    let found: Value = serde_json::from_slice(response.body()).expect("JSON");
+    let published: Vec<_> = found["keys"].as_array().expect("keys").iter().collect();
+    assert_eq!(
+        published.iter().map(|key| key["kid"].as_str().expect("kid")).collect::<Vec<_>>(),
+        keys.ids().collect::<Vec<_>>()
+    );
+    assert_eq!(
+        published.iter().map(|key| key["alg"].as_str().expect("alg")).collect::<Vec<_>>(),
+        ["ES256", "RS256", "EdDSA"]
+    );
+    for key in published {
+        assert_eq!(key["use"], "sig");
+        assert!(["d", "p", "q", "dp", "dq", "qi", "k"].iter().all(|private| key.get(private).is_none()), "{key}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_session_of_a_jwt_is_asked_whether_it_still_works() {
+    let world = world(&SigningKeys::generate()).await;
+    let answer = world.log_in().await;
+    let user = world.verify(answer.access_token()).await.expect("a user");
+    assert_eq!(
+        (user.subject(), user.issuer().as_str()),
+        ("alice", "https://idp.example.test"),
+        "in this process it is the provider's"
+    );
+    assert_eq!(world.app().await.revoke(answer.access_token()).await.expect("an answer").status(), 200);
+    assert_eq!(world.verify(answer.access_token()).await.expect_err("over").reason(), Reason::Inactive);
+    assert!(user.revocation().is_revoked());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_jwt_that_the_bridge_did_not_sign_is_refused() {
+    let world = world(&SigningKeys::generate()).await;
+    let answer = world.log_in().await;
+    let (header, payload) = (part(answer.access_token(), 0), part(answer.access_token(), 1));
+    let parts: Vec<_> = answer.access_token().split('.').collect();
+    let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    let with = |value: &Value, name: &str, new: &str| {
+        let mut value = value.clone();
+        value[name] = new.into();
+        value
+    };
+    let forged = world.idp.token("x").with_raw_payload(payload.to_string());
+    for (what, token, reason) in [
+        (
+            "another scope",
+            format!("{}.{}.{}", parts[0], encode(&with(&payload, "scope", "mcp:admin")), parts[2]),
+            Reason::BadSignature,
+        ),
+        ("no signature", format!("{}.{}.", encode(&with(&header, "alg", "none")), parts[1]), Reason::AlgorithmRefused),
+        (
+            "another type",
+            format!("{}.{}.{}", encode(&with(&header, "typ", "JWT")), parts[1], parts[2]),
+            Reason::WrongType,
+        ),
+        ("a key of somebody else", forged.jwt(), Reason::UnknownKey),
+        ("of the provider", world.idp.token("alice").with_audience(RESOURCE).jwt(), Reason::UnknownKey),
+    ] {
+        assert_eq!(world.verify(&token).await.expect_err(what).reason(), reason, "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_are_rotated_with_overlap() {
+    let (old, new) = (p256(), p256());
+    let only = |pem: &SecretString| SigningKeys::new(pem).expect("a key");
+    let both = |first: &SecretString, second: &SecretString| only(first).with_key(second).expect("a key");
+    let with = |keys: SigningKeys| {
+        move |config: portcullis_bridge::BridgeConfig| config.with_access_tokens(AccessTokenKind::Jwt(keys))
+    };
+    let new_id = only(&new).ids().next().expect("a key").to_owned();
+
+    let world = world(&only(&old)).await;
+    let first = world.log_in().await;
+    let announced = world.another(with(both(&old, &new)));
+    let world = world.replaced_by(announced);
+    let second = world.app().await.refresh(first.refresh_token()).await.expect("an answer");
+    assert_ne!(part(second.access_token(), 0)["kid"], *new_id, "the new key is only announced");
+    let rotated = world.another(with(both(&new, &old)));
+    let world = world.replaced_by(rotated);
+    let third = world.app().await.refresh(second.refresh_token()).await.expect("an answer");
+    assert_eq!(part(third.access_token(), 0)["kid"], *new_id);
+    for answer in [&first, &second, &third] {
+        assert!(world.verify(answer.access_token()).await.is_ok(), "all are good");
+    }
+    let finished = world.another(with(only(&new)));
+    let world = world.replaced_by(finished);
+    assert_eq!(world.verify(first.access_token()).await.expect_err("its key is gone").reason(), Reason::UnknownKey);
+    assert!(world.verify(third.access_token()).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_refresh_gets_the_same_token_signed_again() {
+    let world = world(&SigningKeys::generate()).await;
+    let first = world.log_in().await;
+    let client = world.app().await;
+    let second = client.refresh(first.refresh_token()).await.expect("an answer");
+    world.pass(60);
+    let again = client.refresh(first.refresh_token()).await.expect("an answer");
+    assert_eq!(part(again.access_token(), 1), part(second.access_token(), 1));
+    assert_eq!(again.refresh_token(), second.refresh_token());
+}
+
+#[tokio::test(start_paused = true)]
+async fn reference_tokens_work_on_when_jwts_are_chosen() {
+    let world = World::new().await;
+    let answer = world.log_in().await;
+    let bridge = world.another(|config| config.with_access_tokens(AccessTokenKind::Jwt(SigningKeys::generate())));
+    let world = world.replaced_by(bridge);
+    assert!(world.verify(answer.access_token()).await.is_ok());
+    let next = world.app().await.refresh(answer.refresh_token()).await.expect("an answer");
+    assert_eq!(part(next.access_token(), 0)["typ"], "at+jwt");
+}
+
+#[test]
+fn what_is_no_key_for_this_is_refused_and_nothing_of_it_is_printed() {
+    let public = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+    for (text, expected) in [
+        ("", InvalidSigningKey::NotPem),
+        ("a password", InvalidSigningKey::NotPem),
+        (public, InvalidSigningKey::NotPem),
+        ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", InvalidSigningKey::NotSupported),
+    ] {
+        assert_eq!(SigningKeys::new(&text.into()).expect_err("no key"), expected);
+    }
+    let keys = SigningKeys::generate();
+    let kid = keys.ids().next().expect("a key").to_owned();
+    assert_eq!(format!("{keys:?}"), format!("SigningKeys([SigningKey {{ kid: \"{kid}\", .. }}])"));
+}

@@ -1,0 +1,89 @@
+//! [`Shelf`]: a store that takes its time, and can be out of order.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use portcullis_grants::{
+    StoreError, StoreFuture, Version,
+    records::{MemoryRecords, RecordKey, RecordStore, SealedRecord, StoredRecord, Table},
+};
+use tokio::task::yield_now;
+
+/// A store in memory in which others get a turn before and after everything, and that can be out of order.
+#[derive(Clone, Debug)]
+pub(crate) struct Shelf {
+    rows: MemoryRecords,
+    is_broken: Arc<AtomicBool>,
+}
+
+impl Shelf {
+    pub(crate) fn new(rows: MemoryRecords) -> Self {
+        Self { rows, is_broken: Arc::default() }
+    }
+
+    /// From now on it fails, or works again.
+    pub(crate) fn set_broken(&self, is_broken: bool) {
+        self.is_broken.store(is_broken, Ordering::SeqCst);
+    }
+
+    fn slowly<'a, T: Send + 'a>(
+        &'a self,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'a,
+    ) -> StoreFuture<'a, T> {
+        Box::pin(async move {
+            yield_now().await;
+            if self.is_broken.load(Ordering::SeqCst) {
+                return Err(StoreError::new("a test broke the store"));
+            }
+            let outcome = work.await;
+            yield_now().await;
+            outcome
+        })
+    }
+}
+
+impl RecordStore for Shelf {
+    fn load(&self, key: RecordKey) -> StoreFuture<'_, Option<StoredRecord>> {
+        self.slowly(self.rows.load(key))
+    }
+
+    fn compare_and_swap(
+        &self,
+        key: RecordKey,
+        expected: Option<Version>,
+        new: SealedRecord,
+    ) -> StoreFuture<'_, Option<Version>> {
+        self.slowly(async move { self.rows.compare_and_swap(key, expected, new).await })
+    }
+
+    fn compare_and_remove(&self, key: RecordKey, expected: Version) -> StoreFuture<'_, bool> {
+        self.slowly(async move { self.rows.compare_and_remove(key, expected).await })
+    }
+
+    fn due(&self, table: Table, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
+        self.slowly(async move { self.rows.due(table, limit).await })
+    }
+
+    fn sweep(&self, table: Table) -> StoreFuture<'_, u64> {
+        self.slowly(async move { self.rows.sweep(table).await })
+    }
+
+    fn count(&self, table: Table) -> StoreFuture<'_, u64> {
+        self.slowly(async move { self.rows.count(table).await })
+    }
+
+    fn page(
+        &self,
+        table: Table,
+        after: Option<RecordKey>,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
+        self.slowly(async move { self.rows.page(table, after, limit).await })
+    }
+
+    fn is_durable(&self) -> bool {
+        self.rows.is_durable()
+    }
+}

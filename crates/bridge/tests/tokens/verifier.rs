@@ -1,0 +1,199 @@
+//! Who the user of a token is, and until when.
+
+use std::sync::Arc;
+
+use portcullis_bridge::{Bridge, BridgeVerifier};
+use portcullis_core::{AuthError, BearerToken, Issuer, Principal, PrincipalKind, Reason, ResourceUri, UserContext};
+use portcullis_testkit::{Endpoint, IdentityProvider};
+use portcullis_verify::{Cache, CacheConfig, CacheLayer};
+use tower::{Layer as _, ServiceExt as _};
+
+use crate::world::{APP, OTHER_RESOURCE, RESOURCE, World};
+
+/// The verifier as it is used: behind a cache.
+struct Cached(Cache<BridgeVerifier>);
+
+impl Cached {
+    fn of(bridge: &Bridge, world: &World) -> Self {
+        let layer = CacheLayer::new(CacheConfig::new().with_clock(Arc::new(world.clock.clone())));
+        Self(layer.layer(bridge.verifier()))
+    }
+
+    async fn verify(&self, token: &str) -> Result<Arc<UserContext>, AuthError> {
+        self.0.clone().oneshot(BearerToken::new(token).expect("a token")).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ab_07_the_user_is_whom_the_provider_knows_and_the_providers_token_stays_here() {
+    let world = World::new().await;
+    let answer = world.log_in().await;
+    let user = world.verify(answer.access_token()).await.expect("a user");
+    let issuer: Issuer = IdentityProvider::ISSUER.parse().expect("issuer");
+    assert_eq!(*user.principal(), Principal::new(issuer, "alice", PrincipalKind::User));
+    assert_eq!((user.client_id(), user.scopes().to_string()), (Some(APP), "mcp:read mcp:write".to_owned()));
+    assert_eq!(user.email(), Some("alice@example.test"), "the profile of the login");
+    assert_eq!(user.expires_at().map(|at| at.as_secs()), Some(world.now() + 600));
+
+    let upstream = user.upstream().access_token().await.expect("a token of the provider");
+    let (ours, theirs) = (answer.access_token(), upstream.expose_secret());
+    assert_ne!(ours, theirs);
+    assert!(!String::from_utf8_lossy(answer.body()).contains(theirs), "the client never sees it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ab_06_a_token_of_the_provider_is_none_of_the_bridges() {
+    let world = World::new().await;
+    let answer = world.log_in().await;
+    let user = world.verify(answer.access_token()).await.expect("a user");
+    let upstream = user.upstream().access_token().await.expect("a token of the provider");
+    let jwt = world.idp.token("alice").with_audience(RESOURCE).jwt();
+    let claims_to_be_ours =
+        world.idp.token("alice").with_audience(RESOURCE).with_claim("iss", "https://mcp.example.test").jwt();
+    for token in [upstream.expose_secret(), &jwt, &claims_to_be_ours] {
+        assert_eq!(world.verify(token).await.expect_err("foreign").reason(), Reason::MalformedToken);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rs_14_nothing_else_that_the_bridge_hands_out_is_an_access_token() {
+    let world = World::new().await;
+    let client = world.app().await;
+    let (_, code) = world.code(&client).await;
+    let answer = world.log_in().await;
+    let refresh_token = answer.refresh_token();
+    let as_access_token = refresh_token.replace("pcrt_", "pcat_");
+    for (token, reason) in [
+        (&*code, Reason::MalformedToken),
+        (refresh_token, Reason::MalformedToken),
+        (&as_access_token, Reason::Inactive),
+        ("pcat_", Reason::MalformedToken),
+        (&answer.access_token()[..68], Reason::MalformedToken),
+    ] {
+        assert_eq!(world.verify(token).await.expect_err("no access token").reason(), reason);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rs_13_a_token_is_good_for_the_resource_that_was_asked_for_and_for_no_other() {
+    let world = World::new().await;
+    let client = world.app().await.with_resource(OTHER_RESOURCE);
+    let (authorization, code) = world.code(&client).await;
+    let answer = client.redeem(&authorization, &code).await.expect("an answer");
+    assert_eq!(world.verify(answer.access_token()).await.expect_err("for another").reason(), Reason::WrongAudience);
+    let reports = world.bridge.verifier_for(ResourceUri::new(OTHER_RESOURCE).expect("a resource"));
+    let token = BearerToken::new(answer.access_token()).expect("a token");
+    assert_eq!(reports.oneshot(token).await.expect("a user").subject(), "alice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rs_15_the_provider_never_sees_a_token_of_the_bridge() {
+    let world = World::new().await;
+    let answer = world.log_in().await;
+    let user = world.verify(answer.access_token()).await.expect("a user");
+    user.upstream().access_token().await.expect("a token");
+    for endpoint in [Endpoint::Token, Endpoint::UserInfo, Endpoint::Introspection] {
+        let seen = world.idp.last_request(endpoint).map(|request| format!("{request:?}")).unwrap_or_default();
+        assert!(!seen.contains(answer.access_token()) && !seen.contains(answer.refresh_token()), "{endpoint:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_logout_reaches_the_cache_at_once_whoever_asks_for_it() {
+    let world = World::new().await;
+    let verifier = Cached::of(&world.bridge, &world);
+    let issuer: Issuer = IdentityProvider::ISSUER.parse().expect("issuer");
+    for how in ["the client", "the administrator", "a thief", "another process"] {
+        let answer = world.log_in().await;
+        let user = verifier.verify(answer.access_token()).await.expect("a user");
+        assert!(Arc::ptr_eq(&user, &verifier.verify(answer.access_token()).await.expect("a user")), "it is cached");
+        let mut ended = world.bridge.ended();
+        match how {
+            "the client" => {
+                assert_eq!(world.app().await.revoke(answer.refresh_token()).await.expect("an answer").status(), 200)
+            }
+            "the administrator" => {
+                assert_eq!(world.bridge.end_sessions_of(&issuer, "alice").await.expect("a store"), 1)
+            }
+            "a thief" => {
+                let next = world.app().await.refresh(answer.refresh_token()).await.expect("an answer");
+                world.app().await.refresh(next.refresh_token()).await.expect("an answer");
+                world.app().await.refresh(answer.refresh_token()).await.expect("an answer");
+            }
+            _ => {
+                let other = world.another(|config| config);
+                let mut ended_there = other.ended();
+                assert_eq!(other.end_sessions_of(&issuer, "alice").await.expect("a store"), 1);
+                world.bridge.withdraw(ended_there.recv().await.expect("an end")).await.expect("a store");
+            }
+        }
+        assert!(user.revocation().is_revoked(), "{how}");
+        assert_eq!(verifier.verify(answer.access_token()).await.expect_err("over").reason(), Reason::Inactive, "{how}");
+        ended.recv().await.expect("listeners are told");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_sessions_of_the_user_who_is_meant_end() {
+    let world = World::new().await;
+    let (first, second) = (world.log_in().await, world.log_in().await);
+    let asserted = world.asserted().await;
+    let issuer: Issuer = IdentityProvider::ISSUER.parse().expect("issuer");
+    let other: Issuer = "https://other.example.test".parse().expect("issuer");
+    assert_eq!(world.bridge.end_sessions_of(&issuer, "bob").await.expect("a store"), 0);
+    assert_eq!(world.bridge.end_sessions_of(&other, "alice").await.expect("a store"), 0);
+    assert!(world.verify(first.access_token()).await.is_ok());
+    assert_eq!(world.bridge.end_sessions_of(&issuer, "alice").await.expect("a store"), 3);
+    for answer in [first, second, asserted] {
+        assert!(world.verify(answer.access_token()).await.is_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_ends_while_its_token_is_looked_up_leaves_no_user_behind() {
+    let world = World::new().await;
+    let client = world.app().await;
+    for turns in 0..12 {
+        let answer = world.log_in().await;
+        let verifying =
+            tokio::spawn(world.bridge.verifier().oneshot(BearerToken::new(answer.access_token()).expect("a token")));
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
+        }
+        client.revoke(answer.refresh_token()).await.expect("an answer");
+        if let Ok(user) = verifying.await.expect("no panic") {
+            assert!(user.revocation().is_revoked(), "after {turns} turns");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_process_of_a_store_knows_every_session() {
+    let world = World::new().await;
+    let answer = world.log_in().await;
+    let other = world.another(|config| config);
+    let token = || BearerToken::new(answer.access_token()).expect("a token");
+    assert!(other.verifier().oneshot(token()).await.is_ok());
+    let revoked = world.app().await.revoke(answer.access_token()).await.expect("an answer");
+    assert_eq!(revoked.status(), 200);
+    assert_eq!(other.verifier().oneshot(token()).await.expect_err("over").reason(), Reason::Inactive);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_out_of_order_is_not_a_bad_token() {
+    let world = World::new().await;
+    let answer = world.log_in().await;
+    world.shelf.set_broken(true);
+    assert_eq!(
+        world.verify(answer.access_token()).await.expect_err("nobody can tell").reason(),
+        Reason::StoreUnavailable
+    );
+    let revoked = world.app().await.revoke(answer.access_token()).await.expect("an answer");
+    assert_eq!(
+        (revoked.status().as_u16(), revoked.error()),
+        (503, Some("temporarily_unavailable")),
+        "it is not revoked"
+    );
+    world.shelf.set_broken(false);
+    assert!(world.verify(answer.access_token()).await.is_ok());
+}
