@@ -7,28 +7,38 @@ use super::{is_of_type, read};
 use crate::{
     Bridge,
     answer::{self, Answer},
+    inner::Inner,
     oauth_error::OAuthError,
 };
 
 /// More than any client has to say.
 const MAX_BODY: usize = 16 * 1024;
 
+/// Whose wrong initial access tokens are counted: no client, for there is none yet.
+const INITIAL_ACCESS: &str = "";
+
 /// `POST /register`. [RFC 7591 section 3](https://www.rfc-editor.org/rfc/rfc7591#section-3)
 pub(crate) async fn register(State(bridge): State<Bridge>, request: Request) -> Answer {
-    let clients = &bridge.inner().clients;
+    let Inner { clients, limits, telemetry, .. } = bridge.inner();
+    let caller = limits.caller(request.headers(), request.extensions());
+    if let Err(error) = limits.may_authenticate(INITIAL_ACCESS, &caller) {
+        return error.into_answer();
+    }
     if !clients.may_register(bearer(request.headers())) {
+        limits.authentication_failed(INITIAL_ACCESS, &caller);
         return unauthorized();
     }
     let registered = async {
-        let limits = &bridge.inner().limits;
-        limits.may_register(&limits.caller(request.headers(), request.extensions()))?;
+        limits.may_register(&caller)?;
         if !is_of_type(request.headers(), "application/json") {
             return Err(OAuthError::invalid_request("the body must be application/json"));
         }
         let (_, body) = read(request, MAX_BODY).await?;
         clients.register(&body).await
     };
-    registered.await.map_or_else(OAuthError::into_answer, |registered| registered.into_answer())
+    let registered = registered.await;
+    telemetry.registration(registered.as_ref().err().map(|error| error.code));
+    registered.map_or_else(OAuthError::into_answer, |registered| registered.into_answer())
 }
 
 /// What only some may do. [RFC 6750 section 3](https://www.rfc-editor.org/rfc/rfc6750#section-3)

@@ -1,6 +1,12 @@
 //! Sweeps: on schedule, whatever fails, for as long as the bridge lives.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::Uri;
@@ -9,12 +15,12 @@ use portcullis_egress::Egress;
 use portcullis_grants::{
     KeyRing, MemoryStore, ProviderClient, SealedGrant, StoreError, StoreFuture, TokenSet, TokenStore as _, Vault,
     Version,
-    records::{MemoryRecords, RecordKey, RecordStore, Records, SealedRecord, StoredRecord},
+    records::{MemoryRecords, RecordKey, RecordStore, Records, SealedRecord, StoredRecord, Table},
 };
 use portcullis_oauth::{ClientAuthentication, TokenResponse, providers::Provider};
 use portcullis_testkit::{Endpoint, IdentityProvider, TestClock};
+use tokio::time::sleep;
 
-use super::*;
 use crate::{
     Bridge, BridgeConfig,
     session::{CodeBinding, Handle, Secret, Session, SessionUser, Stage},

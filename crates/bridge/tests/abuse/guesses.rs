@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Request, StatusCode};
+use portcullis_bridge::RegistrationPolicy;
 use portcullis_testkit::{Answer, OAuthClient};
+use serde_json::json;
 use tokio::time::{advance, sleep};
 
-use crate::world::{API, APP, SERVER, SERVER_SECRET, World};
+use crate::world::{API, APP, REDIRECT_URI, SERVER, SERVER_SECRET, World};
 
 const HERE: &str = "192.0.2.1";
 const ELSEWHERE: &str = "198.51.100.1";
@@ -97,4 +99,23 @@ async fn refresh_tokens_that_nobody_knows_are_limited_with_much_room_and_by_clie
     assert_eq!(refresh(&server, HERE).await.error(), Some("invalid_grant"));
     advance(Duration::from_secs(1)).await;
     assert_eq!(refresh(&app, HERE).await.error(), Some("invalid_grant"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn initial_access_tokens_are_not_guessed_either() {
+    let policy = RegistrationPolicy::new().with_initial_access_token(&"let-me-register".into());
+    let world = World::with(|config| config.with_registration(policy));
+    let register = async |token: &str, address: &str| {
+        let request = Request::post("/register")
+            .header("content-type", "application/json")
+            .header("authorization", format!("Bearer {token}"))
+            .header("x-forwarded-for", address)
+            .body(json!({"redirect_uris": [REDIRECT_URI]}).to_string().into());
+        world.send(request.expect("a request")).await.status()
+    };
+    for _ in 0..10 {
+        assert_eq!(register("a guess", HERE).await, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(register("let-me-register", HERE).await, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(register("let-me-register", ELSEWHERE).await, StatusCode::CREATED);
 }

@@ -38,7 +38,6 @@ pub(crate) const API: &str = "api";
 pub(crate) const FORWARDED: &str = "x-forwarded-for";
 
 pub(crate) struct World {
-    pub(crate) bridge: Bridge,
     pub(crate) router: Router,
     pub(crate) network: Network,
     idp: IdentityProvider,
@@ -69,10 +68,9 @@ impl World {
             ready(Ok::<_, Infallible>(Response::builder().status(404).body(Bytes::new()).expect("a response")))
         }));
         let config = change(config());
-        let bridge = Bridge::new(config, client, grants, records, documents, clock);
-        let router = bridge.router();
+        let router = Bridge::new(config, client, grants, records, documents, clock).router();
         let network = Network::new().with_provider(&idp).with_service(ISSUER, router.clone());
-        Self { bridge, router, network, idp, documents_fetched, rows }
+        Self { router, network, idp, documents_fetched, rows }
     }
 
     pub(crate) async fn client(&self) -> OAuthClient {

@@ -50,6 +50,3 @@ async fn sweep(inner: &Weak<Inner>) -> bool {
     }
     true
 }
-
-#[cfg(test)]
-mod tests;
