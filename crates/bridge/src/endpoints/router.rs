@@ -37,7 +37,10 @@ pub(crate) fn router(bridge: &Bridge) -> Router {
     if !config.resource_servers.is_empty() {
         endpoints.push((urls.path(urls::INTROSPECT), post(introspect)));
     }
-    let router = endpoints.into_iter().fold(Router::new(), |router, (path, endpoint)| router.route(&path, endpoint));
+    // The path of an issuer means what it says: nothing in it is a pattern.
+    let literal = |path: String| path.replace('{', "{{").replace('}', "}}");
+    let router = Router::new().without_v07_checks();
+    let router = endpoints.into_iter().fold(router, |router, (path, endpoint)| router.route(&literal(path), endpoint));
     router.with_state(bridge.clone())
 }
 

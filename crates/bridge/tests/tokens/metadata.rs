@@ -72,6 +72,17 @@ async fn as_04_the_metadata_is_where_either_kind_of_client_looks() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_path_of_an_issuer_is_no_pattern() {
+    for (path, other) in [("/:tenant", "/x"), ("/*all", "/x")] {
+        let issuer = Issuer::new(&format!("{ISSUER}{path}")).expect("issuer");
+        let world = World::with(|_| BridgeConfig::new(issuer, resource())).await;
+        let at = |path: &str| Request::get(format!("{ISSUER}{path}/.well-known/openid-configuration"));
+        assert_eq!(world.send(at(path), "").await.status(), 200, "{path}");
+        assert_eq!(world.send(at(other), "").await.status(), 404, "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn as_06_the_issuer_is_published_byte_for_byte() {
     for issuer in ["https://mcp.example.test/", "https://MCP.example.test:443/a"] {
         let world = World::with(|_| BridgeConfig::new(Issuer::new(issuer).expect("issuer"), resource())).await;

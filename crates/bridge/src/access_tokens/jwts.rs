@@ -1,0 +1,74 @@
+//! [`Jwts`]: access tokens that resource servers elsewhere can read.
+
+use portcullis_core::{AuthError, BearerToken, GrantId, Issuer, Reason, ResourceUri, UnixTime};
+use portcullis_oauth::jwt::{JwtPolicy, KeySet, UnverifiedJwt};
+use secrecy::SecretString;
+use serde::Serialize;
+
+use super::{Minted, SigningKeys};
+use crate::{BridgeConfig, session::SecretHash};
+
+/// Access tokens that resource servers elsewhere can read: [RFC 9068](https://www.rfc-editor.org/rfc/rfc9068).
+#[derive(Debug)]
+pub(super) struct Jwts {
+    issuer: Issuer,
+    keys: SigningKeys,
+    key_set: KeySet,
+    policy: JwtPolicy,
+}
+
+/// What a JWT says. [RFC 9068 section 2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)
+#[derive(Serialize)]
+struct JwtClaims<'a> {
+    iss: &'a str,
+    sub: String,
+    aud: &'a str,
+    client_id: &'a str,
+    iat: u64,
+    exp: u64,
+    auth_time: u64,
+    /// The hash by which the session knows the token.
+    jti: String,
+    /// The session.
+    sid: String,
+    scope: String,
+}
+
+/// As RFC 9068 section 2.1 has it.
+const TYPE: &str = "at+jwt";
+
+impl Jwts {
+    pub(super) fn new(keys: SigningKeys, config: &BridgeConfig) -> Self {
+        let issuer = config.issuer.clone();
+        // For which of them a token is, its session knows better.
+        let resources = config.resources.iter().map(ResourceUri::as_str);
+        let policy = JwtPolicy::new(issuer.clone(), config.resources[0].clone()).with_audiences(resources);
+        Self { issuer, key_set: keys.key_set(), keys, policy }
+    }
+
+    pub(super) fn mint(&self, Minted { id, session, pair }: &Minted<'_>) -> SecretString {
+        let claims = JwtClaims {
+            iss: self.issuer.as_str(),
+            sub: session.user.global_subject(),
+            aud: session.resource.as_str(),
+            client_id: &session.client_id,
+            iat: pair.issued_at.as_secs(),
+            exp: pair.access_expires_at.as_secs(),
+            auth_time: session.began_at.as_secs(),
+            jti: pair.access.hash().into(),
+            sid: id.to_string(),
+            scope: pair.scopes.to_string(),
+        };
+        self.keys.sign(TYPE, &claims)
+    }
+
+    pub(super) fn identify(&self, token: &BearerToken, now: UnixTime) -> Result<(GrantId, SecretHash), AuthError> {
+        let jwt = self.policy.screen(UnverifiedJwt::parse(token, self.policy.max_len())?)?;
+        let key = self.key_set.select(&jwt).ok_or_else(|| AuthError::new(Reason::UnknownKey))?;
+        let claims = self.policy.check(jwt.verify(key)?, now)?;
+        let text = |name| claims.as_ref().claim(name).and_then(|value| value.as_str());
+        let id = text("sid").and_then(|id| id.parse().ok());
+        let hash = text("jti").and_then(|hash| SecretHash::try_from(hash.to_owned()).ok());
+        id.zip(hash).ok_or_else(|| AuthError::new(Reason::MalformedToken))
+    }
+}
