@@ -99,8 +99,8 @@ fn deny(inner: &Inner, client: &Client, shown: &ConsentForm) -> Answer {
     let (place, url) = (target.redirect_uri.shown(), target.with_error(&error, &inner.config.issuer));
     let is_on_this_device = target.redirect_uri.is_loopback() || target.redirect_uri.is_app();
     if is_on_this_device || inner.clients.is_trusted(client) {
-        inner.pages.leaving(&place, &url)
+        inner.pages.leaving(place, &url)
     } else {
-        inner.pages.error_back(&error, &place, &url)
+        inner.pages.error_back(&error, place, &url)
     }
 }

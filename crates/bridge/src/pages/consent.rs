@@ -58,7 +58,7 @@ impl Pages {
             client: name(client),
             known_by: known_by(client),
             answer_to: answer_to(redirect_uri),
-            shown_target: printable(&redirect_uri.shown(), MAX_URI),
+            shown_target: printable(redirect_uri.shown(), MAX_URI),
             redirect_uri: printable(redirect_uri.as_str(), MAX_URI),
             resource: request.resource.as_str(),
             scopes: names(&request.scopes),

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use axum::Router;
-use portcullis_bridge::{Bridge, BridgeConfig, BridgeVerifier, Client, RedirectUri};
+use axum::{Router, routing::get};
+use portcullis_bridge::{Bridge, BridgeConfig, Client, RedirectUri};
 use portcullis_core::{AuthError, BearerToken, Issuer, ResourceUri, ScopeSet, UserContext};
 use portcullis_egress::Egress;
 use portcullis_grants::{
@@ -13,6 +13,7 @@ use portcullis_grants::{
 use portcullis_keys::discover;
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
 use portcullis_testkit::{Browser, IdentityProvider, Network, OAuthClient, TestClock};
+use serde_json::{Value, json};
 use tower::{ServiceExt as _, service_fn};
 use url::Url;
 
@@ -29,11 +30,19 @@ pub(crate) const APP: &str = "app";
 pub(crate) const CURSOR: &str = "cursor";
 pub(crate) const CURSOR_URI: &str = "cursor://anysphere.cursor-mcp/oauth/callback";
 
+/// One that describes itself, and whose site is elsewhere.
+pub(crate) const DOCUMENT: &str = "https://vendor.example.test/client.json";
+pub(crate) const DOCUMENT_URI: &str = "https://app.vendor.example.test/callback";
+/// Where one that has registered itself wants its codes.
+pub(crate) const STRANGER_URI: &str = "https://stranger.example.test/callback";
+
 pub(crate) struct World {
     pub(crate) idp: IdentityProvider,
     pub(crate) clock: TestClock,
     pub(crate) bridge: Bridge,
     pub(crate) network: Network,
+    /// What is published at [`DOCUMENT`].
+    pub(crate) document: Arc<Mutex<Value>>,
     parts: Parts,
     /// What answers at the issuer.
     running: Arc<Mutex<Router>>,
@@ -62,9 +71,26 @@ impl World {
     }
 
     pub(crate) async fn with(change: impl FnOnce(BridgeConfig) -> BridgeConfig) -> Self {
+        Self::of(change(config())).await
+    }
+
+    /// A bridge as `config` says, whose issuer may be anywhere.
+    pub(crate) async fn of(config: BridgeConfig) -> Self {
         let clock = TestClock::new();
         let idp = IdentityProvider::new().with_issuer("https://idp.other.test").with_clock(Arc::new(clock.clone()));
-        let network = Network::new().with_provider(&idp);
+        let document = Arc::new(Mutex::new(json!({
+            "client_id": DOCUMENT,
+            "client_name": "A documented client",
+            "redirect_uris": [DOCUMENT_URI],
+            "token_endpoint_auth_method": "none",
+        })));
+        let published = Arc::clone(&document);
+        let published = move || {
+            let text = published.lock().expect("not poisoned").to_string();
+            std::future::ready(([("content-type", "application/json")], text))
+        };
+        let documents = Router::new().route("/client.json", get(published));
+        let network = Network::new().with_provider(&idp).with_service("https://vendor.example.test", documents);
         let egress = Egress::from_service(network.clone());
         let metadata = discover(&egress, &idp.issuer().parse().expect("issuer")).await.expect("metadata");
         let app = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
@@ -73,14 +99,13 @@ impl World {
         let keys = KeyRing::ephemeral();
         let vault = Vault::new(Arc::new(MemoryStore::new(Arc::new(clock.clone()))), keys.clone()).expect("a vault");
         let records = Records::new(Arc::new(MemoryRecords::new(Arc::new(clock.clone()))), keys).expect("records");
-        let config = change(config());
         let parts = Parts { config, provider, vault, records, egress };
         let bridge = parts.start(&clock);
         let running = Arc::new(Mutex::new(bridge.router()));
         let at_issuer = Arc::clone(&running);
         let service = service_fn(move |request| at_issuer.lock().expect("not poisoned").clone().oneshot(request));
-        let network = network.with_service(ISSUER, service);
-        Self { idp, clock, bridge, network, parts, running }
+        let network = network.with_service(bridge.issuer().as_str(), service);
+        Self { idp, clock, bridge, network, document, parts, running }
     }
 
     /// The process ends, and another one begins with the same stores and keys.
@@ -90,12 +115,20 @@ impl World {
     }
 
     pub(crate) fn browser(&self) -> Browser {
-        Browser::new(self.network.clone()).with_stop_at(SITE_URI).with_stop_at(OAuthClient::REDIRECT_URI)
+        let stops = [SITE_URI, DOCUMENT_URI, STRANGER_URI, OAuthClient::REDIRECT_URI];
+        stops.iter().fold(Browser::new(self.network.clone()), |browser, stop| browser.with_stop_at(stop))
     }
 
     /// The client with a web site.
     pub(crate) async fn site(&self) -> OAuthClient {
         self.client(SITE, SITE_URI).await
+    }
+
+    /// A client that has registered itself.
+    pub(crate) async fn stranger(&self) -> OAuthClient {
+        let mut client = self.client("", STRANGER_URI).await;
+        client.register(&client.registration()).await.expect("registered");
+        client
     }
 
     pub(crate) async fn client(&self, client_id: &str, redirect_uri: &str) -> OAuthClient {
@@ -105,7 +138,11 @@ impl World {
 
     /// Who the user of `token` is at the resource.
     pub(crate) async fn verify(&self, token: &str) -> Result<Arc<UserContext>, AuthError> {
-        let verifier: BridgeVerifier = self.bridge.verifier();
+        self.verify_at(RESOURCE, token).await
+    }
+
+    pub(crate) async fn verify_at(&self, resource: &str, token: &str) -> Result<Arc<UserContext>, AuthError> {
+        let verifier = self.bridge.verifier_for(ResourceUri::new(resource).expect("a resource"));
         verifier.oneshot(BearerToken::new(token).expect("a token")).await
     }
 }
