@@ -17,7 +17,7 @@ use crate::{
 /// Serves the tools of the example without any gate, and returns the URL.
 async fn bare() -> String {
     let config = StreamableHttpServerConfig::default().with_json_response(true);
-    let mcp = StreamableHttpService::new(|| Ok(Tools), Arc::new(LocalSessionManager::default()), config);
+    let mcp = StreamableHttpService::new(|| Ok(Tools::default()), Arc::new(LocalSessionManager::default()), config);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     let url = format!("http://{}/mcp", listener.local_addr().expect("bound"));
     tokio::spawn(async { axum::serve(listener, Router::new().route_service("/mcp", mcp)).await });

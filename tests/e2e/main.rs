@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod bridge;
 mod clients;
 mod conformance;
 mod foreign_server;
@@ -16,7 +17,7 @@ mod profile;
 mod secrecy;
 mod upstream;
 
-/// The tools of the example, for a server without a gate.
-#[expect(dead_code, reason = "without a gate there is nobody to ask for scopes")]
+/// The tools of the example, for servers of these tests.
+#[expect(dead_code, reason = "the example asks more of them")]
 #[path = "../../examples/mcp-server/src/tools.rs"]
 mod tools;

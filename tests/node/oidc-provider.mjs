@@ -1,22 +1,23 @@
-// A certified OpenID provider on loopback. Whoever asks is logged in and agrees to everything.
+// A certified OpenID provider on loopback. Whoever asks is logged in and agrees to everything; with PAGES, users do that themselves.
 //
 // Refresh tokens are rotated, and one that is used twice ends the grant.
 //
-// Environment: AT_FORMAT (jwt or opaque), AT_TTL (seconds), PORT (0: any), GATE_SECRET (the resource server's), STATE (a file: what
-// users have allowed is kept there, so that the provider can be stopped and started).
+// Environment: AT_FORMAT (jwt or opaque), AT_TTL (seconds), PORT (0: any), HOST (by which name it is known), GATE_SECRET (the resource
+// server's), STATE (a file: what users have allowed is kept there, so that the provider can be stopped and started), PAGES (not empty:
+// users see its login page, which takes any name and any password), CALLBACK (where the application `upstream` is sent back to).
 // Standard output: `READY <issuer>`, then a line for each request: method, path, status.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import Provider from 'oidc-provider';
 
-const { AT_FORMAT = 'jwt', AT_TTL = '300', PORT = '0', GATE_SECRET = 'gate-secret', STATE } = process.env;
+const { AT_FORMAT = 'jwt', AT_TTL = '300', PORT = '0', HOST = '127.0.0.1', GATE_SECRET = 'gate-secret', STATE, PAGES, CALLBACK } = process.env;
 const scopes = ['openid', 'offline_access', 'profile', 'email', 'mcp:read', 'mcp:admin'];
 const ttl = Number(AT_TTL);
 
 const server = http.createServer();
 await new Promise((resolve) => server.listen(Number(PORT), '127.0.0.1', resolve));
-const issuer = `http://127.0.0.1:${server.address().port}`;
+const issuer = `http://${HOST}:${server.address().port}`;
 
 const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const key = { ...privateKey.export({ format: 'jwk' }), alg: 'RS256', use: 'sig', kid: randomBytes(8).toString('hex') };
@@ -62,7 +63,7 @@ const provider = new Provider(issuer, {
     // A person's application, a server that calls this one for its users, a program that acts for itself, and the resource server that
     // asks about tokens.
     { client_id: 'app', client_secret: 'app-secret', redirect_uris: ['http://127.0.0.1:1/callback'], grant_types: ['authorization_code'], response_types: ['code'] },
-    { client_id: 'upstream', client_secret: 'upstream-secret', redirect_uris: ['http://127.0.0.1:1/callback'], grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'] },
+    { client_id: 'upstream', client_secret: 'upstream-secret', redirect_uris: [CALLBACK ?? 'http://127.0.0.1:1/callback'], grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'] },
     { client_id: 'robot', client_secret: 'robot-secret', redirect_uris: [], grant_types: ['client_credentials'], response_types: [] },
     { client_id: 'gate', client_secret: GATE_SECRET, redirect_uris: [], grant_types: [], response_types: [] },
   ],
@@ -73,7 +74,7 @@ const provider = new Provider(issuer, {
   rotateRefreshToken: true,
   ttl: { AccessToken: ttl, ClientCredentials: ttl, AuthorizationCode: 60, IdToken: 3600, RefreshToken: 3600, Interaction: 60, Session: 3600, Grant: 3600 },
   features: {
-    devInteractions: { enabled: false },
+    devInteractions: { enabled: Boolean(PAGES) },
     introspection: { enabled: true, allowedPolicy: async () => true },
     revocation: { enabled: true, allowedPolicy: async () => true },
     clientCredentials: { enabled: true },
@@ -86,7 +87,7 @@ const provider = new Provider(issuer, {
       }),
     },
   },
-  interactions: { url: (_ctx, interaction) => `/agree/${interaction.uid}` },
+  ...(!PAGES && { interactions: { url: (_ctx, interaction) => `/agree/${interaction.uid}` } }),
 });
 
 // Logs in whom login_hint names, and agrees to what is asked.

@@ -3,6 +3,7 @@
 #![cfg(unix)]
 #![expect(clippy::panic, reason = "tests fail by it, also in functions that several of them use")]
 
+mod bridge;
 mod child;
 mod in_between;
 mod killing;

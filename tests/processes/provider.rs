@@ -46,7 +46,7 @@ pub(crate) struct History {
 
 /// It stands still: tokens do not expire, whatever is told. So whatever is refused has ended.
 #[derive(Debug)]
-struct Still(UnixTime);
+pub(crate) struct Still(pub(crate) UnixTime);
 
 impl Clock for Still {
     fn now(&self) -> UnixTime {

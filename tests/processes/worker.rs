@@ -17,6 +17,7 @@ use portcullis::{
 };
 use portcullis_store_sqlite::SqliteStore;
 use portcullis_testkit::IdentityProvider;
+use serde::Serialize;
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -61,7 +62,7 @@ pub(crate) fn refresher(vault: Vault, client: &ProviderClient, clock: Arc<dyn Cl
 }
 
 /// Says it before anything else happens in this task.
-pub(crate) fn say(said: &Said) {
+pub(crate) fn say(said: &impl Serialize) {
     let line = serde_json::to_string(said).expect("plain data");
     // Nobody listens any more if the tests have failed.
     let _ = writeln!(io::stdout().lock(), "{MARK}{line}");
@@ -102,7 +103,7 @@ async fn work(orders: Orders) {
     say(&Said::Done { lost: refresher.shutdown().await });
 }
 
-fn standard_input_ends() -> watch::Receiver<bool> {
+pub(crate) fn standard_input_ends() -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
     thread::spawn(move || {
         let _ = io::stdin().read_to_end(&mut Vec::new());

@@ -46,14 +46,21 @@ impl Process {
 
     /// The first line that begins with `prefix`, without it.
     pub(crate) async fn line(&self, prefix: &str) -> String {
+        let line = self.line_number(0, prefix).await;
+        line.unwrap_or_else(|| panic!("{} never said {prefix:?}: {:#?}", self.name, self.lines()))
+    }
+
+    /// Of the lines that begin with `prefix` the one that comes after `before` others, without the prefix; `None` if it ends without one.
+    pub(crate) async fn line_number(&self, before: usize, prefix: &str) -> Option<String> {
         let give_up = Instant::now() + PATIENCE;
         loop {
             // Asked first: what is said at the end is there after that.
             let has_ended = self.has_ended();
-            if let Some(rest) = self.lines().iter().find_map(|line| line.strip_prefix(prefix)) {
-                return rest.to_owned();
+            let rest = self.lines().iter().filter_map(|line| line.strip_prefix(prefix)).nth(before).map(str::to_owned);
+            if rest.is_some() || has_ended {
+                return rest;
             }
-            assert!(!has_ended && Instant::now() < give_up, "{} never said {prefix:?}: {:#?}", self.name, self.lines());
+            assert!(Instant::now() < give_up, "{} does not say {prefix:?}: {:#?}", self.name, self.lines());
             sleep(TICK).await;
         }
     }

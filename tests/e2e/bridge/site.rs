@@ -1,0 +1,213 @@
+//! [`Site`]: an MCP server with a bridge to a provider, on a socket and over a database, which can be stopped and started.
+
+use std::{env, fs, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use axum::{Json, Router, extract::Path, routing::get};
+use portcullis::{
+    AuthConfig, AuthLayer, Issuer, ResourceUri, ScopeSet,
+    bridge::{Bridge, BridgeConfig},
+    core::{Clock, SystemClock},
+    egress::{Egress, EgressConfig},
+    grants::{KeyRing, ProviderClient, UpstreamLayer, Vault, records::Records},
+    layer::{RequireUpstreamLayer, scope::ToolScopesLayer},
+    oauth::{ClientAuthentication, providers::Provider},
+    sqlite::SqliteStore,
+    verify::{Cache, CacheConfig},
+};
+use portcullis_testkit::Network;
+use rmcp::transport::streamable_http_server::{
+    StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
+};
+use serde_json::json;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tower::Layer as _;
+
+use crate::{
+    harness::free_port,
+    tools::{self, Tools},
+};
+
+/// What the server is called at the provider.
+#[derive(Clone, Copy)]
+pub(crate) struct Application {
+    pub(crate) client_id: &'static str,
+    pub(crate) client_secret: &'static str,
+    pub(crate) scopes: &'static str,
+}
+
+/// At oidc-provider.
+pub(crate) const APPLICATION: Application = Application {
+    client_id: "upstream",
+    client_secret: "upstream-secret",
+    scopes: "openid offline_access email profile",
+};
+
+/// Where clients have the documents that describe them.
+const DOCUMENTS: &str = "https://client.example.test";
+
+/// Where a server is going to be: its provider has to know first.
+pub(crate) struct Place {
+    origin: String,
+    port: u16,
+    folder: PathBuf,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let port = free_port();
+        Self::called(&format!("http://127.0.0.1:{port}"), port)
+    }
+
+    /// Known by another name: something in front of it forwards to `port`.
+    pub(crate) fn called(origin: &str, port: u16) -> Self {
+        let folder = env::temp_dir().join(format!("portcullis-site-{:x}", rand::random::<u64>()));
+        fs::create_dir(&folder).expect("a folder");
+        Self { origin: origin.to_owned(), port, folder }
+    }
+
+    /// Where the provider sends browsers back to.
+    pub(crate) fn callback(&self) -> String {
+        format!("{}/callback", self.origin)
+    }
+
+    pub(crate) async fn open(self, provider: &str, app: Application) -> Site {
+        self.open_with(provider, app, |config| config).await
+    }
+
+    /// A server whose users log in at `provider`. Its access tokens live two seconds, unless `change` says otherwise.
+    pub(crate) async fn open_with(
+        self,
+        provider: &str,
+        app: Application,
+        change: impl FnOnce(BridgeConfig) -> BridgeConfig,
+    ) -> Site {
+        let clock = Arc::new(SystemClock::new());
+        let egress = Egress::new(EgressConfig::new().with_allow_loopback(true)).expect("a way out");
+        let metadata = portcullis::verify::discover(&egress, &Issuer::new(provider).expect("an issuer")).await;
+        let provider = Provider::oidc(&metadata.expect("its metadata")).expect("a provider");
+        let secret = ClientAuthentication::basic(app.client_id, app.client_secret.into());
+        let parts = Parts {
+            config: change(config(&self.origin, app)),
+            provider: ProviderClient::new(provider, secret, egress, clock.clone()),
+            keys: KeyRing::new([&rand::random()]).expect("a key"),
+            clock,
+        };
+        let bridge = parts.bridge(&self.folder).await;
+        let server = serve(self.port, &bridge).await;
+        Site { url: format!("{}/mcp", self.origin), issuer: self.origin.clone(), bridge, place: self, parts, server }
+    }
+}
+
+/// The server itself.
+pub(crate) struct Site {
+    /// The MCP endpoint.
+    pub(crate) url: String,
+    /// What the bridge is called, and where it is.
+    pub(crate) issuer: String,
+    pub(crate) bridge: Bridge,
+    place: Place,
+    parts: Parts,
+    server: JoinHandle<()>,
+}
+
+impl Site {
+    /// The process crashes, and another one begins with what is in the database.
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        self.bridge = self.parts.bridge(&self.place.folder).await;
+        self.server = serve(self.place.port, &self.bridge).await;
+    }
+
+    async fn stop(&mut self) {
+        self.server.abort();
+        // It says that it was aborted.
+        drop((&mut self.server).await);
+    }
+
+    /// The URL of the document of a client called `name`.
+    pub(crate) fn document(name: &str) -> String {
+        format!("{DOCUMENTS}/{name}")
+    }
+
+    /// The database, all files of it.
+    pub(crate) fn database(&self) -> Vec<u8> {
+        let files = fs::read_dir(&self.place.folder).expect("a folder");
+        files.flat_map(|file| fs::read(file.expect("an entry").path()).expect("a file")).collect()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.server.abort();
+        let _ = fs::remove_dir_all(&self.place.folder);
+    }
+}
+
+/// What outlives a process: its configuration, and the keys of its database.
+struct Parts {
+    config: BridgeConfig,
+    provider: ProviderClient,
+    keys: KeyRing,
+    clock: Arc<dyn Clock>,
+}
+
+impl Parts {
+    async fn bridge(&self, folder: &std::path::Path) -> Bridge {
+        let store = SqliteStore::open(folder.join("site.db"), self.clock.clone()).await.expect("a database");
+        let vault = Vault::new(Arc::new(store.clone()), self.keys.clone()).expect("a vault");
+        let records = Records::new(Arc::new(store), self.keys.clone()).expect("records");
+        let documents = Egress::from_service(Network::new().with_service(DOCUMENTS, documents()));
+        Bridge::new(self.config.clone(), self.provider.clone(), vault, records, documents, self.clock.clone())
+    }
+}
+
+fn config(origin: &str, app: Application) -> BridgeConfig {
+    let scopes = |text: &str| ScopeSet::parse(text).expect("scopes");
+    let resource = ResourceUri::new(&format!("{origin}/mcp")).expect("a resource");
+    BridgeConfig::new(Issuer::new(origin).expect("an issuer"), resource)
+        .with_scopes(scopes("mcp:read mcp:admin"))
+        .with_default_scopes(scopes("mcp:read"))
+        .with_upstream_scopes(scopes(app.scopes))
+        // Or this provider gives no refresh token.
+        .with_upstream_parameter("prompt", "consent")
+        .with_access_token_ttl(Duration::from_secs(2))
+}
+
+/// What clients say of themselves: any name is that of an application on the user's machine.
+fn documents() -> Router {
+    let document = async |Path(name): Path<String>| {
+        Json(json!({
+            "client_id": Site::document(&name),
+            "client_name": name,
+            "application_type": "native",
+            "redirect_uris": ["http://127.0.0.1/callback"],
+            "grant_types": ["authorization_code", "refresh_token"],
+            "response_types": ["code"],
+            "token_endpoint_auth_method": "none",
+        }))
+    };
+    Router::new().route("/{name}", get(document))
+}
+
+async fn serve(port: u16, bridge: &Bridge) -> JoinHandle<()> {
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a port");
+    let app = app(bridge).into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async { axum::serve(listener, app).await.expect("it serves for ever") })
+}
+
+/// The tools of the example, behind a gate that takes the tokens of `bridge`.
+fn app(bridge: &Bridge) -> Router {
+    let users = UpstreamLayer::new(bridge.provider().profile_verifier()).layer(bridge.verifier());
+    let users = Cache::around(users, CacheConfig::new());
+    let auth = AuthConfig::new(bridge.resource_metadata(), users);
+    let auth = auth.with_required_scopes(ScopeSet::parse("mcp:read").expect("a scope"));
+    let tools = Tools::calling(bridge.provider().clone());
+    // Who may ask is another story.
+    let config = StreamableHttpServerConfig::default().with_json_response(true).disable_allowed_hosts();
+    let mcp = StreamableHttpService::new(move || Ok(tools.clone()), Arc::new(LocalSessionManager::default()), config);
+    Router::new()
+        .route_service("/mcp", ToolScopesLayer::new(tools::scopes()).layer(mcp))
+        .layer(RequireUpstreamLayer::new())
+        .layer(AuthLayer::new(auth))
+        .merge(bridge.router())
+}

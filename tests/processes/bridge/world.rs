@@ -1,0 +1,105 @@
+//! [`World`]: a provider, a file, keys, and the address of a bridge.
+
+use std::{
+    env, fs,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::PathBuf,
+    process,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use portcullis::core::{Clock, SystemClock};
+use portcullis_testkit::{Browser, Endpoint, IdentityProvider, Network, OAuthClient, RunningIdentityProvider, TokenPolicy};
+
+use super::{
+    front::Front,
+    site::{APP, Plan, Said, Site},
+};
+use crate::{child::Child, provider::Still, worker::Ahead};
+
+/// A provider, a file, keys, and the address of a bridge.
+pub(crate) struct World {
+    pub(crate) idp: IdentityProvider,
+    pub(crate) front: Front,
+    pub(crate) network: Network,
+    provider: RunningIdentityProvider,
+    folder: PathBuf,
+}
+
+/// A process behind the front.
+pub(crate) type Process = Child<Said>;
+
+impl World {
+    /// `life` is what the provider says of its access tokens, and `slowness` how long its answers are under way. Its own clock stands
+    /// still: whatever it refuses has ended, and has not expired.
+    pub(crate) async fn new(life: Duration, slowness: Duration) -> Self {
+        let idp = IdentityProvider::new().with_clock(Arc::new(Still(SystemClock::new().now())));
+        idp.set_token_policy(TokenPolicy::new().with_access_token_lifetime(life));
+        idp.set_answer_latency(Endpoint::Token, slowness);
+        let provider = idp.serve().await.expect("a port");
+        let folder = env::temp_dir().join(format!("portcullis-bridge-{}-{:x}", process::id(), rand::random::<u64>()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let keys = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join("keys"));
+        writeln!(keys.expect("a file"), "{}", "5a".repeat(32)).expect("a key");
+        Self { idp, front: Front::new().await, network: Network::new(), provider, folder }
+    }
+
+    fn plan(&self, ahead: Duration) -> Plan {
+        Plan {
+            database: self.folder.join("portcullis.db"),
+            key_file: self.folder.join("keys"),
+            issuer: self.front.url.clone(),
+            provider: self.provider.url().to_owned(),
+            ahead: ahead.as_secs(),
+        }
+    }
+
+    /// A process behind the front, whose clock is ahead by so much.
+    pub(crate) async fn start(&self, ahead: Duration) -> Process {
+        let process = Process::run("bridge::site::a_bridge_of_its_own", &self.plan(ahead));
+        let port = Mutex::new(0);
+        let listens = |said: &Said| {
+            let Said::Listening { port: at } = said;
+            *port.lock().expect("a lock") = *at;
+            true
+        };
+        process.says(1, listens).await;
+        self.front.open(port.into_inner().expect("a lock"));
+        process
+    }
+
+    /// Kills the process behind the front.
+    pub(crate) async fn kill(&self, process: Process) {
+        self.front.close();
+        process.kill().await;
+    }
+
+    /// The same in this process, without a socket, later by so much.
+    pub(crate) async fn later(&self, ahead: Duration) -> Site {
+        self.site(Arc::new(Ahead(ahead))).await
+    }
+
+    /// The same in this process, without a socket.
+    pub(crate) async fn site(&self, clock: Arc<dyn Clock>) -> Site {
+        Site::new(&self.plan(Duration::ZERO), clock).await
+    }
+
+    /// The client that the operator has configured.
+    pub(crate) async fn app(&self) -> OAuthClient {
+        self.front.is_open().await;
+        let client = OAuthClient::discover(&self.network, &self.front.url).await.expect("metadata");
+        client.with_client_id(APP)
+    }
+
+    pub(crate) fn browser(&self) -> Browser {
+        Browser::new(self.network.clone()).with_stop_at(OAuthClient::REDIRECT_URI)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
