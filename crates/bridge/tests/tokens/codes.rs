@@ -23,6 +23,18 @@ async fn as_01_a_code_becomes_an_access_token_and_a_refresh_token() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_code_outlives_the_process_that_issued_it() {
+    let world = World::new().await;
+    let client = world.app().await;
+    let (authorization, code) = world.code(&client).await;
+    let restarted = world.another(|config| config);
+    let world = world.replaced_by(restarted);
+    let answer = world.app().await.redeem(&authorization, &code).await.expect("an answer");
+    let user = world.verify(answer.access_token()).await.expect("a user");
+    assert!(user.upstream().access_token().await.is_ok(), "with all that belongs to it");
+}
+
+#[tokio::test(start_paused = true)]
 async fn as_07_an_access_token_lives_for_ten_minutes_and_never_longer_than_is_told() {
     let world = World::new().await;
     world.clock.advance(std::time::Duration::from_millis(300));

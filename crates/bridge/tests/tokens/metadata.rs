@@ -95,6 +95,21 @@ async fn as_06_the_issuer_is_published_byte_for_byte() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn as_09_every_endpoint_is_below_the_issuer_and_that_is_https() {
+    let found = metadata(&World::new().await).await;
+    let endpoints = found.as_object().expect("an object").iter().filter(|(name, _)| name.ends_with("_endpoint"));
+    let urls: Vec<_> = endpoints.map(|(_, url)| url.as_str().expect("a URL")).collect();
+    assert_eq!(urls.len(), 5);
+    assert!(urls.iter().all(|url| url.starts_with("https://mcp.example.test/")), "{urls:?}");
+    assert!(Issuer::new("http://mcp.example.test").is_err(), "a bridge cannot be set up otherwise");
+    // Whatever a request says of its host.
+    let world = World::new().await;
+    let request = Request::get(format!("{ISSUER}/.well-known/oauth-authorization-server"));
+    let request = request.header("x-forwarded-host", "evil.example").header("x-forwarded-proto", "http");
+    assert!(!String::from_utf8_lossy(world.send(request, "").await.body()).contains("evil"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn as_10_the_metadata_says_that_pkce_is_demanded() {
     let found = metadata(&World::new().await).await;
     assert_eq!(found["code_challenge_methods_supported"], json!(["S256"]));

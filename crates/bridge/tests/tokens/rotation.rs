@@ -218,3 +218,39 @@ async fn what_is_no_refresh_token_of_ours_is_refused() {
     assert_eq!((nothing.error(), &nothing["refresh_token"]), (Some("invalid_request"), &json!(null)));
     assert_eq!(refresh(&world, first.refresh_token()).await.status(), 200);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_whose_writing_nobody_heard_of_is_repeated() {
+    let world = World::new().await;
+    let first = world.log_in().await;
+    world.shelf.set_loses_answers(true);
+    assert_eq!(refresh(&world, first.refresh_token()).await.status(), 503);
+    world.shelf.set_loses_answers(false);
+    let second = refresh(&world, first.refresh_token()).await;
+    assert_eq!(second.status(), 200, "it is the immediate predecessor, presented again");
+    assert!(world.verify(second.access_token()).await.is_ok());
+    assert_eq!(refresh(&world, second.refresh_token()).await.status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_provider_does_not_notice_that_a_client_refreshes() {
+    let world = World::new().await;
+    let first = world.log_in().await;
+    let calls = world.idp.calls(Endpoint::Token);
+    let client = world.app().await;
+    at_once(5, || client.refresh(first.refresh_token())).await;
+    assert_eq!((world.idp.calls(Endpoint::Token), world.idp.families_killed()), (calls, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_leaves_what_can_still_be_refreshed() {
+    let world = World::new().await;
+    let first = world.log_in().await;
+    // The sweeper runs, and the access token has long expired.
+    tokio::time::sleep(Duration::from_secs(5 * 3600)).await;
+    assert_eq!(world.verify(first.access_token()).await.expect_err("expired").reason(), Reason::Inactive);
+    let second = refresh(&world, first.refresh_token()).await;
+    assert_eq!(second.status(), 200);
+    let user = world.verify(second.access_token()).await.expect("a user");
+    assert!(user.upstream().access_token().await.is_ok(), "and its grant is still there");
+}

@@ -16,16 +16,22 @@ use tokio::task::yield_now;
 pub(crate) struct Shelf {
     rows: MemoryRecords,
     is_broken: Arc<AtomicBool>,
+    loses_answers: Arc<AtomicBool>,
 }
 
 impl Shelf {
     pub(crate) fn new(rows: MemoryRecords) -> Self {
-        Self { rows, is_broken: Arc::default() }
+        Self { rows, is_broken: Arc::default(), loses_answers: Arc::default() }
     }
 
     /// From now on it fails, or works again.
     pub(crate) fn set_broken(&self, is_broken: bool) {
         self.is_broken.store(is_broken, Ordering::SeqCst);
+    }
+
+    /// From now on it writes, and nobody hears of it; or works again.
+    pub(crate) fn set_loses_answers(&self, loses_answers: bool) {
+        self.loses_answers.store(loses_answers, Ordering::SeqCst);
     }
 
     fn slowly<'a, T: Send + 'a>(
@@ -55,7 +61,14 @@ impl RecordStore for Shelf {
         expected: Option<Version>,
         new: SealedRecord,
     ) -> StoreFuture<'_, Option<Version>> {
-        self.slowly(async move { self.rows.compare_and_swap(key, expected, new).await })
+        self.slowly(async move {
+            let outcome = self.rows.compare_and_swap(key, expected, new).await;
+            if self.loses_answers.load(Ordering::SeqCst) {
+                Err(StoreError::new("a test lost the answer"))
+            } else {
+                outcome
+            }
+        })
     }
 
     fn compare_and_remove(&self, key: RecordKey, expected: Version) -> StoreFuture<'_, bool> {
