@@ -65,14 +65,12 @@ impl Logins {
     /// Keeps `login`, which will come back with `state`.
     pub(crate) async fn begin(&self, state: &SecretString, login: &Login) -> Result<(), OAuthError> {
         let (key, expires_at) = (key(state), self.clock.now() + self.ttl);
-        self.check_count().await?;
         self.check_client(key, &login.request.client_id, expires_at)?;
-        let created = self.records.create(key, login, expires_at).await;
-        if !matches!(created, Ok(Some(_))) {
-            self.forget(key);
+        let kept = self.keep(key, login, expires_at).await;
+        if kept.is_err() {
+            self.begun().remove(&key);
         }
-        // The same 256 random bits twice: nobody's.
-        created?.map(drop).ok_or_else(|| OAuthError::new(ErrorCode::ServerError, "the server failed"))
+        kept
     }
 
     /// The login that comes back with `state`, if there is one. It stays.
@@ -84,8 +82,19 @@ impl Logins {
     pub(crate) async fn take(&self, state: &SecretString, found: Opened<Login>) -> Result<Option<Login>, StoreError> {
         let key = key(state);
         let is_ours = self.records.remove(key, found.version).await?;
-        self.forget(key);
+        if is_ours {
+            self.begun().remove(&key);
+            let mut stored = self.stored();
+            stored.count = stored.count.saturating_sub(1);
+        }
         Ok(is_ours.then_some(found.value))
+    }
+
+    async fn keep(&self, key: RecordKey, login: &Login, expires_at: UnixTime) -> Result<(), OAuthError> {
+        self.check_count().await?;
+        let created = self.records.create(key, login, expires_at).await?;
+        // The same 256 random bits twice: nobody's.
+        created.map(drop).ok_or_else(|| OAuthError::new(ErrorCode::ServerError, "the server failed"))
     }
 
     async fn check_count(&self) -> Result<(), OAuthError> {
@@ -114,10 +123,6 @@ impl Logins {
         }
         begun.insert(login, Begun { client, expires_at });
         Ok(())
-    }
-
-    fn forget(&self, login: RecordKey) {
-        self.begun().remove(&login);
     }
 
     /// What is done under the locks neither waits nor panics half-way.

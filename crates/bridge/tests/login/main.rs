@@ -5,4 +5,5 @@ mod consents;
 mod flow;
 mod providers;
 mod requests;
+mod restarts;
 mod world;

@@ -23,8 +23,10 @@ fn told_to_the_user(arrival: Arrival, code: &str) -> Page {
     page
 }
 
+type Change = fn(Authorization) -> Authorization;
+
 /// Everything that is wrong with a request of a known client for a known place, and what it is called.
-fn wrong() -> Vec<(&'static str, fn(Authorization) -> Authorization)> {
+fn wrong() -> Vec<(&'static str, Change)> {
     vec![
         ("unsupported_response_type", |request| request.with("response_type", "token")),
         ("invalid_request", |request| request.without("response_type")),
