@@ -7,7 +7,12 @@ use syn::{UseTree, visit::Visit};
 use crate::sources::{Source, none, sources};
 
 /// Where the text of a token or a secret is taken out of its wrapper: to be read or sent, never to be kept.
-const SECRETS: [&str; 17] = [
+const SECRETS: [&str; 21] = [
+    "crates/bridge/src/access_tokens/minting.rs",
+    "crates/bridge/src/access_tokens/signing_key.rs",
+    // Where tokens leave.
+    "crates/bridge/src/grants/issued.rs",
+    "crates/bridge/src/session/secret.rs",
     "crates/core/src/access_token.rs",
     "crates/core/src/bearer_token.rs",
     // Sealed in the same breath.
@@ -31,7 +36,8 @@ const SECRETS: [&str; 17] = [
 ];
 
 /// Where it is said that somebody is somebody: what decides it, and what passes it on.
-const IDENTITIES: [&str; 7] = [
+const IDENTITIES: [&str; 8] = [
+    "crates/bridge/src/session/model.rs",
     "crates/core/src/user_context.rs",
     "crates/grants/src/provider_client/profile_verifier.rs",
     "crates/oauth/src/introspection/policy.rs",
