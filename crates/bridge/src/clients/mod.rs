@@ -11,9 +11,9 @@ mod redirect_uri;
 mod registration;
 mod registry;
 
-pub(crate) use client::{ClientAuthenticationMethod, Origin};
-pub use client::{Client, GrantType, InvalidClient};
 use client::ClientKeys;
+pub use client::{Client, GrantType, InvalidClient};
+pub(crate) use client::{ClientAuthenticationMethod, Origin};
 pub use document::DocumentPolicy;
 pub use redirect_uri::{InvalidRedirectUri, RedirectUri};
 pub use registration::RegistrationPolicy;

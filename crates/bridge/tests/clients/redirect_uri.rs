@@ -4,7 +4,7 @@ use portcullis_bridge::RedirectUri;
 use proptest::prelude::*;
 
 fn uri(text: &str) -> RedirectUri {
-    RedirectUri::new(text).unwrap_or_else(|error| panic!("{error}"))
+    RedirectUri::new(text).expect(text)
 }
 
 #[test]
@@ -206,7 +206,8 @@ fn without_port(text: &str) -> String {
     let slashes = text.find("//").map_or(0, |at| at + 2);
     let end = text[slashes..].find(['/', '?', '#']).map_or(text.len(), |at| slashes + at);
     let host = text[slashes..end].trim_end_matches(|character: char| character.is_ascii_digit());
-    let host = if host.len() < end - slashes { host.strip_suffix(':').unwrap_or(&text[slashes..end]) } else { host };
+    let host =
+        if host.len() < end - slashes { host.strip_suffix(':').unwrap_or_else(|| &text[slashes..end]) } else { host };
     format!("{}{host}{}", &text[..slashes], &text[end..])
 }
 

@@ -1,0 +1,141 @@
+//! How clients prove who they are by a signature.
+
+use std::time::Duration;
+
+use portcullis_bridge::{Client, RedirectUri};
+use portcullis_testkit::{Call, Endpoint, Fault};
+use serde_json::{Value, json};
+
+use crate::{
+    host::{CLIENT, document},
+    world::{ISSUER, Outcome, World, metadata, nothing, with},
+};
+
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// A world with a client `server` that signs by the keys of the identity provider.
+fn world() -> World {
+    let redirect_uris = vec![RedirectUri::new("https://app.example.test/callback").expect("a redirect URI")];
+    let jwks_uri = World::new().idp.endpoint_url(Endpoint::KeySet);
+    let server = Client::public("server", "Server", redirect_uris).with_jwks_uri(&jwks_uri);
+    World::with(|config| config.with_client(server).expect("a client"))
+}
+
+/// An assertion of the client `id`, with other claims.
+fn assertion(world: &World, id: &str, claims: &Value) -> String {
+    let token = world.idp.token(id).with_header("typ", "JWT").with_claim("iss", id).with_audience(ISSUER);
+    let token = token.with_lifetime(Duration::from_mins(1));
+    let claims = claims.as_object().expect("claims").clone();
+    claims
+        .into_iter()
+        .fold(
+            token,
+            |token, (name, value)| {
+                if value.is_null() { token.without_claim(&name) } else { token.with_claim(&name, value) }
+            },
+        )
+        .jwt()
+}
+
+async fn signed(world: &World, assertion: &str) -> Call {
+    let call = nothing(&world.client("").await).without_credentials();
+    call.with("client_assertion_type", JWT_BEARER).with("client_assertion", assertion)
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_01_a_client_signs_for_us_and_that_once() {
+    let world = world();
+    let good = assertion(&world, "server", &json!({"jti": "first"}));
+    assert_eq!(Outcome::of(signed(&world, &good).await).await, Outcome::Known);
+    assert_eq!(Outcome::of(signed(&world, &good).await).await, Outcome::Refused, "a second time");
+    let next = assertion(&world, "server", &json!({"jti": "second"}));
+    let named = signed(&world, &next).await.with("client_id", "server");
+    assert_eq!(Outcome::of(named).await, Outcome::Known);
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_01_an_assertion_that_is_not_this_clients_for_us_and_now_is_refused() {
+    for claims in [
+        json!({"iss": "another"}),
+        json!({"sub": "another"}),
+        json!({"sub": null}),
+        json!({"aud": "https://mcp.example.test/token"}),
+        json!({"aud": [ISSUER, "https://other.example.test"]}),
+        json!({"aud": "https://other.example.test"}),
+        json!({"aud": null}),
+        json!({"exp": 1_767_225_000}),
+        json!({"exp": null}),
+        json!({"exp": 1_767_999_999}),
+        json!({"jti": null}),
+    ] {
+        let world = world();
+        let wrong = assertion(&world, "server", &claims);
+        assert_eq!(Outcome::of(signed(&world, &wrong).await).await, Outcome::Refused, "{claims}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_01_a_signature_counts_for_those_that_sign_and_nothing_else_does() {
+    let world = world();
+    let forged = world.idp.token("server").with_header("typ", "JWT").with_claim("iss", "server").with_audience(ISSUER);
+    let forged = forged.signed_by_nobody().jwt();
+    assert_eq!(Outcome::of(signed(&world, &forged).await).await, Outcome::Refused);
+
+    // RFC 8725: what a token is for is in its type.
+    let access_token = world.idp.token("server").with_claim("iss", "server").with_audience(ISSUER).jwt();
+    assert_eq!(Outcome::of(signed(&world, &access_token).await).await, Outcome::Refused);
+
+    let bare = nothing(&world.client("server").await);
+    assert_eq!(Outcome::of(bare.clone()).await, Outcome::Refused, "no signature");
+    assert_eq!(Outcome::of(bare.with("client_secret", "")).await, Outcome::Refused, "an empty secret");
+
+    let registered = world.register(&metadata("https://app.example.test/callback")).await;
+    let public = assertion(&world, registered.text("client_id"), &json!({}));
+    assert_eq!(Outcome::of(signed(&world, &public).await).await, Outcome::Refused, "a client without keys");
+
+    let good = assertion(&world, "server", &json!({}));
+    let other_type = signed(&world, &good)
+        .await
+        .with("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:saml2-bearer");
+    assert_eq!(Outcome::of(other_type).await, Outcome::Malformed);
+    let as_another = signed(&world, &good).await.with("client_id", "app");
+    assert_eq!(Outcome::of(as_another).await, Outcome::Refused);
+    assert_eq!(Outcome::of(signed(&world, "nonsense").await).await, Outcome::Refused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_01_keys_that_cannot_be_fetched_are_no_fault_of_the_client() {
+    let world = world();
+    world.idp.set_fault(Endpoint::KeySet, Fault::status(502));
+    let good = assertion(&world, "server", &json!({}));
+    assert_eq!(Outcome::of(signed(&world, &good).await).await, Outcome::Unavailable);
+    world.idp.heal(Endpoint::KeySet);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(Outcome::of(signed(&world, &good).await).await, Outcome::Known, "it was not used up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_19_a_document_that_says_that_the_client_signs_is_held_to_it() {
+    let world = World::new();
+    let signing = with(&document(), "token_endpoint_auth_method", &json!("private_key_jwt"));
+    world.host.says(&with(&signing, "jwks_uri", &json!(world.idp.endpoint_url(Endpoint::KeySet))));
+    assert_eq!(world.outcome(CLIENT).await, Outcome::Refused, "no signature");
+    let good = assertion(&world, CLIENT, &json!({}));
+    assert_eq!(Outcome::of(signed(&world, &good).await).await, Outcome::Known);
+    let by_another = world.idp.token(CLIENT).with_header("typ", "JWT").with_claim("iss", CLIENT).with_audience(ISSUER);
+    assert_eq!(Outcome::of(signed(&world, &by_another.signed_by_hmac(b"public").jwt()).await).await, Outcome::Refused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_03_a_registered_client_signs_by_the_keys_that_it_registered() {
+    let world = World::new();
+    let request = http::Request::get(world.idp.endpoint_url(Endpoint::KeySet)).body(bytes::Bytes::new());
+    let keys = world.network.send(request.expect("a request")).await.expect("keys");
+    let keys: Value = serde_json::from_slice(keys.body()).expect("JSON");
+    let signing =
+        with(&metadata("https://app.example.test/callback"), "token_endpoint_auth_method", &json!("private_key_jwt"));
+    let registered = world.register(&with(&signing, "jwks", &keys)).await;
+    let id = registered.text("client_id");
+    assert_eq!(Outcome::of(signed(&world, &assertion(&world, id, &json!({}))).await).await, Outcome::Known);
+    assert_eq!(world.outcome(id).await, Outcome::Refused);
+}

@@ -1,0 +1,51 @@
+//! Clients that the operator knows.
+
+use portcullis_bridge::{BridgeConfig, Client, DocumentPolicy, RedirectUri};
+use portcullis_core::{Issuer, ResourceUri};
+
+use crate::{
+    host::{CLIENT, REDIRECT_URI},
+    world::{Outcome, World},
+};
+
+fn redirect_uris() -> Vec<RedirectUri> {
+    vec![RedirectUri::new(REDIRECT_URI).expect("a redirect URI")]
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_01_a_configured_client_is_known_and_is_in_no_store() {
+    let world =
+        World::with(|config| config.with_client(Client::public("app", "App", redirect_uris())).expect("a client"));
+    assert_eq!(world.outcome("app").await, Outcome::Known);
+    assert_eq!(world.outcome("App").await, Outcome::Refused, "ids are compared as they are");
+    assert!(world.sends_codes_to("app", REDIRECT_URI).await);
+    assert_eq!(world.stored().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_14_a_client_that_is_pinned_to_its_url_needs_no_document() {
+    let pinned = Client::public(CLIENT, "App", redirect_uris());
+    let world =
+        World::with(|config| config.with_documents(DocumentPolicy::disabled()).with_client(pinned).expect("a client"));
+    world.host.answers(403);
+    assert!(world.sends_codes_to(CLIENT, REDIRECT_URI).await);
+    assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
+    assert_eq!(world.host.calls(), 0);
+}
+
+#[test]
+fn a_client_that_could_not_be_used_or_told_from_another_is_not_configured() {
+    let config = || {
+        let resource = ResourceUri::new("https://mcp.example.test/mcp").expect("a resource");
+        BridgeConfig::new(Issuer::new("https://mcp.example.test").expect("an issuer"), resource)
+    };
+    let refusal = |client: Client| config().with_client(client).expect_err("an invalid client").to_string();
+    assert!(refusal(Client::public("", "App", redirect_uris())).contains("visible ASCII"));
+    assert!(refusal(Client::public("an app", "App", redirect_uris())).contains("visible ASCII"));
+    assert!(refusal(Client::public("app", "App", Vec::new())).contains("redirect URI"));
+    assert!(refusal(Client::confidential("app", "App", &"".into(), redirect_uris())).contains("empty"));
+
+    let once = config().with_client(Client::public("app", "App", redirect_uris())).expect("a client");
+    let twice = once.with_client(Client::confidential("app", "Other", &"secret".into(), redirect_uris()));
+    assert_eq!(twice.expect_err("a duplicate").to_string(), "the client \"app\" is configured twice");
+}

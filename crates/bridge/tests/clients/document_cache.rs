@@ -1,0 +1,209 @@
+//! For how long a document counts, and what counts while it cannot be fetched.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use futures_util::future::join_all;
+use portcullis_grants::records::{RecordStore as _, Table};
+use portcullis_testkit::Browser;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    host::{CLIENT, REDIRECT_URI, document},
+    world::{Outcome, World, with},
+};
+
+const MINUTE: Duration = Duration::from_mins(1);
+const MOVED: &str = "https://app.example.test/moved";
+
+/// How often the host is asked within `time` by users that come each half minute.
+async fn calls_within(world: &World, time: Duration) -> usize {
+    let (start, before) = (Instant::now(), world.host.calls());
+    while start.elapsed() < time {
+        assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
+        sleep(MINUTE / 2).await;
+    }
+    world.host.calls() - before
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_16_a_document_is_kept_as_its_headers_say_within_bounds() {
+    for (cache_control, calls) in [
+        (None, 6),
+        (Some("max-age=1200"), 3),
+        (Some("public, max-age=600"), 6),
+        (Some("max-age=1"), 60),
+        (Some("no-store"), 60),
+        (Some("max-age=31536000"), 1),
+    ] {
+        let world = World::new();
+        if let Some(value) = cache_control {
+            world.host.with_header("cache-control", value);
+        }
+        assert_eq!(calls_within(&world, 60 * MINUTE).await, calls, "{cache_control:?}");
+    }
+    let world = World::new();
+    world.host.with_header("cache-control", "max-age=31536000");
+    world.outcome(CLIENT).await;
+    sleep(Duration::from_hours(24)).await;
+    world.outcome(CLIENT).await;
+    assert_eq!(world.host.calls(), 2, "a day is the most");
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_17_another_redirect_uri_counts_from_the_next_fetch_on() {
+    let world = World::new();
+    assert!(world.sends_codes_to(CLIENT, REDIRECT_URI).await);
+    world.host.says(&with(&document(), "redirect_uris", &json!([MOVED])));
+    assert!(world.sends_codes_to(CLIENT, REDIRECT_URI).await);
+    assert!(!world.sends_codes_to(CLIENT, MOVED).await);
+    sleep(10 * MINUTE).await;
+    assert!(!world.sends_codes_to(CLIENT, REDIRECT_URI).await, "it is asked before it is used");
+    assert!(world.sends_codes_to(CLIENT, MOVED).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_16_a_document_is_fetched_once_for_all_who_wait() {
+    let world = World::new();
+    world.host.takes(Duration::from_secs(2));
+    let outcomes = join_all((0..50).map(|_| world.outcome(CLIENT))).await;
+    assert_eq!(outcomes, [Outcome::Known; 50]);
+    assert_eq!(world.host.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_16_a_fetch_goes_on_when_those_who_wait_go_away() {
+    let world = World::new();
+    world.host.takes(Duration::from_secs(2));
+    for _ in 0..5 {
+        let gone = tokio::time::timeout(Duration::from_millis(100), world.outcome(CLIENT)).await;
+        assert!(gone.is_err());
+    }
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
+    assert_eq!(world.host.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_16_a_document_that_cannot_be_fetched_is_asked_for_once_in_a_while() {
+    let world = World::new();
+    world.host.answers(403);
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_mins(5) {
+        assert_eq!(world.outcome(CLIENT).await, Outcome::Unavailable, "nobody can tell");
+        sleep(Duration::from_millis(200)).await;
+    }
+    assert!((8..=16).contains(&world.host.calls()), "{}", world.host.calls());
+    world.host.answers(200);
+    sleep(Duration::from_secs(40)).await;
+    assert_eq!(world.outcome(CLIENT).await, Outcome::Known, "errors are not kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_16_an_invalid_document_is_not_kept_and_not_fetched_for_everybody() {
+    let world = World::new();
+    world.host.sends("{}");
+    for _ in 0..5 {
+        assert_eq!(world.outcome(CLIENT).await, Outcome::Refused);
+    }
+    assert_eq!(world.host.calls(), 1);
+    world.host.says(&document());
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_good_document_is_used_while_its_host_fails_and_no_longer_than_a_day() {
+    for status in [403, 429, 500, 503] {
+        let world = World::new();
+        assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
+        world.host.answers(status);
+        sleep(Duration::from_hours(23)).await;
+        assert_eq!(world.outcome(CLIENT).await, Outcome::Known, "{status}");
+        sleep(Duration::from_hours(1)).await;
+        assert_eq!(world.outcome(CLIENT).await, Outcome::Unavailable, "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_withdrawn_is_gone_with_the_next_fetch() {
+    for status in [404, 410, 302] {
+        let world = World::new();
+        assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
+        world.host.answers(status);
+        sleep(10 * MINUTE).await;
+        assert_eq!(world.outcome(CLIENT).await, Outcome::Refused, "{status}");
+        world.host.answers(503);
+        sleep(MINUTE).await;
+        assert_eq!(world.outcome(CLIENT).await, Outcome::Unavailable, "{status}: the old one is forgotten");
+    }
+    let world = World::new();
+    assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
+    world.host.says(&with(&document(), "client_id", &json!("https://other.example.test/x")));
+    sleep(10 * MINUTE).await;
+    assert_eq!(world.outcome(CLIENT).await, Outcome::Refused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_host_is_not_waited_for_if_its_client_is_known() {
+    let world = World::new();
+    assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
+    world.host.takes(Duration::from_secs(60));
+    sleep(10 * MINUTE).await;
+    let start = Instant::now();
+    assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
+    assert_eq!(start.elapsed(), Duration::from_secs(3));
+}
+
+/// A user of the client logs in.
+async fn log_in(world: &World) {
+    let client = world.client(CLIENT).await.with_redirect_uri(REDIRECT_URI);
+    let mut browser = Browser::new(world.network.clone());
+    client.log_in(&mut browser, "alice").await.expect("a login");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_good_document_outlives_the_process_once_the_client_was_given_tokens() {
+    let world = World::new();
+    log_in(&world).await;
+    assert_eq!(world.stored().await, 1);
+    world.host.answers(503);
+    let world = world.restarted(|config| config);
+    assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
+    assert_eq!(world.host.calls(), 1, "it is still fresh");
+    sleep(Duration::from_hours(23)).await;
+    assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
+    let world = world.restarted(|config| config);
+    assert_eq!(world.outcome(CLIENT).await, Outcome::Known, "fetching it is in vain");
+    sleep(Duration::from_hours(1)).await;
+    let world = world.restarted(|config| config);
+    assert_eq!(world.outcome(CLIENT).await, Outcome::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_withdrawn_is_gone_from_the_store_as_well() {
+    let world = World::new();
+    log_in(&world).await;
+    sleep(10 * MINUTE).await;
+    world.host.answers(404);
+    assert_eq!(world.outcome(CLIENT).await, Outcome::Refused);
+    assert_eq!(world.stored().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_is_stored_for_clients_with_tokens_and_once_an_hour() {
+    let world = World::new();
+    for path in 0..20 {
+        world.outcome(&format!("https://app.example.test/{path}")).await;
+    }
+    assert_eq!(world.stored().await, 0);
+    world.host.with_header("cache-control", "max-age=60");
+    let mut versions = BTreeSet::new();
+    for _ in 0..12 {
+        log_in(&world).await;
+        let rows = world.rows.page(Table::Clients, None, 2).await.expect("memory");
+        versions.extend(rows.into_iter().map(|(_, row)| row.version));
+        sleep(10 * MINUTE).await;
+    }
+    assert_eq!(versions.len(), 2, "two hours");
+}

@@ -1,0 +1,170 @@
+//! A bridge, a provider, and a host of client documents, without a socket.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Request;
+use portcullis_bridge::{Bridge, BridgeConfig, DocumentPolicy};
+use portcullis_core::{Issuer, ResourceUri, ScopeSet};
+use portcullis_egress::Egress;
+use portcullis_grants::{
+    KeyRing, MemoryStore, ProviderClient, Vault,
+    records::{MemoryRecords, RecordStore as _, Records, Table},
+};
+use portcullis_oauth::{ClientAuthentication, providers::Provider};
+use portcullis_testkit::{Answer, Call, Endpoint, IdentityProvider, Network, OAuthClient, TestClock};
+use serde_json::{Value, json};
+
+use crate::host::Host;
+
+pub(crate) const ISSUER: &str = "https://mcp.example.test";
+
+pub(crate) struct World {
+    pub(crate) idp: IdentityProvider,
+    pub(crate) clock: TestClock,
+    pub(crate) host: Host,
+    pub(crate) rows: MemoryRecords,
+    keys: KeyRing,
+    pub(crate) network: Network,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(|config| config)
+    }
+
+    /// A bridge, configured by `change` beyond the least.
+    pub(crate) fn with(change: impl FnOnce(BridgeConfig) -> BridgeConfig) -> Self {
+        let clock = TestClock::new();
+        let idp = IdentityProvider::new().with_clock(Arc::new(clock.clone()));
+        let rows = MemoryRecords::new(Arc::new(clock.clone()));
+        let network = Network::new();
+        let world = Self { idp, clock, host: Host::new(), rows, keys: KeyRing::ephemeral(), network };
+        world.restarted(change)
+    }
+
+    pub(crate) fn with_documents(policy: DocumentPolicy) -> Self {
+        Self::with(|config| config.with_documents(policy))
+    }
+
+    /// Another process with the same store, configured by `change`.
+    pub(crate) fn restarted(self, change: impl FnOnce(BridgeConfig) -> BridgeConfig) -> Self {
+        let outside = self.host.joins(Network::new().with_provider(&self.idp));
+        let bridge = self.bridge(change(config()), Egress::from_service(outside.clone()));
+        let network = outside.with_service(ISSUER, bridge.router());
+        Self { network, ..self }
+    }
+
+    fn bridge(&self, config: BridgeConfig, documents: Egress) -> Bridge {
+        let clock = || Arc::new(self.clock.clone());
+        let at = |endpoint| self.idp.endpoint_url(endpoint).parse().expect("a URI");
+        let issuer = Issuer::new(&self.idp.issuer()).expect("an issuer");
+        let provider = Provider::oidc_at(issuer, at(Endpoint::Authorization), at(Endpoint::Token))
+            .with_userinfo_endpoint(at(Endpoint::UserInfo))
+            .with_jwks_uri(at(Endpoint::KeySet));
+        let secret = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
+        let provider = ProviderClient::new(provider, secret, Egress::from_service(self.idp.clone()), clock());
+        let vault = Vault::new(Arc::new(MemoryStore::new(clock())), self.keys.clone()).expect("not durable");
+        let records = Records::new(Arc::new(self.rows.clone()), self.keys.clone()).expect("not durable");
+        Bridge::new(config, provider, vault, records, documents, clock())
+    }
+
+    /// A world whose documents are fetched by `documents`.
+    pub(crate) fn with_egress(policy: DocumentPolicy, documents: Egress) -> Self {
+        let world = Self::new();
+        let bridge = world.bridge(config().with_documents(policy), documents);
+        Self { network: Network::new().with_service(ISSUER, bridge.router()), ..world }
+    }
+
+    /// A client that knows where everything is.
+    pub(crate) async fn client(&self, id: &str) -> OAuthClient {
+        OAuthClient::discover(&self.network, ISSUER).await.expect("metadata").with_client_id(id)
+    }
+
+    /// Whether there is a client called `id`, which has no secret: what the token endpoint says to a refresh token of nobody.
+    pub(crate) async fn outcome(&self, id: &str) -> Outcome {
+        Outcome::of(nothing(&self.client(id).await)).await
+    }
+
+    /// Registers what `metadata` describes.
+    pub(crate) async fn register(&self, metadata: &Value) -> Answer {
+        let mut client = self.client("").await;
+        client.register(metadata).await.expect("an answer")
+    }
+
+    /// Whether the user of the client `id` is asked for consent to a code that goes to `redirect_uri`.
+    pub(crate) async fn sends_codes_to(&self, id: &str, redirect_uri: &str) -> bool {
+        let client = self.client(id).await.with_redirect_uri(redirect_uri);
+        let url = client.authorization().expect("an endpoint").url();
+        let request = Request::get(url).body(Bytes::new()).expect("a request");
+        let answer = self.network.send(request).await.expect("an answer");
+        let is_asked = answer.status() == 200;
+        assert!(is_asked || answer.status() == 400, "{}", answer.status());
+        assert!(!answer.headers().contains_key("location"));
+        is_asked
+    }
+
+    /// How many clients are in the store.
+    pub(crate) async fn stored(&self) -> u64 {
+        self.rows.count(Table::Clients).await.expect("memory")
+    }
+}
+
+fn config() -> BridgeConfig {
+    let resource = ResourceUri::new("https://mcp.example.test/mcp").expect("a resource");
+    BridgeConfig::new(Issuer::new(ISSUER).expect("an issuer"), resource)
+        .with_scopes(ScopeSet::parse("mcp:read mcp:write").expect("scopes"))
+        .with_upstream_scopes(ScopeSet::parse("openid offline_access").expect("scopes"))
+}
+
+/// What a public client says of itself if it says no more than it must.
+pub(crate) fn metadata(redirect_uri: &str) -> Value {
+    json!({"redirect_uris": [redirect_uri], "token_endpoint_auth_method": "none"})
+}
+
+/// `metadata` with another member, or without it for `null`.
+pub(crate) fn with(metadata: &Value, member: &str, value: &Value) -> Value {
+    let mut metadata = metadata.clone();
+    let members = metadata.as_object_mut().expect("an object");
+    if value.is_null() {
+        members.remove(member);
+    } else {
+        members.insert(member.to_owned(), value.clone());
+    }
+    metadata
+}
+
+/// A request of `client` that comes to nothing after it has been authenticated.
+pub(crate) fn nothing(client: &OAuthClient) -> Call {
+    client.token("authorization_code").with("code", "pcac_nothing").with("code_verifier", "of-nobody")
+}
+
+/// How far a request of a client came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+    /// It is the client that it says.
+    Known,
+    /// It is not: 401.
+    Refused,
+    /// It did it in two ways, or in none that is known: 400.
+    Malformed,
+    /// Nobody can tell: 503.
+    Unavailable,
+}
+
+impl Outcome {
+    /// What is answered to [`nothing`].
+    pub(crate) async fn of(call: Call) -> Self {
+        let answer = call.await.expect("an answer");
+        match (answer.status().as_u16(), answer.error()) {
+            (400, Some("invalid_grant")) => Self::Known,
+            (401, Some("invalid_client")) => Self::Refused,
+            (400, Some("invalid_request")) => Self::Malformed,
+            (503, Some("temporarily_unavailable")) => {
+                assert!(answer.headers().contains_key("retry-after"));
+                Self::Unavailable
+            }
+            other => unreachable!("{other:?}"),
+        }
+    }
+}
