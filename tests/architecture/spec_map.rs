@@ -38,8 +38,10 @@ fn tests() -> BTreeSet<String> {
 fn every_requirement_has_a_row() {
     let rs = (1..=35).chain(40..=46).map(|number| format!("RS-{number}"));
     let tr = (1..=18).map(|number| format!("TR-{number}"));
-    let ema = (6..=7).map(|number| format!("EMA-{number}"));
-    let expected: BTreeSet<_> = rs.chain(tr).chain(ema).collect();
+    let server = (1..=26).map(|number| format!("AS-{number}"));
+    let bridge = (1..=7).map(|number| format!("AB-{number}"));
+    let ema = (1..=10).map(|number| format!("EMA-{number}"));
+    let expected: BTreeSet<_> = rs.chain(tr).chain(server).chain(bridge).chain(ema).collect();
     let rows: BTreeSet<_> = rows().into_keys().collect();
     assert_eq!(rows, expected);
 }
