@@ -90,6 +90,9 @@ impl Bridge {
     }
 
     /// Its endpoints, below the path of its issuer, and its metadata at the well-known places of the host.
+    ///
+    /// The app with the gate around it is merged *into* this, and not the other way round: axum keeps the fallback of the router that
+    /// is merged in, and in that of the app the gate serves the metadata of the resource.
     pub fn router(&self) -> Router {
         endpoints::router(self)
     }

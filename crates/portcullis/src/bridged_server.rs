@@ -40,10 +40,13 @@ pub type BridgedUsers = Cache<UpstreamVerifier<BridgeVerifier, ProfileVerifier>>
 /// let (gate, bridge) = BridgedServer::new(config, Provider::github(), app).build()?;
 ///
 /// let mcp = post(async |user: User| format!("Hello {}", user.name().unwrap_or(user.subject())));
-/// let app: Router = Router::new().route("/mcp", mcp).layer(AuthLayer::new(gate)).merge(bridge.router());
+/// // Not the other way round: of two routers, axum keeps the fallback of the one that is merged in.
+/// let app = bridge.router().merge(Router::new().route("/mcp", mcp).layer(AuthLayer::new(gate)));
 /// # use tower::ServiceExt as _;
-/// # let request = http::Request::post("/mcp").body(axum::body::Body::empty())?;
-/// # assert_eq!(app.oneshot(request).await?.status(), 401);
+/// # let request = |path: &str| http::Request::get(path).body(axum::body::Body::empty()).unwrap();
+/// # assert_eq!(app.clone().oneshot(request("/mcp")).await?.status(), 401);
+/// # assert_eq!(app.clone().oneshot(request("/.well-known/oauth-protected-resource/mcp")).await?.status(), 200);
+/// # assert_eq!(app.oneshot(request("/.well-known/oauth-authorization-server")).await?.status(), 200);
 /// # Ok(())
 /// # }
 /// ```
@@ -118,7 +121,7 @@ impl BridgedServer {
         self
     }
 
-    /// The configuration for [`AuthLayer`](crate::AuthLayer), and the bridge, whose [router](Bridge::router) is to be merged in.
+    /// The configuration for [`AuthLayer`](crate::AuthLayer), and the bridge, into whose [router](Bridge::router) the app is to be merged.
     ///
     /// # Errors
     /// [`BuildError::Egress`] if the HTTP client cannot be made.

@@ -22,7 +22,7 @@ use crate::{
 /// How long refreshes under way may take, and telling the provider what has ended. An exchange takes 10 s at most.
 const DRAIN: Duration = Duration::from_secs(15);
 
-/// Serves as `config` says; `announce` is called when connections are accepted.
+/// Serves as `config` says; `announce` is called when users could get in.
 pub(crate) async fn serve(config: &Config, announce: impl FnOnce(&Config)) -> Result<(), Failure> {
     let shutdown = Shutdown::on_signal()?;
     // Before anything that counts is made.
@@ -66,18 +66,18 @@ async fn bridge(
     let store = OpenStore::open(store, Arc::new(SystemClock::new())).await?;
     let late = LateRoutes::default();
     let readiness = Readiness::Bridge(late.clone(), store.clone());
-    announce(config);
     let mut serving = pin!(server::serve(listeners, late.router(), readiness, metrics, shutdown.clone()));
     let starting = async {
         let (auth, bridge) = bridge::start(config, settings, store).await?;
         let tools = Tools::calling(bridge.provider().clone());
-        late.set(server::routes(&config.resource, auth, tools, shutdown).merge(bridge.router()));
+        late.set(bridge.router().merge(server::routes(&config.resource, auth, tools, shutdown)));
         Ok::<Bridge, Failure>(bridge)
     };
     let bridge = tokio::select! {
         started = starting => started?,
         served = &mut serving => return Ok(served?),
     };
+    announce(config);
     let served = serving.await;
     drain(&bridge).await;
     Ok(served?)

@@ -82,7 +82,7 @@ impl Refresher {
     /// Ends a grant: it is removed, and every context that was made from it is withdrawn at once in this process.
     ///
     /// The provider is **not** told. The newest tokens are returned, for whoever does that; those that an exchange brings that is
-    /// under way are not among them.
+    /// under way are not among them, nor are those of a grant at another provider.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be removed; in this process it has ended nevertheless.
@@ -95,7 +95,9 @@ impl Refresher {
         while let Some(kept) = in_time(vault.load(id)).await? {
             // Whoever was refreshing it finds it gone.
             if in_time(vault.remove(id, kept.version)).await? {
-                stored = Some(Arc::clone(kept.record.tokens()));
+                // Whoever is given them shows them to the provider: another one's are not for it to see.
+                let is_ours = kept.record.issuer() == self.hangar.issuer();
+                stored = is_ours.then(|| Arc::clone(kept.record.tokens()));
                 break;
             }
         }

@@ -182,6 +182,8 @@ async fn another_issuer_is_never_given_a_refresh_token() {
     elsewhere.always(Act::Refuse);
     assert_eq!(other.upstream(GRANT).access_token().await.expect_err("not ours").reason(), Reason::GrantEnded);
     assert_eq!((elsewhere.exchanges(), world.stored().await), (0, Some(0)));
+    assert!(other.end(GRANT).await.expect("removed").is_none(), "there is nothing to be revoked elsewhere");
+    assert_eq!(world.stored().await, None);
 }
 
 #[tokio::test(start_paused = true)]

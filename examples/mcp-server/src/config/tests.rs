@@ -4,7 +4,7 @@ use std::{ffi::OsString, time::Duration};
 
 use secrecy::ExposeSecret;
 
-use super::{Config, Verification, load_text};
+use super::{Config, IssuerSettings, ModeSettings, Verification, load_text};
 
 const MINIMAL: &str = "[[resource_server.issuers]]\nissuer = \"https://idp.example.com\"\n";
 
@@ -13,13 +13,18 @@ fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
     load_text("file.toml", text, variables).map_err(|error| error.to_string())
 }
 
+fn issuers(config: &Config) -> &[IssuerSettings] {
+    let ModeSettings::ResourceServer(issuers) = &config.mode else { panic!("a resource server") };
+    issuers
+}
+
 #[test]
 fn an_issuer_is_all_that_must_be_written() {
     let config = load(MINIMAL, &[]).expect("valid");
     assert_eq!(config.resource.as_str(), "http://127.0.0.1:8000/mcp");
     assert_eq!(config.cache.ttl, Duration::from_secs(300));
     assert!(!config.egress.allow_loopback);
-    assert!(matches!(config.issuers[0].verification, Verification::Jwt { .. }));
+    assert!(matches!(issuers(&config)[0].verification, Verification::Jwt { .. }));
 }
 
 #[test]
@@ -46,8 +51,8 @@ fn the_environment_goes_before_the_file() {
     assert_eq!((config.cache.ttl, config.cache.capacity), (Duration::from_secs(7), 12));
     assert!(config.egress.allow_loopback);
     assert_eq!(config.required_scopes.to_string(), "a b");
-    assert_eq!(config.issuers[0].issuer.as_str(), "https://other.example.com");
-    let Verification::Introspection(credentials) = &config.issuers[1].verification else { panic!("introspection") };
+    assert_eq!(issuers(&config)[0].issuer.as_str(), "https://other.example.com");
+    let Verification::Introspection(credentials) = &issuers(&config)[1].verification else { panic!("introspection") };
     assert_eq!(credentials.client_secret.expose_secret(), "123", "a secret of digits is still a string");
 }
 

@@ -1,43 +1,136 @@
-//! The demo: what it prints works when it is pasted.
+//! The demo: what it prints works when it is pasted, and a client gets in with nothing but its URL.
 
-use std::process::{Command, Output};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    process::{Command, Output},
+};
 
-use serde_json::Value;
+use portcullis_testkit::{Browser, Network, OAuthClient};
+use serde_json::{Value, json};
 
-use crate::process::{command, demo, free_port, text};
+use crate::process::{Running, command, demo, folder, free_port, text};
 
 fn paste(line: &str) -> Output {
     Command::new("sh").args(["-c", line]).output().expect("a shell")
 }
 
+/// A client that knows the URL of the server and nothing else.
+async fn client(server: &Running) -> OAuthClient {
+    let challenged = server.post(&json!({})).send().await.expect("answer");
+    let challenge = challenged.headers()["www-authenticate"].to_str().expect("ASCII").to_owned();
+    let parameter = |name: &str| challenge.split(&format!("{name}=\"")).nth(1)?.split('"').next().map(str::to_owned);
+    let metadata = reqwest::get(parameter("resource_metadata").expect("where the metadata is")).await.expect("answer");
+    let metadata: Value = metadata.json().await.expect("JSON");
+    let issuer = metadata["authorization_servers"][0].as_str().expect("an issuer");
+    let client = OAuthClient::discover(&Network::new(), issuer).await.expect("metadata");
+    client.with_resource(&server.url()).with_scope(&parameter("scope").expect("scopes"))
+}
+
+#[tokio::test]
+async fn a_client_that_knows_the_url_registers_logs_in_and_calls_tools() {
+    let (_, server) = demo(free_port(), &folder("demo"));
+    let mut client = client(&server).await;
+    assert_eq!(client.register(&client.registration()).await.expect("answer").status(), 201);
+    let mut browser = Browser::new(Network::new()).with_stop_at(client.redirect_uri());
+    let tokens = client.log_in(&mut browser, "ada").await.expect("a code");
+    assert_eq!(tokens["scope"], "mcp:use");
+
+    let call = async |tool: &str, token: &str| {
+        server.call(tool, &json!({"message": "hello"})).bearer_auth(token).send().await.expect("answer")
+    };
+    let answer: Value = call("whoami", tokens.access_token()).await.json().await.expect("JSON");
+    let user: Value = serde_json::from_str(text(&answer)).expect("a user context");
+    assert_eq!((&user["subject"], &user["profile"]["name"]), (&json!("ada"), &json!("Ada Lovelace")));
+    assert_eq!(user["scopes"], json!(["mcp:use"]));
+    assert!(!text(&answer).contains(tokens.access_token()), "a context never contains the token");
+
+    let answer: Value = call("upstream", tokens.access_token()).await.json().await.expect("JSON");
+    let profile: Value = serde_json::from_str(text(&answer)).expect("a profile");
+    assert_eq!((&profile["sub"], &profile["email"]), (&json!("ada"), &json!("ada@example.com")));
+
+    // A tool needs more: the client asks for it, of ada, who may have it, and of bob, who may not.
+    let refused = call("admin_echo", tokens.access_token()).await;
+    assert_eq!(refused.status(), 403);
+    assert!(refused.headers()["www-authenticate"].to_str().expect("ASCII").contains("mcp:admin"));
+    let client = client.with_scope("mcp:use mcp:admin");
+    for (user, granted, status) in [("ada", "mcp:use mcp:admin", 200), ("bob", "mcp:use", 403)] {
+        let mut browser = Browser::new(Network::new()).with_stop_at(client.redirect_uri());
+        let tokens = client.log_in(&mut browser, user).await.expect("a code");
+        assert_eq!(tokens["scope"], granted);
+        assert_eq!(call("admin_echo", tokens.access_token()).await.status(), status);
+    }
+}
+
+#[tokio::test]
+async fn after_a_restart_the_client_is_known_and_its_users_log_in_again() {
+    let (port, folder) = (free_port(), folder("restarted"));
+    let (_, mut server) = demo(port, &folder);
+    let mut client = client(&server).await;
+    client.register(&client.registration()).await.expect("answer");
+    let mut browser = Browser::new(Network::new()).with_stop_at(client.redirect_uri());
+    let tokens = client.log_in(&mut browser, "ada").await.expect("a code");
+    server.terminate();
+    assert_eq!(server.ended().await.0.code(), Some(0));
+
+    let (_, server) = demo(port, &folder);
+    // The identity provider has forgotten everybody, and that is no reason to say "come again later".
+    let refused = server.call("whoami", &json!({})).bearer_auth(tokens.access_token()).send().await.expect("answer");
+    assert_eq!(refused.status(), 401);
+    let refused = client.refresh(tokens.refresh_token()).await.expect("answer");
+    assert_eq!((refused.status().as_u16(), refused.error()), (400, Some("invalid_grant")));
+    let tokens = client.log_in(&mut browser, "ada").await.expect("a code");
+    let answer = server.call("whoami", &json!({})).bearer_auth(tokens.access_token()).send().await.expect("answer");
+    assert_eq!(answer.status(), 200);
+}
+
 #[tokio::test]
 async fn the_printed_commands_work_when_pasted() {
-    let (lines, mut server) = demo(free_port());
+    let (lines, mut server) = demo(free_port(), &folder("pasted"));
     let commands: Vec<&str> = lines.iter().map(|line| line.trim()).filter(|line| line.starts_with("curl ")).collect();
-    let [with_token, without_token] = commands[..] else { panic!("two commands: {lines:#?}") };
+    let [refused, metadata] = commands[..] else { panic!("two commands: {lines:#?}") };
 
-    let output = paste(with_token);
-    let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
-    let user: Value = serde_json::from_str(text(&answer)).expect("a user context");
-    assert_eq!((&user["subject"], &user["kind"]), (&Value::from("ada"), &Value::from("user")));
-    assert_eq!(user["profile"]["name"], "Ada Lovelace");
-    assert!(!text(&answer).contains("eyJ"), "a context never contains the token");
-
-    let output = paste(without_token);
-    let answer = String::from_utf8(output.stdout).expect("UTF-8");
+    let answer = String::from_utf8(paste(refused).stdout).expect("UTF-8");
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
     let challenge = answer.lines().find(|line| line.to_ascii_lowercase().starts_with("www-authenticate: bearer "));
     assert!(challenge.is_some_and(|line| line.contains("/.well-known/oauth-protected-resource/mcp")), "{answer}");
+
+    let output = paste(metadata);
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    assert_eq!(metadata["issuer"], server.origin());
+    assert!(metadata["registration_endpoint"].is_string() && metadata["client_id_metadata_document_supported"] == true);
 
     server.terminate();
     assert_eq!(server.ended().await.0.code(), Some(0));
 }
 
+#[test]
+fn what_the_demo_keeps_is_closed_to_others() {
+    let folder = folder("closed");
+    let (_, _server) = demo(free_port(), &folder);
+    let files: Vec<_> = fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+    assert!(files.len() >= 2, "{files:?}");
+    let mode = |path: &Path| fs::metadata(path).expect("a file").permissions().mode() & 0o777;
+    assert!(files.iter().all(|path| mode(path) == 0o600), "{files:?}");
+}
+
+#[test]
+fn the_demo_can_do_without_files() {
+    let folder = folder("memory");
+    let output =
+        command().current_dir(&folder).env("PORTCULLIS__STORE__URL", "memory:").env("PORTCULLIS__LISTEN", "x").output();
+    assert_eq!(output.expect("the binary runs").status.code(), Some(2), "it gets as far as the address");
+    assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 0);
+}
+
 #[tokio::test]
 async fn a_taken_port_is_named_with_the_way_out() {
-    let (_, server) = demo(free_port());
+    let folder = folder("taken");
+    let (_, server) = demo(free_port(), &folder);
     let (host, port) = server.address();
-    let output = command().env("PORTCULLIS__LISTEN", format!("{host}:{port}")).output().expect("the binary runs");
+    let output = command().current_dir(&folder).env("PORTCULLIS__LISTEN", format!("{host}:{port}")).output();
+    let output = output.expect("the binary runs");
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).expect("UTF-8");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
@@ -46,7 +139,8 @@ async fn a_taken_port_is_named_with_the_way_out() {
 
 #[test]
 fn a_bad_variable_stops_the_demo() {
-    let output = command().env("PORTCULLIS__CACHE__TLL", "5m").output().expect("the binary runs");
+    let output = command().current_dir(folder("bad")).env("PORTCULLIS__CACHE__TLL", "5m").output();
+    let output = output.expect("the binary runs");
     assert_eq!(output.status.code(), Some(2));
     let stderr = String::from_utf8(output.stderr).expect("UTF-8");
     assert!(stderr.contains("PORTCULLIS__CACHE__TLL") && stderr.contains("`ttl`"), "{stderr}");

@@ -1,9 +1,11 @@
 //! The binary, from the outside: started with good and bad configuration, called, stopped.
 
+mod bridge;
 mod configuration;
 mod demo;
 mod gate;
 mod process;
+mod providers;
 mod reference;
 mod stopping;
 mod transport;

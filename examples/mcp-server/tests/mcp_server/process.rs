@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
@@ -54,10 +54,21 @@ impl Running {
 
     /// Starts the server; `keys` are more keys of the issuer, `more` is more of the file.
     pub(crate) fn spawn(issuer: &str, keys: &str, more: &str) -> Self {
-        let (port, admin_port) = (free_port(), free_port());
+        Self::serve(free_port(), &format!("{more}\n[[resource_server.issuers]]\nissuer = \"{issuer}\"\n{keys}\n"))
+    }
+
+    /// Starts the server with a bridge, and waits until it is ready; `keys` are those of the section `bridge`.
+    pub(crate) async fn bridge(keys: &str) -> Self {
+        let running = Self::serve(free_port(), &bridge(keys, "url = \"memory:\""));
+        running.wait_for("/readyz", 200).await;
+        running
+    }
+
+    /// Starts the server on `port`; `text` is the rest of the file.
+    pub(crate) fn serve(port: u16, text: &str) -> Self {
+        let admin_port = free_port();
         let text = format!(
-            "listen = \"127.0.0.1:{port}\"\nadmin_listen = \"127.0.0.1:{admin_port}\"\negress.allow_loopback = true\n\
-             {more}\n[[resource_server.issuers]]\nissuer = \"{issuer}\"\n{keys}\n"
+            "listen = \"127.0.0.1:{port}\"\nadmin_listen = \"127.0.0.1:{admin_port}\"\negress.allow_loopback = true\n{text}"
         );
         let config = file(&format!("server-{port}.toml"), &text);
         let child = command().arg("--config").arg(config).stdout(Stdio::null()).spawn().expect("the binary runs");
@@ -66,6 +77,10 @@ impl Running {
 
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}/mcp", self.port)
+    }
+
+    pub(crate) fn origin(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
     }
 
     pub(crate) fn address(&self) -> (&'static str, u16) {
@@ -133,9 +148,25 @@ impl Drop for Running {
     }
 }
 
-/// The lines that a demo prints, and the demo.
-pub(crate) fn demo(port: u16) -> (Vec<String>, Running) {
+/// The rest of a file for a server with a bridge; `keys` are those of the section `bridge`, `store` those of its store.
+pub(crate) fn bridge(keys: &str, store: &str) -> String {
+    format!("mode = \"bridge\"\nrequired_scopes = [\"mcp:use\"]\n[store]\n{store}\n[bridge]\n{keys}\n")
+}
+
+/// A new folder, for this test only.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", free_port()));
+    if path.exists() {
+        fs::remove_dir_all(&path).expect("an old folder");
+    }
+    fs::create_dir_all(&path).expect("a folder");
+    path
+}
+
+/// The lines that a demo prints, and the demo, which keeps its files in `folder`.
+pub(crate) fn demo(port: u16, folder: &Path) -> (Vec<String>, Running) {
     let mut child = command()
+        .current_dir(folder)
         .env("PORTCULLIS__LISTEN", format!("127.0.0.1:{port}"))
         .stdout(Stdio::piped())
         .spawn()

@@ -47,8 +47,8 @@ pub(crate) struct Bridge {
     pub(crate) max_session_age: String,
     /// For how long a consent is remembered; "0s": it is asked for at every login.
     pub(crate) consent_ttl: String,
-    /// Whether the provider is told when a session ends.
-    pub(crate) revoke_upstream: bool,
+    /// Whether the provider is told when a session ends. Default: unless that would end other logins of the user there.
+    pub(crate) revoke_upstream: Option<bool>,
     /// The header in which the proxy in front of this server says where requests come from. Never set it without such a proxy.
     pub(crate) client_address_header: Option<String>,
     /// Endpoints of the provider, where they are not those of the vendor or of its metadata.
@@ -85,7 +85,7 @@ impl Default for Bridge {
             rotation_grace: "2m".to_owned(),
             max_session_age: "90d".to_owned(),
             consent_ttl: "30d".to_owned(),
-            revoke_upstream: true,
+            revoke_upstream: None,
             client_address_header: None,
             endpoints: Endpoints::default(),
             documents: Documents::default(),

@@ -1,0 +1,204 @@
+//! mode = "bridge": logins at an OpenID provider, and what becomes of its tokens.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+
+use portcullis_testkit::{Answer, Browser, Endpoint, Fault, IdentityProvider, Network, OAuthClient, TokenPolicy};
+use reqwest::{Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::process::{Running, bridge, folder, free_port, text};
+
+/// Those keys of the section `bridge` that name the provider.
+pub(crate) fn oidc(issuer: &str) -> String {
+    format!(
+        "provider = \"oidc\"\nissuer = \"{issuer}\"\nclient_id = \"{}\"\nclient_secret = \"{}\"\n\
+         scopes = [\"openid\", \"profile\", \"email\", \"offline_access\"]",
+        IdentityProvider::CLIENT_ID,
+        IdentityProvider::CLIENT_SECRET
+    )
+}
+
+/// A client that has registered itself at `server`.
+pub(crate) async fn registered(server: &Running) -> OAuthClient {
+    let client = OAuthClient::discover(&Network::new(), &server.origin()).await.expect("metadata");
+    let mut client = client.with_resource(&server.url()).with_scope("mcp:use");
+    assert_eq!(client.register(&client.registration()).await.expect("answer").status(), 201);
+    client
+}
+
+/// The tokens of `user`, in a browser that nobody has used.
+pub(crate) async fn log_in(client: &OAuthClient, user: &str) -> Answer {
+    let mut browser = Browser::new(Network::new()).with_stop_at(client.redirect_uri());
+    client.log_in(&mut browser, user).await.expect("a code")
+}
+
+pub(crate) async fn call(server: &Running, tool: &str, token: &str) -> Response {
+    server.call(tool, &json!({})).bearer_auth(token).send().await.expect("answer")
+}
+
+/// What a tool answers with status 200, as JSON.
+pub(crate) async fn told(server: &Running, tool: &str, token: &str) -> Value {
+    let answer: Value = call(server, tool, token).await.json().await.expect("JSON");
+    serde_json::from_str(text(&answer)).unwrap_or_else(|_| panic!("{answer}"))
+}
+
+fn sqlite(folder: &Path) -> String {
+    let keys = folder.join("keys");
+    if !keys.exists() {
+        fs::write(&keys, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n").expect("keys");
+        fs::set_permissions(&keys, fs::Permissions::from_mode(0o600)).expect("closed");
+    }
+    let path = folder.join("portcullis.db");
+    format!("url = \"sqlite://{}\"\nencryption_keys_file = \"{}\"", path.display(), keys.display())
+}
+
+#[tokio::test]
+async fn sessions_and_clients_survive_a_restart() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let (port, folder) = (free_port(), folder("sessions"));
+    let text = bridge(&oidc(running.url()), &sqlite(&folder));
+
+    let mut server = Running::serve(port, &text);
+    server.wait_for("/readyz", 200).await;
+    let client = registered(&server).await;
+    let tokens = log_in(&client, "alice").await;
+    assert_eq!(told(&server, "whoami", tokens.access_token()).await["subject"], "alice");
+    server.terminate();
+    assert_eq!(server.ended().await.0.code(), Some(0));
+
+    let server = Running::serve(port, &text);
+    server.wait_for("/readyz", 200).await;
+    assert_eq!(told(&server, "whoami", tokens.access_token()).await["subject"], "alice");
+    let refreshed = client.refresh(tokens.refresh_token()).await.expect("answer");
+    assert_eq!(told(&server, "upstream", refreshed.access_token()).await["sub"], "alice");
+    for name in ["portcullis.db", "portcullis.db-wal"] {
+        let kept = fs::read(folder.join(name)).expect("a file");
+        for secret in [tokens.access_token(), tokens.refresh_token(), refreshed.access_token(), "alice@example.test"] {
+            assert!(!kept.windows(secret.len()).any(|window| window == secret.as_bytes()), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn tools_call_the_provider_with_a_token_that_is_alive() {
+    let provider = IdentityProvider::new();
+    provider.set_token_policy(TokenPolicy::new().with_access_token_lifetime(Duration::from_secs(2)));
+    let running = provider.serve().await.expect("a port");
+    let server = Running::bridge(&oidc(running.url())).await;
+    let tokens = log_in(&registered(&server).await, "alice").await;
+    assert_eq!(told(&server, "upstream", tokens.access_token()).await["sub"], "alice");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(told(&server, "upstream", tokens.access_token()).await["sub"], "alice");
+    assert!(provider.rotations() >= 1, "the provider's token was renewed, the client's was not");
+    assert_eq!(provider.dead_calls(), 0);
+}
+
+#[tokio::test]
+async fn a_user_who_withdrew_the_grant_at_the_provider_logs_in_again() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let server = Running::bridge(&oidc(running.url())).await;
+    let client = registered(&server).await;
+    let tokens = log_in(&client, "alice").await;
+    assert_eq!(told(&server, "upstream", tokens.access_token()).await["sub"], "alice");
+    provider.revoke_grant("alice");
+    // The tool finds out; whoever comes next is told what to do.
+    let answer: Value = call(&server, "upstream", tokens.access_token()).await.json().await.expect("JSON");
+    assert_eq!(answer["result"]["isError"], true, "{answer}");
+    assert_eq!(call(&server, "whoami", tokens.access_token()).await.status(), StatusCode::UNAUTHORIZED);
+    let refused = client.refresh(tokens.refresh_token()).await.expect("answer");
+    assert_eq!(refused.error(), Some("invalid_grant"));
+}
+
+#[tokio::test]
+async fn a_token_that_was_revoked_is_refused_at_once() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let server = Running::bridge(&oidc(running.url())).await;
+    let client = registered(&server).await;
+    let tokens = log_in(&client, "alice").await;
+    assert_eq!(call(&server, "whoami", tokens.access_token()).await.status(), StatusCode::OK);
+    assert_eq!(client.revoke(tokens.refresh_token()).await.expect("answer").status(), 200);
+    assert_eq!(call(&server, "whoami", tokens.access_token()).await.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_provider_that_is_down_at_the_start_is_waited_for() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    for place in [Endpoint::OpenIdConfiguration, Endpoint::AuthorizationServerMetadata] {
+        provider.set_fault(place, Fault::status(503));
+    }
+    let server = Running::serve(free_port(), &bridge(&oidc(running.url()), "url = \"memory:\""));
+    server.wait_for("/healthz", 200).await;
+    let waiting = server.admin("/readyz").await.expect("answer");
+    assert_eq!(waiting.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(waiting.text().await.expect("text").contains("no metadata of the provider"));
+    let refused = server.call("whoami", &json!({})).bearer_auth("pcat_x").send().await.expect("answer");
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE, "nobody is told to log in");
+    assert!(refused.headers().contains_key("retry-after"));
+
+    for place in [Endpoint::OpenIdConfiguration, Endpoint::AuthorizationServerMetadata] {
+        provider.heal(place);
+    }
+    server.wait_for("/readyz", 200).await;
+    let tokens = log_in(&registered(&server).await, "alice").await;
+    assert_eq!(told(&server, "whoami", tokens.access_token()).await["subject"], "alice");
+}
+
+#[tokio::test]
+async fn a_server_that_waits_for_its_provider_can_be_stopped() {
+    let issuer = format!("http://127.0.0.1:{}", free_port());
+    let mut server = Running::serve(free_port(), &bridge(&oidc(&issuer), "url = \"memory:\""));
+    server.wait_for("/healthz", 200).await;
+    server.terminate();
+    assert_eq!(server.ended().await.0.code(), Some(0));
+}
+
+#[tokio::test]
+async fn access_tokens_may_be_jwts_that_others_verify() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let server = Running::bridge(&format!("{}\naccess_tokens = \"jwt\"", oidc(running.url()))).await;
+    let client = registered(&server).await;
+    let tokens = log_in(&client, "alice").await;
+    assert!(tokens.access_token().starts_with("eyJ"));
+    assert_eq!(told(&server, "whoami", tokens.access_token()).await["subject"], "alice");
+    assert!(client.metadata()["jwks_uri"].is_string());
+}
+
+#[tokio::test]
+async fn who_is_let_in_is_for_the_operator_to_say() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let redirect_uri = OAuthClient::REDIRECT_URI;
+    let keys = format!(
+        "{}\ndocuments.enabled = false\nregistration.enabled = false\n\
+         [[bridge.clients]]\nclient_id = \"app\"\nname = \"The app\"\nredirect_uris = [\"{redirect_uri}\"]\n\
+         [[bridge.clients]]\nclient_id = \"backend\"\nclient_secret = \"hush\"\nredirect_uris = [\"{redirect_uri}\"]",
+        oidc(running.url())
+    );
+    let server = Running::bridge(&keys).await;
+    let client = OAuthClient::discover(&Network::new(), &server.origin()).await.expect("metadata");
+    let client = client.with_resource(&server.url()).with_scope("mcp:use");
+    assert!(client.metadata()["registration_endpoint"].is_null());
+    assert_ne!(client.metadata()["client_id_metadata_document_supported"], true);
+    for client in [client.clone().with_client_id("app"), client.clone().with_client_id("backend").with_secret("hush")] {
+        let tokens = log_in(&client, "alice").await;
+        assert_eq!(told(&server, "whoami", tokens.access_token()).await["client_id"], client.client_id());
+    }
+    let mut browser = Browser::new(Network::new()).with_stop_at(redirect_uri);
+    let page = browser.get(&client.with_client_id("stranger").authorization().expect("request").url()).await;
+    assert_eq!(page.and_then(|arrival| arrival.page()).expect("a page").status(), 400);
+}
+
+#[tokio::test]
+async fn the_metrics_tell_of_logins() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let server = Running::bridge(&oidc(running.url())).await;
+    log_in(&registered(&server).await, "alice").await;
+    let metrics = server.admin("/metrics").await.expect("answer").text().await.expect("text");
+    assert!(metrics.contains("portcullis_bridge_logins_total{outcome=\"completed\"} 1"), "{metrics}");
+}
