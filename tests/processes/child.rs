@@ -74,6 +74,18 @@ impl<S: fmt::Debug + DeserializeOwned + Send + 'static> Child<S> {
         }
     }
 
+    /// Waits until it has said what `what` looks for.
+    pub(crate) async fn tells<T>(&self, what: impl Fn(&S) -> Option<T>) -> T {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            if let Some(told) = self.lines.lock().expect("a lock").said.iter().find_map(&what) {
+                return told;
+            }
+            assert!(Instant::now() < give_up, "it does not tell what it should");
+            sleep(TICK).await;
+        }
+    }
+
     /// Waits until it has logged `text`.
     pub(crate) async fn logs(&self, text: &str) {
         let give_up = Instant::now() + PATIENCE;

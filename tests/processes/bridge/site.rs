@@ -78,7 +78,7 @@ fn config(plan: &Plan) -> BridgeConfig {
     BridgeConfig::new(issuer, resource)
         .with_scopes(ScopeSet::parse("mcp:read mcp:write").expect("scopes"))
         .with_upstream_scopes(ScopeSet::parse("openid email offline_access").expect("scopes"))
-        .with_client(Client::public(APP, "App", [redirect_uri]))
+        .with_client(Client::public(APP, "App", vec![redirect_uri]))
         .expect("a client")
 }
 

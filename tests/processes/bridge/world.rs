@@ -1,23 +1,26 @@
 //! [`World`]: a provider, a file, keys, and the address of a bridge.
 
 use std::{
-    env, fs,
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
-    path::PathBuf,
-    process,
-    sync::{Arc, Mutex},
-    time::Duration,
+    env, fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::PathBuf, process, sync::Arc, time::Duration,
 };
 
-use portcullis::core::{Clock, SystemClock};
-use portcullis_testkit::{Browser, Endpoint, IdentityProvider, Network, OAuthClient, RunningIdentityProvider, TokenPolicy};
+use portcullis::{
+    core::{Clock, SystemClock},
+    grants::TokenStore,
+};
+use portcullis_testkit::{
+    Browser, ClientError, Endpoint, IdentityProvider, Network, OAuthClient, RunningIdentityProvider, TokenPolicy,
+};
 
 use super::{
     front::Front,
     site::{APP, Plan, Said, Site},
 };
-use crate::{child::Child, provider::Still, worker::Ahead};
+use crate::{
+    child::Child,
+    provider::Still,
+    worker::{Ahead, open},
+};
 
 /// A provider, a file, keys, and the address of a bridge.
 pub(crate) struct World {
@@ -46,9 +49,13 @@ impl World {
         Self { idp, front: Front::new().await, network: Network::new(), provider, folder }
     }
 
+    fn database(&self) -> PathBuf {
+        self.folder.join("portcullis.db")
+    }
+
     fn plan(&self, ahead: Duration) -> Plan {
         Plan {
-            database: self.folder.join("portcullis.db"),
+            database: self.database(),
             key_file: self.folder.join("keys"),
             issuer: self.front.url.clone(),
             provider: self.provider.url().to_owned(),
@@ -59,14 +66,8 @@ impl World {
     /// A process behind the front, whose clock is ahead by so much.
     pub(crate) async fn start(&self, ahead: Duration) -> Process {
         let process = Process::run("bridge::site::a_bridge_of_its_own", &self.plan(ahead));
-        let port = Mutex::new(0);
-        let listens = |said: &Said| {
-            let Said::Listening { port: at } = said;
-            *port.lock().expect("a lock") = *at;
-            true
-        };
-        process.says(1, listens).await;
-        self.front.open(port.into_inner().expect("a lock"));
+        let port = process.tells(|Said::Listening { port }| Some(*port)).await;
+        self.front.open(port);
         process
     }
 
@@ -86,11 +87,15 @@ impl World {
         Site::new(&self.plan(Duration::ZERO), clock).await
     }
 
+    /// How many grants are in the file.
+    pub(crate) async fn grants(&self) -> usize {
+        let store = open(&self.database(), Arc::new(SystemClock::new())).await;
+        TokenStore::page(&store, None, 10_000).await.expect("the file can be read").len()
+    }
+
     /// The client that the operator has configured.
-    pub(crate) async fn app(&self) -> OAuthClient {
-        self.front.is_open().await;
-        let client = OAuthClient::discover(&self.network, &self.front.url).await.expect("metadata");
-        client.with_client_id(APP)
+    pub(crate) async fn app(&self) -> Result<OAuthClient, ClientError> {
+        Ok(OAuthClient::discover(&self.network, &self.front.url).await?.with_client_id(APP))
     }
 
     pub(crate) fn browser(&self) -> Browser {

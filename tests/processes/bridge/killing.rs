@@ -1,0 +1,91 @@
+//! A bridge that is killed at any point, again and again, while users log in, refresh and revoke.
+
+use std::{collections::HashSet, time::Duration};
+
+use futures_util::{StreamExt as _, stream};
+use tokio::{sync::watch, time::sleep};
+
+use super::{
+    judge::{Judge, Verdict},
+    user::User,
+    world::World,
+};
+
+const LOGINS: usize = 200;
+/// So many users are there at once.
+const LANES: usize = 16;
+/// So many connections a process sees before it is killed, at most.
+const LONGEST_REIGN: usize = 60;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_lose_no_token_that_was_handed_out_and_let_none_be_used_twice() {
+    let world = World::new(Duration::from_secs(1), Duration::from_millis(20)).await;
+    let (done, is_done) = watch::channel(false);
+    let users = async {
+        let users: Vec<_> = stream::iter(0..LOGINS).map(|n| live(&world, n)).buffer_unordered(LANES).collect().await;
+        done.send_replace(true);
+        users
+    };
+    let (users, kills) = tokio::join!(users, kill_until(&world, is_done));
+
+    let (lost, anew) = users.iter().fold((0, 0), |(lost, anew), user| (lost + user.lost, anew + user.begun_anew));
+    let lives: Vec<_> = users.into_iter().map(|user| user.life).collect();
+    let pairs = lives.iter().map(|life| life.pairs.len()).sum::<usize>();
+    let left = world.grants().await;
+    let judge = Judge::new(&world).await;
+    let verdicts: Vec<_> = stream::iter(&lives).map(|life| judge.judge(life)).buffer_unordered(8).collect().await;
+    let count = |wanted: Verdict| verdicts.iter().filter(|verdict| **verdict == wanted).count();
+    let orphans = left - verdicts.iter().filter(|verdict| verdict.had_grant()).count();
+    judge.has_nothing_left().await;
+
+    assert!(lost > 0, "some answers were lost");
+    assert!(lives.iter().any(|life| life.generation > 0), "some tokens of the provider were renewed");
+    let ended = count(Verdict::Unanswered) + count(Verdict::Ended);
+    assert_eq!(world.idp.families_killed(), ended, "nothing was presented twice but what was consumed unanswered");
+    let tokens: HashSet<_> =
+        lives.iter().flat_map(|life| &life.pairs).map(|pair| pair.access_token().to_owned()).collect();
+    assert_eq!(tokens.len(), pairs, "no token was handed out twice");
+    println!(
+        "{kills} kills, {LOGINS} logins, {pairs} pairs of tokens: {lost} answers lost, {anew} logins begun anew; {} alive, {} revoked, \
+         {ended} consumed unanswered at the provider; {orphans} grants of killed logins swept",
+        count(Verdict::Alive),
+        count(Verdict::Revoked),
+    );
+}
+
+/// What one user does.
+async fn live(world: &World, n: usize) -> User<'_> {
+    let mut user = User::new(world, &format!("user-{n}")).await;
+    user.register().await;
+    user.log_in().await;
+    user.call(0).await;
+    for _ in 0..3 {
+        sleep(Duration::from_millis(rand::random_range(0..600))).await;
+        user.use_upstream().await;
+        user.call(rand::random_range(0..user.life.pairs.len())).await;
+        if !user.refresh().await {
+            return user;
+        }
+        user.call(user.life.pairs.len() - 1).await;
+    }
+    if n.is_multiple_of(8) {
+        user.revoke().await;
+    }
+    user
+}
+
+/// How many processes were killed.
+async fn kill_until(world: &World, mut is_done: watch::Receiver<bool>) -> usize {
+    let mut kills = 0;
+    while !*is_done.borrow() {
+        let process = world.start(Duration::ZERO).await;
+        tokio::select! {
+            () = world.front.carries(rand::random_range(1..=LONGEST_REIGN)) => {}
+            _ = is_done.wait_for(|is_done| *is_done) => {}
+        }
+        sleep(Duration::from_micros(rand::random_range(0..30_000))).await;
+        world.kill(process).await;
+        kills += 1;
+    }
+    kills
+}
