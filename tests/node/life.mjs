@@ -39,7 +39,8 @@ export async function live(app, { open, finish, stepUp, version }) {
   story.widened = app.tokens().scope;
 
   const old = app.tokens();
-  await sleep(old.expires_in * 1000 + 200);
+  // What is said is rounded down.
+  await sleep((old.expires_in + 1) * 1000 + 100);
   story.refreshed = { user: await who(), token: app.tokens().access_token !== old.access_token };
 
   const { revocation_endpoint } = app.discoveryState().authorizationServerMetadata;

@@ -1,12 +1,22 @@
 //! Clients that are not ours log in by themselves: found from the refusal, registered or known by a document, refreshed, revoked, back.
 
+use rmcp::{
+    ClientLifecycleMode, ClientServiceExt,
+    model::{CallToolRequestParams, ClientConfig, ProtocolVersion},
+    service::ServiceError,
+    transport::{
+        AuthClient, AuthorizationRequest, StreamableHttpClientTransport,
+        auth::{AuthorizationCallback, OAuthState},
+        streamable_http_client::StreamableHttpClientTransportConfig,
+    },
+};
 use serde_json::{Value, json};
 
 use super::{
     site::{APPLICATION, Place, Site},
-    user::{accompany, browser},
+    user::{accompany, browser, log_in},
 };
-use crate::harness::{Process, Provider, script};
+use crate::harness::{Process, Provider, REDIRECT_URI, script};
 
 async fn start() -> (Provider, Site) {
     let place = Place::new();
@@ -21,13 +31,13 @@ async fn typescript(file: &str, wire: Option<&str>, version: &str) {
     for document in [None, Some(Site::document(file))] {
         let mut command = script(file);
         command.arg(&site.url).args(wire).args(&document);
-        let lines = accompany(Process::start(&mut command), &mut browser(), "alice").await;
+        let lines = accompany(Process::start(&mut command), ("OPEN ", &site.issuer), &mut browser(), "alice").await;
         let said = lines.iter().find_map(|line| serde_json::from_str::<Value>(line).ok());
         let said = said.unwrap_or_else(|| panic!("{lines:#?}"));
         assert_eq!(said["version"], version);
         assert_eq!(said["tools"], json!(["admin_echo", "echo", "upstream", "whoami"]));
         assert_eq!((&said["user"], &said["upstream"]), (&json!("alice"), &json!("alice")));
-        assert_eq!((&said["scope"], &said["widened"]), (&json!("mcp:read"), &json!("mcp:admin mcp:read")));
+        assert_eq!((&said["scope"], &said["widened"]), (&json!("mcp:read"), &json!("mcp:read mcp:admin")));
         assert_eq!(said["admin"], "hello");
         assert_eq!(said["refreshed"], json!({"user": "alice", "token": true}));
         assert_eq!((&said["revoked"], &said["again"]), (&json!(200), &json!("alice")));
@@ -53,4 +63,79 @@ async fn the_typescript_sdk_2_logs_in_refreshes_revokes_and_logs_in_again_on_the
 #[tokio::test]
 async fn the_typescript_sdk_2_logs_in_refreshes_revokes_and_logs_in_again_on_the_wire_of_2026() {
     typescript("login-ts-2.mjs", Some("2026-07-28"), "2026-07-28").await;
+}
+
+#[tokio::test]
+async fn rmcp_registers_logs_in_refreshes_revokes_and_logs_in_again_on_the_wire_of_2025() {
+    rmcp(&ClientLifecycleMode::Initialize, None).await;
+}
+
+#[tokio::test]
+async fn rmcp_shows_its_document_logs_in_refreshes_revokes_and_logs_in_again_on_the_wire_of_2026() {
+    let mode = ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] };
+    rmcp(&mode, Some(Site::document("rmcp"))).await;
+}
+
+async fn rmcp(lifecycle: &ClientLifecycleMode, document: Option<String>) {
+    let (provider, site) = start().await;
+    let mut user = browser().with_stop_at(REDIRECT_URI);
+    let mut come_back = async |url: &str| log_in(&mut user, url, "alice").await.left().expect("an answer").to_string();
+
+    let mut login = OAuthState::new(&*site.url, None).await.expect("a client");
+    let request = AuthorizationRequest::new(REDIRECT_URI).with_client_name("rmcp").with_initial_scope_selection();
+    let request = document.iter().fold(request, |request, document| request.with_client_metadata_url(document));
+    login.start_authorization(request).await.expect("a registration");
+    let answer = come_back(&login.get_authorization_url().await.expect("a URL")).await;
+    login.handle_callback_url(&answer).await.expect("tokens");
+    let client = AuthClient::new(reqwest::Client::new(), login.into_authorization_manager().expect("a login"));
+
+    let config = StreamableHttpClientTransportConfig::with_uri(&*site.url);
+    let transport = StreamableHttpClientTransport::with_client(client.clone(), config);
+    let service = ClientConfig::default().serve_with_lifecycle(transport, lifecycle.clone()).await;
+    let service = service.expect("a connection");
+    assert_eq!(service.list_all_tools().await.expect("tools").len(), 4);
+    let call = async |tool: &'static str| {
+        let Value::Object(arguments) = json!({"message": "hello"}) else { unreachable!() };
+        let result = service.call_tool(CallToolRequestParams::new(tool).with_arguments(arguments)).await?;
+        Ok::<_, ServiceError>(result.content[0].as_text().expect("text").text.clone())
+    };
+    let subject = |user: &str| serde_json::from_str::<Value>(user).expect("JSON")["subject"].clone();
+    assert_eq!(subject(&call("whoami").await.expect("a user")), "alice");
+
+    // It takes everything that has less than half a minute to live for dead: every request is a refresh.
+    let first = credentials(&client).await;
+    call("upstream").await.expect("a profile");
+    let second = credentials(&client).await;
+    assert_ne!(first["access_token"], second["access_token"]);
+    assert_ne!(first["refresh_token"], second["refresh_token"]);
+    assert_eq!(provider.count("POST /token ").await, 1, "none of them was the provider's business");
+
+    assert!(call("admin_echo").await.is_err(), "it has not asked for that");
+    let url = client.auth_manager.lock().await.request_scope_upgrade("mcp:admin").await.expect("a URL");
+    finish(&client, &come_back(&url).await).await;
+    assert_eq!(call("admin_echo").await.expect("an echo"), "hello");
+
+    let refresh_token = credentials(&client).await["refresh_token"].as_str().expect("one").to_owned();
+    let (client_id, _) = client.auth_manager.lock().await.get_credentials().await.expect("credentials");
+    assert_eq!(document.is_some(), Some(&client_id) == document.as_ref());
+    let form = [("token", &refresh_token), ("client_id", &client_id)];
+    let revoked = reqwest::Client::new().post(format!("{}/revoke", site.issuer)).form(&form).send().await;
+    assert_eq!(revoked.expect("an answer").status(), 200);
+    assert!(call("whoami").await.is_err(), "the session is over");
+    let url = client.auth_manager.lock().await.get_authorization_url(&["mcp:read"]).await.expect("a URL");
+    finish(&client, &come_back(&url).await).await;
+    assert_eq!(subject(&call("whoami").await.expect("a user")), "alice");
+}
+
+/// The answer of the token endpoint, as rmcp remembers it.
+async fn credentials(client: &AuthClient<reqwest::Client>) -> Value {
+    let (_, tokens) = client.auth_manager.lock().await.get_credentials().await.expect("credentials");
+    serde_json::to_value(tokens.expect("tokens")).expect("JSON")
+}
+
+async fn finish(client: &AuthClient<reqwest::Client>, answer: &str) {
+    let AuthorizationCallback { code, csrf_token, issuer, .. } =
+        AuthorizationCallback::from_redirect_url(answer).expect("an answer");
+    let manager = client.auth_manager.lock().await;
+    manager.exchange_code_for_token_with_issuer(&code, &csrf_token, issuer.as_deref()).await.expect("tokens");
 }
