@@ -20,7 +20,8 @@ use crate::{Bridge, session::AccessEntry, upstream::SessionUpstream};
 ///    [`UserContext::upstream`]. Its name is that of the provider: (issuer, subject).
 /// 3. When the session ends, because of a revocation, a reused code or refresh token, or because the grant at the provider ended, its
 ///    contexts are withdrawn at once in this process, from caches and open streams too.
-/// 4. A store that cannot be reached is `Unavailable`.
+/// 4. A session whose grant at the provider has ended is over: its user has to log in again.
+/// 5. A store that cannot be reached is `Unavailable`.
 ///
 /// It asks the store for every token: put a cache around it. For a profile that is newer than the login, put an
 /// [`UpstreamLayer`](portcullis_grants::UpstreamLayer) around it as well.
@@ -46,6 +47,10 @@ impl BridgeVerifier {
         let AccessEntry { expires_at, scopes, .. } = entry.ok_or_else(|| AuthError::new(Reason::Inactive))?;
         if session.resource != self.resource {
             return Err(AuthError::new(Reason::WrongAudience));
+        }
+        // Told here, where it is 401 and sends the client to the login, and not by each tool in its own words.
+        if session.has_upstream && !inner.sessions.has_grant(id).await? {
+            return Err(AuthError::new(Reason::GrantEnded));
         }
         let scopes = scopes.as_ref().unwrap_or(&session.scopes).clone();
         let upstream = if session.has_upstream { grant } else { SessionUpstream::none(&grant) };

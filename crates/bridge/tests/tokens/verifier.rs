@@ -1,10 +1,10 @@
 //! Who the user of a token is, and until when.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use portcullis_bridge::{Bridge, BridgeVerifier};
 use portcullis_core::{AuthError, BearerToken, Issuer, Principal, PrincipalKind, Reason, ResourceUri, UserContext};
-use portcullis_testkit::{Endpoint, IdentityProvider};
+use portcullis_testkit::{Endpoint, IdentityProvider, TokenPolicy};
 use portcullis_verify::{Cache, CacheConfig, CacheLayer};
 use tower::{Layer as _, ServiceExt as _};
 
@@ -196,4 +196,22 @@ async fn a_store_that_is_out_of_order_is_not_a_bad_token() {
     );
     world.shelf.set_broken(false);
     assert!(world.verify(answer.access_token()).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_grant_at_the_provider_ends_its_users_have_to_log_in_again() {
+    let world = World::new().await;
+    world.idp.set_token_policy(TokenPolicy::new().with_access_token_lifetime(Duration::from_secs(60)));
+    let verifier = Cached::of(&world.bridge, &world);
+    let answer = world.log_in().await;
+    let user = verifier.verify(answer.access_token()).await.expect("a user");
+    world.idp.revoke_grant("alice");
+    world.pass(61);
+    assert_eq!(user.upstream().access_token().await.expect_err("revoked there").reason(), Reason::GrantEnded);
+    assert!(user.revocation().is_revoked());
+    let again = verifier.verify(answer.access_token()).await;
+    assert_eq!(again.expect_err("over").reason(), Reason::GrantEnded, "401, and not a tool that fails");
+    let elsewhere = world.another(|config| config).verifier();
+    let again = elsewhere.oneshot(BearerToken::new(answer.access_token()).expect("a token")).await;
+    assert_eq!(again.expect_err("over").reason(), Reason::GrantEnded, "in every process");
 }
