@@ -7,13 +7,17 @@ use syn::{UseTree, visit::Visit};
 use crate::sources::{Source, none, sources};
 
 /// Where the text of a token or a secret is taken out of its wrapper: to be read or sent, never to be kept.
-const SECRETS: [&str; 22] = [
+const SECRETS: [&str; 26] = [
     "crates/bridge/src/access_tokens/minting.rs",
     "crates/bridge/src/access_tokens/signing_key.rs",
     // Where tokens leave.
     // What a client is told that has registered, once.
     "crates/bridge/src/clients/registration/answer.rs",
     "crates/bridge/src/grants/issued.rs",
+    "crates/bridge/src/login/cookies.rs",
+    "crates/bridge/src/login/departure.rs",
+    "crates/bridge/src/login/logins.rs",
+    "crates/bridge/src/login/response_target.rs",
     "crates/bridge/src/session/secret.rs",
     "crates/core/src/access_token.rs",
     "crates/core/src/bearer_token.rs",

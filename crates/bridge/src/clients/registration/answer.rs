@@ -67,7 +67,7 @@ impl Registered {
         let body = Body {
             client_id: &self.id,
             client_id_issued_at: self.issued_at,
-            client_secret: self.secret.as_ref().map(SecretString::expose_secret),
+            client_secret: self.secret.as_ref().map(|secret| secret.expose_secret()),
             client_secret_expires_at: self.secret.is_some().then_some(0),
             client_name: request.name.as_deref(),
             client_uri: request.uri.as_deref(),
