@@ -1,6 +1,6 @@
 //! [`Arrival`]: the user comes back from the provider.
 
-use portcullis_core::{ScopeSet, UserContext};
+use portcullis_core::ScopeSet;
 use portcullis_grants::{Login as ProviderLogin, LoginError, LoginErrorKind, TokenSet};
 use portcullis_oauth::{
     Claims,
@@ -128,10 +128,7 @@ fn user(inner: &Inner, profile: Profile, id_token: Claims) -> SessionUser {
 /// Of what was asked for, what this user may have.
 fn entitled(inner: &Inner, user: &SessionUser, asked: &ScopeSet) -> Result<ScopeSet, OAuthError> {
     let Some(entitlements) = &inner.config.entitlements else { return Ok(asked.clone()) };
-    let context = UserContext::assertion(user.issuer.clone(), &user.subject)
-        .with_claims(user.claims.clone())
-        .with_profile(user.profile.clone());
-    let given = entitlements.of(&context.build(), asked);
+    let given = entitlements.of(&user.context().build(), asked);
     if given.is_empty() && !asked.is_empty() {
         return Err(OAuthError::new(ErrorCode::AccessDenied, "this user may not have any of these scopes"));
     }
