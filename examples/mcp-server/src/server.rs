@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 use axum::{Router, middleware};
 use metrics_exporter_prometheus::PrometheusHandle;
 use portcullis::{
-    AuthConfig, AuthLayer, ResourceUri, VerifyToken,
+    AuthConfig, AuthLayer, VerifyToken,
     layer::{RequireUpstreamLayer, scope::ToolScopesLayer},
 };
 use rmcp::transport::streamable_http_server::{
@@ -75,19 +75,21 @@ pub(crate) async fn serve(
 }
 
 /// The MCP server, from the outside to the inside: CORS, Host and Origin, the gate, the scopes of tools, the tools.
-pub(crate) fn routes<V>(resource: &ResourceUri, auth: AuthConfig<V>, tools: Tools, shutdown: Shutdown) -> Router
+pub(crate) fn routes<V>(config: &Config, auth: AuthConfig<V>, tools: Tools, shutdown: Shutdown) -> Router
 where
     V: VerifyToken<Future: Send> + Clone + Send + Sync + 'static,
 {
-    let names = Names::new(resource);
+    let names = Names::new(&config.resource);
     // Both wires on one path: 2025-11-25 with sessions, 2026-07-28 without; rmcp tells them apart by the request.
-    let config = StreamableHttpServerConfig::default()
+    let transport = StreamableHttpServerConfig::default()
         .with_allowed_hosts(names.hosts())
         .with_json_response(true)
         .with_cancellation_token(shutdown.cut.clone());
     let call_the_provider = tools.call_the_provider();
-    let mcp = StreamableHttpService::new(move || Ok(tools.clone()), Arc::new(LocalSessionManager::default()), config);
-    let routes = Router::new().route_service("/mcp", ToolScopesLayer::new(tools::scopes()).layer(mcp));
+    let mcp =
+        StreamableHttpService::new(move || Ok(tools.clone()), Arc::new(LocalSessionManager::default()), transport);
+    let routes =
+        Router::new().route_service("/mcp", ToolScopesLayer::new(tools::scopes(&config.required_scopes)).layer(mcp));
     // If tools call the provider, a token for that is at hand before they are called.
     let routes = if call_the_provider { routes.layer(RequireUpstreamLayer::new()) } else { routes };
     routes

@@ -29,8 +29,10 @@ pub(crate) struct Message {
 }
 
 /// Which tools need which scopes. The gate asks, so that a tool cannot forget to.
-pub(crate) fn scopes() -> OperationPolicy {
-    OperationPolicy::new().with_tool("admin_echo", admin_scope())
+///
+/// The `required` ones are named again: a client that is refused asks for what the challenge names, and for no more.
+pub(crate) fn scopes(required: &ScopeSet) -> OperationPolicy {
+    OperationPolicy::new().with_tool("admin_echo", required.union(&admin_scope()))
 }
 
 /// The scope that `admin_echo` needs.

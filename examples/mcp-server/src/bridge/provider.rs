@@ -1,6 +1,6 @@
 //! The provider that the section `bridge` names, asked for its metadata if need be.
 
-use std::time::Duration;
+use std::{error::Error as _, time::Duration};
 
 use http::Uri;
 use portcullis::{Issuer, egress::Egress, oauth::providers::Provider, verify::discover};
@@ -29,7 +29,7 @@ async fn discovered(issuer: &Issuer, egress: &Egress) -> Provider {
                 Ok(provider) => return provider,
                 Err(error) => error.to_string(),
             },
-            Err(error) => error.to_string(),
+            Err(error) => error.source().map_or_else(|| error.to_string(), ToString::to_string),
         };
         tracing::warn!(%issuer, problem, again_in = ?pause, "the provider's metadata cannot be had; nobody is let in before that");
         sleep(pause).await;

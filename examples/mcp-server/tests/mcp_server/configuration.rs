@@ -1,13 +1,16 @@
 //! Bad configuration: exit code 2, and one line that says what and where.
 
 use std::{
+    fs,
     io::{PipeWriter, pipe},
+    os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     process::Output,
 };
 
 use crate::process::{command, file};
 
+/// Everything that the reference configuration has.
 const GOOD: &str = r#"listen = "127.0.0.1:8000"
 public_url = "https://mcp.example.com"
 admin_listen = "127.0.0.1:9000"
@@ -67,10 +70,7 @@ const BAD: &[(&str, &str, &str)] = &[
         ":10: `resource_server.issuers[0].audiance` is an unknown key; the nearest known key is `audience`",
     ),
     ("[egress]", "[ingress]", ":20: `ingress` is an unknown key; the nearest known key is `egress`"),
-    ("[egress]", "[bridge]", ":20: `bridge` is not available in this version"),
-    ("[egress]", "[store]", ":20: `store` is not available in this version"),
-    ("\"resource-server\"", "\"bridge\"", ":4: `mode` = \"bridge\" is not available in this version"),
-    ("\"resource-server\"", "\"proxy\"", ":4: `mode` must be one of resource-server, not \"proxy\""),
+    ("\"resource-server\"", "\"proxy\"", ":4: `mode` must be one of resource-server, bridge, not \"proxy\""),
     ("\"127.0.0.1:8000\"", "\"localhost\"", ":1: `listen` must be an address and a port"),
     ("\"127.0.0.1:8000\"", "8000", ":1: `listen` must be a string, not integer"),
     ("127.0.0.1:9000", "127.0.0.1:8000", ":3: `admin_listen` must differ from `listen`"),
@@ -150,16 +150,187 @@ const BAD: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// The same for a bridge.
+const GOOD_BRIDGE: &str = r#"mode = "bridge"
+required_scopes = ["mcp:use"]
+[bridge]
+provider = "oidc"
+issuer = "https://idp.example.com"
+client_id = "mcp-server"
+client_secret = "hush"
+scopes = ["openid"]
+access_token_ttl = "10m"
+refresh_token_ttl = "30d"
+rotation_grace = "2m"
+[bridge.endpoints]
+authorize = ""
+token = ""
+userinfo = ""
+[[bridge.clients]]
+client_id = "app"
+redirect_uris = ["https://app.example.com/callback"]
+[store]
+url = "memory:"
+encryption_keys_file = ""
+"#;
+
+const BAD_BRIDGE: &[(&str, &str, &str)] = &[
+    (
+        "\"oidc\"",
+        "\"okta\"",
+        ":4: `bridge.provider` must be one of oidc, keycloak, google, github, atlassian, salesforce, not",
+    ),
+    ("issuer = \"https://idp.example.com\"", "", ":3: `bridge.issuer` is missing"),
+    (
+        "https://idp.example.com",
+        "http://127.0.0.1:9",
+        ":5: `bridge.issuer` is on this machine, which needs allow_loopback",
+    ),
+    ("\"oidc\"", "\"keycloak\"", ":3: `bridge.server_url` is missing: keycloak needs `server_url` and `realm`"),
+    (
+        "\"oidc\"",
+        "\"keycloak\"\nserver_url = \"http://kc.example.com\"\nrealm = \"r\"",
+        ":5: `bridge.server_url` must be https",
+    ),
+    ("\"oidc\"", "\"salesforce\"\nhost = \"a b\"", ":5: `bridge.host` "),
+    ("client_id = \"mcp-server\"", "client_id = \"\"", ":6: `bridge.client_id` is missing: "),
+    ("client_secret = \"hush\"", "", ":3: `bridge.client_secret` is missing, or `client_secret_file`: "),
+    (
+        "client_secret = \"hush\"",
+        "client_secret_file = \"/nowhere/secret\"",
+        ":7: `bridge.client_secret_file` cannot be used: /nowhere/secret: ",
+    ),
+    (
+        "\"oidc\"",
+        "\"github\"\ntoken_endpoint_auth_method = \"client_secret_post\"",
+        ":5: `bridge.token_endpoint_auth_method` is for oidc and keycloak",
+    ),
+    ("\"openid\"", "\"open id\"", ":8: `bridge.scopes` has \"open id\", which is no scope name"),
+    ("\"10m\"", "\"0s\"", ":9: `bridge.access_token_ttl` must be at least 1s"),
+    ("\"30d\"", "\"a month\"", ":10: `bridge.refresh_token_ttl` must be a duration"),
+    (
+        "rotation_grace",
+        "rotation_grate",
+        ":11: `bridge.rotation_grate` is an unknown key; the nearest known key is `rotation_grace`",
+    ),
+    ("token = \"\"", "token = \"ftp://x\"", ":14: `bridge.endpoints.token` is not an absolute URL"),
+    ("userinfo = \"\"", "userinfo = \"http://[::1]/x\"", ":15: `bridge.endpoints.userinfo` is on this machine"),
+    ("client_id = \"app\"", "client_id = \"\"", ":17: `bridge.clients[0].client_id` must not be empty"),
+    (
+        "redirect_uris = [\"https://app.example.com/callback\"]",
+        "",
+        ":16: `bridge.clients[0].redirect_uris` is empty: there is nowhere to send its users back to",
+    ),
+    ("https://app.example.com/callback", "javascript:hush", ":18: `bridge.clients[0].redirect_uris[0]` "),
+    (
+        "[store]",
+        "[[bridge.clients]]\nclient_id = \"app\"\nredirect_uris = [\"app:/\"]\n[store]",
+        ":20: `bridge.clients[1].client_id` is configured twice",
+    ),
+    (
+        "[store]",
+        "scopes = [\"mcp:all\"]\n[store]",
+        ":19: `bridge.clients[0].scopes` has \"mcp:all\", which is not among",
+    ),
+    (
+        "[store]",
+        "[[bridge.entitlements]]\nscope = \"x\"\n[store]",
+        ":20: `bridge.entitlements[0].scope` is \"x\", which is not among",
+    ),
+    (
+        "[store]",
+        "[[bridge.entitlements]]\nscope = \"mcp:admin\"\nclaim = \"groups\"\n[store]",
+        ":19: `bridge.entitlements[0].values` is missing",
+    ),
+    (
+        "[store]",
+        "[bridge.documents]\nhost = []\n[store]",
+        ":20: `bridge.documents.host` is an unknown key; the nearest known key is `hosts`",
+    ),
+    (
+        "scopes = [\"openid\"]",
+        "signing_key_files = [\"k\"]",
+        ":8: `bridge.signing_key_files` is for access_tokens = \"jwt\"",
+    ),
+    (
+        "scopes = [\"openid\"]",
+        "access_tokens = \"jwt\"\nsigning_key_files = [\"/nowhere/key\"]",
+        ":9: `bridge.signing_key_files[0]` cannot be used: /nowhere/key: ",
+    ),
+    (
+        "scopes = [\"openid\"]",
+        "client_address_header = \"x y\"",
+        ":8: `bridge.client_address_header` is no name of a header",
+    ),
+    (
+        "\"memory:\"",
+        "\"sqlite://portcullis.db\"",
+        ":21: `store.encryption_keys_file` is missing: a store that outlives the process",
+    ),
+    ("\"memory:\"", "\"sqlite:\"", ":20: `store.url` must name a file"),
+    (
+        "\"memory:\"",
+        "\"postgres://user:hush@db/x\"",
+        ":20: `store.url` = \"postgres:..\" is not available in this version",
+    ),
+    ("\"memory:\"", "\"redis://user:hush@db/x\"", ":20: `store.url` = \"redis:..\" is not available in this version"),
+    ("\"memory:\"", "\"mysql:hush\"", ":20: `store.url` must begin with sqlite: or memory:"),
+    (
+        "\"memory:\"\nencryption_keys_file = \"\"",
+        "\"sqlite:x.db\"\nencryption_keys_file = \"/nowhere/keys\"",
+        ":21: `store.encryption_keys_file` cannot be used: the key file /nowhere/keys cannot be read: ",
+    ),
+];
+
 #[test]
 fn every_mistake_is_refused_in_one_line_that_says_what_and_where() {
-    for (index, (good, bad, expected)) in BAD.iter().enumerate() {
-        assert!(GOOD.contains(good), "{good}");
-        let path = file(&format!("bad-{index}.toml"), &GOOD.replacen(good, bad, 1));
-        let line = refusal(&check(&path));
-        let expected = format!("mcp-server: {}{expected}", path.display());
-        assert!(line.starts_with(&expected), "\n     got {line}\nexpected {expected}");
-        assert!(!line.contains("hush"), "{line}");
+    for (good, bad) in [(GOOD, BAD), (GOOD_BRIDGE, BAD_BRIDGE)] {
+        for (index, (from, to, expected)) in bad.iter().enumerate() {
+            assert!(good.contains(from), "{from}");
+            let path = file(&format!("bad-{}-{index}.toml", bad.len()), &good.replacen(from, to, 1));
+            let line = refusal(&check(&path));
+            let expected = format!("mcp-server: {}{expected}", path.display());
+            assert!(line.starts_with(&expected), "\n     got {line}\nexpected {expected}");
+            assert!(!line.contains("hush"), "{line}");
+        }
     }
+}
+
+#[test]
+fn a_bridge_needs_no_more_than_that() {
+    let output = check(&file("bridge.toml", GOOD_BRIDGE));
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn each_mode_leaves_the_sections_of_the_other_alone() {
+    let both = GOOD_BRIDGE.replace("\"memory:\"", "\"postgres://db\"")
+        + "[[resource_server.issuers]]\nissuer = \"https://idp.example.com\"\n";
+    for (text, code) in [(both.replace("\"bridge\"", "\"resource-server\""), 0), (both, 2)] {
+        let output = check(&file(&format!("both-{code}.toml"), &text));
+        assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn a_bridge_can_be_configured_by_variables_alone() {
+    let keys = file("ring", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
+    fs::set_permissions(&keys, fs::Permissions::from_mode(0o600)).expect("closed");
+    let mut command = command();
+    command.args(["--check", "--config"]).arg(file("nothing.toml", ""));
+    for (name, value) in [
+        ("MODE", "bridge"),
+        ("BRIDGE__PROVIDER", "github"),
+        ("BRIDGE__CLIENT_ID", "Iv1.app"),
+        ("BRIDGE__CLIENT_SECRET", "hush"),
+        ("BRIDGE__CLIENTS__0__CLIENT_ID", "app"),
+        ("BRIDGE__CLIENTS__0__REDIRECT_URIS__0", "https://app.example.com/callback"),
+        ("STORE__ENCRYPTION_KEYS_FILE", keys.to_str().expect("UTF-8")),
+    ] {
+        command.env(format!("PORTCULLIS__{name}"), value);
+    }
+    let output = command.output().expect("the binary runs");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

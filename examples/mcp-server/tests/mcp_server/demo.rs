@@ -53,7 +53,7 @@ async fn a_client_that_knows_the_url_registers_logs_in_and_calls_tools() {
     // A tool needs more: the client asks for it, of ada, who may have it, and of bob, who may not.
     let refused = call("admin_echo", tokens.access_token()).await;
     assert_eq!(refused.status(), 403);
-    assert!(refused.headers()["www-authenticate"].to_str().expect("ASCII").contains("mcp:admin"));
+    assert!(refused.headers()["www-authenticate"].to_str().expect("ASCII").contains("scope=\"mcp:use mcp:admin\""));
     let client = client.with_scope("mcp:use mcp:admin");
     for (user, granted, status) in [("ada", "mcp:use mcp:admin", 200), ("bob", "mcp:use", 403)] {
         let mut browser = Browser::new(Network::new()).with_stop_at(client.redirect_uri());
