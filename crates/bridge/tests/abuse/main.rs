@@ -1,5 +1,6 @@
 //! What strangers do to a bridge: too much, too often, and nothing that makes sense.
 
+mod counted;
 mod floods;
 mod guesses;
 mod nonsense;

@@ -40,7 +40,7 @@ pub(crate) const FORWARDED: &str = "x-forwarded-for";
 pub(crate) struct World {
     pub(crate) router: Router,
     pub(crate) network: Network,
-    idp: IdentityProvider,
+    pub(crate) idp: IdentityProvider,
     documents_fetched: Arc<AtomicUsize>,
     pub(crate) rows: MemoryRecords,
 }

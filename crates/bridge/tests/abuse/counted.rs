@@ -1,0 +1,100 @@
+//! What is counted: what becomes of logins, tokens, registrations and sessions, and what was refused for being too much.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use portcullis_testkit::{Browser, LoginPolicy, OAuthClient};
+use tokio::time::sleep;
+
+use crate::world::{REDIRECT_URI, SERVER, World};
+
+/// What was counted since the last time, without the prefix, as `name label label`.
+fn counted(snapshotter: &Snapshotter) -> BTreeMap<String, u64> {
+    let mut counted = BTreeMap::new();
+    for (key, _, _, value) in snapshotter.snapshot().into_vec() {
+        let key = key.key();
+        let labels = key.labels().map(|label| label.value().to_owned());
+        let Some(name) = key.name().strip_prefix("portcullis_bridge_") else { continue };
+        if let DebugValue::Counter(value @ 1..) = value {
+            counted.insert(std::iter::once(name.to_owned()).chain(labels).collect::<Vec<_>>().join(" "), value);
+        }
+    }
+    counted
+}
+
+fn expected<const N: usize>(counts: [(&str, u64); N]) -> BTreeMap<String, u64> {
+    counts.map(|(name, count)| (name.to_owned(), count)).into()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_becomes_of_everything_is_counted_once() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let world = World::new();
+    let mut client = world.client().await;
+    let registration = client.registration();
+    client.register(&registration).await.expect("an answer");
+    client.register(&serde_json::json!({})).await.expect("an answer");
+    assert_eq!(
+        counted(&snapshotter),
+        expected([("registrations_total registered", 1), ("registrations_total invalid_redirect_uri", 1)])
+    );
+
+    let log_in = async |buttons: &[(&str, &str)]| {
+        let authorization = client.authorization().expect("an endpoint");
+        let mut browser = Browser::new(world.network.clone()).with_stop_at(REDIRECT_URI);
+        let arrival = browser.press_through(&authorization.url(), buttons).await.expect("pages");
+        (arrival, authorization)
+    };
+    log_in(&[("decision", "deny")]).await;
+    world.idp.set_login_policy(LoginPolicy::new().with_denial("access_denied"));
+    log_in(&[Browser::APPROVE]).await;
+    world.idp.set_login_policy(LoginPolicy::new());
+    let foreign = world.send(http::Request::get("/callback?state=a&code=b").body("".into()).expect("a request")).await;
+    assert!(foreign.status().is_client_error());
+    let (arrival, authorization) = log_in(&[Browser::APPROVE, ("user", "alice")]).await;
+    assert_eq!(
+        counted(&snapshotter),
+        expected([
+            ("logins_total begun", 2),
+            ("logins_total completed", 1),
+            ("logins_total denied", 1),
+            ("logins_total foreign", 1),
+            ("logins_total refused", 1),
+        ])
+    );
+
+    let code = authorization.code(&arrival.left().expect("a callback")).expect("a code");
+    let first = client.redeem(&authorization, &code).await.expect("an answer");
+    let second = client.refresh(first.refresh_token()).await.expect("an answer");
+    client.refresh(first.refresh_token()).await.expect("an answer");
+    sleep(Duration::from_mins(3)).await;
+    client.refresh(second.refresh_token()).await.expect("an answer");
+    client.refresh(first.refresh_token()).await.expect("an answer");
+    client.token("password").await.expect("an answer");
+    assert_eq!(
+        counted(&snapshotter),
+        expected([
+            ("refreshes_repeated_total", 1),
+            ("sessions_ended_total refresh_token_reused", 1),
+            ("tokens_total authorization_code issued", 1),
+            ("tokens_total other unsupported_grant_type", 1),
+            ("tokens_total refresh_token invalid_grant", 1),
+            ("tokens_total refresh_token issued", 3),
+        ])
+    );
+
+    let server: OAuthClient = world.client().await.with_client_id(SERVER).with_secret("a guess");
+    for _ in 0..12 {
+        server.refresh("a").await.expect("an answer");
+    }
+    assert_eq!(
+        counted(&snapshotter),
+        expected([
+            ("limited_total authentication", 2),
+            ("tokens_total refresh_token invalid_client", 10),
+            ("tokens_total refresh_token temporarily_unavailable", 2),
+        ])
+    );
+}
