@@ -48,11 +48,6 @@ impl Urls {
         ])
     }
 
-    /// The path of the issuer; empty for a bare origin.
-    pub(crate) fn issuer_path(&self) -> &str {
-        &self.path
-    }
-
     /// Scheme, host and port.
     pub(crate) fn origin(&self) -> &str {
         &self.base[..self.base.len() - self.path.len()]

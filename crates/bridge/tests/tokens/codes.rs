@@ -65,6 +65,25 @@ async fn a_code_that_comes_twice_ends_what_it_gave() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_thief_who_hangs_up_at_any_moment_does_not_keep_the_session_half_alive() {
+    let world = World::new().await;
+    let client = world.app().await;
+    for turns in 0..24 {
+        let (authorization, code) = world.code(&client).await;
+        let answer = client.redeem(&authorization, &code).await.expect("an answer");
+        let user = world.verify(answer.access_token()).await.expect("a user");
+        let again = tokio::spawn(client.redeem(&authorization, &code).into_future());
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
+        }
+        again.abort();
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        let works = world.verify(answer.access_token()).await.is_ok();
+        assert_ne!(works, user.revocation().is_revoked(), "after {turns} turns: all of it has ended, or nothing");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_twenty_who_redeem_one_code_at_most_one_gets_tokens_and_none_keeps_them() {
     let world = World::new().await;
     let client = world.app().await;

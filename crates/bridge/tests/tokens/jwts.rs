@@ -219,6 +219,15 @@ async fn reference_tokens_work_on_when_jwts_are_chosen() {
     assert_eq!(part(next.access_token(), 0)["typ"], "at+jwt");
 }
 
+/// The key of RFC 8037 appendix A, and its thumbprint.
+#[test]
+fn a_key_is_called_by_its_thumbprint() {
+    let seed = BASE64_URL_SAFE_NO_PAD.decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").expect("base64url");
+    let pkcs8 = [&[0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20], &*seed].concat();
+    let keys = SigningKeys::new(&pem("PRIVATE KEY", &pkcs8)).expect("a key");
+    assert_eq!(keys.ids().collect::<Vec<_>>(), ["kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"]);
+}
+
 #[test]
 fn what_is_no_key_for_this_is_refused_and_nothing_of_it_is_printed() {
     let public = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";

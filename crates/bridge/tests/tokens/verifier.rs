@@ -150,6 +150,16 @@ async fn only_the_sessions_of_the_user_who_is_meant_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_user_may_have_more_sessions_than_are_looked_at_together() {
+    let world = World::new().await;
+    for _ in 0..120 {
+        world.asserted().await;
+    }
+    let issuer: Issuer = IdentityProvider::ISSUER.parse().expect("issuer");
+    assert_eq!(world.bridge.end_sessions_of(&issuer, "alice").await.expect("a store"), 120);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_that_ends_while_its_token_is_looked_up_leaves_no_user_behind() {
     let world = World::new().await;
     let client = world.app().await;
