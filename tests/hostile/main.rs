@@ -7,7 +7,7 @@ mod property;
 mod reader;
 mod seeds;
 
-use property::{bearer_token, challenge, json_rpc, jwt, key_set, response, signed_jwt, strict_json};
+use property::{bearer_token, challenge, json_rpc, jwt, key_set, redirect_uri, response, signed_jwt, strict_json};
 use seeds::withstands;
 
 #[test]
@@ -33,6 +33,11 @@ fn forged_jwts() {
 #[test]
 fn key_sets() {
     withstands("key_set", 2_000, key_set::hold);
+}
+
+#[test]
+fn redirect_uris() {
+    withstands("redirect_uri", 20_000, redirect_uri::hold);
 }
 
 #[test]

@@ -7,6 +7,7 @@ pub(crate) mod challenge;
 pub(crate) mod json_rpc;
 pub(crate) mod jwt;
 pub(crate) mod key_set;
+pub(crate) mod redirect_uri;
 pub(crate) mod response;
 pub(crate) mod signed_jwt;
 pub(crate) mod strict_json;
