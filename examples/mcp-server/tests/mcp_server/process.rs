@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
@@ -161,6 +162,26 @@ pub(crate) fn folder(name: &str) -> PathBuf {
     }
     fs::create_dir_all(&path).expect("a folder");
     path
+}
+
+/// A new folder with the files that the documentation names.
+pub(crate) fn furnished(name: &str) -> PathBuf {
+    let folder = folder(name);
+    fs::create_dir(folder.join("secrets")).expect("a folder");
+    for secret in ["idp", "app", "registration", "keycloak", "google", "github", "atlassian", "salesforce", "oidc"] {
+        fs::write(folder.join("secrets").join(secret), "hush\n").expect("a file");
+    }
+    let keys = folder.join("portcullis.keys");
+    fs::write(&keys, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n").expect("keys");
+    fs::set_permissions(&keys, fs::Permissions::from_mode(0o600)).expect("closed");
+    folder
+}
+
+/// Checks that `text` is good configuration in `folder`.
+pub(crate) fn check(folder: &Path, text: &str) {
+    fs::write(folder.join("portcullis.toml"), text).expect("a file");
+    let output = command().current_dir(folder).args(["--check", "--config", "portcullis.toml"]).output().expect("runs");
+    assert_eq!(output.status.code(), Some(0), "{}\n{text}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// The lines that a demo prints, and the demo, which keeps its files in `folder`.

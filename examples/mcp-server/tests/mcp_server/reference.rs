@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::process::{command, file};
+use crate::process::{check, command, furnished};
 
 const PAGE: &str = include_str!("../../../../docs/configuration.md");
 
@@ -71,7 +71,8 @@ fn types_defaults_and_variables_are_those_of_the_schema() {
         let Row([written, default, variable, _]) = rows[&*path];
         assert_eq!(written, kind(&node), "{path}");
         // What has no value by itself is described in words.
-        if let Some(value) = node.get("default").filter(|value| !value.is_null() && path != list("algorithms")) {
+        let in_words = ["resource_server.issuers[].algorithms", "bridge.signing_key_files"].contains(&&*path);
+        if let Some(value) = node.get("default").filter(|value| !value.is_null() && !in_words) {
             assert_eq!(default, value.to_string(), "{path}");
         }
         let name = path.replace("[].", ".N.").replace('.', "__").to_uppercase();
@@ -80,30 +81,43 @@ fn types_defaults_and_variables_are_those_of_the_schema() {
     }
 }
 
-fn list(key: &str) -> String {
-    format!("resource_server.issuers[].{key}")
-}
-
 #[test]
 fn the_least_that_can_be_written_is_enough() {
-    let least = PAGE.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block of TOML");
-    let output = command().arg("--check").arg("--config").arg(file("least.toml", least)).output().expect("runs");
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let blocks: Vec<_> = PAGE.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(blocks.len(), 2);
+    let folder = furnished("least");
+    for block in blocks {
+        check(&folder, block);
+    }
 }
 
 #[test]
 fn the_examples_of_the_reference_are_accepted() {
-    // Together they would contradict each other here and there: a secret and a file with one, UserInfo's own keys.
-    let skipped = ["client_secret", "client_secret_file", "check_token_endpoint", "algorithms"].map(list);
-    let (mut top, mut issuer) = (String::new(), String::from("[[resource_server.issuers]]\nclient_secret = \"x\"\n"));
+    // Together they would contradict each other here and there: a secret and a file with one, what is for one vendor only.
+    let skipped = [
+        "resource_server.issuers[].client_secret",
+        "resource_server.issuers[].client_secret_file",
+        "resource_server.issuers[].check_token_endpoint",
+        "resource_server.issuers[].algorithms",
+        "bridge.client_secret",
+        "bridge.clients[].client_secret",
+        "bridge.registration.initial_access_token",
+        "bridge.signing_key_files",
+        "bridge.access_tokens",
+        "mode",
+    ];
+    let (mut top, mut lists) =
+        (String::new(), BTreeMap::from([("resource_server.issuers", "client_secret = \"x\"\n".to_owned())]));
     for (path, Row([_, _, _, example])) in rows() {
-        match path.strip_prefix("resource_server.issuers[].") {
-            _ if skipped.iter().any(|skip| skip == path) => {}
-            Some(key) => issuer += &format!("{key} = {example}\n"),
+        match path.split_once("[].") {
+            _ if skipped.contains(&path) => {}
+            Some((list, key)) => *lists.entry(list).or_default() += &format!("{key} = {example}\n"),
             None => top += &format!("{path} = {example}\n"),
         }
     }
-    let output = command().arg("--check").arg("--config").arg(file("examples.toml", &(top + &issuer))).output();
-    let output = output.expect("the binary runs");
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let lists: String = lists.into_iter().map(|(list, keys)| format!("[[{list}]]\n{keys}")).collect();
+    let folder = furnished("examples");
+    for mode in ["resource-server", "bridge"] {
+        check(&folder, &format!("mode = \"{mode}\"\n{top}{lists}"));
+    }
 }
