@@ -55,8 +55,8 @@ pub(crate) struct Judge<'a> {
 impl<'a> Judge<'a> {
     pub(crate) async fn new(world: &'a World) -> Self {
         let site = world.later(LATER).await;
-        let network = Network::new().with_service(&world.front.url, site.router.clone());
-        let client = OAuthClient::discover(&network, &world.front.url).await.expect("metadata");
+        let network = world.network_with(&site);
+        let client = world.app_on(&network).await.expect("metadata");
         Self { world, site, network, client }
     }
 

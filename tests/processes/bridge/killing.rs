@@ -78,7 +78,7 @@ async fn live(world: &World, n: usize) -> User<'_> {
 async fn kill_until(world: &World, mut is_done: watch::Receiver<bool>) -> usize {
     let mut kills = 0;
     while !*is_done.borrow() {
-        let process = world.start(Duration::ZERO).await;
+        let process = world.start().await;
         tokio::select! {
             () = world.front.carries(rand::random_range(1..=LONGEST_REIGN)) => {}
             _ = is_done.wait_for(|is_done| *is_done) => {}

@@ -1,8 +1,12 @@
 //! Bridges in processes of their own: killed, restarted, and sharing a file; and answers that are lost on the way.
 
 mod front;
+mod interruptions;
 mod judge;
 mod killing;
+mod log;
+mod lost_answers;
+mod repeats;
 mod site;
 mod user;
 mod world;

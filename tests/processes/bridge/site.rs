@@ -1,30 +1,32 @@
 //! [`Site`]: a bridge, a gate, and tools behind it; in the process of the tests, or in one of its own.
 
-use std::{env, io, net::Ipv4Addr, path::PathBuf, sync::Arc, time::Duration};
+use std::{env, io, net::Ipv4Addr, path::PathBuf, sync::Arc};
 
 use axum::{Json, Router, extract::State, routing::get};
 use portcullis::{
     AuthConfig, AuthLayer,
     axum::User,
     bridge::{Bridge, BridgeConfig, Client, RedirectUri},
-    core::{Clock, Issuer, ResourceUri, ScopeSet},
+    core::{Clock, Issuer, ResourceUri, ScopeSet, SystemClock},
     egress::{Egress, EgressConfig},
     grants::{KeyRing, ProviderClient, Vault, records::Records},
     oauth::{ClientAuthentication, providers::Provider},
 };
 use portcullis_store_sqlite::SqliteStore;
-use portcullis_testkit::{IdentityProvider, OAuthClient};
+use portcullis_testkit::IdentityProvider;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::{
     orders::ORDERS,
-    worker::{Ahead, open, say, standard_input_ends},
+    worker::{open, say, standard_input_ends},
 };
 
 /// The client that the operator has configured.
 pub(crate) const APP: &str = "app";
+/// Where the codes of all clients go. Nobody is there.
+pub(crate) const REDIRECT_URI: &str = "https://app.example.test/callback";
 
 /// What a process is to be.
 #[derive(Clone, Serialize, Deserialize)]
@@ -35,8 +37,6 @@ pub(crate) struct Plan {
     pub(crate) issuer: String,
     /// Where users log in.
     pub(crate) provider: String,
-    /// By how many seconds its clock is ahead.
-    pub(crate) ahead: u64,
 }
 
 /// What a process says.
@@ -74,7 +74,7 @@ impl Site {
 fn config(plan: &Plan) -> BridgeConfig {
     let issuer = Issuer::new(&plan.issuer).expect("an issuer");
     let resource = ResourceUri::new(&format!("{}/mcp", plan.issuer)).expect("a resource");
-    let redirect_uri = RedirectUri::new(OAuthClient::REDIRECT_URI).expect("a redirect URI");
+    let redirect_uri = RedirectUri::new(REDIRECT_URI).expect("a redirect URI");
     BridgeConfig::new(issuer, resource)
         .with_scopes(ScopeSet::parse("mcp:read mcp:write").expect("scopes"))
         .with_upstream_scopes(ScopeSet::parse("openid email offline_access").expect("scopes"))
@@ -118,7 +118,7 @@ fn a_bridge_of_its_own() {
 }
 
 async fn serve(plan: Plan) {
-    let site = Site::new(&plan, Arc::new(Ahead(Duration::from_secs(plan.ahead)))).await;
+    let site = Site::new(&plan, Arc::new(SystemClock::new())).await;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let mut stopped = standard_input_ends();

@@ -14,7 +14,7 @@ use portcullis_testkit::{
 
 use super::{
     front::Front,
-    site::{APP, Plan, Said, Site},
+    site::{APP, Plan, REDIRECT_URI, Said, Site},
 };
 use crate::{
     child::Child,
@@ -53,25 +53,24 @@ impl World {
         self.folder.join("portcullis.db")
     }
 
-    fn plan(&self, ahead: Duration) -> Plan {
+    fn plan(&self) -> Plan {
         Plan {
             database: self.database(),
             key_file: self.folder.join("keys"),
             issuer: self.front.url.clone(),
             provider: self.provider.url().to_owned(),
-            ahead: ahead.as_secs(),
         }
     }
 
-    /// A process behind the front, whose clock is ahead by so much.
-    pub(crate) async fn start(&self, ahead: Duration) -> Process {
-        let process = Process::run("bridge::site::a_bridge_of_its_own", &self.plan(ahead));
+    /// A process behind the front.
+    pub(crate) async fn start(&self) -> Process {
+        let process = Process::run("bridge::site::a_bridge_of_its_own", &self.plan());
         let port = process.tells(|Said::Listening { port }| Some(*port)).await;
         self.front.open(port);
         process
     }
 
-    /// Kills the process behind the front.
+    /// Kills a process, the only one behind the front.
     pub(crate) async fn kill(&self, process: Process) {
         self.front.close();
         process.kill().await;
@@ -84,7 +83,7 @@ impl World {
 
     /// The same in this process, without a socket.
     pub(crate) async fn site(&self, clock: Arc<dyn Clock>) -> Site {
-        Site::new(&self.plan(Duration::ZERO), clock).await
+        Site::new(&self.plan(), clock).await
     }
 
     /// How many grants are in the file.
@@ -95,11 +94,22 @@ impl World {
 
     /// The client that the operator has configured.
     pub(crate) async fn app(&self) -> Result<OAuthClient, ClientError> {
-        Ok(OAuthClient::discover(&self.network, &self.front.url).await?.with_client_id(APP))
+        self.app_on(&self.network).await
+    }
+
+    /// The same on a network where something else answers at the address of the bridge.
+    pub(crate) async fn app_on(&self, network: &Network) -> Result<OAuthClient, ClientError> {
+        let client = OAuthClient::discover(network, &self.front.url).await?;
+        Ok(client.with_client_id(APP).with_redirect_uri(REDIRECT_URI))
+    }
+
+    /// A network where `site` answers at the address of the bridge.
+    pub(crate) fn network_with(&self, site: &Site) -> Network {
+        Network::new().with_service(&self.front.url, site.router.clone())
     }
 
     pub(crate) fn browser(&self) -> Browser {
-        Browser::new(self.network.clone()).with_stop_at(OAuthClient::REDIRECT_URI)
+        Browser::new(self.network.clone()).with_stop_at(REDIRECT_URI)
     }
 }
 
