@@ -58,6 +58,23 @@ impl Egress {
         Self { service: BoxCloneSyncService::new(service.map_err(Into::into)), timeout: EgressConfig::new().timeout }
     }
 
+    /// With `check` before each request: it may add to the request, such as a [`MaxBody`](crate::MaxBody), or refuse it.
+    #[must_use]
+    pub fn with_check<F>(self, check: F) -> Self
+    where
+        F: Fn(&mut Request<Bytes>) -> Result<(), EgressError> + Clone + Send + Sync + 'static,
+    {
+        let service = self.service;
+        let checked = tower::service_fn(move |mut request| {
+            let (checked, service) = (check(&mut request), service.clone());
+            async move {
+                checked?;
+                service.oneshot(request).await
+            }
+        });
+        Self { service: BoxCloneSyncService::new(checked), timeout: self.timeout }
+    }
+
     /// With another limit for a whole exchange.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {

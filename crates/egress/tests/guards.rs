@@ -260,3 +260,23 @@ async fn an_egress_error_of_ones_own_is_kept_and_another_is_a_transport_error() 
     assert_eq!(error.kind(), EgressErrorKind::Transport);
     assert_eq!(std::error::Error::source(&error).map(ToString::to_string).as_deref(), Some("cable"));
 }
+
+#[tokio::test]
+async fn a_check_comes_before_each_request_and_may_refuse_it_or_add_to_it() {
+    let egress = Egress::new(config()).expect("TLS").with_check(|request| {
+        if request.uri().path() == "/secret" {
+            return Err(EgressError::new(EgressErrorKind::Blocked, request.uri()));
+        }
+        request.extensions_mut().insert(MaxBody::new(4));
+        Ok(())
+    });
+    let server = Server::new("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nxxxxx").await;
+    let kind = async |path: &str| {
+        let url = format!("http://127.0.0.1:{}{path}", server.port);
+        let request = Request::get(url).body(Bytes::new()).expect("request");
+        egress.clone().oneshot(request).await.expect_err("refused").kind()
+    };
+    assert_eq!(kind("/secret").await, EgressErrorKind::Blocked);
+    assert!(server.requests().is_empty());
+    assert_eq!(kind("/").await, EgressErrorKind::BodyTooLarge);
+}

@@ -3,9 +3,9 @@
 use portcullis_core::{ScopeSet, UnixTime};
 use portcullis_oauth::jwt::{InvalidKeySet, KeySet};
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::RedirectUri;
+use super::{RedirectUri, metadata::is_web};
 use crate::session::SecretHash;
 
 /// A program that asks for tokens on behalf of its users. `Debug` prints no secret, because there is none in it.
@@ -16,6 +16,7 @@ pub struct Client {
     pub(crate) name: Option<Box<str>>,
     /// Its home page.
     pub(crate) uri: Option<Box<str>>,
+    #[serde(deserialize_with = "usable")]
     pub(crate) redirect_uris: Vec<RedirectUri>,
     pub(crate) grant_types: Vec<GrantType>,
     pub(crate) authentication: ClientAuthenticationMethod,
@@ -173,6 +174,11 @@ impl Client {
         if self.grant_types.contains(&GrantType::AuthorizationCode) && self.redirect_uris.is_empty() {
             return invalid("needs a redirect URI for its codes");
         }
+        if let ClientAuthenticationMethod::PrivateKeyJwt(ClientKeys::JwksUri(url)) = &self.authentication
+            && !is_web(url)
+        {
+            return invalid("needs the URL of its key set");
+        }
         let empty = SecretHash::of_text(&SecretString::default());
         if matches!(&self.authentication, ClientAuthenticationMethod::Secret(hash) if *hash == empty) {
             return invalid("needs a secret that is not empty");
@@ -183,5 +189,27 @@ impl Client {
     /// The redirect URI of its own that `presented` is, if it is one.
     pub(crate) fn redirect_uri(&self, presented: &str) -> Option<&RedirectUri> {
         self.redirect_uris.iter().find(|uri| uri.matches(presented))
+    }
+}
+
+/// Those of the URIs in the store that may still be used: what was good for an older version of this program may not be for us, and
+/// the others still are.
+fn usable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RedirectUri>, D::Error> {
+    let stored = Vec::<String>::deserialize(deserializer)?;
+    Ok(stored.iter().filter_map(|text| RedirectUri::new(text).ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_redirect_uri_that_is_not_good_any_more_is_left_out_and_spoils_nothing() {
+        let good = RedirectUri::new("https://app.example.com/cb").expect("a redirect URI");
+        let client = Client::public("app", "App", vec![good.clone()]);
+        let mut stored = serde_json::to_value(&client).expect("plain data");
+        stored["redirect_uris"] = serde_json::json!(["javascript:alert(1)", good.as_str()]);
+        let loaded: Client = serde_json::from_value(stored).expect("the rest is as it was");
+        assert_eq!(loaded.redirect_uris, [good]);
     }
 }

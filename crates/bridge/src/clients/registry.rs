@@ -40,13 +40,18 @@ impl Clients {
     ) -> Self {
         let registrations =
             Registrations::new(config.registration, config.scopes.clone(), records.clone(), Arc::clone(&clock));
-        let documents =
-            Documents::new(config.documents.clone(), records.clone(), egress.clone(), limits, Arc::clone(&clock));
+        let documents = Documents::new(
+            config.documents.clone(),
+            records.clone(),
+            egress.clone(),
+            limits.clone(),
+            Arc::clone(&clock),
+        );
         Self {
             configured: config.clients.iter().map(|client| (client.id.clone(), client.clone())).collect(),
             documents,
             registrations,
-            assertions: ClientAssertions::new(config.issuer.clone(), records, egress, clock),
+            assertions: ClientAssertions::new(config.issuer.clone(), records, egress, limits, clock),
         }
     }
 

@@ -19,7 +19,7 @@ pub(crate) async fn token(State(bridge): State<Bridge>, request: Request) -> Ans
         // What is issued is issued to the end: of a rotation that stops half way nobody would know.
         detached(async move {
             let answer = issue(&bridge, &head, &form).await;
-            let grant_type = form.optional("grant_type").and_then(|text| grant_type(text).ok());
+            let grant_type = form.optional("grant_type").and_then(GrantType::parse);
             bridge.inner().telemetry.tokens(grant_type, answer.as_ref().err().map(|error| error.code));
             answer
         })
@@ -31,7 +31,7 @@ pub(crate) async fn token(State(bridge): State<Bridge>, request: Request) -> Ans
 async fn issue(bridge: &Bridge, head: &Parts, form: &Parameters) -> Result<Answer, OAuthError> {
     let inner = bridge.inner();
     let client = authenticated(bridge, head, form).await?;
-    let grant_type = grant_type(form.required("grant_type")?)?;
+    let grant_type = GrantType::parse(form.required("grant_type")?).ok_or_else(unsupported)?;
     if !client.grant_types.contains(&grant_type) {
         return Err(OAuthError::new(ErrorCode::UnauthorizedClient, "the client is not registered for this grant type"));
     }
@@ -56,15 +56,6 @@ async fn redeem(bridge: &Bridge, client: &Client, by: GrantType, form: &Paramete
         GrantType::RefreshToken => refresh_token::rotate(bridge, client, form).await,
         GrantType::JwtBearer if bridge.inner().config.trusted_issuers.is_empty() => Err(unsupported()),
         GrantType::JwtBearer => jwt_bearer::redeem(bridge, client, form).await,
-    }
-}
-
-fn grant_type(text: &str) -> Result<GrantType, OAuthError> {
-    match text {
-        "authorization_code" => Ok(GrantType::AuthorizationCode),
-        "refresh_token" => Ok(GrantType::RefreshToken),
-        "urn:ietf:params:oauth:grant-type:jwt-bearer" => Ok(GrantType::JwtBearer),
-        _ => Err(unsupported()),
     }
 }
 

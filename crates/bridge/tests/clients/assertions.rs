@@ -7,7 +7,7 @@ use portcullis_testkit::{Call, Endpoint, Fault};
 use serde_json::{Value, json};
 
 use crate::{
-    host::{CLIENT, document},
+    host::{CLIENT, HOST, document},
     world::{ISSUER, Outcome, World, metadata, nothing, with},
 };
 
@@ -138,4 +138,20 @@ async fn as_03_a_registered_client_signs_by_the_keys_that_it_registered() {
     let id = registered.text("client_id");
     assert_eq!(Outcome::of(signed(&world, &assertion(&world, id, &json!({}))).await).await, Outcome::Known);
     assert_eq!(world.outcome(id).await, Outcome::Refused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_20_nobody_has_keys_fetched_from_somebody_elses_host_without_end() {
+    let world = World::new();
+    let signing =
+        with(&metadata("https://app.example.test/callback"), "token_endpoint_auth_method", &json!("private_key_jwt"));
+    let mut outcomes = Vec::new();
+    for number in 0..40 {
+        let jwks_uri = format!("{HOST}/jwks?{number}");
+        let registered = world.register(&with(&signing, "jwks_uri", &json!(jwks_uri))).await;
+        let good = assertion(&world, registered.text("client_id"), &json!({}));
+        outcomes.push(Outcome::of(signed(&world, &good).await).await);
+    }
+    assert_eq!(outcomes, [Outcome::Unavailable; 40]);
+    assert_eq!(world.host.calls(), 30);
 }

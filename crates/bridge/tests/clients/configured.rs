@@ -44,6 +44,8 @@ fn a_client_that_could_not_be_used_or_told_from_another_is_not_configured() {
     assert!(refusal(Client::public("an app", "App", redirect_uris())).contains("visible ASCII"));
     assert!(refusal(Client::public("app", "App", Vec::new())).contains("redirect URI"));
     assert!(refusal(Client::confidential("app", "App", &"".into(), redirect_uris())).contains("empty"));
+    let signing = Client::public("app", "App", redirect_uris()).with_jwks_uri("jwks.json");
+    assert!(refusal(signing).contains("URL of its key set"));
 
     let once = config().with_client(Client::public("app", "App", redirect_uris())).expect("a client");
     let twice = once.with_client(Client::confidential("app", "Other", &"secret".into(), redirect_uris()));

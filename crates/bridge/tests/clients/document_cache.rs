@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     host::{CLIENT, REDIRECT_URI, document},
-    world::{Outcome, World, with},
+    world::{Outcome, World, metadata, with},
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -153,6 +153,21 @@ async fn a_slow_host_is_not_waited_for_if_its_client_is_known() {
     let start = Instant::now();
     assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
     assert_eq!(start.elapsed(), Duration::from_secs(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_that_takes_long_holds_up_nobody_else() {
+    let world = World::new();
+    let other = world.register(&metadata(REDIRECT_URI)).await.text("client_id").to_owned();
+    world.host.takes(Duration::from_secs(5));
+    let start = Instant::now();
+    let (slow, ()) = tokio::join!(world.outcome(CLIENT), async {
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(world.outcome(&other).await, Outcome::Known);
+        assert_eq!(world.register(&metadata(REDIRECT_URI)).await.status(), 201);
+        assert_eq!(start.elapsed(), Duration::from_millis(1));
+    });
+    assert_eq!((slow, start.elapsed()), (Outcome::Known, Duration::from_secs(5)));
 }
 
 /// A user of the client logs in.

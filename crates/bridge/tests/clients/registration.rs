@@ -2,7 +2,7 @@
 
 use http::{Request, StatusCode};
 use portcullis_bridge::RegistrationPolicy;
-use portcullis_testkit::OAuthClient;
+use portcullis_testkit::{Browser, OAuthClient};
 use serde_json::{Value, json};
 
 use crate::world::{ISSUER, Outcome, World, metadata, nothing, with};
@@ -93,6 +93,18 @@ async fn as_11_codes_go_to_what_was_registered() {
         ("cursor://anysphere/other", false),
     ] {
         assert_eq!(world.sends_codes_to(id, redirect_uri).await, is_its, "{redirect_uri}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_11_an_app_gets_its_codes_by_its_own_scheme() {
+    let world = World::new();
+    for redirect_uri in ["cursor://anysphere.cursor/callback", "com.example.app:/callback?x=1", "http://localhost:1/cb"]
+    {
+        let mut client = world.client("").await.with_redirect_uri(redirect_uri);
+        client.register(&client.registration()).await.expect("an answer");
+        let tokens = client.log_in(&mut Browser::new(world.network.clone()), "alice").await.expect("a login");
+        assert!(!tokens.access_token().is_empty(), "{redirect_uri}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::Uri;
 use moka::sync::Cache;
 use portcullis_core::{AuthError, Clock, Issuer, Reason};
-use portcullis_egress::Egress;
+use portcullis_egress::{Egress, EgressError, EgressErrorKind, MaxBody};
 use portcullis_grants::records::{RecordKey, Records, Table};
 use portcullis_keys::RemoteKeySet;
 use portcullis_oauth::{
@@ -15,11 +15,15 @@ use portcullis_oauth::{
 
 use crate::{
     clients::ClientKeys,
+    limits::Limits,
     oauth_error::{ErrorCode, OAuthError},
 };
 
 /// So many places with keys of clients are remembered; of others the keys are fetched again.
 const MAX_KEY_SETS: u64 = 1000;
+
+/// Key sets of clients are no larger: one key is enough.
+const MAX_KEY_SET: usize = 64 * 1024;
 
 /// Judges assertions of clients: `private_key_jwt`. [RFC 7523 section 3](https://www.rfc-editor.org/rfc/rfc7523#section-3)
 #[derive(Debug)]
@@ -32,7 +36,20 @@ pub(in crate::clients) struct ClientAssertions {
 }
 
 impl ClientAssertions {
-    pub(in crate::clients) fn new(audience: Issuer, records: Records, egress: Egress, clock: Arc<dyn Clock>) -> Self {
+    pub(in crate::clients) fn new(
+        audience: Issuer,
+        records: Records,
+        egress: Egress,
+        limits: Limits,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        // Whoever names the place of its keys could name many of somebody else's: they are fetched as rarely as documents.
+        let egress = egress.with_check(move |request| {
+            let limited = |_| EgressError::new(EgressErrorKind::BackingOff, request.uri());
+            limits.may_fetch(request.uri().host().unwrap_or_default()).map_err(limited)?;
+            request.extensions_mut().insert(MaxBody::new(MAX_KEY_SET));
+            Ok(())
+        });
         Self { audience, records, egress, clock, key_sets: Cache::new(MAX_KEY_SETS) }
     }
 

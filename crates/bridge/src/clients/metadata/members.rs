@@ -5,9 +5,8 @@ use portcullis_oauth::{
     strict_json::{self, InvalidJson},
 };
 use serde_json::{Map, Value};
-use url::Url;
 
-use super::InvalidMetadata;
+use super::{InvalidMetadata, is_web};
 use crate::clients::ClientKeys;
 
 /// Longer names are no names.
@@ -84,12 +83,4 @@ impl Members {
             (None, None) => Err(InvalidMetadata::new("jwks_uri", "this or jwks is needed for private_key_jwt")),
         }
     }
-}
-
-/// `https` or `http`, written in a way that every parser reads alike.
-fn is_web(text: &str) -> bool {
-    let is_plain =
-        text.chars().all(|character| !character.is_control() && !character.is_whitespace() && character != '\\');
-    let starts = ["https://", "http://"].iter().any(|scheme| text.starts_with(scheme));
-    is_plain && starts && Url::parse(text).is_ok_and(|url| url.has_host() && url.username().is_empty())
 }

@@ -4,6 +4,8 @@
 
 mod invalid;
 mod members;
+mod web;
 
 pub(super) use invalid::InvalidMetadata;
 pub(super) use members::Members;
+pub(super) use web::is_web;
