@@ -121,3 +121,20 @@ fn the_examples_of_the_reference_are_accepted() {
         check(&folder, &format!("mode = \"{mode}\"\n{top}{lists}"));
     }
 }
+
+#[test]
+fn the_configuration_on_the_page_of_each_provider_is_accepted() {
+    let pages = [
+        include_str!("../../../../docs/providers/keycloak.md"),
+        include_str!("../../../../docs/providers/google.md"),
+        include_str!("../../../../docs/providers/github.md"),
+        include_str!("../../../../docs/providers/atlassian.md"),
+        include_str!("../../../../docs/providers/salesforce.md"),
+        include_str!("../../../../docs/providers/oidc.md"),
+    ];
+    let folder = furnished("pages");
+    for page in pages {
+        let block = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block of TOML");
+        check(&folder, block);
+    }
+}
