@@ -1,8 +1,10 @@
-//! What Portcullis costs, beside what others cost: `just bench`, or one part of it: `just bench gate`, `just bench grants`.
+//! What Portcullis costs, beside what others cost: `just bench`, or one part of it: `just bench gate`, `just bench grants`,
+//! `just bench bridge`.
 //!
 //! Prints tables; writes a part of `docs/benchmarks.md` and `target/bench/<part>.json` for each, and `docs/benchmarks.svg`.
 
 mod alloc;
+mod bridge;
 mod calls;
 mod crowd;
 #[path = "../../tests/experiments/mod.rs"]
@@ -47,6 +49,9 @@ struct Results {
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("a repository around this crate")?;
     let wanted: Vec<_> = env::args().skip(1).collect();
+    if wanted == ["--provider"] {
+        return bridge::serve_provider();
+    }
     if let Some(unknown) = wanted.iter().find(|part| !page::PARTS.contains(&part.as_str())) {
         return Err(format!("no part {unknown:?}; there are {}", page::PARTS.join(" and ")).into());
     }
@@ -57,6 +62,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if is_wanted("grants") {
         bench_grants(root)?;
+    }
+    if is_wanted("bridge") {
+        bench_bridge(root)?;
     }
     Ok(())
 }
@@ -80,6 +88,16 @@ fn bench_grants(root: &Path) -> Result<(), Box<dyn Error>> {
     let numbers = serde_json::to_string_pretty(&grants::numbers(&results))?;
     fs::write(root.join("target/bench/grants.json"), numbers + "\n")?;
     page::write(root, "grants", &text)?;
+    Ok(())
+}
+
+fn bench_bridge(root: &Path) -> Result<(), Box<dyn Error>> {
+    let results = bridge::run(&root.join("target/bench"))?;
+    let text = bridge::text(&results);
+    println!("{text}");
+    let numbers = serde_json::to_string_pretty(&bridge::numbers(&results))?;
+    fs::write(root.join("target/bench/bridge.json"), numbers + "\n")?;
+    page::write(root, "bridge", &text)?;
     Ok(())
 }
 

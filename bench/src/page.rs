@@ -3,7 +3,7 @@
 use std::{fs, io, path::Path};
 
 /// The parts, in their order.
-pub(crate) const PARTS: [&str; 2] = ["gate", "grants"];
+pub(crate) const PARTS: [&str; 3] = ["gate", "grants", "bridge"];
 
 const INTRODUCTION: &str = "# Benchmarks\n\nWritten by `just bench`; not edited by hand.\n";
 

@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    io,
     net::SocketAddr,
     thread,
     time::{Duration, Instant},
@@ -31,7 +32,7 @@ const CONNECTIONS: usize = 16;
 const PAIRS: usize = 40;
 const TURN: Duration = Duration::from_millis(200);
 
-type Connection = SendRequest<Full<Bytes>>;
+pub(crate) type Connection = SendRequest<Full<Bytes>>;
 
 /// Requests a second.
 pub(crate) struct Throughput {
@@ -94,7 +95,7 @@ fn in_turns(
 ) -> Result<Throughput, Box<dyn Error>> {
     let credentials = bearer(token);
     runtime.block_on(async {
-        let (mut bare, mut gated) = (connect(bare).await?, connect(gated).await?);
+        let (mut bare, mut gated) = (connect(bare, CONNECTIONS).await?, connect(gated, CONNECTIONS).await?);
         let mut throughput = Throughput { token: name, bare: Vec::new(), gated: Vec::new(), ratios: Vec::new() };
         for pair in 0..=PAIRS {
             // Whoever goes first has no advantage of it in the sum.
@@ -116,12 +117,12 @@ fn in_turns(
     })
 }
 
-async fn connect(server: SocketAddr) -> Result<Vec<Connection>, Box<dyn Error>> {
+pub(crate) async fn connect(server: SocketAddr, count: usize) -> io::Result<Vec<Connection>> {
     let mut connections = Vec::new();
-    for _ in 0..CONNECTIONS {
+    for _ in 0..count {
         let socket = TcpStream::connect(server).await?;
         socket.set_nodelay(true)?;
-        let (requests, connection) = http1::handshake(TokioIo::new(socket)).await?;
+        let (requests, connection) = http1::handshake(TokioIo::new(socket)).await.map_err(io::Error::other)?;
         tokio::spawn(connection);
         connections.push(requests);
     }

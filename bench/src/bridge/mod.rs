@@ -1,0 +1,13 @@
+//! What the bridge costs: logins, refreshes, bearer tokens and memory, with 100,000 sessions on the disk.
+
+mod login;
+mod numbers;
+mod provider;
+mod report;
+mod results;
+mod site;
+
+pub(crate) use numbers::numbers;
+pub(crate) use provider::serve as serve_provider;
+pub(crate) use report::text;
+pub(crate) use results::run;
