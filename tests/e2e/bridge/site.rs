@@ -9,7 +9,7 @@ use portcullis::{
     core::{Clock, SystemClock},
     egress::{Egress, EgressConfig},
     grants::{KeyRing, ProviderClient, UpstreamLayer, Vault, records::Records},
-    layer::{RequireUpstreamLayer, scope::ToolScopesLayer},
+    layer::{RequireUpstreamLayer, scope::{OperationPolicy, ToolScopesLayer}},
     oauth::{ClientAuthentication, providers::Provider},
     sqlite::SqliteStore,
     verify::{Cache, CacheConfig},
@@ -22,10 +22,7 @@ use serde_json::json;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tower::Layer as _;
 
-use crate::{
-    harness::free_port,
-    tools::{self, Tools},
-};
+use crate::{harness::free_port, tools::Tools};
 
 /// What the server is called at the provider.
 #[derive(Clone, Copy)]
@@ -68,6 +65,11 @@ impl Place {
     /// Where the provider sends browsers back to.
     pub(crate) fn callback(&self) -> String {
         format!("{}/callback", self.origin)
+    }
+
+    /// Where it will listen.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
     }
 
     pub(crate) async fn open(self, provider: &str, app: Application) -> Site {
@@ -162,7 +164,6 @@ impl Parts {
 }
 
 fn config(origin: &str, app: Application) -> BridgeConfig {
-    let scopes = |text: &str| ScopeSet::parse(text).expect("scopes");
     let resource = ResourceUri::new(&format!("{origin}/mcp")).expect("a resource");
     BridgeConfig::new(Issuer::new(origin).expect("an issuer"), resource)
         .with_scopes(scopes("mcp:read mcp:admin"))
@@ -171,6 +172,10 @@ fn config(origin: &str, app: Application) -> BridgeConfig {
         // Or this provider gives no refresh token.
         .with_upstream_parameter("prompt", "consent")
         .with_access_token_ttl(Duration::from_secs(2))
+}
+
+fn scopes(text: &str) -> ScopeSet {
+    ScopeSet::parse(text).expect("scopes")
 }
 
 /// What clients say of themselves: any name is that of an application on the user's machine.
@@ -200,13 +205,14 @@ fn app(bridge: &Bridge) -> Router {
     let users = UpstreamLayer::new(bridge.provider().profile_verifier()).layer(bridge.verifier());
     let users = Cache::around(users, CacheConfig::new());
     let auth = AuthConfig::new(bridge.resource_metadata(), users);
-    let auth = auth.with_required_scopes(ScopeSet::parse("mcp:read").expect("a scope"));
+    let auth = auth.with_required_scopes(scopes("mcp:read"));
     let tools = Tools::calling(bridge.provider().clone());
     // Who may ask is another story.
     let config = StreamableHttpServerConfig::default().with_json_response(true).disable_allowed_hosts();
+    let admin = OperationPolicy::new().with_tool("admin_echo", scopes("mcp:read mcp:admin"));
     let mcp = StreamableHttpService::new(move || Ok(tools.clone()), Arc::new(LocalSessionManager::default()), config);
     Router::new()
-        .route_service("/mcp", ToolScopesLayer::new(tools::scopes()).layer(mcp))
+        .route_service("/mcp", ToolScopesLayer::new(admin).layer(mcp))
         .layer(RequireUpstreamLayer::new())
         .layer(AuthLayer::new(auth))
         .merge(bridge.router())

@@ -45,9 +45,9 @@ impl Front {
         self.shared.ports.send_modify(|ports| ports.push(port));
     }
 
-    /// From now on there is none.
-    pub(crate) fn close(&self) {
-        self.shared.ports.send_replace(Vec::new());
+    /// From now on there is none on this port.
+    pub(crate) fn close(&self, port: u16) {
+        self.shared.ports.send_modify(|ports| ports.retain(|open| *open != port));
     }
 
     /// Waits until there is a process.

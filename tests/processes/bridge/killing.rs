@@ -1,4 +1,4 @@
-//! A bridge that is killed at any point, again and again, while users log in, refresh and revoke.
+//! Two processes that are one bridge, and are killed at any point, again and again, while users log in, refresh and revoke.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -26,7 +26,8 @@ async fn kills_lose_no_token_that_was_handed_out_and_let_none_be_used_twice() {
         done.send_replace(true);
         users
     };
-    let (users, kills) = tokio::join!(users, kill_until(&world, is_done));
+    let (users, one, other) = tokio::join!(users, kill_until(&world, is_done.clone()), kill_until(&world, is_done));
+    let kills = one + other;
 
     let (lost, anew) = users.iter().fold((0, 0), |(lost, anew), user| (lost + user.lost, anew + user.begun_anew));
     let lives: Vec<_> = users.into_iter().map(|user| user.life).collect();
@@ -74,7 +75,7 @@ async fn live(world: &World, n: usize) -> User<'_> {
     user
 }
 
-/// How many processes were killed.
+/// Kills one process after the other. How many.
 async fn kill_until(world: &World, mut is_done: watch::Receiver<bool>) -> usize {
     let mut kills = 0;
     while !*is_done.borrow() {

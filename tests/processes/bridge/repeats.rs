@@ -45,7 +45,7 @@ async fn twenty_repeats_of_one_refresh_token_in_two_processes_bring_one_pair() {
         assert_eq!(whoami(&world, pair).await, 401);
     }
     for process in processes {
-        process.stop().await;
+        world.stop(process).await;
     }
 }
 
@@ -69,7 +69,7 @@ async fn of_five_redemptions_of_one_code_one_brings_tokens_and_the_others_end_th
     assert_eq!(whoami(&world, &tokens[0]).await, 401);
     assert_eq!(client.refresh(tokens[0].refresh_token()).await.expect("an answer").error(), Some("invalid_grant"));
     for process in processes {
-        process.stop().await;
+        world.stop(process).await;
     }
     assert_eq!((world.grants().await, world.idp.calls(Endpoint::Revocation)), (0, 1), "nor does the bridge");
 }

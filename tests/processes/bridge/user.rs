@@ -57,7 +57,7 @@ impl Life {
 
 impl<'a> User<'a> {
     pub(crate) async fn new(world: &'a World, subject: &str) -> Self {
-        let client = until_answered(world, async || world.app().await).await.0;
+        let client = until_answered(world, || PATIENCE, async || world.app().await).await.0;
         let life = Life {
             client_id: client.client_id().to_owned(),
             subject: subject.to_owned(),
@@ -109,7 +109,10 @@ impl<'a> User<'a> {
         };
         let code = authorization.code(&callback).expect("a code");
         let client = self.client.clone();
-        let (answer, lost) = self.answered(async || client.redeem(&authorization, &code).await).await;
+        // Not hung up on: whoever presents a code while it is redeemed ends what it brings.
+        let (answer, lost) =
+            until_answered(self.world, || PATIENCE, async || client.redeem(&authorization, &code).await).await;
+        self.lost += lost;
         self.life.codes.push((authorization, code));
         if answer.status() == 200 {
             self.life.pairs.push(answer);
@@ -165,27 +168,37 @@ impl<'a> User<'a> {
         }
     }
 
+    /// Acts until there is an answer, and hangs up now and then. How often there was none.
     async fn answered<T>(&mut self, act: impl AsyncFnMut() -> Result<T, ClientError>) -> (T, usize) {
-        let (answer, lost) = until_answered(self.world, act).await;
+        let (answer, lost) = until_answered(self.world, hang_up_after, act).await;
         self.lost += lost;
         (answer, lost)
     }
 }
 
-/// Acts until there is an answer. How often there was none.
-async fn until_answered<T>(world: &World, mut act: impl AsyncFnMut() -> Result<T, ClientError>) -> (T, usize) {
+/// Acts until there is an answer, for which `patience` says how long it is waited. How often there was none.
+async fn until_answered<T>(
+    world: &World,
+    patience: impl Fn() -> Duration,
+    mut act: impl AsyncFnMut() -> Result<T, ClientError>,
+) -> (T, usize) {
     let mut lost = 0;
     let answered = timeout(PATIENCE, async {
         loop {
             world.front.is_open().await;
-            match act().await {
-                Ok(answer) => break answer,
-                Err(ClientError::Network(_) | ClientError::Browser(BrowserError::Network(_))) => lost += 1,
-                Err(error) => panic!("{error}"),
+            match timeout(patience(), act()).await {
+                Ok(Ok(answer)) => break answer,
+                Ok(Err(ClientError::Network(_) | ClientError::Browser(BrowserError::Network(_)))) | Err(_) => lost += 1,
+                Ok(Err(error)) => panic!("{error}"),
             }
         }
     });
     (answered.await.expect("an answer"), lost)
+}
+
+/// Now and then a client hangs up while the bridge is at work.
+fn hang_up_after() -> Duration {
+    if rand::random_ratio(1, 20) { Duration::from_micros(rand::random_range(0..50_000)) } else { PATIENCE }
 }
 
 /// The tool that says who is calling.

@@ -32,7 +32,10 @@ pub(crate) struct World {
 }
 
 /// A process behind the front.
-pub(crate) type Process = Child<Said>;
+pub(crate) struct Process {
+    child: Child<Said>,
+    port: u16,
+}
 
 impl World {
     /// `life` is what the provider says of its access tokens, and `slowness` how long its answers are under way. Its own clock stands
@@ -64,16 +67,22 @@ impl World {
 
     /// A process behind the front.
     pub(crate) async fn start(&self) -> Process {
-        let process = Process::run("bridge::site::a_bridge_of_its_own", &self.plan());
-        let port = process.tells(|Said::Listening { port }| Some(*port)).await;
+        let child = Child::run("bridge::site::a_bridge_of_its_own", &self.plan());
+        let port = child.tells(|Said::Listening { port }| Some(*port)).await;
         self.front.open(port);
-        process
+        Process { child, port }
     }
 
-    /// Kills a process, the only one behind the front.
+    /// Kills a process as `kill -9` does.
     pub(crate) async fn kill(&self, process: Process) {
-        self.front.close();
-        process.kill().await;
+        self.front.close(process.port);
+        process.child.kill().await;
+    }
+
+    /// Lets a process come to its end.
+    pub(crate) async fn stop(&self, process: Process) {
+        self.front.close(process.port);
+        process.child.stop().await;
     }
 
     /// The same in this process, without a socket, later by so much.

@@ -1,0 +1,23 @@
+// axe-core finds nothing on any page, in light and in dark, on a desk and on a phone.
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { shown } from './shown.mjs';
+
+const axe = createRequire(import.meta.url).resolve('axe-core');
+
+export default async function ({ site, client, browser }) {
+  for (const colorScheme of ['light', 'dark']) {
+    for (const viewport of [{ width: 1000, height: 800 }, { width: 320, height: 640 }]) {
+      // It is a script, which our pages do not let in.
+      const page = await browser.open({ colorScheme, viewport, bypassCSP: true });
+      for await (const name of shown(page, site, client)) {
+        await page.addScriptTag({ path: axe });
+        const { violations, passes } = await page.evaluate(() => axe.run());
+        assert.ok(passes.length > 10);
+        assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]), [], `${name}, ${colorScheme}, ${viewport.width}`);
+        const width = await page.evaluate(() => document.documentElement.scrollWidth);
+        assert.ok(width <= viewport.width, `${name} is ${width} wide`);
+      }
+    }
+  }
+}

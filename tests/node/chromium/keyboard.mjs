@@ -1,0 +1,34 @@
+// A user without a mouse: everything can be reached, where it is can be seen, and Enter goes on.
+import assert from 'node:assert/strict';
+import { open } from './user.mjs';
+
+export default async function ({ client, browser }) {
+  const page = await browser.open();
+  await open(page, client);
+  const focused = () => page.evaluate(() => {
+    const { outlineStyle, outlineWidth } = getComputedStyle(document.activeElement);
+    return { value: document.activeElement.value, outline: `${outlineStyle} ${outlineWidth}` };
+  });
+  await page.keyboard.press('Tab');
+  assert.deepEqual(await focused(), { value: 'approve', outline: 'solid 3px' });
+  await page.keyboard.press('Tab');
+  assert.deepEqual(await focused(), { value: 'deny', outline: 'solid 3px' });
+  await page.keyboard.press('Shift+Tab');
+  await page.keyboard.press('Enter');
+  await page.waitForURL('**/interaction/**');
+  await page.keyboard.type('alice');
+  await page.keyboard.press('Tab');
+  await page.keyboard.type('any');
+  await page.keyboard.press('Enter');
+  await page.locator('input[name=prompt][value=consent]').waitFor({ state: 'attached' });
+  await page.keyboard.press('Enter');
+  await page.waitForURL('http://127.0.0.1:*/callback?*');
+  assert.equal(await client.user(), 'alice');
+
+  await open(page, client);
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Space');
+  await page.waitForURL('http://127.0.0.1:*/callback?*');
+  assert.equal(client.answers.pop().get('error'), 'access_denied');
+}

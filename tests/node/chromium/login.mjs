@@ -1,0 +1,39 @@
+// A user logs in, with scripts and without, and no page breaks a rule that it has set itself. Reloading and going back do no harm.
+import assert from 'node:assert/strict';
+import { approve, logIn, open, whole } from './user.mjs';
+
+export default async function ({ client, browser }) {
+  for (const javaScriptEnabled of [true, false]) {
+    const page = await browser.open({ javaScriptEnabled });
+    await whole(page, client, 'alice');
+    assert.equal(await client.user(), 'alice');
+    assert.deepEqual(page.context().complaints, []);
+  }
+
+  const page = await browser.open();
+  await open(page, client);
+  await page.reload();
+  await approve(page);
+  // To the consent page, or past the page between: wherever back leads, there is a way forward.
+  await page.goBack();
+  if (await page.locator('button[value=approve]').count()) await approve(page);
+  else await page.waitForURL('**/interaction/**');
+  await logIn(page, 'alice');
+  await page.waitForURL('http://127.0.0.1:*/callback?*');
+  assert.equal(await client.user(), 'alice');
+
+  // The answer of the provider is used up: going there again logs nobody in.
+  await page.goto(client.authorization());
+  await approve(page);
+  const visited = [];
+  page.on('request', (request) => { if (new URL(request.url()).pathname === '/callback') visited.push(request.url()); });
+  if (await page.locator('input[name=login]').count()) await logIn(page, 'alice');
+  else await page.click('button[type=submit]');
+  await page.waitForURL('http://127.0.0.1:*/callback?*');
+  assert.equal(await client.user(), 'alice');
+  const used = visited.find((url) => !url.startsWith('http://127.0.0.1:' + new URL(client.redirectUri).port));
+  const again = await page.goto(used);
+  assert.equal(again.status(), 400);
+  assert.equal(client.answers.length, 0);
+  assert.deepEqual(page.context().complaints.filter((text) => !text.includes('400')), []);
+}

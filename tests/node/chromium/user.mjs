@@ -1,0 +1,32 @@
+// What users do on pages.
+import assert from 'node:assert/strict';
+
+// Opens the page that asks for consent.
+export async function open(page, client) {
+  const response = await page.goto(client.authorization());
+  assert.equal(response.status(), 200);
+  await page.locator('button[value=approve]').waitFor();
+}
+
+// Says yes, and goes on to the provider.
+export async function approve(page) {
+  await page.click('button[value=approve]');
+  await page.waitForURL('**/interaction/**');
+}
+
+// Logs in at the provider, and agrees there.
+export async function logIn(page, user) {
+  await page.fill('input[name=login]', user);
+  await page.fill('input[name=password]', 'any');
+  await page.click('button[type=submit]');
+  await page.locator('input[name=prompt][value=consent]').waitFor({ state: 'attached' });
+  await page.click('button[type=submit]');
+}
+
+// Everything, until the client has its answer.
+export async function whole(page, client, user) {
+  await open(page, client);
+  await approve(page);
+  await logIn(page, user);
+  await page.waitForURL('http://127.0.0.1:*/callback?*');
+}
