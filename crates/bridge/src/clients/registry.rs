@@ -70,6 +70,11 @@ impl Clients {
         found.ok_or_else(|| OAuthError::new(ErrorCode::InvalidClient, "there is no such client"))
     }
 
+    /// The client that a request says that it comes from. Nothing of it is true yet.
+    pub(crate) fn claimed(headers: &HeaderMap, form: &Parameters) -> Option<String> {
+        Credentials::of(headers, form).ok().map(|credentials| credentials.client_id)
+    }
+
     /// The client that a request to the token endpoint comes from, which has proved who it is as it has to.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use http::request::Parts;
 
 use crate::{
     Bridge, Client,
-    basic_credentials::BasicCredentials,
+    clients::Clients,
     inner::Inner,
     oauth_error::{ErrorCode, OAuthError},
     parameters::Parameters,
@@ -18,13 +18,14 @@ use crate::{
 pub(super) async fn authenticated(bridge: &Bridge, head: &Parts, form: &Parameters) -> Result<Client, OAuthError> {
     let Inner { clients, limits, .. } = bridge.inner();
     let caller = limits.caller(&head.headers, &head.extensions);
-    let in_header = BasicCredentials::of(&head.headers)?.map(|credentials| credentials.id);
-    // By an assertion alone nobody is named who is known already: they count as one.
-    let claimed = in_header.as_deref().or_else(|| form.optional("client_id")).unwrap_or_default();
-    limits.may_authenticate(claimed, &caller)?;
+    let Some(claimed) = Clients::claimed(&head.headers, form) else {
+        // Refused without a look at any client.
+        return clients.authenticate(&head.headers, form).await;
+    };
+    limits.may_authenticate(&claimed, &caller)?;
     clients.authenticate(&head.headers, form).await.inspect_err(|error| {
         if error.code == ErrorCode::InvalidClient {
-            limits.authentication_failed(claimed, &caller);
+            limits.authentication_failed(&claimed, &caller);
         }
     })
 }

@@ -41,7 +41,8 @@ const PREFIX: &str = "login-";
 impl Departure {
     /// Keeps what is needed when the user comes back.
     pub(crate) async fn prepare(inner: &Inner, head: &Parts, consented: Consented<'_>) -> Result<Self, OAuthError> {
-        inner.limits.may_log_in(&inner.limits.caller(&head.headers, &head.extensions))?;
+        let caller = inner.limits.caller(&head.headers, &head.extensions);
+        inner.limits.may_log_in(&caller)?;
         let Consented { client, request, browser, user } = consented;
         let (state, nonce, cookie) = (random_text(), random_text(), random_text());
         let mut verifier = Zeroizing::new([0; 32]);
@@ -56,7 +57,7 @@ impl Departure {
             nonce: nonce.expose_secret().into(),
             request,
         };
-        inner.logins.begin(&state, &login).await?;
+        inner.logins.begin(&state, &login).await.inspect_err(|_| inner.limits.login_ended(&caller))?;
         inner.telemetry.login(LoginOutcome::Begun);
         Ok(Self { url: provider_url(inner, &state, &nonce, &login.verifier()), state, cookie })
     }

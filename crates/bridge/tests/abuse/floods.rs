@@ -66,7 +66,10 @@ async fn logins_that_are_begun_and_left_stop_neither_others_nor_the_same_address
         let page = world.begin_login(&client, &mut Browser::new(network.clone())).await;
         match page.status() {
             StatusCode::OK => begun += 1,
-            other => assert_eq!(other, StatusCode::TOO_MANY_REQUESTS),
+            other => {
+                assert_eq!(other, StatusCode::TOO_MANY_REQUESTS);
+                assert!(page.headers().contains_key("retry-after") && page.text().contains("many"), "{}", page.text());
+            }
         }
     }
     assert_eq!(begun, 50, "a fortieth");
