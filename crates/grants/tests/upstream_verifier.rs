@@ -9,9 +9,9 @@ use portcullis_core::{
     AccessToken, AuthError, AuthErrorKind, BearerToken, Generation, Issuer, Reason, Revocation, ScopeSet, UnixTime,
     Upstream, UpstreamFuture, UpstreamSource, UserContext,
 };
-use portcullis_grants::UpstreamVerifier;
+use portcullis_grants::{UpstreamLayer, UpstreamVerifier};
 use serde_json::{Map, Value, json};
-use tower::{ServiceExt as _, service_fn};
+use tower::{Layer as _, ServiceExt as _, service_fn};
 
 const PROVIDER: &str = "https://provider.example";
 
@@ -200,6 +200,26 @@ async fn a_user_without_a_grant_is_refused_and_that_is_our_mistake() {
     let outcome = resolve(Ok(alice(Upstream::default())), |_| Ok(known(PROVIDER, "alice"))).await;
     assert_eq!((outcome.reason(), outcome.asked.len()), (Reason::NoUpstream, 0));
     assert_eq!(Reason::NoUpstream.kind(), AuthErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_user_without_a_grant_passes_only_where_there_are_such_and_never_if_a_grant_has_ended() {
+    for (upstream, expected) in [
+        (Upstream::default(), Ok("our token")),
+        (Upstream::new(Grant { failure: Some(Reason::GrantEnded), ..Grant::default() }), Err(Reason::GrantEnded)),
+        (
+            Upstream::new(Grant { failure: Some(Reason::StoreUnavailable), ..Grant::default() }),
+            Err(Reason::StoreUnavailable),
+        ),
+    ] {
+        let own =
+            service_fn(move |_: BearerToken| std::future::ready(Ok::<_, AuthError>(Arc::new(alice(upstream.clone())))));
+        let provider = service_fn(|_: BearerToken| std::future::ready(Ok(Arc::new(known(PROVIDER, "alice")))));
+        let verifier = UpstreamLayer::new(provider).with_users_without_grant().layer(own);
+        let outcome = verifier.oneshot(BearerToken::new("ours").expect("token")).await;
+        let told = outcome.as_ref().map(|user| user.claims()["from"].as_str().unwrap_or_default());
+        assert_eq!(told.map_err(AuthError::reason), expected);
+    }
 }
 
 #[tokio::test]

@@ -6,12 +6,13 @@ use portcullis_bridge::{Bridge, BridgeConfig, BridgeVerifier};
 use portcullis_core::{Clock, SystemClock};
 use portcullis_egress::{Egress, EgressConfig};
 use portcullis_grants::{
-    KeyRing, MemoryStore, ProfileVerifier, ProviderClient, TokenStore, UpstreamVerifier, Vault,
+    KeyRing, MemoryStore, ProfileVerifier, ProviderClient, TokenStore, UpstreamLayer, UpstreamVerifier, Vault,
     records::{MemoryRecords, RecordStore, Records},
 };
 use portcullis_layer::AuthConfig;
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
 use portcullis_verify::{Cache, CacheConfig};
+use tower_layer::Layer as _;
 
 use crate::BuildError;
 
@@ -135,7 +136,8 @@ impl BridgedServer {
         let profiles = provider.profile_verifier();
         let (vault, records) = store.map_or_else(|| in_memory(&clock), Ok)?;
         let bridge = Bridge::new(config, provider, vault, records, Egress::new(client_egress)?, Arc::clone(&clock));
-        let users = UpstreamVerifier::new(bridge.verifier(), profiles);
+        // Those that an enterprise's identity provider vouches for have no grant.
+        let users = UpstreamLayer::new(profiles).with_users_without_grant().layer(bridge.verifier());
         let users = Cache::around(users, cache.with_clock(Arc::clone(&clock)));
         let metadata = bridge.resource_metadata();
         let metadata = resource_name.iter().fold(metadata, |metadata, name| metadata.with_resource_name(name));

@@ -11,13 +11,14 @@ use super::{UpstreamVerifier, service::OF_THE_USER};
 pub struct UpstreamLayer<P> {
     provider: P,
     claims: Arc<[Box<str>]>,
+    lets_pass: bool,
 }
 
 impl<P> UpstreamLayer<P> {
     /// `provider` is the verifier of the provider's tokens.
     #[must_use]
     pub fn new(provider: P) -> Self {
-        Self { provider, claims: OF_THE_USER.map(Box::from).into() }
+        Self { provider, claims: OF_THE_USER.map(Box::from).into(), lets_pass: false }
     }
 
     /// Takes over these claims of the provider's token, where ours does not make them itself. Default: `roles`, `groups`,
@@ -30,8 +31,18 @@ impl<P> UpstreamLayer<P> {
         self
     }
 
+    /// Lets users without a grant pass, as the verifier inside knows them: where it knows users who never were at the provider, such
+    /// as those that an enterprise's identity provider vouches for. Default: they are refused.
+    ///
+    /// A grant that has ended is none of that: its user is refused in any case.
+    #[must_use]
+    pub const fn with_users_without_grant(mut self) -> Self {
+        self.lets_pass = true;
+        self
+    }
+
     pub(super) fn around<G>(self, verifier: G) -> UpstreamVerifier<G, P> {
-        UpstreamVerifier::with(verifier, self.provider, self.claims)
+        UpstreamVerifier::with(verifier, self.provider, self.claims, self.lets_pass)
     }
 }
 

@@ -33,7 +33,8 @@ use super::UpstreamLayer;
 ///    of `P` are added to those of `G` ([which](crate::UpstreamLayer::with_claims)); nothing else is, because what is true of the
 ///    provider's token is not true of the token that came. It is
 ///    [asked for again](UserContext::until) when the upstream token or what `P` knows of it expires.
-/// 8. A user without a grant is refused with [`Reason::NoUpstream`], 503: `G` is not what it should be.
+/// 8. A user without a grant is refused with [`Reason::NoUpstream`], 503: `G` is not what it should be. Unless
+///    [it may be](crate::UpstreamLayer::with_users_without_grant).
 ///
 /// All of that is one call of this service, so that a cache *around* it makes it one resolution however many wait. Do not put a
 /// cache *inside*: what it withdraws would not be withdrawn here.
@@ -57,6 +58,7 @@ pub struct UpstreamVerifier<G, P> {
     own: G,
     provider: P,
     claims: Arc<[Box<str>]>,
+    lets_pass: bool,
 }
 
 impl<G, P> UpstreamVerifier<G, P> {
@@ -66,8 +68,8 @@ impl<G, P> UpstreamVerifier<G, P> {
         UpstreamLayer::new(provider).around(own)
     }
 
-    pub(super) const fn with(own: G, provider: P, claims: Arc<[Box<str>]>) -> Self {
-        Self { own, provider, claims }
+    pub(super) const fn with(own: G, provider: P, claims: Arc<[Box<str>]>, lets_pass: bool) -> Self {
+        Self { own, provider, claims, lets_pass }
     }
 }
 
@@ -86,10 +88,13 @@ where
 
     fn call(&mut self, token: BearerToken) -> Self::Future {
         let verification = self.own.call(token);
-        let (provider, claims) = (self.provider.clone(), Arc::clone(&self.claims));
+        let (provider, claims, lets_pass) = (self.provider.clone(), Arc::clone(&self.claims), self.lets_pass);
         Box::pin(async move {
             let user = verification.await?;
-            let (token, known) = ask(provider, &user).await?;
+            let (token, known) = match ask(provider, &user).await {
+                Err(error) if lets_pass && error.reason() == Reason::NoUpstream => return Ok(user),
+                answer => answer?,
+            };
             if known.issuer() == user.issuer() && known.subject() != user.subject() {
                 return Err(AuthError::new(Reason::SubjectMismatch));
             }
