@@ -1,6 +1,6 @@
 // Two users in two browsers, one client: each is asked. What one of them carries logs the other one in nowhere.
 import assert from 'node:assert/strict';
-import { approve, logIn, open, whole } from './user.mjs';
+import { approve, open, signIn, whole } from './user.mjs';
 
 export default async function ({ site, client, browser }) {
   const [alice, bob] = [await browser.open(), await browser.open()];
@@ -14,10 +14,7 @@ export default async function ({ site, client, browser }) {
   const thief = await browser.open();
   await open(thief, client);
   await approve(thief);
-  await thief.fill('input[name=login]', 'mallory');
-  await thief.fill('input[name=password]', 'any');
-  await thief.click('button[type=submit]');
-  await thief.locator('input[name=prompt][value=consent]').waitFor({ state: 'attached' });
+  await signIn(thief, 'mallory');
   const send = thief.context().request;
   const action = await thief.locator('form').evaluate((form) => form.action);
   const agreed = await send.post(action, { form: { prompt: 'consent' }, maxRedirects: 0 });

@@ -14,12 +14,17 @@ export async function approve(page) {
   await page.waitForURL('**/interaction/**');
 }
 
-// Logs in at the provider, and agrees there.
-export async function logIn(page, user) {
+// Logs in at the provider, and stands before the page that asks whether that is agreed.
+export async function signIn(page, user) {
   await page.fill('input[name=login]', user);
   await page.fill('input[name=password]', 'any');
   await page.click('button[type=submit]');
   await page.locator('input[name=prompt][value=consent]').waitFor({ state: 'attached' });
+}
+
+// Logs in at the provider, and agrees there.
+export async function logIn(page, user) {
+  await signIn(page, user);
   await page.click('button[type=submit]');
 }
 
