@@ -18,7 +18,7 @@ const AUTHENTICATION: Rate = Rate { at_once: 10, then_every: Duration::from_secs
 
 /// Codes, refresh tokens and assertions that are not good, of a client from an address: many, because the users of a hosted client come from a
 /// few, and all their refresh tokens may have ended at once.
-const GRANTS: Rate = Rate { at_once: 600, then_every: Duration::from_millis(100) };
+const GRANTS: Rate = Rate { at_once: 1000, then_every: Duration::from_millis(10) };
 
 /// Registrations from an address: many, because hosted clients may register for each user.
 const REGISTRATIONS_FROM_ONE: Rate = Rate { at_once: 200, then_every: Duration::from_secs(10) };

@@ -47,9 +47,9 @@ async fn what_becomes_of_everything_is_counted_once() {
         let arrival = browser.press_through(&authorization.url(), buttons).await.expect("pages");
         (arrival, authorization)
     };
-    log_in(&[("decision", "deny")]).await;
+    drop(log_in(&[("decision", "deny")]).await);
     world.idp.set_login_policy(LoginPolicy::new().with_denial("access_denied"));
-    log_in(&[Browser::APPROVE]).await;
+    drop(log_in(&[Browser::APPROVE]).await);
     world.idp.set_login_policy(LoginPolicy::new());
     let foreign = world.send(http::Request::get("/callback?state=a&code=b").body("".into()).expect("a request")).await;
     assert!(foreign.status().is_client_error());
@@ -97,4 +97,24 @@ async fn what_becomes_of_everything_is_counted_once() {
             ("tokens_total refresh_token temporarily_unavailable", 2),
         ])
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_is_told_once_a_minute() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let world = World::new();
+    let mut client = world.client().await;
+    let registration = client.registration();
+    client.register(&registration).await.expect("an answer");
+    sleep(Duration::from_secs(70)).await;
+    let rows = snapshotter.snapshot().into_vec().into_iter().filter_map(|(key, _, _, value)| {
+        let DebugValue::Gauge(rows) = value else { return None };
+        let table = key.key().labels().next().map(|label| label.value().to_owned());
+        (key.key().name() == "portcullis_bridge_rows").then_some((table?, rows.into_inner()))
+    });
+    let rows: BTreeMap<_, _> = rows.collect();
+    let expected = [("clients", 1.0), ("consents", 0.0), ("logins", 0.0), ("replays", 0.0), ("sessions", 0.0)];
+    assert_eq!(rows, expected.map(|(table, rows)| (table.to_owned(), rows)).into());
 }
