@@ -3,7 +3,11 @@
 mod callbacks;
 mod consents;
 mod flow;
+mod outages;
 mod providers;
 mod requests;
 mod restarts;
+#[path = "../tokens/shelf.rs"]
+mod shelf;
+mod vendors;
 mod world;

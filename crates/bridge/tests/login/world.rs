@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use axum::{Router, routing::get};
+use bytes::Bytes;
+use http::{HeaderValue, Request};
 use portcullis_bridge::{Bridge, BridgeConfig, Client, RedirectUri};
 use portcullis_core::{AuthError, BearerToken, Issuer, ResourceUri, ScopeSet, UserContext};
 use portcullis_egress::Egress;
@@ -16,6 +18,8 @@ use portcullis_testkit::{Browser, IdentityProvider, Network, OAuthClient, TestCl
 use serde_json::{Value, json};
 use tower::{ServiceExt as _, service_fn};
 use url::Url;
+
+use crate::shelf::Shelf;
 
 pub(crate) const ISSUER: &str = "https://mcp.example.test";
 pub(crate) const RESOURCE: &str = "https://mcp.example.test/mcp";
@@ -43,6 +47,8 @@ pub(crate) struct World {
     pub(crate) network: Network,
     /// What is published at [`DOCUMENT`].
     pub(crate) document: Arc<Mutex<Value>>,
+    /// Where the bridge's records are.
+    pub(crate) shelf: Shelf,
     parts: Parts,
     /// What answers at the issuer.
     running: Arc<Mutex<Router>>,
@@ -76,8 +82,16 @@ impl World {
 
     /// A bridge as `config` says, whose issuer may be anywhere.
     pub(crate) async fn of(config: BridgeConfig) -> Self {
+        let idp = IdentityProvider::new().with_issuer("https://idp.other.test");
+        let egress = Egress::from_service(Network::new().with_provider(&idp));
+        let metadata = discover(&egress, &idp.issuer().parse().expect("issuer")).await.expect("metadata");
+        Self::at(config, idp, Provider::oidc(&metadata).expect("a provider"))
+    }
+
+    /// A bridge to `provider`, which `idp` plays.
+    pub(crate) fn at(config: BridgeConfig, idp: IdentityProvider, provider: Provider) -> Self {
         let clock = TestClock::new();
-        let idp = IdentityProvider::new().with_issuer("https://idp.other.test").with_clock(Arc::new(clock.clone()));
+        let idp = idp.with_clock(Arc::new(clock.clone()));
         let document = Arc::new(Mutex::new(json!({
             "client_id": DOCUMENT,
             "client_name": "A documented client",
@@ -91,21 +105,25 @@ impl World {
         };
         let documents = Router::new().route("/client.json", get(published));
         let network = Network::new().with_provider(&idp).with_service("https://vendor.example.test", documents);
-        let egress = Egress::from_service(network.clone());
-        let metadata = discover(&egress, &idp.issuer().parse().expect("issuer")).await.expect("metadata");
+        let named = |mut request: Request<Bytes>| {
+            // GitHub wants to know who is calling.
+            request.headers_mut().insert("user-agent", HeaderValue::from_static("portcullis"));
+            request
+        };
+        let egress = Egress::from_service(network.clone().map_request(named));
         let app = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
-        let provider = Provider::oidc(&metadata).expect("a provider");
         let provider = ProviderClient::new(provider, app, egress.clone(), Arc::new(clock.clone()));
         let keys = KeyRing::ephemeral();
         let vault = Vault::new(Arc::new(MemoryStore::new(Arc::new(clock.clone()))), keys.clone()).expect("a vault");
-        let records = Records::new(Arc::new(MemoryRecords::new(Arc::new(clock.clone()))), keys).expect("records");
+        let shelf = Shelf::new(MemoryRecords::new(Arc::new(clock.clone())));
+        let records = Records::new(Arc::new(shelf.clone()), keys).expect("records");
         let parts = Parts { config, provider, vault, records, egress };
         let bridge = parts.start(&clock);
         let running = Arc::new(Mutex::new(bridge.router()));
         let at_issuer = Arc::clone(&running);
         let service = service_fn(move |request| at_issuer.lock().expect("not poisoned").clone().oneshot(request));
         let network = network.with_service(bridge.issuer().as_str(), service);
-        Self { idp, clock, bridge, network, document, parts, running }
+        Self { idp, clock, bridge, network, document, shelf, parts, running }
     }
 
     /// The process ends, and another one begins with the same stores and keys.
