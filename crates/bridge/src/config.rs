@@ -168,6 +168,9 @@ impl BridgeConfig {
     }
 
     /// For how long a consent is remembered, by browser, client and user. Default: 30 days; zero: it is asked for every time.
+    ///
+    /// Clients on the user's own machine (loopback, or a scheme of their own) have it asked for every time: any program there could
+    /// pass for them.
     pub const fn with_consent_ttl(mut self, ttl: Duration) -> Self {
         self.consent_ttl = ttl;
         self

@@ -48,3 +48,41 @@ impl ResponseTarget {
         query.finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(redirect_uri: &str, state: Option<&str>) -> String {
+        let redirect_uri = RedirectUri::new(redirect_uri).expect("a redirect URI");
+        let target = ResponseTarget { redirect_uri, state: state.map(Into::into) };
+        target.with_code(&"c0de".into(), &Issuer::new("https://mcp.example.com").expect("an issuer"))
+    }
+
+    #[test]
+    fn the_redirect_uri_stays_as_it_was_written_and_is_added_to() {
+        const ADDED: &str = "code=c0de&iss=https%3A%2F%2Fmcp.example.com";
+        for (redirect_uri, separator) in [
+            ("https://client.example.com", "?"),
+            ("https://client.example.com/%7Ecb/../x", "?"),
+            ("https://client.example.com/cb?a=b%20c", "&"),
+            ("https://client.example.com/cb?", ""),
+            ("https://client.example.com/cb?a=b&", ""),
+            ("http://[::1]:1234/cb", "?"),
+            ("cursor://anysphere.cursor-mcp/oauth/callback", "?"),
+            ("com.example.app:/callback", "?"),
+            ("com.example.app:/callback?x", "&"),
+        ] {
+            assert_eq!(answer(redirect_uri, None), format!("{redirect_uri}{separator}{ADDED}"));
+        }
+    }
+
+    #[test]
+    fn the_state_cannot_add_parameters_of_its_own() {
+        let url = answer("https://client.example.com/cb", Some("a&code=theirs#x y"));
+        assert_eq!(
+            url,
+            "https://client.example.com/cb?code=c0de&state=a%26code%3Dtheirs%23x+y&iss=https%3A%2F%2Fmcp.example.com"
+        );
+    }
+}

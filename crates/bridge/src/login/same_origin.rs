@@ -26,3 +26,39 @@ fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a HeaderValue> {
         (value, _) => value,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+    use portcullis_core::Issuer;
+
+    use super::*;
+
+    fn is_ours(issuer: &str, headers: &[(&'static str, &'static str)]) -> bool {
+        let headers =
+            headers.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        is_same_origin(&headers.collect(), &Urls::new(&Issuer::new(issuer).expect("an issuer")))
+    }
+
+    #[test]
+    fn an_origin_is_compared_as_browsers_write_it() {
+        const OURS: [(&str, &str); 1] = [("origin", "https://mcp.example.com")];
+        assert!(is_ours("https://mcp.example.com", &OURS));
+        assert!(is_ours("https://mcp.example.com/tenant", &OURS));
+        assert!(is_ours("https://mcp.example.com:443", &OURS), "browsers leave the usual port out");
+        assert!(!is_ours("https://mcp.example.com:8443", &OURS));
+        assert!(is_ours("https://mcp.example.com:8443", &[("origin", "https://mcp.example.com:8443")]));
+        assert!(!is_ours("https://mcp.example.com", &[("origin", "null")]));
+    }
+
+    #[test]
+    fn what_is_said_twice_is_said_by_nobody() {
+        let ours = ("origin", "https://mcp.example.com");
+        assert!(!is_ours("https://mcp.example.com", &[ours, ours]));
+        assert!(!is_ours(
+            "https://mcp.example.com",
+            &[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")]
+        ));
+        assert!(is_ours("https://mcp.example.com", &[]), "an old browser says nothing");
+    }
+}
