@@ -1,4 +1,5 @@
-//! Several processes with one file of grants, and what `kill -9` does to them. The provider is in the process of the tests.
+//! Several processes with one file, of grants or of a bridge, and what `kill -9` does to them. The provider is in the process of the
+//! tests.
 
 #![cfg(unix)]
 #![expect(clippy::panic, reason = "tests fail by it, also in functions that several of them use")]

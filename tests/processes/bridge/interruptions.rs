@@ -6,8 +6,8 @@ use portcullis_testkit::{Browser, Endpoint};
 use tokio::time::{Instant, sleep};
 
 use super::{
+    asking::{WHOAMI, tool},
     judge::{session_of, tokens},
-    user::{WHOAMI, tool},
     world::{Process, World},
 };
 

@@ -16,8 +16,9 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::{
+    asking::{UPSTREAM, WHOAMI, tool},
+    life::Life,
     site::Site,
-    user::{Life, UPSTREAM, WHOAMI, tool},
     world::World,
 };
 
@@ -63,22 +64,19 @@ impl<'a> Judge<'a> {
     /// Lets a session live to its end.
     pub(crate) async fn judge(&self, life: &Life) -> Verdict {
         let client = self.client.clone().with_client_id(&life.client_id);
-        let stored = self.stored(life).await;
-        if life.is_revoked || stored.is_none() {
-            assert!(stored.is_none() && (life.is_revoked || life.is_ended), "{} is gone", life.subject);
-            if life.is_ended {
-                assert_eq!(client.refresh(life.newest().refresh_token()).await.expect("an answer").status(), 400);
-            }
+        let stored = self.stored(life).await.filter(|_| !life.is_revoked);
+        let Some(stored) = stored else {
+            assert_eq!(client.refresh(life.newest().refresh_token()).await.expect("an answer").status(), 400);
             self.is_dead(life, &client, life.newest()).await;
             return if life.is_revoked { Verdict::Revoked } else { Verdict::Ended };
-        }
+        };
         for pair in &life.pairs {
             self.works(pair, life).await;
         }
         let newest = client.refresh(life.newest().refresh_token()).await.expect("an answer");
         assert_eq!(newest.status(), 200, "{}: {newest:?}", life.subject);
         self.works(&newest, life).await;
-        let verdict = self.use_upstream(life, &newest, &stored.expect("it is there")).await;
+        let verdict = self.use_upstream(life, &newest, &stored).await;
         if verdict == Verdict::Alive {
             let again = client.refresh(life.newest().refresh_token()).await.expect("an answer");
             assert_eq!(tokens(&again), tokens(&newest), "{}: a repetition", life.subject);

@@ -9,9 +9,9 @@ use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::{
+    asking::{WHOAMI, tool},
     judge::session_of,
     log::Log,
-    user::{WHOAMI, tool},
     world::World,
 };
 

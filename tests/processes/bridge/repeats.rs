@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use portcullis_testkit::{Answer, Endpoint};
 
 use super::{
+    asking::{WHOAMI, tool},
     judge::tokens,
-    user::{WHOAMI, tool},
     world::World,
 };
 

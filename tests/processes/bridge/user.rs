@@ -2,18 +2,14 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
-use http::Request;
-use portcullis_testkit::{
-    Answer, Arrival, Authorization, Browser, BrowserError, ClientError, Network, NetworkError, OAuthClient,
-};
-use serde_json::Value;
+use portcullis_testkit::{Arrival, Browser, ClientError, OAuthClient};
 use tokio::time::timeout;
 
-use super::world::World;
-
-/// How long anybody tries. A machine that builds something else meanwhile is slow.
-const PATIENCE: Duration = Duration::from_secs(120);
+use super::{
+    asking::{PATIENCE, UPSTREAM, WHOAMI, hang_up_after, tool, until_answered},
+    life::Life,
+    world::World,
+};
 
 /// How long a tool is waited for that wants the user's token at the provider: what a dead process has reserved is out of reach for long.
 const SHORT: Duration = Duration::from_millis(500);
@@ -31,30 +27,6 @@ pub(crate) struct User<'a> {
     pub(crate) begun_anew: usize,
 }
 
-/// What a client has received.
-pub(crate) struct Life {
-    pub(crate) client_id: String,
-    /// Who the user is at the provider.
-    pub(crate) subject: String,
-    /// All codes that came, with what they came for. All have been presented.
-    pub(crate) codes: Vec<(Authorization, String)>,
-    /// All tokens that came, the oldest first.
-    pub(crate) pairs: Vec<Answer>,
-    /// The newest generation of the token at the provider that a tool has seen.
-    pub(crate) generation: u64,
-    /// The client has revoked it.
-    pub(crate) is_revoked: bool,
-    /// The provider has.
-    pub(crate) is_ended: bool,
-}
-
-impl Life {
-    /// The newest tokens.
-    pub(crate) fn newest(&self) -> &Answer {
-        self.pairs.last().expect("tokens")
-    }
-}
-
 impl<'a> User<'a> {
     pub(crate) async fn new(world: &'a World, subject: &str) -> Self {
         let client = until_answered(world, || PATIENCE, async || world.app().await).await.0;
@@ -65,7 +37,6 @@ impl<'a> User<'a> {
             pairs: Vec::new(),
             generation: 0,
             is_revoked: false,
-            is_ended: false,
         };
         Self { world, client, browser: world.browser(), life, lost: 0, begun_anew: 0 }
     }
@@ -131,10 +102,9 @@ impl<'a> User<'a> {
             self.life.pairs.push(answer);
             return true;
         }
-        // Whether it is true is found out at the end.
+        // Whether that is true is found out at the end.
         let description = "what the user allowed at the provider has ended";
         assert_eq!((answer.error(), &answer["error_description"]), (Some("invalid_grant"), &description.into()));
-        self.life.is_ended = true;
         false
     }
 
@@ -146,25 +116,27 @@ impl<'a> User<'a> {
         self.life.is_revoked = true;
     }
 
-    /// Uses one of the access tokens that came.
-    pub(crate) async fn call(&mut self, pair: usize) {
+    /// Uses one of the access tokens that came. Whether the session goes on.
+    pub(crate) async fn call(&mut self, pair: usize) -> bool {
         let (network, url) = (self.world.network.clone(), self.world.front.url.clone());
         let token = self.life.pairs[pair].access_token().to_owned();
-        let answer = self.answered(async || Ok(tool(&network, &url, WHOAMI, &token).await?)).await.0;
-        assert_eq!(answer, (200, serde_json::json!({ "subject": self.life.subject })));
+        let (status, answer) = self.answered(async || Ok(tool(&network, &url, WHOAMI, &token).await?)).await.0;
+        if status == 401 {
+            // A process that knows that the grant has ended lets nobody in.
+            assert!(!self.refresh().await, "a token that was handed out does not work: {answer}");
+            return false;
+        }
+        assert_eq!((status, &answer["subject"]), (200, &(*self.life.subject).into()), "{answer}");
+        true
     }
 
     /// Lets a tool use the user's token at the provider, once, and does not wait for long.
     pub(crate) async fn use_upstream(&mut self) {
         let called = tool(&self.world.network, &self.world.front.url, UPSTREAM, self.life.newest().access_token());
-        let Ok(Ok((status, answer))) = timeout(SHORT, called).await else { return self.lost += 1 };
-        assert_eq!(status, 200, "{answer}");
-        match answer["generation"].as_u64() {
-            Some(generation) => {
-                assert_eq!(answer["subject"], *self.life.subject, "{answer}");
-                self.life.generation = self.life.generation.max(generation);
-            }
-            None => self.life.is_ended |= answer["reason"] == "grant_ended",
+        let Ok(Ok((_, answer))) = timeout(SHORT, called).await else { return self.lost += 1 };
+        if let Some(generation) = answer["generation"].as_u64() {
+            assert_eq!(answer["subject"], *self.life.subject, "{answer}");
+            self.life.generation = self.life.generation.max(generation);
         }
     }
 
@@ -174,41 +146,4 @@ impl<'a> User<'a> {
         self.lost += lost;
         (answer, lost)
     }
-}
-
-/// Acts until there is an answer, for which `patience` says how long it is waited. How often there was none.
-async fn until_answered<T>(
-    world: &World,
-    patience: impl Fn() -> Duration,
-    mut act: impl AsyncFnMut() -> Result<T, ClientError>,
-) -> (T, usize) {
-    let mut lost = 0;
-    let answered = timeout(PATIENCE, async {
-        loop {
-            world.front.is_open().await;
-            match timeout(patience(), act()).await {
-                Ok(Ok(answer)) => break answer,
-                Ok(Err(ClientError::Network(_) | ClientError::Browser(BrowserError::Network(_)))) | Err(_) => lost += 1,
-                Ok(Err(error)) => panic!("{error}"),
-            }
-        }
-    });
-    (answered.await.expect("an answer"), lost)
-}
-
-/// Now and then a client hangs up while the bridge is at work.
-fn hang_up_after() -> Duration {
-    if rand::random_ratio(1, 20) { Duration::from_micros(rand::random_range(0..50_000)) } else { PATIENCE }
-}
-
-/// The tool that says who is calling.
-pub(crate) const WHOAMI: &str = "/mcp";
-/// The tool that uses the caller's token at the provider.
-pub(crate) const UPSTREAM: &str = "/mcp/upstream";
-
-/// Calls a tool: status, and what it says.
-pub(crate) async fn tool(network: &Network, site: &str, path: &str, token: &str) -> Result<(u16, Value), NetworkError> {
-    let request = Request::get(format!("{site}{path}")).header("authorization", format!("Bearer {token}"));
-    let response = network.send(request.body(Bytes::new()).expect("a request")).await?;
-    Ok((response.status().as_u16(), serde_json::from_slice(response.body()).unwrap_or_default()))
 }
