@@ -9,7 +9,7 @@ use crate::harness::{Process, Provider, free_port, script};
 
 /// Runs a story in Chromium, whose users log in at a provider on another site.
 async fn story(name: &str, place: Place, pictures: &Path) {
-    let provider = Provider::start_with_pages_at("localhost", &place.callback(), 300).await;
+    let provider = Provider::start_with_pages_at(("localhost", 0), &place.callback(), 300).await;
     let port = place.port();
     let site = place.open(&provider.issuer, APPLICATION).await;
     let mut command = script("chromium.mjs");

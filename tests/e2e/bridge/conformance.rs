@@ -33,8 +33,7 @@ async fn the_suite_for_authorization_servers_finds_nothing() {
     let checks: Vec<_> = checks.collect();
     let mut ids: Vec<_> = checks.iter().filter_map(|check| check["id"].as_str()).collect();
     ids.sort_unstable();
-    let expected =
-        ["authorization-code-grant", "authorization-server-metadata", "authorization-server-metadata-cimd"];
+    let expected = ["authorization-code-grant", "authorization-server-metadata", "authorization-server-metadata-cimd"];
     assert_eq!(ids, expected);
     assert!(checks.iter().all(|check| check["status"] == "SUCCESS"), "{checks:#?}");
 }

@@ -2,6 +2,12 @@
 
 mod chromium;
 mod clients;
+mod codes;
 mod conformance;
+mod failures;
+mod glewlwyd;
+mod identity;
+mod moody_store;
+mod refreshing;
 mod site;
 mod user;

@@ -1,6 +1,15 @@
 //! [`Site`]: an MCP server with a bridge to a provider, on a socket and over a database, which can be stopped and started.
 
-use std::{env, fs, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    env, fs,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{Json, Router, extract::Path, routing::get};
 use portcullis::{
@@ -9,12 +18,15 @@ use portcullis::{
     core::{Clock, SystemClock},
     egress::{Egress, EgressConfig},
     grants::{KeyRing, ProviderClient, UpstreamLayer, Vault, records::Records},
-    layer::{RequireUpstreamLayer, scope::{OperationPolicy, ToolScopesLayer}},
+    layer::{
+        RequireUpstreamLayer,
+        scope::{OperationPolicy, ToolScopesLayer},
+    },
     oauth::{ClientAuthentication, providers::Provider},
     sqlite::SqliteStore,
     verify::{Cache, CacheConfig},
 };
-use portcullis_testkit::Network;
+use portcullis_testkit::{Network, OAuthClient};
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
 };
@@ -22,6 +34,7 @@ use serde_json::json;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tower::Layer as _;
 
+use super::moody_store::MoodyStore;
 use crate::{harness::free_port, tools::Tools};
 
 /// What the server is called at the provider.
@@ -30,13 +43,16 @@ pub(crate) struct Application {
     pub(crate) client_id: &'static str,
     pub(crate) client_secret: &'static str,
     pub(crate) scopes: &'static str,
+    /// What else it says when it sends a user there.
+    pub(crate) parameter: (&'static str, &'static str),
 }
 
-/// At oidc-provider.
+/// At oidc-provider, which gives a refresh token only if it is asked like this.
 pub(crate) const APPLICATION: Application = Application {
     client_id: "upstream",
     client_secret: "upstream-secret",
     scopes: "openid offline_access email profile",
+    parameter: ("prompt", "consent"),
 };
 
 /// Where clients have the documents that describe them.
@@ -47,6 +63,7 @@ pub(crate) struct Place {
     origin: String,
     port: u16,
     folder: PathBuf,
+    is_read_only: Arc<AtomicBool>,
 }
 
 impl Place {
@@ -59,7 +76,7 @@ impl Place {
     pub(crate) fn called(origin: &str, port: u16) -> Self {
         let folder = env::temp_dir().join(format!("portcullis-site-{:x}", rand::random::<u64>()));
         fs::create_dir(&folder).expect("a folder");
-        Self { origin: origin.to_owned(), port, folder }
+        Self { origin: origin.to_owned(), port, folder, is_read_only: Arc::default() }
     }
 
     /// Where the provider sends browsers back to.
@@ -94,7 +111,7 @@ impl Place {
             keys: KeyRing::new([&rand::random()]).expect("a key"),
             clock,
         };
-        let bridge = parts.bridge(&self.folder).await;
+        let bridge = parts.bridge(&self).await;
         let server = serve(self.port, &bridge).await;
         Site { url: format!("{}/mcp", self.origin), issuer: self.origin.clone(), bridge, place: self, parts, server }
     }
@@ -116,7 +133,7 @@ impl Site {
     /// The process crashes, and another one begins with what is in the database.
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
-        self.bridge = self.parts.bridge(&self.place.folder).await;
+        self.bridge = self.parts.bridge(&self.place).await;
         self.server = serve(self.place.port, &self.bridge).await;
     }
 
@@ -131,10 +148,15 @@ impl Site {
         format!("{DOCUMENTS}/{name}")
     }
 
-    /// The database, all files of it.
-    pub(crate) fn database(&self) -> Vec<u8> {
-        let files = fs::read_dir(&self.place.folder).expect("a folder");
-        files.flat_map(|file| fs::read(file.expect("an entry").path()).expect("a file")).collect()
+    /// From now on nothing, or anything, can be written down of grants.
+    pub(crate) fn set_read_only(&self, is_read_only: bool) {
+        self.place.is_read_only.store(is_read_only, Ordering::Relaxed);
+    }
+
+    /// A client, whose answers the test takes over.
+    pub(crate) async fn client(&self) -> OAuthClient {
+        let client = OAuthClient::discover(&Network::new(), &self.issuer).await.expect("metadata");
+        client.with_client_id(&Self::document("story")).with_resource(&self.url)
     }
 }
 
@@ -154,9 +176,10 @@ struct Parts {
 }
 
 impl Parts {
-    async fn bridge(&self, folder: &std::path::Path) -> Bridge {
-        let store = SqliteStore::open(folder.join("site.db"), self.clock.clone()).await.expect("a database");
-        let vault = Vault::new(Arc::new(store.clone()), self.keys.clone()).expect("a vault");
+    async fn bridge(&self, place: &Place) -> Bridge {
+        let store = SqliteStore::open(place.folder.join("site.db"), self.clock.clone()).await.expect("a database");
+        let grants = MoodyStore { store: store.clone(), is_read_only: Arc::clone(&place.is_read_only) };
+        let vault = Vault::new(Arc::new(grants), self.keys.clone()).expect("a vault");
         let records = Records::new(Arc::new(store), self.keys.clone()).expect("records");
         let documents = Egress::from_service(Network::new().with_service(DOCUMENTS, documents()));
         Bridge::new(self.config.clone(), self.provider.clone(), vault, records, documents, self.clock.clone())
@@ -169,8 +192,7 @@ fn config(origin: &str, app: Application) -> BridgeConfig {
         .with_scopes(scopes("mcp:read mcp:admin"))
         .with_default_scopes(scopes("mcp:read"))
         .with_upstream_scopes(scopes(app.scopes))
-        // Or this provider gives no refresh token.
-        .with_upstream_parameter("prompt", "consent")
+        .with_upstream_parameter(app.parameter.0, app.parameter.1)
         .with_access_token_ttl(Duration::from_secs(2))
 }
 

@@ -1,6 +1,6 @@
 //! Whoever sits in front of the browser.
 
-use portcullis_testkit::{Arrival, Browser, Network};
+use portcullis_testkit::{Answer, Arrival, Authorization, Browser, Network, OAuthClient};
 
 use crate::harness::Process;
 
@@ -30,4 +30,21 @@ pub(crate) async fn accompany(
         opened += 1;
     }
     client.finished().await
+}
+
+/// Lets `user` log in to `client` with a browser of their own. The request, and the code that came of it.
+pub(crate) async fn code(client: &OAuthClient, user: &str) -> (Authorization, String) {
+    let authorization = client.authorization().expect("an endpoint");
+    let mut browser = browser().with_stop_at(client.redirect_uri());
+    let answer = log_in(&mut browser, &authorization.url(), user).await.left().expect("an answer");
+    let code = authorization.code(&answer).expect("a code");
+    (authorization, code)
+}
+
+/// The tokens of `user`, who has logged in to `client`.
+pub(crate) async fn tokens(client: &OAuthClient, user: &str) -> Answer {
+    let (authorization, code) = code(client, user).await;
+    let answer = client.redeem(&authorization, &code).await.expect("an answer");
+    assert_eq!(answer.status(), 200, "{answer:?}");
+    answer
 }

@@ -54,13 +54,14 @@ impl Provider {
     /// With opaque tokens and pages on which users log in themselves, any of them with any password. The application `upstream` is at
     /// `callback`.
     pub(crate) async fn start_with_pages(callback: &str, access_token_ttl: u32) -> Self {
-        Self::start_with_pages_at("127.0.0.1", callback, access_token_ttl).await
+        Self::start_with_pages_at(("127.0.0.1", 0), callback, access_token_ttl).await
     }
 
-    /// As it is known by the name `host` of this machine.
-    pub(crate) async fn start_with_pages_at(host: &str, callback: &str, access_token_ttl: u32) -> Self {
+    /// As it is known by a name of this machine, and at a port (0: any).
+    pub(crate) async fn start_with_pages_at((host, port): (&str, u16), callback: &str, access_token_ttl: u32) -> Self {
         let mut command = script("oidc-provider.mjs");
-        command.env("AT_FORMAT", "opaque").env("AT_TTL", access_token_ttl.to_string()).env("HOST", host);
+        command.env("AT_FORMAT", "opaque").env("AT_TTL", access_token_ttl.to_string());
+        command.env("HOST", host).env("PORT", port.to_string());
         Self::run(command.env("PAGES", "yes").env("CALLBACK", callback)).await
     }
 
