@@ -29,11 +29,11 @@ use crate::{
 /// Who is calling: remembered, else found out by the issuer's verifier.
 pub(crate) type Verifier = Cache<Issuers>;
 
+/// The keys of the issuers.
+pub(crate) type KeySets = Vec<(Issuer, RemoteKeySet)>;
+
 /// Makes the gate, and the keys that it needs.
-pub(crate) fn build(
-    config: &Config,
-    issuers: &[IssuerSettings],
-) -> Result<(AuthConfig<Verifier>, Vec<(Issuer, RemoteKeySet)>), Failure> {
+pub(crate) fn build(config: &Config, issuers: &[IssuerSettings]) -> Result<(AuthConfig<Verifier>, KeySets), Failure> {
     let [first, others @ ..] = issuers else {
         return Err(ConfigError::NoIssuer.into());
     };
@@ -77,7 +77,7 @@ struct Parts<'a> {
     egress: Egress,
     clock: Arc<dyn Clock>,
     resource: &'a ResourceUri,
-    key_sets: Vec<(Issuer, RemoteKeySet)>,
+    key_sets: KeySets,
 }
 
 impl Parts<'_> {

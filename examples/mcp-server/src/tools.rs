@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use portcullis::{
     AuthError, ScopeSet, UserContext, core::AuthErrorKind, grants::ProviderClient, layer::scope::OperationPolicy,
+    oauth::providers::Profile,
 };
 use rmcp::{
     ErrorData,
@@ -20,6 +21,9 @@ pub(crate) struct Tools {
     /// Whom the tool `upstream` calls.
     provider: Option<ProviderClient>,
 }
+
+const NO_UPSTREAM: &str = "There is no upstream token in resource-server mode: your access token is for this server only, and is never \
+                           passed on.";
 
 /// What the echo tools are told.
 #[derive(Deserialize, JsonSchema, Debug)]
@@ -75,24 +79,14 @@ impl Tools {
         annotations(read_only_hint = true)
     )]
     async fn upstream(&self, Extension(parts): Extension<Parts>) -> Result<String, String> {
-        let Some(provider) = &self.provider else {
-            return Err(
-                "There is no upstream token in resource-server mode: your access token is for this server only, and \
-                        is never passed on."
-                    .to_owned(),
-            );
-        };
+        let provider = self.provider.as_ref().ok_or(NO_UPSTREAM)?;
         let user = user(&parts).map_err(|error| error.message)?;
-        let token = user.upstream().access_token().await.map_err(unavailable)?;
-        let profile = match provider.profile(&token).await {
-            // The provider knows better than we do whether its token is dead. Once: if the next one is refused too, no login helps.
-            Err(refusal) if refusal.kind() == AuthErrorKind::InvalidToken => {
-                let token = user.upstream().rejected(&token).await.map_err(unavailable)?;
-                provider.profile(&token).await
-            }
-            answer => answer,
-        };
-        serde_json::to_string_pretty(profile.map_err(unavailable)?.members()).map_err(|error| error.to_string())
+        let profile = profile(provider, user).await.map_err(|error| {
+            // What the client has to do, the gate tells it when it comes again: log in, or wait.
+            tracing::warn!(reason = %error.reason(), "a tool could not call the provider");
+            "The provider cannot be called at the moment."
+        })?;
+        serde_json::to_string_pretty(profile.members()).map_err(|error| error.to_string())
     }
 
     /// Nothing is checked here: the gate has answered 403 to whoever lacks the scope.
@@ -113,8 +107,16 @@ fn user(parts: &Parts) -> Result<&Arc<UserContext>, ErrorData> {
     })
 }
 
-/// Why is for the log. What the client has to do, the gate tells it when it comes again: log in, or wait.
-fn unavailable(error: AuthError) -> String {
-    tracing::warn!(reason = %error.reason(), "a tool could not call the provider");
-    "The provider cannot be called at the moment.".to_owned()
+/// Who `user` is at the provider, by their token there.
+///
+/// The provider knows better than we do whether that is dead. It is reported once: if the next one is refused too, no login helps.
+async fn profile(provider: &ProviderClient, user: &UserContext) -> Result<Profile, AuthError> {
+    let token = user.upstream().access_token().await?;
+    match provider.profile(&token).await {
+        Err(refusal) if refusal.kind() == AuthErrorKind::InvalidToken => {
+            let token = user.upstream().rejected(&token).await?;
+            provider.profile(&token).await
+        }
+        answer => answer,
+    }
 }

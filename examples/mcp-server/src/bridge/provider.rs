@@ -15,7 +15,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The provider. One whose metadata cannot be had is asked again, for as long as it takes.
 pub(super) async fn provider(settings: &ProviderSettings, egress: &Egress) -> Provider {
     let provider = match &settings.known {
-        KnownProvider::All(provider) => provider.clone(),
+        KnownProvider::All(provider) => provider.as_ref().clone(),
         KnownProvider::Issuer(issuer) => discovered(issuer, egress).await,
     };
     with_endpoints(provider, &settings.endpoints)
@@ -39,14 +39,14 @@ async fn discovered(issuer: &Issuer, egress: &Egress) -> Provider {
 
 fn with_endpoints(provider: Provider, endpoints: &EndpointSettings) -> Provider {
     let EndpointSettings { authorize, token, userinfo, revocation, introspection, jwks } = endpoints;
-    let changes: [(&Option<Uri>, fn(Provider, Uri) -> Provider); 6] = [
-        (authorize, Provider::with_authorization_endpoint),
-        (token, Provider::with_token_endpoint),
-        (userinfo, Provider::with_userinfo_endpoint),
-        (revocation, Provider::with_revocation_endpoint),
-        (introspection, Provider::with_introspection_endpoint),
-        (jwks, Provider::with_jwks_uri),
-    ];
-    let given = changes.into_iter().filter_map(|(endpoint, change)| Some((endpoint.clone()?, change)));
-    given.fold(provider, |provider, (endpoint, change)| change(provider, endpoint))
+    let at = |provider, endpoint: &Option<Uri>, change: fn(Provider, Uri) -> Provider| match endpoint {
+        Some(endpoint) => change(provider, endpoint.clone()),
+        None => provider,
+    };
+    let provider = at(provider, authorize, Provider::with_authorization_endpoint);
+    let provider = at(provider, token, Provider::with_token_endpoint);
+    let provider = at(provider, userinfo, Provider::with_userinfo_endpoint);
+    let provider = at(provider, revocation, Provider::with_revocation_endpoint);
+    let provider = at(provider, introspection, Provider::with_introspection_endpoint);
+    at(provider, jwks, Provider::with_jwks_uri)
 }

@@ -1,14 +1,13 @@
 //! The rules for one entry of `resource_server.issuers`, and between them.
 
 use portcullis::oauth::jwt::Algorithm;
-use secrecy::ExposeSecret;
 
 use super::{
     ConfigError, IssuerSettings, Verification,
     document::{Document, element},
     file::{IssuerTable, Verify},
     section::Section,
-    settings::{Credentials, EgressSettings},
+    settings::EgressSettings,
 };
 
 const LIST: &str = "resource_server.issuers";
@@ -46,21 +45,18 @@ fn validate(entry: &Section<'_>, table: IssuerTable) -> Result<IssuerSettings, C
         return Err(entry.error("audience", "must not be empty; without it, the audience is the resource"));
     }
     let jwks_uri = entry.url("jwks_uri", table.jwks_uri)?;
-    let credentials = Credentials {
-        client_id: table.client_id.unwrap_or_default(),
-        client_secret: entry.client_secret(table.client_secret, table.client_secret_file)?,
-    };
+    let secret = entry.secret("client_secret", table.client_secret, table.client_secret_file)?;
     let verification = match table.verify {
         Verify::Jwt => {
             let algorithms = algorithms(entry, &table.algorithms)?;
             Verification::Jwt { algorithms, token_types: table.token_types, jwks_uri }
         }
         Verify::Introspection => {
-            check_complete(entry, &credentials, "introspection needs it")?;
-            Verification::Introspection(credentials)
+            Verification::Introspection(entry.credentials(table.client_id, secret, "introspection needs it")?)
         }
         Verify::Userinfo => {
-            check_complete(entry, &credentials, "UserInfo says who, not for whom; asking for whom needs it")?;
+            let why = "UserInfo says who, not for whom; asking for whom needs it";
+            let credentials = entry.credentials(table.client_id, secret, why)?;
             let check_token_endpoint = entry.url("check_token_endpoint", table.check_token_endpoint)?;
             Verification::UserInfo { credentials, check_token_endpoint }
         }
@@ -84,15 +80,4 @@ fn algorithms(entry: &Section<'_>, names: &[String]) -> Result<Vec<Algorithm>, C
         })
     };
     names.iter().enumerate().map(algorithm).collect()
-}
-
-/// Refuses credentials without an id or a secret.
-pub(super) fn check_complete(section: &Section<'_>, credentials: &Credentials, why: &str) -> Result<(), ConfigError> {
-    if credentials.client_id.is_empty() {
-        return Err(section.error("client_id", format!("is missing: {why}")));
-    }
-    if credentials.client_secret.expose_secret().is_empty() {
-        return Err(section.error("client_secret", format!("is missing, or `client_secret_file`: {why}")));
-    }
-    Ok(())
 }

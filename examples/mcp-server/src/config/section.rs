@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{
     ConfigError,
     document::{Document, member},
-    settings::EgressSettings,
+    settings::{Credentials, EgressSettings},
     validate::{given, uri_problem},
 };
 
@@ -62,15 +62,6 @@ impl Section<'_> {
         ScopeSet::new(names).map_err(|error| self.error(key, format!("has {:?}, which is no scope name", error.0)))
     }
 
-    /// `client_secret`, or what is in `client_secret_file`; empty if there is neither.
-    pub(super) fn client_secret(
-        &self,
-        secret: Option<SecretString>,
-        file: Option<String>,
-    ) -> Result<SecretString, ConfigError> {
-        Ok(self.secret("client_secret", secret, file)?.unwrap_or_default())
-    }
-
     /// The secret of `key`, or what is in the file that `key` and `_file` names.
     pub(super) fn secret(
         &self,
@@ -91,5 +82,18 @@ impl Section<'_> {
             "" => Err(unreadable("it is empty")),
             text => Ok(Some(text.into())),
         }
+    }
+
+    /// An id and a secret: both are needed, for the reason `why`.
+    pub(super) fn credentials(
+        &self,
+        client_id: Option<String>,
+        secret: Option<SecretString>,
+        why: &str,
+    ) -> Result<Credentials, ConfigError> {
+        let missing = |key: &str, or: &str| self.error(key, format!("is missing{or}: {why}"));
+        let client_id = given(client_id).ok_or_else(|| missing("client_id", ""))?;
+        let client_secret = secret.ok_or_else(|| missing("client_secret", ", or `client_secret_file`"))?;
+        Ok(Credentials { client_id, client_secret })
     }
 }

@@ -4,7 +4,6 @@ use portcullis::{
     ScopeSet,
     bridge::{BridgeConfig, Client, RedirectUri},
 };
-use secrecy::ExposeSecret;
 
 use super::table;
 use crate::config::{ConfigError, document::element, section::Section, validate::given};
@@ -42,11 +41,9 @@ fn validate(entry: &Section<'_>, table: table::Client, supported: &ScopeSet) -> 
     };
     let redirect_uris = table.redirect_uris.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
     let name = given(table.name).unwrap_or_else(|| id.clone());
-    let secret = entry.client_secret(table.client_secret, table.client_secret_file)?;
-    let client = if secret.expose_secret().is_empty() {
-        Client::public(id, &name, redirect_uris)
-    } else {
-        Client::confidential(id, &name, &secret, redirect_uris)
+    let client = match entry.secret("client_secret", table.client_secret, table.client_secret_file)? {
+        None => Client::public(id, &name, redirect_uris),
+        Some(secret) => Client::confidential(id, &name, &secret, redirect_uris),
     };
     if table.scopes.is_empty() {
         return Ok(client);

@@ -16,13 +16,14 @@ use crate::config::{
 pub(super) fn validate(section: &Section<'_>, table: &mut Bridge) -> Result<ProviderSettings, ConfigError> {
     let endpoints = endpoints(section, std::mem::take(&mut table.endpoints))?;
     let issuer = given(table.issuer.take()).map(|text| section.issuer("issuer", &text)).transpose()?;
+    let all = |provider| KnownProvider::All(Box::new(provider));
     let known = match (known(section, table)?, issuer) {
         // A stand-in signs with keys of its own. Unless it is said where they are, who a user is, the profile alone tells.
         (Some(provider), None) if endpoints.token.is_some() && endpoints.jwks.is_none() => {
-            KnownProvider::All(provider.without_id_tokens())
+            all(provider.without_id_tokens())
         }
-        (Some(provider), None) => KnownProvider::All(provider),
-        (Some(provider), Some(issuer)) => KnownProvider::All(provider.with_issuer(issuer)),
+        (Some(provider), None) => all(provider),
+        (Some(provider), Some(issuer)) => all(provider.with_issuer(issuer)),
         (None, Some(issuer)) => named(issuer, &endpoints),
         (None, None) => return Err(section.error("issuer", "is missing: it says which OpenID provider is meant")),
     };
@@ -59,7 +60,7 @@ fn known(section: &Section<'_>, table: &mut Bridge) -> Result<Option<Provider>, 
 fn named(issuer: Issuer, endpoints: &EndpointSettings) -> KnownProvider {
     match (&endpoints.authorize, &endpoints.token) {
         (Some(authorize), Some(token)) => {
-            KnownProvider::All(Provider::oidc_at(issuer, authorize.clone(), token.clone()))
+            KnownProvider::All(Provider::oidc_at(issuer, authorize.clone(), token.clone()).into())
         }
         _ => KnownProvider::Issuer(issuer),
     }

@@ -27,7 +27,7 @@ pub(crate) struct ProviderSettings {
 #[derive(Debug)]
 pub(crate) enum KnownProvider {
     /// Everything.
-    All(Provider),
+    All(Box<Provider>),
     /// Its name: the rest is in its metadata.
     Issuer(Issuer),
 }

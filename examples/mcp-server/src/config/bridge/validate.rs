@@ -8,6 +8,7 @@ use portcullis::{
     bridge::{BridgeConfig, DocumentPolicy, RegistrationPolicy},
     oauth::ClientAuthentication,
 };
+use secrecy::SecretString;
 
 use super::{
     BridgeSettings, client, entitlement, provider, signing,
@@ -15,9 +16,7 @@ use super::{
 };
 use crate::config::{
     ConfigError,
-    issuer::check_complete,
     section::Section,
-    settings::Credentials,
     validate::{duration, given, uri_problem},
 };
 
@@ -82,27 +81,19 @@ fn documents(table: &Documents) -> DocumentPolicy {
 /// How this server proves to the provider who it is.
 fn authentication(section: &Section<'_>, table: &mut Bridge) -> Result<ClientAuthentication, ConfigError> {
     let key = "token_endpoint_auth_method";
-    let credentials = Credentials {
-        client_id: table.client_id.take().unwrap_or_default(),
-        client_secret: section.client_secret(table.client_secret.take(), table.client_secret_file.take())?,
-    };
     let follows_standards = matches!(table.provider, ProviderName::Oidc | ProviderName::Keycloak);
-    match table.token_endpoint_auth_method {
-        AuthMethod::ClientSecretBasic => {}
-        _ if !follows_standards => {
-            return Err(section.error(key, "is for oidc and keycloak; the other vendors have ways of their own"));
-        }
-        AuthMethod::None if credentials.client_id.is_empty() => {
-            return Err(section.error("client_id", "is missing: that is what this server is called at the provider"));
-        }
-        AuthMethod::None => return Ok(ClientAuthentication::public(&credentials.client_id)),
-        AuthMethod::ClientSecretPost => {}
+    if table.token_endpoint_auth_method != AuthMethod::ClientSecretBasic && !follows_standards {
+        return Err(section.error(key, "is for oidc and keycloak; the other vendors have ways of their own"));
     }
-    check_complete(section, &credentials, "the provider gives codes and tokens to clients that it knows")?;
-    let Credentials { client_id, client_secret } = credentials;
-    Ok(match table.token_endpoint_auth_method {
-        AuthMethod::ClientSecretPost => ClientAuthentication::post(&client_id, client_secret),
-        AuthMethod::ClientSecretBasic | AuthMethod::None => ClientAuthentication::basic(&client_id, client_secret),
+    let secret = section.secret("client_secret", table.client_secret.take(), table.client_secret_file.take())?;
+    let method = table.token_endpoint_auth_method;
+    let secret = secret.or_else(|| (method == AuthMethod::None).then(SecretString::default));
+    let why = "the provider gives codes and tokens to clients that it knows";
+    let credentials = section.credentials(table.client_id.take(), secret, why)?;
+    Ok(match method {
+        AuthMethod::ClientSecretBasic => credentials.client(),
+        AuthMethod::ClientSecretPost => ClientAuthentication::post(&credentials.client_id, credentials.client_secret),
+        AuthMethod::None => ClientAuthentication::public(&credentials.client_id),
     })
 }
 
