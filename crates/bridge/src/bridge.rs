@@ -8,7 +8,7 @@ use portcullis_egress::Egress;
 use portcullis_grants::{ProviderClient, Refresher, RefresherConfig, StoreError, Vault, records::Records};
 use portcullis_oauth::protected_resource::ProtectedResourceMetadata;
 use tokio::sync::broadcast;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     BridgeConfig, BridgeVerifier,
@@ -83,6 +83,7 @@ impl Bridge {
             sessions,
             clock,
             config,
+            tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
         }));
         sweep::start(&bridge.0);
@@ -168,10 +169,12 @@ impl Bridge {
         self.0.sessions.withdraw(session).await
     }
 
-    /// Waits for the refreshes under way, and until the provider has been told what it was to be told. Call it when no more requests
-    /// come. How many grants were lost because they could never be saved.
+    /// Waits for the logins and refreshes under way, and until the provider has been told what it was to be told. Call it when no more
+    /// requests come. How many grants were lost because they could never be saved.
     pub async fn shutdown(&self) -> usize {
         self.0.draining.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
         self.0.sessions.shutdown().await;
         self.0.refresher.shutdown().await
     }

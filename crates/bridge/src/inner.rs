@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use portcullis_core::Clock;
 use portcullis_grants::{ProviderClient, Refresher, records::Records};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     BridgeConfig,
@@ -37,6 +37,8 @@ pub(crate) struct Inner {
     pub(crate) logins: Logins,
     pub(crate) pages: Pages,
     pub(crate) clock: Arc<dyn Clock>,
+    /// What goes on though nobody waits for it.
+    pub(crate) tasks: TaskTracker,
     pub(crate) draining: CancellationToken,
 }
 

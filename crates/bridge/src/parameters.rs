@@ -2,9 +2,10 @@
 
 use std::{borrow::Cow, fmt};
 
+use portcullis_core::ScopeSet;
 use url::form_urlencoded;
 
-use crate::oauth_error::OAuthError;
+use crate::oauth_error::{ErrorCode, OAuthError};
 
 /// The parameters of a query or a form. `Debug` prints their names only.
 ///
@@ -18,6 +19,9 @@ const RESOURCE: &str = "resource";
 
 /// More than any request has, and few enough to be looked through.
 const MAX_PARAMETERS: usize = 64;
+
+/// Each scope is compared with those before it, so there must not be thousands.
+const MAX_SCOPE: usize = 2048;
 
 impl Parameters {
     /// What `text`, `application/x-www-form-urlencoded`, says.
@@ -46,6 +50,18 @@ impl Parameters {
     /// The value of `name`, which must be there.
     pub(crate) fn required(&self, name: &'static str) -> Result<&str, OAuthError> {
         self.optional(name).ok_or_else(|| OAuthError::invalid_request(format!("the parameter {name} is missing")))
+    }
+
+    /// The scopes that are named, if any are. [RFC 6749 section 3.3](https://www.rfc-editor.org/rfc/rfc6749#section-3.3)
+    ///
+    /// # Errors
+    /// `invalid_scope` if that cannot be scopes.
+    pub(crate) fn scopes(&self) -> Result<Option<ScopeSet>, OAuthError> {
+        let invalid = || OAuthError::new(ErrorCode::InvalidScope, "the parameter scope is no list of scopes");
+        match self.optional("scope") {
+            Some(text) if text.len() > MAX_SCOPE => Err(invalid()),
+            text => text.map(ScopeSet::parse).transpose().map_err(|_| invalid()),
+        }
     }
 
     /// All resources that are named.

@@ -80,8 +80,8 @@ async fn finish(bridge: &Bridge, login: Login, response: AuthorizationResponse) 
     let inner = bridge.inner();
     let request = login.request.clone();
     let arrival = {
-        let bridge = bridge.clone();
-        detached(async move { Arrival::of(bridge.inner(), &login, response).await }).await
+        let own = bridge.clone();
+        detached(bridge, async move { Arrival::of(own.inner(), &login, response).await }).await
     };
     inner.telemetry.login(outcome(&arrival));
     match arrival {

@@ -20,7 +20,7 @@ use crate::{
 pub(crate) async fn revoke(State(bridge): State<Bridge>, request: Request) -> Answer {
     let answer = async {
         let (head, form) = form(request).await?;
-        detached(async move { end(&bridge, &head, &form).await }).await
+        detached(&bridge.clone(), async move { end(&bridge, &head, &form).await }).await
     };
     answer.await.unwrap_or_else(OAuthError::into_answer)
 }

@@ -17,7 +17,7 @@ pub(crate) async fn token(State(bridge): State<Bridge>, request: Request) -> Ans
     let answer = async {
         let (head, form) = form(request).await?;
         // What is issued is issued to the end: of a rotation that stops half way nobody would know.
-        detached(async move {
+        detached(&bridge.clone(), async move {
             let answer = issue(&bridge, &head, &form).await;
             let grant_type = form.optional("grant_type").and_then(GrantType::parse);
             bridge.inner().telemetry.tokens(grant_type, answer.as_ref().err().map(|error| error.code));

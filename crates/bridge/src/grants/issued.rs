@@ -1,7 +1,7 @@
 //! [`Issued`]: tokens, and whose they are.
 
 use http::StatusCode;
-use portcullis_core::{GrantId, ScopeSet};
+use portcullis_core::GrantId;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
@@ -66,13 +66,4 @@ pub(super) fn resource(form: &Parameters) -> Result<Option<&str>, OAuthError> {
         return Err(OAuthError::new(ErrorCode::InvalidTarget, "a token is for one resource"));
     }
     Ok(first)
-}
-
-/// The scopes that a request asks for, if it asks for any. [RFC 6749 section 3.3](https://www.rfc-editor.org/rfc/rfc6749#section-3.3)
-///
-/// # Errors
-/// `invalid_scope` if that cannot be one.
-pub(super) fn scopes(form: &Parameters) -> Result<Option<ScopeSet>, OAuthError> {
-    let scopes = form.optional("scope").map(ScopeSet::parse).transpose();
-    scopes.map_err(|_| OAuthError::new(ErrorCode::InvalidScope, "that is no scope"))
 }

@@ -4,10 +4,7 @@ use portcullis_core::{ResourceUri, ScopeSet};
 use portcullis_oauth::assertion::IdJag;
 use secrecy::SecretString;
 
-use super::{
-    Issued,
-    issued::{resource, scopes},
-};
+use super::{Issued, issued::resource};
 use crate::{
     Bridge, BridgeConfig, Client,
     clients::ClientAuthenticationMethod,
@@ -29,7 +26,7 @@ pub(crate) async fn redeem(bridge: &Bridge, client: &Client, form: &Parameters) 
     let id_jag = inner.assertions.judge(&assertion, client.id()).await?;
     let resource = resource_of(&id_jag, &inner.config, resource(form)?)?.clone();
     let user = user(&id_jag);
-    let scopes = scopes_of(&id_jag, &inner.config, client, scopes(form)?.as_ref())?;
+    let scopes = scopes_of(&id_jag, &inner.config, client, form.scopes()?.as_ref())?;
     let scopes = match &inner.config.entitlements {
         Some(entitlements) => entitlements.of(&user.context().build(), &scopes),
         None => scopes,

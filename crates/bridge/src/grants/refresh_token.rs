@@ -2,10 +2,7 @@
 
 use portcullis_core::GrantId;
 
-use super::{
-    Issued,
-    issued::{resource, scopes},
-};
+use super::{Issued, issued::resource};
 use crate::{
     Bridge, Client,
     oauth_error::OAuthError,
@@ -20,7 +17,7 @@ use crate::{
 pub(crate) async fn rotate(bridge: &Bridge, client: &Client, form: &Parameters) -> Result<Issued, OAuthError> {
     let inner = bridge.inner();
     let presented = Presented::parse(Kind::RefreshToken, form.required("refresh_token")?);
-    let scopes = scopes(form)?;
+    let scopes = form.scopes()?;
     let resource = resource(form)?;
     let Presented { of: handle, secret } = presented.ok_or_else(unknown)?;
     let id = handle.session();

@@ -179,7 +179,7 @@ fn discard(inner: &Inner, tokens: TokenSet) {
     if !inner.config.revokes_upstream(provider.provider()) || provider.provider().revocation_ends_other_logins() {
         return;
     }
-    tokio::spawn(async move {
+    inner.tasks.spawn(async move {
         if let Err(error) = provider.revoke(&tokens).await {
             let (provider, reason) = (provider.provider().name(), error.reason());
             tracing::warn!(provider, %reason, "the tokens of a login that came to nothing are not revoked");

@@ -192,20 +192,18 @@ fn resource(parameters: &Parameters, config: &BridgeConfig) -> Result<ResourceUr
 /// Those of the scopes asked for that there are, for this client. What there is not is left out, and the token response says what was
 /// granted (RFC 6749 section 3.3); but not if nothing is left.
 fn scopes(parameters: &Parameters, client: &Client, config: &BridgeConfig) -> Result<ScopeSet, OAuthError> {
-    let invalid = |description| OAuthError::new(ErrorCode::InvalidScope, description);
     let allowed = |scope: &&str| {
         config.scopes.contains(scope) && client.scopes.as_ref().is_none_or(|scopes| scopes.contains(scope))
     };
     let of = |scopes: &ScopeSet| ScopeSet::new(scopes.iter().filter(allowed)).unwrap_or_default();
-    let asked = ScopeSet::parse(parameters.optional("scope").unwrap_or_default());
-    let asked = asked.map_err(|_| invalid("the scope has characters that no scope has"))?;
+    let asked = parameters.scopes()?.unwrap_or_default();
     if asked.iter().all(|scope| scope == OFFLINE_ACCESS) {
         return Ok(of(config.default_scopes.as_ref().unwrap_or(&config.scopes)));
     }
     let granted = of(&asked);
     // Where there are none at all, nobody can know which ones to ask for.
     if granted.is_empty() && !of(&config.scopes).is_empty() {
-        return Err(invalid("none of these scopes is there for this client"));
+        return Err(OAuthError::new(ErrorCode::InvalidScope, "none of these scopes is there for this client"));
     }
     Ok(granted)
 }

@@ -185,6 +185,21 @@ async fn a_browser_that_goes_away_does_not_lose_what_the_provider_has_given() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_shutdown_waits_for_a_login_that_nobody_waits_for() {
+    let world = World::new().await;
+    world.idp.set_latency(Endpoint::UserInfo, Duration::from_secs(5));
+    let request = world.site().await.authorization().expect("a request");
+    let mut browser = world.browser();
+    let log_in = tokio::spawn(async move { browser.log_in(&request.url(), "alice").await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    log_in.abort();
+    let begun = tokio::time::Instant::now();
+    assert_eq!(world.bridge.shutdown().await, 0);
+    assert_eq!(begun.elapsed().as_secs(), 4);
+    assert_eq!(world.idp.calls(Endpoint::Revocation), 0, "it is kept, for the next process to end");
+}
+
+#[tokio::test(start_paused = true)]
 async fn ab_06_the_tokens_of_the_provider_stay_here_and_are_no_tokens_here() {
     let world = World::new().await;
     let client = world.site().await;

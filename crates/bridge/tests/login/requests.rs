@@ -42,6 +42,7 @@ fn wrong() -> Vec<(&'static str, Change)> {
         ("invalid_target", |request| request.with("resource", RESOURCE).with_another("resource", OTHER_RESOURCE)),
         ("invalid_scope", |request| request.with("scope", "mcp:admin")),
         ("invalid_scope", |request| request.with("scope", "mcp:read \"")),
+        ("invalid_scope", |request| request.with("scope", &"a ".repeat(1025))),
         ("interaction_required", |request| request.with("prompt", "none")),
         ("request_not_supported", |request| request.with("request", "e30.e30.")),
         ("request_uri_not_supported", |request| request.with("request_uri", "urn:example:1")),
