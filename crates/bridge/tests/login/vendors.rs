@@ -29,10 +29,9 @@ fn provider(vendor: Vendor, idp: &IdentityProvider) -> Provider {
                 .with_userinfo_endpoint(at(Endpoint::UserInfo));
         }
         Vendor::Google => Provider::google(),
-        Vendor::Salesforce => Provider::salesforce("idp.example.test")
+        _ => Provider::salesforce("idp.example.test")
             .expect("salesforce")
             .with_introspection_endpoint(at(Endpoint::Introspection)),
-        other => panic!("{other:?}"),
     };
     provider
         .with_authorization_endpoint(at(Endpoint::Authorization))
