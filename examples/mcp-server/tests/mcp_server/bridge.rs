@@ -44,7 +44,8 @@ pub(crate) async fn told(server: &Running, tool: &str, token: &str) -> Value {
     told.unwrap_or_default()
 }
 
-fn sqlite(folder: &Path) -> String {
+/// The section `store` for a database in `folder`.
+pub(crate) fn sqlite(folder: &Path) -> String {
     let keys = folder.join("keys");
     if !keys.exists() {
         fs::write(&keys, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n").expect("keys");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_testkit::IdentityProvider;
+use portcullis_testkit::{Endpoint, IdentityProvider, TokenPolicy};
 use reqwest::header;
 use serde_json::json;
 use tokio::{
@@ -11,7 +11,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::process::Running;
+use crate::{
+    bridge::{call, log_in, oidc, registered, sqlite, told},
+    process::{Running, bridge, folder, free_port},
+};
 
 #[tokio::test]
 async fn a_request_that_has_begun_is_finished() {
@@ -87,4 +90,32 @@ async fn a_request_that_never_ends_is_cut_off() {
     let (status, took) = server.ended().await;
     assert_eq!(status.code(), Some(0));
     assert!(Duration::from_secs(4) < took && took < Duration::from_secs(9), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_refresh_that_has_begun_is_finished_and_kept_although_nobody_waits_for_it() {
+    let provider = IdentityProvider::new();
+    provider.set_token_policy(TokenPolicy::new().with_access_token_lifetime(Duration::from_secs(1)));
+    let running = provider.serve().await.expect("a port");
+    let (port, folder) = (free_port(), folder("drained"));
+    let text = bridge(&oidc(running.url()), &sqlite(&folder));
+    let mut server = Running::serve(port, &text);
+    server.wait_for("/readyz", 200).await;
+    let tokens = log_in(&registered(&server).await, "alice").await;
+    sleep(Duration::from_millis(1500)).await;
+
+    provider.set_answer_latency(Endpoint::Token, Duration::from_secs(2));
+    let caller = timeout(Duration::from_millis(500), call(&server, "upstream", tokens.access_token()));
+    assert!(caller.await.is_err(), "the caller has gone");
+    assert_eq!(provider.rotations(), 1, "and its refresh token is spent");
+    server.terminate();
+    let (status, took) = server.ended().await;
+    assert_eq!(status.code(), Some(0));
+    assert!(took > Duration::from_secs(1), "it waited: {took:?}");
+
+    provider.heal(Endpoint::Token);
+    let server = Running::serve(port, &text);
+    server.wait_for("/readyz", 200).await;
+    assert_eq!(told(&server, "upstream", tokens.access_token()).await["sub"], "alice");
+    assert_eq!(provider.most_times_presented(), 1);
 }
