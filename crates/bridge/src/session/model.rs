@@ -1,6 +1,8 @@
 //! [`Session`]: what is kept of one login.
 
-use portcullis_core::{Issuer, Principal, PrincipalKind, ResourceUri, ScopeSet, UnixTime, UserContext, UserContextBuilder};
+use portcullis_core::{
+    Issuer, Principal, PrincipalKind, ResourceUri, ScopeSet, UnixTime, UserContext, UserContextBuilder,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

@@ -194,9 +194,10 @@ impl Sessions {
         self.0.ended.subscribe()
     }
 
-    /// Whether the grant of a session is still there.
+    /// Whether the grant of a session is still there. One at another provider, which this bridge had before, is of no use.
     pub(crate) async fn has_grant(&self, id: GrantId) -> Result<bool, StoreError> {
-        Ok(self.0.vault.load(id).await?.is_some())
+        let kept = self.0.vault.load(id).await?;
+        Ok(kept.is_some_and(|kept| kept.record.issuer() == self.0.provider.provider().issuer()))
     }
 
     /// Ends what is over: the grants of sessions whose time has come, and of codes that nobody redeemed. How many. One whose grant
@@ -238,7 +239,8 @@ impl Sessions {
     /// From here on nothing of it works, in any process. Its version, or `None` if there is none.
     async fn mark_ended(&self, id: GrantId) -> Result<Option<Version>, StoreError> {
         loop {
-            let Some(Opened { version, value: mut session, .. }) = self.0.records.load::<Session>(key(id)).await? else {
+            let Some(Opened { version, value: mut session, .. }) = self.0.records.load::<Session>(key(id)).await?
+            else {
                 return Ok(None);
             };
             session.stage = Stage::Ended;

@@ -256,7 +256,14 @@ fn tokens_are_read_back_from_what_is_handed_out_and_from_nothing_else() {
     let presented = Presented::<Handle>::parse(Kind::RefreshToken, text).expect("a refresh token");
     assert_eq!((presented.of.session(), presented.secret.hash()), (handle.session(), secret.hash()));
     assert!(Presented::<Handle>::parse(Kind::Code, text).is_none(), "a refresh token is no code");
-    for wrong in ["", "pcrt_", &text[..text.len() - 1], &format!("{text}A"), &text.replace("pcrt_", "PCRT_"), &format!("{text}=")] {
+    for wrong in [
+        "",
+        "pcrt_",
+        &text[..text.len() - 1],
+        &format!("{text}A"),
+        &text.replace("pcrt_", "PCRT_"),
+        &format!("{text}="),
+    ] {
         assert!(Presented::<Handle>::parse(Kind::RefreshToken, wrong).is_none(), "{wrong}");
     }
     let access = secret.with_session(handle.session());
