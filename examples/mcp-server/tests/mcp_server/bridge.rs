@@ -84,6 +84,29 @@ async fn sessions_and_clients_survive_a_restart() {
 }
 
 #[tokio::test]
+async fn users_of_a_provider_that_there_was_before_log_in_again_and_the_new_one_never_sees_their_tokens() {
+    let (before, now) = (IdentityProvider::new(), IdentityProvider::new());
+    let (running_before, running_now) = (before.serve().await.expect("a port"), now.serve().await.expect("a port"));
+    let (port, folder) = (free_port(), folder("moved"));
+    let server = Running::serve(port, &bridge(&oidc(running_before.url()), &sqlite(&folder)));
+    server.wait_for("/readyz", 200).await;
+    let client = registered(&server).await;
+    let tokens = log_in(&client, "alice").await;
+    drop(server);
+
+    let server = Running::serve(port, &bridge(&oidc(running_now.url()), &sqlite(&folder)));
+    server.wait_for("/readyz", 200).await;
+    assert_eq!(call(&server, "whoami", tokens.access_token()).await.status(), StatusCode::UNAUTHORIZED);
+    let refused = client.refresh(tokens.refresh_token()).await.expect("answer");
+    assert_eq!(refused.error(), Some("invalid_grant"));
+    for endpoint in [Endpoint::Token, Endpoint::Revocation, Endpoint::UserInfo] {
+        assert_eq!(now.calls(endpoint), 0, "{endpoint:?}");
+    }
+    let tokens = log_in(&client, "alice").await;
+    assert_eq!(told(&server, "whoami", tokens.access_token()).await["issuer"], running_now.url());
+}
+
+#[tokio::test]
 async fn tools_call_the_provider_with_a_token_that_is_alive() {
     let provider = IdentityProvider::new();
     provider.set_token_policy(TokenPolicy::new().with_access_token_lifetime(Duration::from_secs(2)));
