@@ -220,6 +220,27 @@ async fn who_is_let_in_is_for_the_operator_to_say() {
 }
 
 #[tokio::test]
+async fn a_provider_is_told_what_the_operator_wants_it_to_know() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    for (parameters, told, not_told) in [
+        ("", "&prompt=consent", "&hd="),
+        ("parameters = [\"hd=example.com\"]", "&hd=example.com&prompt=consent", "prompt=login"),
+        ("parameters = [\"prompt=login\"]", "&prompt=login", "prompt=consent"),
+        ("parameters = [\"prompt=\", \"hd=example.com\"]", "&hd=example.com", "prompt="),
+    ] {
+        let server = Running::bridge(&format!("{}\n{parameters}", oidc(running.url()))).await;
+        let client = registered(&server).await;
+        let mut browser = Browser::new(Network::new());
+        let url = client.authorization().expect("request").url();
+        let page =
+            browser.press_through(&url, &[Browser::APPROVE]).await.expect("an answer").page().expect("a login page");
+        let query = page.url().query().expect("a query");
+        assert!(query.contains(told) && !query.contains(not_told), "{parameters}: {query}");
+    }
+}
+
+#[tokio::test]
 async fn the_metrics_tell_of_logins() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");

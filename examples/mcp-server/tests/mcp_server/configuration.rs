@@ -259,6 +259,16 @@ const BAD_BRIDGE: &[(&str, &str, &str)] = &[
     ),
     (
         "scopes = [\"openid\"]",
+        "parameters = [\"prompt\"]",
+        ":8: `bridge.parameters[0]` must be a name, an equals sign and a value",
+    ),
+    (
+        "scopes = [\"openid\"]",
+        "parameters = [\"hd=example.com\", \"state=hush\"]",
+        ":8: `bridge.parameters[1]` is a parameter that the bridge itself has",
+    ),
+    (
+        "scopes = [\"openid\"]",
         "client_address_header = \"x y\"",
         ":8: `bridge.client_address_header` is no name of a header",
     ),

@@ -1,10 +1,11 @@
 //! The section `bridge`: tokens of our own, and a login at a provider.
 //!
 //! [`table`] is what is written, [`settings`] what is meant; between them stand the rules: [`validate`] for the whole, [`provider`],
-//! [`signing`], [`client`] and [`entitlement`] for its parts.
+//! [`parameters`], [`signing`], [`client`] and [`entitlement`] for its parts.
 
 mod client;
 mod entitlement;
+mod parameters;
 mod provider;
 mod settings;
 mod signing;

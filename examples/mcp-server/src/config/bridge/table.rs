@@ -28,6 +28,8 @@ pub(crate) struct Bridge {
     pub(crate) token_endpoint_auth_method: AuthMethod,
     /// What users are asked for at the provider.
     pub(crate) scopes: Vec<String>,
+    /// What else the provider is told when a user is sent there, such as "prompt=select_account".
+    pub(crate) parameters: Vec<String>,
     /// What users must have allowed at the provider, or the login fails.
     pub(crate) required_upstream_scopes: Vec<String>,
     /// The scopes of our own tokens, beside `required_scopes`. A client that asks for none gets `required_scopes`.
@@ -76,6 +78,7 @@ impl Default for Bridge {
             client_secret_file: None,
             token_endpoint_auth_method: AuthMethod::ClientSecretBasic,
             scopes: Vec::new(),
+            parameters: Vec::new(),
             required_upstream_scopes: Vec::new(),
             scopes_supported: vec!["mcp:admin".to_owned()],
             access_tokens: AccessTokens::Reference,

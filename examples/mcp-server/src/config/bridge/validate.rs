@@ -11,7 +11,7 @@ use portcullis::{
 use secrecy::SecretString;
 
 use super::{
-    BridgeSettings, client, entitlement, provider, signing,
+    BridgeSettings, client, entitlement, parameters, provider, signing,
     table::{AuthMethod, Bridge, Documents, ProviderName, Registration},
 };
 use crate::config::{
@@ -42,12 +42,13 @@ fn config(
     let issuer =
         Issuer::new(resource.origin()).map_err(|error| section.document.error("public_url", uri_problem(&error)))?;
     let scopes = required_scopes.union(&section.scopes("scopes_supported", &table.scopes_supported)?);
+    let upstream_scopes = section.scopes("scopes", &table.scopes)?;
     let period = |key, text| duration(section.document, &section.path(key), text);
     let config = BridgeConfig::new(issuer, resource)
         .with_scopes(scopes.clone())
         // A client asks for more when it is refused.
         .with_default_scopes(required_scopes.clone())
-        .with_upstream_scopes(section.scopes("scopes", &table.scopes)?)
+        .with_upstream_scopes(upstream_scopes.clone())
         .with_required_upstream_scopes(section.scopes("required_upstream_scopes", &table.required_upstream_scopes)?)
         .with_entitlements(entitlement::validate_all(section, table.entitlements, &scopes)?)
         .with_access_tokens(signing::validate(section, table.access_tokens, &table.signing_key_files)?)
@@ -66,6 +67,7 @@ fn config(
         Some(header) => config.with_client_address_header(header),
         None => config,
     };
+    let config = parameters::add_all(config, section, table.provider, &upstream_scopes, &table.parameters)?;
     client::add_all(config, section, table.clients, &scopes)
 }
 
