@@ -4,17 +4,22 @@
 
 use std::{fs, path::Path};
 
-use super::site::{APPLICATION, Place, Site};
-use crate::harness::{Process, Provider, free_port, script};
+use super::site::{APPLICATION, GLEWLWYD, Place, Site};
+use crate::harness::{Glewlwyd, Process, Provider, free_port, script};
 
 /// Runs a story in Chromium, whose users log in at a provider on another site.
 async fn story(name: &str, place: Place, pictures: &Path) {
     let provider = Provider::start_with_pages_at(("localhost", 0), &place.callback(), 300).await;
     let port = place.port();
     let site = place.open(&provider.issuer, APPLICATION).await;
+    run(name, &site, port, pictures).await;
+}
+
+async fn run(name: &str, site: &Site, port: u16, pictures: &Path) {
     let mut command = script("chromium.mjs");
     command.arg(name).env("SITE", &site.issuer).env("PORT", port.to_string()).env("CLIENT", Site::document("Notes"));
-    let lines = Process::start(command.env("PICTURES", pictures)).finished().await;
+    command.env("PICTURES", pictures).env("PASSWORD", Glewlwyd::PASSWORD);
+    let lines = Process::start(&mut command).finished().await;
     assert_eq!(lines.last().map(String::as_str), Some("DONE"), "{lines:#?}");
 }
 
@@ -40,6 +45,11 @@ async fn a_form_on_somebody_elses_page_says_yes_for_nobody() {
 #[tokio::test]
 async fn each_of_two_users_is_asked_and_a_stolen_answer_logs_nobody_in() {
     on_loopback("strangers").await;
+}
+
+#[tokio::test]
+async fn a_client_with_a_site_is_remembered_for_the_user_who_said_yes_and_for_nobody_else() {
+    story("remembered", Place::called("https://mcp.example.test", free_port()), Path::new("")).await;
 }
 
 #[tokio::test]
@@ -69,4 +79,13 @@ async fn pictures_are_taken_of_every_page() {
             assert!(picture.len() > 2_000, "{name}-{window} shows nothing");
         }
     }
+}
+
+#[tokio::test]
+async fn a_user_logs_in_on_the_pages_of_a_second_provider() {
+    let place = Place::new();
+    let provider = Glewlwyd::start(&place.callback(), 300).await;
+    let port = place.port();
+    let site = place.open(&provider.issuer, GLEWLWYD).await;
+    run("second-provider", &site, port, Path::new("")).await;
 }

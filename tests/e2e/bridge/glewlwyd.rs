@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::{
-    site::{Application, Place},
+    site::{GLEWLWYD, Place},
     user::browser,
 };
 use crate::harness::{Glewlwyd, call, tool_text};
@@ -16,20 +16,12 @@ use crate::harness::{Glewlwyd, call, tool_text};
 /// How many seconds a token of the provider lives.
 const LIFE: u32 = 2;
 
-const APP: Application = Application {
-    client_id: Glewlwyd::CLIENT_ID,
-    client_secret: Glewlwyd::CLIENT_SECRET,
-    scopes: "openid",
-    // Which is what a click adds.
-    parameter: ("g_continue", ""),
-};
-
 #[tokio::test]
 async fn users_of_a_second_provider_log_in_and_their_tokens_are_refreshed_and_revoked_there() {
     let place = Place::new();
     let provider = Glewlwyd::start(&place.callback(), LIFE).await;
     let minutes = Duration::from_mins(10);
-    let site = place.open_with(&provider.issuer, APP, |config| config.with_access_token_ttl(minutes)).await;
+    let site = place.open_with(&provider.issuer, GLEWLWYD, |config| config.with_access_token_ttl(minutes)).await;
     let client = site.client().await;
 
     let authorization = client.authorization().expect("an endpoint");

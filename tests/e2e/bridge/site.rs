@@ -35,7 +35,10 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tower::Layer as _;
 
 use super::moody_store::MoodyStore;
-use crate::{harness::free_port, tools::Tools};
+use crate::{
+    harness::{Glewlwyd, free_port},
+    tools::Tools,
+};
 
 /// What the server is called at the provider.
 #[derive(Clone, Copy)]
@@ -53,6 +56,14 @@ pub(crate) const APPLICATION: Application = Application {
     client_secret: "upstream-secret",
     scopes: "openid offline_access email profile",
     parameter: ("prompt", "consent"),
+};
+
+/// At Glewlwyd, whose users go on by a click that adds this.
+pub(crate) const GLEWLWYD: Application = Application {
+    client_id: Glewlwyd::CLIENT_ID,
+    client_secret: Glewlwyd::CLIENT_SECRET,
+    scopes: "openid",
+    parameter: ("g_continue", ""),
 };
 
 /// Where clients have the documents that describe them.
@@ -200,14 +211,14 @@ fn scopes(text: &str) -> ScopeSet {
     ScopeSet::parse(text).expect("scopes")
 }
 
-/// What clients say of themselves: any name is that of an application on the user's machine.
+/// What clients say of themselves: any name is that of an application on the user's machine, which has a web site, too.
 fn documents() -> Router {
     let document = async |Path(name): Path<String>| {
         Json(json!({
             "client_id": Site::document(&name),
             "client_name": name,
             "application_type": "native",
-            "redirect_uris": ["http://127.0.0.1/callback"],
+            "redirect_uris": ["http://127.0.0.1/callback", format!("{DOCUMENTS}/callback")],
             "grant_types": ["authorization_code", "refresh_token"],
             "response_types": ["code"],
             "token_endpoint_auth_method": "none",

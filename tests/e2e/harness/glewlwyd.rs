@@ -12,10 +12,13 @@ use tokio::process::Command;
 
 use super::{Process, free_port, until_listening};
 
-const PASSWORD: &str = "correct horse battery";
-
 /// Where Debian keeps the tables.
 const TABLES: &str = "/usr/share/doc/glewlwyd/database/init.sqlite3.sql.gz";
+
+/// Its pages, which Debian keeps elsewhere, and what they want to know.
+const PAGES: &str = r#"cp -rL --no-preserve=mode /usr/share/glewlwyd/webapp . && rm -r webapp/config.json
+    echo '{"GlewlwydUrl": "./", "ProfileUrl": "profile.html", "AdminUrl": "index.html", "LoginUrl": "login.html",
+        "lang": ["en"], "sessionSchemes": [], "register": [], "profilePages": {}}' >webapp/config.json"#;
 
 /// How it issues tokens: refresh tokens are good once.
 const PARAMETERS: &str = include_str!("glewlwyd.json");
@@ -30,6 +33,8 @@ pub(crate) struct Glewlwyd {
 
 impl Glewlwyd {
     pub(crate) const CLIENT_ID: &str = "upstream";
+    /// Of alice.
+    pub(crate) const PASSWORD: &str = "correct horse battery";
     pub(crate) const CLIENT_SECRET: &str = "upstream-secret-0123456789abcdef";
 
     pub(crate) async fn start(redirect_uri: &str, access_token_ttl: u32) -> Self {
@@ -40,6 +45,7 @@ impl Glewlwyd {
         let configuration = folder.join("glewlwyd.conf");
         fs::write(&configuration, configured(port, &folder)).expect("a file");
         shell(&folder, &format!("zcat {TABLES} | sqlite3 g.db")).await;
+        shell(&folder, PAGES).await;
         shell(&folder, "openssl genrsa -out private.pem 2048 && openssl rsa -in private.pem -pubout -out public.pem")
             .await;
         let process =
@@ -53,7 +59,7 @@ impl Glewlwyd {
 
     /// The cookies of a browser in which alice has signed in.
     pub(crate) async fn sign_in(&self) -> HashMap<String, String> {
-        HashMap::from([self.session("alice", PASSWORD).await])
+        HashMap::from([self.session("alice", Self::PASSWORD).await])
     }
 
     /// Takes a refresh token back.
@@ -77,7 +83,7 @@ impl Glewlwyd {
         add(
             "/user/",
             json!({
-                "username": "alice", "name": "Alice", "email": "alice@example.test", "password": PASSWORD,
+                "username": "alice", "name": "Alice", "email": "alice@example.test", "password": Self::PASSWORD,
                 "scope": ["g_profile", "openid"], "enabled": true,
             }),
         )
@@ -92,7 +98,7 @@ impl Glewlwyd {
             }),
         )
         .await;
-        let alice = self.session("alice", PASSWORD).await;
+        let alice = self.session("alice", Self::PASSWORD).await;
         let consent = json!({"scope": "openid"});
         self.send(Method::PUT, &format!("/auth/grant/{}", Self::CLIENT_ID), &alice, &consent).await;
     }
@@ -131,12 +137,17 @@ impl Drop for Glewlwyd {
 
 fn configured(port: u16, folder: &Path) -> String {
     let folder = folder.display();
+    let types: Vec<_> =
+        [("html", "text/html"), ("css", "text/css"), ("js", "text/javascript"), ("json", "application/json")]
+            .map(|(extension, kind)| format!("{{ extension = \".{extension}\" mime_type = \"{kind}\" }}"))
+            .into();
+    let types = types.join(", ");
     let modules: String = ["user", "client", "plugin"]
         .map(|kind| format!("{kind}_module_path = \"/usr/lib/glewlwyd/{kind}\"\n"))
         .concat();
     format!(
         "port = {port}\nbind_address = \"127.0.0.1\"\nexternal_url = \"http://127.0.0.1:{port}\"\napi_prefix = \"api\"\n\
-         login_url = \"login.html\"\nlog_mode = \"console\"\nlog_level = \"WARNING\"\ncookie_domain = \"127.0.0.1\"\n\
+         static_files_path = \"{folder}/webapp/\"\nstatic_files_mime_types = ( {types} )\nlogin_url = \"login.html\"\nlog_mode = \"console\"\nlog_level = \"WARNING\"\ncookie_domain = \"127.0.0.1\"\n\
          session_key = \"session\"\nsession_expiration = 3600\nadmin_scope = \"g_admin\"\nprofile_scope = \"g_profile\"\n\
          allow_multiple_user_per_session = true\nlogin_api_enabled = true\nhash_algorithm = \"SHA512\"\n{modules}\
          user_auth_scheme_module_path = \"/usr/lib/glewlwyd/scheme\"\nuser_middleware_module_path = \"{folder}/none\"\n\

@@ -1,4 +1,4 @@
-// The client of the story: an application on the user's machine.
+// The client of the story: an application on the user's machine, or with a web site.
 import { createHash, randomBytes } from 'node:crypto';
 import http from 'node:http';
 
@@ -15,6 +15,7 @@ export class Client {
       res.end('<!doctype html><html lang="en"><title>Back</title><h1>Back at the client</h1>');
     });
     await new Promise((resolve) => client.server.listen(0, '127.0.0.1', resolve));
+    client.website = `${new URL(client.clientId).origin}/callback`;
     client.redirectUri = `http://127.0.0.1:${client.server.address().port}/callback`;
     return client;
   }

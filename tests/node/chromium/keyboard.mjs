@@ -1,6 +1,6 @@
 // A user without a mouse: everything can be reached, where it is can be seen, and Enter goes on.
 import assert from 'node:assert/strict';
-import { open } from './user.mjs';
+import { back, open } from './user.mjs';
 
 export default async function ({ client, browser }) {
   const page = await browser.open();
@@ -22,13 +22,13 @@ export default async function ({ client, browser }) {
   await page.keyboard.press('Enter');
   await page.locator('input[name=prompt][value=consent]').waitFor({ state: 'attached' });
   await page.keyboard.press('Enter');
-  await page.waitForURL('http://127.0.0.1:*/callback?*');
+  await back(page, client);
   assert.equal(await client.user(), 'alice');
 
   await open(page, client);
   await page.keyboard.press('Tab');
   await page.keyboard.press('Tab');
   await page.keyboard.press('Space');
-  await page.waitForURL('http://127.0.0.1:*/callback?*');
+  await back(page, client);
   assert.equal(client.answers.pop().get('error'), 'access_denied');
 }

@@ -1,6 +1,6 @@
 // A user logs in, with scripts and without, and no page breaks a rule that it has set itself. Reloading and going back do no harm.
 import assert from 'node:assert/strict';
-import { approve, logIn, open, whole } from './user.mjs';
+import { approve, back, logIn, open, whole } from './user.mjs';
 
 export default async function ({ site, client, browser }) {
   for (const javaScriptEnabled of [true, false]) {
@@ -19,7 +19,7 @@ export default async function ({ site, client, browser }) {
   if (await page.locator('button[value=approve]').count()) await approve(page);
   else await page.waitForURL('**/interaction/**');
   await logIn(page, 'alice');
-  await page.waitForURL('http://127.0.0.1:*/callback?*');
+  await back(page, client);
   assert.equal(await client.user(), 'alice');
 
   // The answer of the provider is used up: whoever goes there again is told so, and nobody is logged in.
@@ -29,7 +29,7 @@ export default async function ({ site, client, browser }) {
   page.on('request', (request) => { if (request.url().startsWith(`${site}/callback?`)) callbacks.push(request.url()); });
   // They are known there now.
   await page.click('button[type=submit]');
-  await page.waitForURL('http://127.0.0.1:*/callback?*');
+  await back(page, client);
   assert.equal(await client.user(), 'alice');
   assert.equal(callbacks.length, 1);
   assert.equal((await page.goto(callbacks[0])).status(), 400);

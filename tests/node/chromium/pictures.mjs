@@ -1,10 +1,10 @@
-// What users see, as pictures.
+// What users see, as pictures, each as high as its page is.
 import path from 'node:path';
 import { shown } from './shown.mjs';
 
 const windows = {
-  desktop: { viewport: { width: 800, height: 760 }, colorScheme: 'light' },
-  phone: { viewport: { width: 390, height: 844 }, colorScheme: 'dark' },
+  desktop: { viewport: { width: 640, height: 100 }, colorScheme: 'light' },
+  phone: { viewport: { width: 390, height: 100 }, colorScheme: 'dark' },
 };
 
 export default async function ({ site, client, browser, pictures }) {

@@ -1,6 +1,6 @@
 // Over https, cookies are of this host alone, never go over plain http, and no script reads them.
 import assert from 'node:assert/strict';
-import { approve, logIn, open } from './user.mjs';
+import { approve, back, logIn, open } from './user.mjs';
 
 export default async function ({ site, client, browser }) {
   const page = await browser.open();
@@ -17,7 +17,7 @@ export default async function ({ site, client, browser }) {
     assert.equal(cookie.domain, new URL(site).hostname);
   }
   await logIn(page, 'alice');
-  await page.waitForURL('http://127.0.0.1:*/callback?*');
+  await back(page, client);
   assert.equal(await client.user(), 'alice');
   assert.equal((await ours()).length, 1, 'the login is over');
   assert.deepEqual(page.context().complaints, []);

@@ -1,6 +1,6 @@
 // Two users in two browsers, one client: each is asked. What one of them carries logs the other one in nowhere.
 import assert from 'node:assert/strict';
-import { approve, open, signIn, whole } from './user.mjs';
+import { approve, back, open, signIn, whole } from './user.mjs';
 
 export default async function ({ site, client, browser }) {
   const [alice, bob] = [await browser.open(), await browser.open()];
@@ -28,6 +28,6 @@ export default async function ({ site, client, browser }) {
   }
   // It did not spoil it either: who began it ends it.
   await thief.goto(stolen);
-  await thief.waitForURL('http://127.0.0.1:*/callback?*');
+  await back(thief, client);
   assert.equal(await client.user(), 'mallory');
 }

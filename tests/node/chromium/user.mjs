@@ -33,5 +33,10 @@ export async function whole(page, client, user) {
   await open(page, client);
   await approve(page);
   await logIn(page, user);
-  await page.waitForURL('http://127.0.0.1:*/callback?*');
+  await back(page, client);
+}
+
+// At the client, with an answer.
+export async function back(page, client) {
+  await page.waitForURL((url) => url.href.startsWith(`${client.redirectUri}?`));
 }

@@ -12,11 +12,17 @@ const { CHROMIUM = '/usr/bin/chromium' } = process.env;
 // As root it has no sandbox, and it is to call nobody but us.
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
-export async function launch({ site, port }) {
-  const { protocol, hostname } = new URL(site);
-  const tls = protocol === 'https:' ? await terminate(hostname, port) : undefined;
+// Listens to complaints about `site`. The `sites` are at these ports, whatever they are called.
+export async function launch(site, sites) {
   const rules = ['MAP * ~NOTFOUND', 'EXCLUDE 127.0.0.1', 'EXCLUDE localhost'];
-  if (tls) rules.unshift(`MAP ${hostname}:443 127.0.0.1:${tls.address().port}`);
+  const terminators = [];
+  for (const [url, port] of sites) {
+    const { protocol, hostname } = new URL(url);
+    if (protocol !== 'https:') continue;
+    const tls = await terminate(hostname, port);
+    terminators.push(tls);
+    rules.unshift(`MAP ${hostname}:443 127.0.0.1:${tls.address().port}`);
+  }
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: [...FLAGS, `--host-resolver-rules=${rules.join(', ')}`] });
   return {
     // A window of somebody who has never been here.
@@ -32,7 +38,7 @@ export async function launch({ site, port }) {
     },
     async close() {
       await browser.close();
-      tls?.close();
+      for (const tls of terminators) tls.close();
     },
   };
 }
