@@ -11,12 +11,13 @@ use rmcp::{
     },
 };
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use super::{
     site::{APPLICATION, Place, Site},
     user::{accompany, browser, log_in},
 };
-use crate::harness::{Process, Provider, REDIRECT_URI, script};
+use crate::harness::{Demo, Process, Provider, REDIRECT_URI, script};
 
 async fn start() -> (Provider, Site) {
     let place = Place::new();
@@ -25,24 +26,30 @@ async fn start() -> (Provider, Site) {
     (provider, site)
 }
 
+/// Runs one of the scripts with `user` in front of it. What it said, of which everything is checked that is the same for all.
+async fn life(command: &mut Command, issuer: &str, user: &str) -> Value {
+    let lines = accompany(Process::start(command), ("OPEN ", issuer), &mut browser(), user).await;
+    let said = lines.iter().find_map(|line| serde_json::from_str::<Value>(line).ok());
+    let said = said.unwrap_or_else(|| panic!("{lines:#?}"));
+    assert_eq!(said["tools"], json!(["admin_echo", "echo", "upstream", "whoami"]));
+    assert_eq!((&said["user"], &said["upstream"]), (&json!(user), &json!(user)));
+    assert_eq!(said["admin"], "hello");
+    assert_eq!(said["refreshed"], json!({"user": user, "token": true}));
+    assert_eq!((&said["revoked"], &said["again"]), (&json!(200), &json!(user)));
+    // The first, that for more scopes, and that after the revocation.
+    assert_eq!((&said["seen"]["logins"], &said["seen"]["registrations"]), (&json!(3), &json!(1)));
+    said
+}
+
 /// Runs one of the scripts with Alice in front of it, once as a client that registers and once by its document.
 async fn typescript(file: &str, wire: Option<&str>, version: &str) {
     let (_provider, site) = start().await;
     for document in [None, Some(Site::document(file))] {
         let mut command = script(file);
         command.arg(&site.url).args(wire).args(&document);
-        let lines = accompany(Process::start(&mut command), ("OPEN ", &site.issuer), &mut browser(), "alice").await;
-        let said = lines.iter().find_map(|line| serde_json::from_str::<Value>(line).ok());
-        let said = said.unwrap_or_else(|| panic!("{lines:#?}"));
+        let said = life(&mut command, &site.issuer, "alice").await;
         assert_eq!(said["version"], version);
-        assert_eq!(said["tools"], json!(["admin_echo", "echo", "upstream", "whoami"]));
-        assert_eq!((&said["user"], &said["upstream"]), (&json!("alice"), &json!("alice")));
         assert_eq!((&said["scope"], &said["widened"]), (&json!("mcp:read"), &json!("mcp:read mcp:admin")));
-        assert_eq!(said["admin"], "hello");
-        assert_eq!(said["refreshed"], json!({"user": "alice", "token": true}));
-        assert_eq!((&said["revoked"], &said["again"]), (&json!(200), &json!("alice")));
-        // The first, that for more scopes, and that after the revocation.
-        assert_eq!((&said["seen"]["logins"], &said["seen"]["registrations"]), (&json!(3), &json!(1)));
         match document {
             Some(document) => assert_eq!(said["client"], document),
             None => assert!(said["client"].as_str().is_some_and(|id| !id.starts_with("https:")), "{said}"),
@@ -63,6 +70,15 @@ async fn the_typescript_sdk_2_logs_in_refreshes_revokes_and_logs_in_again_on_the
 #[tokio::test]
 async fn the_typescript_sdk_2_logs_in_refreshes_revokes_and_logs_in_again_on_the_wire_of_2026() {
     typescript("login-ts-2.mjs", Some("2026-07-28"), "2026-07-28").await;
+}
+
+#[tokio::test]
+async fn a_newcomer_who_starts_the_demo_can_log_in_to_it_from_any_client() {
+    let demo = Demo::start().await;
+    let mut command = script("login-ts-2.mjs");
+    command.args([&format!("{}/mcp", demo.origin), "2026-07-28"]);
+    let said = life(&mut command, &demo.origin, "ada").await;
+    assert_eq!((&said["scope"], &said["widened"]), (&json!("mcp:use"), &json!("mcp:use mcp:admin")));
 }
 
 #[tokio::test]

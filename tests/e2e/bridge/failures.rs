@@ -90,3 +90,31 @@ async fn b16_a_refresh_token_that_cannot_be_written_down_is_not_lost_and_the_old
     assert_eq!(provider.count("POST /token ").await, 3);
     assert_eq!(provider.count("POST /token 4").await, 0, "no refresh token was presented twice");
 }
+
+#[tokio::test]
+async fn c09_keys_are_replaced_while_tokens_live_and_without_an_old_one_its_sessions_are_unavailable_and_nothing_else()
+{
+    let (_provider, _, mut site) = start().await;
+    let client = site.client().await;
+    let before = tokens(&client, "alice").await;
+
+    // A new key in front: what the old one sealed is read, and what is written anew is sealed with the new one.
+    site.keys().insert(0, rand::random());
+    site.restart().await;
+    assert_eq!(upstream(&site, before.access_token()).await.status(), StatusCode::OK);
+    let after = tokens(&client, "bob").await;
+
+    // The old key is gone before its time. That is the operator's mistake: no client is sent to log in for it.
+    let old = site.keys().pop().expect("the old key");
+    site.restart().await;
+    assert_eq!(upstream(&site, after.access_token()).await.status(), StatusCode::OK);
+    assert_eq!(upstream(&site, before.access_token()).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let refresh = client.refresh(before.refresh_token()).await.expect("an answer");
+    assert_eq!(refresh.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(tokens(&client, "alice").await.status(), StatusCode::OK);
+
+    // It comes back, and nothing was lost.
+    site.keys().push(old);
+    site.restart().await;
+    assert_eq!(upstream(&site, before.access_token()).await.status(), StatusCode::OK);
+}

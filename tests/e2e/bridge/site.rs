@@ -119,7 +119,7 @@ impl Place {
         let parts = Parts {
             config: change(config(&self.origin, app)),
             provider: ProviderClient::new(provider, secret, egress, clock.clone()),
-            keys: KeyRing::new([&rand::random()]).expect("a key"),
+            keys: vec![rand::random()],
             clock,
         };
         let bridge = parts.bridge(&self).await;
@@ -159,6 +159,11 @@ impl Site {
         format!("{DOCUMENTS}/{name}")
     }
 
+    /// The keys of its database, the one that writes first. They count from the next start on.
+    pub(crate) const fn keys(&mut self) -> &mut Vec<[u8; 32]> {
+        &mut self.parts.keys
+    }
+
     /// From now on nothing, or anything, can be written down of grants.
     pub(crate) fn set_read_only(&self, is_read_only: bool) {
         self.place.is_read_only.store(is_read_only, Ordering::Relaxed);
@@ -182,7 +187,7 @@ impl Drop for Site {
 struct Parts {
     config: BridgeConfig,
     provider: ProviderClient,
-    keys: KeyRing,
+    keys: Vec<[u8; 32]>,
     clock: Arc<dyn Clock>,
 }
 
@@ -190,8 +195,9 @@ impl Parts {
     async fn bridge(&self, place: &Place) -> Bridge {
         let store = SqliteStore::open(place.folder.join("site.db"), self.clock.clone()).await.expect("a database");
         let grants = MoodyStore { store: store.clone(), is_read_only: Arc::clone(&place.is_read_only) };
-        let vault = Vault::new(Arc::new(grants), self.keys.clone()).expect("a vault");
-        let records = Records::new(Arc::new(store), self.keys.clone()).expect("records");
+        let keys = KeyRing::new(&self.keys).expect("a key");
+        let vault = Vault::new(Arc::new(grants), keys.clone()).expect("a vault");
+        let records = Records::new(Arc::new(store), keys).expect("records");
         let documents = Egress::from_service(Network::new().with_service(DOCUMENTS, documents()));
         Bridge::new(self.config.clone(), self.provider.clone(), vault, records, documents, self.clock.clone())
     }

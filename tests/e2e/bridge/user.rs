@@ -9,10 +9,11 @@ pub(crate) fn browser() -> Browser {
     Browser::new(Network::new())
 }
 
-/// Lets `user` say yes to the client, log in on the pages of oidc-provider, say yes there, and go on to wherever the client is.
+/// Lets `user` say yes to the client, log in on the pages of oidc-provider or those of the demo, say yes there, and go on to wherever the
+/// client is.
 pub(crate) async fn log_in(browser: &mut Browser, url: &str, user: &str) -> Arrival {
     // The last is the button of a page that asks nothing else.
-    let buttons = [Browser::APPROVE, ("login", user), ("", "")];
+    let buttons = [Browser::APPROVE, ("login", user), ("user", user), ("", "")];
     browser.press_through(url, &buttons).await.expect("pages")
 }
 

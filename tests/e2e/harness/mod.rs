@@ -16,4 +16,4 @@ pub(crate) use node::script;
 pub(crate) use ports::free_port;
 pub(crate) use process::Process;
 pub(crate) use provider::{Format, GATE_SECRET, Provider};
-pub(crate) use servers::{McpServer, ReverseProxy, until_listening};
+pub(crate) use servers::{Demo, McpServer, ReverseProxy, until_listening};

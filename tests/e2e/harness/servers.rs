@@ -1,6 +1,10 @@
 //! The examples of this workspace, as processes.
 
-use std::{env, fs, path::Path, time::Duration};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tokio::{
     net::TcpStream,
@@ -83,6 +87,33 @@ impl McpServer {
             assert!(Instant::now() < give_up, "{path} never says {status}");
             sleep(Duration::from_millis(20)).await;
         }
+    }
+}
+
+/// `mcp-server` as a newcomer starts it: without a configuration, with an identity provider of its own.
+pub(crate) struct Demo {
+    pub(crate) origin: String,
+    folder: PathBuf,
+    _process: Process,
+}
+
+impl Demo {
+    /// Its access tokens live two seconds.
+    pub(crate) async fn start() -> Self {
+        let port = free_port();
+        let folder = env::temp_dir().join(format!("portcullis-demo-{port}"));
+        fs::create_dir_all(&folder).expect("a folder");
+        let mut command = binary("mcp-server");
+        command.current_dir(&folder).env("PORTCULLIS__LISTEN", format!("127.0.0.1:{port}"));
+        let process = Process::start(command.env("PORTCULLIS__BRIDGE__ACCESS_TOKEN_TTL", "2s"));
+        until_listening(port).await;
+        Self { origin: format!("http://127.0.0.1:{port}"), folder, _process: process }
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
