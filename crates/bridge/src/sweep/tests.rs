@@ -83,6 +83,10 @@ impl RecordStore for Store {
         self.rows.count(table)
     }
 
+    fn soonest(&self, table: Table, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
+        self.rows.soonest(table, limit)
+    }
+
     fn page(
         &self,
         table: Table,
@@ -135,7 +139,8 @@ fn world() -> World {
 impl World {
     /// A login that was completed, and whose code is on its way to the client.
     async fn log_in(&self) -> GrantId {
-        let (id, now) = (Handle::random().session(), self.clock.now());
+        let (handle, now) = (Handle::random(), self.clock.now());
+        let id = handle.session();
         let code = CodeBinding {
             code: Secret::random().hash(),
             challenge: "challenge".into(),
@@ -143,6 +148,7 @@ impl World {
             expires_at: now + Duration::from_mins(1),
         };
         let session = Session {
+            handle,
             client_id: "client".into(),
             resource: ResourceUri::new("https://mcp.example.com/mcp").expect("resource"),
             scopes: ScopeSet::default(),

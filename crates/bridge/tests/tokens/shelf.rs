@@ -1,7 +1,7 @@
 //! [`Shelf`]: a store that takes its time, and can be out of order.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -17,11 +17,13 @@ pub(crate) struct Shelf {
     rows: MemoryRecords,
     is_broken: Arc<AtomicBool>,
     loses_answers: Arc<AtomicBool>,
+    /// The table that nothing can be written to.
+    full: Arc<Mutex<Option<Table>>>,
 }
 
 impl Shelf {
     pub(crate) fn new(rows: MemoryRecords) -> Self {
-        Self { rows, is_broken: Arc::default(), loses_answers: Arc::default() }
+        Self { rows, is_broken: Arc::default(), loses_answers: Arc::default(), full: Arc::default() }
     }
 
     /// From now on it fails, or works again.
@@ -32,6 +34,11 @@ impl Shelf {
     /// From now on it writes, and nobody hears of it; or works again.
     pub(crate) fn set_loses_answers(&self, loses_answers: bool) {
         self.loses_answers.store(loses_answers, Ordering::SeqCst);
+    }
+
+    /// From now on nothing can be written to this table; or to every one again.
+    pub(crate) fn set_full(&self, table: Option<Table>) {
+        *self.full.lock().expect("not poisoned") = table;
     }
 
     fn slowly<'a, T: Send + 'a>(
@@ -62,6 +69,9 @@ impl RecordStore for Shelf {
         new: SealedRecord,
     ) -> StoreFuture<'_, Option<Version>> {
         self.slowly(async move {
+            if *self.full.lock().expect("not poisoned") == Some(key.table()) {
+                return Err(StoreError::new("a test has filled the table"));
+            }
             let outcome = self.rows.compare_and_swap(key, expected, new).await;
             if self.loses_answers.load(Ordering::SeqCst) {
                 Err(StoreError::new("a test lost the answer"))
@@ -85,6 +95,10 @@ impl RecordStore for Shelf {
 
     fn count(&self, table: Table) -> StoreFuture<'_, u64> {
         self.slowly(async move { self.rows.count(table).await })
+    }
+
+    fn soonest(&self, table: Table, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
+        self.slowly(async move { self.rows.soonest(table, limit).await })
     }
 
     fn page(

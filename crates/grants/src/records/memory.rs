@@ -74,6 +74,13 @@ impl State {
         of_table.take_while(move |(_, end, _)| *end <= now).map(|(.., key)| *key)
     }
 
+    /// The rows of `table` that have not expired, the first to do so first.
+    fn soonest(&self, table: Table, now: UnixTime) -> impl Iterator<Item = RecordKey> {
+        let last = (table, now, RecordKey::new(table, [u8::MAX; 32]));
+        let of_table = self.ends.range((Bound::Excluded(last), Bound::Unbounded));
+        of_table.take_while(move |(of, ..)| *of == table).map(|(.., key)| *key)
+    }
+
     /// The rows of `table` after `after`, in the order of their keys.
     fn after(&self, table: Table, after: Option<RecordKey>) -> impl Iterator<Item = (RecordKey, &StoredRecord)> {
         let first = RecordKey::new(table, [0; 32]);
@@ -127,6 +134,14 @@ impl RecordStore for MemoryRecords {
 
     fn count(&self, table: Table) -> StoreFuture<'_, u64> {
         Box::pin(async move { Ok(self.state().after(table, None).count() as u64) })
+    }
+
+    fn soonest(&self, table: Table, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
+        Box::pin(async move {
+            let (now, state) = (self.clock.now(), self.state());
+            let soonest = state.soonest(table, now).take(limit);
+            Ok(soonest.filter_map(|key| Some((key, state.rows.get(&key)?.clone()))).collect())
+        })
     }
 
     fn page(

@@ -29,6 +29,7 @@ mod due;
 mod key;
 mod memory;
 mod rekey;
+mod soonest;
 mod store;
 mod table;
 mod text;

@@ -45,6 +45,9 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
     /// How many rows there are. Those that have expired and were not swept may be among them.
     fn count(&self, table: Table) -> StoreFuture<'_, u64>;
 
+    /// The rows that have not expired, at most `limit`, those that will be first first: for making room.
+    fn soonest(&self, table: Table, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>>;
+
     /// The rows after `after` that have not expired, in the order of their keys, at most `limit`. `after` is a key of the same
     /// table.
     fn page(

@@ -14,11 +14,15 @@ pub enum Table {
     Sessions,
     /// What may be presented only once, and was.
     Replays,
+    /// Documents by which clients describe themselves
+    /// ([Client ID Metadata Documents](https://datatracker.ietf.org/doc/draft-ietf-oauth-client-id-metadata-document/)).
+    Documents,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 5] = [Self::Clients, Self::Logins, Self::Consents, Self::Sessions, Self::Replays];
+    pub const ALL: [Self; 6] =
+        [Self::Clients, Self::Logins, Self::Consents, Self::Sessions, Self::Replays, Self::Documents];
 
     /// Its name. What was sealed for a table opens under this name only, so it never changes.
     #[must_use]
@@ -29,6 +33,7 @@ impl Table {
             Self::Consents => "consents",
             Self::Sessions => "sessions",
             Self::Replays => "replays",
+            Self::Documents => "documents",
         }
     }
 
@@ -41,6 +46,7 @@ impl Table {
             Self::Consents => 3,
             Self::Sessions => 4,
             Self::Replays => 5,
+            Self::Documents => 6,
         }
     }
 }

@@ -107,6 +107,10 @@ impl RecordStore for Shelf {
         self.rows.count(table)
     }
 
+    fn soonest(&self, table: Table, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
+        self.rows.soonest(table, limit)
+    }
+
     fn page(
         &self,
         table: Table,

@@ -58,6 +58,13 @@ impl RecordStore for SqliteStore {
         Box::pin(async move { records::count(self.reader(), table).await.map_err(failed("counting records")) })
     }
 
+    fn soonest(&self, table: Table, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
+        Box::pin(async move {
+            let soonest = records::soonest(self.reader(), table, limit, self.clock().now()).await;
+            soonest.map_err(failed("reading records that will expire"))
+        })
+    }
+
     fn page(
         &self,
         table: Table,

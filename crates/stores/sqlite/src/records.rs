@@ -79,6 +79,17 @@ pub(crate) async fn due(
     rows(slot, table, query_as(SQL).bind(table.number()).bind(nanos::to_column(now)).bind(most(limit))).await
 }
 
+pub(crate) async fn soonest(
+    slot: &Slot,
+    table: Table,
+    limit: usize,
+    now: UnixTime,
+) -> Result<Vec<(RecordKey, StoredRecord)>, SqliteError> {
+    const SQL: &str = "SELECT key, version, sealed, expires_at FROM records
+        WHERE tbl = ? AND expires_at > ? ORDER BY expires_at LIMIT ?";
+    rows(slot, table, query_as(SQL).bind(table.number()).bind(nanos::to_column(now)).bind(most(limit))).await
+}
+
 /// Removes some that have expired, and says how many.
 pub(crate) async fn sweep(taken: &mut Taken<'_>, table: Table, now: UnixTime) -> Result<u64, SqliteError> {
     const SQL: &str =

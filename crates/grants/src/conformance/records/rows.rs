@@ -17,6 +17,7 @@ pub(super) async fn an_unknown_key_has_no_record(trial: &Records<'_>) -> Outcome
         expect(trial.store().count(table).await? == 0, "records of a new store are counted")?;
         expect(trial.store().sweep(table).await? == 0, "something is swept from a new store")?;
         expect(trial.store().due(table, 10).await?.is_empty(), "something is due in a new store")?;
+        expect(trial.store().soonest(table, 10).await?.is_empty(), "something is left to expire in a new store")?;
         expect(trial.store().page(table, None, 10).await?.is_empty(), "a page of a new store has a record")?;
     }
     Ok(())

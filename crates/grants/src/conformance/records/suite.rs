@@ -30,6 +30,7 @@ pub async fn check(subject: &dyn Subject<dyn RecordStore>) -> Result<(), Violati
         times::a_record_that_has_expired_is_not_replaced,
         times::a_record_is_due_until_it_is_removed,
         times::the_oldest_are_due_first,
+        times::those_that_expire_soonest_are_known,
         times::a_sweep_takes_what_has_expired_and_nothing_else,
         times::a_sweep_takes_many,
         times::no_version_comes_back_after_a_sweep,

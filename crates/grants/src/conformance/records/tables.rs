@@ -20,6 +20,10 @@ pub(super) async fn tables_do_not_see_each_other(trial: &Records<'_>) -> Outcome
         let is_own = page.iter().all(|(key, stored)| *key == of(table) && stored.record == record(table.as_str()));
         expect(page.len() == 1 && is_own, "a page shows records of another table")?;
     }
+    for table in Table::ALL {
+        let soonest = trial.store().soonest(table, 10).await?;
+        expect(soonest.iter().all(|(key, _)| *key == of(table)), "records of another table would make room")?;
+    }
     let removed = trial.store().compare_and_remove(of(Table::Logins), versions[1]).await?;
     expect(removed, "a record is not removed")?;
     for (table, short) in [(Table::Clients, 1), (Table::Sessions, 2)] {
@@ -28,7 +32,7 @@ pub(super) async fn tables_do_not_see_each_other(trial: &Records<'_>) -> Outcome
         }
     }
     trial.later().await;
-    for (table, expired) in Table::ALL.into_iter().zip([1, 0, 0, 2, 0]) {
+    for (table, expired) in Table::ALL.into_iter().zip([1, 0, 0, 2, 0, 0]) {
         let due = trial.store().due(table, 10).await?;
         let is_own = due.iter().all(|(key, _)| key.table() == table);
         expect(due.len() == expired && is_own, "records of another table are due")?;

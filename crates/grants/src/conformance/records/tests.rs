@@ -80,6 +80,9 @@ async fn every_flaw_is_found_by_the_rule_for_it() {
         (Flaw::DueOnce, "a_record_is_due_until_it_is_removed"),
         (Flaw::DueByKey, "the_oldest_are_due_first"),
         (Flaw::DueWithoutLimit, "the_oldest_are_due_first"),
+        (Flaw::SoonestByKey, "those_that_expire_soonest_are_known"),
+        (Flaw::SoonestAreOver, "those_that_expire_soonest_are_known"),
+        (Flaw::SoonestWithoutLimit, "those_that_expire_soonest_are_known"),
         (Flaw::SweepsAll, "a_sweep_takes_what_has_expired_and_nothing_else"),
         (Flaw::SweepsNothing, "a_sweep_takes_what_has_expired_and_nothing_else"),
         (Flaw::SweepsSome, "a_sweep_takes_many"),
@@ -118,6 +121,9 @@ enum Flaw {
     DueOnce,
     DueByKey,
     DueWithoutLimit,
+    SoonestByKey,
+    SoonestAreOver,
+    SoonestWithoutLimit,
     SweepsAll,
     SweepsNothing,
     SweepsSome,
@@ -257,6 +263,16 @@ impl RecordStore for Flawed {
             due.iter().for_each(|(key, _)| drop(self.rows.lock().unwrap().remove(key)));
         }
         done(due)
+    }
+
+    fn soonest(&self, table: Table, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
+        let mut soonest = self.of(table);
+        soonest.retain(|(_, row)| !self.is_over(row) || self.has(Flaw::SoonestAreOver));
+        if !self.has(Flaw::SoonestByKey) {
+            soonest.sort_by_key(|(_, row)| row.record.expires_at);
+        }
+        soonest.truncate(if self.has(Flaw::SoonestWithoutLimit) { usize::MAX } else { limit });
+        done(soonest)
     }
 
     fn sweep(&self, table: Table) -> StoreFuture<'_, u64> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 
 use super::{
-    super::trial::{Outcome, expect},
+    super::trial::{Finding, Outcome, expect},
     trial::{IN_2100, Records, key, record},
 };
 use crate::records::{RecordKey, SealedRecord, Table};
@@ -90,6 +90,26 @@ pub(super) async fn the_oldest_are_due_first(trial: &Records<'_>) -> Outcome {
         )?;
     }
     expect(trial.store().due(SESSIONS, 0).await?.is_empty(), "records are due that nobody has asked for")
+}
+
+pub(super) async fn those_that_expire_soonest_are_known(trial: &Records<'_>) -> Outcome {
+    for (number, left) in (0..).zip([3, 0, 4, 1, 2_u8]) {
+        let expires_at = IN_2100.saturating_sub(Duration::from_secs((4 - left).into()));
+        trial.create(key(number), SealedRecord::new(vec![left].into(), expires_at)).await?;
+    }
+    trial.create(key(9), trial.short()).await?;
+    trial.later().await;
+    for (limit, soonest) in [(3, 0..3), (10, 0..5_u8)] {
+        let rows = trial.store().soonest(SESSIONS, limit).await?;
+        let left = rows.iter().map(|(_, stored)| &stored.record.sealed[..]);
+        expect(
+            left.eq(soonest.map(|left| [left])),
+            "not those that expire soonest, or not in their order, or not so many as asked",
+        )?;
+    }
+    let rows = trial.store().soonest(SESSIONS, 1).await?;
+    let (key, row) = rows.first().ok_or_else(|| Finding("a record is gone".to_owned()))?;
+    expect(trial.store().compare_and_remove(*key, row.version).await?, "a record is not in the version that is said")
 }
 
 pub(super) async fn a_sweep_takes_what_has_expired_and_nothing_else(trial: &Records<'_>) -> Outcome {
