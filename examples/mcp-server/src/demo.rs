@@ -101,7 +101,7 @@ that client may act for you, pick a user, and are back. The client has a token o
 stays here, and is kept fresh. Restart the demo: the client is still known.
 
 Tools: whoami; echo; upstream, which asks the provider who you are by your token there; and admin_echo, which needs the scope
-mcp:admin: the client asks for it when it is refused, and ada may have it.
+mcp:admin: a client that knows how asks for it when it is refused, and ada may have it.
 
 Without any client, what a refusal looks like, and where it leads:
 

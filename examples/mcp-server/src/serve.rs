@@ -49,7 +49,7 @@ async fn resource_server(
         async move { drop(readiness.waiting().await) }
     });
     announce(config);
-    let routes = server::routes(config, auth, Tools::default(), shutdown.clone());
+    let routes = server::routes(config, auth, Tools::default(), false, shutdown.clone());
     Ok(server::serve(listeners, routes, readiness, metrics, shutdown).await?)
 }
 
@@ -70,7 +70,9 @@ async fn bridge(
     let starting = async {
         let (auth, bridge) = bridge::start(config, settings, store).await?;
         let tools = Tools::calling(bridge.provider().clone());
-        late.set(bridge.router().merge(server::routes(config, auth, tools, shutdown)));
+        // Those that an enterprise vouches for were never at the provider.
+        let upstream = settings.trusted_issuers.is_empty();
+        late.set(bridge.router().merge(server::routes(config, auth, tools, upstream, shutdown)));
         Ok::<Bridge, Failure>(bridge)
     };
     let bridge = tokio::select! {

@@ -75,7 +75,15 @@ pub(crate) async fn serve(
 }
 
 /// The MCP server, from the outside to the inside: CORS, Host and Origin, the gate, the scopes of tools, the tools.
-pub(crate) fn routes<V>(config: &Config, auth: AuthConfig<V>, tools: Tools, shutdown: Shutdown) -> Router
+///
+/// If all users have a token of the provider (`upstream`), one is at hand before a tool is called.
+pub(crate) fn routes<V>(
+    config: &Config,
+    auth: AuthConfig<V>,
+    tools: Tools,
+    upstream: bool,
+    shutdown: Shutdown,
+) -> Router
 where
     V: VerifyToken<Future: Send> + Clone + Send + Sync + 'static,
 {
@@ -85,13 +93,11 @@ where
         .with_allowed_hosts(names.hosts())
         .with_json_response(true)
         .with_cancellation_token(shutdown.cut.clone());
-    let call_the_provider = tools.call_the_provider();
     let mcp =
         StreamableHttpService::new(move || Ok(tools.clone()), Arc::new(LocalSessionManager::default()), transport);
     let routes =
         Router::new().route_service("/mcp", ToolScopesLayer::new(tools::scopes(&config.required_scopes)).layer(mcp));
-    // If tools call the provider, a token for that is at hand before they are called.
-    let routes = if call_the_provider { routes.layer(RequireUpstreamLayer::new()) } else { routes };
+    let routes = if upstream { routes.layer(RequireUpstreamLayer::new()) } else { routes };
     routes
         .layer(middleware::from_fn_with_state(shutdown, shutdown::end_streams))
         .layer(AuthLayer::new(auth))

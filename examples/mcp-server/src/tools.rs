@@ -49,10 +49,6 @@ impl Tools {
     pub(crate) const fn calling(provider: ProviderClient) -> Self {
         Self { provider: Some(provider) }
     }
-
-    pub(crate) const fn call_the_provider(&self) -> bool {
-        self.provider.is_some()
-    }
 }
 
 #[tool_router(server_handler)]

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use portcullis::{
     AuthConfig, BridgedServer, BridgedUsers,
-    bridge::Bridge,
+    bridge::{Bridge, BridgeConfig, TrustedIssuer},
     core::SystemClock,
     egress::{Egress, EgressConfig},
+    verify::RemoteKeySet,
 };
 
 use super::{OpenStore, provider};
@@ -25,8 +26,9 @@ pub(crate) async fn start(
     store: OpenStore,
 ) -> Result<(AuthConfig<BridgedUsers>, Bridge), Failure> {
     let provider_egress = gate::egress_config(&config.egress);
-    let provider = provider::provider(&settings.provider, &Egress::new(provider_egress.clone())?).await;
-    let server = BridgedServer::new(settings.config.clone(), provider, settings.client.clone())
+    let egress = Egress::new(provider_egress.clone())?;
+    let provider = provider::provider(&settings.provider, &egress).await;
+    let server = BridgedServer::new(with_trusted_issuers(settings, &egress), provider, settings.client.clone())
         .with_resource_name("Portcullis example")
         .with_cache(gate::cache_config(&config.cache))
         .with_provider_egress(provider_egress)
@@ -37,4 +39,15 @@ pub(crate) async fn start(
         .with_clock(Arc::new(SystemClock::new()));
     let (auth, bridge) = store.behind(server)?.build()?;
     Ok((auth.with_required_scopes(config.required_scopes.clone()), bridge))
+}
+
+/// The configuration, and the enterprises whose assertions are good.
+fn with_trusted_issuers(settings: &BridgeSettings, egress: &Egress) -> BridgeConfig {
+    settings.trusted_issuers.iter().fold(settings.config.clone(), |config, trusted| {
+        let keys = match &trusted.jwks_uri {
+            Some(uri) => RemoteKeySet::at(uri.clone(), egress.clone()),
+            None => RemoteKeySet::discovered(trusted.issuer.clone(), egress.clone()),
+        };
+        config.with_trusted_issuer(TrustedIssuer::new(trusted.issuer.clone(), keys))
+    })
 }

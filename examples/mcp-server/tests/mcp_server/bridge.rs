@@ -109,12 +109,12 @@ async fn users_of_a_provider_that_there_was_before_log_in_again_and_the_new_one_
 #[tokio::test]
 async fn tools_call_the_provider_with_a_token_that_is_alive() {
     let provider = IdentityProvider::new();
-    provider.set_token_policy(TokenPolicy::new().with_access_token_lifetime(Duration::from_secs(2)));
+    provider.set_token_policy(TokenPolicy::new().with_access_token_lifetime(Duration::from_secs(5)));
     let running = provider.serve().await.expect("a port");
     let server = Running::bridge(&oidc(running.url())).await;
     let tokens = log_in(&registered(&server).await, "alice").await;
     assert_eq!(told(&server, "upstream", tokens.access_token()).await["sub"], "alice");
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(Duration::from_millis(5200)).await;
     assert_eq!(told(&server, "upstream", tokens.access_token()).await["sub"], "alice");
     assert!(provider.rotations() >= 1, "the provider's token was renewed, the client's was not");
     assert_eq!(provider.dead_calls(), 0);
@@ -238,6 +238,54 @@ async fn a_provider_is_told_what_the_operator_wants_it_to_know() {
         let query = page.url().query().expect("a query");
         assert!(query.contains(told) && !query.contains(not_told), "{parameters}: {query}");
     }
+}
+
+#[tokio::test]
+async fn an_enterprise_vouches_for_users_who_never_were_at_the_provider() {
+    let (provider, enterprise) = (IdentityProvider::new(), IdentityProvider::new());
+    let (running, trusted) = (provider.serve().await.expect("a port"), enterprise.serve().await.expect("a port"));
+    let keys = format!(
+        "{}\n[[bridge.trusted_issuers]]\nissuer = \"{}\"\n[[bridge.clients]]\nclient_id = \"agent\"\n\
+         client_secret = \"hush\"\ngrant_types = [\"urn:ietf:params:oauth:grant-type:jwt-bearer\"]",
+        oidc(running.url()),
+        trusted.url()
+    );
+    let server = Running::bridge(&keys).await;
+    let agent = OAuthClient::discover(&Network::new(), &server.origin()).await.expect("metadata");
+    let agent = agent.with_client_id("agent").with_secret("hush");
+    let id_jag = |issuer: &IdentityProvider| {
+        let builder = issuer.id_jag("alice", &server.origin(), "agent");
+        builder.with_claim("resource", server.url()).with_scope("mcp:use").jwt()
+    };
+    let tokens = agent.redeem_id_jag(&id_jag(&enterprise)).await.expect("answer");
+    let user = told(&server, "whoami", tokens.access_token()).await;
+    assert_eq!((&user["issuer"], &user["subject"]), (&json!(trusted.url()), &json!("alice")));
+    let refused = agent.redeem_id_jag(&id_jag(&provider)).await.expect("answer");
+    assert_eq!(refused.error(), Some("invalid_grant"), "nobody trusts that one");
+    let answer: Value = call(&server, "upstream", tokens.access_token()).await.json().await.expect("JSON");
+    assert_eq!(answer["result"]["isError"], true, "there is nothing to call the provider with: {answer}");
+}
+
+#[tokio::test]
+async fn a_resource_server_elsewhere_asks_about_tokens() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let keys = format!(
+        "{}\n[[bridge.resource_servers]]\nclient_id = \"reports\"\nclient_secret = \"hush\"\n\
+         resource = \"https://reports.example.com/mcp\"\n\
+         [[bridge.resource_servers]]\nclient_id = \"twin\"\nclient_secret = \"hush\"",
+        oidc(running.url())
+    );
+    let server = Running::bridge(&keys).await;
+    let client = registered(&server).await;
+    let here = log_in(&client, "alice").await;
+    let there = log_in(&client.clone().with_resource("https://reports.example.com/mcp"), "alice").await;
+    for (name, token, active) in [("reports", &there, true), ("reports", &here, false), ("twin", &here, true)] {
+        let asking = client.clone().with_client_id(name).with_secret("hush");
+        let answer = asking.introspect(token.access_token()).await.expect("answer");
+        assert_eq!(answer["active"], active, "{name}");
+    }
+    assert_eq!(call(&server, "whoami", there.access_token()).await.status(), StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]

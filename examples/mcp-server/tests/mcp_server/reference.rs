@@ -101,6 +101,7 @@ fn the_examples_of_the_reference_are_accepted() {
         "resource_server.issuers[].algorithms",
         "bridge.client_secret",
         "bridge.clients[].client_secret",
+        "bridge.resource_servers[].client_secret",
         "bridge.registration.initial_access_token",
         "bridge.signing_key_files",
         "bridge.access_tokens",

@@ -95,14 +95,14 @@ async fn a_request_that_never_ends_is_cut_off() {
 #[tokio::test]
 async fn a_refresh_that_has_begun_is_finished_and_kept_although_nobody_waits_for_it() {
     let provider = IdentityProvider::new();
-    provider.set_token_policy(TokenPolicy::new().with_access_token_lifetime(Duration::from_secs(1)));
+    provider.set_token_policy(TokenPolicy::new().with_access_token_lifetime(Duration::from_secs(5)));
     let running = provider.serve().await.expect("a port");
     let (port, folder) = (free_port(), folder("drained"));
     let text = bridge(&oidc(running.url()), &sqlite(&folder));
     let mut server = Running::serve(port, &text);
     server.wait_for("/readyz", 200).await;
     let tokens = log_in(&registered(&server).await, "alice").await;
-    sleep(Duration::from_millis(1500)).await;
+    sleep(Duration::from_millis(5200)).await;
 
     provider.set_answer_latency(Endpoint::Token, Duration::from_secs(2));
     let caller = timeout(Duration::from_millis(500), call(&server, "upstream", tokens.access_token()));

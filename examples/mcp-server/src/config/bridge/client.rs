@@ -2,7 +2,7 @@
 
 use portcullis::{
     ScopeSet,
-    bridge::{BridgeConfig, Client, RedirectUri},
+    bridge::{BridgeConfig, Client, GrantType, RedirectUri},
 };
 
 use super::table;
@@ -32,7 +32,7 @@ fn validate(entry: &Section<'_>, table: table::Client, supported: &ScopeSet) -> 
     if id.is_empty() {
         return Err(entry.error("client_id", "must not be empty"));
     }
-    if table.redirect_uris.is_empty() {
+    if table.redirect_uris.is_empty() && table.grant_types.contains(&table::GrantType::AuthorizationCode) {
         return Err(entry.error("redirect_uris", "is empty: there is nowhere to send its users back to"));
     }
     let parse = |(index, text): (usize, &String)| {
@@ -45,6 +45,11 @@ fn validate(entry: &Section<'_>, table: table::Client, supported: &ScopeSet) -> 
         None => Client::public(id, &name, redirect_uris),
         Some(secret) => Client::confidential(id, &name, &secret, redirect_uris),
     };
+    let client = client.with_grant_types(table.grant_types.into_iter().map(|grant_type| match grant_type {
+        table::GrantType::AuthorizationCode => GrantType::AuthorizationCode,
+        table::GrantType::RefreshToken => GrantType::RefreshToken,
+        table::GrantType::JwtBearer => GrantType::JwtBearer,
+    }));
     if table.scopes.is_empty() {
         return Ok(client);
     }

@@ -1,12 +1,13 @@
 //! The section `bridge`: tokens of our own, and a login at a provider.
 //!
 //! [`table`] is what is written, [`settings`] what is meant; between them stand the rules: [`validate`] for the whole, [`provider`],
-//! [`parameters`], [`signing`], [`client`] and [`entitlement`] for its parts.
+//! [`parameters`], [`signing`], [`client`], [`entitlement`] and [`resource_server`] for its parts.
 
 mod client;
 mod entitlement;
 mod parameters;
 mod provider;
+mod resource_server;
 mod settings;
 mod signing;
 mod table;

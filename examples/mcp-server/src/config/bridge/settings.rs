@@ -14,6 +14,15 @@ pub(crate) struct BridgeSettings {
     pub(crate) provider: ProviderSettings,
     /// What this server is called there.
     pub(crate) client: ClientAuthentication,
+    /// Whose assertions are good. They are no part of `config` yet: their keys are fetched.
+    pub(crate) trusted_issuers: Vec<TrustedIssuerSettings>,
+}
+
+/// An identity provider of an enterprise.
+#[derive(Debug)]
+pub(crate) struct TrustedIssuerSettings {
+    pub(crate) issuer: Issuer,
+    pub(crate) jwks_uri: Option<Uri>,
 }
 
 /// Where users log in.

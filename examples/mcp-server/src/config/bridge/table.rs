@@ -63,6 +63,10 @@ pub(crate) struct Bridge {
     pub(crate) clients: Vec<Client>,
     /// Who may have which of our scopes. A scope that is not named here is for everybody.
     pub(crate) entitlements: Vec<Entitlement>,
+    /// Resource servers elsewhere, which may ask about tokens.
+    pub(crate) resource_servers: Vec<ResourceServer>,
+    /// Identity providers of enterprises, whose assertions (ID-JAG) are good for tokens.
+    pub(crate) trusted_issuers: Vec<TrustedIssuer>,
 }
 
 impl Default for Bridge {
@@ -95,6 +99,8 @@ impl Default for Bridge {
             registration: Registration::default(),
             clients: Vec::new(),
             entitlements: Vec::new(),
+            resource_servers: Vec::new(),
+            trusted_issuers: Vec::new(),
         }
     }
 }
@@ -187,6 +193,9 @@ pub(crate) struct Client {
     /// Where its users may be sent back to.
     #[serde(default)]
     pub(crate) redirect_uris: Vec<String>,
+    /// What it may present at the token endpoint. Default: codes and refresh tokens.
+    #[serde(default = "codes_and_refresh_tokens")]
+    pub(crate) grant_types: Vec<GrantType>,
     /// Its secret. Default: it has none, as an app on the user's machine.
     #[schemars(with = "Option<String>")]
     pub(crate) client_secret: Option<SecretString>,
@@ -195,6 +204,19 @@ pub(crate) struct Client {
     /// All that it may ever ask for; empty: whatever there is.
     #[serde(default)]
     pub(crate) scopes: Vec<String>,
+}
+
+#[derive(Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum GrantType {
+    AuthorizationCode,
+    RefreshToken,
+    #[serde(rename = "urn:ietf:params:oauth:grant-type:jwt-bearer")]
+    JwtBearer,
+}
+
+fn codes_and_refresh_tokens() -> Vec<GrantType> {
+    vec![GrantType::AuthorizationCode, GrantType::RefreshToken]
 }
 
 #[derive(Deserialize, JsonSchema, Debug)]
@@ -210,4 +232,27 @@ pub(crate) struct Entitlement {
     /// What that claim must be, or contain one of.
     #[serde(default)]
     pub(crate) values: Vec<String>,
+}
+
+#[derive(Deserialize, JsonSchema, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ResourceServer {
+    /// Its name in requests.
+    pub(crate) client_id: String,
+    /// Its secret.
+    #[schemars(with = "Option<String>")]
+    pub(crate) client_secret: Option<SecretString>,
+    /// A file with its secret, instead of `client_secret`.
+    pub(crate) client_secret_file: Option<String>,
+    /// The resource about whose tokens it may ask. Default: this server's.
+    pub(crate) resource: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TrustedIssuer {
+    /// The issuer identifier, exactly as the identity provider writes it.
+    pub(crate) issuer: String,
+    /// Where its keys are. Default: as its metadata says.
+    pub(crate) jwks_uri: Option<String>,
 }

@@ -11,11 +11,14 @@ use portcullis::{
 use secrecy::SecretString;
 
 use super::{
-    BridgeSettings, client, entitlement, parameters, provider, signing,
-    table::{AuthMethod, Bridge, Documents, ProviderName, Registration},
+    BridgeSettings, client, entitlement, parameters, provider, resource_server,
+    settings::TrustedIssuerSettings,
+    signing,
+    table::{AuthMethod, Bridge, Documents, ProviderName, Registration, TrustedIssuer},
 };
 use crate::config::{
     ConfigError,
+    document::element,
     section::Section,
     validate::{duration, given, uri_problem},
 };
@@ -29,7 +32,21 @@ pub(in crate::config) fn validate(
 ) -> Result<BridgeSettings, ConfigError> {
     let provider = provider::validate(section, &mut table)?;
     let client = authentication(section, &mut table)?;
-    Ok(BridgeSettings { config: config(section, table, resource, required_scopes)?, provider, client })
+    let trusted_issuers = trusted_issuers(section, std::mem::take(&mut table.trusted_issuers))?;
+    let config = config(section, table, resource, required_scopes)?;
+    Ok(BridgeSettings { config, provider, client, trusted_issuers })
+}
+
+fn trusted_issuers(
+    section: &Section<'_>,
+    tables: Vec<TrustedIssuer>,
+) -> Result<Vec<TrustedIssuerSettings>, ConfigError> {
+    let validate = |(index, table): (usize, TrustedIssuer)| {
+        let entry = section.below(&element("trusted_issuers", index));
+        let issuer = entry.issuer("issuer", &table.issuer)?;
+        Ok(TrustedIssuerSettings { issuer, jwks_uri: entry.url("jwks_uri", table.jwks_uri)? })
+    };
+    tables.into_iter().enumerate().map(validate).collect()
 }
 
 /// What is issued, and to whom.
@@ -44,6 +61,7 @@ fn config(
     let scopes = required_scopes.union(&section.scopes("scopes_supported", &table.scopes_supported)?);
     let upstream_scopes = section.scopes("scopes", &table.scopes)?;
     let period = |key, text| duration(section.document, &section.path(key), text);
+    let own = resource.clone();
     let config = BridgeConfig::new(issuer, resource)
         .with_scopes(scopes.clone())
         // A client asks for more when it is refused.
@@ -68,6 +86,7 @@ fn config(
         None => config,
     };
     let config = parameters::add_all(config, section, table.provider, &upstream_scopes, &table.parameters)?;
+    let config = resource_server::add_all(config, section, &own, table.resource_servers)?;
     client::add_all(config, section, table.clients, &scopes)
 }
 
