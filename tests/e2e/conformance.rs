@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Serves the tools of the example without any gate, and returns the URL.
-async fn bare() -> String {
+pub(crate) async fn bare() -> String {
     let config = StreamableHttpServerConfig::default().with_json_response(true);
     let mcp = StreamableHttpService::new(|| Ok(Tools::default()), Arc::new(LocalSessionManager::default()), config);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
@@ -25,10 +25,10 @@ async fn bare() -> String {
 }
 
 /// From scenario and check to how it went.
-type Results = BTreeMap<String, String>;
+pub(crate) type Results = BTreeMap<String, String>;
 
 /// Runs what `revision` requires of servers against `url`.
-async fn suite(url: &str, revision: &str, name: &str) -> Results {
+pub(crate) async fn suite(url: &str, revision: &str, name: &str) -> Results {
     let results = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("conformance-{revision}-{name}"));
     if results.exists() {
         fs::remove_dir_all(&results).expect("a folder");
@@ -58,14 +58,14 @@ fn scenario(folder: &Path) -> String {
 }
 
 /// The URL of `server` with a token put into every request.
-async fn with_token(port: u16, token: &str) -> (Process, String) {
+pub(crate) async fn with_token(port: u16, token: &str) -> (Process, String) {
     let mut command = script("inject-proxy.mjs");
     let proxy = Process::start(command.arg(port.to_string()).env("TOKEN", token));
     let url = format!("{}/mcp", proxy.line("READY ").await);
     (proxy, url)
 }
 
-fn successes(results: &Results) -> usize {
+pub(crate) fn successes(results: &Results) -> usize {
     results.values().filter(|status| *status == "SUCCESS").count()
 }
 

@@ -1,14 +1,17 @@
-//! The official MCP conformance suite, its leg for authorization servers: every check succeeds.
+//! The official MCP conformance suite: every check of its leg for authorization servers succeeds, and a server is the same behind a bridge.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use serde_json::Value;
 
 use super::{
     site::{APPLICATION, Place, Site},
-    user::{accompany, browser},
+    user::{accompany, browser, tokens},
 };
-use crate::harness::{Process, Provider, free_port, script};
+use crate::{
+    conformance::{bare, successes, suite, with_token},
+    harness::{Process, Provider, free_port, script},
+};
 
 #[tokio::test]
 async fn the_suite_for_authorization_servers_finds_nothing() {
@@ -36,4 +39,20 @@ async fn the_suite_for_authorization_servers_finds_nothing() {
     let expected = ["authorization-code-grant", "authorization-server-metadata", "authorization-server-metadata-cimd"];
     assert_eq!(ids, expected);
     assert!(checks.iter().all(|check| check["status"] == "SUCCESS"), "{checks:#?}");
+}
+
+#[tokio::test]
+async fn the_suite_of_2026_finds_no_difference_behind_a_bridge() {
+    let place = Place::new();
+    let provider = Provider::start_with_pages(&place.callback(), 300).await;
+    let port = place.port();
+    let minutes = Duration::from_mins(10);
+    let site = place.open_with(&provider.issuer, APPLICATION, |config| config.with_access_token_ttl(minutes)).await;
+    let client = site.client().await.with_scope("mcp:read mcp:admin");
+    let (_proxy, behind) = with_token(port, tokens(&client, "alice").await.access_token()).await;
+
+    let without = suite(&bare().await, "2026-07-28", "without-bridge").await;
+    let with = suite(&behind, "2026-07-28", "with-bridge").await;
+    assert!(successes(&without) > 40, "{without:#?}");
+    assert_eq!(with, without);
 }

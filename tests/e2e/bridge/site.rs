@@ -246,8 +246,7 @@ fn app(bridge: &Bridge) -> Router {
     let auth = AuthConfig::new(bridge.resource_metadata(), users);
     let auth = auth.with_required_scopes(scopes("mcp:read"));
     let tools = Tools::calling(bridge.provider().clone());
-    // Who may ask is another story.
-    let config = StreamableHttpServerConfig::default().with_json_response(true).disable_allowed_hosts();
+    let config = StreamableHttpServerConfig::default().with_json_response(true);
     let admin = OperationPolicy::new().with_tool("admin_echo", scopes("mcp:read mcp:admin"));
     let mcp = StreamableHttpService::new(move || Ok(tools.clone()), Arc::new(LocalSessionManager::default()), config);
     Router::new()

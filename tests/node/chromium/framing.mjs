@@ -3,18 +3,25 @@ import assert from 'node:assert/strict';
 import { stranger } from './stranger.mjs';
 
 export default async function ({ site, client, browser }) {
-  const refused = `${site}/authorize?client_id=nobody`;
-  for (const url of [client.authorization(), refused]) {
-    const evil = await stranger((frame) => `<iframe src="${frame}"></iframe>`.replace('&', '&amp;'), url);
+  async function framed(url) {
+    const evil = await stranger((url) => `<iframe src="${url.replaceAll('&', '&amp;')}"></iframe>`, url);
     const page = await browser.open();
     const messages = [];
     page.on('console', (message) => messages.push(message.text()));
     await page.goto(evil.url);
     await page.waitForTimeout(300);
-    const [, frame] = page.frames();
-    assert.match(frame.url(), /^chrome-error:/);
-    assert.equal(await frame.locator('button').count(), 0);
-    assert.ok(messages.some((text) => /frame-ancestors|X-Frame-Options/i.test(text)), messages.join('\n'));
     evil.close();
+    return { frame: page.frames()[1], messages };
+  }
+
+  // A page that does not mind.
+  const { frame } = await framed(client.redirectUri);
+  assert.equal(await frame.locator('h1').textContent(), 'Back at the client');
+
+  for (const url of [client.authorization(), `${site}/authorize?client_id=nobody`]) {
+    const { frame, messages } = await framed(url);
+    assert.match(frame.url(), /^chrome-error:/);
+    assert.equal(await frame.locator('main').count(), 0);
+    assert.ok(messages.some((text) => /frame-ancestors|X-Frame-Options/i.test(text)), messages.join('\n'));
   }
 }
