@@ -49,21 +49,15 @@ impl Bridge {
         egress: Egress,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let refresher = Refresher::new(
-            vault.clone(),
-            provider.clone(),
-            Arc::clone(&clock),
-            RefresherConfig::of(provider.provider()),
-        );
+        let refresher =
+            Refresher::new(vault, provider.clone(), Arc::clone(&clock), RefresherConfig::of(provider.provider()));
         let telemetry = Arc::new(Telemetry::new());
         let limits = Limits::new(&config, Arc::clone(&telemetry));
         let sessions = Sessions::new(
             records.clone(),
-            vault,
             refresher.clone(),
-            provider.clone(),
+            config.revokes_upstream(provider.provider()).then(|| provider.clone()),
             Arc::clone(&clock),
-            config.revokes_upstream(provider.provider()),
             Arc::clone(&telemetry),
         );
         let bridge = Self(Arc::new(Inner {
@@ -153,20 +147,19 @@ impl Bridge {
         self.0.sessions.end_of(issuer, subject).await
     }
 
-    /// The sessions that end in this process, from now on: for telling other processes, which [withdraw](Self::withdraw) them.
+    /// The sessions whose contexts are withdrawn because of something that happened in this process, from now on: the session has ended,
+    /// or one of its access tokens was taken back. For telling other processes, which [withdraw](Self::withdraw) them too.
     ///
-    /// A listener that is a thousand ends late misses some, and is told so.
+    /// A listener that is a thousand late misses some, and is told so.
     #[must_use]
-    pub fn ended(&self) -> broadcast::Receiver<GrantId> {
-        self.0.sessions.ended()
+    pub fn withdrawals(&self) -> broadcast::Receiver<GrantId> {
+        self.0.sessions.withdrawals()
     }
 
-    /// Withdraws what this process knows of a session that has ended in another one.
-    ///
-    /// # Errors
-    /// [`StoreError`]; its contexts are withdrawn nevertheless.
-    pub async fn withdraw(&self, session: GrantId) -> Result<(), StoreError> {
-        self.0.sessions.withdraw(session).await
+    /// Withdraws the contexts that this process has made of a session, because of something that happened in another one. Nothing else
+    /// changes: whose token still works is known again at the next request.
+    pub fn withdraw(&self, session: GrantId) {
+        self.0.sessions.withdraw(session);
     }
 
     /// Waits for the logins and refreshes under way, and until the provider has been told what it was to be told. Call it when no more

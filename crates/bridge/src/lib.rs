@@ -8,6 +8,7 @@ mod access_tokens;
 mod answer;
 mod basic_credentials;
 mod bridge;
+mod claims_of_user;
 mod clients;
 mod config;
 mod endpoints;
@@ -23,13 +24,14 @@ mod resource_server;
 mod session;
 mod sweep;
 mod telemetry;
-mod upstream;
 mod urls;
 mod verifier;
 
 pub use access_tokens::{AccessTokenKind, InvalidSigningKey, SigningKeys};
 pub use bridge::Bridge;
-pub use clients::{Client, DocumentPolicy, GrantType, InvalidClient, InvalidRedirectUri, RedirectUri, RegistrationPolicy};
+pub use clients::{
+    Client, DocumentPolicy, GrantType, InvalidClient, InvalidRedirectUri, RedirectUri, RegistrationPolicy,
+};
 pub use config::BridgeConfig;
 pub use entitlements::Entitlements;
 pub use grants::TrustedIssuer;

@@ -10,7 +10,10 @@ use std::{
 use portcullis_core::{AuthError, BearerToken, Reason, ResourceUri, UserContext};
 use tower_service::Service;
 
-use crate::{Bridge, session::AccessEntry, upstream::SessionUpstream};
+use crate::{
+    Bridge,
+    session::{AccessEntry, Standing},
+};
 
 /// A tower service from an access token of the bridge to its user: a [`VerifyToken`](portcullis_core::VerifyToken).
 ///
@@ -40,26 +43,23 @@ impl BridgeVerifier {
         let inner = self.bridge.inner();
         let now = inner.clock.now();
         let (id, hash) = inner.access_tokens.identify(token, now)?;
-        // Before the session is looked up: if it ends in between, the context is withdrawn.
-        let grant = inner.refresher.upstream(id);
-        let session = inner.sessions.load(id).await?.ok_or_else(|| AuthError::new(Reason::Inactive))?;
-        let entry = session.live().and_then(|live| live.access(hash, now));
-        let AccessEntry { expires_at, scopes, .. } = entry.ok_or_else(|| AuthError::new(Reason::Inactive))?;
+        let (standing, upstream) = inner.sessions.standing(id, hash).await?;
+        let (session, AccessEntry { expires_at, scopes, .. }) = match standing {
+            Standing::Good(session, entry) => (session, entry),
+            // Told here, where it is 401 and sends the client to the login, and not by each tool in its own words.
+            Standing::GrantEnded => return Err(AuthError::new(Reason::GrantEnded)),
+            Standing::Unknown => return Err(AuthError::new(Reason::Inactive)),
+        };
         if session.resource != self.resource {
             return Err(AuthError::new(Reason::WrongAudience));
         }
-        // Told here, where it is 401 and sends the client to the login, and not by each tool in its own words.
-        if session.has_upstream && !inner.sessions.has_grant(id).await? {
-            return Err(AuthError::new(Reason::GrantEnded));
-        }
-        let scopes = scopes.as_ref().unwrap_or(&session.scopes).clone();
-        let upstream = if session.has_upstream { grant } else { SessionUpstream::none(&grant) };
+        let scopes = scopes.unwrap_or_else(|| session.scopes.clone());
         let user = session
             .user
             .context()
             .with_client_id(&session.client_id)
             .with_scopes(scopes)
-            .with_expires_at(*expires_at)
+            .with_expires_at(expires_at)
             .with_upstream(upstream);
         Ok(Arc::new(user.build()))
     }

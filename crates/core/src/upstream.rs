@@ -30,7 +30,11 @@ use crate::{AccessToken, AuthError, Generation, Reason, Revocation};
 ///
 /// The error is an [`AuthError`]; a handler that returns it lets the gate answer 401, 403 or 503, with the right challenge.
 #[derive(Clone, Default)]
-pub struct Upstream(Option<Arc<dyn UpstreamSource>>);
+pub struct Upstream {
+    source: Option<Arc<dyn UpstreamSource>>,
+    /// Instead of the source's own.
+    revocation: Option<Arc<Revocation>>,
+}
 
 /// Where an [`Upstream`] gets its tokens: one grant. Implement it to bring token management of your own.
 pub trait UpstreamSource: fmt::Debug + Send + Sync + 'static {
@@ -50,13 +54,21 @@ impl Upstream {
     /// Tokens from `source`.
     #[must_use]
     pub fn new(source: impl UpstreamSource) -> Self {
-        Self(Some(Arc::new(source)))
+        Self { source: Some(Arc::new(source)), revocation: None }
     }
 
     /// Whether there is a grant behind it. Without one every request for a token fails with [`Reason::NoUpstream`].
     #[must_use]
     pub const fn is_present(&self) -> bool {
-        self.0.is_some()
+        self.source.is_some()
+    }
+
+    /// The same way for users whose contexts `revocation` withdraws: earlier than the grant ends, or without a grant. It is to
+    /// [follow](Revocation::following) the one that there is.
+    #[must_use]
+    pub fn with_revocation(mut self, revocation: Arc<Revocation>) -> Self {
+        self.revocation = Some(revocation);
+        self
     }
 
     /// A token that is not known to be dead: the present one, or a new one if the present one has expired or was refused.
@@ -83,22 +95,22 @@ impl Upstream {
     }
 
     fn ask(&self, refused: Option<Generation>) -> UpstreamFuture {
-        match &self.0 {
+        match &self.source {
             Some(source) => source.access_token(refused),
             None => UpstreamFuture::ready(Err(AuthError::new(Reason::NoUpstream))),
         }
     }
 
-    /// Tells when the grant has ended, if anybody does.
+    /// Tells when the contexts of its user are withdrawn: when the grant has ended, if not before. `None` if nobody tells.
     #[must_use]
     pub fn revocation(&self) -> Option<Arc<Revocation>> {
-        self.0.as_ref().and_then(|source| source.revocation())
+        self.revocation.clone().or_else(|| self.source.as_ref()?.revocation())
     }
 }
 
 impl fmt::Debug for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.source {
             Some(source) => f.debug_tuple("Upstream").field(source).finish(),
             None => f.write_str("Upstream(none)"),
         }

@@ -36,7 +36,7 @@ impl AccessTokens {
     /// The access token of a pair, as the client gets it.
     pub(crate) fn mint(&self, minted: &Minted<'_>) -> SecretString {
         match &self.jwts {
-            None => minted.pair.access.with_session(minted.id),
+            None => minted.pair.access.access_token(minted.id),
             Some(jwts) => jwts.mint(minted),
         }
     }

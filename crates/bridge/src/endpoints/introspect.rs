@@ -13,6 +13,7 @@ use crate::{
     basic_credentials::BasicCredentials,
     inner::Inner,
     oauth_error::{ErrorCode, OAuthError},
+    session::Standing,
 };
 
 /// What a token is that works. [RFC 7662 section 2.2](https://www.rfc-editor.org/rfc/rfc7662#section-2.2)
@@ -47,9 +48,10 @@ async fn look_up(bridge: &Bridge, request: Request) -> Result<Answer, OAuthError
     else {
         return Ok(inactive());
     };
-    let session = inner.sessions.load(id).await?.filter(|session| session.resource == resource_server.resource);
-    let entry = session.as_ref().and_then(|session| Some((session, session.live()?.access(hash, now)?)));
-    let Some((session, entry)) = entry else { return Ok(inactive()) };
+    let (Standing::Good(session, entry), _) = inner.sessions.standing(id, hash).await? else { return Ok(inactive()) };
+    if session.resource != resource_server.resource {
+        return Ok(inactive());
+    }
     let token = ActiveToken {
         active: true,
         iss: inner.config.issuer.as_str(),

@@ -10,13 +10,14 @@ use crate::{
     answer::{self, Answer},
     oauth_error::OAuthError,
     parameters::Parameters,
-    session::{End, Handle, Kind, Presented, Session},
+    session::{End, Presented, SecretHash, Session, Standing},
 };
 
 /// `POST /revoke`. [RFC 7009 section 2](https://www.rfc-editor.org/rfc/rfc7009#section-2)
 ///
-/// Whichever token it is, the whole session ends, at the provider too. What `token_type_hint` says makes no difference: tokens show
-/// what they are.
+/// With a refresh token the whole session ends, at the provider too. With an access token it does only for a client that has proved who
+/// it is: from a public one anybody may have come who has seen the token, such as a resource server, and so the token alone is taken back.
+/// What `token_type_hint` says makes no difference: tokens show what they are.
 pub(crate) async fn revoke(State(bridge): State<Bridge>, request: Request) -> Answer {
     let answer = async {
         let (head, form) = form(request).await?;
@@ -26,35 +27,64 @@ pub(crate) async fn revoke(State(bridge): State<Bridge>, request: Request) -> An
 }
 
 async fn end(bridge: &Bridge, head: &Parts, form: &Parameters) -> Result<Answer, OAuthError> {
-    let inner = bridge.inner();
+    let sessions = &bridge.inner().sessions;
     let client = authenticated(bridge, head, form).await?;
-    if let Some(id) = session_of(bridge, &client, form.required("token")?).await? {
-        inner.sessions.end(id, End::Revoked).await?;
+    match token(bridge, form.required("token")?) {
+        Some(Token::Refresh(id)) => {
+            let session = sessions.load(id).await?;
+            if own(session.as_ref(), &client)? {
+                sessions.end(id, End::Revoked).await?;
+            }
+        }
+        Some(Token::Access(id, hash)) => {
+            let (standing, _) = sessions.standing(id, hash).await?;
+            let session = if let Standing::Good(session, _) = standing { Some(session) } else { None };
+            if own(session.as_deref(), &client)? {
+                revoke_access_token(bridge, &client, id, hash).await?;
+            }
+        }
+        None => {}
     }
     // A token that does not work does not work: that was the purpose. RFC 7009 section 2.2.
     Ok(answer::json(StatusCode::OK, &serde_json::json!({})))
 }
 
-/// The session of the token `text`, if that is a token of this client's.
-///
-/// An access token must still work. A refresh token may be an old one: whoever has it could end the session by using it.
-async fn session_of(bridge: &Bridge, client: &Client, text: &str) -> Result<Option<GrantId>, OAuthError> {
+/// A token of this bridge's, by its form.
+enum Token {
+    /// It may be an old one: whoever has it could end the session by using it.
+    Refresh(GrantId),
+    Access(GrantId, SecretHash),
+}
+
+fn token(bridge: &Bridge, text: &str) -> Option<Token> {
+    if let Some(presented) = Presented::refresh_token(text) {
+        return Some(Token::Refresh(presented.of.session()));
+    }
     let inner = bridge.inner();
-    let now = inner.clock.now();
-    let refresh = Presented::<Handle>::parse(Kind::RefreshToken, text).map(|presented| presented.of.session());
-    let access = || inner.access_tokens.identify(&BearerToken::issued(text).ok()?, now).ok();
-    let (id, hash) = match refresh {
-        Some(id) => (id, None),
-        None => match access() {
-            Some((id, hash)) => (id, Some(hash)),
-            None => return Ok(None),
-        },
-    };
-    let works =
-        |session: &Session| hash.is_none_or(|hash| session.live().is_some_and(|live| live.access(hash, now).is_some()));
-    match inner.sessions.load(id).await?.filter(works) {
-        None => Ok(None),
-        Some(session) if *session.client_id == *client.id() => Ok(Some(id)),
+    let identified = inner.access_tokens.identify(&BearerToken::issued(text).ok()?, inner.clock.now()).ok();
+    identified.map(|(id, hash)| Token::Access(id, hash))
+}
+
+/// Whether there is a session, of this client's. RFC 7009 section 2.1.
+fn own(session: Option<&Session>, client: &Client) -> Result<bool, OAuthError> {
+    match session {
+        None => Ok(false),
+        Some(session) if *session.client_id == *client.id() => Ok(true),
         Some(_) => Err(OAuthError::invalid_grant("the token was issued to another client")),
     }
+}
+
+async fn revoke_access_token(
+    bridge: &Bridge,
+    client: &Client,
+    id: GrantId,
+    hash: SecretHash,
+) -> Result<(), OAuthError> {
+    let sessions = &bridge.inner().sessions;
+    if client.is_public() {
+        sessions.take_back(id, hash).await?;
+    } else {
+        sessions.end(id, End::Revoked).await?;
+    }
+    Ok(())
 }

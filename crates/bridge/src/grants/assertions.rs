@@ -3,7 +3,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use portcullis_core::{AuthError, AuthErrorKind, Clock, Issuer};
-use portcullis_grants::records::{RecordKey, Records, Table};
+use portcullis_grants::{
+    StoreError,
+    records::{RecordKey, Records, Table},
+};
 use portcullis_keys::RemoteKeySet;
 use portcullis_oauth::assertion::{self, IdJag, IdJagPolicy};
 use secrecy::SecretString;
@@ -54,19 +57,27 @@ impl Assertions {
         policy.check(signed, client_id, self.clock.now())
     }
 
-    /// Uses an assertion up. Whoever is second is refused, until the assertion is refused for its age.
-    ///
-    /// # Errors
-    /// `invalid_grant`; `temporarily_unavailable` if nobody can tell.
-    pub(crate) async fn use_up(&self, id_jag: &IdJag) -> Result<(), OAuthError> {
-        let parts: [&[u8]; 3] = [b"id-jag", id_jag.issuer().as_str().as_bytes(), id_jag.jti().as_bytes()];
-        let key = RecordKey::of(Table::Replays, &parts);
-        match self.records.create(key, &(), id_jag.accepted_until()).await? {
-            Some(_) => Ok(()),
-            None => {
-                tracing::warn!(issuer = %id_jag.issuer(), "an identity assertion was presented again");
-                Err(OAuthError::invalid_grant("the assertion was used before"))
-            }
-        }
+    /// Whether an assertion was used up. If not, that can change at any moment.
+    pub(crate) async fn is_used(&self, id_jag: &IdJag) -> Result<bool, StoreError> {
+        Ok(self.records.load::<()>(key(id_jag)).await?.inspect(|_| warn(id_jag)).is_some())
     }
+
+    /// Uses an assertion up, until it is refused for its age. Of any number at once, one is told that it did; the others get nothing
+    /// for it.
+    pub(crate) async fn use_up(&self, id_jag: &IdJag) -> Result<bool, StoreError> {
+        let used = self.records.create(key(id_jag), &(), id_jag.accepted_until()).await?.is_some();
+        if !used {
+            warn(id_jag);
+        }
+        Ok(used)
+    }
+}
+
+fn key(id_jag: &IdJag) -> RecordKey {
+    let parts: [&[u8]; 3] = [b"id-jag", id_jag.issuer().as_str().as_bytes(), id_jag.jti().as_bytes()];
+    RecordKey::of(Table::Replays, &parts)
+}
+
+fn warn(id_jag: &IdJag) {
+    tracing::warn!(issuer = %id_jag.issuer(), "an identity assertion was presented again");
 }

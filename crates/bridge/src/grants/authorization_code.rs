@@ -5,17 +5,17 @@ use crate::{
     Bridge, Client,
     oauth_error::OAuthError,
     parameters::Parameters,
-    session::{Decision, End, Kind, Presented, Redeemed, Redemption},
+    session::{Decision, End, Presented, Redeemed, Redemption},
 };
 
 /// Redeems the code in `form`, once: whoever presents it again ends what it gave.
 /// [RFC 6749 section 4.1.2](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2)
 pub(crate) async fn redeem(bridge: &Bridge, client: &Client, form: &Parameters) -> Result<Issued, OAuthError> {
     let inner = bridge.inner();
-    let presented = Presented::parse(Kind::Code, form.required("code")?);
+    let presented = Presented::code(form.required("code")?);
     let code_verifier = form.required("code_verifier")?;
     let resource = resource(form)?;
-    let Presented { of: handle, secret } = presented.ok_or_else(unknown)?;
+    let Presented { of: id, secret } = presented.ok_or_else(unknown)?;
     let request = Redemption {
         code: &secret,
         client_id: client.id(),
@@ -23,10 +23,9 @@ pub(crate) async fn redeem(bridge: &Bridge, client: &Client, form: &Parameters) 
         code_verifier,
         resource,
     };
-    let id = handle.session();
     let decided =
         inner.sessions.decide(id, |session, now| match session.redeem(&request, &inner.config.lifetimes, now) {
-            Redeemed::Issued(pair) => Decision::Replace(Ok(Issued { id, handle, session: session.clone(), pair })),
+            Redeemed::Issued(pair) => Decision::Replace(Ok(Issued { id, session: session.clone(), pair })),
             Redeemed::Reused => {
                 tracing::warn!(session = %id, "a code was presented again: what it gave is withdrawn");
                 Decision::End(End::CodeReused, Err(OAuthError::invalid_grant("the code was used before")))

@@ -11,15 +11,13 @@ use crate::{
     answer::{self, Answer},
     oauth_error::{ErrorCode, OAuthError},
     parameters::Parameters,
-    session::{Handle, Kind, Pair, Session},
+    session::{Pair, Session},
 };
 
 /// Tokens, and whose they are.
 #[derive(Debug)]
 pub(crate) struct Issued {
     pub(crate) id: GrantId,
-    /// What the refresh token carries.
-    pub(crate) handle: Handle,
     pub(crate) session: Session,
     pub(crate) pair: Pair,
 }
@@ -32,16 +30,18 @@ struct TokenAnswer<'a> {
     expires_in: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<&'a str>,
+    /// Left out if there are none: a list of scopes is never empty. RFC 6749 section 3.3.
+    #[serde(skip_serializing_if = "String::is_empty")]
     scope: String,
 }
 
 impl Issued {
     /// What the client gets. It is the only place where tokens leave.
     pub(crate) fn into_answer(self, bridge: &Bridge) -> Result<Answer, OAuthError> {
-        let Self { id, handle, session, pair } = self;
+        let Self { id, session, pair } = self;
         let inner = bridge.inner();
         let access_token = inner.access_tokens.mint(&Minted { id, session: &session, pair: &pair });
-        let refresh_token = pair.refresh.map(|secret| secret.with_handle(Kind::RefreshToken, handle));
+        let refresh_token = pair.refresh.map(|secret| secret.refresh_token(session.handle));
         let lifetime = pair.access_expires_at.saturating_duration_since(inner.clock.now());
         let body = TokenAnswer {
             access_token: access_token.expose_secret(),

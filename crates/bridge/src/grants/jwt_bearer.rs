@@ -7,10 +7,11 @@ use secrecy::SecretString;
 use super::{Issued, issued::resource};
 use crate::{
     Bridge, BridgeConfig, Client,
+    claims_of_user::claims_of_user,
     clients::ClientAuthenticationMethod,
     oauth_error::{ErrorCode, OAuthError},
     parameters::Parameters,
-    session::{Handle, Session, SessionUser},
+    session::{End, Session, SessionUser},
 };
 
 /// Redeems the assertion in `form`, once. There is no refresh token: the identity provider is asked again, which is how an
@@ -27,19 +28,26 @@ pub(crate) async fn redeem(bridge: &Bridge, client: &Client, form: &Parameters) 
     let resource = resource_of(&id_jag, &inner.config, resource(form)?)?.clone();
     let user = user(&id_jag);
     let scopes = scopes_of(&id_jag, &inner.config, client, form.scopes()?.as_ref())?;
-    let scopes = match &inner.config.entitlements {
-        Some(entitlements) => entitlements.of(&user.context().build(), &scopes),
-        None => scopes,
-    };
-    inner.assertions.use_up(&id_jag).await?;
+    let scopes = inner.config.entitled(&user, &scopes)?;
+    if inner.assertions.is_used(&id_jag).await? {
+        return Err(used());
+    }
     let (pair, session) =
         Session::asserted(client.id(), resource, scopes, user, &inner.config.lifetimes, inner.clock.now());
-    let handle = Handle::random();
-    let id = handle.session();
+    let id = session.handle.session();
     if !inner.sessions.begin(id, &session, None).await? {
         return Err(OAuthError::new(ErrorCode::ServerError, "two sessions of one name"));
     }
-    Ok(Issued { id, handle, session, pair })
+    // Last: an assertion of which nothing came is good for another try. Of a session that comes too late nobody has a token.
+    if !inner.assertions.use_up(&id_jag).await? {
+        inner.sessions.end(id, End::Expired).await?;
+        return Err(used());
+    }
+    Ok(Issued { id, session, pair })
+}
+
+fn used() -> OAuthError {
+    OAuthError::invalid_grant("the assertion was used before")
 }
 
 fn user(id_jag: &IdJag) -> SessionUser {
@@ -47,7 +55,7 @@ fn user(id_jag: &IdJag) -> SessionUser {
         issuer: id_jag.issuer().clone(),
         subject: id_jag.subject().into(),
         profile: serde_json::Map::new(),
-        claims: id_jag.claims().clone().into_inner(),
+        claims: claims_of_user(id_jag.claims().clone()),
     }
 }
 

@@ -1,13 +1,13 @@
 //! A refresh token becomes the next one, and an access token.
 
-use portcullis_core::GrantId;
+use portcullis_core::{GrantId, ScopeSet};
 
 use super::{Issued, issued::resource};
 use crate::{
-    Bridge, Client,
+    Bridge, BridgeConfig, Client,
     oauth_error::OAuthError,
     parameters::Parameters,
-    session::{Decision, End, Kind, Presented, Rotation, RotationRequest},
+    session::{Decision, End, Presented, Rotation, RotationRequest},
 };
 
 /// Rotates the refresh token in `form`. [RFC 6749 section 6](https://www.rfc-editor.org/rfc/rfc6749#section-6)
@@ -16,16 +16,20 @@ use crate::{
 /// [RFC 9700 section 4.14.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)
 pub(crate) async fn rotate(bridge: &Bridge, client: &Client, form: &Parameters) -> Result<Issued, OAuthError> {
     let inner = bridge.inner();
-    let presented = Presented::parse(Kind::RefreshToken, form.required("refresh_token")?);
+    let presented = Presented::refresh_token(form.required("refresh_token")?);
     let scopes = form.scopes()?;
     let resource = resource(form)?;
     let Presented { of: handle, secret } = presented.ok_or_else(unknown)?;
     let id = handle.session();
     end_without_grant(bridge, id).await?;
-    let request = RotationRequest { token: &secret, client_id: client.id(), scopes: scopes.as_ref(), resource };
     let decided = inner.sessions.decide(id, |session, now| {
-        let issued = |session, pair| Ok(Issued { id, handle, session, pair });
+        let issued = |session, pair| Ok(Issued { id, session, pair });
+        let scopes = still_allowed(scopes.as_ref(), &session.scopes, &inner.config, client);
+        let request = RotationRequest { token: &secret, client_id: client.id(), scopes: Some(&scopes), resource };
         match session.rotate(&request, &inner.config.lifetimes, now) {
+            Rotation::Rotated(pair) if pair.scopes.is_empty() && !session.scopes.is_empty() => {
+                Decision::Keep(Err(OAuthError::invalid_grant("nothing of what was granted may be had any more")))
+            }
             Rotation::Rotated(pair) => Decision::Replace(issued(session.clone(), pair)),
             Rotation::Repeated(pair) => {
                 inner.telemetry.repeated();
@@ -42,6 +46,18 @@ pub(crate) async fn rotate(bridge: &Bridge, client: &Client, form: &Parameters) 
         }
     });
     decided.await?.ok_or_else(unknown)?
+}
+
+/// Of the scopes that are asked for, or else of all that were granted, those that the bridge still has and the client may still have.
+/// The session keeps the others, for the day they come back. More than was granted is left for the session to refuse.
+fn still_allowed(asked: Option<&ScopeSet>, granted: &ScopeSet, config: &BridgeConfig, client: &Client) -> ScopeSet {
+    let limits = [Some(&config.scopes), client.scopes.as_ref()].into_iter().flatten();
+    let allowed = limits.fold(granted.clone(), |scopes, limit| scopes.intersection(limit));
+    match asked {
+        Some(asked) if granted.is_superset(asked) => asked.intersection(&allowed),
+        Some(asked) => asked.clone(),
+        None => allowed,
+    }
 }
 
 /// Ends a session whose grant at the provider is gone: its user has to log in again, and is told so here rather than by every tool.

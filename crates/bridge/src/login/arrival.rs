@@ -10,14 +10,11 @@ use secrecy::SecretString;
 
 use super::{consent::UserIdentity, pending::Login};
 use crate::{
+    claims_of_user::claims_of_user,
     inner::Inner,
     oauth_error::{ErrorCode, OAuthError},
-    session::{CodeBinding, Handle, Kind, Secret, Session, SessionUser, Stage},
+    session::{CodeBinding, Handle, Secret, Session, SessionUser, Stage},
 };
-
-/// Claims of an ID token that are about the token, or said elsewhere, and not about the user.
-const OF_THE_TOKEN: [&str; 12] =
-    ["iss", "sub", "aud", "azp", "exp", "iat", "nbf", "jti", "nonce", "at_hash", "c_hash", "s_hash"];
 
 /// What becomes of a user who has come back.
 pub(crate) enum Arrival {
@@ -41,7 +38,7 @@ impl Arrival {
             if login.consented.as_ref().is_some_and(|consented| *consented != UserIdentity::of(&user)) {
                 return Ok(None);
             }
-            let scopes = entitled(inner, &user, &login.request.scopes)?;
+            let scopes = inner.config.entitled(&user, &login.request.scopes)?;
             begin(inner, login, user, scopes, tokens.clone()).await.map(Some)
         };
         let kept = kept.await;
@@ -117,22 +114,10 @@ fn user(inner: &Inner, profile: Profile, id_token: Claims) -> SessionUser {
     let subject = profile.subject().into();
     let (profile, claims) = profile.into_parts();
     let mut claims = claims.into_inner();
-    for (name, value) in id_token.into_inner() {
-        if !OF_THE_TOKEN.contains(&&*name) {
-            claims.entry(name).or_insert(value);
-        }
+    for (name, value) in claims_of_user(id_token) {
+        claims.entry(name).or_insert(value);
     }
     SessionUser { issuer: inner.provider.provider().issuer().clone(), subject, profile, claims }
-}
-
-/// Of what was asked for, what this user may have.
-fn entitled(inner: &Inner, user: &SessionUser, asked: &ScopeSet) -> Result<ScopeSet, OAuthError> {
-    let Some(entitlements) = &inner.config.entitlements else { return Ok(asked.clone()) };
-    let given = entitlements.of(&user.context().build(), asked);
-    if given.is_empty() && !asked.is_empty() {
-        return Err(OAuthError::new(ErrorCode::AccessDenied, "this user may not have any of these scopes"));
-    }
-    Ok(given)
 }
 
 /// Keeps the session and the grant, durably; then there is a code.
@@ -146,7 +131,9 @@ async fn begin(
     let (handle, code, now) = (Handle::random(), Secret::random(), inner.clock.now());
     let request = &login.request;
     let identity = UserIdentity::of(&user);
+    let id = handle.session();
     let session = Session {
+        handle,
         client_id: request.client_id.clone(),
         resource: request.resource.clone(),
         scopes,
@@ -162,15 +149,18 @@ async fn begin(
             expires_at: now + inner.config.code_ttl,
         }),
     };
-    if !inner.sessions.begin(handle.session(), &session, Some(tokens)).await? {
+    if !inner.sessions.begin(id, &session, Some(tokens)).await? {
         // The same random id twice.
         return Err(OAuthError::new(ErrorCode::ServerError, "the server failed"));
     }
-    if let Err(error) = inner.consents.remember(login.browser, login.client, request, identity).await {
+    // What was remembered is of the user who was asked then, and for as long as was said then.
+    if login.consented.is_none()
+        && let Err(error) = inner.consents.remember(login.browser, login.client, request, identity).await
+    {
         // The user is asked again next time, and that is all.
         tracing::warn!(%error, "a consent could not be remembered");
     }
-    Ok(code.with_handle(Kind::Code, handle))
+    Ok(code.code(id))
 }
 
 /// Tokens of a login that came to nothing go back, unless that would end other logins of the user.

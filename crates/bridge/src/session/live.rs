@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Session, Stage,
-    model::seconds,
+    model::{UsedCode, seconds},
     secret::{Secret, SecretHash},
 };
 
@@ -23,6 +23,8 @@ pub(crate) struct Lifetimes {
 /// The tokens of a session, as hashes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Live {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code: Option<UsedCode>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) refresh: Option<Refresh>,
     /// Those that have not expired, the oldest first.
@@ -81,6 +83,22 @@ pub(crate) struct Pair {
 const MAX_ACCESS_TOKENS: usize = 64;
 
 impl Live {
+    /// The tokens that `code` was good for.
+    pub(super) fn of_code(code: UsedCode) -> Self {
+        Self { code: Some(code), ..Self::default() }
+    }
+
+    pub(super) const fn code(&self) -> Option<&UsedCode> {
+        self.code.as_ref()
+    }
+
+    /// Takes an access token back. Whether there was one.
+    pub(crate) fn take_back(&mut self, token: SecretHash) -> bool {
+        let before = self.access.len();
+        self.access.retain(|entry| entry.token != token);
+        self.access.len() < before
+    }
+
     /// When nothing of it works any more.
     pub(super) fn expires_at(&self) -> UnixTime {
         let access = self.access.iter().map(|entry| entry.expires_at);
@@ -108,7 +126,7 @@ impl Session {
     pub(crate) const fn live(&self) -> Option<&Live> {
         match &self.stage {
             Stage::Live(live) => Some(live),
-            Stage::Code(_) | Stage::Ended => None,
+            Stage::Code(_) | Stage::Ended { .. } => None,
         }
     }
 

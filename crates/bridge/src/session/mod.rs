@@ -3,20 +3,24 @@
 //! A session is a row, and whatever is decided about it is one compare-and-swap: which of two callers redeems a code, which of
 //! twenty rotates a refresh token, whether a token still works. Its id is that of the grant at the provider.
 
+mod contexts;
+mod ending;
 mod handle;
 mod live;
 mod model;
 mod redeem;
+mod revocations;
 mod rotate;
 mod secret;
 mod sessions;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use ending::End;
 pub(crate) use handle::Handle;
 pub(crate) use live::{AccessEntry, Lifetimes, Pair};
 pub(crate) use model::{CodeBinding, Session, SessionUser, Stage};
 pub(crate) use redeem::{Redeemed, Redemption};
 pub(crate) use rotate::{Rotation, RotationRequest};
-pub(crate) use secret::{Kind, Presented, Secret, SecretHash};
-pub(crate) use sessions::{Decision, End, Sessions};
+pub(crate) use secret::{Presented, Secret, SecretHash};
+pub(crate) use sessions::{Decision, Sessions, Standing};

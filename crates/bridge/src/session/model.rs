@@ -1,13 +1,11 @@
 //! [`Session`]: what is kept of one login.
 
-use portcullis_core::{
-    Issuer, Principal, PrincipalKind, ResourceUri, ScopeSet, UnixTime, UserContext, UserContextBuilder,
-};
+use portcullis_core::{Issuer, ResourceUri, ScopeSet, UnixTime, UserContext, UserContextBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Lifetimes, Pair,
+    Handle, Lifetimes, Pair,
     live::Live,
     secret::{Secret, SecretHash},
 };
@@ -18,6 +16,8 @@ use super::{
 /// changed session has replaced the old one by compare-and-swap.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Session {
+    /// What its refresh tokens carry.
+    pub(crate) handle: Handle,
     /// The client that everything was issued to, and that alone may use codes and refresh tokens.
     pub(crate) client_id: Box<str>,
     /// What its tokens are for. RFC 8707.
@@ -47,8 +47,11 @@ pub(crate) enum Stage {
     Code(CodeBinding),
     /// Tokens were issued.
     Live(Live),
-    /// Over: what is left is to end the grant.
-    Ended,
+    /// Over since then: what is left is to end the grant, and to tell the provider.
+    Ended {
+        #[serde(with = "seconds")]
+        since: UnixTime,
+    },
 }
 
 /// An authorization code and what it is bound to.
@@ -60,6 +63,13 @@ pub(crate) struct CodeBinding {
     pub(crate) redirect_uri: Box<str>,
     #[serde(with = "seconds")]
     pub(crate) expires_at: UnixTime,
+}
+
+/// A code that was redeemed: by which it is known again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct UsedCode {
+    pub(super) code: SecretHash,
+    pub(super) challenge: Box<str>,
 }
 
 /// Who logged in, as the provider says.
@@ -78,11 +88,6 @@ pub(crate) struct SessionUser {
 }
 
 impl SessionUser {
-    /// The stable name of the user.
-    pub(crate) fn principal(&self) -> Principal {
-        Principal::new(self.issuer.clone(), &self.subject, PrincipalKind::User)
-    }
-
     /// The user, with the profile and the claims.
     pub(crate) fn context(&self) -> UserContextBuilder {
         UserContext::assertion(self.issuer.clone(), &self.subject)
@@ -109,6 +114,7 @@ impl Session {
         now: UnixTime,
     ) -> (Pair, Self) {
         let mut session = Self {
+            handle: Handle::random(),
             client_id: client_id.into(),
             resource,
             scopes,
@@ -117,7 +123,7 @@ impl Session {
             is_refreshable: false,
             began_at: now,
             ends_at: now + lifetimes.access_token,
-            stage: Stage::Ended,
+            stage: Stage::Ended { since: now },
         };
         let mut live = Live::default();
         let pair = session.issue(&mut live, (Secret::random(), None), None, None, lifetimes, now);
@@ -130,7 +136,7 @@ impl Session {
         match &self.stage {
             Stage::Code(code) => code.expires_at,
             Stage::Live(live) => live.expires_at(),
-            Stage::Ended => UnixTime::default(),
+            Stage::Ended { .. } => UnixTime::default(),
         }
     }
 }

@@ -8,6 +8,7 @@ use subtle::ConstantTimeEq as _;
 use super::{
     Session, Stage,
     live::{Lifetimes, Live, Pair},
+    model::UsedCode,
     secret::Secret,
 };
 use crate::oauth_error::{ErrorCode, OAuthError};
@@ -38,8 +39,8 @@ impl Session {
     pub(crate) fn redeem(&mut self, request: &Redemption<'_>, lifetimes: &Lifetimes, now: UnixTime) -> Redeemed {
         let code = match &self.stage {
             Stage::Code(code) => code,
-            Stage::Live(_) => return Redeemed::Reused,
-            Stage::Ended => return refused("the code is not good any more"),
+            Stage::Live(live) if self.is_reused(live, request) => return Redeemed::Reused,
+            Stage::Live(_) | Stage::Ended { .. } => return refused("the code is not good any more"),
         };
         if !code.code.is_of(request.code) || now >= code.expires_at {
             return refused("the code is not good any more");
@@ -56,11 +57,21 @@ impl Session {
         if request.resource.is_some_and(|resource| !self.resource.is_named_by(resource)) {
             return Redeemed::Refused(OAuthError::new(ErrorCode::InvalidTarget, "the login was for another resource"));
         }
-        let mut live = Live::default();
+        let mut live = Live::of_code(UsedCode { code: code.code, challenge: code.challenge.clone() });
         let refresh = self.is_refreshable.then(Secret::random);
         let pair = self.issue(&mut live, (Secret::random(), refresh), None, None, lifetimes, now);
         self.stage = Stage::Live(live);
         Redeemed::Issued(pair)
+    }
+
+    /// Whether a code comes a second time with all that it needs: then somebody else has been here, or is. Old codes lie about in
+    /// browser histories; without the verifier they are good for nothing, and prove nothing.
+    fn is_reused(&self, live: &Live, request: &Redemption<'_>) -> bool {
+        live.code().is_some_and(|used| {
+            used.code.is_of(request.code)
+                && *self.client_id == *request.client_id
+                && fits(&used.challenge, request.code_verifier)
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use portcullis_core::{ScopeSet, UnixTime};
 
 use super::{
     Session, Stage,
-    live::{Lifetimes, Live, Pair, Previous, SecretSalt},
+    live::{Lifetimes, Pair, Previous, SecretSalt},
     secret::Secret,
 };
 use crate::oauth_error::{ErrorCode, OAuthError};
@@ -50,12 +50,50 @@ impl Session {
             if now > previous.rotated_at + lifetimes.rotation_grace {
                 return Rotation::Reused("a refresh token was presented again after its grace period");
             }
-            return self.repeated(live, previous, request.token, now);
+            let previous = previous.clone();
+            return self.repeat(previous, request, lifetimes, now);
         }
         if !refresh.token.is_of(request.token) {
             return Rotation::Reused("an old refresh token was presented");
         }
-        if now >= refresh.expires_at {
+        let mut salt = [0; 32];
+        rand::fill(&mut salt);
+        let (access, next) = successors(request.token, &salt);
+        let previous = Previous { token: request.token.hash(), salt: SecretSalt(salt), rotated_at: now };
+        self.replace(access, next, previous, request, lifetimes, now)
+    }
+
+    /// Hands out what was handed out before. If the access token has expired meanwhile, there is another one beside the same refresh
+    /// token.
+    fn repeat(
+        &mut self,
+        previous: Previous,
+        request: &RotationRequest<'_>,
+        lifetimes: &Lifetimes,
+        now: UnixTime,
+    ) -> Rotation {
+        let Stage::Live(live) = &self.stage else { return refused("the session has ended") };
+        let (access, refresh) = successors(request.token, &previous.salt.0);
+        if let Some(entry) = live.access(access.hash(), now) {
+            let scopes = entry.scopes.clone().unwrap_or_else(|| self.scopes.clone());
+            let (issued_at, access_expires_at) = (entry.issued_at, entry.expires_at);
+            return Rotation::Repeated(Pair { access, refresh: Some(refresh), issued_at, access_expires_at, scopes });
+        }
+        self.replace(Secret::random(), refresh, previous, request, lifetimes, now)
+    }
+
+    /// Puts new tokens in the place of those that were there.
+    fn replace(
+        &mut self,
+        access: Secret,
+        refresh: Secret,
+        previous: Previous,
+        request: &RotationRequest<'_>,
+        lifetimes: &Lifetimes,
+        now: UnixTime,
+    ) -> Rotation {
+        let Stage::Live(live) = &self.stage else { return refused("the session has ended") };
+        if live.refresh.as_ref().is_none_or(|refresh| now >= refresh.expires_at) {
             return refused("the refresh token has expired");
         }
         if request.scopes.is_some_and(|scopes| !self.scopes.is_superset(scopes)) {
@@ -66,29 +104,10 @@ impl Session {
         if !live.make_room(now) {
             return Rotation::Refused(OAuthError::too_often(60));
         }
-        let mut salt = [0; 32];
-        rand::fill(&mut salt);
-        let (access, next) = successors(request.token, &salt);
-        let previous = Previous { token: request.token.hash(), salt: SecretSalt(salt), rotated_at: now };
         let narrowed = request.scopes.filter(|scopes| scopes.len() < self.scopes.len()).cloned();
-        let pair = self.issue(&mut live, (access, Some(next)), Some(previous), narrowed, lifetimes, now);
+        let pair = self.issue(&mut live, (access, Some(refresh)), Some(previous), narrowed, lifetimes, now);
         self.stage = Stage::Live(live);
         Rotation::Rotated(pair)
-    }
-
-    /// What was handed out for `token` before.
-    fn repeated(&self, live: &Live, previous: &Previous, token: &Secret, now: UnixTime) -> Rotation {
-        let (access, refresh) = successors(token, &previous.salt.0);
-        let Some(entry) = live.access(access.hash(), now) else {
-            return refused("the refresh token has been replaced, and what replaced it has expired");
-        };
-        Rotation::Repeated(Pair {
-            access,
-            refresh: Some(refresh),
-            issued_at: entry.issued_at,
-            access_expires_at: entry.expires_at,
-            scopes: entry.scopes.clone().unwrap_or_else(|| self.scopes.clone()),
-        })
     }
 }
 

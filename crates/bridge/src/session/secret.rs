@@ -14,7 +14,7 @@ use super::Handle;
 
 /// What a secret is good for. It shows in the first letters, so that scanners find one that was published.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
+enum Kind {
     /// An authorization code.
     Code,
     /// A reference token.
@@ -42,7 +42,7 @@ pub(crate) struct Secret([u8; Self::LEN]);
 #[serde(into = "String", try_from = "String")]
 pub(crate) struct SecretHash([u8; 32]);
 
-/// A code or refresh token (with a handle), or a reference token (with the session's id), of the right form and of nothing else.
+/// A refresh token (with a handle), or a code or reference token (with the session's id), of the right form and of nothing else.
 pub(crate) struct Presented<S> {
     /// Of which session it says it is.
     pub(crate) of: S,
@@ -77,14 +77,19 @@ impl Secret {
         SecretHash(bytes)
     }
 
-    /// A code or refresh token.
-    pub(crate) fn with_handle(&self, kind: Kind, handle: Handle) -> SecretString {
-        self.text(kind, handle.as_bytes())
+    /// As the code of a session.
+    pub(crate) fn code(&self, session: GrantId) -> SecretString {
+        self.text(Kind::Code, session.as_bytes())
     }
 
-    /// A reference token.
-    pub(crate) fn with_session(&self, session: GrantId) -> SecretString {
+    /// As a reference token of a session.
+    pub(crate) fn access_token(&self, session: GrantId) -> SecretString {
         self.text(Kind::AccessToken, session.as_bytes())
+    }
+
+    /// As a refresh token of the session with this handle.
+    pub(crate) fn refresh_token(&self, handle: Handle) -> SecretString {
+        self.text(Kind::RefreshToken, handle.as_bytes())
     }
 
     fn text(&self, kind: Kind, of: &[u8; 16]) -> SecretString {
@@ -100,13 +105,18 @@ impl Secret {
 }
 
 impl Presented<Handle> {
-    /// A code or refresh token.
-    pub(crate) fn parse(kind: Kind, text: &str) -> Option<Self> {
-        parts(kind, text).map(|(of, secret)| Self { of: Handle::from_bytes(of), secret })
+    /// A refresh token.
+    pub(crate) fn refresh_token(text: &str) -> Option<Self> {
+        parts(Kind::RefreshToken, text).map(|(of, secret)| Self { of: Handle::from_bytes(of), secret })
     }
 }
 
 impl Presented<GrantId> {
+    /// A code.
+    pub(crate) fn code(text: &str) -> Option<Self> {
+        parts(Kind::Code, text).map(|(of, secret)| Self { of: GrantId::from_bytes(of), secret })
+    }
+
     /// A reference token.
     pub(crate) fn access_token(text: &str) -> Option<Self> {
         parts(Kind::AccessToken, text).map(|(of, secret)| Self { of: GrantId::from_bytes(of), secret })

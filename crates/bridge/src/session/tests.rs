@@ -9,8 +9,8 @@ use proptest::{collection::vec, prelude::*};
 use serde_json::Map;
 
 use super::{
-    CodeBinding, Handle, Kind, Lifetimes, Pair, Presented, Redeemed, Redemption, Rotation, RotationRequest, Secret,
-    Session, SessionUser, Stage,
+    CodeBinding, Handle, Lifetimes, Pair, Presented, Redeemed, Redemption, Rotation, RotationRequest, Secret, Session,
+    SessionUser, Stage,
 };
 use crate::oauth_error::ErrorCode;
 
@@ -38,6 +38,7 @@ fn user() -> SessionUser {
 
 fn with_code(code: &Secret) -> Session {
     Session {
+        handle: Handle::random(),
         client_id: "client".into(),
         resource: ResourceUri::new(RESOURCE).expect("resource"),
         scopes: ScopeSet::parse("mcp:read mcp:write").expect("scopes"),
@@ -239,7 +240,7 @@ fn a_session_is_read_back_from_what_is_stored_and_shows_no_secret() {
     let stored = serde_json::to_string(&session).expect("json");
     let mut restored: Session = serde_json::from_str(&stored).expect("a session");
     for secret in [&first.access, refresh(&first), &second.access, refresh(&second)] {
-        let text = secret.with_handle(Kind::RefreshToken, Handle::random());
+        let text = secret.refresh_token(Handle::random());
         let text = secrecy::ExposeSecret::expose_secret(&text).to_owned();
         // The last 43 characters are the secret's, whatever handle comes before it.
         assert!(!stored.contains(&text[text.len() - 42..]));
@@ -251,11 +252,11 @@ fn a_session_is_read_back_from_what_is_stored_and_shows_no_secret() {
 fn tokens_are_read_back_from_what_is_handed_out_and_from_nothing_else() {
     use secrecy::ExposeSecret as _;
     let (handle, secret) = (Handle::random(), Secret::random());
-    let text = secret.with_handle(Kind::RefreshToken, handle);
+    let text = secret.refresh_token(handle);
     let text = text.expose_secret();
-    let presented = Presented::<Handle>::parse(Kind::RefreshToken, text).expect("a refresh token");
+    let presented = Presented::refresh_token(text).expect("a refresh token");
     assert_eq!((presented.of.session(), presented.secret.hash()), (handle.session(), secret.hash()));
-    assert!(Presented::<Handle>::parse(Kind::Code, text).is_none(), "a refresh token is no code");
+    assert!(Presented::code(text).is_none(), "a refresh token is no code");
     for wrong in [
         "",
         "pcrt_",
@@ -264,9 +265,9 @@ fn tokens_are_read_back_from_what_is_handed_out_and_from_nothing_else() {
         &text.replace("pcrt_", "PCRT_"),
         &format!("{text}="),
     ] {
-        assert!(Presented::<Handle>::parse(Kind::RefreshToken, wrong).is_none(), "{wrong}");
+        assert!(Presented::refresh_token(wrong).is_none(), "{wrong}");
     }
-    let access = secret.with_session(handle.session());
+    let access = secret.access_token(handle.session());
     let presented = Presented::access_token(access.expose_secret()).expect("an access token");
     assert_eq!(presented.of, handle.session());
     assert!(!access.expose_secret().contains(&text[5..26]), "an access token does not tell the handle");

@@ -34,7 +34,9 @@ pub(crate) fn start(inner: &Arc<Inner>) {
 async fn sweep(inner: &Weak<Inner>) -> bool {
     let Some(inner) = inner.upgrade() else { return false };
     // Each for itself: one that fails does not keep the others from being swept.
-    for table in Table::ALL {
+    // Sessions come last: their end waits for the provider.
+    let others = Table::ALL.into_iter().filter(|table| *table != Table::Sessions);
+    for table in others.chain([Table::Sessions]) {
         let swept = match table {
             // Their end is more than that of a row.
             Table::Sessions => inner.sessions.sweep().await,

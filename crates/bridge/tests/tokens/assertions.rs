@@ -2,6 +2,7 @@
 
 use portcullis_bridge::Entitlements;
 use portcullis_core::{Principal, PrincipalKind, Reason, ScopeSet};
+use portcullis_grants::records::{RecordStore as _, Table};
 use portcullis_testkit::{Answer, Endpoint, Fault, TokenBuilder};
 use serde_json::json;
 
@@ -111,6 +112,33 @@ async fn ema_07_an_assertion_is_good_once_until_it_is_too_old_anyway() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn ema_07_an_assertion_of_which_nothing_came_is_good_for_another_try() {
+    for table in [Table::Sessions, Table::Replays] {
+        let world = World::new().await;
+        let assertion = id_jag(&world).jwt();
+        let server = world.server().await;
+        world.shelf.set_full(Some(table));
+        let failed = server.redeem_id_jag(&assertion).await.expect("an answer");
+        assert_eq!((failed.status().as_u16(), failed.error()), (503, Some("temporarily_unavailable")), "{table:?}");
+        world.shelf.set_full(None);
+        let answer = server.redeem_id_jag(&assertion).await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{table:?}: {answer:?}");
+        assert!(world.verify(answer.access_token()).await.is_ok());
+        let again = server.redeem_id_jag(&assertion).await.expect("an answer");
+        assert_eq!(again.error(), Some("invalid_grant"), "{table:?}: and that was it");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ema_07_of_an_assertion_that_is_presented_often_one_session_is_left() {
+    let world = World::new().await;
+    let assertion = id_jag(&world).jwt();
+    let server = world.server().await;
+    at_once(20, || server.redeem_id_jag(&assertion)).await;
+    assert_eq!(world.shelf.count(Table::Sessions).await.expect("memory"), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn ema_08_the_token_is_for_what_the_assertion_is_for() {
     let world = World::new().await;
     let for_reports = || id_jag(&world).with_claim("resource", OTHER_RESOURCE);
@@ -165,6 +193,33 @@ async fn ema_08_entitlements_hold_for_asserted_users_too() {
     let world = World::with(|config| config.with_entitlements(readers)).await;
     let answer = redeem(&world, id_jag(&world).with_scope("mcp:read mcp:write")).await;
     assert_eq!(answer["scope"], "mcp:read");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ema_08_a_user_who_may_have_nothing_of_it_gets_no_token() {
+    let nothing = Entitlements::new(|user, _| {
+        assert_eq!(user.subject(), "alice");
+        ScopeSet::default()
+    });
+    let world = World::with(|config| config.with_entitlements(nothing)).await;
+    let answer = redeem(&world, id_jag(&world)).await;
+    assert_eq!((answer.status().as_u16(), answer.error()), (400, Some("access_denied")));
+    assert_eq!(world.shelf.count(Table::Sessions).await.expect("memory"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ema_08_what_an_assertion_says_of_itself_is_not_said_of_the_user() {
+    let seen = Entitlements::new(|user, asked| {
+        let names: Vec<_> = user.claims().iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["email"], "and entitlements are not decided by the assertion's own scope");
+        asked.clone()
+    });
+    let world = World::with(|config| config.with_entitlements(seen)).await;
+    let assertion = id_jag(&world).with_claim("email", "alice@example.test").with_claim("nbf", world.now());
+    let answer = redeem(&world, assertion).await;
+    let user = world.verify(answer.access_token()).await.expect("a user");
+    assert_eq!(user.claims().get("email"), Some(&json!("alice@example.test")));
+    assert_eq!(user.claims().len(), 1, "{:?}", user.claims());
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use portcullis_bridge::{AccessTokenKind, BridgeConfig, DocumentPolicy, RegistrationPolicy, SigningKeys};
-use portcullis_core::{Issuer, ResourceUri};
+use portcullis_core::{Issuer, ResourceUri, ScopeSet};
 use serde_json::{Value, json};
 
 use crate::world::{ISSUER, RESOURCE, World};
@@ -27,6 +27,7 @@ async fn as_04_the_metadata_says_what_a_client_has_to_know() {
         "registration_endpoint": "https://mcp.example.test/register",
         "revocation_endpoint": "https://mcp.example.test/revoke",
         "introspection_endpoint": "https://mcp.example.test/introspect",
+        "jwks_uri": "https://mcp.example.test/jwks",
         "scopes_supported": ["mcp:read", "mcp:write"],
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
@@ -68,6 +69,37 @@ async fn as_04_the_metadata_is_where_either_kind_of_client_looks() {
                 (&json!(issuer), &json!(format!("{issuer}/token")))
             );
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_04_who_looks_where_openid_providers_have_it_finds_what_such_a_document_must_have() {
+    let world = World::new().await;
+    let response = world.send(Request::get(format!("{ISSUER}/.well-known/openid-configuration")), "").await;
+    assert_eq!((response.status().as_u16(), header(&response, "content-type")), (200, "application/json"));
+    let mut found: Value = serde_json::from_slice(response.body()).expect("JSON");
+    let openid = found.as_object_mut().expect("an object");
+    assert_eq!(openid.remove("subject_types_supported"), Some(json!(["public"])));
+    assert_eq!(openid.remove("id_token_signing_alg_values_supported"), Some(json!([])), "there are no ID tokens");
+    assert_eq!(found, metadata(&world).await, "and otherwise the same");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bridge_that_signs_nothing_has_an_empty_key_set() {
+    let world = World::new().await;
+    let url = metadata(&world).await["jwks_uri"].as_str().expect("a URL").to_owned();
+    let response = world.send(Request::get(url), "").await;
+    assert_eq!((response.status().as_u16(), header(&response, "content-type")), (200, "application/jwk-set+json"));
+    assert_eq!(&**response.body(), br#"{"keys":[]}"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_answer_without_scopes_says_nothing_of_scopes() {
+    let world = World::with(|config| config.with_scopes(ScopeSet::default())).await;
+    let first = world.log_in().await;
+    let second = world.app().await.refresh(first.refresh_token()).await.expect("an answer");
+    for answer in [first, second] {
+        assert_eq!((answer.status().as_u16(), &answer["scope"]), (200, &Value::Null), "{answer:?}");
     }
 }
 
@@ -136,9 +168,7 @@ async fn ema_09_identity_assertions_are_announced_if_somebody_is_trusted_to_make
 async fn what_there_is_not_is_left_out_and_is_not_there() {
     let world = World::with(|_| bare().with_registration(RegistrationPolicy::disabled())).await;
     let found = metadata(&world).await;
-    for (member, path) in
-        [("registration_endpoint", "register"), ("introspection_endpoint", "introspect"), ("jwks_uri", "jwks")]
-    {
+    for (member, path) in [("registration_endpoint", "register"), ("introspection_endpoint", "introspect")] {
         assert_eq!(found.get(member), None, "{member}");
         let response = world.send(Request::post(format!("{ISSUER}/{path}")), "").await;
         assert_eq!(response.status(), 404, "{path}");

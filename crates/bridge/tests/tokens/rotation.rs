@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use portcullis_core::Reason;
-use portcullis_testkit::{Answer, Endpoint, TokenPolicy};
+use portcullis_bridge::{BridgeConfig, Client, GrantType, RedirectUri};
+use portcullis_core::{Reason, ScopeSet};
+use portcullis_testkit::{Answer, Endpoint, OAuthClient, TokenPolicy};
 use serde_json::json;
 
-use crate::world::{OTHER_RESOURCE, RESOURCE, World, at_once};
+use crate::world::{APP, ISSUER, OTHER_RESOURCE, RESOURCE, World, at_once};
 
 async fn refresh(world: &World, token: &str) -> Answer {
     world.app().await.refresh(token).await.expect("an answer")
@@ -124,6 +125,51 @@ async fn a_refresh_may_ask_for_less_and_never_for_more() {
     assert_eq!(world.verify(less.access_token()).await.expect("a user").scopes().to_string(), "mcp:read");
     let all = refresh(&world, less.refresh_token()).await;
     assert_eq!(all["scope"], "mcp:read mcp:write", "what was granted stays granted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn scopes_that_were_taken_away_are_gone_with_the_next_refresh_and_may_come_back() {
+    let scopes = |text| ScopeSet::parse(text).expect("scopes");
+    let uris = vec![RedirectUri::new(OAuthClient::REDIRECT_URI).expect("a redirect URI")];
+    let app =
+        Client::public(APP, "An app", uris).with_grant_types([GrantType::AuthorizationCode, GrantType::RefreshToken]);
+    let bare = || BridgeConfig::new(ISSUER.parse().expect("an issuer"), RESOURCE.parse().expect("a resource"));
+    // Taken from everybody, or from this client.
+    let everybodys = bare().with_scopes(scopes("mcp:read other")).with_client(app.clone()).expect("a client");
+    let all = || bare().with_scopes(scopes("mcp:read mcp:write"));
+    let clients = all().with_client(app.clone().with_scopes(scopes("mcp:read"))).expect("a client");
+    for less in [everybodys, clients] {
+        let world = World::new().await;
+        let first = world.log_in().await;
+        assert_eq!(first["scope"], "mcp:read mcp:write");
+        let changed = world.another(|_| less);
+        let world = world.replaced_by(changed);
+        let second = refresh(&world, first.refresh_token()).await;
+        assert_eq!((second.status().as_u16(), &second["scope"]), (200, &json!("mcp:read")));
+        assert_eq!(world.verify(second.access_token()).await.expect("a user").scopes().to_string(), "mcp:read");
+        let again = refresh(&world, first.refresh_token()).await;
+        assert_eq!((again.access_token(), &again["scope"]), (second.access_token(), &json!("mcp:read")));
+        let gone = world.app().await.refresh(second.refresh_token()).with("scope", "mcp:write").await;
+        assert_eq!(gone.expect("an answer").error(), Some("invalid_grant"), "nothing is left of that");
+        let changed = world.another(|_| all().with_client(app.clone()).expect("a client"));
+        let world = world.replaced_by(changed);
+        let third = refresh(&world, second.refresh_token()).await;
+        assert_eq!(third["scope"], "mcp:read mcp:write", "the user had allowed it");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_of_which_nothing_is_left_is_not_refreshed() {
+    let world = World::new().await;
+    let first = world.log_in().await;
+    let changed = world.another(|config| config.with_scopes(ScopeSet::parse("other").expect("scopes")));
+    let world = world.replaced_by(changed);
+    let answer = refresh(&world, first.refresh_token()).await;
+    assert_eq!(
+        (answer.status().as_u16(), answer.error()),
+        (400, Some("invalid_grant")),
+        "the user has to log in again"
+    );
 }
 
 #[tokio::test(start_paused = true)]

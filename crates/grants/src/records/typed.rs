@@ -126,7 +126,7 @@ impl Records {
         in_time(self.store.count(table)).await
     }
 
-    /// The values after `after`, in the order of their keys, at most `limit`.
+    /// The values after `after`, in the order of their keys, at most `limit`; `None` for one that does not open, of which the log tells.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -135,9 +135,14 @@ impl Records {
         table: Table,
         after: Option<RecordKey>,
         limit: usize,
-    ) -> Result<Vec<(RecordKey, Opened<T>)>, StoreError> {
+    ) -> Result<Vec<(RecordKey, Option<Opened<T>>)>, StoreError> {
         let rows = in_time(self.store.page(table, after, limit)).await?;
-        rows.iter().map(|(key, stored)| Ok((*key, self.open(*key, stored)?))).collect()
+        let opened = |(key, stored): &(RecordKey, StoredRecord)| {
+            let opened = self.open(*key, stored);
+            let told = opened.inspect_err(|error| tracing::warn!(record = ?key, %error, "a stored record does not open"));
+            (*key, told.ok())
+        };
+        Ok(rows.iter().map(opened).collect())
     }
 
     /// Seals with the first key of the ring whatever is sealed with another one, as [`Vault::rekey`](crate::Vault::rekey) does.

@@ -16,7 +16,7 @@ use super::{
     upstream::{Direct, Through},
 };
 use crate::{
-    CreateError, Exchange, GrantRecord, StoreError, TokenSet, Vault,
+    CreateError, Exchange, GrantRecord, Kept, StoreError, TokenSet, Vault,
     engine::{Hangar, in_time},
 };
 
@@ -79,6 +79,34 @@ impl Refresher {
         Ok(())
     }
 
+    /// Whether the grant of `id` is kept, and of this provider.
+    ///
+    /// # Errors
+    /// [`StoreError`] if nobody can tell.
+    pub async fn keeps(&self, id: GrantId) -> Result<bool, StoreError> {
+        let kept = in_time(self.hangar.vault().load(id)).await?;
+        Ok(kept.is_some_and(|kept| self.own(&kept).is_some()))
+    }
+
+    /// The tokens, unless they are another provider's: whoever is given them shows them to this one.
+    fn own(&self, kept: &Kept) -> Option<Arc<TokenSet>> {
+        (kept.record.issuer() == self.hangar.issuer()).then(|| Arc::clone(kept.record.tokens()))
+    }
+
+    /// Ends a grant in this process: every context that was made from it is withdrawn at once, and nobody gets tokens of it any more. It
+    /// stays in the store until it is [ended](Self::end): for whoever tells the provider first, and may be interrupted.
+    ///
+    /// The newest tokens are returned; those that an exchange brings that is under way are not among them, nor are those of a grant at
+    /// another provider.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read; in this process it has ended nevertheless.
+    pub async fn retire(&self, id: GrantId) -> Result<Option<Arc<TokenSet>>, StoreError> {
+        let known = self.hangar.end(&self.hangar.cell(id), logged_out(), true);
+        let stored = in_time(self.hangar.vault().load(id)).await?;
+        Ok(newest(known, stored.and_then(|kept| self.own(&kept))))
+    }
+
     /// Ends a grant: it is removed, and every context that was made from it is withdrawn at once in this process.
     ///
     /// The provider is **not** told. The newest tokens are returned, for whoever does that; those that an exchange brings that is
@@ -88,28 +116,18 @@ impl Refresher {
     /// [`StoreError`] if it cannot be removed; in this process it has ended nevertheless.
     pub async fn end(&self, id: GrantId) -> Result<Option<Arc<TokenSet>>, StoreError> {
         let cell = self.hangar.cell(id);
-        let error = || AuthError::new(Reason::GrantEnded).with_source("the user logged out");
-        let known = self.hangar.end(&cell, error(), true);
+        let known = self.hangar.end(&cell, logged_out(), true);
         let vault = self.hangar.vault();
         let mut stored = None;
         while let Some(kept) = in_time(vault.load(id)).await? {
             // Whoever was refreshing it finds it gone.
             if in_time(vault.remove(id, kept.version)).await? {
-                // Whoever is given them shows them to the provider: another one's are not for it to see.
-                let is_ours = kept.record.issuer() == self.hangar.issuer();
-                stored = is_ours.then(|| Arc::clone(kept.record.tokens()));
+                stored = self.own(&kept);
                 break;
             }
         }
-        drop(self.hangar.end(&cell, error(), false));
-        let newer = |known: &Arc<TokenSet>, stored: &Arc<TokenSet>| {
-            known.is_of_one_login_with(stored) && known.generation() > stored.generation()
-        };
-        Ok(match (known, stored) {
-            (Some(known), Some(stored)) if newer(&known, &stored) => Some(known),
-            (_, Some(stored)) => Some(stored),
-            (known, None) => known,
-        })
+        drop(self.hangar.end(&cell, logged_out(), false));
+        Ok(newest(known, stored))
     }
 
     /// The tokens of a grant as a handler sees them.
@@ -156,6 +174,21 @@ impl Service<RefreshRequest> for Refresher {
     fn call(&mut self, request: RefreshRequest) -> RefreshFuture {
         let cell = self.hangar.cell(request.grant());
         RefreshFuture::ask(Arc::clone(&self.hangar), cell, request.refused())
+    }
+}
+
+fn logged_out() -> AuthError {
+    AuthError::new(Reason::GrantEnded).with_source("the user logged out")
+}
+
+/// Of what this process knows and what is stored of a grant, the newer.
+fn newest(known: Option<Arc<TokenSet>>, stored: Option<Arc<TokenSet>>) -> Option<Arc<TokenSet>> {
+    match (known, stored) {
+        (Some(known), Some(stored)) => {
+            let is_newer = known.is_of_one_login_with(&stored) && known.generation() > stored.generation();
+            Some(if is_newer { known } else { stored })
+        }
+        (known, stored) => stored.or(known),
     }
 }
 
