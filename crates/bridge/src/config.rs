@@ -8,7 +8,9 @@ use portcullis_oauth::providers::Provider;
 
 use crate::{
     AccessTokenKind, Client, DocumentPolicy, Entitlements, InvalidClient, RegistrationPolicy, ResourceServer,
-    TrustedIssuer, session::Lifetimes,
+    TrustedIssuer,
+    oauth_error::OAuthError,
+    session::{Lifetimes, SessionUser},
 };
 
 /// What a bridge issues, to whom, and how it logs users in.
@@ -30,7 +32,7 @@ pub struct BridgeConfig {
     pub(crate) resources: Vec<ResourceUri>,
     pub(crate) scopes: ScopeSet,
     pub(crate) default_scopes: Option<ScopeSet>,
-    pub(crate) entitlements: Option<Entitlements>,
+    entitlements: Option<Entitlements>,
     pub(crate) upstream_scopes: ScopeSet,
     pub(crate) required_upstream_scopes: ScopeSet,
     pub(crate) upstream_parameters: Vec<(String, String)>,
@@ -242,6 +244,14 @@ impl BridgeConfig {
     pub fn with_client_address_header(mut self, header: HeaderName) -> Self {
         self.client_address_header = Some(header);
         self
+    }
+
+    /// Of what was asked for, what `user` may have.
+    ///
+    /// # Errors
+    /// `access_denied` if that is nothing.
+    pub(crate) fn entitled(&self, user: &SessionUser, asked: &ScopeSet) -> Result<ScopeSet, OAuthError> {
+        self.entitlements.as_ref().map_or_else(|| Ok(asked.clone()), |entitlements| entitlements.of(user, asked))
     }
 
     /// Whether `provider` is told when a session ends.

@@ -4,9 +4,15 @@ use std::{fmt, sync::Arc};
 
 use portcullis_core::{ScopeSet, UserContext};
 
+use crate::{
+    oauth_error::{ErrorCode, OAuthError},
+    session::SessionUser,
+};
+
 /// Who may have which scopes: of those a client asks for, what this user is given.
 ///
-/// It is asked once, at the login. It can only take away: what was not asked for is not given.
+/// It is asked once, at the login, or when an identity assertion is redeemed. It can only take away: what was not asked for is not
+/// given. A user who is given nothing of what was asked for is refused: `access_denied`.
 ///
 /// ```
 /// use portcullis_bridge::Entitlements;
@@ -31,9 +37,16 @@ impl Entitlements {
     }
 
     /// What `user` is given of `asked`.
-    pub(crate) fn of(&self, user: &UserContext, asked: &ScopeSet) -> ScopeSet {
-        let given = (self.0)(user, asked);
-        ScopeSet::new(given.iter().filter(|scope| asked.contains(scope))).unwrap_or_default()
+    ///
+    /// # Errors
+    /// `access_denied` if that is nothing, although something was asked for.
+    pub(crate) fn of(&self, user: &SessionUser, asked: &ScopeSet) -> Result<ScopeSet, OAuthError> {
+        let given = (self.0)(&user.context().build(), asked);
+        let given = given.intersection(asked);
+        if given.is_empty() && !asked.is_empty() {
+            return Err(OAuthError::new(ErrorCode::AccessDenied, "this user may not have any of these scopes"));
+        }
+        Ok(given)
     }
 }
 

@@ -38,11 +38,15 @@ impl Urls {
         format!("{}{endpoint}", self.path)
     }
 
-    /// The paths of the metadata: as RFC 8414 has it, and where OpenID Connect Discovery looks. MCP, Authorization Server Discovery.
-    pub(crate) fn metadata(&self) -> BTreeSet<String> {
+    /// The path of the metadata. RFC 8414 section 3.1.
+    pub(crate) fn metadata(&self) -> String {
+        format!("/.well-known/oauth-authorization-server{}", self.path)
+    }
+
+    /// The paths where clients look that know OpenID Connect Discovery. MCP, Authorization Server Discovery.
+    pub(crate) fn openid_metadata(&self) -> BTreeSet<String> {
         let Self { path, .. } = self;
         BTreeSet::from([
-            format!("/.well-known/oauth-authorization-server{path}"),
             format!("/.well-known/openid-configuration{path}"),
             format!("{path}/.well-known/openid-configuration"),
         ])

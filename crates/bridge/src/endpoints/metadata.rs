@@ -6,7 +6,7 @@ use portcullis_oauth::jwt::Algorithm;
 use serde::Serialize;
 
 use crate::{
-    AccessTokenKind, Bridge,
+    Bridge,
     answer::{self, Answer},
     inner::Inner,
     urls,
@@ -15,13 +15,40 @@ use crate::{
 /// For so long a client may go by what it has read.
 const FRESH: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
-/// `GET` of the metadata.
+/// `GET` of the metadata, where RFC 8414 has it.
 pub(crate) async fn metadata(State(bridge): State<Bridge>) -> Answer {
     answer::public(&Metadata::of(bridge.inner()), "application/json", FRESH)
 }
 
-/// What the bridge says of itself: authorization server metadata.
-/// [RFC 8414](https://www.rfc-editor.org/rfc/rfc8414), served where OpenID Connect Discovery looks as well (section 5).
+/// `GET` of the metadata, where OpenID Connect Discovery looks for it.
+pub(crate) async fn openid_metadata(State(bridge): State<Bridge>) -> Answer {
+    answer::public(&OpenIdMetadata::of(bridge.inner()), "application/json", FRESH)
+}
+
+/// What a client finds that looks where OpenID providers have their metadata, as MCP clients may (RFC 8414 section 5): the same, and
+/// what such a document must have, because some do not read it otherwise.
+/// [OpenID Connect Discovery section 3](https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata)
+///
+/// The bridge is no OpenID provider: it signs no ID tokens, which the empty list says.
+#[derive(Serialize)]
+struct OpenIdMetadata<'a> {
+    #[serde(flatten)]
+    metadata: Metadata<'a>,
+    subject_types_supported: [&'static str; 1],
+    id_token_signing_alg_values_supported: [&'static str; 0],
+}
+
+impl<'a> OpenIdMetadata<'a> {
+    fn of(inner: &'a Inner) -> Self {
+        Self {
+            metadata: Metadata::of(inner),
+            subject_types_supported: ["public"],
+            id_token_signing_alg_values_supported: [],
+        }
+    }
+}
+
+/// What the bridge says of itself: authorization server metadata. [RFC 8414](https://www.rfc-editor.org/rfc/rfc8414)
 #[derive(Serialize)]
 struct Metadata<'a> {
     /// Byte for byte what `iss` is. RFC 8414 section 3.3.
@@ -33,8 +60,8 @@ struct Metadata<'a> {
     revocation_endpoint: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     introspection_endpoint: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    jwks_uri: Option<String>,
+    /// Without a key in it, if tokens are not signed: there are clients that want it.
+    jwks_uri: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scopes_supported: Vec<&'a str>,
     response_types_supported: [&'static str; 1],
@@ -68,7 +95,6 @@ impl<'a> Metadata<'a> {
         let algorithms: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.as_str()).collect();
         let has_trusted_issuers = !config.trusted_issuers.is_empty();
         let has_resource_servers = !config.resource_servers.is_empty();
-        let has_keys = matches!(config.access_tokens, AccessTokenKind::Jwt(_));
         let mut grant_types = vec!["authorization_code", "refresh_token"];
         grant_types.extend(has_trusted_issuers.then_some("urn:ietf:params:oauth:grant-type:jwt-bearer"));
         Self {
@@ -78,7 +104,7 @@ impl<'a> Metadata<'a> {
             registration_endpoint: config.registration.is_enabled.then(|| urls.url(urls::REGISTER)),
             revocation_endpoint: urls.url(urls::REVOKE),
             introspection_endpoint: has_resource_servers.then(|| urls.url(urls::INTROSPECT)),
-            jwks_uri: has_keys.then(|| urls.url(urls::JWKS)),
+            jwks_uri: urls.url(urls::JWKS),
             scopes_supported: config.scopes.iter().collect(),
             response_types_supported: ["code"],
             response_modes_supported: ["query"],

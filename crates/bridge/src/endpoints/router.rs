@@ -1,7 +1,5 @@
 //! Which endpoint is where.
 
-use std::future::ready;
-
 use axum::{
     Router,
     routing::{MethodRouter, get, post},
@@ -10,10 +8,17 @@ use http::{Method, header};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 use super::{
-    authorize::authorize, callback::callback, consent::consent, introspect::introspect, jwks::jwks, metadata::metadata,
-    register::register, revoke::revoke, token::token,
+    authorize::authorize,
+    callback::callback,
+    consent::consent,
+    introspect::introspect,
+    jwks::jwks,
+    metadata::{metadata, openid_metadata},
+    register::register,
+    revoke::revoke,
+    token::token,
 };
-use crate::{AccessTokenKind, Bridge, inner::Inner, urls};
+use crate::{Bridge, inner::Inner, urls};
 
 /// All endpoints.
 ///
@@ -26,11 +31,10 @@ pub(crate) fn router(bridge: &Bridge) -> Router {
         (urls.path(urls::CALLBACK), get(callback)),
         (urls.path(urls::TOKEN), open(post(token))),
         (urls.path(urls::REVOKE), open(post(revoke))),
+        (urls.path(urls::JWKS), open(get(jwks))),
+        (urls.metadata(), open(get(metadata))),
     ];
-    endpoints.extend(urls.metadata().into_iter().map(|path| (path, open(get(metadata)))));
-    if let AccessTokenKind::Jwt(keys) = config.access_tokens.clone() {
-        endpoints.push((urls.path(urls::JWKS), open(get(move || ready(jwks(&keys))))));
-    }
+    endpoints.extend(urls.openid_metadata().into_iter().map(|path| (path, open(get(openid_metadata)))));
     if config.registration.is_enabled {
         endpoints.push((urls.path(urls::REGISTER), open(post(register))));
     }

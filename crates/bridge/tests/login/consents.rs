@@ -301,6 +301,41 @@ async fn ab_01_a_consent_covers_what_was_shown_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn ab_01_a_consent_lasts_from_the_page_on_however_often_it_is_used() {
+    let world = World::new().await;
+    let client = world.site().await;
+    let mut browser = allowed(&world, &client).await;
+    for _ in 0..2 {
+        world.clock.advance(Duration::from_hours(14 * 24));
+        let request = client.authorization().expect("a request");
+        assert!(browser.get(&request.url()).await.expect("an answer").left().is_ok(), "nobody is asked");
+    }
+    world.clock.advance(Duration::from_hours(2 * 24));
+    assert!(asks_for_consent(&page(&mut browser, &client).await), "30 days after the page");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_for_less_does_not_make_a_consent_less() {
+    let world = World::new().await;
+    let client = world.site().await;
+    let mut browser = allowed(&world, &client).await;
+    for scopes in ["mcp:read", "mcp:read mcp:write"] {
+        let request = client.authorization().expect("a request").with("scope", scopes);
+        assert!(browser.get(&request.url()).await.expect("an answer").left().is_ok(), "{scopes}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_buttons_come_after_the_page_and_after_the_pointer() {
+    let world = World::new().await;
+    let text = page(&mut world.browser(), &world.site().await).await.text();
+    // What a browser makes of it is tried with a browser.
+    for rule in ["animation: late 0.7s step-end", ":root:hover .choices", "from { visibility: hidden; }"] {
+        assert!(text.contains(rule), "{rule}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_changes_what_it_says_of_itself_is_consented_to_anew() {
     let world = World::with(|config| config.with_login_ttl(Duration::from_hours(48))).await;
     let client = world.client(DOCUMENT, DOCUMENT_URI).await;

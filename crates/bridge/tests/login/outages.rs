@@ -1,6 +1,7 @@
 //! A store that is out of order: 503, and nothing is lost that was not answered.
 
 use http::{StatusCode, header};
+use portcullis_grants::records::Table;
 use portcullis_testkit::{Arrival, Endpoint};
 
 use crate::world::{World, parameter};
@@ -54,4 +55,17 @@ async fn a_session_that_cannot_be_kept_is_none_and_its_tokens_go_back() {
     assert_eq!(parameter(&left, "code"), None);
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     assert_eq!(world.idp.calls(Endpoint::Revocation), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consent_that_cannot_be_remembered_is_asked_for_again_and_that_is_all() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    let client = world.site().await;
+    world.shelf.set_full(Some(Table::Consents));
+    let tokens = client.log_in(&mut browser, "alice").await.expect("tokens");
+    assert!(world.verify(tokens.access_token()).await.is_ok());
+    let request = client.authorization().expect("a request");
+    let asked = browser.get(&request.url()).await.expect("an answer").page().expect("a page");
+    assert_eq!(asked.buttons().len(), 2);
 }
