@@ -9,6 +9,8 @@ mod metadata;
 mod observed;
 mod revocation;
 mod rotation;
+
 mod shelf;
+mod thieves;
 mod verifier;
 mod world;

@@ -137,7 +137,7 @@ async fn a_logout_reaches_the_cache_at_once_whoever_asks_for_it() {
 #[tokio::test(start_paused = true)]
 async fn a_withdrawal_that_is_heard_harms_no_session_that_is_alive() {
     let world = World::new().await;
-    let verifier = Cached::new(&world);
+    let verifier = Cached::of(&world.bridge, &world);
     let answer = world.log_in().await;
     let user = verifier.verify(answer.access_token()).await.expect("a user");
     let mut withdrawals = world.bridge.withdrawals();
