@@ -28,7 +28,7 @@ pub(crate) struct Tokens {
 const VERIFIER: &str = "a-verifier-of-at-least-forty-three-characters";
 
 /// A whole login: consent page, consent, provider, callback, code, tokens. `connection` goes to the provider, as the browser's.
-pub(crate) async fn log_in(site: &Site, connection: &mut Connection) -> Outcome<Tokens> {
+pub(crate) async fn log_in(site: &Site, connection: &mut Connection, user: usize) -> Outcome<Tokens> {
     let challenge = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER));
     let authorize = format!(
         "{ISSUER}/authorize?response_type=code&client_id={CLIENT}&redirect_uri={}&state=s&code_challenge={challenge}&code_challenge_method=S256&resource={}",
@@ -50,7 +50,7 @@ pub(crate) async fn log_in(site: &Site, connection: &mut Connection) -> Outcome<
         between(&text(&page), "content=\"0;url=", "\"").ok_or("a way on")?.replace("&amp;", "&").replace("&#38;", "&");
     let tracking = cookies(page.headers());
 
-    let callback = at_provider(connection, &onward).await?;
+    let callback = at_provider(connection, &onward, user).await?;
     let arrival = Request::get(callback).header(header::COOKIE, format!("{browser}; {tracking}")).body(Body::empty())?;
     let arrival = send(&site.router, arrival).await?;
     let code = between(location(&arrival)?, "code=", "&").ok_or("a code")?;
@@ -63,14 +63,19 @@ pub(crate) async fn log_in(site: &Site, connection: &mut Connection) -> Outcome<
 }
 
 /// The provider's share of a login: its login page, and what the bridge asks it for.
-pub(crate) async fn provider_share(site: &Site, connection: &mut Connection, verifier: &CodeVerifier) -> Outcome<()> {
+pub(crate) async fn provider_share(
+    site: &Site,
+    connection: &mut Connection,
+    verifier: &CodeVerifier,
+    user: usize,
+) -> Outcome<()> {
     use portcullis::oauth::providers::AuthorizationRequest;
     let (redirect_uri, nonce) = (format!("{ISSUER}/callback"), "nonce");
     let scopes = ScopeSet::parse("openid profile email offline_access")?;
     let client_id = portcullis_testkit::IdentityProvider::CLIENT_ID;
     let request =
         AuthorizationRequest::new(client_id, &redirect_uri, "state", verifier).with_scopes(&scopes).with_nonce(nonce);
-    let callback = at_provider(connection, &site.provider.provider().authorization_url(&request)).await?;
+    let callback = at_provider(connection, &site.provider.provider().authorization_url(&request), user).await?;
     let code = SecretString::from(between(&callback, "code=", "&").ok_or("a code")?);
     site.provider.login(&code, &redirect_uri, verifier, nonce, &scopes).await?;
     Ok(())
@@ -94,9 +99,9 @@ async fn tokens(router: &Router, form: String) -> Outcome<Tokens> {
     Ok(Tokens { access: member("access_token")?, refresh: member("refresh_token")? })
 }
 
-/// Where the provider sends the browser.
-async fn at_provider(connection: &mut Connection, url: &str) -> Outcome<String> {
-    let uri: http::Uri = url.parse()?;
+/// Where the provider sends the browser of `user`, whom it takes for who they say they are.
+async fn at_provider(connection: &mut Connection, url: &str, user: usize) -> Outcome<String> {
+    let uri: http::Uri = format!("{url}&login_hint=user{user}").parse()?;
     let path = uri.path_and_query().ok_or("a path")?.as_str();
     let host = uri.authority().ok_or("a host")?.as_str();
     connection.ready().await?;

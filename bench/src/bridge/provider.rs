@@ -6,13 +6,10 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use portcullis_testkit::{IdentityProvider, LoginPolicy};
+use portcullis_testkit::IdentityProvider;
 
 /// The argument that makes this program a provider.
 pub(crate) const ROLE: &str = "--provider";
-
-/// Everybody is logged in as this user.
-const USER: &str = "alice";
 
 /// The provider's process, which ends with this.
 pub(crate) struct Provider {
@@ -42,7 +39,6 @@ pub(crate) fn serve() -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _running = runtime.block_on(async {
         let provider = IdentityProvider::new();
-        provider.set_login_policy(LoginPolicy::new().with_auto_login(USER));
         let running = provider.serve().await?;
         println!("{}", running.url());
         io::stdout().flush()?;

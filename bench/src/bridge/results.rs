@@ -74,12 +74,12 @@ fn measure(folder: &Path) -> Outcome<Results> {
         let site = Arc::new(Site::new(folder, &provider.url).await?);
         let rss_before = rss()?;
         eprintln!("logins ..");
-        let mut tokens = logins(&site, &provider, TIMED / 8).await?.0;
-        let (more, with_provider) = logins(&site, &provider, TIMED).await?;
+        let mut tokens = logins(&site, &provider, 0, TIMED / 8).await?.0;
+        let (more, with_provider) = logins(&site, &provider, TIMED, TIMED).await?;
         tokens.extend(more);
         let share = provider_share(&site, &provider).await?;
         eprintln!("100,000 sessions ..");
-        tokens.extend(logins(&site, &provider, SESSIONS.saturating_sub(tokens.len())).await?.0);
+        tokens.extend(logins(&site, &provider, 3 * TIMED, SESSIONS.saturating_sub(tokens.len())).await?.0);
         let rss = rss()?;
         eprintln!("refreshes, bearer tokens ..");
         let bearer_cold = bearers(site.bridge.verifier(), &tokens).await?;
@@ -104,16 +104,16 @@ fn measure(folder: &Path) -> Outcome<Results> {
     })
 }
 
-/// `count` logins, so many at the same time, and how long they take.
-async fn logins(site: &Arc<Site>, provider: &Provider, count: usize) -> Outcome<(Vec<Tokens>, Duration)> {
+/// `count` logins of users numbered from `first` on, so many at the same time, and how long they take.
+async fn logins(site: &Arc<Site>, provider: &Provider, first: usize, count: usize) -> Outcome<(Vec<Tokens>, Duration)> {
     let left = Arc::new(AtomicUsize::new(count));
     let begun = Instant::now();
     let users = connections(provider).await?.into_iter().map(|mut connection| {
         let (site, left) = (Arc::clone(site), Arc::clone(&left));
         tokio::spawn(async move {
             let mut tokens = Vec::new();
-            while take(&left) {
-                tokens.push(login::log_in(&site, &mut connection).await?);
+            while let Some(user) = take(&left) {
+                tokens.push(login::log_in(&site, &mut connection, first + user).await?);
             }
             Outcome::Ok(tokens)
         })
@@ -129,8 +129,8 @@ async fn provider_share(site: &Arc<Site>, provider: &Provider) -> Outcome<Durati
     let users = connections(provider).await?.into_iter().map(|mut connection| {
         let (site, left) = (Arc::clone(site), Arc::clone(&left));
         tokio::spawn(async move {
-            while take(&left) {
-                login::provider_share(&site, &mut connection, &CodeVerifier::new([7; 32])).await?;
+            while let Some(user) = take(&left) {
+                login::provider_share(&site, &mut connection, &CodeVerifier::new([7; 32]), user).await?;
             }
             Outcome::Ok(())
         })
@@ -144,8 +144,8 @@ async fn connections(provider: &Provider) -> Outcome<Vec<Connection>> {
     Ok(throughput::connect(address, USERS).await?)
 }
 
-fn take(left: &AtomicUsize) -> bool {
-    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+fn take(left: &AtomicUsize) -> Option<usize> {
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).ok()
 }
 
 /// Refreshes of sessions picked at random, each by its own client, one after the other.

@@ -59,6 +59,7 @@ impl Bridge {
             config.revokes_upstream(provider.provider()).then(|| provider.clone()),
             Arc::clone(&clock),
             Arc::clone(&telemetry),
+            config.max_sessions,
         );
         let bridge = Self(Arc::new(Inner {
             urls: Urls::new(&config.issuer),

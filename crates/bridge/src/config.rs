@@ -38,6 +38,7 @@ pub struct BridgeConfig {
     pub(crate) upstream_parameters: Vec<(String, String)>,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) max_session_age: Duration,
+    pub(crate) max_sessions: usize,
     pub(crate) code_ttl: Duration,
     pub(crate) login_ttl: Duration,
     pub(crate) consent_ttl: Duration,
@@ -74,6 +75,7 @@ impl BridgeConfig {
             upstream_parameters: Vec::new(),
             lifetimes,
             max_session_age: Duration::from_hours(90 * 24),
+            max_sessions: 50,
             code_ttl: Duration::from_mins(1),
             login_ttl: Duration::from_mins(10),
             consent_ttl: Duration::from_hours(30 * 24),
@@ -154,6 +156,12 @@ impl BridgeConfig {
     /// After which a user has to log in again, however often tokens were refreshed. Default: 90 days.
     pub const fn with_max_session_age(mut self, age: Duration) -> Self {
         self.max_session_age = age;
+        self
+    }
+
+    /// So many sessions a user may have through one client at the same time. Default: 50. If there are more, the oldest ends.
+    pub const fn with_max_sessions(mut self, max: usize) -> Self {
+        self.max_sessions = if max == 0 { 1 } else { max };
         self
     }
 

@@ -27,13 +27,15 @@ pub(crate) enum End {
     RefreshTokenReused,
     /// The user's grant at the provider is gone.
     GrantEnded,
+    /// The user has too many through the same client, and this is the oldest.
+    Crowded,
     /// Its time is over, or its code was never used.
     Expired,
 }
 
 impl End {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Revoked, Self::CodeReused, Self::RefreshTokenReused, Self::GrantEnded, Self::Expired];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Revoked, Self::CodeReused, Self::RefreshTokenReused, Self::GrantEnded, Self::Crowded, Self::Expired];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -41,6 +43,7 @@ impl End {
             Self::CodeReused => "code_reused",
             Self::RefreshTokenReused => "refresh_token_reused",
             Self::GrantEnded => "grant_ended",
+            Self::Crowded => "crowded",
             Self::Expired => "expired",
         }
     }

@@ -4,6 +4,7 @@
 //! twenty rotates a refresh token, whether a token still works. Its id is that of the grant at the provider.
 
 mod contexts;
+mod crowd;
 mod ending;
 mod handle;
 mod live;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portcullis_core::{Clock, GrantId, UnixTime, Upstream};
 use portcullis_grants::{
-    ProviderClient, Refresher, StoreError, TokenSet,
+    CreateError, ProviderClient, Refresher, StoreError, TokenSet,
     records::{Opened, RecordKey, Records, Table},
 };
 use tokio::sync::broadcast;
@@ -37,6 +37,8 @@ pub(super) struct Inner {
     pub(super) contexts: Contexts,
     pub(super) withdrawals: broadcast::Sender<GrantId>,
     pub(super) revocations: Revocations,
+    /// So many sessions a user may have through one client.
+    pub(super) max: usize,
 }
 
 /// What an access token is good for.
@@ -60,6 +62,7 @@ impl Sessions {
         provider: Option<ProviderClient>,
         clock: Arc<dyn Clock>,
         telemetry: Arc<Telemetry>,
+        max: usize,
     ) -> Self {
         Self(Arc::new(Inner {
             records,
@@ -69,6 +72,7 @@ impl Sessions {
             contexts: Contexts::default(),
             withdrawals: broadcast::Sender::new(WITHDRAWALS),
             revocations: Revocations::new(provider),
+            max,
         }))
     }
 
@@ -84,14 +88,14 @@ impl Sessions {
         if self.0.records.create(key(id), session, session.expires_at()).await?.is_none() {
             return Ok(false);
         }
-        match tokens.map(|tokens| self.0.refresher.begin(id, tokens)) {
-            None => Ok(true),
-            Some(begun) => match begun.await {
-                Ok(()) => Ok(true),
-                Err(portcullis_grants::CreateError::Store(error)) => Err(error),
-                Err(_) => Ok(false),
-            },
+        let Some(tokens) = tokens else { return Ok(true) };
+        match self.0.refresher.begin(id, tokens).await {
+            Ok(()) => {}
+            Err(CreateError::Store(error)) => return Err(error),
+            Err(_) => return Ok(false),
         }
+        self.join(id, session).await?;
+        Ok(true)
     }
 
     /// The session, if it has not ended.

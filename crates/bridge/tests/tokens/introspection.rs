@@ -82,3 +82,15 @@ async fn who_is_no_resource_server_is_told_nothing_at_all() {
     assert_eq!(response.status(), 401);
     assert!(response.headers()["www-authenticate"].to_str().expect("text").starts_with("Basic"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_token_whose_user_has_taken_everything_back_at_the_provider_is_not_active() {
+    let world = World::new().await;
+    let answer = world.log_in().await;
+    let user = world.verify(answer.access_token()).await.expect("a user");
+    assert_eq!(introspect(&world, "here:secret of here", answer.access_token()).await.1["active"], true);
+    let token = user.upstream().access_token().await.expect("a token");
+    world.idp.revoke_grant("alice");
+    user.upstream().rejected(&token).await.expect_err("revoked there");
+    assert_eq!(introspect(&world, "here:secret of here", answer.access_token()).await.1, json!({"active": false}));
+}

@@ -2,6 +2,7 @@
 
 mod assertions;
 mod codes;
+mod crowd;
 mod introspection;
 mod jwts;
 mod log;

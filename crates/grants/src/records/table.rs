@@ -17,12 +17,21 @@ pub enum Table {
     /// Documents by which clients describe themselves
     /// ([Client ID Metadata Documents](https://datatracker.ietf.org/doc/draft-ietf-oauth-client-id-metadata-document/)).
     Documents,
+    /// Which sessions a user has.
+    Users,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 6] =
-        [Self::Clients, Self::Logins, Self::Consents, Self::Sessions, Self::Replays, Self::Documents];
+    pub const ALL: [Self; 7] = [
+        Self::Clients,
+        Self::Logins,
+        Self::Consents,
+        Self::Sessions,
+        Self::Replays,
+        Self::Documents,
+        Self::Users,
+    ];
 
     /// Its name. What was sealed for a table opens under this name only, so it never changes.
     #[must_use]
@@ -34,6 +43,7 @@ impl Table {
             Self::Sessions => "sessions",
             Self::Replays => "replays",
             Self::Documents => "documents",
+            Self::Users => "users",
         }
     }
 
@@ -47,6 +57,7 @@ impl Table {
             Self::Sessions => 4,
             Self::Replays => 5,
             Self::Documents => 6,
+            Self::Users => 7,
         }
     }
 }

@@ -1,0 +1,76 @@
+//! The sessions of one user through one client: never too many.
+
+use portcullis_core::{GrantId, UnixTime};
+use portcullis_grants::{
+    StoreError,
+    records::{Opened, RecordKey, Table},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{End, Session, Sessions};
+
+/// The sessions that one user has through one client, the oldest first. Some may have ended.
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct Crowd(Vec<String>);
+
+impl Sessions {
+    /// Counts a new session of a user. If there are too many, the oldest one ends: a program that logs in over and over, or a client that
+    /// loses its tokens, fills no disk.
+    ///
+    /// It is counted after it has begun: one of a process that dies in between is one too many, and expires.
+    pub(super) async fn join(&self, id: GrantId, session: &Session) -> Result<(), StoreError> {
+        let (key, expires_at) = (key(session), session.ends_at);
+        loop {
+            let found = self.0.records.load::<Crowd>(key).await?;
+            let (version, mut crowd) =
+                found.map_or((None, Crowd::default()), |Opened { version, value, .. }| (Some(version), value));
+            crowd.0.push(id.to_string());
+            let leaving = self.leaving(&mut crowd).await?;
+            let written = self.write(key, version, &crowd, expires_at).await?;
+            if written {
+                for id in leaving {
+                    self.end(id, End::Crowded).await?;
+                }
+                return Ok(());
+            }
+        }
+    }
+
+    async fn write(
+        &self,
+        key: RecordKey,
+        version: Option<portcullis_grants::Version>,
+        crowd: &Crowd,
+        expires_at: UnixTime,
+    ) -> Result<bool, StoreError> {
+        let written = match version {
+            None => self.0.records.create(key, crowd, expires_at).await?,
+            Some(version) => self.0.records.replace(key, version, crowd, expires_at).await?,
+        };
+        Ok(written.is_some())
+    }
+
+    /// Takes out of a crowd that is too large those that have ended, and if that is not enough the oldest, which are returned.
+    async fn leaving(&self, crowd: &mut Crowd) -> Result<Vec<GrantId>, StoreError> {
+        if crowd.0.len() <= self.0.max {
+            return Ok(Vec::new());
+        }
+        let mut alive = Vec::new();
+        for id in crowd.0.iter().filter_map(|text| text.parse::<GrantId>().ok()) {
+            if self.load(id).await?.is_some() {
+                alive.push(id);
+            }
+        }
+        let leaving = alive.drain(..alive.len().saturating_sub(self.0.max)).collect();
+        crowd.0 = alive.iter().map(ToString::to_string).collect();
+        Ok(leaving)
+    }
+}
+
+fn key(session: &Session) -> RecordKey {
+    let user = &session.user;
+    RecordKey::of(
+        Table::Users,
+        &[user.issuer.as_str().as_bytes(), user.subject.as_bytes(), session.client_id.as_bytes()],
+    )
+}
