@@ -1,8 +1,8 @@
 // A story in Chromium. It fails by an error, and says at the end how it went.
 //
 // Argument: the story, a file of the folder `chromium`. Environment: SITE (the bridge, as browsers know it), PORT (where it listens),
-// CLIENT (a client whose answers go to any port of 127.0.0.1, or to /callback of its site), CHROMIUM (the browser, if it is not
-// Debian's), PICTURES (a folder), PASSWORD (the user's, where there is one).
+// CLIENT (a client whose answers go to any port of 127.0.0.1, or to /callback of its site), CHROMIUM (the browser, if it is
+// not in the path), PICTURES (a folder), PASSWORD (the user's, where there is one).
 import { Client } from './chromium/client.mjs';
 import { launch } from './chromium/window.mjs';
 

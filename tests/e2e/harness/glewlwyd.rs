@@ -16,7 +16,7 @@ use super::{Process, free_port, until_listening};
 const TABLES: &str = "/usr/share/doc/glewlwyd/database/init.sqlite3.sql.gz";
 
 /// Its pages, which Debian keeps elsewhere, and what they want to know.
-const PAGES: &str = r#"cp -rL --no-preserve=mode /usr/share/glewlwyd/webapp . && rm -r webapp/config.json
+const PAGES: &str = r#"cp -rL --no-preserve=mode /usr/share/glewlwyd/webapp . && rm -rf webapp/config.json
     echo '{"GlewlwydUrl": "./", "ProfileUrl": "profile.html", "AdminUrl": "index.html", "LoginUrl": "login.html",
         "lang": ["en"], "sessionSchemes": [], "register": [], "profilePages": {}}' >webapp/config.json"#;
 

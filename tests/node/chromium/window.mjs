@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { chromium } from 'playwright-core';
 
-const { CHROMIUM = '/usr/bin/chromium' } = process.env;
+const { CHROMIUM = execFileSync('sh', ['-c', 'command -v chromium']).toString().trim() } = process.env;
 
 // As root it has no sandbox, and it is to call nobody but us.
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
@@ -28,7 +28,7 @@ export async function launch(site, sites) {
     // A window of somebody who has never been here.
     async open(options = {}) {
       const context = await browser.newContext({ ignoreHTTPSErrors: true, ...options });
-      context.setDefaultTimeout(15_000);
+      context.setDefaultTimeout(30_000);
       context.complaints = [];
       context.on('console', (message) => {
         const isOurs = message.location().url.startsWith(site) || /Content.Security.Policy/i.test(message.text());
