@@ -43,6 +43,11 @@ async fn a_form_on_somebody_elses_page_says_yes_for_nobody() {
 }
 
 #[tokio::test]
+async fn a_click_that_was_meant_for_something_else_says_yes_to_nothing() {
+    on_loopback("double-click").await;
+}
+
+#[tokio::test]
 async fn each_of_two_users_is_asked_and_a_stolen_answer_logs_nobody_in() {
     on_loopback("strangers").await;
 }
