@@ -1,6 +1,8 @@
 // The pages that users see, one after the other.
 export async function* shown(page, site, client) {
   await page.goto(client.authorization());
+  // Its buttons come late.
+  await page.locator('button[value=approve]').waitFor();
   yield 'consent';
   // It would go on by itself.
   await page.route(`${site}/consent`, async (route) => {
