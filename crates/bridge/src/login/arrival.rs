@@ -65,20 +65,10 @@ fn code(inner: &Inner, response: AuthorizationResponse) -> Result<SecretString, 
         if code != ErrorCode::AccessDenied {
             let (provider, error) = (provider.name(), clipped(&refusal.code));
             let description = refusal.description.as_deref().map(clipped);
-            tracing::warn!(
-                provider,
-                error,
-                description,
-                "the provider refuses an authorization request"
-            );
+            tracing::warn!(provider, error, description, "the provider refuses an authorization request");
         }
         OAuthError::new(code, "the login at the identity provider was not completed")
     })
-}
-
-/// What came through the browser, for the log: whoever sits there may have written it.
-fn clipped(text: &str) -> String {
-    text.chars().filter(|char| !char.is_control()).take(200).collect()
 }
 
 /// Who has logged in there.
