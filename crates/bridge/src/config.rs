@@ -186,7 +186,8 @@ impl BridgeConfig {
         self
     }
 
-    /// So many users may be at the provider at the same time. Default: 10,000. A single client may have a tenth of them.
+    /// So many users may be at the provider at the same time. Default: 10,000. If there are more, the oldest login is forgotten of where
+    /// the most are from; a single address may have a tenth of them.
     pub const fn with_max_pending_logins(mut self, max: u64) -> Self {
         self.max_pending_logins = max;
         self
@@ -246,7 +247,7 @@ impl BridgeConfig {
 
     /// The header in which the proxy in front of this server says where requests come from, such as `x-forwarded-for`: of several
     /// addresses the last. Without a proxy it must not be set: anybody could say anything. Default: the other end of the connection,
-    /// if it is known by axum's `into_make_service_with_connect_info::<SocketAddr>`.
+    /// if it is known by axum's `into_make_service_with_connect_info::<SocketAddr>`; this is so as well for a request without the header.
     ///
     /// Some limits are by address. All behind a proxy without this are one caller, so anybody could stop everybody from logging in.
     pub fn with_client_address_header(mut self, header: HeaderName) -> Self {

@@ -20,9 +20,6 @@ const RESOURCE: &str = "resource";
 /// More than any request has, and few enough to be looked through.
 const MAX_PARAMETERS: usize = 64;
 
-/// Each scope is compared with those before it, so there must not be thousands.
-const MAX_SCOPE: usize = 2048;
-
 impl Parameters {
     /// What `text`, `application/x-www-form-urlencoded`, says.
     pub(crate) fn parse(text: &[u8]) -> Result<Self, OAuthError> {
@@ -58,16 +55,20 @@ impl Parameters {
     /// `invalid_scope` if that cannot be scopes.
     pub(crate) fn scopes(&self) -> Result<Option<ScopeSet>, OAuthError> {
         let invalid = || OAuthError::new(ErrorCode::InvalidScope, "the parameter scope is no list of scopes");
-        match self.optional("scope") {
-            Some(text) if text.len() > MAX_SCOPE => Err(invalid()),
-            text => text.map(ScopeSet::parse).transpose().map_err(|_| invalid()),
-        }
+        self.optional("scope").map(|text| scopes_of_stranger(text).ok_or_else(invalid)).transpose()
     }
 
     /// All resources that are named.
     pub(crate) fn resources(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter(|(name, _)| name == RESOURCE).map(|(_, value)| value.as_str())
     }
+}
+
+/// The scopes in `text`; `None` if that is no list of scopes, or one of thousands.
+pub(crate) fn scopes_of_stranger(text: &str) -> Option<ScopeSet> {
+    /// Each scope is compared with those before it.
+    const MAX_SCOPE: usize = 2048;
+    Some(text).filter(|text| text.len() <= MAX_SCOPE).and_then(|text| ScopeSet::parse(text).ok())
 }
 
 impl fmt::Debug for Parameters {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     BridgeConfig,
-    limits::Limits,
+    limits::{Caller, Limits},
     oauth_error::{ErrorCode, OAuthError},
     parameters::Parameters,
     session::SecretHash,
@@ -55,16 +55,17 @@ impl Clients {
         }
     }
 
-    /// The client called `id`: a configured one before all others; the id of one with a document is a URL, and no other one's is.
+    /// The client called `id`, which `caller` has named: a configured one before all others; the id of one with a document is a URL, and
+    /// no other one's is.
     ///
     /// # Errors
     /// `invalid_client` if there is none, `temporarily_unavailable` if nobody can tell.
-    pub(crate) async fn find(&self, id: &str) -> Result<Client, OAuthError> {
+    pub(crate) async fn find(&self, id: &str, caller: &Caller) -> Result<Client, OAuthError> {
         if let Some(client) = self.configured.get(id) {
             return Ok(client.clone());
         }
         if id.starts_with("https://") || id.starts_with("http://") {
-            return self.documents.find(id).await;
+            return self.documents.find(id, caller).await;
         }
         let found = self.registrations.find(id).await?;
         found.ok_or_else(|| OAuthError::new(ErrorCode::InvalidClient, "there is no such client"))
@@ -75,27 +76,32 @@ impl Clients {
         Credentials::of(headers, form).ok().map(|credentials| credentials.client_id)
     }
 
-    /// The client that a request to the token endpoint comes from, which has proved who it is as it has to.
+    /// The client that a request of `caller` to the token endpoint comes from, which has proved who it is as it has to.
     ///
     /// # Errors
     /// `invalid_client` if it has not, `invalid_request` if it does it in two ways, `temporarily_unavailable` if nobody can tell.
-    pub(crate) async fn authenticate(&self, headers: &HeaderMap, form: &Parameters) -> Result<Client, OAuthError> {
+    pub(crate) async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        form: &Parameters,
+        caller: &Caller,
+    ) -> Result<Client, OAuthError> {
         let Credentials { client_id, proof, is_in_header } = Credentials::of(headers, form)?;
-        let client = match self.find(&client_id).await {
+        let client = match self.find(&client_id, caller).await {
             Ok(client) => Some(client),
             Err(error) if error.code == ErrorCode::InvalidClient => None,
             Err(error) => return Err(error),
         };
         // A client that there is not is refused as one that has proved nothing.
-        let is_proved = self.is_proved(client.as_ref(), proof).await?;
+        let is_proved = self.is_proved(client.as_ref(), proof, caller).await?;
         client.filter(|_| is_proved).ok_or_else(|| {
             let error = OAuthError::new(ErrorCode::InvalidClient, "the client has not proved who it is");
             if is_in_header { error.with_challenge() } else { error }
         })
     }
 
-    async fn is_proved(&self, client: Option<&Client>, proof: Proof) -> Result<bool, OAuthError> {
-        let known = client.map(|client| (client.id(), &client.authentication));
+    async fn is_proved(&self, client: Option<&Client>, proof: Proof, caller: &Caller) -> Result<bool, OAuthError> {
+        let known = client.map(|client| (client, &client.authentication));
         match (proof, known) {
             (Proof::Nothing, Some((_, ClientAuthenticationMethod::None))) => Ok(true),
             (Proof::Secret(secret), known) => {
@@ -103,8 +109,8 @@ impl Clients {
                 let presented = SecretHash::of_text(&secret);
                 Ok(matches!(known, Some((_, ClientAuthenticationMethod::Secret(expected))) if *expected == presented))
             }
-            (Proof::Assertion(jwt), Some((id, ClientAuthenticationMethod::PrivateKeyJwt(keys)))) => {
-                self.assertions.accept(id, keys, jwt).await
+            (Proof::Assertion(jwt), Some((client, ClientAuthenticationMethod::PrivateKeyJwt(keys)))) => {
+                self.assertions.accept(client, keys, jwt, caller).await
             }
             _ => Ok(false),
         }

@@ -28,7 +28,8 @@ pub(crate) async fn authorize(State(bridge): State<Bridge>, request: Request) ->
 
 async fn begin(inner: &Inner, head: &Parts) -> Result<Answer, Problem> {
     let parameters = parameters(&head.uri)?;
-    let (client, request) = AuthorizationRequest::validate(&parameters, &inner.clients, &inner.config).await?;
+    let caller = inner.limits.caller(&head.headers, &head.extensions);
+    let (client, request) = AuthorizationRequest::validate(&parameters, &inner.clients, &inner.config, &caller).await?;
     match Browser::of(&head.headers, inner.cookies) {
         Some(browser) if !request.asks_for_consent => go_on_or_ask(inner, head, &client, request, browser).await,
         browser => Ok(ask(inner, &client, request, &browser.unwrap_or_else(Browser::new))),

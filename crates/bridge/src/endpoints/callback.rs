@@ -38,7 +38,7 @@ async fn arrive(bridge: &Bridge, head: &Parts) -> Result<Answer, Problem> {
     let response = response(&head.uri)?;
     let name = cookie_name(response.state());
     let login = take(inner, &head.headers, &name, &response).await?;
-    inner.limits.login_ended(&inner.limits.caller(&head.headers, &head.extensions));
+    inner.limits.login_ended(&inner.limits.caller(&head.headers, &head.extensions), &login.request.client_id);
     let mut answer = finish(bridge, login, response).await;
     inner.cookies.clear(answer.headers_mut(), &name);
     Ok(answer)

@@ -20,10 +20,10 @@ pub(super) async fn authenticated(bridge: &Bridge, head: &Parts, form: &Paramete
     let caller = limits.caller(&head.headers, &head.extensions);
     let Some(claimed) = Clients::claimed(&head.headers, form) else {
         // Refused without a look at any client.
-        return clients.authenticate(&head.headers, form).await;
+        return clients.authenticate(&head.headers, form, &caller).await;
     };
     limits.may_authenticate(&claimed, &caller)?;
-    clients.authenticate(&head.headers, form).await.inspect_err(|error| {
+    clients.authenticate(&head.headers, form, &caller).await.inspect_err(|error| {
         if error.code == ErrorCode::InvalidClient {
             limits.authentication_failed(&claimed, &caller);
         }

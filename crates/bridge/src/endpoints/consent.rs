@@ -29,7 +29,7 @@ async fn answer(inner: &Inner, head: &Parts, posted: &Parameters) -> Result<Answ
     let shown = shown(inner, posted)?;
     check_browser(inner, &head.headers, &shown)?;
     check_age(inner, &shown)?;
-    let client = client(inner, &shown).await?;
+    let client = client(inner, head, &shown).await?;
     match posted.required("decision")? {
         "approve" => approve(inner, head, &client, shown).await,
         "deny" => Ok(deny(inner, &client, &shown)),
@@ -69,8 +69,9 @@ fn check_age(inner: &Inner, shown: &ConsentForm) -> Result<(), Problem> {
 }
 
 /// The client, which must be what the user was shown.
-async fn client(inner: &Inner, shown: &ConsentForm) -> Result<Client, Problem> {
-    let client = inner.clients.find(&shown.request.client_id).await?;
+async fn client(inner: &Inner, head: &Parts, shown: &ConsentForm) -> Result<Client, Problem> {
+    let caller = inner.limits.caller(&head.headers, &head.extensions);
+    let client = inner.clients.find(&shown.request.client_id, &caller).await?;
     if ClientFingerprint::of(&client) != shown.client {
         return Err(again("the application has changed what it says of itself", shown));
     }

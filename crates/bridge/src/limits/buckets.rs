@@ -60,6 +60,13 @@ impl Buckets {
         *empty_at = ((*empty_at).max(now) + self.rate.then_every).min(most);
     }
 
+    /// It happens, unless there is no room: then, when it may.
+    pub(super) fn take(&self, whose: impl Hash) -> Result<(), Duration> {
+        self.look(&whose)?;
+        self.count(whose);
+        Ok(())
+    }
+
     /// It turned out to be nothing that is limited.
     pub(super) fn give_back(&self, whose: impl Hash) {
         if let Some(empty_at) = self.lock().get_mut(&self.hasher.hash_one(whose)) {

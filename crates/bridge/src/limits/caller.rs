@@ -13,22 +13,29 @@ use http::{Extensions, HeaderMap, HeaderName};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Caller(Option<IpAddr>);
 
-/// The part of an IPv6 address that is given out: 64 bits.
+/// The part of an IPv6 address that is given out to a machine: 64 bits.
 const NETWORK: u128 = !0 << 64;
 
+/// The part of an IPv6 address that is given out to a site: 48 bits.
+const SITE: u128 = !0 << 80;
+
 impl Caller {
-    /// Whoever sent a request with `headers` and `extensions`: the last address in `header`, which a proxy in front has set, or if
-    /// there is no such proxy, the other end of the connection, as axum's `ConnectInfo<SocketAddr>` tells it.
+    /// Whoever sent a request with `headers` and `extensions`: the last address in `header`, which a proxy in front has set. Without
+    /// one, what came did not come by that proxy, and it is the other end of the connection, as axum's `ConnectInfo<SocketAddr>`
+    /// tells it.
     pub(crate) fn of(headers: &HeaderMap, extensions: &Extensions, header: Option<&HeaderName>) -> Self {
-        let address = match header {
-            Some(header) => forwarded(headers, header),
-            None => extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip()),
-        };
-        Self(address.map(network))
+        let connected = || extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+        let address = header.and_then(|header| forwarded(headers, header)).or_else(connected);
+        Self(address.map(|address| masked(address.to_canonical(), NETWORK)))
     }
 
     pub(crate) const fn is_known(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// The address, or the many networks of IPv6 that a single customer may have; `None` if it is not known.
+    pub(crate) fn site(&self) -> Option<IpAddr> {
+        self.0.map(|address| masked(address, SITE))
     }
 }
 
@@ -40,9 +47,9 @@ fn forwarded(headers: &HeaderMap, header: &HeaderName) -> Option<IpAddr> {
     bare.parse().ok().or_else(socket)
 }
 
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & NETWORK)),
+fn masked(address: IpAddr, mask: u128) -> IpAddr {
+    match address {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask)),
         v4 @ IpAddr::V4(_) => v4,
     }
 }
@@ -83,9 +90,14 @@ mod tests {
         assert_eq!(behind_a_proxy(&["192.0.2.1:4711"]), at("192.0.2.1"));
         assert_eq!(behind_a_proxy(&["[2001:db8::1]:4711"]), at("2001:db8::"));
         assert_eq!(behind_a_proxy(&["[2001:db8::1]"]), at("2001:db8::"));
+    }
+
+    #[test]
+    fn what_did_not_come_by_the_proxy_has_an_address_as_well() {
         for missing in [&[][..], &["unknown"], &["192.0.2.1,"]] {
-            assert!(!behind_a_proxy(missing).is_known(), "the proxy itself is nobody: {missing:?}");
+            assert_eq!(behind_a_proxy(missing), at("10.0.0.1"), "{missing:?}");
         }
+        assert!(!Caller::of(&HeaderMap::new(), &Extensions::new(), Some(&FORWARDED)).is_known());
     }
 
     #[test]
@@ -94,5 +106,13 @@ mod tests {
         assert_ne!(behind_a_proxy(&["2001:db8:0:1::1"]), behind_a_proxy(&["2001:db8:0:2::1"]));
         assert_eq!(behind_a_proxy(&["::ffff:192.0.2.1"]), at("192.0.2.1"), "IPv4 in other clothes");
         assert_ne!(behind_a_proxy(&["192.0.2.1"]), behind_a_proxy(&["192.0.2.2"]));
+    }
+
+    #[test]
+    fn the_networks_of_one_customer_are_one_site() {
+        let site = |address| at(address).site().expect("an address");
+        assert_eq!(site("2001:db8:0:1::"), site("2001:db8:0:2::"));
+        assert_ne!(site("2001:db8:0:1::"), site("2001:db8:1:1::"));
+        assert_ne!(site("192.0.2.1"), site("192.0.2.2"));
     }
 }

@@ -11,13 +11,15 @@ pub(crate) enum Limited {
     Registrations,
     /// Fetches of documents that clients describe themselves by.
     Documents,
+    /// Fetches of key sets by which clients sign.
+    KeySets,
     /// Logins from which nobody has come back, of one address.
     Logins,
 }
 
 impl Limited {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Authentication, Self::Grants, Self::Registrations, Self::Documents, Self::Logins];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Authentication, Self::Grants, Self::Registrations, Self::Documents, Self::KeySets, Self::Logins];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -25,6 +27,7 @@ impl Limited {
             Self::Grants => "grants",
             Self::Registrations => "registrations",
             Self::Documents => "documents",
+            Self::KeySets => "key_sets",
             Self::Logins => "logins",
         }
     }

@@ -4,7 +4,9 @@
 //! by client and address is failures, and what is counted by address alone is what costs and leads nowhere, with much room.
 
 mod buckets;
+mod by_address;
 mod caller;
+mod first_fetches;
 mod limited;
 mod rates;
 

@@ -10,6 +10,8 @@ use http::{Extensions, HeaderMap, HeaderName};
 use super::{
     Caller, Limited,
     buckets::{Buckets, Rate},
+    by_address::ByAddress,
+    first_fetches::FirstFetches,
 };
 use crate::{BridgeConfig, oauth_error::OAuthError, telemetry::Telemetry};
 
@@ -20,20 +22,15 @@ const AUTHENTICATION: Rate = Rate { at_once: 10, then_every: Duration::from_secs
 /// few, and all their refresh tokens may have ended at once.
 const GRANTS: Rate = Rate { at_once: 1000, then_every: Duration::from_millis(10) };
 
-/// Registrations from an address: many, because hosted clients may register for each user.
-const REGISTRATIONS_FROM_ONE: Rate = Rate { at_once: 200, then_every: Duration::from_secs(10) };
+/// Registrations from an address: many, because hosted clients may register for each user. There is no limit for all together: whoever
+/// reached it would stop everybody, and who registers and comes no more is forgotten first.
+const REGISTRATIONS: Rate = Rate { at_once: 200, then_every: Duration::from_secs(10) };
 
-/// Registrations from anywhere.
-const REGISTRATIONS: Rate = Rate { at_once: 1000, then_every: Duration::from_secs(1) };
+/// Documents, and key sets, fetched from a host: nobody is bothered by that.
+pub(super) const OF_ONE_HOST: Rate = Rate { at_once: 30, then_every: Duration::from_secs(2) };
 
-/// Documents fetched from a host: nobody is bothered by that.
-const DOCUMENTS_OF_ONE: Rate = Rate { at_once: 30, then_every: Duration::from_secs(2) };
-
-/// Documents fetched from anywhere.
-const DOCUMENTS: Rate = Rate { at_once: 600, then_every: Duration::from_millis(100) };
-
-/// Logins from which nobody has come back, of an address: this part of all that may be pending at once, and as many again while the first ones
-/// are. So one address has a twentieth at most, which is half of what a client may have.
+/// Logins from which nobody has come back, of an address and one client: this part of all that may be pending at once, and as many again
+/// while the first ones are. An address has twice that, with all its clients together: a tenth at most of all logins.
 const SHARE_OF_LOGINS: u64 = 40;
 
 /// How often whom. Clones share what they have counted, which is of this process.
@@ -44,11 +41,13 @@ pub(crate) struct Limits(Arc<Parts>);
 struct Parts {
     authentication: Buckets,
     grants: Buckets,
-    registrations_from_one: Buckets,
-    registrations: Buckets,
-    documents_of_one: Buckets,
-    documents: Buckets,
-    logins: Buckets,
+    registrations: ByAddress,
+    new_documents: FirstFetches,
+    known_documents: Buckets,
+    new_key_sets: FirstFetches,
+    known_key_sets: Buckets,
+    logins: ByAddress,
+    logins_of_client: ByAddress,
     header: Option<HeaderName>,
     unknown: Once,
     telemetry: Arc<Telemetry>,
@@ -56,15 +55,18 @@ struct Parts {
 
 impl Limits {
     pub(crate) fn new(config: &BridgeConfig, telemetry: Arc<Telemetry>) -> Self {
-        let at_once = u32::try_from(config.max_pending_logins / SHARE_OF_LOGINS).unwrap_or(u32::MAX).max(1);
+        let share = u32::try_from(config.max_pending_logins / SHARE_OF_LOGINS).unwrap_or(u32::MAX / 2).max(1);
+        let logins = |at_once| ByAddress::new(Rate { at_once, then_every: config.login_ttl / at_once });
         Self(Arc::new(Parts {
             authentication: Buckets::new(AUTHENTICATION),
             grants: Buckets::new(GRANTS),
-            registrations_from_one: Buckets::new(REGISTRATIONS_FROM_ONE),
-            registrations: Buckets::new(REGISTRATIONS),
-            documents_of_one: Buckets::new(DOCUMENTS_OF_ONE),
-            documents: Buckets::new(DOCUMENTS),
-            logins: Buckets::new(Rate { at_once, then_every: config.login_ttl / at_once }),
+            registrations: ByAddress::new(REGISTRATIONS),
+            new_documents: FirstFetches::new(),
+            known_documents: Buckets::new(OF_ONE_HOST),
+            new_key_sets: FirstFetches::new(),
+            known_key_sets: Buckets::new(OF_ONE_HOST),
+            logins: logins(share * 2),
+            logins_of_client: logins(share),
             header: config.client_address_header.clone(),
             unknown: Once::new(),
             telemetry,
@@ -111,43 +113,63 @@ impl Limits {
     /// A registration, which is counted.
     ///
     /// # Errors
-    /// Too many came from there, or from everywhere.
+    /// Too many came from there.
     pub(crate) fn may_register(&self, caller: &Caller) -> Result<(), OAuthError> {
-        let (from_one, all) = (&self.0.registrations_from_one, &self.0.registrations);
-        let room = if caller.is_known() { from_one.look(caller) } else { Ok(()) };
-        self.answer(Limited::Registrations, room.and_then(|()| all.look(())))?;
-        from_one.count(caller);
-        all.count(());
+        self.answer(Limited::Registrations, self.0.registrations.look(caller, ()))?;
+        self.0.registrations.count(caller, ());
         Ok(())
     }
 
-    /// A fetch of a document from `host`, which is counted.
+    /// A fetch of a document from `host` that is not known, which is counted. It is `caller` who has named it; and nobody else is
+    /// concerned, unless hundreds do so together, or all for one host. Of a host that the operator has chosen, nobody else is at all.
     ///
     /// # Errors
-    /// Too many were fetched from there, or from everywhere.
-    pub(crate) fn may_fetch(&self, host: &str) -> Result<(), OAuthError> {
-        let (of_one, all) = (&self.0.documents_of_one, &self.0.documents);
-        self.answer(Limited::Documents, of_one.look(host).and_then(|()| all.look(())))?;
-        of_one.count(host);
-        all.count(());
-        Ok(())
+    /// Too many were fetched for this caller, from there, or altogether.
+    pub(crate) fn may_fetch_document(&self, caller: &Caller, host: &str, is_chosen: bool) -> Result<(), OAuthError> {
+        self.answer(Limited::Documents, self.0.new_documents.take(caller, host, is_chosen))
     }
 
-    /// The beginning of a login, which is counted until it [ends](Self::login_ended) or is forgotten.
+    /// Another fetch of a document from `host` that is known, which is counted.
     ///
     /// # Errors
-    /// Too many from there are pending.
-    pub(crate) fn may_log_in(&self, caller: &Caller) -> Result<(), OAuthError> {
-        if caller.is_known() {
-            self.answer(Limited::Logins, self.0.logins.look(caller))?;
-            self.0.logins.count(caller);
-        }
+    /// Too many were fetched from there.
+    pub(crate) fn may_fetch_document_again(&self, host: &str) -> Result<(), OAuthError> {
+        self.answer(Limited::Documents, self.0.known_documents.take(host))
+    }
+
+    /// As [`may_fetch_document`](Self::may_fetch_document), of the key set of a client.
+    ///
+    /// # Errors
+    /// Too many were fetched for this caller, from there, or altogether.
+    pub(crate) fn may_fetch_key_set(&self, caller: &Caller, host: &str) -> Result<(), OAuthError> {
+        self.answer(Limited::KeySets, self.0.new_key_sets.take(caller, host, false))
+    }
+
+    /// As [`may_fetch_document_again`](Self::may_fetch_document_again), of the key set of a client.
+    ///
+    /// # Errors
+    /// Too many were fetched from there.
+    pub(crate) fn may_fetch_key_set_again(&self, host: &str) -> Result<(), OAuthError> {
+        self.answer(Limited::KeySets, self.0.known_key_sets.take(host))
+    }
+
+    /// The beginning of a login of `client_id`, which is counted until it [ends](Self::login_ended) or is forgotten.
+    ///
+    /// # Errors
+    /// Too many from there are pending, of this client or of all.
+    pub(crate) fn may_log_in(&self, caller: &Caller, client_id: &str) -> Result<(), OAuthError> {
+        let (all, of_client) = (&self.0.logins, &self.0.logins_of_client);
+        let room = all.look(caller, ()).and_then(|()| of_client.look(caller, client_id));
+        self.answer(Limited::Logins, room)?;
+        all.count(caller, ());
+        of_client.count(caller, client_id);
         Ok(())
     }
 
     /// The user has come back, and the login is pending no more: it does not count.
-    pub(crate) fn login_ended(&self, caller: &Caller) {
-        self.0.logins.give_back(caller);
+    pub(crate) fn login_ended(&self, caller: &Caller, client_id: &str) {
+        self.0.logins.give_back(caller, ());
+        self.0.logins_of_client.give_back(caller, client_id);
     }
 
     fn answer(&self, what: Limited, outcome: Result<(), Duration>) -> Result<(), OAuthError> {

@@ -8,6 +8,7 @@ use super::{Problem, ResponseTarget};
 use crate::{
     BridgeConfig, Client, GrantType, RedirectUri,
     clients::Clients,
+    limits::Caller,
     oauth_error::{ErrorCode, OAuthError},
     parameters::Parameters,
 };
@@ -35,7 +36,7 @@ const MAX_STATE: usize = 2048;
 const OFFLINE_ACCESS: &str = "offline_access";
 
 impl AuthorizationRequest {
-    /// The request that `parameters` make, and the client that it is of.
+    /// The request that `parameters` of `caller` make, and the client that it is of.
     ///
     /// Until client and redirect URI are known, the user alone is told what is wrong. After that the client is told, if it can be
     /// trusted with the browser.
@@ -43,8 +44,9 @@ impl AuthorizationRequest {
         parameters: &Parameters,
         clients: &Clients,
         config: &BridgeConfig,
+        caller: &Caller,
     ) -> Result<(Client, Self), Problem> {
-        let client = clients.find(parameters.required("client_id")?).await?;
+        let client = clients.find(parameters.required("client_id")?, caller).await?;
         let redirect_uri = redirect_uri(parameters, &client)?;
         let state = state(parameters);
         let target = ResponseTarget { redirect_uri, state: state.clone().unwrap_or_default() };

@@ -42,8 +42,8 @@ impl Departure {
     /// Keeps what is needed when the user comes back.
     pub(crate) async fn prepare(inner: &Inner, head: &Parts, consented: Consented<'_>) -> Result<Self, OAuthError> {
         let caller = inner.limits.caller(&head.headers, &head.extensions);
-        inner.limits.may_log_in(&caller)?;
         let Consented { client, request, browser, user } = consented;
+        inner.limits.may_log_in(&caller, client.id())?;
         let (state, nonce, cookie) = (random_text(), random_text(), random_text());
         let mut verifier = Zeroizing::new([0; 32]);
         rand::fill(&mut *verifier);
@@ -57,7 +57,8 @@ impl Departure {
             nonce: nonce.expose_secret().into(),
             request,
         };
-        inner.logins.begin(&state, &login).await.inspect_err(|_| inner.limits.login_ended(&caller))?;
+        let begun = inner.logins.begin(&state, &login, &caller).await;
+        begun.inspect_err(|_| inner.limits.login_ended(&caller, client.id()))?;
         inner.telemetry.login(LoginOutcome::Begun);
         Ok(Self { url: provider_url(inner, &state, &nonce, &login.verifier()), state, cookie })
     }

@@ -1,29 +1,32 @@
 //! [`Logins`]: who is at the provider.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use portcullis_core::{Clock, UnixTime};
+use portcullis_core::Clock;
 use portcullis_grants::{
-    StoreError,
+    StoreError, Version,
     records::{Opened, RecordKey, Records, Table},
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
-use super::pending::Login;
+use super::{
+    begun::{Begun, Crowd},
+    pending::Login,
+};
 use crate::{
     BridgeConfig,
+    limits::Caller,
     oauth_error::{ErrorCode, OAuthError},
 };
 
 /// Who is at the provider: found by the hash of the `state` that they come back with.
 ///
-/// Their number is bounded, and that of each client to a tenth of it: somebody who begins logins and never ends them stops that client,
-/// and no other one.
+/// Their number is bounded. If there are too many, a newcomer is not turned away: where the most are from, the oldest one is forgotten.
+/// So whoever begins logins and never ends them displaces their own.
 #[derive(Debug)]
 pub(crate) struct Logins {
     records: Records,
@@ -31,7 +34,7 @@ pub(crate) struct Logins {
     ttl: Duration,
     max: u64,
     stored: Mutex<Stored>,
-    begun: Mutex<HashMap<RecordKey, Begun>>,
+    begun: Mutex<Begun>,
 }
 
 /// How many there are in the store: as it said a moment ago, and those that have come since.
@@ -39,13 +42,6 @@ pub(crate) struct Logins {
 struct Stored {
     count: u64,
     counted_at: Option<Instant>,
-}
-
-/// One that was begun in this process, and has not come back to it.
-#[derive(Debug)]
-struct Begun {
-    client: RecordKey,
-    expires_at: UnixTime,
 }
 
 /// How long a count is good.
@@ -62,15 +58,18 @@ impl Logins {
         self.ttl
     }
 
-    /// Keeps `login`, which will come back with `state`.
-    pub(crate) async fn begin(&self, state: &SecretString, login: &Login) -> Result<(), OAuthError> {
+    /// Keeps `login`, which `caller` begins and which will come back with `state`.
+    pub(crate) async fn begin(&self, state: &SecretString, login: &Login, caller: &Caller) -> Result<(), OAuthError> {
         let (key, expires_at) = (key(state), self.clock.now() + self.ttl);
-        self.check_client(key, &login.request.client_id, expires_at)?;
-        let kept = self.keep(key, login, expires_at).await;
-        if kept.is_err() {
-            self.begun().remove(&key);
-        }
-        kept
+        self.make_room().await?;
+        let created = self.records.create(key, login, expires_at).await?;
+        // The same 256 random bits twice: nobody's.
+        let version = created.ok_or_else(|| OAuthError::new(ErrorCode::ServerError, "the server failed"))?;
+        let of_client = || Crowd::Of(RecordKey::of(Table::Clients, &[login.request.client_id.as_bytes()]));
+        let mut begun = self.begun();
+        begun.insert(key, caller.site().map_or_else(of_client, Crowd::At), version, expires_at);
+        begun.shrink(usize::try_from(self.max).unwrap_or(usize::MAX), self.clock.now());
+        Ok(())
     }
 
     /// The login that comes back with `state`, if there is one. It stays.
@@ -83,46 +82,43 @@ impl Logins {
         let key = key(state);
         let is_ours = self.records.remove(key, found.version).await?;
         if is_ours {
-            self.begun().remove(&key);
+            self.begun().remove(key);
             let mut stored = self.stored();
             stored.count = stored.count.saturating_sub(1);
         }
         Ok(is_ours.then_some(found.value))
     }
 
-    async fn keep(&self, key: RecordKey, login: &Login, expires_at: UnixTime) -> Result<(), OAuthError> {
-        self.check_count().await?;
-        let created = self.records.create(key, login, expires_at).await?;
-        // The same 256 random bits twice: nobody's.
-        created.map(drop).ok_or_else(|| OAuthError::new(ErrorCode::ServerError, "the server failed"))
-    }
-
-    async fn check_count(&self) -> Result<(), OAuthError> {
+    /// Counts one more, and forgets another one if that is too many.
+    async fn make_room(&self) -> Result<(), OAuthError> {
         let now = Instant::now();
         let is_known = |stored: &Stored| stored.counted_at.is_some_and(|at| now < at + COUNTED_FOR);
         if !is_known(&self.stored()) {
             let count = self.records.count(Table::Logins).await?;
             *self.stored() = Stored { count, counted_at: Some(now) };
         }
-        let mut stored = self.stored();
-        if stored.count >= self.max {
-            return Err(too_many());
+        if self.is_full() {
+            let largest = self.begun().take_from_largest();
+            let Some((key, version)) = self.or_oldest(largest).await? else { return Err(too_many()) };
+            // If it came back meanwhile, there is room for one more as well.
+            self.records.remove(key, version).await?;
+        } else {
+            self.stored().count += 1;
         }
-        stored.count += 1;
         Ok(())
     }
 
-    fn check_client(&self, login: RecordKey, client_id: &str, expires_at: UnixTime) -> Result<(), OAuthError> {
-        let client = RecordKey::of(Table::Clients, &[client_id.as_bytes()]);
-        let now = self.clock.now();
-        let mut begun = self.begun();
-        begun.retain(|_, login| now < login.expires_at);
-        let of_client = begun.values().filter(|login| login.client == client).count();
-        if of_client as u64 >= (self.max / 10).max(1) {
-            return Err(too_many());
+    fn is_full(&self) -> bool {
+        self.stored().count >= self.max
+    }
+
+    /// If none was begun in this process, it is the oldest there is.
+    async fn or_oldest(&self, begun: Option<(RecordKey, Version)>) -> Result<Option<(RecordKey, Version)>, StoreError> {
+        if begun.is_some() {
+            return Ok(begun);
         }
-        begun.insert(login, Begun { client, expires_at });
-        Ok(())
+        let oldest = self.records.soonest(Table::Logins, 1).await?;
+        Ok(oldest.first().map(|(key, version, _)| (*key, *version)))
     }
 
     /// What is done under the locks neither waits nor panics half-way.
@@ -130,7 +126,7 @@ impl Logins {
         self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begun(&self) -> MutexGuard<'_, HashMap<RecordKey, Begun>> {
+    fn begun(&self) -> MutexGuard<'_, Begun> {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

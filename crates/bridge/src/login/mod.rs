@@ -7,6 +7,7 @@
 
 mod arrival;
 mod authorization_request;
+mod begun;
 mod browser;
 mod consent;
 mod cookies;

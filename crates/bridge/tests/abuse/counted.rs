@@ -115,6 +115,14 @@ async fn what_is_kept_is_told_once_a_minute() {
         (key.key().name() == "portcullis_bridge_rows").then_some((table?, rows.into_inner()))
     });
     let rows: BTreeMap<_, _> = rows.collect();
-    let expected = [("clients", 1.0), ("consents", 0.0), ("logins", 0.0), ("replays", 0.0), ("sessions", 0.0)];
+    let expected = [
+        ("clients", 1.0),
+        ("consents", 0.0),
+        ("documents", 0.0),
+        ("logins", 0.0),
+        ("replays", 0.0),
+        ("sessions", 0.0),
+        ("users", 0.0),
+    ];
     assert_eq!(rows, expected.map(|(table, rows)| (table.to_owned(), rows)).into());
 }

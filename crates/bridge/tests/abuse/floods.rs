@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
 use http::StatusCode;
 use portcullis_bridge::RegistrationPolicy;
-use portcullis_grants::records::Table;
-use portcullis_testkit::Browser;
+use portcullis_grants::records::{RecordKey, RecordStore as _, SealedRecord, Table};
+use portcullis_testkit::{Browser, TestClock};
 use tokio::time::sleep;
 
-use crate::world::{ISSUER, REDIRECT_URI, World};
+use crate::world::{REDIRECT_URI, World};
 
 const HERE: &str = "192.0.2.1";
 const ELSEWHERE: &str = "198.51.100.1";
@@ -33,18 +32,39 @@ async fn thousands_of_registrations_from_an_address_are_few_and_others_register(
 }
 
 #[tokio::test(start_paused = true)]
-async fn registrations_from_everywhere_are_bounded_and_go_when_nobody_uses_them() {
-    let world = World::with(|config| config.with_registration(RegistrationPolicy::new().with_max_clients(300)));
+async fn the_networks_of_one_site_register_no_more_than_a_few_callers() {
+    let world = World::new();
     let registration = world.client().await.registration();
-    let mut last = StatusCode::CREATED;
-    for n in 0..400 {
-        last = register(&world, &format!("2001:db8:{n:x}::1"), &registration).await;
+    for n in 0..1000 {
+        register(&world, &format!("2001:db8:1:{n:x}::1"), &registration).await;
     }
-    assert!(!last.is_success());
-    assert_eq!(world.rows(Table::Clients).await, 300);
-    sleep(Duration::from_hours(25)).await;
-    assert_eq!(world.rows(Table::Clients).await, 0);
-    assert_eq!(register(&world, HERE, &registration).await, StatusCode::CREATED);
+    assert_eq!(world.rows(Table::Clients).await, 800);
+    assert_eq!(register(&world, "2001:db8:2::1", &registration).await, StatusCode::CREATED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn registrations_from_everywhere_are_bounded_and_keep_out_neither_newcomers_nor_those_in_use() {
+    let world = World::with(|config| config.with_registration(RegistrationPolicy::new().with_max_clients(300)));
+    let mut in_use = world.client().await;
+    let registration = in_use.registration();
+    in_use.register(&registration).await.expect("an answer");
+    let tokens = in_use.log_in(&mut Browser::new(world.network.clone()), "alice").await.expect("a login");
+    for n in 0..1000 {
+        let status = register(&world, &format!("2001:db8:{n:x}::1"), &registration).await;
+        assert_eq!(status, StatusCode::CREATED);
+        assert!(world.rows(Table::Clients).await <= 300);
+    }
+    sleep(Duration::from_secs(1)).await;
+    let mut newcomer = world.client().await;
+    newcomer.register(&registration).await.expect("an answer");
+    sleep(Duration::from_secs(1)).await;
+    for n in 0..200 {
+        register(&world, &format!("2001:db8:{n:x}::2"), &registration).await;
+    }
+    newcomer.log_in(&mut Browser::new(world.network.clone()), "bob").await.expect("it was not the oldest");
+    assert_eq!(in_use.refresh(tokens.refresh_token()).await.expect("an answer").status(), StatusCode::OK);
+    sleep(Duration::from_mins(62)).await;
+    assert_eq!(world.rows(Table::Clients).await, 2, "the others were never used");
 }
 
 async fn register(world: &World, address: &str, registration: &serde_json::Value) -> StatusCode {
@@ -97,38 +117,40 @@ async fn logins_that_are_completed_are_never_too_many() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pending_logins_are_bounded_whoever_begins_them_and_the_bridge_recovers() {
+async fn pending_logins_are_bounded_and_whoever_begins_many_keeps_nobody_out_of_any_client() {
     let world = World::with(|config| config.with_max_pending_logins(100));
     let client = world.client().await;
-    let mut statuses = Vec::new();
-    for n in 0..30 {
-        let network = world.network_at(&format!("2001:db8:{n:x}::1"));
-        statuses.push(world.begin_login(&client, &mut Browser::new(network)).await.status());
+    let victim = |n: u8| Browser::new(world.network_at(&format!("198.51.100.{n}"))).with_stop_at(REDIRECT_URI);
+    let authorization = client.authorization().expect("an endpoint");
+    let mut early = victim(0);
+    let page = early.press_through(&authorization.url(), &[Browser::APPROVE]).await.expect("pages");
+    let sign_in = page.page().expect("the page of the provider");
+    for n in 0..600 {
+        // Many networks, each with little.
+        let network = world.network_at(&format!("2001:db8:{:x}:{n:x}::1", n % 30));
+        world.begin_login(&client, &mut Browser::new(network)).await;
+        assert!(world.rows(Table::Logins).await <= 100);
     }
-    assert_eq!(statuses.iter().filter(|status| **status == StatusCode::OK).count(), 10, "a client's tenth");
-    assert_eq!(statuses.last(), Some(&StatusCode::SERVICE_UNAVAILABLE));
-    sleep(Duration::from_mins(12)).await;
-    let again = world.begin_login(&client, &mut Browser::new(world.network_at(HERE))).await;
-    assert_eq!(again.status(), StatusCode::OK);
+    assert_eq!(world.rows(Table::Logins).await, 100, "as many as there may be");
+    for n in 1..20 {
+        let page = world.begin_login(&client, &mut victim(n)).await;
+        assert_eq!(page.status(), StatusCode::OK);
+    }
+    assert_eq!(world.rows(Table::Logins).await, 100);
+    let arrival = early.press(&sign_in, "user", "alice").await.expect("pages");
+    authorization.code(&arrival.left().expect("a callback")).expect("the login that was there before is still there");
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_hammered_through_documents_of_clients() {
-    let world = World::new();
-    let authorize = async |client_id: String| {
-        let client = world.client().await.with_client_id(&client_id);
-        let url = client.authorization().expect("an endpoint").url();
-        let path = url.strip_prefix(ISSUER).expect("of the bridge");
-        world.send(http::Request::get(path).body(Body::empty()).expect("a request")).await.status()
-    };
-    for n in 0..200 {
-        let status = authorize(format!("https://victim.example.test/client-{n}.json")).await;
-        assert!(status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE, "{status}");
+async fn logins_that_another_process_began_make_room_as_well() {
+    let world = World::with(|config| config.with_max_pending_logins(20));
+    let client = world.client().await;
+    let end = TestClock::START + Duration::from_mins(10);
+    for n in 0..20_u8 {
+        let row = SealedRecord::new(vec![n].into(), end);
+        world.rows.compare_and_swap(RecordKey::of(Table::Logins, &[&[n]]), None, row).await.expect("memory");
     }
-    assert_eq!(world.documents_fetched(), 30);
-    assert_eq!(authorize("https://victim.example.test/another.json".to_owned()).await, StatusCode::TOO_MANY_REQUESTS);
-    for n in 0..1000 {
-        authorize(format!("https://{n}.victims.example.test/client.json")).await;
-    }
-    assert_eq!(world.documents_fetched(), 570, "nor is a network by many names");
+    let page = world.begin_login(&client, &mut Browser::new(world.network_at(HERE))).await;
+    assert_eq!(page.status(), StatusCode::OK);
+    assert_eq!(world.rows(Table::Logins).await, 20);
 }

@@ -1,6 +1,7 @@
 //! What strangers do to a bridge: too much, too often, and nothing that makes sense.
 
 mod counted;
+mod documents;
 mod floods;
 mod guesses;
 mod nonsense;

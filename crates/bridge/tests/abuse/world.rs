@@ -22,6 +22,7 @@ use portcullis_grants::{
 };
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
 use portcullis_testkit::{Browser, Endpoint, IdentityProvider, Network, OAuthClient, Page, TestClock};
+use serde_json::json;
 use tower::ServiceExt as _;
 
 pub(crate) const ISSUER: &str = "https://bridge.example.test";
@@ -60,12 +61,19 @@ impl World {
         let grants = Vault::new(Arc::new(MemoryStore::new(clock.clone())), keys.clone()).expect("not durable");
         let rows = MemoryRecords::new(clock.clone());
         let records = Records::new(Arc::new(rows.clone()), keys).expect("not durable");
-        // There is nothing where clients have their documents.
+        // There is nothing where clients have their documents, but for those that are called good.
         let documents_fetched = Arc::new(AtomicUsize::new(0));
         let fetched = Arc::clone(&documents_fetched);
-        let documents = Egress::from_service(tower::service_fn(move |_: Request<Bytes>| {
+        let documents = Egress::from_service(tower::service_fn(move |request: Request<Bytes>| {
             fetched.fetch_add(1, Relaxed);
-            ready(Ok::<_, Infallible>(Response::builder().status(404).body(Bytes::new()).expect("a response")))
+            let response = if request.uri().path() == "/good.json" {
+                let id = request.uri().to_string();
+                let document = json!({"client_id": id, "client_name": "App", "redirect_uris": [REDIRECT_URI]});
+                Response::builder().header("content-type", "application/json").body(document.to_string().into())
+            } else {
+                Response::builder().status(404).body(Bytes::new())
+            };
+            ready(Ok::<_, Infallible>(response.expect("a response")))
         }));
         let config = change(config());
         let router = Bridge::new(config, client, grants, records, documents, clock).router();

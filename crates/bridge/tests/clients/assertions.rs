@@ -7,7 +7,7 @@ use portcullis_testkit::{Call, Endpoint, Fault};
 use serde_json::{Value, json};
 
 use crate::{
-    host::{CLIENT, HOST, document},
+    host::{CLIENT, HOST, REDIRECT_URI, document},
     world::{ISSUER, Outcome, World, metadata, nothing, with},
 };
 
@@ -150,8 +150,26 @@ async fn as_20_nobody_has_keys_fetched_from_somebody_elses_host_without_end() {
         let jwks_uri = format!("{HOST}/jwks?{number}");
         let registered = world.register(&with(&signing, "jwks_uri", &json!(jwks_uri))).await;
         let good = assertion(&world, registered.text("client_id"), &json!({}));
-        outcomes.push(Outcome::of(signed(&world, &good).await).await);
+        outcomes.push(signed(&world, &good).await.await.expect("an answer").status().as_u16());
     }
-    assert_eq!(outcomes, [Outcome::Unavailable; 40]);
+    assert_eq!(outcomes[..30], [503; 30]);
+    assert_eq!(outcomes[30..], [429; 10]);
     assert_eq!(world.host.calls(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_who_name_key_sets_keep_no_client_of_the_operator_from_its_keys() {
+    let world = world();
+    let jwks_uri = world.idp.endpoint_url(Endpoint::KeySet);
+    let metadata = with(&metadata(REDIRECT_URI), "token_endpoint_auth_method", &json!("private_key_jwt"));
+    let mut last = None;
+    for number in 0..40 {
+        let metadata = with(&metadata, "jwks_uri", &json!(format!("{jwks_uri}?{number}")));
+        let id = world.register(&metadata).await.text("client_id").to_owned();
+        let assertion = assertion(&world, &id, &json!({}));
+        last = Some(signed(&world, &assertion).await.await.expect("an answer").status().as_u16());
+    }
+    assert_eq!(last, Some(429), "of one host not so many are fetched");
+    let good = assertion(&world, "server", &json!({"jti": "first"}));
+    assert_eq!(Outcome::of(signed(&world, &good).await).await, Outcome::Known);
 }

@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+use http::{HeaderMap, Request};
 use portcullis_bridge::DocumentPolicy;
 use portcullis_egress::{Egress, EgressConfig};
 use tokio::{
@@ -15,7 +17,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::world::{Outcome, World};
+use crate::world::{Outcome, World, nothing};
 
 /// A server on loopback that gives every request the same answer, of which a part never comes.
 struct Server {
@@ -85,7 +87,7 @@ async fn as_20_loopback_is_for_those_that_allow_it_twice() {
     let server = Server::good().await;
     let (open, closed) = (EgressConfig::new().with_allow_loopback(true), EgressConfig::new());
     assert_eq!(outcome(DocumentPolicy::new(), open.clone(), &server.id()).await, Outcome::Refused);
-    assert_eq!(outcome(local(), closed, &server.id()).await, Outcome::Refused);
+    assert_eq!(outcome(local(), closed, &server.id()).await, Outcome::Unavailable);
     assert_eq!(server.connections(), 0);
     assert_eq!(outcome(local(), open, &server.id()).await, Outcome::Known);
     assert_eq!(server.connections(), 1);
@@ -99,15 +101,39 @@ async fn as_20_nothing_is_fetched_from_special_addresses_nor_from_names_that_lea
         "https://192.168.1.1/client.json".to_owned(),
         "https://169.254.169.254/latest/meta-data".to_owned(),
         "https://[fd00::1]/client.json".to_owned(),
-        "https://[::ffff:10.0.0.1]/client.json".to_owned(),
+        "https://[::ffff:a00:1]/client.json".to_owned(),
         "https://100.64.0.1/client.json".to_owned(),
         "https://0.0.0.0/client.json".to_owned(),
         // The name resolves to loopback.
         format!("https://localhost:{}/client.json", server.port),
     ] {
-        assert_eq!(outcome(local(), EgressConfig::new(), &id).await, Outcome::Refused, "{id}");
+        assert_eq!(outcome(local(), EgressConfig::new(), &id).await, Outcome::Unavailable, "{id}");
     }
     assert_eq!(server.connections(), 0);
+}
+
+#[tokio::test]
+async fn as_20_nobody_learns_which_names_there_are_inside() {
+    let server = Server::good().await;
+    let mut answers = Vec::new();
+    for id in [
+        // It resolves to what may not be asked.
+        format!("https://localhost:{}/client.json", server.port),
+        "https://10.0.0.1/client.json".to_owned(),
+        // It does not resolve.
+        "https://nobody.invalid/client.json".to_owned(),
+    ] {
+        let world = World::with_egress(local(), Egress::new(EgressConfig::new()).expect("TLS"));
+        let client = world.client(&id).await;
+        let told = nothing(&client).await.expect("an answer");
+        let url = client.with_redirect_uri("http://127.0.0.1/cb").authorization().expect("an endpoint").url();
+        let shown = Request::get(url).body(Bytes::new()).expect("a request");
+        let shown = world.network.send(shown).await.expect("an answer");
+        let headers = |headers: &HeaderMap| headers.iter().map(|header| format!("{header:?}")).collect::<Vec<_>>();
+        answers.push((told.status(), told.body().clone(), headers(told.headers()), shown.status(), shown.into_body()));
+    }
+    assert_eq!(answers[0], answers[2]);
+    assert_eq!(answers[1], answers[2]);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ async fn as_02_a_client_is_what_its_document_says() {
     assert_eq!(metadata["client_id_metadata_document_supported"], true);
     assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
     assert!(world.sends_codes_to(CLIENT, REDIRECT_URI).await);
-    assert_eq!(world.stored().await, 0, "it was not given tokens");
+    assert_eq!(world.documents().await, 0, "it was not given tokens");
 }
 
 #[tokio::test(start_paused = true)]

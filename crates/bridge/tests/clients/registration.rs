@@ -264,3 +264,12 @@ async fn only_a_hash_of_a_client_secret_is_kept_and_it_is_told_once() {
     assert!(!String::from_utf8_lossy(refusal.body()).contains(&secret));
     assert_eq!(Outcome::of(nothing(&client)).await, Outcome::Known);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_thousands_of_scopes_is_not_looked_at() {
+    let world = World::new();
+    let scopes: Vec<_> = (0..3000).map(|number| number.to_string()).collect();
+    let answer = world.register(&with(&metadata(WEB), "scope", &json!(scopes.join(" ")))).await;
+    assert_eq!((answer.status().as_u16(), answer.error()), (400, Some("invalid_client_metadata")));
+    assert_eq!(world.stored().await, 0);
+}

@@ -7,7 +7,10 @@ use portcullis_grants::records::{RecordStore as _, Table};
 use portcullis_testkit::{Answer, Browser, OAuthClient};
 use serde_json::json;
 
-use crate::world::{Outcome, World, metadata, nothing};
+use crate::{
+    host::{CLIENT, REDIRECT_URI},
+    world::{Outcome, World, metadata, nothing},
+};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -23,10 +26,10 @@ async fn log_in(world: &World, client: &OAuthClient) -> Answer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn as_03_a_registration_that_is_never_used_is_forgotten_after_a_day() {
+async fn as_03_a_registration_that_is_never_used_is_forgotten_after_an_hour() {
     let world = World::new();
     let client = registered(&world).await;
-    world.clock.advance(DAY - Duration::from_secs(1));
+    world.clock.advance(Duration::from_mins(60) - Duration::from_secs(1));
     assert_eq!(Outcome::of(nothing(&client)).await, Outcome::Known, "an attempt is no use");
     world.clock.advance(Duration::from_secs(1));
     assert_eq!(Outcome::of(nothing(&client)).await, Outcome::Refused);
@@ -96,15 +99,31 @@ async fn a_client_is_still_known_to_the_process_that_starts_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_clients_register_than_fit_and_those_that_are_forgotten_make_room() {
+async fn the_oldest_that_was_never_used_makes_room_and_those_in_use_do_not() {
     let world = World::with(|config| config.with_registration(RegistrationPolicy::new().with_max_clients(3)));
-    let metadata = metadata("https://app.example.test/callback");
-    for _ in 0..3 {
-        assert_eq!(world.register(&metadata).await.status(), 201);
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(registered(&world).await);
+        world.clock.advance(Duration::from_secs(1));
     }
-    let answer = world.register(&metadata).await;
+    assert_eq!(world.stored().await, 3);
+    assert_eq!(Outcome::of(nothing(&clients[0])).await, Outcome::Refused, "the oldest");
+    for client in &clients[1..] {
+        log_in(&world, client).await;
+    }
+    let answer = world.register(&metadata("https://app.example.test/callback")).await;
     assert_eq!((answer.status().as_u16(), answer.error()), (503, Some("temporarily_unavailable")));
-    // A sweep is due every minute.
-    tokio::time::sleep(DAY + Duration::from_mins(2)).await;
-    assert_eq!(world.register(&metadata).await.status(), 201);
+    for client in &clients[1..] {
+        assert_eq!(Outcome::of(nothing(client)).await, Outcome::Known);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_with_documents_take_no_room_of_those_that_register() {
+    let world = World::with(|config| config.with_registration(RegistrationPolicy::new().with_max_clients(1)));
+    let documented = world.client(CLIENT).await.with_redirect_uri(REDIRECT_URI);
+    log_in(&world, &documented).await;
+    let client = registered(&world).await;
+    log_in(&world, &client).await;
+    assert_eq!((world.stored().await, world.documents().await), (1, 1));
 }

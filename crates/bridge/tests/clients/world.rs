@@ -104,7 +104,12 @@ impl World {
         is_asked
     }
 
-    /// How many clients are in the store.
+    /// How many documents of clients are in the store.
+    pub(crate) async fn documents(&self) -> u64 {
+        self.rows.count(Table::Documents).await.expect("memory")
+    }
+
+    /// How many clients are in the store that have registered themselves.
     pub(crate) async fn stored(&self) -> u64 {
         self.rows.count(Table::Clients).await.expect("memory")
     }

@@ -1,9 +1,8 @@
 //! A process that ends in the middle of a login, and one that is asked for too many of them.
 
-use std::time::Duration;
-
-use http::{StatusCode, header};
-use portcullis_testkit::{Authorization, Browser, Endpoint, LoginPolicy, OAuthClient, Page};
+use http::StatusCode;
+use portcullis_grants::records::{RecordStore as _, Table};
+use portcullis_testkit::{Authorization, Browser, LoginPolicy, OAuthClient, Page};
 
 use crate::world::{APP, DOCUMENT, DOCUMENT_URI, World};
 
@@ -45,34 +44,24 @@ async fn abandoned(browser: &mut Browser, request: &Authorization) -> Page {
 }
 
 #[tokio::test(start_paused = true)]
-async fn logins_that_are_pending_are_bounded_and_a_client_has_its_share() {
+async fn where_no_address_is_known_pending_logins_of_a_busy_client_displace_its_own() {
     let world = World::with(|config| config.with_max_pending_logins(20)).await;
-    let mut browser = world.browser();
+    let quiet = world.client(APP, OAuthClient::REDIRECT_URI).await;
+    let request = quiet.authorization().expect("a request");
+    let mut user = world.browser();
+    let login = abandoned(&mut user, &request).await;
     let busy = world.site().await;
-    for _ in 0..2 {
-        let page = abandoned(&mut browser, &busy.authorization().expect("a request")).await;
+    let (mut first, first_request) = (world.browser(), busy.authorization().expect("a request"));
+    let displaced = abandoned(&mut first, &first_request).await;
+    for _ in 0..60 {
+        let page = abandoned(&mut world.browser(), &busy.authorization().expect("a request")).await;
         assert_eq!(page.status(), StatusCode::OK);
+        assert!(world.shelf.count(Table::Logins).await.expect("memory") <= 20);
     }
-    let page = abandoned(&mut browser, &busy.authorization().expect("a request")).await;
-    assert_eq!(page.status(), StatusCode::SERVICE_UNAVAILABLE, "a tenth");
-    assert!(page.headers().contains_key(header::RETRY_AFTER));
-    assert!(!page.headers().contains_key(header::SET_COOKIE));
-
-    for _ in 0..9 {
-        let client = world.stranger().await;
-        for _ in 0..2 {
-            abandoned(&mut browser, &client.authorization().expect("a request")).await;
-        }
-    }
-    let other = world.client(APP, OAuthClient::REDIRECT_URI).await;
-    let page = abandoned(&mut browser, &other.authorization().expect("a request")).await;
-    assert_eq!(page.status(), StatusCode::SERVICE_UNAVAILABLE, "all of them");
-    assert_eq!(world.idp.calls(Endpoint::Authorization), 20);
-
-    world.clock.advance(Duration::from_mins(10));
-    tokio::time::sleep(Duration::from_mins(2)).await;
-    let page = abandoned(&mut browser, &busy.authorization().expect("a request")).await;
-    assert_eq!(page.status(), StatusCode::OK, "they are given up");
+    let page = first.press(&displaced, "user", "bob").await.expect("an answer").page().expect("a page");
+    assert_eq!(page.status(), StatusCode::BAD_REQUEST, "the oldest of the busy one");
+    let left = user.press(&login, "user", "alice").await.expect("an answer").left().expect("a callback");
+    assert!(request.code(&left).is_ok(), "older than all of them");
 }
 
 #[tokio::test(start_paused = true)]

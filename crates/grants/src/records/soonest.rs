@@ -11,11 +11,7 @@ impl Records {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn soonest(
-        &self,
-        table: Table,
-        limit: usize,
-    ) -> Result<Vec<(RecordKey, Version, UnixTime)>, StoreError> {
+    pub async fn soonest(&self, table: Table, limit: usize) -> Result<Vec<(RecordKey, Version, UnixTime)>, StoreError> {
         let rows = in_time(self.store.soonest(table, limit)).await?;
         Ok(rows.into_iter().map(|(key, stored)| (key, stored.version, stored.record.expires_at)).collect())
     }

@@ -23,15 +23,8 @@ pub enum Table {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 7] = [
-        Self::Clients,
-        Self::Logins,
-        Self::Consents,
-        Self::Sessions,
-        Self::Replays,
-        Self::Documents,
-        Self::Users,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Clients, Self::Logins, Self::Consents, Self::Sessions, Self::Replays, Self::Documents, Self::Users];
 
     /// Its name. What was sealed for a table opens under this name only, so it never changes.
     #[must_use]

@@ -139,7 +139,8 @@ impl Records {
         let rows = in_time(self.store.page(table, after, limit)).await?;
         let opened = |(key, stored): &(RecordKey, StoredRecord)| {
             let opened = self.open(*key, stored);
-            let told = opened.inspect_err(|error| tracing::warn!(record = ?key, %error, "a stored record does not open"));
+            let told =
+                opened.inspect_err(|error| tracing::warn!(record = ?key, %error, "a stored record does not open"));
             (*key, told.ok())
         };
         Ok(rows.iter().map(opened).collect())

@@ -37,7 +37,10 @@ async fn a_value_is_created_replaced_and_removed_by_who_has_seen_it() {
     assert_eq!(records.replace(key(1), first, &login("late"), soon).await.unwrap(), None, "somebody was faster");
     assert!(!records.remove(key(1), first).await.unwrap());
     let page = records.page::<Login>(TABLE, None, 10).await.unwrap();
-    assert_eq!(page.iter().map(|(at, opened)| (*at, opened.as_ref().map(|opened| &opened.value))).collect::<Vec<_>>(), [(key(1), Some(&login("second")))]);
+    assert_eq!(
+        page.iter().map(|(at, opened)| (*at, opened.as_ref().map(|opened| &opened.value))).collect::<Vec<_>>(),
+        [(key(1), Some(&login("second")))]
+    );
     assert_eq!(records.count(TABLE).await.unwrap(), 1);
 
     assert!(records.remove(key(1), second).await.unwrap());
@@ -102,7 +105,18 @@ fn keys_of_different_parts_or_tables_differ() {
 #[test]
 fn numbers_and_names_of_tables_are_what_is_in_databases() {
     let tables = Table::ALL.map(|table| (table.number(), table.as_str()));
-    assert_eq!(tables, [(1, "clients"), (2, "logins"), (3, "consents"), (4, "sessions"), (5, "replays"), (6, "documents")]);
+    assert_eq!(
+        tables,
+        [
+            (1, "clients"),
+            (2, "logins"),
+            (3, "consents"),
+            (4, "sessions"),
+            (5, "replays"),
+            (6, "documents"),
+            (7, "users")
+        ]
+    );
 }
 
 #[test]

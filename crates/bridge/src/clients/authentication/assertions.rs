@@ -14,8 +14,8 @@ use portcullis_oauth::{
 };
 
 use crate::{
-    clients::ClientKeys,
-    limits::Limits,
+    clients::{Client, ClientKeys, Origin},
+    limits::{Caller, Limits},
     oauth_error::{ErrorCode, OAuthError},
 };
 
@@ -31,8 +31,12 @@ pub(in crate::clients) struct ClientAssertions {
     audience: Issuer,
     records: Records,
     egress: Egress,
+    limits: Limits,
     clock: Arc<dyn Clock>,
-    key_sets: Cache<Box<str>, RemoteKeySet>,
+    /// Of clients that the operator knows: fetched when they have to be.
+    configured: Cache<Box<str>, RemoteKeySet>,
+    /// Of all others.
+    named: Cache<Box<str>, RemoteKeySet>,
 }
 
 impl ClientAssertions {
@@ -43,27 +47,26 @@ impl ClientAssertions {
         limits: Limits,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        // Whoever names the place of its keys could name many of somebody else's: they are fetched as rarely as documents.
-        let egress = egress.with_check(move |request| {
-            let limited = |_| EgressError::new(EgressErrorKind::BackingOff, request.uri());
-            limits.may_fetch(request.uri().host().unwrap_or_default()).map_err(limited)?;
+        let egress = egress.with_check(|request| {
             request.extensions_mut().insert(MaxBody::new(MAX_KEY_SET));
             Ok(())
         });
-        Self { audience, records, egress, clock, key_sets: Cache::new(MAX_KEY_SETS) }
+        let key_sets = || Cache::new(MAX_KEY_SETS);
+        Self { audience, records, egress, limits, clock, configured: key_sets(), named: key_sets() }
     }
 
-    /// Whether `jwt` is signed by the client `id`, for us, and is here for the first time.
+    /// Whether `jwt`, which `caller` presents, is signed by `client` with one of its `keys`, for us, and is here for the first time.
     ///
     /// # Errors
-    /// `temporarily_unavailable` if nobody can tell: the keys or the store cannot be reached.
+    /// `temporarily_unavailable` if nobody can tell: the keys or the store cannot be reached, or the keys may not be fetched now.
     pub(in crate::clients) async fn accept(
         &self,
-        id: &str,
+        client: &Client,
         keys: &ClientKeys,
         jwt: UnverifiedJwt,
+        caller: &Caller,
     ) -> Result<bool, OAuthError> {
-        match self.judge(id, keys, jwt).await {
+        match self.judge(client, keys, jwt, caller).await {
             Ok(is_first) => Ok(is_first),
             Err(Unaccepted::Refused(error)) if !error.is_transient() => {
                 tracing::info!(reason = error.reason().as_str(), "a client's assertion is refused");
@@ -72,40 +75,69 @@ impl ClientAssertions {
             Err(Unaccepted::Refused(_)) => {
                 Err(OAuthError::new(ErrorCode::TemporarilyUnavailable, "the client's keys cannot be fetched"))
             }
-            Err(Unaccepted::Store(error)) => Err(error),
+            Err(Unaccepted::Unjudged(error)) => Err(error),
         }
     }
 
-    async fn judge(&self, id: &str, keys: &ClientKeys, jwt: UnverifiedJwt) -> Result<bool, Unaccepted> {
-        let policy = ClientAssertionPolicy::new(id, self.audience.clone());
-        let signed = self.verify(keys, policy.screen(jwt)?).await?;
+    async fn judge(
+        &self,
+        client: &Client,
+        keys: &ClientKeys,
+        jwt: UnverifiedJwt,
+        caller: &Caller,
+    ) -> Result<bool, Unaccepted> {
+        let policy = ClientAssertionPolicy::new(client.id(), self.audience.clone());
+        let screened = policy.screen(jwt)?;
+        let signed = match keys {
+            ClientKeys::Jwks(jwks) => verify(jwks, screened)?,
+            ClientKeys::JwksUri(url) => self.key_set(client, url, caller)?.verified(screened).await?,
+        };
         let evidence = policy.check(signed, self.clock.now())?;
-        let key = RecordKey::of(Table::Replays, &[b"client assertion", id.as_bytes(), evidence.jti().as_bytes()]);
+        let key =
+            RecordKey::of(Table::Replays, &[b"client assertion", client.id().as_bytes(), evidence.jti().as_bytes()]);
         let seen = self.records.create(key, &(), evidence.accepted_until()).await;
-        Ok(seen.map_err(|error| Unaccepted::Store(error.into()))?.is_some())
+        Ok(seen.map_err(|error| Unaccepted::Unjudged(error.into()))?.is_some())
     }
 
-    async fn verify(&self, keys: &ClientKeys, jwt: ScreenedJwt) -> Result<SignedJwt, AuthError> {
-        match keys {
-            ClientKeys::Jwks(jwks) => {
-                let keys = KeySet::parse(jwks.to_string().as_bytes())?;
-                let key = keys.select(&jwt).ok_or_else(|| AuthError::new(Reason::UnknownKey))?;
-                jwt.verify(key)
-            }
-            ClientKeys::JwksUri(url) => {
-                let uri: Uri =
-                    url.parse().map_err(|error| AuthError::new(Reason::KeySetUnavailable).with_source(error))?;
-                let remote = || RemoteKeySet::at(uri, self.egress.clone());
-                self.key_sets.get_with(url.clone(), remote).verified(jwt).await
-            }
+    /// The keys at `url`. Whoever names the place of its keys could name many of somebody else's: such are fetched as rarely as
+    /// documents.
+    fn key_set(&self, client: &Client, url: &str, caller: &Caller) -> Result<RemoteKeySet, Unaccepted> {
+        let key_sets = if client.origin == Origin::Configured { &self.configured } else { &self.named };
+        if let Some(known) = key_sets.get(url) {
+            return Ok(known);
         }
+        let uri: Uri = url.parse().map_err(|error| AuthError::new(Reason::KeySetUnavailable).with_source(error))?;
+        let egress = match client.origin {
+            Origin::Configured => self.egress.clone(),
+            Origin::Document | Origin::Registered => {
+                let host = uri.host().unwrap_or_default();
+                self.limits.may_fetch_key_set(caller, host).map_err(Unaccepted::Unjudged)?;
+                self.limited()
+            }
+        };
+        Ok(key_sets.get_with(url.into(), || RemoteKeySet::at(uri, egress)))
     }
+
+    fn limited(&self) -> Egress {
+        let limits = self.limits.clone();
+        self.egress.clone().with_check(move |request| {
+            let limited = |_| EgressError::new(EgressErrorKind::BackingOff, request.uri());
+            limits.may_fetch_key_set_again(request.uri().host().unwrap_or_default()).map_err(limited)
+        })
+    }
+}
+
+fn verify(jwks: &serde_json::Value, jwt: ScreenedJwt) -> Result<SignedJwt, AuthError> {
+    let keys = KeySet::parse(jwks.to_string().as_bytes())?;
+    let key = keys.select(&jwt).ok_or_else(|| AuthError::new(Reason::UnknownKey))?;
+    jwt.verify(key)
 }
 
 /// Why an assertion is not accepted.
 enum Unaccepted {
     Refused(AuthError),
-    Store(OAuthError),
+    /// Nobody can tell.
+    Unjudged(OAuthError),
 }
 
 impl From<AuthError> for Unaccepted {

@@ -6,21 +6,18 @@ use futures_util::FutureExt as _;
 use moka::{policy::EvictionPolicy, sync::Cache};
 use portcullis_core::Clock;
 use portcullis_egress::{Egress, EgressError, EgressErrorKind};
-use portcullis_grants::{
-    StoreError,
-    records::{RecordKey, Records, Table},
-};
+use portcullis_grants::{StoreError, records::Records};
 use tokio::time::timeout;
 use tower_service::Service as _;
 
-use super::{ClientUrl, DocumentPolicy, Entry, Fetched, Flight, Look, Unfetched, message};
+use super::{ClientUrl, DocumentPolicy, Entry, Fetched, Flight, Kept, Look, Unfetched, message};
 use crate::{
     clients::{Client, Origin},
-    limits::Limits,
+    limits::{Caller, Limits},
     oauth_error::{ErrorCode, OAuthError},
 };
 
-/// So many documents are remembered in this process, of the good and of the bad.
+/// So many good documents are remembered in this process, and so many that are not there, or not yet.
 const CAPACITY: u64 = 1000;
 
 /// For so long a slow host is waited for if its client is known.
@@ -30,19 +27,21 @@ const PATIENCE: Duration = Duration::from_secs(3);
 ///
 /// 1. A document is used without asking for as long as `Cache-Control: max-age` says, within a minute and a day (10 minutes if it
 ///    says nothing). Then it is fetched again before it is used.
-/// 2. If that fails, or takes long, the last one is used until it is a day old. It is also in the store, from the first token on,
-///    for processes that start in the middle of an outage. If the host says that there is no such client any more, or something
-///    that is no document, there is none.
+/// 2. If that fails, takes long, or brings what is no document (a redirect, a page), the last one is used until it is a day old. It
+///    is also in the store, from the first token on, for processes that start in the middle of an outage. If the host says that there
+///    is no such client any more, or has a document that is not good, there is none.
 /// 3. There is one fetch of a document at a time, and after one that came to nothing none for a second, doubling to 30. Neither
 ///    errors nor invalid documents are kept otherwise.
 #[derive(Clone, Debug)]
 pub(in crate::clients) struct Documents {
     policy: Arc<DocumentPolicy>,
-    records: Records,
+    kept: Kept,
     egress: Egress,
     limits: Limits,
     clock: Arc<dyn Clock>,
-    entries: Cache<Box<str>, Arc<Entry>>,
+    known: Cache<Box<str>, Arc<Entry>>,
+    /// Apart from those that are: whoever names a thousand URLs at which there is nothing makes us forget nobody.
+    unknown: Cache<Box<str>, Arc<Entry>>,
 }
 
 impl Documents {
@@ -54,19 +53,29 @@ impl Documents {
         clock: Arc<dyn Clock>,
     ) -> Self {
         // The least recently used go first: a newcomer is never turned away, for it may be under way.
-        let entries = Cache::builder().max_capacity(CAPACITY).eviction_policy(EvictionPolicy::lru()).build();
-        Self { policy: Arc::new(policy), records, egress, limits, clock, entries }
+        let entries = || Cache::builder().max_capacity(CAPACITY).eviction_policy(EvictionPolicy::lru()).build();
+        let (known, unknown) = (entries(), entries());
+        Self { policy: Arc::new(policy), kept: Kept::new(records), egress, limits, clock, known, unknown }
     }
 
-    /// The client whose document is at `id`.
+    /// The client whose document is at `id`, which `caller` has named.
     ///
     /// # Errors
     /// `invalid_client` if it has none, or none that can be accepted; `temporarily_unavailable` if nobody can tell.
-    pub(in crate::clients) async fn find(&self, id: &str) -> Result<Client, OAuthError> {
+    pub(in crate::clients) async fn find(&self, id: &str, caller: &Caller) -> Result<Client, OAuthError> {
         let url = ClientUrl::parse(id, &self.policy).map_err(|why| OAuthError::new(ErrorCode::InvalidClient, why))?;
-        let entry = self.entries.get_with(id.into(), Arc::default);
-        let start = || self.start(url, Arc::clone(&entry));
-        match entry.look(self.clock.now(), start) {
+        let known = self.known(id).await;
+        let is_known = known.is_some();
+        let entry = known.unwrap_or_else(|| self.unknown.get_with(id.into(), Arc::default));
+        // Before the fetch that is for all who wait: what this caller may not do is nothing to them.
+        let start = || {
+            match is_known {
+                true => self.limits.may_fetch_document_again(url.host()),
+                false => self.limits.may_fetch_document(caller, url.host(), self.policy.chooses(url.host())),
+            }?;
+            Ok(self.start(url, Arc::clone(&entry)))
+        };
+        match entry.look(self.clock.now(), start)? {
             Look::Known(client) => Ok(client),
             Look::Unfetched(why) => Err(why.into()),
             Look::Pending { flight, fallback: None } => Ok(flight.await?),
@@ -85,81 +94,61 @@ impl Documents {
 
     /// Keeps the document of `client`, who has been given tokens: now and then. Nobody fills the store by naming URLs.
     pub(in crate::clients) async fn keep(&self, client: &Client) -> Result<(), StoreError> {
-        let Some(entry) = self.entries.get(client.id()) else { return Ok(()) };
+        let Some(entry) = self.known.get(client.id()) else { return Ok(()) };
         let Some(document) = entry.unkept() else { return Ok(()) };
-        let key = key(client.id());
-        // If another process is faster it keeps what is as good.
-        match self.records.load::<Fetched>(key).await? {
-            None => self.records.create(key, &document, document.expires_at()).await?,
-            Some(kept) => self.records.replace(key, kept.version, &document, document.expires_at()).await?,
-        };
+        self.kept.save(client.id(), &document).await?;
         entry.kept(&document);
         Ok(())
+    }
+
+    /// What is known of the document at `id`, in this process or by the store.
+    async fn known(&self, id: &str) -> Option<Arc<Entry>> {
+        if let Some(known) = self.known.get(id) {
+            return Some(known);
+        }
+        let kept = self.kept.load(id).await?;
+        Some(self.known.get_with(id.into(), || Arc::new(Entry::of(kept))))
     }
 
     /// Starts a fetch on a task of its own.
     fn start(&self, url: ClientUrl, entry: Arc<Entry>) -> Flight {
         let this = self.clone();
         let task = tokio::spawn(async move {
-            let outcome = this.fetch(&url, &entry).await;
-            if let Err(Unfetched::Refused(why)) = &outcome {
-                tracing::info!(client = url.as_str(), %why, "a client's document is refused");
-                this.forget(url.as_str()).await;
+            let outcome = this.fetch(&url).await;
+            match &outcome {
+                Ok(_) => {
+                    this.known.insert(url.as_str().into(), Arc::clone(&entry));
+                    this.unknown.invalidate(url.as_str());
+                }
+                Err(Unfetched::Refused(why)) => {
+                    tracing::info!(client = url.as_str(), %why, "a client's document is refused");
+                    this.kept.forget(url.as_str()).await;
+                    // There it waits for its next time.
+                    this.unknown.insert(url.as_str().into(), Arc::clone(&entry));
+                    this.known.invalidate(url.as_str());
+                }
+                Err(Unfetched::NoDocument(why)) => {
+                    tracing::info!(client = url.as_str(), why, "what a client's host sends is no document");
+                }
+                Err(Unfetched::Failed) => {}
             }
             entry.landed(outcome, this.clock.now())
         });
         task.map(|end| end.unwrap_or(Err(Unfetched::Failed))).boxed().shared()
     }
 
-    async fn fetch(&self, url: &ClientUrl, entry: &Entry) -> Result<Fetched, Unfetched> {
-        if entry.is_blank()
-            && let Some(kept) = self.kept(url.as_str()).await
-        {
-            entry.remember(kept.clone());
-            if kept.is_fresh(self.clock.now()) {
-                return Ok(kept);
-            }
-        }
-        self.limits.may_fetch(url.host()).map_err(Unfetched::Limited)?;
+    async fn fetch(&self, url: &ClientUrl) -> Result<Fetched, Unfetched> {
         let asked_at = self.clock.now();
         match self.egress.clone().call(message::request(url)).await {
             Ok(response) => message::process(url, &response, asked_at),
             Err(error) => Err(unfetched(&error)),
         }
     }
-
-    /// The copy in the store, if it can be had: if not, the host is asked.
-    async fn kept(&self, id: &str) -> Option<Fetched> {
-        match self.records.load(key(id)).await {
-            Ok(kept) => kept.map(|kept| kept.value),
-            Err(error) => {
-                tracing::warn!(%error, "the kept copy of a client's document cannot be read");
-                None
-            }
-        }
-    }
-
-    async fn forget(&self, id: &str) {
-        let forgotten = async {
-            match self.records.load::<Fetched>(key(id)).await? {
-                Some(kept) => self.records.remove(key(id), kept.version).await,
-                None => Ok(false),
-            }
-        };
-        if let Err(error) = forgotten.await {
-            tracing::warn!(%error, "the kept copy of a client's document cannot be removed");
-        }
-    }
-}
-
-fn key(id: &str) -> RecordKey {
-    RecordKey::of(Table::Clients, &[b"document", id.as_bytes()])
 }
 
 fn unfetched(error: &EgressError) -> Unfetched {
     match error.kind() {
-        EgressErrorKind::Blocked => Unfetched::Refused("the client's document is not at a public address".into()),
-        EgressErrorKind::BodyTooLarge => Unfetched::Refused("the client's document is too large".into()),
+        EgressErrorKind::BodyTooLarge => Unfetched::NoDocument(message::TOO_LARGE),
         _ => {
             tracing::warn!(%error, "a client's document cannot be fetched");
             Unfetched::Failed

@@ -12,7 +12,7 @@ use portcullis_egress::back_off_window;
 use tokio::time::Instant;
 
 use super::{Fetched, Unfetched};
-use crate::clients::Client;
+use crate::{clients::Client, oauth_error::OAuthError};
 
 /// One fetch, shared by all who wait for it. It goes on when they go away.
 pub(super) type Flight = Shared<BoxFuture<'static, Result<Client, Unfetched>>>;
@@ -52,34 +52,39 @@ pub(super) enum Look {
 }
 
 impl Entry {
+    /// One with a copy from the store.
+    pub(super) fn of(kept: Fetched) -> Self {
+        let kept_at = Some(kept.fetched_at());
+        Self(Mutex::new(State { document: Some(kept), kept: kept_at, ..State::default() }))
+    }
+
     /// The client if its document is fresh; else the fetch that is under way, or that `start` starts, unless one failed a moment
     /// ago.
-    pub(super) fn look(&self, now: UnixTime, start: impl FnOnce() -> Flight) -> Look {
+    ///
+    /// # Errors
+    /// Those of `start`, if there is nothing to fall back to. They are of whoever asks, and nobody else hears of them.
+    pub(super) fn look(
+        &self,
+        now: UnixTime,
+        start: impl FnOnce() -> Result<Flight, OAuthError>,
+    ) -> Result<Look, OAuthError> {
         let mut state = self.lock();
         if let Some(document) = state.document.as_ref().filter(|document| document.is_fresh(now)) {
-            return Look::Known(document.client.clone());
+            return Ok(Look::Known(document.client.clone()));
         }
         let fallback = state.usable(now);
         // One that is over takes itself away, unless it came to a bad end.
         if let Some(flight) = state.flight.as_ref().filter(|flight| flight.peek().is_none()) {
-            return Look::Pending { flight: flight.clone(), fallback };
+            return Ok(Look::Pending { flight: flight.clone(), fallback });
         }
         if let Some(failures) = state.failures.as_ref().filter(|failures| Instant::now() < failures.until) {
-            return fallback.map_or_else(|| Look::Unfetched(failures.last.clone()), Look::Known);
+            return Ok(fallback.map_or_else(|| Look::Unfetched(failures.last.clone()), Look::Known));
         }
-        Look::Pending { flight: state.flight.insert(start()).clone(), fallback }
-    }
-
-    /// Whether nothing was ever known, in this process.
-    pub(super) fn is_blank(&self) -> bool {
-        self.lock().document.is_none()
-    }
-
-    /// A copy from the store.
-    pub(super) fn remember(&self, document: Fetched) {
-        let mut state = self.lock();
-        state.kept = Some(document.fetched_at());
-        state.document = Some(document);
+        match (start(), fallback) {
+            (Ok(flight), fallback) => Ok(Look::Pending { flight: state.flight.insert(flight).clone(), fallback }),
+            (Err(_), Some(client)) => Ok(Look::Known(client)),
+            (Err(error), None) => Err(error),
+        }
     }
 
     /// The fetch is over. The client, if it may be used.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use portcullis_core::UnixTime;
 use portcullis_egress::{MaxBody, Purpose, max_age};
+use serde::de::IgnoredAny;
 
 use super::{ClientUrl, Fetched, Unfetched};
 use crate::clients::{
@@ -15,6 +16,8 @@ use crate::clients::{
 
 /// Documents are no larger. draft-ietf-oauth-client-id-metadata-document, section 6.6.
 const MAX_LEN: usize = 5 * 1024;
+
+pub(super) const TOO_LARGE: &str = "the client's document is too large";
 
 const SHORTEST: Duration = Duration::from_mins(1);
 const USUAL: Duration = Duration::from_mins(10);
@@ -34,12 +37,13 @@ pub(super) fn request(url: &ClientUrl) -> Request<Bytes> {
 ///
 /// # Errors
 /// [`Unfetched::Refused`] if the client's host has said that there is none, or none that can be accepted;
-/// [`Unfetched::Failed`] if it has said nothing about that.
+/// [`Unfetched::NoDocument`] if it has said something else, as bot checks and pages about maintenance do;
+/// [`Unfetched::Failed`] if it has said that it fails.
 pub(super) fn process(url: &ClientUrl, response: &Response<Bytes>, asked_at: UnixTime) -> Result<Fetched, Unfetched> {
     match response.status() {
         StatusCode::OK => {}
         status if status.is_redirection() => {
-            return Err(Unfetched::Refused("the client's document is moved elsewhere".into()));
+            return Err(Unfetched::NoDocument("the client's document is moved elsewhere"));
         }
         StatusCode::NOT_FOUND | StatusCode::GONE => {
             return Err(Unfetched::Refused("the client has no document".into()));
@@ -47,13 +51,16 @@ pub(super) fn process(url: &ClientUrl, response: &Response<Bytes>, asked_at: Uni
         _ => return Err(Unfetched::Failed),
     }
     if response.body().len() > MAX_LEN {
-        return Err(Unfetched::Refused("the client's document is too large".into()));
+        return Err(Unfetched::NoDocument(TOO_LARGE));
     }
     if !is_json(response.headers()) {
-        return Err(Unfetched::Refused("the client's document is not served as JSON".into()));
+        return Err(Unfetched::NoDocument("the client's document is not served as JSON"));
+    }
+    if serde_json::from_slice::<IgnoredAny>(response.body()).is_err() {
+        return Err(Unfetched::NoDocument("the client's document is no JSON"));
     }
     let members = Members::parse(response.body());
-    let members = members.map_err(|_| Unfetched::Refused("the client's document is no JSON object".into()))?;
+    let members = members.map_err(|_| Unfetched::Refused("the client's document is no plain JSON object".into()))?;
     let invalid = |invalid: InvalidMetadata| Unfetched::Refused(format!("in the client's document, {invalid}").into());
     let client = client(url, &members).map_err(invalid)?;
     let lifetime = max_age(response.headers()).unwrap_or(USUAL).clamp(SHORTEST, LONGEST);

@@ -58,6 +58,11 @@ impl DocumentPolicy {
             && self.allowed_hosts.as_ref().is_none_or(|hosts| hosts.iter().any(|allowed| **allowed == *host))
     }
 
+    /// Whether the operator has named `host`, which is [allowed](Self::allows).
+    pub(super) fn chooses(&self, host: &str) -> bool {
+        self.allowed_hosts.is_some() || self.trusts(host)
+    }
+
     /// Whether clients of `host` may be sent errors.
     pub(super) fn trusts(&self, host: &str) -> bool {
         self.trusted_hosts.iter().any(|trusted| **trusted == *host)

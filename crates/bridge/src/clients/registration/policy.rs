@@ -22,7 +22,7 @@ impl RegistrationPolicy {
     pub const fn new() -> Self {
         Self {
             is_enabled: true,
-            unused_ttl: Duration::from_hours(24),
+            unused_ttl: Duration::from_hours(1),
             idle_ttl: Duration::from_hours(90 * 24),
             max_clients: 10_000,
             initial_access_token: None,
@@ -36,7 +36,7 @@ impl RegistrationPolicy {
         policy
     }
 
-    /// For how long a client is remembered that was never given a token. Default: 24 hours.
+    /// For how long a client is remembered that was never given a token. Default: one hour.
     pub const fn with_unused_ttl(mut self, ttl: Duration) -> Self {
         self.unused_ttl = ttl;
         self
@@ -48,7 +48,10 @@ impl RegistrationPolicy {
         self
     }
 
-    /// So many clients are remembered; more are turned away until some are forgotten. Default: 10,000.
+    /// So many clients are remembered. If there are more, the oldest of those is forgotten that were never given a token; if all were,
+    /// the newcomer is turned away. Default: 10,000.
+    ///
+    /// As never used counts whatever is to be forgotten within the time for [those](Self::with_unused_ttl).
     pub const fn with_max_clients(mut self, max: u64) -> Self {
         self.max_clients = max;
         self

@@ -21,6 +21,9 @@ use crate::{
 /// A use is noted at most so often, or ten times in the life of a registration.
 const NOTED_EVERY: Duration = Duration::from_hours(24);
 
+/// So many registrations are forgotten at once, at most: one is too many as a rule, and more if several processes have registered some.
+const MOST_AT_ONCE: usize = 100;
+
 /// The clients that have registered themselves. All there is of them is in the store: one that is removed there is gone.
 #[derive(Debug)]
 pub(in crate::clients) struct Registrations {
@@ -52,7 +55,7 @@ impl Registrations {
     ///
     /// # Errors
     /// `invalid_redirect_uri` or `invalid_client_metadata`, with the member; `temporarily_unavailable` if there are too many
-    /// clients already.
+    /// clients that are in use.
     pub(in crate::clients) async fn register(&self, body: &[u8]) -> Result<Registered, OAuthError> {
         let members = Members::parse(body);
         let members = members.map_err(|_| {
@@ -62,10 +65,7 @@ impl Registrations {
             )
         })?;
         let request = RegistrationRequest::read(&members)?;
-        if self.records.count(Table::Clients).await? >= self.policy.max_clients {
-            tracing::warn!("a client is turned away: there are too many registrations");
-            return Err(OAuthError::new(ErrorCode::TemporarilyUnavailable, "too many clients are registered"));
-        }
+        self.make_room().await?;
         let id: Box<str> = format!("client_{}", *random::<16>()).into();
         let (authentication, secret) = authentication(&request.method);
         let client = Client {
@@ -85,6 +85,27 @@ impl Registrations {
         }
         let available: Vec<_> = request.scopes.iter().filter(|scope| self.scopes.contains(scope)).collect();
         Ok(Registered { scope: available.join(" "), id, secret, issued_at: now, request })
+    }
+
+    /// Where there are too many, those are forgotten that were never used, the oldest first: they are what expires soonest. Clients
+    /// with users are not.
+    async fn make_room(&self) -> Result<(), OAuthError> {
+        let excess = (self.records.count(Table::Clients).await? + 1).saturating_sub(self.policy.max_clients);
+        if excess == 0 {
+            return Ok(());
+        }
+        let unused_until = self.clock.now() + self.policy.unused_ttl;
+        let at_once = usize::try_from(excess).unwrap_or(MOST_AT_ONCE).min(MOST_AT_ONCE);
+        let soonest = self.records.soonest(Table::Clients, at_once).await?;
+        let unused: Vec<_> = soonest.into_iter().filter(|(.., expires_at)| *expires_at <= unused_until).collect();
+        if unused.is_empty() {
+            tracing::warn!("a client is turned away: there are too many registrations, and all are in use");
+            return Err(OAuthError::new(ErrorCode::TemporarilyUnavailable, "too many clients are registered"));
+        }
+        for (key, version, _) in unused {
+            self.records.remove(key, version).await?;
+        }
+        Ok(())
     }
 
     /// The client called `id`.

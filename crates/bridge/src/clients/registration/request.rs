@@ -3,9 +3,12 @@
 use portcullis_core::ScopeSet;
 
 use super::ApplicationType;
-use crate::clients::{
-    ClientKeys, GrantType, RedirectUri,
-    metadata::{InvalidMetadata, Members},
+use crate::{
+    clients::{
+        ClientKeys, GrantType, RedirectUri,
+        metadata::{InvalidMetadata, Members},
+    },
+    parameters::scopes_of_stranger,
 };
 
 /// What a client wants to be registered as, with the defaults of
@@ -93,5 +96,5 @@ fn method(members: &Members) -> Result<Method, InvalidMetadata> {
 
 fn scopes(members: &Members) -> Result<ScopeSet, InvalidMetadata> {
     let text = members.text("scope")?.unwrap_or_default();
-    ScopeSet::parse(text).map_err(|_| InvalidMetadata::new("scope", "it is no list of scopes"))
+    scopes_of_stranger(text).ok_or(InvalidMetadata::new("scope", "it is no list of scopes, or too long a one"))
 }
