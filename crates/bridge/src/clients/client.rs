@@ -186,6 +186,11 @@ impl Client {
         Ok(())
     }
 
+    /// Whether it proves nothing of who it is.
+    pub(crate) const fn is_public(&self) -> bool {
+        matches!(self.authentication, ClientAuthenticationMethod::None)
+    }
+
     /// The redirect URI of its own that `presented` is, if it is one.
     pub(crate) fn redirect_uri(&self, presented: &str) -> Option<&RedirectUri> {
         self.redirect_uris.iter().find(|uri| uri.matches(presented))
