@@ -63,8 +63,7 @@ fn code(inner: &Inner, response: AuthorizationResponse) -> Result<SecretString, 
             _ => ErrorCode::ServerError,
         };
         if code != ErrorCode::AccessDenied {
-            let (provider, error) = (provider.name(), clipped(&refusal.code));
-            let description = refusal.description.as_deref().map(clipped);
+            let (provider, error, description) = (provider.name(), &*refusal.code, refusal.description);
             tracing::warn!(provider, error, description, "the provider refuses an authorization request");
         }
         OAuthError::new(code, "the login at the identity provider was not completed")
