@@ -22,8 +22,10 @@ impl Sessions {
         let (key, expires_at) = (key(session), session.ends_at);
         loop {
             let found = self.0.records.load::<Crowd>(key).await?;
-            let (version, mut crowd) =
-                found.map_or((None, Crowd::default()), |Opened { version, value, .. }| (Some(version), value));
+            let (version, mut crowd) = match found {
+                Some(Opened { version, value, .. }) => (Some(version), value),
+                None => (None, Crowd::default()),
+            };
             crowd.0.push(id.to_string());
             let leaving = self.leaving(&mut crowd).await?;
             let written = self.write(key, version, &crowd, expires_at).await?;

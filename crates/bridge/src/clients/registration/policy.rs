@@ -22,7 +22,7 @@ impl RegistrationPolicy {
     pub const fn new() -> Self {
         Self {
             is_enabled: true,
-            unused_ttl: Duration::from_hours(1),
+            unused_ttl: Duration::from_hours(24),
             idle_ttl: Duration::from_hours(90 * 24),
             max_clients: 10_000,
             initial_access_token: None,
@@ -36,7 +36,8 @@ impl RegistrationPolicy {
         policy
     }
 
-    /// For how long a client is remembered that was never given a token. Default: one hour.
+    /// For how long a client is remembered that was never given a token. Default: a day. When there is no room,
+    /// the oldest of them are forgotten earlier.
     pub const fn with_unused_ttl(mut self, ttl: Duration) -> Self {
         self.unused_ttl = ttl;
         self
