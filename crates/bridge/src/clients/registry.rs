@@ -71,9 +71,15 @@ impl Clients {
         found.ok_or_else(|| OAuthError::new(ErrorCode::InvalidClient, "there is no such client"))
     }
 
-    /// The client that a request says that it comes from. Nothing of it is true yet.
+    /// The client that a request tries to prove that it comes from. Nothing of it is true yet.
+    ///
+    /// Whoever proves nothing guesses nothing: others who do must not keep a client without a secret from its tokens.
     pub(crate) fn claimed(headers: &HeaderMap, form: &Parameters) -> Option<String> {
-        Credentials::of(headers, form).ok().map(|credentials| credentials.client_id)
+        let Credentials { client_id, proof, .. } = Credentials::of(headers, form).ok()?;
+        match proof {
+            Proof::Nothing => None,
+            Proof::Secret(_) | Proof::Assertion(_) => Some(client_id),
+        }
     }
 
     /// The client that a request of `caller` to the token endpoint comes from, which has proved who it is as it has to.

@@ -19,7 +19,7 @@ pub(super) async fn authenticated(bridge: &Bridge, head: &Parts, form: &Paramete
     let Inner { clients, limits, .. } = bridge.inner();
     let caller = limits.caller(&head.headers, &head.extensions);
     let Some(claimed) = Clients::claimed(&head.headers, form) else {
-        // Refused without a look at any client.
+        // Nothing is guessed.
         return clients.authenticate(&head.headers, form, &caller).await;
     };
     limits.may_authenticate(&claimed, &caller)?;

@@ -31,7 +31,8 @@ impl Contexts {
 
     fn revocation(&self, id: GrantId, grant: &Upstream) -> Arc<Revocation> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(revocation) = known.revocations.get(&id).and_then(Weak::upgrade) {
+        if let Some(revocation) = known.revocations.get(&id).and_then(Weak::upgrade).filter(|known| !known.is_revoked())
+        {
             return revocation;
         }
         if known.revocations.len() >= known.full.max(FEW) {

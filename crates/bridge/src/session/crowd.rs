@@ -7,7 +7,7 @@ use portcullis_grants::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{End, Session, Sessions};
+use super::{End, Session, Sessions, Stage};
 
 /// The sessions that one user has through one client, the oldest first. Some may have ended.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -27,12 +27,11 @@ impl Sessions {
                 None => (None, Crowd::default()),
             };
             crowd.0.push(id.to_string());
-            let leaving = self.leaving(&mut crowd).await?;
-            let written = self.write(key, version, &crowd, expires_at).await?;
-            if written {
-                for id in leaving {
-                    self.end(id, End::Crowded).await?;
-                }
+            // Ended first: what is not on the list any more would live on uncounted.
+            for id in self.leaving(&mut crowd).await? {
+                self.end(id, End::Crowded).await?;
+            }
+            if self.write(key, version, &crowd, expires_at).await? {
                 return Ok(());
             }
         }
@@ -52,19 +51,24 @@ impl Sessions {
         Ok(written.is_some())
     }
 
-    /// Takes out of a crowd that is too large those that have ended, and if that is not enough the oldest, which are returned.
+    /// Takes out of a crowd that is too large those that have ended, and if that is not enough others, which are returned: first those
+    /// whose code nobody has redeemed, which cost a stranger nothing but a window that opens, and then the oldest.
     async fn leaving(&self, crowd: &mut Crowd) -> Result<Vec<GrantId>, StoreError> {
         if crowd.0.len() <= self.0.max {
             return Ok(Vec::new());
         }
         let mut alive = Vec::new();
         for id in crowd.0.iter().filter_map(|text| text.parse::<GrantId>().ok()) {
-            if self.load(id).await?.is_some() {
-                alive.push(id);
+            if let Some(session) = self.load(id).await? {
+                alive.push((id, matches!(session.stage, Stage::Code(_))));
             }
         }
-        let leaving = alive.drain(..alive.len().saturating_sub(self.0.max)).collect();
-        crowd.0 = alive.iter().map(ToString::to_string).collect();
+        let Some(((newest, _), others)) = alive.split_last() else { return Ok(Vec::new()) };
+        let (unredeemed, live): (Vec<_>, Vec<_>) = others.iter().partition(|(_, is_unredeemed)| *is_unredeemed);
+        let oldest_first = unredeemed.into_iter().chain(live).map(|(id, _)| id);
+        let leaving: Vec<_> = oldest_first.take(alive.len().saturating_sub(self.0.max)).collect();
+        let staying = alive.iter().map(|(id, _)| id).filter(|id| *id == newest || !leaving.contains(id));
+        crowd.0 = staying.map(ToString::to_string).collect();
         Ok(leaving)
     }
 }

@@ -7,7 +7,7 @@ use portcullis_grants::{
     StoreError, Version,
     records::{Opened, Table},
 };
-use tokio::sync::broadcast;
+use tokio::{sync::broadcast, time::timeout};
 
 use super::{
     Session, Sessions, Stage,
@@ -55,6 +55,9 @@ const AT_ONCE: usize = 100;
 /// So many whose end does not succeed are passed by in one sweep.
 const MAX_PASSED_BY: usize = 1000;
 
+/// So long a process that stops waits for the provider.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// After so long a provider that cannot be told is not told, and a grant that does not open is left to itself.
 const GIVEN_UP_AFTER: Duration = Duration::from_hours(24);
 
@@ -69,13 +72,10 @@ impl Sessions {
     /// [`StoreError`] if it cannot be written down. In this process its contexts are withdrawn nevertheless.
     pub(crate) async fn end(&self, id: GrantId, why: End) -> Result<bool, StoreError> {
         let marked = self.mark_ended(id).await;
-        if let Ok(None) = marked {
-            return Ok(false);
-        }
-        tracing::info!(session = %id, reason = why.as_str(), "a session of the bridge has ended");
-        self.0.telemetry.ended(why);
         self.withdraw_everywhere(id);
         let Some((version, since)) = marked? else { return Ok(false) };
+        tracing::info!(session = %id, reason = why.as_str(), "a session of the bridge has ended");
+        self.0.telemetry.ended(why);
         if let Some(under_way) = self.0.revocations.begin(id) {
             let (this, wanted) = (self.clone(), self.0.revocations.are_wanted());
             let finishing = async move { this.try_to_finish(&under_way, id, version, since).await };
@@ -173,19 +173,23 @@ impl Sessions {
         }
     }
 
-    /// Waits until providers have been told what they were to be told.
+    /// Waits until the provider has been told what it was to be told, for a while.
     pub(crate) async fn shutdown(&self) {
         self.0.revocations.tasks.close();
-        self.0.revocations.tasks.wait().await;
+        // Whoever was not told is told when the store is swept the next time.
+        let _ = timeout(PATIENCE, self.0.revocations.tasks.wait()).await;
     }
 
-    /// From here on nothing of it works, in any process. Its version and the time, or `None` if there is none.
+    /// From here on nothing of it works, in any process. Its version and the time, or `None` if there is none, or none any more.
     async fn mark_ended(&self, id: GrantId) -> Result<Option<(Version, UnixTime)>, StoreError> {
         loop {
             let Some(Opened { version, value: mut session, .. }) = self.0.records.load::<Session>(key(id)).await?
             else {
                 return Ok(None);
             };
+            if let Stage::Ended { .. } = session.stage {
+                return Ok(None);
+            }
             let since = self.0.clock.now();
             session.stage = Stage::Ended { since };
             if let Some(version) = self.0.records.replace(key(id), version, &session, session.expires_at()).await? {

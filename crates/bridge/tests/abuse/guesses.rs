@@ -47,6 +47,22 @@ async fn whoever_guesses_a_secret_is_told_to_wait_and_the_client_elsewhere_is_no
 }
 
 #[tokio::test(start_paused = true)]
+async fn wrong_secrets_for_a_client_that_has_none_do_not_keep_it_out() {
+    let world = World::new();
+    let app = world.client().await.with_client_id(APP);
+    let liar = app.clone().with_secret_in_body("a client without a secret has none");
+    for _ in 0..20 {
+        refresh(&liar, HERE).await;
+    }
+    assert_eq!(refresh(&liar, HERE).await.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(
+        refresh(&app, HERE).await.error(),
+        Some("invalid_grant"),
+        "its users behind the same address are let in"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn all_endpoints_with_credentials_count_together() {
     let world = World::new();
     let server = world.client().await.with_client_id(SERVER).with_secret_in_body("a guess");

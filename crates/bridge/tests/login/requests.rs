@@ -134,6 +134,13 @@ async fn ab_04_a_client_that_is_not_known_or_not_named_leads_nowhere() {
     let request = || async { world.site().await.authorization().expect("a request") };
     told_to_the_user(go(&world, &request().await.with("client_id", "nobody")).await, "invalid_client");
     told_to_the_user(go(&world, &request().await.without("client_id")).await, "invalid_request");
+    for lookalike in [
+        "https://client.example.test/callback/",
+        "https://client.example.test/callback?x=1",
+        "https://evil.example.test/callback",
+    ] {
+        told_to_the_user(go(&world, &request().await.with("redirect_uri", lookalike)).await, "invalid_request");
+    }
     told_to_the_user(go(&world, &request().await.with_another("client_id", SITE)).await, "invalid_request");
     told_to_the_user(go(&world, &request().await.with("padding", &"x".repeat(16 * 1024))).await, "invalid_request");
     let page = told_to_the_user(go(&world, &request().await.with("client_id", "<script>")).await, "invalid_client");

@@ -53,6 +53,7 @@ async fn where_no_address_is_known_pending_logins_of_a_busy_client_displace_its_
     let busy = world.site().await;
     let (mut first, first_request) = (world.browser(), busy.authorization().expect("a request"));
     let displaced = abandoned(&mut first, &first_request).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     for _ in 0..60 {
         let page = abandoned(&mut world.browser(), &busy.authorization().expect("a request")).await;
         assert_eq!(page.status(), StatusCode::OK);

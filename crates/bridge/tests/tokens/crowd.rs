@@ -37,3 +37,19 @@ async fn of_many_who_log_in_at_once_none_is_forgotten_in_the_count() {
     }
     assert_eq!(alive, 4);
 }
+
+#[tokio::test(start_paused = true)]
+async fn logins_that_nobody_asked_for_push_out_no_session_that_is_used() {
+    let world = World::with(|config| config.with_max_sessions(3)).await;
+    let used = [world.log_in().await, world.log_in().await];
+    let client = world.app().await;
+    for _ in 0..6 {
+        // The code is not redeemed: a page of somebody else has opened a window in which all goes by itself.
+        drop(world.code(&client).await);
+    }
+    for answer in &used {
+        assert!(world.verify(answer.access_token()).await.is_ok());
+    }
+    let (authorization, code) = world.code(&client).await;
+    assert_eq!(client.redeem(&authorization, &code).await.expect("an answer").status(), 200, "the newest stays");
+}
