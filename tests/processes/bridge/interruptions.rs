@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use portcullis_testkit::{Browser, Endpoint};
-use tokio::time::{Instant, sleep};
+use portcullis_testkit::{Browser, Endpoint, Fault};
 
 use super::{
     asking::{WHOAMI, tool},
     judge::{session_of, tokens},
+    waiting::until_nothing_is_left,
     world::{Process, World},
 };
 
@@ -71,8 +71,32 @@ async fn a_login_goes_on_in_another_process_after_each_of_its_steps() {
     for pair in [&first, &second, &third] {
         assert_eq!(whoami(&world, pair.access_token()).await, 401, "what has ended stays so");
     }
+    // The process that ended it may have died before the provider knew.
+    world.has_no_grants().await;
+    assert!(world.idp.calls(Endpoint::Revocation) > 0, "the provider is told");
     world.kill(process).await;
-    assert_eq!(world.grants().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_provider_is_told_of_a_revocation_although_the_process_died_first() {
+    let world = World::new(LIFE, Duration::ZERO).await;
+    world.idp.set_fault(Endpoint::Revocation, Fault::hang());
+    let process = world.start().await;
+    let client = world.app().await.expect("metadata");
+    let pair = client.log_in(&mut world.browser(), "alice").await.expect("tokens");
+    let revoked = client.revoke(pair.refresh_token()).await.expect("an answer");
+    assert_eq!(revoked.status(), 200, "nobody waits for the provider");
+    world.kill(process).await;
+    let kept = world.refresh_tokens().await;
+    let refresh_token = &kept[&session_of(&pair)];
+    assert!(world.idp.is_refreshable(refresh_token), "the provider does not know yet");
+
+    world.idp.heal(Endpoint::Revocation);
+    let process = world.start().await;
+    assert_eq!(whoami(&world, pair.access_token()).await, 401, "what has ended stays so");
+    world.has_no_grants().await;
+    assert!(!world.idp.is_refreshable(refresh_token), "the provider is told");
+    world.stop(process).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -88,11 +112,7 @@ async fn the_grant_of_a_code_that_nobody_redeems_ends_although_the_process_died(
     assert_eq!((world.grants().await, world.idp.calls(Endpoint::Revocation)), (2, 0));
 
     let site = world.later(TOO_LATE).await;
-    let give_up = Instant::now() + Duration::from_secs(60);
-    while world.grants().await > 1 {
-        assert!(Instant::now() < give_up, "it is not swept");
-        sleep(Duration::from_millis(20)).await;
-    }
+    until_nothing_is_left(async || (world.grants().await > 1).then(|| "it is not swept".to_owned())).await;
     let client = world.app_on(&world.network_with(&site)).await.expect("metadata");
     assert_eq!(client.redeem(&authorization, &code).await.expect("an answer").error(), Some("invalid_grant"));
     assert_eq!(client.refresh(redeemed.refresh_token()).await.expect("an answer").status(), 200, "another one's stays");

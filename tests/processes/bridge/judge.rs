@@ -13,12 +13,12 @@ use portcullis::{
 use portcullis_testkit::{Answer, Network, OAuthClient};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
-use tokio::time::{Instant, sleep};
 
 use super::{
     asking::{UPSTREAM, WHOAMI, tool},
     life::Life,
     site::Site,
+    waiting::until_nothing_is_left,
     world::World,
 };
 
@@ -36,13 +36,6 @@ pub(crate) enum Verdict {
     Ended,
     /// Its client has ended it.
     Revoked,
-}
-
-impl Verdict {
-    /// Whether there was a grant before it was judged.
-    pub(crate) const fn had_grant(self) -> bool {
-        matches!(self, Self::Alive | Self::Unanswered)
-    }
 }
 
 /// A bridge on the same file, later, that nobody kills.
@@ -82,25 +75,26 @@ impl<'a> Judge<'a> {
             assert_eq!(tokens(&again), tokens(&newest), "{}: a repetition", life.subject);
             self.works(&newest, life).await;
         }
+        let last = self.stored(life).await;
         // The first that ever came has had a successor that was used.
         let oldest = client.refresh(life.pairs[0].refresh_token()).await.expect("an answer");
         assert_eq!(oldest.error(), Some("invalid_grant"), "{}", life.subject);
         self.is_dead(life, &client, &newest).await;
+        if let Some(last) = last {
+            let refresh_token = last.refresh_token().expect("one").expose_secret();
+            assert!(!self.world.idp.is_refreshable(refresh_token), "{}: the provider was not told", life.subject);
+        }
         verdict
     }
 
     /// What is left when all sessions have been judged: nothing, not even of logins that nobody has heard the end of.
     pub(crate) async fn has_nothing_left(&self) {
-        let give_up = Instant::now() + Duration::from_secs(60);
-        loop {
+        until_nothing_is_left(async || {
             let sessions = self.site.store.count(Table::Sessions).await.expect("the file can be read");
             let grants = self.world.grants().await;
-            if (sessions, grants) == (0, 0) {
-                break;
-            }
-            assert!(Instant::now() < give_up, "{sessions} sessions and {grants} grants are left");
-            sleep(Duration::from_millis(50)).await;
-        }
+            ((sessions, grants) != (0, 0)).then(|| format!("{sessions} sessions and {grants} grants are left"))
+        })
+        .await;
         assert_eq!(self.site.bridge.shutdown().await, 0);
     }
 
@@ -142,8 +136,12 @@ impl<'a> Judge<'a> {
             let answer = client.redeem(authorization, code).await.expect("an answer");
             assert_eq!(answer.error(), Some("invalid_grant"), "{}", life.subject);
         }
-        let kept = self.site.vault.load(session_of(newest)).await.expect("the file can be read");
-        assert!(kept.is_none(), "{}: the grant is still there", life.subject);
+        // The provider is told before it goes, and nobody waits for that.
+        until_nothing_is_left(async || {
+            let kept = self.stored(life).await;
+            kept.map(|_| format!("{}: the grant is still there", life.subject))
+        })
+        .await;
     }
 
     async fn tool(&self, path: &str, pair: &Answer) -> (u16, serde_json::Value) {

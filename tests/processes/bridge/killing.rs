@@ -6,7 +6,8 @@ use futures_util::{StreamExt as _, stream};
 use tokio::{sync::watch, time::sleep};
 
 use super::{
-    judge::{Judge, Verdict},
+    judge::{Judge, Verdict, session_of},
+    life::Life,
     user::User,
     world::World,
 };
@@ -32,12 +33,19 @@ async fn kills_lose_no_token_that_was_handed_out_and_let_none_be_used_twice() {
     let (lost, anew) = users.iter().fold((0, 0), |(lost, anew), user| (lost + user.lost, anew + user.begun_anew));
     let lives: Vec<_> = users.into_iter().map(|user| user.life).collect();
     let pairs = lives.iter().map(|life| life.pairs.len()).sum::<usize>();
-    let left = world.grants().await;
+    let left = world.refresh_tokens().await;
     let judge = Judge::new(&world).await;
     let verdicts: Vec<_> = stream::iter(&lives).map(|life| judge.judge(life)).buffer_unordered(8).collect().await;
     let count = |wanted: Verdict| verdicts.iter().filter(|verdict| **verdict == wanted).count();
-    let orphans = left - verdicts.iter().filter(|verdict| verdict.had_grant()).count();
     judge.has_nothing_left().await;
+    for (id, refresh_token) in &left {
+        assert!(!world.idp.is_refreshable(refresh_token), "{id}: the provider was not told of its end");
+    }
+    let sessions: HashSet<_> = lives.iter().map(|life| session_of(life.newest())).collect();
+    let orphans = left.keys().filter(|id| !sessions.contains(id)).count();
+    // Those of earlier processes were swept by later ones: they sweep when they start.
+    let is_untold = |life: &&Life| life.is_revoked && left.contains_key(&session_of(life.newest()));
+    let untold = lives.iter().filter(is_untold).count();
 
     assert!(lost > 0, "some answers were lost");
     assert!(lives.iter().any(|life| life.generation > 0), "some tokens of the provider were renewed");
@@ -48,8 +56,9 @@ async fn kills_lose_no_token_that_was_handed_out_and_let_none_be_used_twice() {
         lives.iter().flat_map(|life| &life.pairs).map(|pair| pair.access_token().to_owned()).collect();
     assert_eq!(tokens.len(), pairs, "no token was handed out twice");
     println!(
-        "{kills} kills, {LOGINS} logins, {pairs} pairs of tokens: {lost} answers lost, {anew} logins begun anew; {} alive, {revoked} revoked, \
-         {ended} consumed unanswered at the provider; {orphans} grants of killed logins swept",
+        "{kills} kills, {LOGINS} logins, {pairs} pairs of tokens: {lost} answers lost, {anew} logins begun anew; {} alive, {revoked} revoked \
+         (of {untold} the provider had not been told when the last process died), {ended} consumed unanswered at the provider; \
+         {orphans} grants of killed logins swept",
         count(Verdict::Alive),
     );
 }

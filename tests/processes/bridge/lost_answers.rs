@@ -107,7 +107,8 @@ async fn a_refresh_whose_answer_was_lost_is_repeated_too_late_and_the_log_says_w
     for access_token in [first.access_token(), access_token(&lost)] {
         assert_eq!(place.whoami(access_token).await, 401);
     }
-    assert!(!place.has_grant(&first).await);
+    place.world.has_no_grants().await;
+    assert_eq!(place.world.idp.calls(Endpoint::Revocation), 1, "the provider is told");
     let why = log.lines("a refresh token was presented again after its grace period");
     let [why] = &*why else { panic!("{why:?}") };
     assert!(why.contains("WARN") && why.contains(&session_of(&first).to_string()), "{why}");
@@ -131,7 +132,8 @@ async fn a_code_whose_answer_was_lost_is_not_redeemed_again_and_the_user_logs_in
     assert_eq!((again.status().as_u16(), again.error()), (400, Some("invalid_grant")));
     assert_eq!(place.whoami(access_token(&lost)).await, 401, "and keeps them no longer than until it is noticed");
     assert_eq!(log.lines("a code was presented again: what it gave is withdrawn").len(), 1);
-    assert_eq!(place.world.grants().await, 0);
+    place.world.has_no_grants().await;
+    assert_eq!(place.world.idp.calls(Endpoint::Revocation), 1, "the provider is told");
 
     let anew = place.client.log_in(&mut browser, "alice").await.expect("tokens");
     assert_eq!(place.whoami(anew.access_token()).await, 200);

@@ -11,4 +11,5 @@ mod lost_answers;
 mod repeats;
 mod site;
 mod user;
+mod waiting;
 mod world;

@@ -1,20 +1,23 @@
 //! [`World`]: a provider, a file, keys, and the address of a bridge.
 
 use std::{
-    env, fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::PathBuf, process, sync::Arc, time::Duration,
+    collections::HashMap, env, fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::PathBuf, process,
+    sync::Arc, time::Duration,
 };
 
 use portcullis::{
-    core::{Clock, SystemClock},
-    grants::TokenStore,
+    core::{Clock, GrantId, SystemClock},
+    grants::{KeyRing, TokenStore, Vault},
 };
 use portcullis_testkit::{
     Browser, ClientError, Endpoint, IdentityProvider, Network, OAuthClient, RunningIdentityProvider, TokenPolicy,
 };
+use secrecy::ExposeSecret as _;
 
 use super::{
     front::Front,
     site::{APP, Plan, REDIRECT_URI, Said, Site},
+    waiting::until_nothing_is_left,
 };
 use crate::{
     child::Child,
@@ -99,6 +102,29 @@ impl World {
     pub(crate) async fn grants(&self) -> usize {
         let store = open(&self.database(), Arc::new(SystemClock::new())).await;
         TokenStore::page(&store, None, 10_000).await.expect("the file can be read").len()
+    }
+
+    /// The grants in the file, and the refresh token of each.
+    pub(crate) async fn refresh_tokens(&self) -> HashMap<GrantId, String> {
+        let store = open(&self.database(), Arc::new(SystemClock::new())).await;
+        let rows = TokenStore::page(&store, None, 10_000).await.expect("the file can be read");
+        let vault = Vault::new(Arc::new(store), KeyRing::from_file(self.plan().key_file).expect("keys"));
+        let (vault, mut found) = (vault.expect("the keys are durable"), HashMap::new());
+        for (id, _) in rows {
+            let kept = vault.load(id).await.expect("the file can be read").expect("nobody else is at it");
+            let refresh_token = kept.record.tokens().refresh_token().expect("one");
+            found.insert(id, refresh_token.expose_secret().to_owned());
+        }
+        found
+    }
+
+    /// Waits until there are no grants in the file: the provider is told before they go, and nobody waits for that.
+    pub(crate) async fn has_no_grants(&self) {
+        until_nothing_is_left(async || match self.grants().await {
+            0 => None,
+            grants => Some(format!("{grants} grants are left")),
+        })
+        .await;
     }
 
     /// The client that the operator has configured.

@@ -1,0 +1,19 @@
+//! Waiting for what a bridge does in its own time, when whoever asked for it has long been answered.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+/// A machine that builds something else meanwhile is slow.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const TICK: Duration = Duration::from_millis(20);
+
+/// Waits until there is nothing left, of which `left` says what there is.
+pub(crate) async fn until_nothing_is_left(mut left: impl AsyncFnMut() -> Option<String>) {
+    let give_up = Instant::now() + PATIENCE;
+    while let Some(left) = left().await {
+        assert!(Instant::now() < give_up, "{left}");
+        sleep(TICK).await;
+    }
+}
