@@ -17,20 +17,20 @@ async fn the_log_says_why_a_session_has_ended() {
     let (authorization, code) = world.code(&client).await;
     client.redeem(&authorization, &code).await.expect("an answer");
     client.redeem(&authorization, &code).await.expect("an answer");
-    let by_code = ended.recv().await.expect("an end");
+    let by_code = announced(&mut ended).await;
 
     let first = world.log_in().await;
     let second = client.refresh(first.refresh_token()).await.expect("an answer");
     world.pass(121);
     client.refresh(first.refresh_token()).await.expect("an answer");
-    let late = ended.recv().await.expect("an end");
+    let late = announced(&mut ended).await;
     assert_ne!(by_code, late);
 
     let first = world.log_in().await;
     client.refresh(first.refresh_token()).await.expect("an answer");
     client.refresh(second.refresh_token()).await.expect("an answer");
     client.revoke(first.refresh_token()).await.expect("an answer");
-    let revoked = ended.recv().await.expect("an end");
+    let revoked = announced(&mut ended).await;
 
     let text = log.text();
     for (session, what) in [
@@ -74,4 +74,10 @@ async fn ema_10_no_assertion_and_no_token_is_logged_or_told_back() {
         assert!(!log.text().contains(part), "in the log");
         assert!(!told.contains(part), "in an answer");
     }
+}
+
+/// What is announced next; a test that waits for nothing fails.
+async fn announced(ended: &mut tokio::sync::broadcast::Receiver<portcullis_core::GrantId>) -> portcullis_core::GrantId {
+    let next = tokio::time::timeout(std::time::Duration::from_secs(60), ended.recv());
+    next.await.expect("it is announced").expect("an end")
 }
