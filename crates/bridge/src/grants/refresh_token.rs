@@ -60,15 +60,15 @@ fn still_allowed(asked: Option<&ScopeSet>, granted: &ScopeSet, config: &BridgeCo
     }
 }
 
-/// Ends a session whose grant at the provider is gone: its user has to log in again, and is told so here rather than by every tool.
+/// Ends a session whose grant at the provider is gone: its user has to log in again, and is told so here rather than by every tool. A
+/// session without a grant has no refresh tokens.
 async fn end_without_grant(bridge: &Bridge, id: GrantId) -> Result<(), OAuthError> {
     let sessions = &bridge.inner().sessions;
-    let Some(session) = sessions.load(id).await? else { return Err(unknown()) };
-    if session.has_upstream && session.live().is_some() && !sessions.has_grant(id).await? {
-        sessions.end(id, End::GrantEnded).await?;
-        return Err(OAuthError::invalid_grant("what the user allowed at the provider has ended"));
+    if sessions.has_grant(id).await? {
+        return Ok(());
     }
-    Ok(())
+    let is_known = sessions.end(id, End::GrantEnded).await?;
+    Err(if is_known { OAuthError::invalid_grant("what the user allowed at the provider has ended") } else { unknown() })
 }
 
 fn unknown() -> OAuthError {

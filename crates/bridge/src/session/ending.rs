@@ -72,7 +72,11 @@ impl Sessions {
     /// [`StoreError`] if it cannot be written down. In this process its contexts are withdrawn nevertheless.
     pub(crate) async fn end(&self, id: GrantId, why: End) -> Result<bool, StoreError> {
         let marked = self.mark_ended(id).await;
-        self.withdraw_everywhere(id);
+        // Of what does not exist nobody else need hear.
+        match marked {
+            Ok(None) => self.withdraw(id),
+            Ok(Some(_)) | Err(_) => self.withdraw_everywhere(id),
+        }
         let Some((version, since)) = marked? else { return Ok(false) };
         tracing::info!(session = %id, reason = why.as_str(), "a session of the bridge has ended");
         self.0.telemetry.ended(why);
