@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use crate::{
     Bridge,
-    session::{AccessEntry, Standing},
+    session::{AccessEntry, Good, Standing},
 };
 
 /// A tower service from an access token of the bridge to its user: a [`VerifyToken`](portcullis_core::VerifyToken).
@@ -43,9 +43,8 @@ impl BridgeVerifier {
         let inner = self.bridge.inner();
         let now = inner.clock.now();
         let (id, hash) = inner.access_tokens.identify(token, now)?;
-        let (standing, upstream) = inner.sessions.standing(id, hash).await?;
-        let (session, AccessEntry { expires_at, scopes, .. }) = match standing {
-            Standing::Good(session, entry) => (session, entry),
+        let Good { session, entry, upstream } = match inner.sessions.standing(id, hash).await? {
+            Standing::Good(good) => *good,
             // Told here, where it is 401 and sends the client to the login, and not by each tool in its own words.
             Standing::GrantEnded => return Err(AuthError::new(Reason::GrantEnded)),
             Standing::Unknown => return Err(AuthError::new(Reason::Inactive)),
@@ -53,6 +52,7 @@ impl BridgeVerifier {
         if session.resource != self.resource {
             return Err(AuthError::new(Reason::WrongAudience));
         }
+        let AccessEntry { expires_at, scopes, .. } = entry;
         let scopes = scopes.unwrap_or_else(|| session.scopes.clone());
         let user = session
             .user

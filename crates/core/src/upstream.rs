@@ -71,6 +71,12 @@ impl Upstream {
         self
     }
 
+    /// A way that leads nowhere, for users without a grant, whose contexts are withdrawn as if there were one.
+    #[must_use]
+    pub fn without_grant(self) -> Self {
+        Self { revocation: self.revocation(), source: None }
+    }
+
     /// A token that is not known to be dead: the present one, or a new one if the present one has expired or was refused.
     ///
     /// Dropping the future cancels no refresh.

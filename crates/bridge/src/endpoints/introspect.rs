@@ -13,7 +13,7 @@ use crate::{
     basic_credentials::BasicCredentials,
     inner::Inner,
     oauth_error::{ErrorCode, OAuthError},
-    session::Standing,
+    session::{Good, Standing},
 };
 
 /// What a token is that works. [RFC 7662 section 2.2](https://www.rfc-editor.org/rfc/rfc7662#section-2.2)
@@ -48,7 +48,8 @@ async fn look_up(bridge: &Bridge, request: Request) -> Result<Answer, OAuthError
     else {
         return Ok(inactive());
     };
-    let (Standing::Good(session, entry), _) = inner.sessions.standing(id, hash).await? else { return Ok(inactive()) };
+    let Standing::Good(good) = inner.sessions.standing(id, hash).await? else { return Ok(inactive()) };
+    let Good { session, entry, .. } = *good;
     if session.resource != resource_server.resource {
         return Ok(inactive());
     }

@@ -37,9 +37,8 @@ async fn end(bridge: &Bridge, head: &Parts, form: &Parameters) -> Result<Answer,
             }
         }
         Some(Token::Access(id, hash)) => {
-            let (standing, _) = sessions.standing(id, hash).await?;
-            let session = if let Standing::Good(session, _) = standing { Some(session) } else { None };
-            if own(session.as_deref(), &client)? {
+            let good = if let Standing::Good(good) = sessions.standing(id, hash).await? { Some(good) } else { None };
+            if own(good.as_ref().map(|good| &good.session), &client)? {
                 revoke_access_token(bridge, &client, id, hash).await?;
             }
         }

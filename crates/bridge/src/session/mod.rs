@@ -24,4 +24,4 @@ pub(crate) use model::{CodeBinding, Session, SessionUser, Stage};
 pub(crate) use redeem::{Redeemed, Redemption};
 pub(crate) use rotate::{Rotation, RotationRequest};
 pub(crate) use secret::{Presented, Secret, SecretHash};
-pub(crate) use sessions::{Decision, Sessions, Standing};
+pub(crate) use sessions::{Decision, Good, Sessions, Standing};

@@ -4,7 +4,7 @@ use portcullis_core::{ScopeSet, UnixTime};
 
 use super::{
     Session, Stage,
-    live::{Lifetimes, Pair, Previous, SecretSalt},
+    live::{Lifetimes, Live, Pair, Previous, SecretSalt},
     secret::Secret,
 };
 use crate::oauth_error::{ErrorCode, OAuthError};
@@ -50,8 +50,8 @@ impl Session {
             if now > previous.rotated_at + lifetimes.rotation_grace {
                 return Rotation::Reused("a refresh token was presented again after its grace period");
             }
-            let previous = previous.clone();
-            return self.repeat(previous, request, lifetimes, now);
+            let (live, previous) = (live.clone(), previous.clone());
+            return self.repeat(live, previous, request, lifetimes, now);
         }
         if !refresh.token.is_of(request.token) {
             return Rotation::Reused("an old refresh token was presented");
@@ -60,39 +60,39 @@ impl Session {
         rand::fill(&mut salt);
         let (access, next) = successors(request.token, &salt);
         let previous = Previous { token: request.token.hash(), salt: SecretSalt(salt), rotated_at: now };
-        self.replace(access, next, previous, request, lifetimes, now)
+        let live = live.clone();
+        self.replace(live, (access, next), previous, request, lifetimes, now)
     }
 
     /// Hands out what was handed out before. If the access token has expired meanwhile, there is another one beside the same refresh
     /// token.
     fn repeat(
         &mut self,
+        live: Live,
         previous: Previous,
         request: &RotationRequest<'_>,
         lifetimes: &Lifetimes,
         now: UnixTime,
     ) -> Rotation {
-        let Stage::Live(live) = &self.stage else { return refused("the session has ended") };
         let (access, refresh) = successors(request.token, &previous.salt.0);
         if let Some(entry) = live.access(access.hash(), now) {
             let scopes = entry.scopes.clone().unwrap_or_else(|| self.scopes.clone());
             let (issued_at, access_expires_at) = (entry.issued_at, entry.expires_at);
             return Rotation::Repeated(Pair { access, refresh: Some(refresh), issued_at, access_expires_at, scopes });
         }
-        self.replace(Secret::random(), refresh, previous, request, lifetimes, now)
+        self.replace(live, (Secret::random(), refresh), previous, request, lifetimes, now)
     }
 
-    /// Puts new tokens in the place of those that were there.
+    /// Puts new tokens in the place of those in `live`.
     fn replace(
         &mut self,
-        access: Secret,
-        refresh: Secret,
+        mut live: Live,
+        (access, refresh): (Secret, Secret),
         previous: Previous,
         request: &RotationRequest<'_>,
         lifetimes: &Lifetimes,
         now: UnixTime,
     ) -> Rotation {
-        let Stage::Live(live) = &self.stage else { return refused("the session has ended") };
         if live.refresh.as_ref().is_none_or(|refresh| now >= refresh.expires_at) {
             return refused("the refresh token has expired");
         }
@@ -100,7 +100,6 @@ impl Session {
             let description = "more was asked for than was granted";
             return Rotation::Refused(OAuthError::new(ErrorCode::InvalidScope, description));
         }
-        let mut live = live.clone();
         if !live.make_room(now) {
             return Rotation::Refused(OAuthError::too_often(60));
         }

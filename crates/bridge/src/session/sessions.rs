@@ -44,11 +44,18 @@ pub(super) struct Inner {
 /// What an access token is good for.
 pub(crate) enum Standing {
     /// Everything that it says.
-    Good(Box<Session>, AccessEntry),
+    Good(Box<Good>),
     /// It would be good, but what its user allowed at the provider is gone.
     GrantEnded,
     /// Nothing.
     Unknown,
+}
+
+/// An access token that is good: whose, which one, and the way to the provider.
+pub(crate) struct Good {
+    pub(crate) session: Session,
+    pub(crate) entry: AccessEntry,
+    pub(crate) upstream: Upstream,
 }
 
 /// So many withdrawals may wait for a slow listener before it misses some.
@@ -134,24 +141,18 @@ impl Sessions {
         }
     }
 
-    /// What the access token with this hash is good for, and how its user gets to the provider.
-    ///
-    /// The way to the provider comes first: if the session ends while it is looked up, its contexts are withdrawn.
-    pub(crate) async fn standing(&self, id: GrantId, token: SecretHash) -> Result<(Standing, Upstream), StoreError> {
+    /// What the access token with this hash is good for.
+    pub(crate) async fn standing(&self, id: GrantId, token: SecretHash) -> Result<Standing, StoreError> {
+        // Before the session is looked up: if it ends meanwhile, its contexts are withdrawn.
         let upstream = self.0.contexts.of(id, self.0.refresher.upstream(id));
-        let Some(session) = self.load(id).await? else { return Ok((Standing::Unknown, upstream)) };
+        let Some(session) = self.load(id).await? else { return Ok(Standing::Unknown) };
         let entry = session.live().and_then(|live| live.access(token, self.0.clock.now())).cloned();
-        let Some(entry) = entry else { return Ok((Standing::Unknown, upstream)) };
-        if !session.has_upstream {
-            // Nothing to ask for, but it ends as others do.
-            let nowhere =
-                upstream.revocation().map_or_else(Upstream::default, |end| Upstream::default().with_revocation(end));
-            return Ok((Standing::Good(Box::new(session), entry), nowhere));
+        let Some(entry) = entry else { return Ok(Standing::Unknown) };
+        if session.has_upstream && !self.has_grant(id).await? {
+            return Ok(Standing::GrantEnded);
         }
-        if !self.has_grant(id).await? {
-            return Ok((Standing::GrantEnded, upstream));
-        }
-        Ok((Standing::Good(Box::new(session), entry), upstream))
+        let upstream = if session.has_upstream { upstream } else { upstream.without_grant() };
+        Ok(Standing::Good(Box::new(Good { session, entry, upstream })))
     }
 
     /// Whether the grant of a session is still there. One at another provider, which this bridge had before, is of no use.
