@@ -9,6 +9,7 @@
 //! - [`StrictService`]: an inner service that insists on tower's contract.
 
 mod browser;
+mod fields;
 mod identity_provider;
 mod network;
 mod oauth_client;

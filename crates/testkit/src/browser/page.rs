@@ -148,7 +148,8 @@ impl Page {
         // A form without an action goes where its page is, query and all.
         let action = if action.is_empty() { self.url.as_str() } else { action };
         let policies = Policies::of(self.url.clone(), self.headers());
-        Submission::new(method, policies, action.to_owned(), form.fields.clone())
+        let fields = form.fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+        Submission::new(method, policies, action.to_owned(), fields)
     }
 
     fn document(&self) -> Document {

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use url::{Url, form_urlencoded};
+use url::Url;
 
 use super::policies::Policies;
+use crate::fields::Fields;
 
 /// A form that is about to be sent by [`Browser::submit`](crate::Browser::submit): the one of a page
 /// ([`Page::press`](crate::Page::press)), or one that a page of somebody else has for this purpose.
@@ -23,7 +24,7 @@ pub struct Submission {
     pub(super) method: Method,
     pub(super) policies: Policies,
     pub(super) action: String,
-    pub(super) fields: Vec<(String, String)>,
+    pub(super) fields: Fields,
     pub(super) headers: HeaderMap,
 }
 
@@ -34,7 +35,7 @@ impl Submission {
     /// If `page` is no URL.
     pub fn post(page: &str, action: &str) -> Self {
         let page = Url::parse(page).expect("the URL of a page");
-        Self::new(Method::POST, Policies::of(page, &HeaderMap::new()), action.to_owned(), Vec::new())
+        Self::new(Method::POST, Policies::of(page, &HeaderMap::new()), action.to_owned(), Fields::default())
     }
 
     /// A link from a page at `page` to `target`.
@@ -45,24 +46,25 @@ impl Submission {
         Self { method: Method::GET, ..Self::post(page, target) }
     }
 
-    pub(super) fn new(method: Method, policies: Policies, action: String, fields: Vec<(String, String)>) -> Self {
+    pub(super) fn new(method: Method, policies: Policies, action: String, fields: Fields) -> Self {
         Self { method, policies, action, fields, headers: HeaderMap::new() }
     }
 
     /// With this field, added or replaced.
-    pub fn with_field(self, name: &str, value: &str) -> Self {
-        self.without_field(name).with_another_field(name, value)
+    pub fn with_field(mut self, name: &str, value: &str) -> Self {
+        self.fields.set(name, value);
+        self
     }
 
     /// With this field once more.
     pub fn with_another_field(mut self, name: &str, value: &str) -> Self {
-        self.fields.push((name.to_owned(), value.to_owned()));
+        self.fields.add(name, value);
         self
     }
 
     /// Without this field.
     pub fn without_field(mut self, name: &str) -> Self {
-        self.fields.retain(|(known, _)| known != name);
+        self.fields.remove(name);
         self
     }
 
@@ -85,13 +87,13 @@ impl Submission {
     /// The value of a field.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.fields.find(name)
     }
 
     /// Where it goes, and what is in its body.
     pub(super) fn target(&self) -> Option<(Url, Bytes)> {
         let mut target = self.policies.page.join(&self.action).ok()?;
-        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.fields).finish();
+        let form = self.fields.encoded();
         if self.method == Method::POST {
             return Some((target, form.into()));
         }

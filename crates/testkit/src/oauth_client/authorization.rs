@@ -3,9 +3,10 @@
 use std::fmt;
 
 use serde_json::Value;
-use url::{Url, form_urlencoded};
+use url::Url;
 
 use super::client_error::ClientError;
+use crate::fields::Fields;
 
 /// One authorization request, made by [`OAuthClient::authorization`](crate::OAuthClient::authorization): everything about it can be
 /// changed before the browser gets its [`url`](Self::url). `Debug` prints no values.
@@ -13,7 +14,7 @@ use super::client_error::ClientError;
 #[must_use]
 pub struct Authorization {
     pub(super) endpoint: String,
-    pub(super) parameters: Vec<(String, String)>,
+    pub(super) parameters: Fields,
     pub(super) verifier: String,
     pub(super) state: String,
     pub(super) redirect_uri: String,
@@ -22,28 +23,27 @@ pub struct Authorization {
 
 impl Authorization {
     /// With this parameter, added or replaced.
-    pub fn with(self, name: &str, value: &str) -> Self {
-        self.without(name).with_another(name, value)
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.parameters.set(name, value);
+        self
     }
 
     /// With this parameter once more.
     pub fn with_another(mut self, name: &str, value: &str) -> Self {
-        self.parameters.push((name.to_owned(), value.to_owned()));
+        self.parameters.add(name, value);
         self
     }
 
     /// Without this parameter.
     pub fn without(mut self, name: &str) -> Self {
-        self.parameters.retain(|(known, _)| known != name);
+        self.parameters.remove(name);
         self
     }
 
     /// Where the browser is sent.
     #[must_use]
     pub fn url(&self) -> String {
-        let separator = if self.endpoint.contains('?') { '&' } else { '?' };
-        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.parameters).finish();
-        format!("{}{separator}{query}", self.endpoint)
+        self.parameters.appended_to(&self.endpoint)
     }
 
     /// What belongs to its `code_challenge`.
@@ -97,7 +97,7 @@ impl fmt::Debug for Authorization {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authorization")
             .field("endpoint", &self.endpoint)
-            .field("parameters", &self.parameters.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .field("parameters", &self.parameters)
             .finish_non_exhaustive()
     }
 }

@@ -7,10 +7,9 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Request,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
 };
-use url::form_urlencoded;
 
 use super::{answer::Answer, client_error::ClientError};
-use crate::Network;
+use crate::{Network, fields::Fields};
 
 /// A request to an endpoint, about to be sent: `.await` sends it. Until then everything about it can be changed.
 ///
@@ -20,7 +19,7 @@ use crate::Network;
 pub struct Call {
     network: Network,
     endpoint: Result<String, &'static str>,
-    parameters: Vec<(String, String)>,
+    parameters: Fields,
     headers: HeaderMap,
     body: Option<Bytes>,
 }
@@ -30,7 +29,7 @@ impl Call {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        Self { network, endpoint, parameters: Vec::new(), headers, body: None }
+        Self { network, endpoint, parameters: Fields::default(), headers, body: None }
     }
 
     pub(super) fn with_json(mut self, body: &serde_json::Value) -> Self {
@@ -40,19 +39,20 @@ impl Call {
     }
 
     /// With this parameter, added or replaced.
-    pub fn with(self, name: &str, value: &str) -> Self {
-        self.without(name).with_another(name, value)
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.parameters.set(name, value);
+        self
     }
 
     /// With this parameter once more.
     pub fn with_another(mut self, name: &str, value: &str) -> Self {
-        self.parameters.push((name.to_owned(), value.to_owned()));
+        self.parameters.add(name, value);
         self
     }
 
     /// Without this parameter.
     pub fn without(mut self, name: &str) -> Self {
-        self.parameters.retain(|(known, _)| known != name);
+        self.parameters.remove(name);
         self
     }
 
@@ -80,7 +80,7 @@ impl Call {
 
     async fn send(self) -> Result<Answer, ClientError> {
         let endpoint = self.endpoint.map_err(ClientError::NoEndpoint)?;
-        let form = || form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.parameters).finish().into();
+        let form = || self.parameters.encoded().into();
         let request = Request::post(&endpoint).body(self.body.unwrap_or_else(form));
         let mut request = request.map_err(|_| ClientError::NotAUrl(endpoint))?;
         *request.headers_mut() = self.headers;
@@ -101,7 +101,7 @@ impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
             .field("endpoint", &self.endpoint)
-            .field("parameters", &self.parameters.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .field("parameters", &self.parameters)
             .finish_non_exhaustive()
     }
 }

@@ -175,8 +175,7 @@ impl OAuthClient {
             ("scope", self.scope.as_deref()),
             ("resource", self.resource.as_deref()),
         ];
-        let parameters = parameters.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
-        let parameters = parameters.collect();
+        let parameters = parameters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
         let (redirect_uri, metadata) = (self.redirect_uri.clone(), self.metadata.clone());
         Ok(Authorization { endpoint, parameters, verifier, state, redirect_uri, metadata })
     }

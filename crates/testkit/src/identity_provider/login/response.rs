@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use url::form_urlencoded;
+use crate::fields::Fields;
 
 /// What a browser takes back to the client, [RFC 6749 section 4.1.2](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2): for
 /// [`IdentityProvider::forge_callbacks`](crate::IdentityProvider::forge_callbacks). `Debug` prints the names only.
@@ -10,36 +10,35 @@ use url::form_urlencoded;
 #[must_use]
 pub struct AuthorizationResponse {
     redirect_uri: String,
-    parameters: Vec<(String, String)>,
+    parameters: Fields,
 }
 
 impl AuthorizationResponse {
-    pub(super) const fn new(redirect_uri: String) -> Self {
-        Self { redirect_uri, parameters: Vec::new() }
+    pub(super) fn new(redirect_uri: String) -> Self {
+        Self { redirect_uri, parameters: Fields::default() }
     }
 
     /// With this parameter, added or replaced.
-    pub fn with(self, name: &str, value: &str) -> Self {
-        self.without(name).with_another(name, value)
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.parameters.set(name, value);
+        self
     }
 
     /// With this parameter once more.
     pub fn with_another(mut self, name: &str, value: &str) -> Self {
-        self.parameters.push((name.to_owned(), value.to_owned()));
+        self.parameters.add(name, value);
         self
     }
 
     /// Without this parameter.
     pub fn without(mut self, name: &str) -> Self {
-        self.parameters.retain(|(known, _)| known != name);
+        self.parameters.remove(name);
         self
     }
 
     /// Where the browser is sent.
     pub(super) fn location(&self) -> String {
-        let separator = if self.redirect_uri.contains('?') { '&' } else { '?' };
-        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.parameters).finish();
-        format!("{}{separator}{query}", self.redirect_uri)
+        self.parameters.appended_to(&self.redirect_uri)
     }
 }
 
@@ -47,7 +46,7 @@ impl fmt::Debug for AuthorizationResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthorizationResponse")
             .field("redirect_uri", &self.redirect_uri)
-            .field("parameters", &self.parameters.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .field("parameters", &self.parameters)
             .finish()
     }
 }
