@@ -55,7 +55,7 @@ impl Jwts {
             iat: pair.issued_at.as_secs(),
             exp: pair.access_expires_at.as_secs(),
             auth_time: session.began_at.as_secs(),
-            jti: pair.access.hash().into(),
+            jti: pair.access.hash().to_text(),
             sid: id.to_string(),
             scope: pair.scopes.to_string(),
         };
@@ -68,7 +68,7 @@ impl Jwts {
         let claims = self.policy.check(jwt.verify(key)?, now)?;
         let text = |name| claims.as_ref().claim(name).and_then(|value| value.as_str());
         let id = text("sid").and_then(|id| id.parse().ok());
-        let hash = text("jti").and_then(|hash| SecretHash::try_from(hash.to_owned()).ok());
+        let hash = text("jti").and_then(SecretHash::parse);
         id.zip(hash).ok_or_else(|| AuthError::new(Reason::MalformedToken))
     }
 }

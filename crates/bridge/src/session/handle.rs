@@ -3,17 +3,17 @@
 use std::fmt;
 
 use aws_lc_rs::digest;
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis_core::GrantId;
 use serde::{Deserialize, Serialize};
+
+use super::base64_bytes;
 
 /// Sixteen random bytes, one per login, in every refresh token of it.
 ///
 /// The session's id is a hash of it. Codes and access tokens carry the id: whoever sees one, such as a resource server, or finds one in
 /// the history of a browser, cannot make up an old refresh token, which would end the session.
 #[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub(crate) struct Handle([u8; Self::LEN]);
+pub(crate) struct Handle(#[serde(with = "base64_bytes")] [u8; Self::LEN]);
 
 impl Handle {
     pub(crate) const LEN: usize = 16;
@@ -41,24 +41,6 @@ impl Handle {
         let mut id = [0; 16];
         id.copy_from_slice(&hash.finish().as_ref()[..16]);
         GrantId::from_bytes(id)
-    }
-}
-
-impl From<Handle> for String {
-    fn from(handle: Handle) -> Self {
-        URL_SAFE_NO_PAD.encode(handle.0)
-    }
-}
-
-impl TryFrom<String> for Handle {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, &'static str> {
-        let mut bytes = [0; Self::LEN];
-        match URL_SAFE_NO_PAD.decode_slice(&text, &mut bytes) {
-            Ok(Self::LEN) => Ok(Self(bytes)),
-            _ => Err("not a handle"),
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use portcullis_core::{ScopeSet, UnixTime};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Session, Stage,
+    Session, Stage, base64_bytes,
     model::{UsedCode, seconds},
     secret::{Secret, SecretHash},
 };
@@ -53,7 +53,7 @@ pub(super) struct Previous {
 
 /// Random bytes that are of no use without a secret.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct SecretSalt(pub(super) [u8; 32]);
+pub(super) struct SecretSalt(#[serde(with = "base64_bytes")] pub(super) [u8; 32]);
 
 /// An access token.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 //! A session is a row, and whatever is decided about it is one compare-and-swap: which of two callers redeems a code, which of
 //! twenty rotates a refresh token, whether a token still works. Its id is that of the grant at the provider.
 
+mod base64_bytes;
 mod contexts;
 mod crowd;
 mod ending;

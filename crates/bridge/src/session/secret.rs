@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
-use super::Handle;
+use super::{Handle, base64_bytes};
 
 /// What a secret is good for. It shows in the first letters, so that scanners find one that was published.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,8 +39,7 @@ pub(crate) struct Secret([u8; Self::LEN]);
 
 /// By which a secret is known again: its SHA-256.
 #[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub(crate) struct SecretHash([u8; 32]);
+pub(crate) struct SecretHash(#[serde(with = "base64_bytes")] [u8; 32]);
 
 /// A refresh token (with a handle), or a code or reference token (with the session's id), of the right form and of nothing else.
 pub(crate) struct Presented<S> {
@@ -146,6 +145,16 @@ impl SecretHash {
         Self(bytes)
     }
 
+    /// The hash that is written in `text`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        base64_bytes::decode(text).map(Self)
+    }
+
+    /// As it is written.
+    pub(crate) fn to_text(self) -> String {
+        base64_bytes::encode(&self.0)
+    }
+
     /// Whether it is the hash of `secret`, in constant time.
     pub(crate) fn is_of(&self, secret: &Secret) -> bool {
         self.0.ct_eq(&secret.hash().0).into()
@@ -160,24 +169,6 @@ impl SecretHash {
 impl PartialEq for SecretHash {
     fn eq(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
-    }
-}
-
-impl From<SecretHash> for String {
-    fn from(hash: SecretHash) -> Self {
-        URL_SAFE_NO_PAD.encode(hash.0)
-    }
-}
-
-impl TryFrom<String> for SecretHash {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, &'static str> {
-        let mut bytes = [0; 32];
-        match URL_SAFE_NO_PAD.decode_slice(&text, &mut bytes) {
-            Ok(32) => Ok(Self(bytes)),
-            _ => Err("not a hash"),
-        }
     }
 }
 
