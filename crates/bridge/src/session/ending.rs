@@ -191,9 +191,6 @@ impl Sessions {
             else {
                 return Ok(None);
             };
-            if let Stage::Ended { .. } = session.stage {
-                return Ok(None);
-            }
             let since = self.0.clock.now();
             session.stage = Stage::Ended { since };
             if let Some(version) = self.0.records.replace(key(id), version, &session, session.expires_at()).await? {

@@ -81,6 +81,12 @@ async fn a_provider_that_is_out_of_order_hears_of_an_end_later_and_once() {
     assert_eq!(world.app().await.revoke(answer.refresh_token()).await.expect("an answer").status(), 200);
     tokio::time::sleep(std::time::Duration::from_secs(5)).await;
     assert!(world.verify(answer.access_token()).await.is_err(), "here it is over at once");
+    let issuer: portcullis_core::Issuer = portcullis_testkit::IdentityProvider::ISSUER.parse().expect("issuer");
+    assert_eq!(world.bridge.end_sessions_of(&issuer, "alice").await.expect("the store"), 0, "it has ended already");
+    assert_eq!(
+        world.app().await.refresh(answer.refresh_token()).await.expect("an answer").error(),
+        Some("invalid_grant")
+    );
     // The process dies; another one finds what is left to do.
     let world = {
         let bridge = world.another(|config| config);
