@@ -49,8 +49,9 @@ setup:
 fmt:
     cargo fmt --all
 
-# Formatting, clippy, documentation: no warnings
+# Formatting, clippy, documentation: no warnings. Installs rustfmt and clippy where rustup can and they are absent
 lint:
+    cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --locked

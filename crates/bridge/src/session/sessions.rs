@@ -9,9 +9,7 @@ use portcullis_grants::{
 };
 use tokio::sync::broadcast;
 
-use super::{
-    AccessEntry, Session, Stage, contexts::Contexts, ending::End, revocations::Revocations, secret::SecretHash,
-};
+use super::{AccessEntry, Session, contexts::Contexts, ending::End, revocations::Revocations, secret::SecretHash};
 use crate::telemetry::Telemetry;
 
 /// What is to become of a session that was looked at.
