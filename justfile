@@ -56,6 +56,15 @@ lint:
     cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --locked
 
+# Licences, banned crates and sources of the dependencies
+deny:
+    command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+    cargo deny --locked check licenses bans sources
+
+# Package every crate in the order of publication, and build each from its package
+package:
+    cargo package --workspace --locked --exclude mcp-server --exclude reverse-proxy --exclude portcullis-tests
+
 # Everything that can be tested: units, stories with real components, MCP conformance, architecture, documentation
 test: setup build
     @echo "test: all of it"
