@@ -109,7 +109,42 @@ impl BearerToken {
     /// The hash of the whole token.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(&self.credentials.as_bytes()[self.start..])
+        Fingerprint::of(self.bytes())
+    }
+
+    /// The hash of what identifies the token in each of its encodings: of a JWT, the part that is signed; of any other token, the
+    /// whole.
+    ///
+    /// One JWT has several encodings: anyone can turn an ECDSA signature (r, s) into (r, n - s), which is as valid. It is for naming
+    /// the token that is withdrawn, and **no key for a cache**: a token with a forged signature has the same.
+    #[must_use]
+    pub fn signed_fingerprint(&self) -> Fingerprint {
+        let bytes = self.bytes();
+        let is_signed = self.begins_like_jwt() && self.dots() == 2;
+        let end = bytes.iter().rposition(|byte| *byte == b'.').filter(|_| is_signed);
+        Fingerprint::of(&bytes[..end.unwrap_or(bytes.len())])
+    }
+
+    /// Whether it is to be read as a JWT rather than as an opaque token: three parts (or five, encrypted), the first of which is the
+    /// base64url of something that begins with `{`.
+    ///
+    /// It may still be malformed: then it is a bad JWT, not an opaque token.
+    #[must_use]
+    pub fn is_likely_jwt(&self) -> bool {
+        self.begins_like_jwt() && matches!(self.dots(), 2 | 4)
+    }
+
+    /// Base64url of `{` and then white space, `"` or `}`.
+    fn begins_like_jwt(&self) -> bool {
+        [b"ew", b"ey", b"e3"].iter().any(|start| self.bytes().starts_with(*start))
+    }
+
+    fn dots(&self) -> usize {
+        self.bytes().iter().filter(|byte| **byte == b'.').count()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.credentials.as_bytes()[self.start..]
     }
 }
 
@@ -180,6 +215,19 @@ mod tests {
         for text in ["", "a b", "a\r\nb", "\u{e9}", "a\tb"] {
             assert!(BearerToken::issued(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_jwt_is_identified_by_its_signed_part_and_any_other_token_by_the_whole() {
+        let signed = |text: &str| BearerToken::new(text).expect(text).signed_fingerprint();
+        let of = |text: &str| Fingerprint::of(text.as_bytes());
+        assert_eq!((signed("eyJ.eyJ.r_s"), signed("eyJ.eyJ.r_t")), (of("eyJ.eyJ"), of("eyJ.eyJ")));
+        assert_ne!(signed("eyJ.eyK.r_s"), of("eyJ.eyJ"));
+        for opaque in ["o_1", "v4.local.one", "ya29.a0.b", "eyJ.a", "eyJ.a.b.c.d"] {
+            assert_eq!(signed(opaque), of(opaque), "{opaque}");
+        }
+        let header = HeaderValue::from_static("Bearer eyJ.eyJ.r_s");
+        assert_eq!(BearerToken::from_credentials(header).expect("token").signed_fingerprint(), of("eyJ.eyJ"));
     }
 
     #[test]

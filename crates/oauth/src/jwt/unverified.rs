@@ -3,7 +3,7 @@
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use portcullis_core::{AuthError, BearerToken, Reason};
+use portcullis_core::{AuthError, BearerToken, Reason, UnixTime};
 use serde_json::{Map, Value};
 
 use crate::{Claims, strict_json};
@@ -21,17 +21,10 @@ pub struct UnverifiedJwt {
 }
 
 impl UnverifiedJwt {
-    /// Whether `token` is to be read as a JWT rather than as an opaque token: three parts (or five, encrypted), the
-    /// first of which is the base64url of something that begins with `{`.
-    ///
-    /// It may still be malformed: then it is a bad JWT, not an opaque token.
+    /// Whether `token` [is to be read as a JWT](BearerToken::is_likely_jwt) rather than as an opaque token.
     #[must_use]
     pub fn is_likely(token: &BearerToken) -> bool {
-        let text = token.expose_secret();
-        let dots = text.bytes().filter(|b| *b == b'.').count();
-        // Base64url of `{` and then white space, `"` or `}`.
-        let object = ["ew", "ey", "e3"].iter().any(|start| text.starts_with(start));
-        object && (dots == 2 || dots == 4)
+        token.is_likely_jwt()
     }
 
     /// Reads `token`, if it is no longer than `max_len` bytes: the size is looked at first, before anything is decoded.
@@ -69,6 +62,14 @@ impl UnverifiedJwt {
     /// [`Reason::MissingClaim`] if `iss` is absent or not a string.
     pub fn claimed_issuer(&self) -> Result<&str, AuthError> {
         Ok(self.claims.issuer()?.ok_or(crate::InvalidClaim("iss"))?)
+    }
+
+    /// When it claims to have been issued (`iat`).
+    ///
+    /// # Errors
+    /// [`InvalidClaim`](crate::InvalidClaim) if `iat` is no `NumericDate`.
+    pub(super) fn claimed_issued_at(&self) -> Result<Option<UnixTime>, crate::InvalidClaim> {
+        self.claims.issued_at()
     }
 
     /// What it says: for whoever has it from the issuer itself.

@@ -20,11 +20,13 @@ impl CacheHandle {
         Self { store }
     }
 
-    /// Withdraws what is remembered of one token, a refusal included.
+    /// Withdraws what is remembered of one token, refusals included, in each encoding in which it was presented: the
+    /// [signed part](BearerToken::signed_fingerprint) of a JWT identifies it, whatever its signature looks like.
     pub async fn invalidate_token(&self, token: &BearerToken) {
-        let fingerprint = token.fingerprint();
-        self.invalidate(&Target::Token(fingerprint)).await;
-        self.store.forget(&fingerprint).await;
+        let signed = token.signed_fingerprint();
+        self.invalidate(&Target::Token(signed)).await;
+        self.store.forget(&token.fingerprint()).await;
+        self.store.rejections.forget_token(&signed);
     }
 
     /// Withdraws every context of one user, by whatever token or client.

@@ -4,7 +4,8 @@
 //!
 //! - **What is shared.** One [`Cache`] and its clones share everything, in one process. Two layers never share, even if made
 //!   by one [`CacheLayer`]: a context is good for one verifier only.
-//! - **Key.** The [fingerprint](portcullis_core::Fingerprint) of the whole token. The token itself is not kept.
+//! - **Key.** The [fingerprint](portcullis_core::Fingerprint) of the whole token, so that no token is a hit before its own signature
+//!   has been verified. The token itself is not kept.
 //! - **Lifetime.** The shortest of the configured time to live (less up to a tenth, by chance, so that contexts made together
 //!   do not expire together), the token's own expiry, and [whatever else](portcullis_core::UserContext::until) the context rests
 //!   on. From four fifths of the time to live on, the first request to come starts one revalidation in the background and
@@ -16,7 +17,7 @@
 //! - **Refusals** of the token are remembered briefly, in a cache of their own, so that junk cannot evict users.
 //!   A token that is refused withdraws every context that was made from it, those in open response streams included.
 //!   Outages are never remembered; with `stale_if_error` the last good context is used meanwhile, never past the token's expiry.
-//! - **Invalidation** ([`CacheHandle`]) by token, by user, by issuer or of everything takes effect at once: for hits, for
+//! - **Invalidation** ([`CacheHandle`]) by token (in [each of its encodings](portcullis_core::BearerToken::signed_fingerprint)), by user, by issuer or of everything takes effect at once: for hits, for
 //!   resolutions under way (what they bring is asked again) and for response streams already open.
 
 mod config;

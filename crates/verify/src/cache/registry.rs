@@ -11,6 +11,7 @@ use portcullis_core::{Fingerprint, FingerprintState, Issuer, Principal, UserCont
 /// Whose contexts are withdrawn.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Target {
+    /// By the [signed part](portcullis_core::BearerToken::signed_fingerprint), so in each of its encodings.
     Token(Fingerprint),
     User(Issuer, Box<str>),
     Issuer(Issuer),
@@ -18,9 +19,9 @@ pub(super) enum Target {
 }
 
 impl Target {
-    fn covers(&self, fingerprint: &Fingerprint, principal: &Principal) -> bool {
+    fn covers(&self, signed: &Fingerprint, principal: &Principal) -> bool {
         match self {
-            Self::Token(token) => token == fingerprint,
+            Self::Token(token) => token == signed,
             Self::User(issuer, subject) => principal.issuer() == issuer && principal.subject() == &**subject,
             Self::Issuer(issuer) => principal.issuer() == issuer,
             Self::Everything => true,
@@ -36,12 +37,19 @@ pub(super) struct Registry(Mutex<Held>);
 
 #[derive(Debug, Default)]
 struct Held {
-    /// By token: several contexts of one, where a revalidation has replaced what a stream still holds.
-    contexts: HashMap<Fingerprint, Vec<Weak<UserContext>>, FingerprintState>,
+    contexts: HashMap<Fingerprint, Token, FingerprintState>,
     sweep_at: usize,
     /// By number: what has been withdrawn since the resolution began.
     resolutions: HashMap<u64, Vec<Target>>,
     next: u64,
+}
+
+/// What is held of one token in one encoding.
+#[derive(Debug)]
+struct Token {
+    signed: Fingerprint,
+    /// Several, where a revalidation has replaced what a stream still holds.
+    contexts: Vec<Weak<UserContext>>,
 }
 
 /// A resolution under way. What is withdrawn from now on concerns it.
@@ -67,9 +75,9 @@ impl Registry {
             since.push(target.clone());
         }
         let mut revoked = Vec::new();
-        held.contexts.retain(|fingerprint, contexts| {
+        held.contexts.retain(|fingerprint, Token { signed, contexts }| {
             contexts.retain(|context| match context.upgrade() {
-                Some(context) if target.covers(fingerprint, context.principal()) => {
+                Some(context) if target.covers(signed, context.principal()) => {
                     context.revocation().revoke();
                     // Once a token: how long a context that was replaced is still around is a matter of memory management.
                     if revoked.last() != Some(fingerprint) {
@@ -84,10 +92,11 @@ impl Registry {
         revoked
     }
 
-    /// Withdraws every context of a token that was refused. It does not concern resolutions under way: they find out for
-    /// themselves.
+    /// Withdraws every context of a token that was refused, in this encoding: anyone can make another one, with a signature that
+    /// does not fit. It does not concern resolutions under way: they find out for themselves.
     pub(super) fn refuse(&self, fingerprint: &Fingerprint) {
-        for context in self.lock().contexts.remove(fingerprint).iter().flatten().filter_map(Weak::upgrade) {
+        let token = self.lock().contexts.remove(fingerprint);
+        for context in token.iter().flat_map(|token| &token.contexts).filter_map(Weak::upgrade) {
             context.revocation().revoke();
         }
     }
@@ -98,15 +107,17 @@ impl Registry {
 }
 
 impl Ticket<'_> {
-    /// Registers what the resolution brought, unless that has been withdrawn since it began.
-    pub(super) fn admit(self, fingerprint: Fingerprint, context: &Arc<UserContext>) -> bool {
+    /// Registers what the resolution of the token with this fingerprint, and this one of its signed part, brought, unless that has
+    /// been withdrawn since it began.
+    pub(super) fn admit(self, fingerprint: Fingerprint, signed: Fingerprint, context: &Arc<UserContext>) -> bool {
         let mut held = self.registry.lock();
         let since = held.resolutions.remove(&self.number).unwrap_or_default();
-        if since.iter().any(|target| target.covers(&fingerprint, context.principal())) {
+        if since.iter().any(|target| target.covers(&signed, context.principal())) {
             return false;
         }
         held.sweep();
-        let contexts = held.contexts.entry(fingerprint).or_default();
+        let token = held.contexts.entry(fingerprint);
+        let contexts = &mut token.or_insert_with(|| Token { signed, contexts: Vec::new() }).contexts;
         contexts.retain(|held| held.strong_count() > 0);
         contexts.push(Arc::downgrade(context));
         true
@@ -123,7 +134,7 @@ impl Held {
     /// Drops tokens of which nothing is held any more; rarely enough to cost nothing on average.
     fn sweep(&mut self) {
         if self.contexts.len() >= self.sweep_at {
-            self.contexts.retain(|_, contexts| contexts.iter().any(|context| context.strong_count() > 0));
+            self.contexts.retain(|_, token| token.contexts.iter().any(|context| context.strong_count() > 0));
             self.sweep_at = 1024.max(self.contexts.len() * 2);
             // A thousand tokens is little; a shrunk map after a million is not.
             if self.contexts.capacity() > 4 * self.sweep_at {

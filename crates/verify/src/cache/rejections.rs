@@ -12,8 +12,16 @@ const LONGEST: Duration = Duration::from_hours(24 * 365);
 /// Tokens refused a moment ago, in a cache of their own: junk evicts junk, never a user.
 #[derive(Debug)]
 pub(super) struct Rejections {
-    refused: MokaCache<Fingerprint, (AuthError, Instant), FingerprintState>,
+    refused: MokaCache<Fingerprint, Rejection, FingerprintState>,
     ttl: Duration,
+}
+
+#[derive(Clone, Debug)]
+struct Rejection {
+    /// Of the token's signed part.
+    signed: Fingerprint,
+    error: AuthError,
+    until: Instant,
 }
 
 impl Rejections {
@@ -27,19 +35,30 @@ impl Rejections {
     }
 
     /// Remembers `error` if it is the token's fault. An outage never is.
-    pub(super) fn remember(&self, fingerprint: Fingerprint, error: &AuthError) {
+    pub(super) fn remember(&self, fingerprint: Fingerprint, signed: Fingerprint, error: &AuthError) {
         if error.kind() == AuthErrorKind::InvalidToken && !self.ttl.is_zero() {
-            self.refused.insert(fingerprint, (error.clone(), Instant::now() + self.ttl));
+            let rejection = Rejection { signed, error: error.clone(), until: Instant::now() + self.ttl };
+            self.refused.insert(fingerprint, rejection);
         }
     }
 
     pub(super) fn find(&self, fingerprint: &Fingerprint) -> Option<AuthError> {
-        let (error, until) = self.refused.get(fingerprint)?;
-        (Instant::now() < until).then_some(error)
+        let rejection = self.refused.get(fingerprint)?;
+        (Instant::now() < rejection.until).then_some(rejection.error)
     }
 
     pub(super) fn forget(&self, fingerprint: &Fingerprint) {
         self.refused.invalidate(fingerprint);
+    }
+
+    /// Forgets the refusals of a token in each of its encodings. It looks at every refusal there is, of which there are few, and
+    /// not many tokens are withdrawn.
+    pub(super) fn forget_token(&self, signed: &Fingerprint) {
+        for (fingerprint, rejection) in &self.refused {
+            if rejection.signed == *signed {
+                self.refused.invalidate(&*fingerprint);
+            }
+        }
     }
 
     pub(super) fn forget_all(&self) {

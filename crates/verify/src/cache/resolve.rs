@@ -37,7 +37,8 @@ where
     {
         return Ok(context);
     }
-    let outcome = ask(&store, &verifier, fingerprint, &token).await;
+    let signed = token.signed_fingerprint();
+    let outcome = ask(&store, &verifier, fingerprint, signed, &token).await;
     let now = store.now();
     match outcome {
         Ok(context) => {
@@ -63,23 +64,29 @@ where
             Ok(context)
         }
         Err(error) => {
-            refuse(&store, fingerprint, &error).await;
+            refuse(&store, fingerprint, signed, &error).await;
             Err(error)
         }
     }
 }
 
 /// The token is no good any more: so are all contexts made from it, those in open response streams included.
-async fn refuse(store: &Store, fingerprint: Fingerprint, error: &AuthError) {
+async fn refuse(store: &Store, fingerprint: Fingerprint, signed: Fingerprint, error: &AuthError) {
     if error.kind() == AuthErrorKind::InvalidToken {
         store.registry.refuse(&fingerprint);
         store.forget(&fingerprint).await;
-        store.rejections.remember(fingerprint, error);
+        store.rejections.remember(fingerprint, signed, error);
     }
 }
 
 /// One resolution, counted and timed; again if its result was withdrawn meanwhile.
-async fn ask<V>(store: &Store, verifier: &V, fingerprint: Fingerprint, token: &BearerToken) -> Outcome
+async fn ask<V>(
+    store: &Store,
+    verifier: &V,
+    fingerprint: Fingerprint,
+    signed: Fingerprint,
+    token: &BearerToken,
+) -> Outcome
 where
     V: VerifyToken + Clone,
 {
@@ -89,7 +96,7 @@ where
         let outcome = verifier.clone().oneshot(token.clone()).await;
         store.telemetry.resolved(outcome.as_ref().err(), begun.elapsed());
         match outcome {
-            Ok(context) if ticket.admit(fingerprint, &context) => return Ok(context),
+            Ok(context) if ticket.admit(fingerprint, signed, &context) => return Ok(context),
             Ok(_) => {}
             Err(error) => return Err(error),
         }

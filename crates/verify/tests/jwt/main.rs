@@ -4,4 +4,5 @@ mod accepted;
 mod forged;
 mod issuer;
 mod key_set;
+mod signature_encodings;
 mod signing;
