@@ -9,7 +9,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use futures_util::FutureExt;
 use http::Uri;
-use portcullis_core::{AuthError, Issuer, Reason};
+use portcullis_core::{AuthError, Clock, Issuer, Reason, SystemClock};
 use portcullis_egress::Egress;
 use portcullis_oauth::jwt::{ScreenedJwt, SignedJwt};
 use tokio::time::Instant;
@@ -28,7 +28,10 @@ use crate::{
 /// 2. Keys are fresh for what `Cache-Control: max-age` says, within one minute and one hour (10 minutes if it says nothing).
 ///    Then they are fetched again in the background while they go on being used; if nobody needed them for twice as long,
 ///    before they are used.
-/// 3. A `kid` that is not among them starts a fetch, once in 30 seconds whatever comes of it.
+/// 3. A `kid` that is not among them starts a fetch, once in 30 seconds whatever comes of it. In between it is
+///    [`Reason::UnknownKey`], unless the token is newer than the last fetch, by its `iat` (with 5 seconds of leeway), or does not say
+///    when it was issued: then only the next fetch can tell, and the outcome is [`Reason::KeySetUnavailable`] until it may begin.
+///    Anyone can write a `kid` and an `iat`; what follows from them concerns that token alone.
 /// 4. If a fetch fails, the keys at hand are used until they are 24 hours old ([`with_max_age`](Self::with_max_age)); without
 ///    them, and for an unknown `kid`, nobody can tell: [`Reason::KeySetUnavailable`]. The next fetch is made after 1 second,
 ///    doubling to 30, or when the issuer says.
@@ -57,6 +60,7 @@ pub struct RemoteKeySet {
     location: Location,
     egress: Egress,
     max_age: Duration,
+    clock: Arc<dyn Clock>,
     state: Arc<State>,
 }
 
@@ -81,7 +85,15 @@ impl RemoteKeySet {
 
     fn new(location: Location, egress: Egress) -> Self {
         let state = State { current: ArcSwapOption::empty(), schedule: Mutex::default(), telemetry: Telemetry::new() };
-        Self { location, egress, max_age: Duration::from_secs(24 * 3600), state: Arc::new(state) }
+        let clock = Arc::new(SystemClock::new());
+        Self { location, egress, max_age: Duration::from_secs(24 * 3600), clock, state: Arc::new(state) }
+    }
+
+    /// The clock by which it is known whether a token is newer than the keys at hand. Default: the system's.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
     }
 
     /// How long keys are used that cannot be fetched again. Default: 24 hours.
@@ -135,7 +147,10 @@ impl RemoteKeySet {
                     Some(Ok(flight)) if age == Age::Old => Ok(flight),
                     _ => match current.keys.select(&jwt) {
                         Some(key) => return Verification::Done(jwt.verify(key)),
-                        None => self.lock().reload(Instant::now(), || self.start()),
+                        None => {
+                            let is_newer = current.is_older_than(&jwt, self.clock.now());
+                            self.lock().reload(Instant::now(), is_newer, || self.start())
+                        }
                     },
                 }
             }
@@ -175,11 +190,11 @@ impl RemoteKeySet {
         let this = self.clone();
         flight(tokio::spawn(async move {
             let _landing = Landing(Arc::clone(&this.state));
-            let requested_at = Instant::now();
+            let (requested_at, requested_on) = (Instant::now(), this.clock.now());
             match this.location.fetch(&this.egress).await {
                 Ok((keys, response)) => {
                     this.state.telemetry.fetched(&this.location, &keys);
-                    let snapshot = Snapshot::new(keys, response.headers(), requested_at);
+                    let snapshot = Snapshot::new(keys, response.headers(), requested_at, requested_on);
                     this.state.current.store(Some(Arc::new(snapshot)));
                     this.lock().succeeded();
                     Ok(())

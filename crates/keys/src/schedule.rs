@@ -45,11 +45,20 @@ impl Schedule {
         Ok(self.flight.insert(start()).clone())
     }
 
-    /// As [`fetch`](Self::fetch), because of a `kid` that nobody knows: at most one per cool-down.
-    pub(crate) fn reload(&mut self, now: Instant, start: impl FnOnce() -> Flight) -> Result<Flight, AuthError> {
+    /// As [`fetch`](Self::fetch), because of a `kid` that is not in the set: at most one per cool-down. `is_newer` says whether the
+    /// token may be newer than the set, so that only the fetch after the cool-down will tell.
+    pub(crate) fn reload(
+        &mut self,
+        now: Instant,
+        is_newer: bool,
+        start: impl FnOnce() -> Flight,
+    ) -> Result<Flight, AuthError> {
         let cooling = self.cool_until.filter(|end| now < *end);
         match (&self.flight, cooling, &self.failures) {
             (None, Some(end), Some(failures)) => Err(failures.refusal(end - now)),
+            (None, Some(end), None) if is_newer => Err(AuthError::new(Reason::KeySetUnavailable)
+                .with_source("the `kid` is not in the key set, which is older than the token and cannot be fetched again yet")
+                .with_retry_after(end - now)),
             (None, Some(_), None) => Err(AuthError::new(Reason::UnknownKey)),
             (Some(_), ..) => self.fetch(now, start),
             (None, None, _) => {

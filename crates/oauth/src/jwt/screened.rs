@@ -1,10 +1,10 @@
 //! [`ScreenedJwt`] and [`SignedJwt`]: a JWT whose header is acceptable, and one whose signature fits.
 
 use jsonwebtoken::crypto::aws_lc;
-use portcullis_core::{AuthError, Reason};
+use portcullis_core::{AuthError, Reason, UnixTime};
 
 use super::{Algorithm, UnverifiedJwt, VerificationKey, screening::JwtUse};
-use crate::Claims;
+use crate::{Claims, InvalidClaim};
 
 /// A JWT whose header is acceptable to a policy. Its signature is not verified.
 #[derive(Debug)]
@@ -37,6 +37,14 @@ impl ScreenedJwt {
     #[must_use]
     pub fn key_id(&self) -> Option<&str> {
         self.jwt.header.get("kid").and_then(serde_json::Value::as_str)
+    }
+
+    /// When it claims to have been issued (`iat`): not verified, like everything in it.
+    ///
+    /// # Errors
+    /// [`InvalidClaim`] if `iat` is no `NumericDate`.
+    pub fn claimed_issued_at(&self) -> Result<Option<UnixTime>, InvalidClaim> {
+        self.jwt.claimed_issued_at()
     }
 
     /// Verifies the signature.

@@ -78,13 +78,14 @@ impl FakeIssuer {
     }
 
     pub(crate) fn keys(&self) -> RemoteKeySet {
-        RemoteKeySet::discovered(Issuer::new(ISSUER).expect("issuer"), Egress::from_service(self.clone()))
+        let issuer = Issuer::new(ISSUER).expect("issuer");
+        RemoteKeySet::discovered(issuer, Egress::from_service(self.clone())).with_clock(Arc::new(StandingClock))
     }
 
     /// The keys without discovery, so that each fetch is one request.
     pub(crate) fn keys_at(&self) -> RemoteKeySet {
         let url = format!("https://idp.example.com{JWKS_PATH}").parse().expect("URL");
-        RemoteKeySet::at(url, Egress::from_service(self.clone()))
+        RemoteKeySet::at(url, Egress::from_service(self.clone())).with_clock(Arc::new(StandingClock))
     }
 }
 

@@ -12,7 +12,7 @@ use tower::ServiceExt;
 
 use crate::{
     issuer::{FakeIssuer, Fault, JWKS_PATH, verifier},
-    signing::{ED25519, P256, RSA, bearer},
+    signing::{ED25519, NOW, P256, RSA, bearer},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -40,8 +40,16 @@ async fn land() {
     sleep(SECOND).await;
 }
 
+/// A token by a key that is not in the set, issued a minute before the keys are fetched.
 fn with_kid(kid: &str) -> String {
-    ED25519.token(|header, _| header["kid"] = json!(kid))
+    issued(kid, NOW.as_secs() - 60)
+}
+
+fn issued(kid: &str, iat: u64) -> String {
+    ED25519.token(|header, claims| {
+        header["kid"] = json!(kid);
+        claims["iat"] = json!(iat);
+    })
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,6 +198,80 @@ async fn an_unknown_kid_is_looked_for_at_most_once_per_cool_down() {
     advance(Duration::from_millis(50)).await;
     assert_eq!(refusal(&verifier, &with_kid("x")).await.reason(), Reason::UnknownKey);
     assert_eq!(issuer.fetches(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_newer_than_the_last_fetch_is_unavailable_and_not_refused_while_the_cool_down_runs() {
+    let issuer = FakeIssuer::new(&[&RSA]);
+    let verifier = verifier(issuer.keys_at());
+    ask(&verifier, &RSA.token(|_, _| {})).await.expect("fetched");
+    assert_eq!(refusal(&verifier, &with_kid("junk")).await.reason(), Reason::UnknownKey);
+    assert_eq!(issuer.fetches(), 2);
+    advance(10 * SECOND - Duration::from_millis(50)).await;
+    issuer.set(|behaviour| behaviour.keys = crate::signing::jwks(&[&RSA, &P256]));
+
+    let new = P256.token(|_, claims| claims["iat"] = json!(NOW.as_secs() + 10));
+    let mut unavailable = 0;
+    for _ in 0..100 {
+        let error = refusal(&verifier, &new).await;
+        let told = (error.reason(), error.retry_after());
+        unavailable += usize::from(told == (Reason::KeySetUnavailable, Some(20 * SECOND)));
+    }
+    assert_eq!((unavailable, issuer.fetches()), (100, 0), "of 100 requests");
+    advance(20 * SECOND).await;
+    ask(&verifier, &new).await.expect("the next fetch finds the key");
+    assert_eq!(issuer.fetches(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn during_the_cool_down_only_a_token_that_may_be_newer_than_the_keys_is_unavailable() {
+    let issuer = FakeIssuer::new(&[&RSA]);
+    let verifier = verifier(issuer.keys_at());
+    ask(&verifier, &RSA.token(|_, _| {})).await.expect("fetched");
+    assert_eq!(refusal(&verifier, &with_kid("junk")).await.reason(), Reason::UnknownKey);
+    assert_eq!(issuer.fetches(), 2);
+    let now = NOW.as_secs();
+    let claimed = |iat: serde_json::Value| {
+        ED25519.token(|header, claims| (header["kid"] = json!("x"), claims["iat"] = iat).0)
+    };
+    let undated = ED25519.token(|header, claims| {
+        header["kid"] = json!("x");
+        claims.as_object_mut().expect("claims").remove("iat");
+    });
+    let nameless = ED25519.token(|header, _| *header = json!({"alg": "EdDSA", "typ": "at+jwt"}));
+    for (token, reason) in [
+        (issued("x", now + 60), Reason::KeySetUnavailable),
+        (issued("x", now), Reason::KeySetUnavailable),
+        (issued("x", now - 4), Reason::KeySetUnavailable),
+        (undated, Reason::KeySetUnavailable),
+        (issued("x", now - 5), Reason::UnknownKey),
+        (issued("x", 0), Reason::UnknownKey),
+        (issued("x", now + 301), Reason::UnknownKey),
+        (claimed(json!("now")), Reason::UnknownKey),
+        (claimed(json!(null)), Reason::UnknownKey),
+        (nameless, Reason::UnknownKey),
+    ] {
+        let error = refusal(&verifier, &token).await;
+        assert_eq!(error.reason(), reason, "{token}");
+        assert_eq!(error.retry_after().is_some(), reason == Reason::KeySetUnavailable);
+    }
+    assert_eq!(issuer.fetches(), 0, "none of them starts a fetch");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_new_tokens_with_unknown_keys_are_one_fetch_per_cool_down() {
+    let issuer = FakeIssuer::new(&[&RSA]);
+    let verifier = verifier(issuer.keys_at());
+    ask(&verifier, &RSA.token(|_, _| {})).await.expect("fetched");
+    assert_eq!(refusal(&verifier, &with_kid("junk")).await.reason(), Reason::UnknownKey);
+    assert_eq!(issuer.fetches(), 2);
+    for count in [10_000, 100, 100] {
+        for n in 0..count {
+            assert!(ask(&verifier, &issued(&format!("{count}-{n}"), NOW.as_secs())).await.is_err());
+        }
+        advance(30 * SECOND).await;
+    }
+    assert_eq!(issuer.fetches(), 2, "two cool-downs have begun since the first");
 }
 
 #[tokio::test(start_paused = true)]
