@@ -19,6 +19,7 @@ mod protocol_error;
 pub mod providers;
 mod response;
 pub mod revocation;
+mod stated_type;
 pub mod strict_json;
 mod token;
 pub mod token_check;

@@ -3,20 +3,20 @@
 use std::time::Duration;
 
 use portcullis_core::{AuthError, Issuer, Reason, ResourceUri, UnixTime};
-use serde_json::Value;
 
 use super::IntrospectionResponse;
 use crate::{
     Claims, InvalidClaim, Verified,
     audience::Audience,
     lifetime::{MAX_LEEWAY, check_lifetime},
+    stated_type::check_stated_type,
 };
 
 /// Which active tokens of one issuer are access tokens for one resource.
 ///
 /// The token must
 /// 1. be active;
-/// 2. be an access token of type `Bearer`, if the response says of which type (`token_type`, `token_use`);
+/// 2. be an access token of type `Bearer`, if the response says of which type (`token_type`, `token_use`, `typ`);
 /// 3. not be bound to a key (`cnf`), because nobody checks its possession here;
 /// 4. come from exactly this issuer, if the response says from whom (`iss`);
 /// 5. be meant for this resource (`aud`);
@@ -105,7 +105,11 @@ impl IntrospectionPolicy {
         let Some(claims) = response.into_claims() else {
             return Err(AuthError::new(Reason::Inactive));
         };
-        check_type(&claims)?;
+        if claims.claim("cnf").is_some() {
+            return Err(AuthError::new(Reason::KeyBound));
+        }
+        // Refresh tokens above all, which some endpoints answer for as well.
+        check_stated_type(&claims)?;
         if claims.issuer()?.is_some_and(|issuer| issuer != self.issuer.as_str()) {
             return Err(AuthError::new(Reason::WrongIssuer));
         }
@@ -126,19 +130,4 @@ impl IntrospectionPolicy {
             Err(AuthError::new(Reason::WrongAudience))
         }
     }
-}
-
-/// Refuses what is active but no bearer access token: refresh tokens above all, which some endpoints answer for as well.
-fn check_type(claims: &Claims) -> Result<(), AuthError> {
-    if claims.claim("cnf").is_some() {
-        return Err(AuthError::new(Reason::KeyBound));
-    }
-    for (claim, accepted) in [("token_type", ["Bearer", "access_token"]), ("token_use", ["access", "access_token"])] {
-        match claims.claim(claim) {
-            None => {}
-            Some(Value::String(name)) if accepted.iter().any(|known| name.eq_ignore_ascii_case(known)) => {}
-            Some(_) => return Err(AuthError::new(Reason::WrongType)),
-        }
-    }
-    Ok(())
 }

@@ -97,6 +97,8 @@ fn only_bearer_access_tokens_of_this_issuer() {
         json!({"token_type": 7}),
         json!({"token_use": "refresh_token"}),
         json!({"token_use": "id"}),
+        json!({"typ": "Refresh"}),
+        json!({"typ": "ID"}),
     ] {
         assert_eq!(refusal(&changes), Reason::WrongType, "{changes}");
     }
@@ -104,6 +106,7 @@ fn only_bearer_access_tokens_of_this_issuer() {
         json!({"token_type": "bearer"}),
         json!({"token_type": "access_token", "token_use": "access_token"}),
         json!({"iss": null, "token_type": null}),
+        json!({"typ": "Bearer", "token_use": "access"}),
     ] {
         accepted(&policy(), &changes);
     }

@@ -12,6 +12,7 @@ use crate::{
     Claims, InvalidClaim, Verified,
     audience::Audience,
     lifetime::{MAX_LEEWAY, check_lifetime},
+    stated_type::check_untyped,
 };
 
 /// Which JWTs of one issuer are access tokens for one resource.
@@ -91,8 +92,16 @@ impl JwtPolicy {
     /// Also accepts a `typ` of `JWT`, or none: for issuers that do not say what their tokens are for, such as Keycloak
     /// and Entra ID. Default: refused.
     ///
-    /// Then only `aud` tells an access token from an ID token. Tokens with the hashes that ID tokens have (`at_hash`,
-    /// `c_hash`) are still refused. [RFC 8725 section 3.11](https://www.rfc-editor.org/rfc/rfc8725#section-3.11)
+    /// Then the header does not tell an access token from the other tokens of the issuer, and the claims have to. Refused are
+    /// 1. ID tokens, by `at_hash`, `c_hash` or `s_hash`, or by a `nonce` in a token that does not state that it is an access token
+    ///    (Keycloak before 25 writes `nonce` into access tokens, with `typ` of `Bearer`);
+    /// 2. logout tokens and security event tokens, by `events`;
+    /// 3. whatever states another type in the claims `typ` (Keycloak: `Refresh`, `Offline`, `ID`, `Logout`), `token_use` (Cognito:
+    ///    `id`) or `token_type`. Of access tokens are `Bearer`, `access`, `access_token`, `at+jwt`, and the
+    ///    [token types](Self::with_token_types).
+    ///
+    /// What has none of these marks is accepted, an ID token too: then only `aud` keeps it out.
+    /// [RFC 8725 section 3.11](https://www.rfc-editor.org/rfc/rfc8725#section-3.11)
     #[must_use]
     pub fn with_untyped_tokens(mut self) -> Self {
         self.screening = self.screening.with_untyped_tokens();
@@ -153,10 +162,8 @@ impl JwtPolicy {
         if !audience.iter().any(|audience| self.audience.is_named_by(audience)) {
             return Err(AuthError::new(Reason::WrongAudience));
         }
-        if self.screening.is_untyped_accepted()
-            && (claims.claim("at_hash").is_some() || claims.claim("c_hash").is_some())
-        {
-            return Err(AuthError::new(Reason::WrongType).with_source("an ID token"));
+        if self.screening.is_untyped_accepted() {
+            check_untyped(&claims, self.screening.token_types())?;
         }
         claims.expires_at()?.ok_or(InvalidClaim("exp"))?;
         check_lifetime(&claims, now, self.leeway)?;

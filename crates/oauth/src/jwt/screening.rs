@@ -50,6 +50,11 @@ impl Screening {
         self.untyped
     }
 
+    /// What `typ` may be, besides `JWT` where that is accepted.
+    pub(crate) fn token_types(&self) -> &[Box<str>] {
+        &self.token_types
+    }
+
     /// Judges the header. No cryptography is done for a token that fails.
     pub(crate) fn screen(&self, jwt: UnverifiedJwt) -> Result<ScreenedJwt, AuthError> {
         let has = |names: &[&str]| names.iter().any(|name| jwt.header.contains_key(*name));
@@ -67,8 +72,9 @@ impl Screening {
         let Some(algorithm) = algorithm.filter(|algorithm| self.algorithms.contains(algorithm)) else {
             return Err(AuthError::new(Reason::AlgorithmRefused));
         };
-        if !self.is_type_accepted(jwt.header.get("typ")) {
-            return Err(AuthError::new(Reason::WrongType));
+        let typ = jwt.header.get("typ");
+        if !self.is_type_accepted(typ) {
+            return Err(AuthError::new(Reason::WrongType).with_source(self.other_type(typ)));
         }
         if jwt.header.get("kid").is_some_and(|kid| !kid.is_string()) {
             return Err(AuthError::new(Reason::MalformedToken).with_source("kid is not a string"));
@@ -86,6 +92,14 @@ impl Screening {
             }
             Some(_) => false,
         }
+    }
+
+    /// What is wrong with the `typ` that is `written`. Anyone can write one, so it is cut.
+    fn other_type(&self, written: Option<&Value>) -> String {
+        let written = written.map_or_else(|| "absent".to_owned(), ToString::to_string);
+        let written: String = written.chars().take(40).collect();
+        let (types, untyped) = (&self.token_types, if self.untyped { ", \"JWT\" or absent" } else { "" });
+        format!("the header `typ` is {written}; accepted is one of {types:?}{untyped} (`token_types`)")
     }
 }
 

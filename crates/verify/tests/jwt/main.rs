@@ -4,5 +4,6 @@ mod accepted;
 mod forged;
 mod issuer;
 mod key_set;
+mod other_tokens;
 mod signature_encodings;
 mod signing;
