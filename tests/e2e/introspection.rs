@@ -35,11 +35,29 @@ async fn rs_10_a_real_opaque_token_is_accepted_for_this_resource_only() {
         (&json!("alice"), &json!(provider.issuer), &json!("app"))
     );
 
-    let robot = provider.client_token(&server.url, "mcp:read").await;
-    assert_eq!(status(&server, &robot).await, StatusCode::OK);
     let foreign = provider.login("alice", "http://127.0.0.1:2/mcp", "mcp:read").await.access();
     assert_eq!(status(&server, &foreign).await, StatusCode::UNAUTHORIZED);
     assert_eq!(status(&server, "never-issued").await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn the_token_of_a_client_names_no_subject_and_is_accepted_by_choice_only() {
+    let provider = Provider::start(Format::Opaque).await;
+    let strict = McpServer::start(&provider.issuer, &settings(GATE_SECRET)).await;
+    let robot = provider.client_token(&strict.url, "mcp:read").await;
+    assert_eq!(status(&strict, &robot).await, StatusCode::UNAUTHORIZED);
+    let lines = strict.process.kill().await;
+    let line = lines.iter().find(|line| line.contains("no_subject")).unwrap_or_else(|| panic!("{lines:#?}"));
+    for part in ["INFO", &provider.issuer, "`sub` is absent", "client_id", "`allow_client_without_subject`"] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+
+    let choice = format!("{}\nallow_client_without_subject = true", settings(GATE_SECRET));
+    let server = McpServer::start(&provider.issuer, &choice).await;
+    let robot = provider.client_token(&server.url, "mcp:read").await;
+    let answer = call(&server.url, "whoami", &json!({})).bearer_auth(&robot).send().await.expect("an answer");
+    let user: Value = serde_json::from_str(&tool_text(answer).await).expect("a user");
+    assert_eq!((&user["subject"], &user["kind"]), (&json!("robot"), &json!("client")));
 }
 
 #[tokio::test]

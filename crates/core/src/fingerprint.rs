@@ -8,10 +8,11 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-/// The SHA-256 of a whole bearer token: what caches and logs may hold instead of the token.
+/// The SHA-256 of a bearer token: what caches and logs may hold instead of the token.
 ///
-/// It covers every byte, signature included, so two tokens that differ anywhere have different fingerprints. It is not
-/// keyed: whoever has a token can compute it, whoever has only the fingerprint learns nothing about a token of full
+/// That of the [whole token](crate::BearerToken::fingerprint) covers every byte, signature included, so two tokens that differ
+/// anywhere have different fingerprints; that of its [signed part](crate::BearerToken::signed_fingerprint) is one for all encodings
+/// of a JWT. It is not keyed: whoever has a token can compute it, whoever has only the fingerprint learns nothing about a token of full
 /// entropy.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);

@@ -73,6 +73,8 @@ reasons! {
         BadSignature = "bad_signature",
         /// A claim that must be there is not, or has the wrong type.
         MissingClaim = "missing_claim",
+        /// Names no user: the claim that should (`sub`, or the configured one) is absent or cannot be read.
+        NoSubject = "no_subject",
         /// Issued by another authorization server than the one asked.
         WrongIssuer = "wrong_issuer",
         /// Issued for another resource.

@@ -57,7 +57,9 @@ impl Schedule {
         match (&self.flight, cooling, &self.failures) {
             (None, Some(end), Some(failures)) => Err(failures.refusal(end - now)),
             (None, Some(end), None) if is_newer => Err(AuthError::new(Reason::KeySetUnavailable)
-                .with_source("the `kid` is not in the key set, which is older than the token and cannot be fetched again yet")
+                .with_source(
+                    "the `kid` is not in the key set, which is older than the token and cannot be fetched again yet",
+                )
                 .with_retry_after(end - now)),
             (None, Some(_), None) => Err(AuthError::new(Reason::UnknownKey)),
             (Some(_), ..) => self.fetch(now, start),

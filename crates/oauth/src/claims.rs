@@ -58,6 +58,11 @@ impl Claims {
         self.0
     }
 
+    /// The names of the claims.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// The claim `name`, whatever it is.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&Value> {

@@ -21,6 +21,7 @@ mod response;
 pub mod revocation;
 mod stated_type;
 pub mod strict_json;
+mod subject;
 mod token;
 pub mod token_check;
 pub mod user_info;

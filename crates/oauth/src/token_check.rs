@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     Claims, ClientAuthentication, ProtocolError, Verified,
     response::{client_refused, json_object},
+    subject::Subject,
 };
 
 /// A request to `endpoint` whether `token` was issued to the app `client`, which authenticates itself.
@@ -51,13 +52,14 @@ pub fn process(
     }
     let user = members.get("user").and_then(|user| user.get("id")).and_then(Value::as_u64);
     let mut claims = Map::new();
-    claims.insert("sub".into(), user.ok_or(ProtocolError::InvalidMember("user"))?.to_string().into());
+    let user = user.ok_or(ProtocolError::InvalidMember("user"))?.to_string();
+    claims.insert("sub".into(), user.clone().into());
     claims.insert("client_id".into(), client.client_id().into());
     claims.insert("scope".into(), scopes(&members)?.into());
     if let Some(expires_at) = expires_at(&members)? {
         claims.insert("exp".into(), expires_at.as_secs().into());
     }
-    Ok(Verified::assertion(issuer.clone(), Claims::new(claims)))
+    Ok(Verified::assertion(issuer.clone(), Subject::user(user.into()), Claims::new(claims)))
 }
 
 /// A list for OAuth apps; null or empty for GitHub Apps, whose tokens have permissions instead.

@@ -62,6 +62,12 @@ impl UserInfo {
         &self.subject
     }
 
+    /// What the provider says in the member `name`, if that is a string and not empty.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
+    }
+
     /// Everything that the provider says.
     #[must_use]
     pub fn into_members(self) -> Map<String, Value> {

@@ -1,8 +1,8 @@
 //! [`Verified`]: evidence that a check took place.
 
-use portcullis_core::{AuthError, Issuer, PrincipalKind, UserContext, UserContextBuilder};
+use portcullis_core::{AuthError, Issuer, UserContext, UserContextBuilder};
 
-use crate::{Claims, InvalidClaim};
+use crate::{Claims, subject::Subject};
 
 /// A `T` for which an issuer vouches, to this resource, now: evidence that the checks took place.
 ///
@@ -10,13 +10,14 @@ use crate::{Claims, InvalidClaim};
 #[derive(Clone, Debug)]
 pub struct Verified<T> {
     issuer: Issuer,
+    subject: Subject,
     value: T,
 }
 
 impl<T> Verified<T> {
-    /// Asserts that `issuer` vouches for `value`: the last line of a policy.
-    pub(crate) const fn assertion(issuer: Issuer, value: T) -> Self {
-        Self { issuer, value }
+    /// Asserts that `issuer` vouches for `value`, which speaks of `subject`: the last line of a policy.
+    pub(crate) const fn assertion(issuer: Issuer, subject: Subject, value: T) -> Self {
+        Self { issuer, subject, value }
     }
 
     /// Who vouches for it.
@@ -39,22 +40,16 @@ impl<T> AsRef<T> for Verified<T> {
 }
 
 impl Verified<Claims> {
-    /// The user that the claims describe.
-    ///
-    /// A [client acting for itself](PrincipalKind::Client) is one whose `sub` is its `client_id`, or who has no `sub`
-    /// ([RFC 9068 section 2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2),
-    /// [RFC 7662 section 2.2](https://www.rfc-editor.org/rfc/rfc7662#section-2.2)).
+    /// The user that the claims describe: the subject that the policy found, a person or a
+    /// [client acting for itself](portcullis_core::PrincipalKind::Client).
     ///
     /// # Errors
-    /// [`Reason::MissingClaim`](portcullis_core::Reason::MissingClaim) if there is neither, or if a claim has the wrong
-    /// type.
+    /// [`Reason::MissingClaim`](portcullis_core::Reason::MissingClaim) if a claim has the wrong type.
     pub fn into_user_context(self) -> Result<UserContextBuilder, AuthError> {
-        let claims = self.value;
-        let client_id = claims.client_id()?;
-        let subject = claims.subject()?.or(client_id).ok_or(InvalidClaim("sub"))?;
-        let kind = if Some(subject) == client_id { PrincipalKind::Client } else { PrincipalKind::User };
-        let mut user = UserContext::assertion(self.issuer, subject).with_kind(kind).with_scopes(claims.scopes()?);
-        if let Some(client_id) = client_id {
+        let Self { issuer, subject, value: claims } = self;
+        let user = UserContext::assertion(issuer, &subject.name).with_kind(subject.kind);
+        let mut user = user.with_scopes(claims.scopes()?);
+        if let Some(client_id) = claims.client_id()? {
             user = user.with_client_id(client_id);
         }
         if let Some(expires_at) = claims.expires_at()? {

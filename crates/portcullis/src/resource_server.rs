@@ -37,7 +37,7 @@ pub struct ResourceServer {
 #[derive(Clone, Debug)]
 enum Means {
     Jwt(JwtPolicy),
-    Introspection(ClientAuthentication),
+    Introspection(IntrospectionPolicy, ClientAuthentication),
 }
 
 /// Why a [`ResourceServer`], or a `BridgedServer`, cannot be built.
@@ -94,9 +94,16 @@ impl ResourceServer {
     ///
     /// # Errors
     /// [`BuildError::Uri`] if it is no issuer's name.
-    pub fn with_introspection_issuer(mut self, issuer: &str, client: ClientAuthentication) -> Result<Self, BuildError> {
-        self.issuers.push((Issuer::new(issuer)?, Means::Introspection(client)));
-        Ok(self)
+    pub fn with_introspection_issuer(self, issuer: &str, client: ClientAuthentication) -> Result<Self, BuildError> {
+        let policy = IntrospectionPolicy::new(Issuer::new(issuer)?, self.resource.clone());
+        Ok(self.with_introspection_policy(policy, client))
+    }
+
+    /// An issuer of opaque tokens that are good by `policy`: for one that names users by another member than `sub`, or has a name of
+    /// its own for the resource.
+    pub fn with_introspection_policy(mut self, policy: IntrospectionPolicy, client: ClientAuthentication) -> Self {
+        self.issuers.push((policy.issuer().clone(), Means::Introspection(policy, client)));
+        self
     }
 
     /// How much is remembered, and for how long.
@@ -129,14 +136,13 @@ impl ResourceServer {
         let metadata = names.fold(metadata, ProtectedResourceMetadata::with_authorization_server);
         let mut issuers = Issuers::builder();
         for (issuer, means) in self.issuers {
-            let (egress, clock, resource) = (egress.clone(), Arc::clone(&self.clock), self.resource.clone());
+            let (egress, clock) = (egress.clone(), Arc::clone(&self.clock));
             issuers = match means {
                 Means::Jwt(policy) => {
-                    let keys = RemoteKeySet::discovered(issuer.clone(), egress);
+                    let keys = RemoteKeySet::discovered(issuer.clone(), egress).with_clock(Arc::clone(&clock));
                     issuers.with_issuer(issuer, JwtVerifier::new(policy, keys, clock))
                 }
-                Means::Introspection(client) => {
-                    let policy = IntrospectionPolicy::new(issuer.clone(), resource);
+                Means::Introspection(policy, client) => {
                     let verifier = IntrospectionVerifier::new(policy, client, egress, clock);
                     issuers.with_opaque_issuer(issuer, verifier)
                 }

@@ -109,6 +109,8 @@ impl Parts<'_> {
         let (untyped, typed): (Vec<_>, Vec<_>) =
             token_types.iter().map(String::as_str).partition(|name| name.eq_ignore_ascii_case("JWT"));
         let policy = policy.with_token_types(typed.into_iter().chain(["at+jwt"]));
+        let policy = settings.subject_claim.as_deref().into_iter().fold(policy, JwtPolicy::with_subject_claim);
+        let policy = if settings.allow_client_without_subject { policy.with_clients_without_subject() } else { policy };
         if untyped.is_empty() { policy } else { policy.with_untyped_tokens() }
     }
 
@@ -118,6 +120,7 @@ impl Parts<'_> {
             Some(uri) => RemoteKeySet::at(uri.clone(), egress),
             None => RemoteKeySet::discovered(issuer.clone(), egress),
         };
+        let keys = keys.with_clock(Arc::clone(&self.clock));
         self.key_sets.push((issuer.clone(), keys.clone()));
         keys
     }
@@ -125,6 +128,9 @@ impl Parts<'_> {
     fn introspection(&self, settings: &IssuerSettings, credentials: &Credentials) -> IntrospectionVerifier {
         let policy = IntrospectionPolicy::new(settings.issuer.clone(), self.resource.clone())
             .with_audiences(settings.audience.as_deref());
+        let policy =
+            settings.subject_claim.as_deref().into_iter().fold(policy, IntrospectionPolicy::with_subject_claim);
+        let policy = if settings.allow_client_without_subject { policy.with_clients_without_subject() } else { policy };
         let verifier =
             IntrospectionVerifier::new(policy, credentials.client(), self.egress.clone(), Arc::clone(&self.clock));
         match &settings.introspection_endpoint {
@@ -135,6 +141,8 @@ impl Parts<'_> {
 
     fn user_info(&self, settings: &IssuerSettings) -> UserInfoEndpoint {
         let endpoint = UserInfoEndpoint::new(settings.issuer.clone(), self.egress.clone(), Arc::clone(&self.clock));
+        let endpoint =
+            settings.subject_claim.as_deref().into_iter().fold(endpoint, UserInfoEndpoint::with_subject_claim);
         match &settings.userinfo_endpoint {
             Some(url) => endpoint.with_url(url.clone()),
             None => endpoint,

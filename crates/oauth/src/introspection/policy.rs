@@ -10,6 +10,7 @@ use crate::{
     audience::Audience,
     lifetime::{MAX_LEEWAY, check_lifetime},
     stated_type::check_stated_type,
+    subject::SubjectRule,
 };
 
 /// Which active tokens of one issuer are access tokens for one resource.
@@ -21,7 +22,9 @@ use crate::{
 /// 4. come from exactly this issuer, if the response says from whom (`iss`);
 /// 5. be meant for this resource (`aud`);
 /// 6. be valid now (`exp`, `nbf` and `iat` count if present);
-/// 7. say of whom it speaks (`sub`, else `client_id`: a client acting for itself).
+/// 7. say of whom it speaks (`sub`, or [another member](Self::with_subject_claim)). A response without `sub`
+///    ([RFC 7662 section 2.2](https://www.rfc-editor.org/rfc/rfc7662#section-2.2) leaves it free) names no user, and the client that it
+///    may name is not the user.
 ///
 /// [RFC 7662 section 4](https://www.rfc-editor.org/rfc/rfc7662#section-4). It does **not** look at scopes.
 ///
@@ -50,6 +53,7 @@ pub struct IntrospectionPolicy {
     issuer: Issuer,
     audience: Audience,
     restricted_by_endpoint: bool,
+    subject: SubjectRule,
     leeway: Duration,
 }
 
@@ -57,8 +61,13 @@ impl IntrospectionPolicy {
     /// Active tokens of `issuer` for `resource`, with the strictest defaults.
     #[must_use]
     pub const fn new(issuer: Issuer, resource: ResourceUri) -> Self {
-        let leeway = Duration::from_secs(60);
-        Self { issuer, audience: Audience::Resource(resource), restricted_by_endpoint: false, leeway }
+        Self {
+            issuer,
+            audience: Audience::Resource(resource),
+            restricted_by_endpoint: false,
+            subject: SubjectRule::new(),
+            leeway: Duration::from_secs(60),
+        }
     }
 
     /// What the issuer calls the resource in `aud`, instead of the resource's URI, compared as strings. Default: the URI.
@@ -82,6 +91,28 @@ impl IntrospectionPolicy {
         self
     }
 
+    /// The member that names the user, instead of `sub`: for authorization servers that answer without it, such as
+    /// `django-oauth-toolkit`, whose responses have `username`. Default: `sub`.
+    ///
+    /// It must be unique within the issuer, never reassigned, and not chosen by the user. A response in which it is absent, empty or
+    /// not a string is refused, whatever else it has.
+    #[must_use]
+    pub fn with_subject_claim(mut self, member: &str) -> Self {
+        self.subject = self.subject.with_claim(member);
+        self
+    }
+
+    /// States that a response without subject is about a client acting for itself, which its `client_id` (`azp`) names, if no member
+    /// speaks of a user. Default: refused.
+    ///
+    /// Where the endpoint leaves `sub` out of what it says about tokens of users as well, all users of a client would be one
+    /// principal.
+    #[must_use]
+    pub fn with_clients_without_subject(mut self) -> Self {
+        self.subject = self.subject.with_clients();
+        self
+    }
+
     /// How far the issuer's clock may be from ours. Default: one minute; at most five, because it prolongs every token.
     #[must_use]
     pub fn with_leeway(mut self, leeway: Duration) -> Self {
@@ -99,8 +130,8 @@ impl IntrospectionPolicy {
     ///
     /// # Errors
     /// [`Reason::Inactive`], [`Reason::WrongType`], [`Reason::KeyBound`], [`Reason::WrongIssuer`],
-    /// [`Reason::WrongAudience`], [`Reason::Expired`], [`Reason::NotYetValid`], [`Reason::IssuedInFuture`], and
-    /// [`Reason::MissingClaim`] for a claim that must be there or cannot be read.
+    /// [`Reason::WrongAudience`], [`Reason::Expired`], [`Reason::NotYetValid`], [`Reason::IssuedInFuture`],
+    /// [`Reason::NoSubject`], and [`Reason::MissingClaim`] for another claim that must be there or cannot be read.
     pub fn check(&self, response: IntrospectionResponse, now: UnixTime) -> Result<Verified<Claims>, AuthError> {
         let Some(claims) = response.into_claims() else {
             return Err(AuthError::new(Reason::Inactive));
@@ -115,8 +146,8 @@ impl IntrospectionPolicy {
         }
         self.check_audience(&claims)?;
         check_lifetime(&claims, now, self.leeway)?;
-        claims.subject()?.or(claims.client_id()?).ok_or(InvalidClaim("sub"))?;
-        Ok(Verified::assertion(self.issuer.clone(), claims))
+        let subject = self.subject.subject_of(&self.issuer, &claims)?;
+        Ok(Verified::assertion(self.issuer.clone(), subject, claims))
     }
 
     fn check_audience(&self, claims: &Claims) -> Result<(), AuthError> {

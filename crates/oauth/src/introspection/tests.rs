@@ -113,9 +113,28 @@ fn only_bearer_access_tokens_of_this_issuer() {
 }
 
 #[test]
-fn without_a_subject_it_is_the_client_itself() {
-    let user = accepted(&policy(), &json!({"sub": null}));
+fn without_a_subject_it_is_refused_and_neither_client_nor_username_stands_in() {
+    for changes in [
+        json!({"sub": null}),
+        json!({"sub": null, "username": "alice"}),
+        json!({"sub": null, "client_id": null}),
+        json!({"sub": ""}),
+        json!({"sub": 7}),
+    ] {
+        assert_eq!(refusal(&changes), Reason::NoSubject, "{changes}");
+    }
+    let named = policy().with_subject_claim("username");
+    let user = accepted(&named, &json!({"sub": null, "username": "alice"}));
+    assert_eq!((user.subject(), user.principal().kind()), ("alice", PrincipalKind::User));
+    assert_eq!(refusal_by(&named, &json!({})), Reason::NoSubject, "it has a `sub`, but that was not chosen");
+    assert_eq!(refusal_by(&named, &json!({"username": ""})), Reason::NoSubject);
+}
+
+#[test]
+fn a_client_without_subject_is_itself_where_the_operator_says_so_and_nothing_speaks_of_a_user() {
+    let policy = policy().with_clients_without_subject();
+    let user = accepted(&policy, &json!({"sub": null}));
     assert_eq!((user.subject(), user.principal().kind()), ("app", PrincipalKind::Client));
-    assert_eq!(refusal(&json!({"sub": null, "client_id": null})), Reason::MissingClaim);
-    assert_eq!(refusal(&json!({"sub": ""})), Reason::MissingClaim);
+    assert_eq!(refusal_by(&policy, &json!({"sub": null, "username": "alice"})), Reason::NoSubject);
+    assert_eq!(refusal_by(&policy, &json!({"sub": null, "client_id": null})), Reason::NoSubject);
 }

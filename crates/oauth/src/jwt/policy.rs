@@ -13,6 +13,7 @@ use crate::{
     audience::Audience,
     lifetime::{MAX_LEEWAY, check_lifetime},
     stated_type::check_untyped,
+    subject::SubjectRule,
 };
 
 /// Which JWTs of one issuer are access tokens for one resource.
@@ -27,7 +28,7 @@ use crate::{
 /// 5. come from exactly this issuer (`iss`);
 /// 6. be meant for this resource (`aud`);
 /// 7. be valid now (`exp` is required; `nbf` and `iat` count if present);
-/// 8. say of whom they speak (`sub`);
+/// 8. say of whom they speak (`sub`, or [another claim](Self::with_subject_claim));
 /// 9. not be bound to a key (`cnf`), because nobody checks its possession here.
 ///
 /// [RFC 9068 section 4](https://www.rfc-editor.org/rfc/rfc9068#section-4),
@@ -49,6 +50,7 @@ pub struct JwtPolicy {
     issuer: Issuer,
     audience: Audience,
     screening: Screening,
+    subject: SubjectRule,
     leeway: Duration,
     max_len: usize,
 }
@@ -61,6 +63,7 @@ impl JwtPolicy {
             issuer,
             audience: Audience::Resource(resource),
             screening: Screening::new(JwtUse::AccessToken, "at+jwt"),
+            subject: SubjectRule::new(),
             leeway: Duration::from_secs(60),
             max_len: 16 * 1024,
         }
@@ -108,6 +111,28 @@ impl JwtPolicy {
         self
     }
 
+    /// The claim that names the user, instead of `sub`: for issuers whose tokens have none, such as Keycloak 25 and newer without the
+    /// client scope `basic`, and PingFederate. Default: `sub`.
+    ///
+    /// It must be unique within the issuer, never reassigned, and not chosen by the user. A token in which it is absent, empty or
+    /// not a string is refused, whatever else it has.
+    #[must_use]
+    pub fn with_subject_claim(mut self, claim: &str) -> Self {
+        self.subject = self.subject.with_claim(claim);
+        self
+    }
+
+    /// States that a token without subject is that of a client acting for itself, which its `client_id` (`azp`) names, if no claim
+    /// speaks of a user. Default: refused.
+    ///
+    /// For issuers that leave `sub` out of the tokens of the grant `client_credentials`. Where they leave it out of those of users as
+    /// well, all users of a client would be one principal.
+    #[must_use]
+    pub fn with_clients_without_subject(mut self) -> Self {
+        self.subject = self.subject.with_clients();
+        self
+    }
+
     /// How far the issuer's clock may be from ours. Default: one minute, which covers machines that synchronize their
     /// clocks at all; at most five minutes, because it prolongs every token.
     #[must_use]
@@ -148,8 +173,8 @@ impl JwtPolicy {
     ///
     /// # Errors
     /// [`Reason::WrongIssuer`], [`Reason::WrongAudience`], [`Reason::WrongType`], [`Reason::Expired`],
-    /// [`Reason::NotYetValid`], [`Reason::IssuedInFuture`], [`Reason::KeyBound`], and [`Reason::MissingClaim`] for a
-    /// claim that must be there or cannot be read.
+    /// [`Reason::NotYetValid`], [`Reason::IssuedInFuture`], [`Reason::NoSubject`], [`Reason::KeyBound`], and
+    /// [`Reason::MissingClaim`] for another claim that must be there or cannot be read.
     pub fn check(&self, jwt: SignedJwt, now: UnixTime) -> Result<Verified<Claims>, AuthError> {
         let claims = jwt.into_claims(JwtUse::AccessToken)?;
         if claims.issuer()?.ok_or(InvalidClaim("iss"))? != self.issuer.as_str() {
@@ -167,10 +192,10 @@ impl JwtPolicy {
         }
         claims.expires_at()?.ok_or(InvalidClaim("exp"))?;
         check_lifetime(&claims, now, self.leeway)?;
-        claims.subject()?.ok_or(InvalidClaim("sub"))?;
+        let subject = self.subject.subject_of(&self.issuer, &claims)?;
         if claims.claim("cnf").is_some() {
             return Err(AuthError::new(Reason::KeyBound));
         }
-        Ok(Verified::assertion(self.issuer.clone(), claims))
+        Ok(Verified::assertion(self.issuer.clone(), subject, claims))
     }
 }

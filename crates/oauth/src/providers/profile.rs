@@ -70,7 +70,9 @@ impl Provider {
         let user = user_info::process_as(response, self.vendor.subject)?;
         let claims = Some(token).filter(|_| self.vendor.claims_in_token).and_then(claims_in).unwrap_or_default();
         let (subject, mut members) = (Box::from(user.subject()), user.into_members());
-        if claims.subject().is_ok_and(|named| named.is_some_and(|named| *named != *subject)) {
+        // A subject that cannot be read is not taken for an absent one.
+        let is_other = |named: Option<&str>| named.is_some_and(|named| *named != *subject);
+        if claims.subject().map_or(true, is_other) {
             return Err(ProtocolError::InvalidMember("sub"));
         }
         for (theirs, standard) in self.vendor.names {

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use portcullis_core::{AuthError, BearerToken, PrincipalKind, Reason, UserContext, VerifyToken};
+use portcullis_core::{AuthError, BearerToken, PrincipalKind, UserContext, VerifyToken};
 use tower_service::Service;
 
 use crate::UserInfoEndpoint;
@@ -58,9 +58,7 @@ where
                 return Ok(user);
             }
             let user_info = endpoint.fetch(&token).await?;
-            if user_info.subject() != user.subject() {
-                return Err(AuthError::new(Reason::SubjectMismatch));
-            }
+            endpoint.check_subject(&user_info, user.subject(), user.claims().get("sub"))?;
             // A new context: the one inside was never given to anybody.
             Ok(Arc::new(user.with_profile(user_info.into_members())))
         })

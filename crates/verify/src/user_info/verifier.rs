@@ -88,12 +88,14 @@ impl UserInfoVerifier {
         let evidence = self.audience.check(token).await?;
         let user_info = self.endpoint.fetch(token).await?;
         let user = match evidence {
-            Some(claims) => claims.into_user_context()?,
-            None => UserContext::assertion(self.endpoint.issuer().clone(), user_info.subject()),
+            Some(claims) => {
+                let sub = claims.as_ref().claim("sub").cloned();
+                let user = claims.into_user_context()?;
+                self.endpoint.check_subject(&user_info, user.subject(), sub.as_ref())?;
+                user
+            }
+            None => UserContext::assertion(self.endpoint.issuer().clone(), self.endpoint.subject(&user_info)?),
         };
-        if user.subject() != user_info.subject() {
-            return Err(AuthError::new(Reason::SubjectMismatch));
-        }
         Ok(Arc::new(user.with_profile(user_info.into_members()).build()))
     }
 }

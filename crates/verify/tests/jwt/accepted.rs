@@ -69,6 +69,37 @@ fn the_context_says_what_the_token_says() {
 }
 
 #[test]
+fn a_jwt_without_subject_is_a_user_or_a_client_only_as_the_operator_says() {
+    let keys = jwks(&[&RSA]);
+    let token = |further: Value| {
+        RSA.token(|_, claims| {
+            claims.as_object_mut().expect("claims").remove("sub");
+            for (name, value) in further.as_object().expect("claims") {
+                claims[name] = value.clone();
+            }
+        })
+    };
+    // As Keycloak 25 writes them without the client scope `basic`.
+    let (alice, bare) = (token(json!({"preferred_username": "alice", "azp": "client"})), token(json!({})));
+    let named = || policy().with_subject_claim("preferred_username");
+    let user = verify(named(), &keys, &alice).expect("accepted");
+    assert_eq!((user.subject(), user.principal().kind()), ("alice", PrincipalKind::User));
+    let clients = || policy().with_clients_without_subject();
+    let user = verify(clients(), &keys, &bare).expect("accepted");
+    assert_eq!((user.subject(), user.principal().kind()), ("client", PrincipalKind::Client));
+    for (policy, token) in [
+        (policy(), &alice),
+        (policy(), &bare),
+        (named(), &bare),
+        (named(), &RSA.token(|_, _| {})),
+        (clients(), &alice),
+        (named().with_clients_without_subject(), &RSA.token(|_, _| {})),
+    ] {
+        assert_eq!(reason(policy, &keys, token), Reason::NoSubject);
+    }
+}
+
+#[test]
 fn a_key_is_found_with_and_without_kid() {
     let without_kid = P256.token(|header, _| *header = json!({"alg": "ES256", "typ": "at+jwt"}));
     assert!(verify(policy(), &jwks(&[&RSA, &P256, &P384]), &without_kid).is_ok());

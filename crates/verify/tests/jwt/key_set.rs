@@ -231,9 +231,8 @@ async fn during_the_cool_down_only_a_token_that_may_be_newer_than_the_keys_is_un
     assert_eq!(refusal(&verifier, &with_kid("junk")).await.reason(), Reason::UnknownKey);
     assert_eq!(issuer.fetches(), 2);
     let now = NOW.as_secs();
-    let claimed = |iat: serde_json::Value| {
-        ED25519.token(|header, claims| (header["kid"] = json!("x"), claims["iat"] = iat).0)
-    };
+    let claimed =
+        |iat: serde_json::Value| ED25519.token(|header, claims| (header["kid"] = json!("x"), claims["iat"] = iat).0);
     let undated = ED25519.token(|header, claims| {
         header["kid"] = json!("x");
         claims.as_object_mut().expect("claims").remove("iat");

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use portcullis_core::{AuthError, BearerToken, Issuer, PrincipalKind, Reason, UserContext};
-use portcullis_verify::{EnrichLayer, Enriched, UserInfoEndpoint};
+use portcullis_core::{AuthError, BearerToken, Issuer, PrincipalKind, Reason, ResourceUri, UserContext};
+use portcullis_oauth::introspection::IntrospectionPolicy;
+use portcullis_verify::{
+    AudienceCheck, EnrichLayer, Enriched, IntrospectionVerifier, UserInfoEndpoint, UserInfoVerifier,
+};
 use serde_json::json;
 use tower::{Layer as _, service_fn};
 
-use super::stub::{ISSUER, Stub, TOKEN, clock, introspection, issuer, verify};
+use super::stub::{ISSUER, RESOURCE, Stub, TOKEN, active, client, clock, introspection, issuer, verify};
 
 fn layer(stub: &Stub, issuer: Issuer) -> EnrichLayer {
     EnrichLayer::new(UserInfoEndpoint::new(issuer, stub.egress(), clock()))
@@ -32,6 +35,42 @@ async fn a_profile_of_somebody_else_is_refused() {
     assert_eq!(refusal.reason(), Reason::SubjectMismatch);
 }
 
+/// Introspection that names users by `username`, and UserInfo that does as well.
+fn by_username(stub: &Stub) -> (IntrospectionVerifier, UserInfoEndpoint) {
+    let policy = IntrospectionPolicy::new(issuer(ISSUER), ResourceUri::new(RESOURCE).expect("resource"));
+    let policy = policy.with_subject_claim("username");
+    let endpoint = UserInfoEndpoint::new(issuer(ISSUER), stub.egress(), clock()).with_subject_claim("username");
+    (IntrospectionVerifier::new(policy, client(), stub.egress(), clock()), endpoint)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_profile_must_name_the_user_by_the_member_by_which_the_token_does() {
+    let stub = Stub::new();
+    let (introspection, endpoint) = by_username(&stub);
+    let enriched = Enriched::new(introspection.clone(), endpoint.clone());
+    let profiled = UserInfoVerifier::new(endpoint, AudienceCheck::introspection(introspection)).expect("verifier");
+    let mut named = active();
+    named["username"] = "alice".into();
+    let mut unnamed = named.clone();
+    unnamed.as_object_mut().expect("members").remove("sub");
+    for (introspected, user_info, outcome) in [
+        (&unnamed, json!({"sub": "17", "username": "alice"}), Ok("alice")),
+        (&unnamed, json!({"sub": "alice", "username": "bob"}), Err(Reason::SubjectMismatch)),
+        (&unnamed, json!({"sub": "alice"}), Err(Reason::NoSubject)),
+        (&unnamed, json!({"sub": "alice", "username": null}), Err(Reason::NoSubject)),
+        (&unnamed, json!({"sub": "alice", "username": ""}), Err(Reason::NoSubject)),
+        (&named, json!({"sub": "alice", "username": "alice"}), Ok("alice")),
+        (&named, json!({"sub": "17", "username": "alice"}), Err(Reason::SubjectMismatch)),
+    ] {
+        stub.answer("/introspect", 200, introspected);
+        stub.answer("/userinfo", 200, &user_info);
+        for found in [verify(enriched.clone(), TOKEN).await, verify(profiled.clone(), TOKEN).await] {
+            let found = found.as_deref().map(UserContext::subject).map_err(AuthError::reason);
+            assert_eq!(found, outcome, "{user_info}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn user_info_is_not_asked_about_a_refused_token_and_its_own_word_counts() {
     let stub = Stub::new();
@@ -40,7 +79,7 @@ async fn user_info_is_not_asked_about_a_refused_token_and_its_own_word_counts() 
     assert_eq!(verify(enriched.clone(), TOKEN).await.expect_err("inactive").reason(), Reason::Inactive);
     assert_eq!(stub.calls("/userinfo"), 0);
 
-    stub.answer("/introspect", 200, &super::stub::active());
+    stub.answer("/introspect", 200, &active());
     stub.answer("/userinfo", 401, &json!({}));
     assert_eq!(verify(enriched.clone(), TOKEN).await.expect_err("dead").reason(), Reason::Inactive);
     stub.answer_text("/userinfo", 502, &[], "");

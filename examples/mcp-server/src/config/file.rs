@@ -89,6 +89,12 @@ pub(crate) struct IssuerTable {
     /// Values of `typ` that its tokens may have, beside "at+jwt"; "JWT" for issuers that do not follow RFC 9068.
     #[serde(default)]
     pub(crate) token_types: Vec<String>,
+    /// The claim that names the user, for issuers whose tokens or introspection responses have no `sub`, such as "username".
+    /// Default: "sub".
+    pub(crate) subject_claim: Option<String>,
+    /// Whether a token without `sub` is that of a client acting for itself, if no claim speaks of a user.
+    #[serde(default)]
+    pub(crate) allow_client_without_subject: bool,
     /// Where its keys are. Default: as its metadata says.
     pub(crate) jwks_uri: Option<String>,
     /// Where it introspects. Default: as its metadata says.

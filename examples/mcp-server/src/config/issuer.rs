@@ -44,8 +44,13 @@ fn validate(entry: &Section<'_>, table: IssuerTable) -> Result<IssuerSettings, C
     if table.audience.as_deref() == Some("") {
         return Err(entry.error("audience", "must not be empty; without it, the audience is the resource"));
     }
+    let subject_claim = subject_claim(entry, &table)?;
     let jwks_uri = entry.url("jwks_uri", table.jwks_uri)?;
     let secret = entry.secret("client_secret", table.client_secret, table.client_secret_file)?;
+    if table.allow_client_without_subject && table.verify == Verify::Userinfo {
+        return Err(entry
+            .error("allow_client_without_subject", "does not go with verify = \"userinfo\": a client has no profile"));
+    }
     let verification = match table.verify {
         Verify::Jwt => {
             let algorithms = algorithms(entry, &table.algorithms)?;
@@ -65,10 +70,50 @@ fn validate(entry: &Section<'_>, table: IssuerTable) -> Result<IssuerSettings, C
         issuer,
         verification,
         audience: table.audience,
+        subject_claim,
+        allow_client_without_subject: table.allow_client_without_subject,
         introspection_endpoint: entry.url("introspection_endpoint", table.introspection_endpoint)?,
         userinfo_endpoint: entry.url("userinfo_endpoint", table.userinfo_endpoint)?,
         enrich: table.enrich,
     })
+}
+
+/// Claims that are the same in the tokens of many users, or another in each token.
+const NO_USERS: [&str; 16] = [
+    "iss",
+    "aud",
+    "exp",
+    "nbf",
+    "iat",
+    "jti",
+    "sid",
+    "client_id",
+    "azp",
+    "appid",
+    "cid",
+    "active",
+    "scope",
+    "scp",
+    "token_type",
+    "typ",
+];
+
+fn subject_claim(entry: &Section<'_>, table: &IssuerTable) -> Result<Option<String>, ConfigError> {
+    if let Some(claim) = &table.subject_claim {
+        let problem = match &**claim {
+            "" => "must not be empty; without it, `sub` names the user".to_owned(),
+            _ if table.check_token_endpoint.is_some() => {
+                "does not go with `check_token_endpoint`: the number of the account names the user".to_owned()
+            }
+            claim if NO_USERS.contains(&claim) => format!(
+                "must be the claim that names the user, not {claim:?}: users would share what belongs to each of them; for clients \
+                 that act for themselves, set allow_client_without_subject = true"
+            ),
+            _ => return Ok(table.subject_claim.clone()),
+        };
+        return Err(entry.error("subject_claim", problem));
+    }
+    Ok(None)
 }
 
 fn algorithms(entry: &Section<'_>, names: &[String]) -> Result<Vec<Algorithm>, ConfigError> {

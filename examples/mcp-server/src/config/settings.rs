@@ -37,6 +37,8 @@ pub(crate) struct IssuerSettings {
     pub(crate) issuer: Issuer,
     pub(crate) verification: Verification,
     pub(crate) audience: Option<String>,
+    pub(crate) subject_claim: Option<String>,
+    pub(crate) allow_client_without_subject: bool,
     pub(crate) introspection_endpoint: Option<Uri>,
     pub(crate) userinfo_endpoint: Option<Uri>,
     pub(crate) enrich: bool,

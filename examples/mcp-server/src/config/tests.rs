@@ -120,3 +120,29 @@ fn a_configuration_does_not_print_its_secrets() {
         assert!(!error.contains("4711"), "{error}");
     }
 }
+
+#[test]
+fn the_claim_that_names_the_user_must_be_one_that_can() {
+    let config = load(&format!("{MINIMAL}subject_claim = \"username\"\n"), &[]).expect("valid");
+    assert_eq!(issuers(&config)[0].subject_claim.as_deref(), Some("username"));
+    assert!(!issuers(&config)[0].allow_client_without_subject);
+    for (keys, expected) in [
+        ("subject_claim = \"\"", "`resource_server.issuers[0].subject_claim` must not be empty"),
+        (
+            "subject_claim = \"client_id\"",
+            "`resource_server.issuers[0].subject_claim` must be the claim that names the user",
+        ),
+        ("subject_claim = \"aud\"", "set allow_client_without_subject = true"),
+        (
+            "verify = \"userinfo\"\nclient_id = \"x\"\nclient_secret = \"x\"\nallow_client_without_subject = true",
+            "`resource_server.issuers[0].allow_client_without_subject` does not go with verify = \"userinfo\"",
+        ),
+        (
+            "subject_claim = \"login\"\ncheck_token_endpoint = \"https://api.example/check\"",
+            "`resource_server.issuers[0].subject_claim` does not go with `check_token_endpoint`",
+        ),
+    ] {
+        let error = load(&format!("{MINIMAL}{keys}\n"), &[]).expect_err(keys);
+        assert!(error.contains(expected), "{error}");
+    }
+}

@@ -119,6 +119,33 @@ async fn opaque_tokens_are_introspected_and_a_profile_can_be_added() {
 }
 
 #[tokio::test]
+async fn users_without_sub_share_nothing_and_the_operator_names_the_claim_that_tells_them_apart() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let strict = Running::start(running.url(), INTROSPECTION).await;
+    let server = Running::start(running.url(), &format!("{INTROSPECTION}\nsubject_claim = \"username\"")).await;
+    let token = |server: &Running, name: &str| {
+        let token = provider.token("alice").without_claim("sub").with_audience(&server.url());
+        token.with_claim("client_id", "app").with_claim("username", name).opaque()
+    };
+    let initialize = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}});
+    let open = |server: &Running, name: &str| server.post(&initialize).bearer_auth(token(server, name)).send();
+    let refused = open(&strict, "alice").await.expect("answer");
+    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+    let opened = open(&server, "alice").await.expect("answer");
+    assert_eq!(opened.status(), StatusCode::OK);
+    let session = opened.headers()["mcp-session-id"].clone();
+    let initialized = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+    for (name, status) in [("bob", StatusCode::NOT_FOUND), ("alice", StatusCode::ACCEPTED)] {
+        let request = server.post(&initialized).bearer_auth(token(&server, name)).header("mcp-session-id", &session);
+        assert_eq!(request.send().await.expect("answer").status(), status, "{name}");
+    }
+    let metrics = strict.admin("/metrics").await.expect("answer").text().await.expect("text");
+    assert!(metrics.contains("outcome=\"no_subject\"} 1"), "{metrics}");
+}
+
+#[tokio::test]
 async fn a_provider_that_cannot_be_asked_is_never_the_tokens_fault() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");

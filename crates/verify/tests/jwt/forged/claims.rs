@@ -76,7 +76,7 @@ fn spoken_of() -> Vec<Forgery> {
         })
     };
     let mut forgeries = [
-        all("sub", Reason::MissingClaim, &[json!(""), json!(7), json!(null)]),
+        all("sub", Reason::NoSubject, &[json!(""), json!(7), json!(null)]),
         all("client_id", Reason::MissingClaim, &[json!(7), json!("")]),
         all("scope", Reason::MissingClaim, &[json!("a\"b"), json!(7), json!(["a b"])]),
         all(
@@ -87,7 +87,8 @@ fn spoken_of() -> Vec<Forgery> {
     ]
     .concat();
     for claim in ["iss", "aud", "exp", "sub"] {
-        forgeries.push(forgery(format!("{claim} missing"), without(claim), Reason::MissingClaim));
+        let reason = if claim == "sub" { Reason::NoSubject } else { Reason::MissingClaim };
+        forgeries.push(forgery(format!("{claim} missing"), without(claim), reason));
     }
     forgeries
 }

@@ -1,0 +1,213 @@
+//! [`SubjectRule`]: which claim says of whom a token speaks.
+
+use std::fmt::Write as _;
+
+use portcullis_core::{AuthError, Issuer, PrincipalKind, Reason};
+use serde_json::Value;
+
+use crate::Claims;
+
+/// Claims by which authorization servers name a user, or say that one logged in. A token that has one of them has a resource owner
+/// and is not a client's own.
+const OF_A_USER: [&str; 10] = [
+    "username",
+    "user_name",
+    "preferred_username",
+    "user_id",
+    "uid",
+    "upn",
+    "unique_name",
+    "email",
+    "auth_time",
+    "amr",
+];
+
+/// How many names of claims an error message lists.
+const LISTED: usize = 40;
+
+/// Which claim says of whom a token speaks: exactly one, and no other stands in for it.
+#[derive(Clone, Debug)]
+pub(crate) struct SubjectRule {
+    /// Instead of `sub`.
+    claim: Option<Box<str>>,
+    /// Whether a token without it may be a client's own.
+    allows_clients: bool,
+}
+
+/// Of whom a token speaks.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    pub(crate) name: Box<str>,
+    pub(crate) kind: PrincipalKind,
+}
+
+impl Subject {
+    /// A user.
+    pub(crate) const fn user(name: Box<str>) -> Self {
+        Self { name, kind: PrincipalKind::User }
+    }
+}
+
+impl SubjectRule {
+    /// `sub`, and no clients without it.
+    pub(crate) const fn new() -> Self {
+        Self { claim: None, allows_clients: false }
+    }
+
+    pub(crate) fn with_claim(mut self, claim: &str) -> Self {
+        self.claim = (claim != "sub").then(|| claim.into());
+        self
+    }
+
+    pub(crate) const fn with_clients(mut self) -> Self {
+        self.allows_clients = true;
+        self
+    }
+
+    /// Of whom `claims` of `issuer` speak.
+    ///
+    /// Without a configured claim, a token whose `sub` is its `client_id` is the client's own
+    /// ([RFC 9068 section 2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)), unless it names a resource owner (`username`,
+    /// [RFC 7662 section 2.2](https://www.rfc-editor.org/rfc/rfc7662#section-2.2)): that user may have the name of the client.
+    ///
+    /// # Errors
+    /// [`Reason::NoSubject`]; [`Reason::MissingClaim`] if `client_id` cannot be read.
+    pub(crate) fn subject_of(&self, issuer: &Issuer, claims: &Claims) -> Result<Subject, AuthError> {
+        let client_id = claims.client_id()?;
+        match (claims.claim(self.claim()), client_id) {
+            (Some(Value::String(name)), _) if !name.is_empty() => {
+                let is_client = self.claim.is_none() && Some(&**name) == client_id && !has(claims, "username");
+                let kind = if is_client { PrincipalKind::Client } else { PrincipalKind::User };
+                Ok(Subject { name: name.as_str().into(), kind })
+            }
+            (None, Some(client_id)) if self.allows_clients && is_of_client(claims, client_id) => {
+                Ok(Subject { name: client_id.into(), kind: PrincipalKind::Client })
+            }
+            (found, _) => Err(AuthError::new(Reason::NoSubject).with_source(self.problem(issuer, claims, found))),
+        }
+    }
+
+    fn claim(&self) -> &str {
+        self.claim.as_deref().unwrap_or("sub")
+    }
+
+    /// What is wrong, and what to set. Names of claims only: values may be personal.
+    fn problem(&self, issuer: &Issuer, claims: &Claims, found: Option<&Value>) -> String {
+        let claim = self.claim();
+        let wrong = match found {
+            None => "is absent",
+            Some(Value::String(_)) => "is empty",
+            Some(_) => "is not a string",
+        };
+        let mut text = format!("a token of {issuer} names no user: `{claim}` {wrong}; present are");
+        for name in claims.names().take(LISTED) {
+            let _ = write!(text, " {name:?}");
+        }
+        if found.is_none() {
+            text += "; set `subject_claim` to the one that names the user";
+            if !self.allows_clients && !OF_A_USER.iter().any(|name| has(claims, name)) {
+                text += ", or `allow_client_without_subject` if it is of a client that acts for itself";
+            }
+        }
+        text
+    }
+}
+
+/// Whether nothing in `claims` speaks of anyone but the client.
+fn is_of_client(claims: &Claims, client_id: &str) -> bool {
+    claims.claim("sub").is_none_or(|subject| subject == client_id) && !OF_A_USER.iter().any(|name| has(claims, name))
+}
+
+/// Null is as good as absent: some authorization servers write every member that they know.
+fn has(claims: &Claims, name: &str) -> bool {
+    claims.claim(name).is_some_and(|value| !value.is_null())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn subject(rule: &SubjectRule, claims: &Value) -> Result<(String, PrincipalKind), AuthError> {
+        let issuer = Issuer::new("https://idp.example").expect("issuer");
+        let claims = Claims::new(claims.as_object().expect("claims").clone());
+        rule.subject_of(&issuer, &claims).map(|subject| (subject.name.into(), subject.kind))
+    }
+
+    fn refusal(rule: &SubjectRule, claims: &Value) -> (Reason, String) {
+        let error = subject(rule, claims).expect_err("refused");
+        (error.reason(), std::error::Error::source(&error).expect("a source").to_string())
+    }
+
+    #[test]
+    fn no_claim_stands_in_for_the_subject() {
+        let rule = SubjectRule::new();
+        for claims in [
+            json!({"client_id": "app"}),
+            json!({"client_id": "app", "username": "alice"}),
+            json!({"client_id": "app", "sub": null}),
+            json!({"client_id": "app", "sub": ""}),
+            json!({"client_id": "app", "sub": 7}),
+            json!({"client_id": "app", "sub": ["alice"]}),
+            json!({}),
+        ] {
+            assert_eq!(refusal(&rule, &claims).0, Reason::NoSubject, "{claims}");
+        }
+        let rule = SubjectRule::new().with_claim("username");
+        for claims in [
+            json!({"sub": "alice", "client_id": "app"}),
+            json!({"sub": "alice", "username": ""}),
+            json!({"sub": "alice", "username": null}),
+            json!({"sub": "alice", "username": 7}),
+            json!({"sub": "alice", "preferred_username": "alice"}),
+        ] {
+            assert_eq!(refusal(&rule, &claims).0, Reason::NoSubject, "{claims}");
+        }
+        let named = subject(&rule, &json!({"sub": "17", "username": "alice", "client_id": "app"}));
+        assert_eq!(named.expect("alice"), ("alice".to_owned(), PrincipalKind::User));
+    }
+
+    #[test]
+    fn the_problem_names_the_issuer_what_is_there_and_the_key_to_set_and_no_value() {
+        let (_, problem) = refusal(&SubjectRule::new(), &json!({"client_id": "app", "username": "alice"}));
+        assert_eq!(
+            problem,
+            "a token of https://idp.example names no user: `sub` is absent; present are \"client_id\" \"username\"; \
+             set `subject_claim` to the one that names the user"
+        );
+        let (_, problem) = refusal(&SubjectRule::new(), &json!({"client_id": "app"}));
+        assert!(problem.ends_with("or `allow_client_without_subject` if it is of a client that acts for itself"));
+        let (_, problem) = refusal(&SubjectRule::new().with_claim("username"), &json!({"username": 7}));
+        assert!(problem.contains("`username` is not a string"), "{problem}");
+    }
+
+    #[test]
+    fn a_client_without_subject_is_a_choice_and_never_a_token_that_speaks_of_a_user() {
+        let rule = SubjectRule::new().with_clients();
+        let own = ("app".to_owned(), PrincipalKind::Client);
+        assert_eq!(subject(&rule, &json!({"client_id": "app"})).expect("a client"), own);
+        assert_eq!(subject(&rule, &json!({"azp": "app", "username": null})).expect("a client"), own);
+        for claim in OF_A_USER {
+            assert_eq!(refusal(&rule, &json!({"client_id": "app", claim: "alice"})).0, Reason::NoSubject, "{claim}");
+        }
+        for claims in [json!({}), json!({"client_id": "app", "sub": null}), json!({"client_id": "app", "sub": ""})] {
+            assert_eq!(refusal(&rule, &claims).0, Reason::NoSubject, "{claims}");
+        }
+        let rule = rule.with_claim("username");
+        assert_eq!(subject(&rule, &json!({"client_id": "app", "sub": "app"})).expect("a client"), own);
+        assert_eq!(refusal(&rule, &json!({"client_id": "app", "sub": "alice"})).0, Reason::NoSubject);
+    }
+
+    #[test]
+    fn a_user_who_is_called_like_a_client_is_another_principal() {
+        let rule = SubjectRule::new();
+        let kind = |rule: &SubjectRule, claims: &Value| subject(rule, claims).expect("a subject").1;
+        assert_eq!(kind(&rule, &json!({"sub": "app", "client_id": "app"})), PrincipalKind::Client);
+        assert_eq!(kind(&rule, &json!({"sub": "app", "client_id": "other"})), PrincipalKind::User);
+        assert_eq!(kind(&rule, &json!({"sub": "app", "client_id": "app", "username": "app"})), PrincipalKind::User);
+        let rule = rule.with_claim("username").with_clients();
+        assert_eq!(kind(&rule, &json!({"username": "app", "client_id": "app"})), PrincipalKind::User);
+        assert_eq!(kind(&rule, &json!({"client_id": "app"})), PrincipalKind::Client);
+    }
+}
