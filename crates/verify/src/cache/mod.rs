@@ -17,8 +17,9 @@
 //! - **Refusals** of the token are remembered briefly, in a cache of their own, so that junk cannot evict users.
 //!   A token that is refused withdraws every context that was made from it, those in open response streams included.
 //!   Outages are never remembered; with `stale_if_error` the last good context is used meanwhile, never past the token's expiry.
-//! - **Invalidation** ([`CacheHandle`]) by token (in [each of its encodings](portcullis_core::BearerToken::signed_fingerprint)), by user, by issuer or of everything takes effect at once: for hits, for
-//!   resolutions under way (what they bring is asked again) and for response streams already open.
+//! - **Invalidation** ([`CacheHandle`]) by token (in [each of its encodings](portcullis_core::BearerToken::signed_fingerprint)), by
+//!   user, by issuer or of everything takes effect at once: for hits, for resolutions under way (what they bring is asked again) and
+//!   for response streams already open.
 
 mod config;
 mod entry;

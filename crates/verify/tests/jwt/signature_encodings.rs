@@ -79,6 +79,22 @@ async fn both_encodings_are_accepted_and_an_invalidation_by_either_reaches_both(
 }
 
 #[tokio::test]
+async fn an_invalidation_by_either_encoding_forgets_that_the_other_was_refused() {
+    let token = P256.token(|_, claims| claims["aud"] = "https://other.example.com".into());
+    let other = twin(&token);
+    let (cache, calls) = cache();
+    let ask_both_twice = async || {
+        for presented in [&token, &other, &token, &other] {
+            assert_eq!(ask(&cache, presented).await.expect_err("refused").reason(), Reason::WrongAudience);
+        }
+        calls.load(Ordering::Relaxed)
+    };
+    assert_eq!(ask_both_twice().await, 2, "each refusal is remembered");
+    cache.handle().invalidate_token(&bearer(&token)).await;
+    assert_eq!(ask_both_twice().await, 4);
+}
+
+#[tokio::test]
 async fn a_forged_signature_is_never_a_hit_and_withdraws_nothing() {
     let token = P256.token(|_, _| {});
     let (signed, signature) = token.rsplit_once('.').expect("a JWT");
