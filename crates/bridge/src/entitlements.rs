@@ -14,16 +14,23 @@ use crate::{
 /// It is asked once, at the login, or when an identity assertion is redeemed. It can only take away: what was not asked for is not
 /// given. A user who is given nothing of what was asked for is refused: `access_denied`.
 ///
+/// A user is an issuer *and* a subject, and a claim is what that issuer says. Users who log in are the provider's; those of identity
+/// assertions are of their [`TrustedIssuer`](crate::TrustedIssuer), where the same subject may be another person. So compare
+/// [`UserContext::issuer`] first.
+///
 /// ```
 /// use portcullis_bridge::Entitlements;
-/// use portcullis_core::ScopeSet;
+/// use portcullis_core::{Issuer, ScopeSet};
 ///
-/// let entitlements = Entitlements::new(|user, asked| {
-///     let is_admin = user.claims().get("groups").and_then(|groups| groups.as_array()).is_some_and(|groups| groups.contains(&"admins".into()));
+/// let provider = Issuer::new("https://idp.example.com")?;
+/// let entitlements = Entitlements::new(move |user, asked| {
+///     let groups = user.claims().get("groups").and_then(|groups| groups.as_array());
+///     let is_admin = *user.issuer() == provider && groups.is_some_and(|groups| groups.contains(&"admins".into()));
 ///     let allowed = asked.iter().filter(|scope| *scope != "mcp:admin" || is_admin);
 ///     ScopeSet::new(allowed).unwrap_or_default()
 /// });
 /// # drop(entitlements);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
 pub struct Entitlements(Arc<Decide>);

@@ -276,6 +276,48 @@ async fn a_resource_server_elsewhere_asks_about_tokens() {
          [[bridge.resource_servers]]\nclient_id = \"twin\"\nclient_secret = \"hush\"",
         oidc(running.url())
     );
+/// The scopes that `mcp:admin` was granted among: of ada at the provider, and of ada at the enterprise.
+async fn scopes_of_both_adas(entitlements: &str) -> [String; 2] {
+    let (provider, enterprise) = (IdentityProvider::new(), IdentityProvider::new());
+    let (running, trusted) = (provider.serve().await.expect("a port"), enterprise.serve().await.expect("a port"));
+    for idp in [&provider, &enterprise] {
+        idp.set_user("ada", json!({"department": "operations"}).as_object().expect("members").clone());
+    }
+    let entitlements = entitlements.replace("PROVIDER", running.url()).replace("ENTERPRISE", trusted.url());
+    let keys = format!(
+        "{}\n[[bridge.trusted_issuers]]\nissuer = \"{}\"\n[[bridge.clients]]\nclient_id = \"agent\"\n\
+         client_secret = \"hush\"\ngrant_types = [\"urn:ietf:params:oauth:grant-type:jwt-bearer\"]\n{entitlements}",
+        oidc(running.url()),
+        trusted.url()
+    );
+    let server = Running::bridge(&keys).await;
+    let client = registered(&server).await.with_scope("mcp:use mcp:admin");
+    let at_provider = log_in(&client, "ada").await;
+    let agent = client.with_client_id("agent").with_secret("hush");
+    let id_jag = enterprise.id_jag("ada", &server.origin(), "agent").with_claim("department", "operations");
+    let id_jag = id_jag.with_claim("resource", server.url()).with_scope("mcp:use mcp:admin").jwt();
+    let at_enterprise = agent.redeem_id_jag(&id_jag).await.expect("answer");
+    [at_provider, at_enterprise].map(|tokens| tokens["scope"].as_str().expect("a scope").to_owned())
+}
+
+#[tokio::test]
+async fn an_entitlement_is_for_users_of_the_issuer_that_it_names_and_by_default_of_the_provider() {
+    const WITH: &str = "mcp:use mcp:admin";
+    const WITHOUT: &str = "mcp:use";
+    let rule = |keys: &str| format!("[[bridge.entitlements]]\nscope = \"mcp:admin\"\n{keys}\n");
+    for users in ["subjects = [\"ada\"]", "claim = \"department\"\nvalues = [\"operations\"]"] {
+        let of = |issuer: &str| rule(&format!("issuer = \"{issuer}\"\n{users}"));
+        for (entitlements, granted) in [
+            (rule(users), [WITH, WITHOUT]),
+            (of("PROVIDER"), [WITH, WITHOUT]),
+            (of("ENTERPRISE"), [WITHOUT, WITH]),
+            (rule(users) + &of("ENTERPRISE"), [WITH, WITH]),
+        ] {
+            assert_eq!(scopes_of_both_adas(&entitlements).await, granted, "{entitlements}");
+        }
+    }
+}
+
     let server = Running::bridge(&keys).await;
     let client = registered(&server).await;
     let here = log_in(&client, "alice").await;

@@ -244,6 +244,17 @@ const BAD_BRIDGE: &[(&str, &str, &str)] = &[
     ),
     (
         "[store]",
+        "[[bridge.entitlements]]\nscope = \"mcp:admin\"\nissuer = \"https://other.example.com\"\n[store]",
+        ":21: `bridge.entitlements[0].issuer` is \"https://other.example.com\", which is neither the provider's \
+         (\"https://idp.example.com\") nor among `bridge.trusted_issuers`",
+    ),
+    (
+        "[store]",
+        "[[bridge.entitlements]]\nscope = \"mcp:admin\"\nissuer = \"ada\"\n[store]",
+        ":21: `bridge.entitlements[0].issuer` is not an absolute URL",
+    ),
+    (
+        "[store]",
         "[bridge.documents]\nhost = []\n[store]",
         ":20: `bridge.documents.host` is an unknown key; the nearest known key is `hosts`",
     ),

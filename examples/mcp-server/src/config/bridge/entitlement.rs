@@ -1,27 +1,37 @@
 //! The rules for `bridge.entitlements`: who may have which scopes.
 
-use portcullis::{ScopeSet, UserContext, bridge::Entitlements};
+use portcullis::{Issuer, ScopeSet, UserContext, bridge::Entitlements};
 use serde_json::{Map, Value};
 
-use super::table::Entitlement;
+use super::{settings::TrustedIssuerSettings, table::Entitlement};
 use crate::config::{ConfigError, document::element, section::Section, validate::given};
 
 /// Who may have a scope.
 #[derive(Debug)]
 struct Rule {
     scope: String,
+    /// Whose users: a subject or a claim says nothing without the issuer that states it.
+    issuer: Issuer,
     subjects: Vec<String>,
     /// The claim, member by member, and what it must be or contain.
     claim: Option<(Vec<String>, Vec<String>)>,
 }
 
-/// A scope that the tables name is for the users they name; every other one is for everybody.
+/// The issuers whose users there are.
+pub(super) struct Issuers<'a> {
+    pub(super) provider: &'a Issuer,
+    pub(super) trusted: &'a [TrustedIssuerSettings],
+}
+
+/// A scope that the tables name is for the users they name; every other one is for all users.
 pub(super) fn validate_all(
     section: &Section<'_>,
     tables: Vec<Entitlement>,
     supported: &ScopeSet,
+    issuers: &Issuers<'_>,
 ) -> Result<Entitlements, ConfigError> {
-    let validate = |(index, table)| validate(&section.below(&element("entitlements", index)), table, supported);
+    let validate =
+        |(index, table)| validate(&section.below(&element("entitlements", index)), table, supported, issuers);
     let rules: Vec<Rule> = tables.into_iter().enumerate().map(validate).collect::<Result<_, _>>()?;
     Ok(Entitlements::new(move |user, asked| {
         let is_given = |scope: &&str| {
@@ -32,7 +42,12 @@ pub(super) fn validate_all(
     }))
 }
 
-fn validate(entry: &Section<'_>, table: Entitlement, supported: &ScopeSet) -> Result<Rule, ConfigError> {
+fn validate(
+    entry: &Section<'_>,
+    table: Entitlement,
+    supported: &ScopeSet,
+    issuers: &Issuers<'_>,
+) -> Result<Rule, ConfigError> {
     if !supported.contains(&table.scope) {
         return Err(entry.error("scope", format!("is {:?}, which is not among `scopes_supported`", table.scope)));
     }
@@ -45,11 +60,29 @@ fn validate(entry: &Section<'_>, table: Entitlement, supported: &ScopeSet) -> Re
         }
         claim => claim.map(|path| (path.split('.').map(str::to_owned).collect(), table.values)),
     };
-    Ok(Rule { scope: table.scope, subjects: table.subjects, claim })
+    let issuer = issuer(entry, table.issuer, issuers)?;
+    Ok(Rule { scope: table.scope, issuer, subjects: table.subjects, claim })
+}
+
+/// The issuer that is named, which must be one that has users here; else the provider's.
+fn issuer(entry: &Section<'_>, named: Option<String>, issuers: &Issuers<'_>) -> Result<Issuer, ConfigError> {
+    let Some(named) = given(named) else { return Ok(issuers.provider.clone()) };
+    let named = entry.issuer("issuer", &named)?;
+    let is_trusted = issuers.trusted.iter().any(|trusted| trusted.issuer == named);
+    if named == *issuers.provider || is_trusted {
+        return Ok(named);
+    }
+    let (named, provider) = (named.as_str(), issuers.provider.as_str());
+    let problem =
+        format!("is {named:?}, which is neither the provider's ({provider:?}) nor among `bridge.trusted_issuers`");
+    Err(entry.error("issuer", problem))
 }
 
 impl Rule {
     fn admits(&self, user: &UserContext) -> bool {
+        if *user.issuer() != self.issuer {
+            return false;
+        }
         let is_named = self.subjects.iter().any(|subject| subject == user.subject());
         is_named
             || self.claim.as_ref().is_some_and(|(path, values)| {
@@ -77,9 +110,14 @@ mod tests {
 
     use super::*;
 
+    fn idp() -> Issuer {
+        Issuer::new("https://idp.example.com").expect("issuer")
+    }
+
     fn rule(subjects: &[&str], claim: Option<(&str, &str)>) -> Rule {
         Rule {
             scope: "mcp:admin".to_owned(),
+            issuer: idp(),
             subjects: subjects.iter().map(|&subject| subject.to_owned()).collect(),
             claim: claim.map(|(path, value)| (path.split('.').map(str::to_owned).collect(), vec![value.to_owned()])),
         }
@@ -87,9 +125,8 @@ mod tests {
 
     #[test]
     fn a_user_is_named_or_has_the_claim() {
-        let issuer = Issuer::new("https://idp.example.com").expect("issuer");
         let members = |value: Value| value.as_object().cloned().unwrap_or_default();
-        let ada = UserContext::assertion(issuer, "ada")
+        let ada = UserContext::assertion(idp(), "ada")
             .with_claims(members(json!({"realm_access": {"roles": ["staff", "admin"]}, "groups": "owners"})))
             .with_profile(members(json!({"department": ["research"], "level": 7})))
             .build();

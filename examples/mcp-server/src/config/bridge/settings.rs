@@ -41,6 +41,16 @@ pub(crate) enum KnownProvider {
     Issuer(Issuer),
 }
 
+impl ProviderSettings {
+    /// The issuer of the users who log in there.
+    pub(crate) const fn issuer(&self) -> &Issuer {
+        match &self.known {
+            KnownProvider::All(provider) => provider.issuer(),
+            KnownProvider::Issuer(issuer) => issuer,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct EndpointSettings {
     pub(crate) authorize: Option<Uri>,

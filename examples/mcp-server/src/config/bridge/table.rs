@@ -224,7 +224,9 @@ fn codes_and_refresh_tokens() -> Vec<GrantType> {
 pub(crate) struct Entitlement {
     /// The scope.
     pub(crate) scope: String,
-    /// Users that may have it, as the provider calls them: `sub`, never an e-mail address.
+    /// Whose users are meant: the provider's issuer, which is the default, or one of `trusted_issuers`.
+    pub(crate) issuer: Option<String>,
+    /// Users that may have it, as that issuer calls them: `sub`, never an e-mail address.
     #[serde(default)]
     pub(crate) subjects: Vec<String>,
     /// A claim of the users that may have it, such as "groups" or "realm_access.roles".

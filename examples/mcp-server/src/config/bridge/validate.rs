@@ -33,7 +33,8 @@ pub(in crate::config) fn validate(
     let provider = provider::validate(section, &mut table)?;
     let client = authentication(section, &mut table)?;
     let trusted_issuers = trusted_issuers(section, std::mem::take(&mut table.trusted_issuers))?;
-    let config = config(section, table, resource, required_scopes)?;
+    let issuers = entitlement::Issuers { provider: provider.issuer(), trusted: &trusted_issuers };
+    let config = config(section, table, resource, required_scopes, &issuers)?;
     Ok(BridgeSettings { config, provider, client, trusted_issuers })
 }
 
@@ -55,6 +56,7 @@ fn config(
     table: Bridge,
     resource: ResourceUri,
     required_scopes: &ScopeSet,
+    issuers: &entitlement::Issuers<'_>,
 ) -> Result<BridgeConfig, ConfigError> {
     let issuer =
         Issuer::new(resource.origin()).map_err(|error| section.document.error("public_url", uri_problem(&error)))?;
@@ -68,7 +70,7 @@ fn config(
         .with_default_scopes(required_scopes.clone())
         .with_upstream_scopes(upstream_scopes.clone())
         .with_required_upstream_scopes(section.scopes("required_upstream_scopes", &table.required_upstream_scopes)?)
-        .with_entitlements(entitlement::validate_all(section, table.entitlements, &scopes)?)
+        .with_entitlements(entitlement::validate_all(section, table.entitlements, &scopes, issuers)?)
         .with_access_tokens(signing::validate(section, table.access_tokens, &table.signing_key_files)?)
         .with_access_token_ttl(lifetime(section, "access_token_ttl", &table.access_token_ttl)?)
         .with_refresh_token_ttl(lifetime(section, "refresh_token_ttl", &table.refresh_token_ttl)?)
