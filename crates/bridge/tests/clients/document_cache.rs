@@ -179,10 +179,10 @@ async fn what_is_no_document_says_nothing_of_one_that_is_known() {
         assert_eq!(world.outcome(CLIENT).await, Outcome::Known, "{how}");
         assert!(world.sends_codes_to(CLIENT, REDIRECT_URI).await, "{how}");
         sleep(Duration::from_hours(1)).await;
-        assert_eq!(world.outcome(CLIENT).await, Outcome::Refused, "{how}: not for more than a day");
+        assert_eq!(world.outcome(CLIENT).await, Outcome::Unavailable, "{how}: not for more than a day");
         let world = World::new();
         intervene(&world, how);
-        assert_eq!(world.outcome(CLIENT).await, Outcome::Refused, "{how}: nothing was known");
+        assert_eq!(world.outcome(CLIENT).await, Outcome::Unavailable, "{how}: nothing was known");
     }
 }
 

@@ -9,15 +9,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, StatusCode};
 use portcullis_bridge::DocumentPolicy;
 use portcullis_egress::{Egress, EgressConfig};
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
 };
 
-use crate::world::{Outcome, World, nothing};
+use crate::world::{ISSUER, Outcome, World, metadata, nothing, with};
 
 /// A server on loopback that gives every request the same answer, of which a part never comes.
 struct Server {
@@ -123,17 +124,88 @@ async fn as_20_nobody_learns_which_names_there_are_inside() {
         // It does not resolve.
         "https://nobody.invalid/client.json".to_owned(),
     ] {
-        let world = World::with_egress(local(), Egress::new(EgressConfig::new()).expect("TLS"));
-        let client = world.client(&id).await;
-        let told = nothing(&client).await.expect("an answer");
-        let url = client.with_redirect_uri("http://127.0.0.1/cb").authorization().expect("an endpoint").url();
-        let shown = Request::get(url).body(Bytes::new()).expect("a request");
-        let shown = world.network.send(shown).await.expect("an answer");
-        let headers = |headers: &HeaderMap| headers.iter().map(|header| format!("{header:?}")).collect::<Vec<_>>();
-        answers.push((told.status(), told.body().clone(), headers(told.headers()), shown.status(), shown.into_body()));
+        answers.push(told(EgressConfig::new(), &id).await);
     }
     assert_eq!(answers[0], answers[2]);
     assert_eq!(answers[1], answers[2]);
+}
+
+/// Everything that is answered to a client at `id`, at the token endpoint and to a browser.
+async fn told(egress: EgressConfig, id: &str) -> (StatusCode, Bytes, Vec<String>, StatusCode, Bytes) {
+    let world = World::with_egress(local(), Egress::new(egress).expect("TLS"));
+    let client = world.client(id).await;
+    let told = nothing(&client).await.expect("an answer");
+    let url = client.with_redirect_uri("http://127.0.0.1/cb").authorization().expect("an endpoint").url();
+    let shown = world.network.send(Request::get(url).body(Bytes::new()).expect("a request")).await.expect("an answer");
+    let headers = |headers: &HeaderMap| headers.iter().map(|header| format!("{header:?}")).collect::<Vec<_>>();
+    (told.status(), told.body().clone(), headers(told.headers()), shown.status(), shown.into_body())
+}
+
+#[tokio::test]
+async fn as_20_what_is_at_an_address_that_has_no_document_is_not_told() {
+    let open = || EgressConfig::new().with_allow_loopback(true).with_timeout(Duration::from_millis(500));
+    let closed = id(free_port().await);
+    let nothing_listens = told(open(), &closed).await;
+    assert_eq!(nothing_listens.0, 503);
+    let blocked = told(EgressConfig::new(), &closed).await;
+    assert_eq!(blocked, nothing_listens, "blocked");
+    for (what, answer) in [
+        ("times out", ""),
+        ("stops half-way", "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"),
+        ("is no HTTP", "220 mail.example.test ESMTP\r\n"),
+        ("is a page", "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"),
+        ("is not JSON", "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 6\r\n\r\n<html>"),
+        ("is too large", "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5121\r\n\r\n"),
+        ("leads elsewhere", "HTTP/1.1 302 Found\r\nLocation: https://example.test/\r\nContent-Length: 0\r\n\r\n"),
+        ("fails", "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"),
+        ("wants a login", "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"),
+    ] {
+        let server = Server::new(|_| answer.to_owned()).await;
+        assert_eq!(told(open(), &server.id()).await, nothing_listens, "{what}");
+        assert!(server.connections() > 0, "{what}");
+    }
+}
+
+/// A port at which nothing listens.
+async fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    listener.local_addr().expect("bound").port()
+}
+
+/// What is answered to a client that has registered itself with its keys at `jwks_uri`.
+async fn told_of_keys(egress: EgressConfig, jwks_uri: &str) -> (StatusCode, Bytes) {
+    let world = World::with_egress(local(), Egress::new(egress).expect("TLS"));
+    let signing = metadata("https://app.example.test/callback");
+    let signing = with(&signing, "token_endpoint_auth_method", &json!("private_key_jwt"));
+    let registered = world.register(&with(&signing, "jwks_uri", &json!(jwks_uri))).await;
+    let id = registered.text("client_id");
+    let jwt = world.idp.token(id).with_header("typ", "JWT").with_claim("iss", id).with_audience(ISSUER);
+    let jwt = jwt.with_lifetime(Duration::from_mins(1)).jwt();
+    let call = nothing(&world.client("").await).without_credentials();
+    let call = call.with("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+    let answer = call.with("client_assertion", &jwt).await.expect("an answer");
+    (answer.status(), answer.body().clone())
+}
+
+#[tokio::test]
+async fn as_20_what_is_at_an_address_that_has_no_keys_is_not_told() {
+    let open = || EgressConfig::new().with_allow_loopback(true).with_timeout(Duration::from_millis(500));
+    let keys = |port: u16| format!("http://127.0.0.1:{port}/keys");
+    let port = free_port().await;
+    let nothing_listens = told_of_keys(open(), &keys(port)).await;
+    assert_eq!(nothing_listens.0, 503);
+    assert_eq!(told_of_keys(EgressConfig::new(), &keys(port)).await, nothing_listens, "blocked");
+    for (what, answer) in [
+        ("times out", ""),
+        ("is not JSON", "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 6\r\n\r\n<html>"),
+        ("is no key set", "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"),
+        ("is not there", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
+        ("leads elsewhere", "HTTP/1.1 302 Found\r\nLocation: https://example.test/\r\nContent-Length: 0\r\n\r\n"),
+    ] {
+        let server = Server::new(|_| answer.to_owned()).await;
+        assert_eq!(told_of_keys(open(), &keys(server.port)).await, nothing_listens, "{what}");
+        assert!(server.connections() > 0, "{what}");
+    }
 }
 
 #[tokio::test]
@@ -143,7 +215,7 @@ async fn as_20_a_redirect_is_not_followed_not_even_to_a_good_document() {
     let server =
         Server::new(|_| format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n")).await;
     let open = EgressConfig::new().with_allow_loopback(true);
-    assert_eq!(outcome(local(), open, &server.id()).await, Outcome::Refused);
+    assert_eq!(outcome(local(), open, &server.id()).await, Outcome::Unavailable);
     assert_eq!((server.connections(), target.connections()), (1, 0));
 }
 
@@ -156,9 +228,11 @@ async fn as_20_no_more_is_read_than_a_document_may_have() {
         format!("400\r\n{}\r\n", " ".repeat(1024)).repeat(6)
     );
     for answer in [announced.to_owned(), endless] {
-        // The rest never comes: whoever waited for it would say that nobody can tell.
+        // The rest never comes, and is not waited for.
         let server = Server::new(|_| answer).await;
-        assert_eq!(outcome(local(), open(), &server.id()).await, Outcome::Refused);
+        let id = server.id();
+        let answered = tokio::time::timeout(Duration::from_secs(4), outcome(local(), open(), &id));
+        assert_eq!(answered.await, Ok(Outcome::Unavailable));
     }
 }
 

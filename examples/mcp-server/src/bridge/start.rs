@@ -32,9 +32,11 @@ pub(crate) async fn start(
         .with_resource_name("Portcullis example")
         .with_cache(gate::cache_config(&config.cache))
         .with_provider_egress(provider_egress)
-        // What clients say of themselves is fetched from public addresses, whatever network the provider stands in.
+        // What clients name is fetched from public addresses, whatever the provider needs.
         .with_client_egress(
-            EgressConfig::new().with_allow_loopback(config.egress.allow_loopback).with_timeout(config.egress.timeout),
+            EgressConfig::new()
+                .with_allow_loopback(config.egress.allow_loopback_for_clients)
+                .with_timeout(config.egress.timeout),
         )
         .with_clock(Arc::new(SystemClock::new()));
     let (auth, bridge) = store.behind(server)?.build()?;

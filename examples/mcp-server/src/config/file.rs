@@ -147,6 +147,9 @@ impl Default for Cache {
 pub(crate) struct Egress {
     /// Whether providers on this machine may be called, also without TLS; for tests and the demo.
     pub(crate) allow_loopback: bool,
+    /// Whether what clients name, their metadata documents and key sets, may be fetched from this machine, also without TLS; for
+    /// tests only.
+    pub(crate) allow_loopback_for_clients: bool,
     /// Private networks that may be called, such as "10.1.0.0/16".
     pub(crate) allowed_networks: Vec<String>,
     /// How long one exchange with a provider may take.
@@ -155,6 +158,11 @@ pub(crate) struct Egress {
 
 impl Default for Egress {
     fn default() -> Self {
-        Self { allow_loopback: false, allowed_networks: Vec::new(), timeout: "10s".to_owned() }
+        Self {
+            allow_loopback: false,
+            allow_loopback_for_clients: false,
+            allowed_networks: Vec::new(),
+            timeout: "10s".to_owned(),
+        }
     }
 }

@@ -89,6 +89,7 @@ pub(crate) struct CacheSettings {
 #[derive(Debug)]
 pub(crate) struct EgressSettings {
     pub(crate) allow_loopback: bool,
+    pub(crate) allow_loopback_for_clients: bool,
     pub(crate) allowed_networks: Vec<IpNet>,
     pub(crate) timeout: Duration,
 }

@@ -96,6 +96,7 @@ fn egress(document: &Document, table: &Egress) -> Result<EgressSettings, ConfigE
     };
     Ok(EgressSettings {
         allow_loopback: table.allow_loopback,
+        allow_loopback_for_clients: table.allow_loopback_for_clients,
         allowed_networks: table.allowed_networks.iter().enumerate().map(network).collect::<Result<_, _>>()?,
         timeout: positive(document, "egress.timeout", &table.timeout)?,
     })

@@ -1,10 +1,20 @@
 //! mode = "bridge": logins at an OpenID provider, and what becomes of its tokens.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use portcullis_testkit::{Answer, Browser, Endpoint, Fault, IdentityProvider, Network, OAuthClient, TokenPolicy};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::process::{Running, bridge, folder, free_port, text};
 
@@ -266,16 +276,6 @@ async fn an_enterprise_vouches_for_users_who_never_were_at_the_provider() {
     assert_eq!(answer["result"]["isError"], true, "there is nothing to call the provider with: {answer}");
 }
 
-#[tokio::test]
-async fn a_resource_server_elsewhere_asks_about_tokens() {
-    let provider = IdentityProvider::new();
-    let running = provider.serve().await.expect("a port");
-    let keys = format!(
-        "{}\n[[bridge.resource_servers]]\nclient_id = \"reports\"\nclient_secret = \"hush\"\n\
-         resource = \"https://reports.example.com/mcp\"\n\
-         [[bridge.resource_servers]]\nclient_id = \"twin\"\nclient_secret = \"hush\"",
-        oidc(running.url())
-    );
 /// The scopes that `mcp:admin` was granted among: of ada at the provider, and of ada at the enterprise.
 async fn scopes_of_both_adas(entitlements: &str) -> [String; 2] {
     let (provider, enterprise) = (IdentityProvider::new(), IdentityProvider::new());
@@ -318,6 +318,16 @@ async fn an_entitlement_is_for_users_of_the_issuer_that_it_names_and_by_default_
     }
 }
 
+#[tokio::test]
+async fn a_resource_server_elsewhere_asks_about_tokens() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let keys = format!(
+        "{}\n[[bridge.resource_servers]]\nclient_id = \"reports\"\nclient_secret = \"hush\"\n\
+         resource = \"https://reports.example.com/mcp\"\n\
+         [[bridge.resource_servers]]\nclient_id = \"twin\"\nclient_secret = \"hush\"",
+        oidc(running.url())
+    );
     let server = Running::bridge(&keys).await;
     let client = registered(&server).await;
     let here = log_in(&client, "alice").await;
@@ -338,4 +348,60 @@ async fn the_metrics_tell_of_logins() {
     log_in(&registered(&server).await, "alice").await;
     let metrics = server.admin("/metrics").await.expect("answer").text().await.expect("text");
     assert!(metrics.contains("portcullis_bridge_logins_total{outcome=\"completed\"} 1"), "{metrics}");
+}
+
+/// A listener on this machine that answers nothing, and how many connections it has had.
+async fn listener() -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let (port, count) = (listener.local_addr().expect("bound").port(), Arc::<AtomicUsize>::default());
+    let counted = Arc::clone(&count);
+    tokio::spawn(async move {
+        while listener.accept().await.is_ok() {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    (port, count)
+}
+
+/// What a server whose section `egress` has `keys` answers to callers that name a document, and a key set, at `port` of this machine.
+async fn named_by_callers(keys: &str, port: u16) -> Vec<(StatusCode, String)> {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let text = format!("{keys}\n{}", bridge(&oidc(running.url()), "url = \"memory:\""));
+    let server = Running::serve(free_port(), &text);
+    server.wait_for("/readyz", 200).await;
+    let mut client = OAuthClient::discover(&Network::new(), &server.origin()).await.expect("metadata");
+    let mut answers = Vec::new();
+    for host in ["http://127.0.0.1", "https://127.0.0.1", "https://localhost", "http://[::1]"] {
+        let documented = client.clone().with_client_id(&format!("{host}:{port}/client.json"));
+        let answer = documented.refresh("nothing").await.expect("an answer");
+        answers.push((answer.status(), String::from_utf8_lossy(answer.body()).into_owned()));
+        let jwks_uri = format!("{host}:{port}/keys");
+        let registration = json!({
+            "redirect_uris": ["https://app.example.com/callback"],
+            "token_endpoint_auth_method": "private_key_jwt",
+            "jwks_uri": jwks_uri,
+        });
+        let id = client.register(&registration).await.expect("an answer").text("client_id").to_owned();
+        let jwt = provider.token(&id).with_header("typ", "JWT").with_claim("iss", &*id).with_audience(&server.origin());
+        let call = client.refresh("nothing").without_credentials();
+        let call = call.with("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+        let call = call.with("client_assertion", &jwt.with_lifetime(Duration::from_mins(1)).jwt());
+        let answer = call.await.expect("an answer");
+        answers.push((answer.status(), String::from_utf8_lossy(answer.body()).into_owned()));
+    }
+    answers
+}
+
+#[tokio::test]
+async fn what_callers_name_is_not_fetched_from_this_machine_although_the_provider_is_there() {
+    let (open, connections) = listener().await;
+    for keys in ["", "egress.allowed_networks = [\"127.0.0.0/8\", \"::1/128\"]"] {
+        let (at_open, at_closed) = (named_by_callers(keys, open).await, named_by_callers(keys, free_port()).await);
+        assert_eq!(connections.load(Ordering::Relaxed), 0, "{keys}");
+        assert_eq!(at_open, at_closed, "whether anything listens is not told: {keys}");
+    }
+    let allowed = "egress.allow_loopback_for_clients = true\negress.timeout = \"300ms\"";
+    named_by_callers(allowed, open).await;
+    assert!(connections.load(Ordering::Relaxed) > 0, "unless the operator says so");
 }

@@ -72,7 +72,12 @@ impl ClientAssertions {
                 tracing::info!(reason = error.reason().as_str(), "a client's assertion is refused");
                 Ok(false)
             }
-            Err(Unaccepted::Refused(_)) => {
+            Err(Unaccepted::Refused(error)) => {
+                tracing::warn!(
+                    client_id = client.id(),
+                    reason = error.reason().as_str(),
+                    "a client's keys cannot be fetched"
+                );
                 Err(OAuthError::new(ErrorCode::TemporarilyUnavailable, "the client's keys cannot be fetched"))
             }
             Err(Unaccepted::Unjudged(error)) => Err(error),

@@ -140,7 +140,16 @@ impl Documents {
     async fn fetch(&self, url: &ClientUrl) -> Result<Fetched, Unfetched> {
         let asked_at = self.clock.now();
         match self.egress.clone().call(message::request(url)).await {
-            Ok(response) => message::process(url, &response, asked_at),
+            Ok(response) => message::process(url, &response, asked_at).inspect_err(|why| {
+                if matches!(why, Unfetched::Failed) {
+                    let status = response.status().as_u16();
+                    tracing::warn!(
+                        client = url.as_str(),
+                        status,
+                        "a client's host answers with a failure instead of a document"
+                    );
+                }
+            }),
             Err(error) => Err(unfetched(&error)),
         }
     }
@@ -150,7 +159,7 @@ fn unfetched(error: &EgressError) -> Unfetched {
     match error.kind() {
         EgressErrorKind::BodyTooLarge => Unfetched::NoDocument(message::TOO_LARGE),
         _ => {
-            tracing::warn!(%error, "a client's document cannot be fetched");
+            tracing::warn!(%error, source = std::error::Error::source(error), "a client's document cannot be fetched");
             Unfetched::Failed
         }
     }

@@ -11,17 +11,18 @@ pub(super) enum Unfetched {
     Refused(Cow<'static, str>),
     /// What has come is no document: it may be a page of something in between, which says nothing of one that is known.
     NoDocument(&'static str),
-    /// Nobody can tell. That it may not be asked for, where it is, looks the same: the difference would show strangers which names there
-    /// are in the network of this server.
+    /// Nothing has come.
     Failed,
 }
 
+/// Where there is no document, the answer is one and the same, whether nothing listens there, the address may not be called, something
+/// else answers, or nothing does in time: any caller can name any address, and the difference would map the network of this server. The
+/// cause is in the log.
 impl From<Unfetched> for OAuthError {
     fn from(unfetched: Unfetched) -> Self {
         match unfetched {
             Unfetched::Refused(why) => Self::new(ErrorCode::InvalidClient, why),
-            Unfetched::NoDocument(why) => Self::new(ErrorCode::InvalidClient, why),
-            Unfetched::Failed => {
+            Unfetched::NoDocument(_) | Unfetched::Failed => {
                 Self::new(ErrorCode::TemporarilyUnavailable, "the client's document cannot be fetched")
             }
         }

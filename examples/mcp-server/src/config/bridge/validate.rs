@@ -77,7 +77,7 @@ fn config(
         .with_max_session_age(lifetime(section, "max_session_age", &table.max_session_age)?)
         .with_rotation_grace(period("rotation_grace", &table.rotation_grace)?)
         .with_consent_ttl(period("consent_ttl", &table.consent_ttl)?)
-        .with_documents(documents(&table.documents).with_allow_loopback(section.egress.allow_loopback))
+        .with_documents(documents(&table.documents).with_allow_loopback(section.egress.allow_loopback_for_clients))
         .with_registration(registration(section, table.registration)?);
     let config = match table.revoke_upstream {
         Some(revokes) => config.with_upstream_revocation(revokes),
