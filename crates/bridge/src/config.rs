@@ -148,6 +148,9 @@ impl BridgeConfig {
 
     /// For how long a client that repeats a refresh, because the answer was lost, gets the same answer. Default: 2 minutes. After
     /// that the session ends.
+    ///
+    /// A copy of the token that is used within this time of the client gets the same answer as well. Repetitions that suggest one are
+    /// counted (`portcullis_bridge_refresh_reuse_suspected_total`) and logged.
     pub const fn with_rotation_grace(mut self, grace: Duration) -> Self {
         self.lifetimes.rotation_grace = grace;
         self

@@ -5,13 +5,19 @@ use std::{collections::HashMap, fmt, hash::Hash};
 use metrics::{Counter, Gauge, counter, gauge};
 use portcullis_grants::records::Table;
 
-use crate::{GrantType, limits::Limited, oauth_error::ErrorCode, session::End};
+use crate::{
+    GrantType,
+    limits::Limited,
+    oauth_error::ErrorCode,
+    session::{End, ReuseSign},
+};
 
 /// Handles made once. Install the recorder before building the bridge.
 pub(crate) struct Telemetry {
     logins: Counters<LoginOutcome>,
     tokens: Counters<(Option<GrantType>, Option<ErrorCode>)>,
     repeated: Counter,
+    reuse_suspected: Counters<ReuseSign>,
     registrations: Counters<Option<ErrorCode>>,
     ended: Counters<End>,
     limited: Counters<Limited>,
@@ -55,6 +61,10 @@ impl Telemetry {
                 counter!("portcullis_bridge_tokens_total", "grant" => grant, "outcome" => outcome)
             }),
             repeated: counter!("portcullis_bridge_refreshes_repeated_total"),
+            reuse_suspected: Counters::new(
+                ReuseSign::ALL,
+                |sign| counter!("portcullis_bridge_refresh_reuse_suspected_total", "sign" => sign.as_str()),
+            ),
             registrations: Counters::new(refused(), |refused| {
                 let outcome = refused.map_or("registered", ErrorCode::as_str);
                 counter!("portcullis_bridge_registrations_total", "outcome" => outcome)
@@ -86,6 +96,11 @@ impl Telemetry {
     /// A client repeated a refresh, and got the same again.
     pub(crate) fn repeated(&self) {
         self.repeated.increment(1);
+    }
+
+    /// Repetitions of a session suggest that a copy of its refresh token is in use.
+    pub(crate) fn reuse_suspected(&self, sign: ReuseSign) {
+        self.reuse_suspected.increment(sign);
     }
 
     /// A registration, or why it was refused.

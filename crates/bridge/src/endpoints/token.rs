@@ -8,6 +8,7 @@ use crate::{
     Bridge, Client, GrantType,
     answer::Answer,
     grants::{Issued, authorization_code, jwt_bearer, refresh_token},
+    limits::Caller,
     oauth_error::{ErrorCode, OAuthError},
     parameters::Parameters,
 };
@@ -37,7 +38,7 @@ async fn issue(bridge: &Bridge, head: &Parts, form: &Parameters) -> Result<Answe
     }
     let caller = inner.limits.caller(&head.headers, &head.extensions);
     inner.limits.may_redeem(client.id(), &caller)?;
-    let issued = redeem(bridge, &client, grant_type, form).await.inspect_err(|error| {
+    let issued = redeem(bridge, &client, grant_type, form, &caller).await.inspect_err(|error| {
         if error.code == ErrorCode::InvalidGrant {
             inner.limits.grant_refused(client.id(), &caller);
         }
@@ -50,10 +51,16 @@ async fn issue(bridge: &Bridge, head: &Parts, form: &Parameters) -> Result<Answe
 }
 
 /// What is presented becomes tokens.
-async fn redeem(bridge: &Bridge, client: &Client, by: GrantType, form: &Parameters) -> Result<Issued, OAuthError> {
+async fn redeem(
+    bridge: &Bridge,
+    client: &Client,
+    by: GrantType,
+    form: &Parameters,
+    caller: &Caller,
+) -> Result<Issued, OAuthError> {
     match by {
         GrantType::AuthorizationCode => authorization_code::redeem(bridge, client, form).await,
-        GrantType::RefreshToken => refresh_token::rotate(bridge, client, form).await,
+        GrantType::RefreshToken => refresh_token::rotate(bridge, client, form, caller).await,
         GrantType::JwtBearer if bridge.inner().config.trusted_issuers.is_empty() => Err(unsupported()),
         GrantType::JwtBearer => jwt_bearer::redeem(bridge, client, form).await,
     }

@@ -5,16 +5,23 @@ use portcullis_core::{GrantId, ScopeSet};
 use super::{Issued, issued::resource};
 use crate::{
     Bridge, BridgeConfig, Client,
+    inner::Inner,
+    limits::Caller,
     oauth_error::OAuthError,
     parameters::Parameters,
-    session::{Decision, End, Presented, Rotation, RotationRequest},
+    session::{Decision, End, Presented, Rotation, RotationRequest, SuspectedReuse},
 };
 
 /// Rotates the refresh token in `form`. [RFC 6749 section 6](https://www.rfc-editor.org/rfc/rfc6749#section-6)
 ///
 /// Whoever repeats it within the grace period gets the same answer; whoever does so later ends the session.
 /// [RFC 9700 section 4.14.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)
-pub(crate) async fn rotate(bridge: &Bridge, client: &Client, form: &Parameters) -> Result<Issued, OAuthError> {
+pub(crate) async fn rotate(
+    bridge: &Bridge,
+    client: &Client,
+    form: &Parameters,
+    caller: &Caller,
+) -> Result<Issued, OAuthError> {
     let inner = bridge.inner();
     let presented = Presented::refresh_token(form.required("refresh_token")?);
     let scopes = form.scopes()?;
@@ -22,18 +29,21 @@ pub(crate) async fn rotate(bridge: &Bridge, client: &Client, form: &Parameters) 
     let Presented { of: handle, secret } = presented.ok_or_else(unknown)?;
     let id = handle.session();
     end_without_grant(bridge, id).await?;
+    let from = caller.address();
     let decided = inner.sessions.decide(id, |session, now| {
-        let issued = |session, pair| Ok(Issued { id, session, pair });
+        let issued = |session, pair, suspected| Ok((Issued { id, session, pair }, suspected));
         let scopes = still_allowed(scopes.as_ref(), &session.scopes, &inner.config, client);
-        let request = RotationRequest { token: &secret, client_id: client.id(), scopes: Some(&scopes), resource };
+        let request = RotationRequest { token: &secret, client_id: client.id(), scopes: Some(&scopes), resource, from };
         match session.rotate(&request, &inner.config.lifetimes, now) {
-            Rotation::Rotated(pair) if pair.scopes.is_empty() && !session.scopes.is_empty() => {
+            Rotation::Rotated(pair) | Rotation::Repeated { pair, .. }
+                if pair.scopes.is_empty() && !session.scopes.is_empty() =>
+            {
                 Decision::Keep(Err(OAuthError::invalid_grant("nothing of what was granted may be had any more")))
             }
-            Rotation::Rotated(pair) => Decision::Replace(issued(session.clone(), pair)),
-            Rotation::Repeated(pair) => {
-                inner.telemetry.repeated();
-                Decision::Keep(issued(session.clone(), pair))
+            Rotation::Rotated(pair) => Decision::Replace(issued(session.clone(), pair, None)),
+            Rotation::Repeated { pair, is_noted, suspected } => {
+                let outcome = issued(session.clone(), pair, Some(suspected));
+                if is_noted { Decision::Replace(outcome) } else { Decision::Keep(outcome) }
             }
             Rotation::Reused(why) => {
                 tracing::warn!(session = %id, why, "a refresh token was used twice: its session ends");
@@ -45,7 +55,32 @@ pub(crate) async fn rotate(bridge: &Bridge, client: &Client, form: &Parameters) 
             Rotation::Refused(error) => Decision::Keep(Err(error)),
         }
     });
-    decided.await?.ok_or_else(unknown)?
+    let (issued, repetition) = decided.await?.ok_or_else(unknown)??;
+    if let Some(suspected) = repetition {
+        inner.telemetry.repeated();
+        if let Some(suspected) = suspected {
+            report(inner, &issued, &suspected);
+        }
+    }
+    Ok(issued)
+}
+
+/// Counts what the repetitions of a session suggest, and names it in the log now and then.
+fn report(inner: &Inner, Issued { id, session, .. }: &Issued, suspected: &SuspectedReuse) {
+    let SuspectedReuse { signs, in_a_row, rotated_from, repeated_from, is_to_be_logged } = suspected;
+    signs.iter().for_each(|sign| inner.telemetry.reuse_suspected(*sign));
+    if *is_to_be_logged {
+        let signs: Vec<_> = signs.iter().map(|sign| sign.as_str()).collect();
+        tracing::warn!(
+            session = %id,
+            client_id = &*session.client_id,
+            signs = signs.join(" "),
+            in_a_row,
+            ?rotated_from,
+            ?repeated_from,
+            "a refresh token is presented again in a way that a stolen copy would be: end the session if its client does not do that by itself",
+        );
+    }
 }
 
 /// Of the scopes that are asked for, or else of all that were granted, those that the bridge still has and the client may still have.

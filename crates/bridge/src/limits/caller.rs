@@ -33,6 +33,11 @@ impl Caller {
         self.0.is_some()
     }
 
+    /// The address, or the network of an IPv6 address; `None` if it is not known.
+    pub(crate) const fn address(&self) -> Option<IpAddr> {
+        self.0
+    }
+
     /// The address, or the many networks of IPv6 that a single customer may have; `None` if it is not known.
     pub(crate) fn site(&self) -> Option<IpAddr> {
         self.0.map(|address| masked(address, SITE))

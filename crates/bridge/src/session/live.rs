@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Session, Stage, base64_bytes,
+    grace::GraceUse,
     model::{UsedCode, seconds},
     secret::{Secret, SecretHash},
 };
@@ -39,6 +40,9 @@ pub(super) struct Refresh {
     pub(super) expires_at: UnixTime,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) previous: Option<Previous>,
+    /// How often the grace period was needed.
+    #[serde(default, skip_serializing_if = "GraceUse::is_unused")]
+    pub(super) grace: GraceUse,
 }
 
 /// The refresh token before the present one: whoever repeats it, because no answer came, gets the same answer for a while.
@@ -135,7 +139,7 @@ impl Session {
         &self,
         live: &mut Live,
         (access, refresh): (Secret, Option<Secret>),
-        previous: Option<Previous>,
+        (previous, grace): (Option<Previous>, GraceUse),
         narrowed: Option<ScopeSet>,
         lifetimes: &Lifetimes,
         now: UnixTime,
@@ -149,6 +153,7 @@ impl Session {
             token: refresh.hash(),
             expires_at: (now + lifetimes.refresh_token).min(self.ends_at),
             previous,
+            grace,
         });
         let scopes = narrowed.unwrap_or_else(|| self.scopes.clone());
         Pair { access, refresh, issued_at: now, access_expires_at: expires_at, scopes }

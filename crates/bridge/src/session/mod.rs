@@ -7,6 +7,7 @@ mod base64_bytes;
 mod contexts;
 mod crowd;
 mod ending;
+mod grace;
 mod handle;
 mod live;
 mod model;
@@ -20,6 +21,7 @@ mod tests;
 
 pub(crate) use ending::End;
 pub(crate) use handle::Handle;
+pub(crate) use grace::{ReuseSign, SuspectedReuse};
 pub(crate) use live::{AccessEntry, Lifetimes, Pair};
 pub(crate) use model::{CodeBinding, Session, SessionUser, Stage};
 pub(crate) use redeem::{Redeemed, Redemption};

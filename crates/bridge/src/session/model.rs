@@ -126,7 +126,7 @@ impl Session {
             stage: Stage::Ended { since: now },
         };
         let mut live = Live::default();
-        let pair = session.issue(&mut live, (Secret::random(), None), None, None, lifetimes, now);
+        let pair = session.issue(&mut live, (Secret::random(), None), Default::default(), None, lifetimes, now);
         session.stage = Stage::Live(live);
         (pair, session)
     }

@@ -59,7 +59,7 @@ impl Session {
         }
         let mut live = Live::of_code(UsedCode { code: code.code, challenge: code.challenge.clone() });
         let refresh = self.is_refreshable.then(Secret::random);
-        let pair = self.issue(&mut live, (Secret::random(), refresh), None, None, lifetimes, now);
+        let pair = self.issue(&mut live, (Secret::random(), refresh), Default::default(), None, lifetimes, now);
         self.stage = Stage::Live(live);
         Redeemed::Issued(pair)
     }

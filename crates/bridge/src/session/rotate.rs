@@ -1,9 +1,12 @@
 //! A refresh token becomes the next one.
 
+use std::net::IpAddr;
+
 use portcullis_core::{ScopeSet, UnixTime};
 
 use super::{
-    Session, Stage,
+    Session, Stage, SuspectedReuse,
+    grace::GraceUse,
     live::{Lifetimes, Live, Pair, Previous, SecretSalt},
     secret::Secret,
 };
@@ -17,6 +20,8 @@ pub(crate) struct RotationRequest<'a> {
     /// Less than was granted, if that is enough. RFC 6749 section 6.
     pub(crate) scopes: Option<&'a ScopeSet>,
     pub(crate) resource: Option<&'a str>,
+    /// The address that the request comes from, if it is known.
+    pub(crate) from: Option<IpAddr>,
 }
 
 /// What becomes of a refresh token.
@@ -24,8 +29,14 @@ pub(crate) struct RotationRequest<'a> {
 pub(crate) enum Rotation {
     /// It has been replaced.
     Rotated(Pair),
-    /// It had been, a moment ago: the same again, because the answer may have been lost. Nothing has changed.
-    Repeated(Pair),
+    /// It had been, a moment ago: the same again, because the answer may have been lost.
+    Repeated {
+        pair: Pair,
+        /// Whether the session has changed: that this token was repeated is remembered.
+        is_noted: bool,
+        /// What the repetition suggests.
+        suspected: Option<SuspectedReuse>,
+    },
     /// It had been, and this is no repetition: somebody has a copy. RFC 9700 section 4.14.2.
     Reused(&'static str),
     /// Nothing has changed.
@@ -50,8 +61,8 @@ impl Session {
             if now > previous.rotated_at + lifetimes.rotation_grace {
                 return Rotation::Reused("a refresh token was presented again after its grace period");
             }
-            let (live, previous) = (live.clone(), previous.clone());
-            return self.repeat(live, previous, request, lifetimes, now);
+            let (live, previous, grace) = (live.clone(), previous.clone(), refresh.grace.clone());
+            return self.repeat(live, (previous, grace), request, lifetimes, now);
         }
         if !refresh.token.is_of(request.token) {
             return Rotation::Reused("an old refresh token was presented");
@@ -60,27 +71,39 @@ impl Session {
         rand::fill(&mut salt);
         let (access, next) = successors(request.token, &salt);
         let previous = Previous { token: request.token.hash(), salt: SecretSalt(salt), rotated_at: now };
-        let live = live.clone();
-        self.replace(live, (access, next), previous, request, lifetimes, now)
+        let (grace, live) = (refresh.grace.after_rotation(request.from), live.clone());
+        self.replace(live, (access, next), (previous, grace), request, lifetimes, now)
     }
 
     /// Hands out what was handed out before. If the access token has expired meanwhile, there is another one beside the same refresh
     /// token.
     fn repeat(
         &mut self,
-        live: Live,
-        previous: Previous,
+        mut live: Live,
+        (previous, mut grace): (Previous, GraceUse),
         request: &RotationRequest<'_>,
         lifetimes: &Lifetimes,
         now: UnixTime,
     ) -> Rotation {
         let (access, refresh) = successors(request.token, &previous.salt.0);
-        if let Some(entry) = live.access(access.hash(), now) {
+        let before = grace.clone();
+        let suspected = grace.repeat(request.from, now);
+        let (pair, is_noted) = if let Some(entry) = live.access(access.hash(), now) {
             let scopes = entry.scopes.clone().unwrap_or_else(|| self.scopes.clone());
             let (issued_at, access_expires_at) = (entry.issued_at, entry.expires_at);
-            return Rotation::Repeated(Pair { access, refresh: Some(refresh), issued_at, access_expires_at, scopes });
-        }
-        self.replace(live, (Secret::random(), refresh), previous, request, lifetimes, now)
+            let is_noted = grace != before;
+            if let Some(refresh) = live.refresh.as_mut().filter(|_| is_noted) {
+                refresh.grace = grace;
+                self.stage = Stage::Live(live);
+            }
+            (Pair { access, refresh: Some(refresh), issued_at, access_expires_at, scopes }, is_noted)
+        } else {
+            match self.replace(live, (Secret::random(), refresh), (previous, grace), request, lifetimes, now) {
+                Rotation::Rotated(pair) => (pair, true),
+                other => return other,
+            }
+        };
+        Rotation::Repeated { pair, is_noted, suspected }
     }
 
     /// Puts new tokens in the place of those in `live`.
@@ -88,7 +111,7 @@ impl Session {
         &mut self,
         mut live: Live,
         (access, refresh): (Secret, Secret),
-        previous: Previous,
+        (previous, grace): (Previous, GraceUse),
         request: &RotationRequest<'_>,
         lifetimes: &Lifetimes,
         now: UnixTime,
@@ -104,7 +127,7 @@ impl Session {
             return Rotation::Refused(OAuthError::too_often(60));
         }
         let narrowed = request.scopes.filter(|scopes| scopes.len() < self.scopes.len()).cloned();
-        let pair = self.issue(&mut live, (access, Some(refresh)), Some(previous), narrowed, lifetimes, now);
+        let pair = self.issue(&mut live, (access, Some(refresh)), (Some(previous), grace), narrowed, lifetimes, now);
         self.stage = Stage::Live(live);
         Rotation::Rotated(pair)
     }

@@ -61,7 +61,7 @@ fn redemption(code: &Secret) -> Redemption<'_> {
 }
 
 fn rotation(token: &Secret) -> RotationRequest<'_> {
-    RotationRequest { token, client_id: "client", scopes: None, resource: None }
+    RotationRequest { token, client_id: "client", scopes: None, resource: None, from: None }
 }
 
 /// A session that has been given its first tokens.
@@ -140,14 +140,43 @@ fn a_plain_challenge_is_none() {
 fn a_repetition_within_the_grace_period_gets_the_same_pair() {
     let (mut session, first) = live();
     let pair = rotated(&mut session, refresh(&first), after(5));
-    let before = serde_json::to_string(&session).expect("json");
-    let Rotation::Repeated(again) = session.rotate(&rotation(refresh(&first)), &lifetimes(), after(125)) else {
+    let before = without_grace(&session);
+    let Rotation::Repeated { pair: again, .. } = session.rotate(&rotation(refresh(&first)), &lifetimes(), after(125))
+    else {
         panic!("not repeated");
     };
     assert_eq!(again.access.hash(), pair.access.hash());
     assert_eq!(refresh(&again).hash(), refresh(&pair).hash());
     assert_eq!((again.issued_at, again.access_expires_at), (pair.issued_at, pair.access_expires_at));
-    assert_eq!(serde_json::to_string(&session).expect("json"), before, "a repetition changes nothing");
+    assert_eq!(without_grace(&session), before, "a repetition changes no token");
+}
+
+/// The row of a session as versions wrote it that did not remember repetitions.
+fn without_grace(session: &Session) -> serde_json::Value {
+    let mut row = serde_json::to_value(session).expect("plain data");
+    row["stage"]["live"]["refresh"].as_object_mut().expect("a refresh token").remove("grace");
+    row
+}
+
+#[test]
+fn a_row_of_an_older_version_opens_and_repetitions_are_counted_from_then_on() {
+    let (mut session, first) = live();
+    let mut pair = rotated(&mut session, refresh(&first), after(5));
+    assert_eq!(serde_json::to_value(&session).expect("plain data"), without_grace(&session), "nothing to remember");
+    let mut presented = first;
+    for (number, is_suspicious) in [(1, false), (2, false), (3, true)] {
+        session = match number {
+            1 => serde_json::from_value(without_grace(&session)).expect("an older row"),
+            _ => serde_json::from_value(serde_json::to_value(&session).expect("plain data")).expect("a row"),
+        };
+        let now = after(number * 100);
+        let outcome = session.rotate(&rotation(refresh(&presented)), &lifetimes(), now);
+        let Rotation::Repeated { is_noted, suspected, .. } = outcome else { panic!("not repeated") };
+        assert!(is_noted, "{number}");
+        assert_eq!(suspected.is_some(), is_suspicious, "{number}: {suspected:?}");
+        let next = rotated(&mut session, refresh(&pair), now);
+        presented = std::mem::replace(&mut pair, next);
+    }
 }
 
 #[test]
@@ -309,7 +338,7 @@ proptest! {
             match (back, outcome) {
                 (0, Rotation::Rotated(pair)) => { chain.push(pair); rotated_at.push(now); }
                 (0, Rotation::Refused(error)) => prop_assert_eq!(error.status(), http::StatusCode::TOO_MANY_REQUESTS),
-                (1, Rotation::Repeated(pair)) => {
+                (1, Rotation::Repeated { pair, .. }) => {
                     prop_assert!(now <= rotated_at[at] + lifetimes().rotation_grace);
                     prop_assert_eq!(pair.access.hash(), chain[at + 1].access.hash());
                     prop_assert_eq!(refresh(&pair).hash(), refresh(&chain[at + 1]).hash());

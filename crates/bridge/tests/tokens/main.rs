@@ -3,6 +3,7 @@
 mod assertions;
 mod codes;
 mod crowd;
+mod grace;
 mod introspection;
 mod jwts;
 mod log;
