@@ -63,7 +63,14 @@ impl Bridge {
         );
         let bridge = Self(Arc::new(Inner {
             urls: Urls::new(&config.issuer),
-            clients: Clients::new(&config, records.clone(), egress, limits.clone(), Arc::clone(&clock)),
+            clients: Clients::new(
+                &config,
+                records.clone(),
+                sessions.clone(),
+                egress,
+                limits.clone(),
+                Arc::clone(&clock),
+            ),
             assertions: Assertions::new(&config, records.clone(), Arc::clone(&clock)),
             access_tokens: AccessTokens::new(&config),
             limits,

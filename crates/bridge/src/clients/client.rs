@@ -26,6 +26,9 @@ pub struct Client {
     /// Until when its registration is kept; `None` if it has not registered itself.
     #[serde(skip)]
     pub(super) kept_until: Option<UnixTime>,
+    /// Whether users have been given tokens through it, if it describes itself.
+    #[serde(skip)]
+    pub(super) is_used: bool,
 }
 
 /// Why a client cannot be configured.
@@ -116,6 +119,7 @@ impl Client {
             origin: Origin::Configured,
             scopes: None,
             kept_until: None,
+            is_used: false,
         }
     }
 

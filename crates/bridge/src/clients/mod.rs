@@ -10,6 +10,7 @@ mod metadata;
 mod redirect_uri;
 mod registration;
 mod registry;
+mod shares;
 
 use client::ClientKeys;
 pub use client::{Client, GrantType, InvalidClient};

@@ -11,14 +11,15 @@ use super::{
     Client, ClientAuthenticationMethod, Origin,
     authentication::{ClientAssertions, Credentials, Proof},
     document::Documents,
-    registration::{Registered, Registrations},
+    registration::{Registered, RegistrationPolicy, Registrations},
+    shares::Shares,
 };
 use crate::{
     BridgeConfig,
     limits::{Caller, Limits},
     oauth_error::{ErrorCode, OAuthError},
     parameters::Parameters,
-    session::SecretHash,
+    session::{SecretHash, Session, Sessions},
 };
 
 /// All clients of a bridge.
@@ -27,6 +28,7 @@ pub(crate) struct Clients {
     configured: HashMap<Box<str>, Client>,
     documents: Documents,
     registrations: Registrations,
+    shares: Shares,
     assertions: ClientAssertions,
 }
 
@@ -34,12 +36,20 @@ impl Clients {
     pub(crate) fn new(
         config: &BridgeConfig,
         records: Records,
+        sessions: Sessions,
         egress: Egress,
         limits: Limits,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let registrations =
-            Registrations::new(config.registration, config.scopes.clone(), records.clone(), Arc::clone(&clock));
+        let registrations = Registrations::new(
+            config.registration,
+            config.scopes.clone(),
+            records.clone(),
+            sessions.clone(),
+            Arc::clone(&clock),
+        );
+        let RegistrationPolicy { max_clients, idle_ttl, .. } = config.registration;
+        let shares = Shares::new(max_clients, idle_ttl, records.clone(), sessions, Arc::clone(&clock));
         let documents = Documents::new(
             config.documents.clone(),
             records.clone(),
@@ -51,6 +61,7 @@ impl Clients {
             configured: config.clients.iter().map(|client| (client.id.clone(), client.clone())).collect(),
             documents,
             registrations,
+            shares,
             assertions: ClientAssertions::new(config.issuer.clone(), records, egress, limits, clock),
         }
     }
@@ -140,12 +151,22 @@ impl Clients {
         self.registrations.register(body).await
     }
 
-    /// A client has been given tokens: what is known of it is kept.
-    pub(crate) async fn used(&self, client: &Client) -> Result<(), OAuthError> {
+    /// A client has been given tokens of `session`, which `is_new` or was refreshed: what is known of the client is kept, and it counts
+    /// as one of those of the user.
+    pub(crate) async fn used(&self, client: &Client, session: &Session, is_new: bool) -> Result<(), OAuthError> {
         match client.origin {
             Origin::Configured => {}
-            Origin::Document => self.documents.keep(client).await?,
-            Origin::Registered => self.registrations.keep(client).await?,
+            Origin::Document => {
+                if !is_new || self.shares.count(&session.user, client).await? {
+                    self.documents.keep(client).await?;
+                }
+            }
+            Origin::Registered => {
+                self.registrations.keep(client, session, is_new).await?;
+                if is_new {
+                    self.shares.count(&session.user, client).await?;
+                }
+            }
         }
         Ok(())
     }

@@ -44,7 +44,7 @@ async fn issue(bridge: &Bridge, head: &Parts, form: &Parameters) -> Result<Answe
         }
     })?;
     // The tokens are issued: that it cannot be noted is no reason to keep them back.
-    if let Err(error) = inner.clients.used(&client).await {
+    if let Err(error) = inner.clients.used(&client, &issued.session, grant_type != GrantType::RefreshToken).await {
         tracing::warn!(error = error.code.as_str(), "the use of a client's registration could not be noted");
     }
     issued.into_answer(bridge)

@@ -32,6 +32,8 @@ pub(crate) async fn redeem(bridge: &Bridge, client: &Client, form: &Parameters) 
     if inner.assertions.is_used(&id_jag).await? {
         return Err(used());
     }
+    let (issuer, subject) = (id_jag.issuer(), id_jag.subject());
+    inner.limits.may_use_id_jag(issuer, subject, client.id())?;
     let (pair, session) =
         Session::asserted(client.id(), resource, scopes, user, &inner.config.lifetimes, inner.clock.now());
     let id = session.handle.session();
@@ -43,6 +45,7 @@ pub(crate) async fn redeem(bridge: &Bridge, client: &Client, form: &Parameters) 
         inner.sessions.end(id, End::Expired).await?;
         return Err(used());
     }
+    inner.limits.id_jag_used(issuer, subject, client.id());
     Ok(Issued { id, session, pair })
 }
 

@@ -13,13 +13,22 @@ pub(crate) enum Limited {
     Documents,
     /// Fetches of key sets by which clients sign.
     KeySets,
+    /// Assertions of which it has to be remembered that they were used, of one client, or of one user.
+    Assertions,
     /// Logins from which nobody has come back, of one address.
     Logins,
 }
 
 impl Limited {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Authentication, Self::Grants, Self::Registrations, Self::Documents, Self::KeySets, Self::Logins];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Authentication,
+        Self::Grants,
+        Self::Registrations,
+        Self::Documents,
+        Self::KeySets,
+        Self::Assertions,
+        Self::Logins,
+    ];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -28,6 +37,7 @@ impl Limited {
             Self::Registrations => "registrations",
             Self::Documents => "documents",
             Self::KeySets => "key_sets",
+            Self::Assertions => "assertions",
             Self::Logins => "logins",
         }
     }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use http::{Extensions, HeaderMap, HeaderName};
+use portcullis_core::Issuer;
 
 use super::{
     Caller, Limited,
@@ -29,6 +30,19 @@ const REGISTRATIONS: Rate = Rate { at_once: 200, then_every: Duration::from_secs
 /// Documents, and key sets, fetched from a host: nobody is bothered by that.
 pub(super) const OF_ONE_HOST: Rate = Rate { at_once: 30, then_every: Duration::from_secs(2) };
 
+/// Signed requests of a client that describes itself and that users log in through. That each was used is remembered for up to ten
+/// minutes, and a hosted client signs for thousands of users.
+const ASSERTIONS: Rate = Rate { at_once: 1000, then_every: Duration::from_millis(20) };
+
+/// Those of a client through which no user has logged in: a login takes one, and any caller can register such clients.
+const ASSERTIONS_OF_UNUSED: Rate = Rate { at_once: 20, then_every: Duration::from_secs(30) };
+
+/// Identity assertions of one user, presented by one client: each gives a session of its own.
+const ID_JAGS: Rate = Rate { at_once: 200, then_every: Duration::from_secs(6) };
+
+/// What is limited is named in the log at most so often, each kind for itself.
+const LOGGED: Rate = Rate { at_once: 1, then_every: Duration::from_mins(1) };
+
 /// Logins from which nobody has come back, of an address and one client: this part of all that may be pending at once, and as many again
 /// while the first ones are. An address has twice that, with all its clients together: a tenth at most of all logins.
 const SHARE_OF_LOGINS: u64 = 40;
@@ -46,6 +60,10 @@ struct Parts {
     known_documents: Buckets,
     new_key_sets: FirstFetches,
     known_key_sets: Buckets,
+    assertions: Buckets,
+    assertions_of_unused: Buckets,
+    id_jags: Buckets,
+    logged: Buckets,
     logins: ByAddress,
     logins_of_client: ByAddress,
     header: Option<HeaderName>,
@@ -65,6 +83,10 @@ impl Limits {
             known_documents: Buckets::new(OF_ONE_HOST),
             new_key_sets: FirstFetches::new(),
             known_key_sets: Buckets::new(OF_ONE_HOST),
+            assertions: Buckets::new(ASSERTIONS),
+            assertions_of_unused: Buckets::new(ASSERTIONS_OF_UNUSED),
+            id_jags: Buckets::new(ID_JAGS),
+            logged: Buckets::new(LOGGED),
             logins: logins(share * 2),
             logins_of_client: logins(share),
             header: config.client_address_header.clone(),
@@ -153,6 +175,36 @@ impl Limits {
         self.answer(Limited::KeySets, self.0.known_key_sets.take(host))
     }
 
+    /// Asked before it is remembered that a client that describes itself has used an assertion; `is_used` if users log in through it.
+    ///
+    /// # Errors
+    /// Too many are remembered of this client.
+    pub(crate) fn may_sign(&self, client_id: &str, is_used: bool) -> Result<(), OAuthError> {
+        self.answer(Limited::Assertions, self.assertions_of(is_used).look(client_id))
+    }
+
+    /// It is remembered.
+    pub(crate) fn has_signed(&self, client_id: &str, is_used: bool) {
+        self.assertions_of(is_used).count(client_id);
+    }
+
+    fn assertions_of(&self, is_used: bool) -> &Buckets {
+        if is_used { &self.0.assertions } else { &self.0.assertions_of_unused }
+    }
+
+    /// Asked before an identity assertion of the user `subject` of `issuer`, which `client_id` presents, becomes a session.
+    ///
+    /// # Errors
+    /// Too many of this user, by this client, did.
+    pub(crate) fn may_use_id_jag(&self, issuer: &Issuer, subject: &str, client_id: &str) -> Result<(), OAuthError> {
+        self.answer(Limited::Assertions, self.0.id_jags.look((issuer.as_str(), subject, client_id)))
+    }
+
+    /// It did.
+    pub(crate) fn id_jag_used(&self, issuer: &Issuer, subject: &str, client_id: &str) {
+        self.0.id_jags.count((issuer.as_str(), subject, client_id));
+    }
+
     /// The beginning of a login of `client_id`, which is counted until it [ends](Self::login_ended) or is forgotten.
     ///
     /// # Errors
@@ -175,6 +227,13 @@ impl Limits {
     fn answer(&self, what: Limited, outcome: Result<(), Duration>) -> Result<(), OAuthError> {
         outcome.map_err(|wait| {
             self.0.telemetry.limited(what);
+            if self.0.logged.take(what).is_ok() {
+                tracing::warn!(
+                    what = what.as_str(),
+                    retry_after = wait.as_secs() + 1,
+                    "a client or an address exceeds its share and is answered 429; others of this kind are not logged for a minute"
+                );
+            }
             OAuthError::too_often(wait.as_secs() + 1)
         })
     }

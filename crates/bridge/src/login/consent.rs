@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::digest;
-use portcullis_core::{Clock, Issuer, ResourceUri, ScopeSet};
+use portcullis_core::{Clock, Issuer, ResourceUri, ScopeSet, UnixTime};
 use portcullis_grants::{
     StoreError,
     records::{RecordKey, Records, Table},
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::AuthorizationRequest;
 use crate::{
     BridgeConfig, Client, RedirectUri,
-    session::{SecretHash, SessionUser},
+    session::{SecretHash, SessionUser, base64_bytes},
 };
 
 /// What was allowed to which client, in which browser, by whom: then the consent page is not shown again, for a while.
@@ -54,6 +54,16 @@ impl UserIdentity {
         Self { issuer: user.issuer.clone(), subject: user.subject.clone() }
     }
 }
+
+/// So many consents of one user are remembered.
+const MOST_OF_ONE_USER: usize = 100;
+
+/// Where the consents of one user are, the oldest first. Some may be gone.
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct ConsentsOfUser(Vec<ConsentKey>);
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct ConsentKey(#[serde(with = "base64_bytes")] [u8; 32]);
 
 /// What a user was shown of a client, and where it may send codes: if that changes, the user is asked again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -118,11 +128,44 @@ impl Consents {
             user,
         };
         let expires_at = self.clock.now() + self.ttl;
-        // Whoever writes at the same time has consented at the same time: either will do.
+        // If two are written at the same time, both users have consented just now: either will do.
         match self.records.load::<Consent>(key).await? {
             Some(known) => self.records.replace(key, known.version, &consent, expires_at).await?,
             None => self.records.create(key, &consent, expires_at).await?,
         };
+        self.list(&consent.user, key, expires_at).await
+    }
+
+    /// Puts the consent at `key` on the list of those of `user`. If there are too many, the oldest ones are forgotten.
+    async fn list(&self, user: &UserIdentity, key: RecordKey, expires_at: UnixTime) -> Result<(), StoreError> {
+        let (list, new) = (list_key(user), ConsentKey(*key.as_bytes()));
+        loop {
+            let found = self.records.load::<ConsentsOfUser>(list).await?;
+            let (version, mut listed) =
+                found.map_or_else(|| (None, ConsentsOfUser::default()), |found| (Some(found.version), found.value));
+            listed.0.retain(|known| *known != new);
+            listed.0.push(new);
+            let excess = listed.0.len().saturating_sub(MOST_OF_ONE_USER);
+            for ConsentKey(oldest) in listed.0.drain(..excess) {
+                self.forget(user, RecordKey::new(Table::Consents, oldest)).await?;
+            }
+            let written = match version {
+                None => self.records.create(list, &listed, expires_at).await?,
+                Some(version) => self.records.replace(list, version, &listed, expires_at).await?,
+            };
+            if written.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Forgets a consent of `user`; not one that another user has given since, in the same browser.
+    async fn forget(&self, user: &UserIdentity, key: RecordKey) -> Result<(), StoreError> {
+        if let Some(known) = self.records.load::<Consent>(key).await?
+            && known.value.user == *user
+        {
+            self.records.remove(key, known.version).await?;
+        }
         Ok(())
     }
 
@@ -130,6 +173,11 @@ impl Consents {
         let redirect_uri = &request.target.redirect_uri;
         !self.ttl.is_zero() && !redirect_uri.is_loopback() && !redirect_uri.is_app()
     }
+}
+
+/// No issuer is called so: no list of sessions or clients of a user is there.
+fn list_key(user: &UserIdentity) -> RecordKey {
+    RecordKey::of(Table::Users, &[b"consents of", user.issuer.as_str().as_bytes(), user.subject.as_bytes()])
 }
 
 fn key(browser: SecretHash, client_id: &str) -> RecordKey {

@@ -3,15 +3,21 @@
 use portcullis_core::{GrantId, UnixTime};
 use portcullis_grants::{
     StoreError,
-    records::{Opened, RecordKey, Table},
+    records::{Opened, RecordKey},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{End, Session, Sessions, Stage};
+use super::{End, Session, Sessions, SessionsKey, Stage};
 
 /// The sessions that one user has through one client, the oldest first. Some may have ended.
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct Crowd(Vec<String>);
+
+impl Crowd {
+    fn ids(&self) -> impl Iterator<Item = GrantId> {
+        self.0.iter().filter_map(|text| text.parse().ok())
+    }
+}
 
 impl Sessions {
     /// Counts a new session of a user. If there are too many, the oldest one ends: a program that logs in over and over, or a client that
@@ -19,7 +25,8 @@ impl Sessions {
     ///
     /// It is counted after it has begun: one of a process that dies in between is one too many, and expires.
     pub(super) async fn join(&self, id: GrantId, session: &Session) -> Result<(), StoreError> {
-        let (key, expires_at) = (key(session), session.ends_at);
+        let key = SessionsKey::of(&session.user, &session.client_id).record();
+        let expires_at = session.ends_at;
         loop {
             let found = self.0.records.load::<Crowd>(key).await?;
             let (version, mut crowd) = match found {
@@ -35,6 +42,30 @@ impl Sessions {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether any of the sessions that are listed there has not ended.
+    pub(crate) async fn has_any_of(&self, key: SessionsKey) -> Result<bool, StoreError> {
+        let Some(listed) = self.0.records.load::<Crowd>(key.record()).await? else { return Ok(false) };
+        for id in listed.value.ids() {
+            if self.load(id).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Ends the sessions that are listed there, and removes the list: their client is gone.
+    pub(crate) async fn end_all_of(&self, key: SessionsKey) -> Result<(), StoreError> {
+        while let Some(listed) = self.0.records.load::<Crowd>(key.record()).await? {
+            for id in listed.value.ids() {
+                self.end(id, End::Crowded).await?;
+            }
+            if self.0.records.remove(key.record(), listed.version).await? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     async fn write(
@@ -58,7 +89,7 @@ impl Sessions {
             return Ok(Vec::new());
         }
         let mut alive = Vec::new();
-        for id in crowd.0.iter().filter_map(|text| text.parse::<GrantId>().ok()) {
+        for id in crowd.ids() {
             if let Some(session) = self.load(id).await? {
                 alive.push((id, matches!(session.stage, Stage::Code(_))));
             }
@@ -71,12 +102,4 @@ impl Sessions {
         crowd.0 = staying.map(ToString::to_string).collect();
         Ok(leaving)
     }
-}
-
-fn key(session: &Session) -> RecordKey {
-    let user = &session.user;
-    RecordKey::of(
-        Table::Users,
-        &[user.issuer.as_str().as_bytes(), user.subject.as_bytes(), session.client_id.as_bytes()],
-    )
 }

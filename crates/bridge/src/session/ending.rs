@@ -27,7 +27,7 @@ pub(crate) enum End {
     RefreshTokenReused,
     /// The user's grant at the provider is gone.
     GrantEnded,
-    /// The user has too many through the same client, and this is the oldest.
+    /// The user has too many through the same client, and this is the oldest; or has used too many clients since.
     Crowded,
     /// Its time is over, or its code was never used.
     Expired,

@@ -3,7 +3,7 @@
 //! A session is a row, and whatever is decided about it is one compare-and-swap: which of two callers redeems a code, which of
 //! twenty rotates a refresh token, whether a token still works. Its id is that of the grant at the provider.
 
-mod base64_bytes;
+pub(crate) mod base64_bytes;
 mod contexts;
 mod crowd;
 mod ending;
@@ -16,15 +16,17 @@ mod revocations;
 mod rotate;
 mod secret;
 mod sessions;
+mod sessions_key;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use ending::End;
-pub(crate) use handle::Handle;
 pub(crate) use grace::{ReuseSign, SuspectedReuse};
+pub(crate) use handle::Handle;
 pub(crate) use live::{AccessEntry, Lifetimes, Pair};
 pub(crate) use model::{CodeBinding, Session, SessionUser, Stage};
 pub(crate) use redeem::{Redeemed, Redemption};
 pub(crate) use rotate::{Rotation, RotationRequest};
 pub(crate) use secret::{Presented, Secret, SecretHash};
 pub(crate) use sessions::{Decision, Good, Sessions, Standing};
+pub(crate) use sessions_key::SessionsKey;

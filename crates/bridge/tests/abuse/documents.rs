@@ -5,6 +5,8 @@ use std::time::Duration;
 use axum::body::Body;
 use http::StatusCode;
 use portcullis_bridge::DocumentPolicy;
+use portcullis_grants::records::Table;
+use portcullis_testkit::Browser;
 use tokio::time::sleep;
 
 use crate::world::{ISSUER, World};
@@ -82,4 +84,18 @@ async fn what_is_known_is_fetched_again_and_not_forgotten_whatever_strangers_nam
     assert_eq!(unknown, StatusCode::TOO_MANY_REQUESTS, "thousands of networks can stop what nobody knows");
     let chosen = authorize(&world, ELSEWHERE, "https://chosen.example.test/good.json").await;
     assert_eq!(chosen, StatusCode::OK, "but not what the operator knows");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_account_that_logs_in_through_many_documents_has_a_hundred_of_them_and_of_sessions() {
+    let world = World::new();
+    for n in 0..110 {
+        let id = format!("https://app{n}.example.test/good.json");
+        let client = world.client().await.with_client_id(&id);
+        let tokens = client.log_in(&mut Browser::new(world.network.clone()), "mallory").await.expect("a login");
+        assert_eq!(tokens.status(), 200, "{tokens:?}");
+    }
+    for table in [Table::Documents, Table::Sessions] {
+        assert_eq!(world.rows(table).await, 100, "{}", table.as_str());
+    }
 }

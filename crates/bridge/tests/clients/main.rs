@@ -10,4 +10,5 @@ mod host;
 mod redirect_uri;
 mod registration;
 mod registration_ends;
+mod shares;
 mod world;

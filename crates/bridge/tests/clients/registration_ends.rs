@@ -21,8 +21,13 @@ async fn registered(world: &World) -> OAuthClient {
 }
 
 async fn log_in(world: &World, client: &OAuthClient) -> Answer {
+    log_in_as(world, client, "alice").await
+}
+
+async fn log_in_as(world: &World, client: &OAuthClient, user: &str) -> Answer {
+    world.idp.set_user(user, serde_json::Map::new());
     let mut browser = Browser::new(world.network.clone());
-    client.log_in(&mut browser, "alice").await.expect("a login")
+    client.log_in(&mut browser, user).await.expect("a login")
 }
 
 #[tokio::test(start_paused = true)]
@@ -108,8 +113,8 @@ async fn the_oldest_that_was_never_used_makes_room_and_those_in_use_do_not() {
     }
     assert_eq!(world.stored().await, 3);
     assert_eq!(Outcome::of(nothing(&clients[0])).await, Outcome::Refused, "the oldest");
-    for client in &clients[1..] {
-        log_in(&world, client).await;
+    for (client, user) in clients[1..].iter().zip(["alice", "bob", "carol"]) {
+        log_in_as(&world, client, user).await;
     }
     let answer = world.register(&metadata("https://app.example.test/callback")).await;
     assert_eq!((answer.status().as_u16(), answer.error()), (503, Some("temporarily_unavailable")));

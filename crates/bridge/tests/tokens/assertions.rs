@@ -242,3 +242,22 @@ async fn an_assertion_is_nothing_to_a_bridge_that_trusts_nobody() {
     let answer = world.server().await.redeem_id_jag(&trusting).await.expect("an answer");
     assert_eq!((answer.status().as_u16(), answer.error()), (400, Some("unsupported_grant_type")));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_remembered_of_the_assertions_of_one_user_is_bounded_and_others_have_their_own() {
+    let world = World::new().await;
+    let mut answers = Vec::new();
+    for _ in 0..220 {
+        let answer = redeem(&world, id_jag(&world)).await;
+        answers.push((answer.status().as_u16(), answer.error().map(str::to_owned)));
+    }
+    assert_eq!(answers[..200], vec![(200, None); 200]);
+    assert_eq!(answers[200..], vec![(429, Some("temporarily_unavailable".to_owned())); 20]);
+    for table in [Table::Replays, Table::Sessions] {
+        assert_eq!(world.shelf.count(table).await.expect("memory"), 200);
+    }
+    let bobs = world.idp.id_jag("bob", ISSUER, SERVER).with_claim("resource", RESOURCE);
+    assert_eq!(redeem(&world, bobs).await.status(), 200);
+    tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+    assert_eq!(redeem(&world, id_jag(&world)).await.status(), 200, "after a while there is room");
+}

@@ -98,10 +98,18 @@ impl ClientAssertions {
             ClientKeys::JwksUri(url) => self.key_set(client, url, caller)?.verified(screened).await?,
         };
         let evidence = policy.check(signed, self.clock.now())?;
+        let is_limited = client.origin != Origin::Configured;
+        if is_limited {
+            self.limits.may_sign(client.id(), client.is_used).map_err(Unaccepted::Unjudged)?;
+        }
         let key =
             RecordKey::of(Table::Replays, &[b"client assertion", client.id().as_bytes(), evidence.jti().as_bytes()]);
-        let seen = self.records.create(key, &(), evidence.accepted_until()).await;
-        Ok(seen.map_err(|error| Unaccepted::Unjudged(error.into()))?.is_some())
+        let created = self.records.create(key, &(), evidence.accepted_until()).await;
+        let is_first = created.map_err(|error| Unaccepted::Unjudged(error.into()))?.is_some();
+        if is_limited && is_first {
+            self.limits.has_signed(client.id(), client.is_used);
+        }
+        Ok(is_first)
     }
 
     /// The keys at `url`. Whoever names the place of its keys could name many of somebody else's: such are fetched as rarely as

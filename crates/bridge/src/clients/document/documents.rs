@@ -75,7 +75,7 @@ impl Documents {
             }?;
             Ok(self.start(url, Arc::clone(&entry)))
         };
-        match entry.look(self.clock.now(), start)? {
+        let client = match entry.look(self.clock.now(), start)? {
             Look::Known(client) => Ok(client),
             Look::Unfetched(why) => Err(why.into()),
             Look::Pending { flight, fallback: None } => Ok(flight.await?),
@@ -83,7 +83,8 @@ impl Documents {
                 Ok(fetched) => Ok(fetched?),
                 Err(_) => Ok(client),
             },
-        }
+        };
+        client.map(|client| Client { is_used: entry.is_kept(), ..client })
     }
 
     /// Whether the operator vouches for `client`.

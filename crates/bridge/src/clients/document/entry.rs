@@ -117,6 +117,11 @@ impl Entry {
         state.document.as_ref().filter(is_old).cloned()
     }
 
+    /// Whether there is a copy in the store: users have been given tokens through the client.
+    pub(super) fn is_kept(&self) -> bool {
+        self.lock().kept.is_some()
+    }
+
     /// It is in the store.
     pub(super) fn kept(&self, document: &Fetched) {
         self.lock().kept = Some(document.fetched_at());

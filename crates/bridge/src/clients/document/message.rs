@@ -82,6 +82,7 @@ fn client(url: &ClientUrl, members: &Members) -> Result<Client, InvalidMetadata>
         origin: Origin::Document,
         scopes: None,
         kept_until: None,
+        is_used: false,
     })
 }
 

@@ -7,9 +7,11 @@ mod application_type;
 mod policy;
 mod registrations;
 mod request;
+mod row;
 
 pub(crate) use answer::Registered;
 use application_type::ApplicationType;
 pub use policy::RegistrationPolicy;
 pub(super) use registrations::Registrations;
 use request::{Method, RegistrationRequest};
+pub(super) use row::{Registration, key as registration_key};

@@ -12,8 +12,8 @@ use crate::session::SecretHash;
 pub struct RegistrationPolicy {
     pub(crate) is_enabled: bool,
     pub(super) unused_ttl: Duration,
-    pub(super) idle_ttl: Duration,
-    pub(super) max_clients: u64,
+    pub(in crate::clients) idle_ttl: Duration,
+    pub(in crate::clients) max_clients: u64,
     pub(super) initial_access_token: Option<SecretHash>,
 }
 
@@ -49,10 +49,12 @@ impl RegistrationPolicy {
         self
     }
 
-    /// So many clients are remembered. If there are more, the oldest of those is forgotten that were never given a token; if all were,
-    /// the newcomer is turned away. Default: 10,000.
+    /// So many clients are remembered. Default: 10,000. If there are more, the least recently used one is forgotten through which no
+    /// user has a session, those that were never given a token first. If users have sessions through all that are looked at (300), the
+    /// newcomer is turned away.
     ///
-    /// As never used counts whatever is to be forgotten within the time for [those](Self::with_unused_ttl).
+    /// One user may bring a hundredth of them into use, at least one. Of a user with more the least recently used one is forgotten, with
+    /// the sessions of that user; not one through which another user has a session.
     pub const fn with_max_clients(mut self, max: u64) -> Self {
         self.max_clients = max;
         self

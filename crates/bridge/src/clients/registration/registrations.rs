@@ -6,16 +6,16 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis_core::{Clock, ScopeSet};
 use portcullis_grants::{
     StoreError,
-    records::{RecordKey, Records, Table},
+    records::{Opened, Records, Table},
 };
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use super::{Method, Registered, RegistrationPolicy, RegistrationRequest};
+use super::{Method, Registered, Registration, RegistrationPolicy, RegistrationRequest, registration_key as key};
 use crate::{
-    clients::{Client, ClientAuthenticationMethod, Origin, metadata::Members},
+    clients::{Client, ClientAuthenticationMethod, Origin, metadata::Members, shares::Users},
     oauth_error::{ErrorCode, OAuthError},
-    session::SecretHash,
+    session::{SecretHash, Session, Sessions, SessionsKey},
 };
 
 /// A use is noted at most so often, or ten times in the life of a registration.
@@ -24,12 +24,16 @@ const NOTED_EVERY: Duration = Duration::from_hours(24);
 /// So many registrations are forgotten at once, at most: one is too many as a rule, and more if several processes have registered some.
 const MOST_AT_ONCE: usize = 100;
 
+/// So many registrations are looked at to find one that can make room: those that were not used for the longest time.
+const MOST_LOOKED_AT: usize = 300;
+
 /// The clients that have registered themselves. All there is of them is in the store: one that is removed there is gone.
 #[derive(Debug)]
 pub(in crate::clients) struct Registrations {
     policy: RegistrationPolicy,
     scopes: ScopeSet,
     records: Records,
+    sessions: Sessions,
     clock: Arc<dyn Clock>,
 }
 
@@ -38,9 +42,10 @@ impl Registrations {
         policy: RegistrationPolicy,
         scopes: ScopeSet,
         records: Records,
+        sessions: Sessions,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { policy, scopes, records, clock }
+        Self { policy, scopes, records, sessions, clock }
     }
 
     /// Whether whoever presents `token` may register.
@@ -78,59 +83,90 @@ impl Registrations {
             origin: Origin::Registered,
             scopes: None,
             kept_until: None,
+            is_used: false,
         };
+        let registration = Registration { client, users: Users::default() };
         let now = self.clock.now();
-        if self.records.create(key(&id), &client, now + self.policy.unused_ttl).await?.is_none() {
+        if self.records.create(key(&id), &registration, now + self.policy.unused_ttl).await?.is_none() {
             return Err(OAuthError::new(ErrorCode::ServerError, "the name of the client is not new"));
         }
         let available: Vec<_> = request.scopes.iter().filter(|scope| self.scopes.contains(scope)).collect();
         Ok(Registered { scope: available.join(" "), id, secret, issued_at: now, request })
     }
 
-    /// Where there are too many, those are forgotten that were never used, the oldest first: they are what expires soonest. Clients
-    /// with users are not.
+    /// Where there are too many, those are forgotten through which no user has a session, the least recently used first: they are what
+    /// expires soonest, and those that were never used come before all others.
     async fn make_room(&self) -> Result<(), OAuthError> {
         let excess = (self.records.count(Table::Clients).await? + 1).saturating_sub(self.policy.max_clients);
         if excess == 0 {
             return Ok(());
         }
-        let unused_until = self.clock.now() + self.policy.unused_ttl;
         let at_once = usize::try_from(excess).unwrap_or(MOST_AT_ONCE).min(MOST_AT_ONCE);
-        let soonest = self.records.soonest(Table::Clients, at_once).await?;
-        let unused: Vec<_> = soonest.into_iter().filter(|(.., expires_at)| *expires_at <= unused_until).collect();
-        if unused.is_empty() {
-            tracing::warn!("a client is turned away: there are too many registrations, and all are in use");
+        let mut forgotten = 0;
+        for (key, ..) in self.records.soonest(Table::Clients, MOST_LOOKED_AT).await? {
+            if forgotten == at_once {
+                break;
+            }
+            let Some(known) = self.records.load::<Registration>(key).await? else { continue };
+            if !self.is_in_use(&known).await? && self.records.remove(key, known.version).await? {
+                known.value.users.end_sessions(&self.sessions).await?;
+                forgotten += 1;
+            }
+        }
+        if forgotten == 0 {
+            tracing::warn!(
+                max_clients = self.policy.max_clients,
+                "a registration is refused: there are as many clients as there may be, and users have sessions through them"
+            );
             return Err(OAuthError::new(ErrorCode::TemporarilyUnavailable, "too many clients are registered"));
         }
-        for (key, version, _) in unused {
-            self.records.remove(key, version).await?;
-        }
         Ok(())
+    }
+
+    /// Whether a user has a session through a client, or may have: of the users of some rows of older versions nothing is known.
+    async fn is_in_use(&self, known: &Opened<Registration>) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        if known.value.users.is_empty() {
+            return Ok(Registration::is_used(known, now, self.policy.unused_ttl));
+        }
+        known.value.users.have_session(&self.sessions, now).await
     }
 
     /// The client called `id`.
     pub(in crate::clients) async fn find(&self, id: &str) -> Result<Option<Client>, StoreError> {
-        let known = self.records.load::<Client>(key(id)).await?;
-        Ok(known.map(|known| Client { kept_until: Some(known.expires_at), ..known.value }))
+        let Some(known) = self.records.load::<Registration>(key(id)).await? else { return Ok(None) };
+        let is_used = Registration::is_used(&known, self.clock.now(), self.policy.unused_ttl);
+        Ok(Some(Client { kept_until: Some(known.expires_at), is_used, ..known.value.client }))
     }
 
-    /// Keeps the registration of `client`, who has been given tokens: it costs a write a day.
-    pub(in crate::clients) async fn keep(&self, client: &Client) -> Result<(), StoreError> {
+    /// Keeps the registration of `client`, which has been given tokens of `session`, and notes whose they are: it costs a write a day,
+    /// and one for each of its first users.
+    pub(in crate::clients) async fn keep(
+        &self,
+        client: &Client,
+        session: &Session,
+        is_new: bool,
+    ) -> Result<(), StoreError> {
         let kept_until = self.clock.now() + self.policy.idle_ttl;
         let is_due = |until| until + NOTED_EVERY.min(self.policy.idle_ttl / 10) <= kept_until;
-        if !client.kept_until.is_some_and(is_due) {
+        if !is_new && !client.kept_until.is_some_and(is_due) {
             return Ok(());
         }
-        // If another request is faster, or the client is gone, there is nothing to be done.
-        if let Some(known) = self.records.load::<Client>(key(client.id())).await? {
-            self.records.replace(key(client.id()), known.version, &known.value, kept_until).await?;
+        let user = SessionsKey::of(&session.user, client.id());
+        // If the client is gone, there is nothing to be done.
+        while let Some(known) = self.records.load::<Registration>(key(client.id())).await? {
+            let mut registration = known.value;
+            let is_noted = registration.users.note(user, session.ends_at);
+            if !is_noted && !is_due(known.expires_at) {
+                break;
+            }
+            let kept_until = if is_due(known.expires_at) { kept_until } else { known.expires_at };
+            if self.records.replace(key(client.id()), known.version, &registration, kept_until).await?.is_some() {
+                break;
+            }
         }
         Ok(())
     }
-}
-
-fn key(id: &str) -> RecordKey {
-    RecordKey::of(Table::Clients, &[b"registered", id.as_bytes()])
 }
 
 fn authentication(method: &Method) -> (ClientAuthenticationMethod, Option<SecretString>) {
