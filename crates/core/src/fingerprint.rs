@@ -18,6 +18,12 @@ use sha2::{Digest, Sha256};
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
+    /// The hash of a credential that is no bearer token: a refresh token or a code.
+    #[must_use]
+    pub fn of_credential(text: &str) -> Self {
+        Self::of(text.as_bytes())
+    }
+
     pub(crate) fn of(token: &[u8]) -> Self {
         Self(Sha256::digest(token).into())
     }

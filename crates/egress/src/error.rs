@@ -40,6 +40,9 @@ pub enum EgressErrorKind {
     RateLimited,
     /// Not sent: it failed a moment ago and is left alone. Only behind a [`BackOff`](crate::BackOff).
     BackingOff,
+    /// Not sent: a moment ago this credential was refused, or several were, in a way that may be about this server. Only behind a
+    /// [`BackOff`](crate::BackOff).
+    ClientRefused,
 }
 
 impl EgressErrorKind {
@@ -55,6 +58,7 @@ impl EgressErrorKind {
             Self::ServerError => "server_error",
             Self::RateLimited => "rate_limited",
             Self::BackingOff => "backing_off",
+            Self::ClientRefused => "client_refused",
         }
     }
 
@@ -62,7 +66,7 @@ impl EgressErrorKind {
     #[must_use]
     pub const fn reason(self) -> Reason {
         match self {
-            Self::Blocked => Reason::ClientRefused,
+            Self::Blocked | Self::ClientRefused => Reason::ClientRefused,
             Self::Timeout => Reason::ProviderTimeout,
             Self::Connect | Self::Transport | Self::ServerError => Reason::ProviderUnavailable,
             Self::BodyTooLarge => Reason::ProviderMisbehaved,
@@ -81,6 +85,15 @@ impl EgressErrorKind {
             Self::ServerError => "a server error from",
             Self::RateLimited => "called too often:",
             Self::BackingOff => "failed a moment ago and is left alone:",
+            Self::ClientRefused => "refused the credential, or this server, a moment ago:",
+        }
+    }
+
+    /// The kind of error for calls that are not made because one failed in this way.
+    pub(crate) const fn while_left_alone(self) -> Self {
+        match self {
+            Self::RateLimited | Self::ClientRefused => self,
+            _ => Self::BackingOff,
         }
     }
 }
@@ -173,7 +186,7 @@ impl From<EgressError> for AuthError {
 mod tests {
     use super::*;
 
-    const KINDS: [EgressErrorKind; 8] = [
+    const KINDS: [EgressErrorKind; 9] = [
         EgressErrorKind::Blocked,
         EgressErrorKind::Connect,
         EgressErrorKind::Timeout,
@@ -182,6 +195,7 @@ mod tests {
         EgressErrorKind::ServerError,
         EgressErrorKind::RateLimited,
         EgressErrorKind::BackingOff,
+        EgressErrorKind::ClientRefused,
     ];
 
     #[test]

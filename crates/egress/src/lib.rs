@@ -47,7 +47,7 @@ mod purpose;
 mod resolver;
 mod telemetry;
 
-pub use back_off::{BackOff, BackOffFuture, BackOffLayer, StandingRefusal, back_off_window};
+pub use back_off::{Answer, BackOff, BackOffFuture, BackOffLayer, CredentialKey, StandingRefusal, back_off_window};
 pub use config::{EgressConfig, EgressConfigError};
 pub use egress::Egress;
 pub use error::{EgressError, EgressErrorKind};

@@ -1,16 +1,33 @@
-//! [`BackOffLayer`]: a failing provider gets one call per back-off window.
+//! [`BackOffLayer`]: a failing provider gets one call per back-off window, and one failing credential is no failing provider.
 
-mod future;
+mod answer;
+mod breaker;
+mod credential_key;
+mod credentials;
+mod exchange;
 mod layer;
-mod provider;
+mod permit;
+mod record;
 mod retry_after;
 mod service;
 mod standing_refusal;
-mod users;
+mod suspicion;
 mod window;
 
-pub use future::BackOffFuture;
+use std::time::Duration;
+
+pub use answer::Answer;
+pub use credential_key::CredentialKey;
 pub use layer::BackOffLayer;
-pub use service::BackOff;
+pub use service::{BackOff, BackOffFuture};
 pub use standing_refusal::StandingRefusal;
 pub use window::back_off_window;
+
+use crate::EgressErrorKind;
+
+/// Why a call does not go out, and for how long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Refusal {
+    kind: EgressErrorKind,
+    retry_after: Duration,
+}

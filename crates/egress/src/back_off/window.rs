@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 const FIRST_WINDOW: Duration = Duration::from_secs(1);
-const LONGEST_WINDOW: Duration = Duration::from_secs(30);
+pub(super) const LONGEST_WINDOW: Duration = Duration::from_secs(30);
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// For how long something is left alone that has failed, after `failures` that came before.

@@ -1,0 +1,189 @@
+//! [`Exchanges`]: one call from admission to verdict.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode, Uri, header::RETRY_AFTER};
+use portcullis_core::{Clock, Fingerprint};
+use tokio::time::Instant;
+use tower::ServiceExt as _;
+use tower_service::Service;
+
+use super::{
+    Answer, Refusal,
+    breaker::{Caller, CircuitBreaker},
+    credential_key::Presented,
+    credentials::Credentials,
+    permit::{Consequence, Failure, Permit, Verdict},
+    retry_after,
+};
+use crate::{EgressError, EgressErrorKind};
+
+/// How often the failures of single credentials are logged, at most.
+const LOGGED_EVERY: Duration = Duration::from_secs(5);
+
+/// What the clones of one `BackOff` share.
+pub(super) struct Exchanges {
+    breaker: Arc<CircuitBreaker>,
+    credentials: Credentials,
+    clock: Arc<dyn Clock>,
+    next_log: Mutex<Option<Instant>>,
+}
+
+impl Exchanges {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            breaker: Arc::new(CircuitBreaker::new()),
+            credentials: Credentials::default(),
+            clock,
+            next_log: Mutex::default(),
+        }
+    }
+
+    /// Sends `request` by `inner`, if it may go out. A response that means failure becomes an error; `judge` says what another
+    /// response means.
+    pub(super) async fn send<S, T>(
+        &self,
+        mut inner: S,
+        request: Request<Bytes>,
+        judge: impl FnOnce(Response<Bytes>) -> (T, Answer),
+    ) -> Result<T, EgressError>
+    where
+        S: Service<Request<Bytes>, Response = Response<Bytes>, Error = EgressError>,
+    {
+        let uri = request.uri().clone();
+        let presented = Presented::by(&request);
+        let permit = self
+            .admit(presented)
+            .await
+            .map_err(|refusal| EgressError::new(refusal.kind, &uri).with_retry_after(refusal.retry_after))?;
+        let response = match inner.ready().await {
+            Ok(inner) => inner.call(request).await,
+            Err(error) => Err(error),
+        };
+        let response = match response.and_then(|response| self.read(response, presented, &uri)) {
+            Ok(response) => response,
+            // Dropping the permit says nothing about the provider.
+            Err(error) if error.kind() == EgressErrorKind::Blocked => return Err(error),
+            Err(error) => {
+                let failure = Failure { kind: error.kind(), asked: error.retry_after() };
+                let pause = self.failed(permit, presented, failure, &error);
+                return Err(error.with_retry_after(pause));
+            }
+        };
+        let is_limit = is_limit_of_a_user(&response, presented);
+        let (judged, answer) = judge(response);
+        match answer {
+            Answer::Failed { kind, retry_after } if !is_limit => {
+                let failure = Failure { kind, asked: retry_after };
+                self.failed(permit, presented, failure, &EgressError::new(kind, &uri));
+            }
+            answer => self.answered(permit, presented, answer, &uri),
+        }
+        Ok(judged)
+    }
+
+    async fn admit(&self, presented: Presented) -> Result<Permit, Refusal> {
+        let paused =
+            || presented.credential.and_then(|credential| self.credentials.paused(credential)).map_or(Ok(()), Err);
+        paused()?;
+        let is = |known: fn(&Credentials, &Fingerprint) -> bool| {
+            presented.credential.is_some_and(|credential| known(&self.credentials, &credential))
+        };
+        let (is_accepted, has_failed) = (is(Credentials::is_accepted), is(Credentials::has_failed));
+        let caller = Caller { credential: presented.credential, is_accepted, has_failed, arrived: Instant::now() };
+        let permit = self.breaker.admit(caller).await?;
+        // A call with the same credential may have failed meanwhile.
+        paused().map(|()| permit)
+    }
+
+    /// 429 and 5xx become errors, but for the rate limit of one user, whose token is paused.
+    fn read(&self, response: Response<Bytes>, presented: Presented, uri: &Uri) -> Result<Response<Bytes>, EgressError> {
+        let delay = || retry_after::parse(response.headers(), self.clock.now());
+        if is_limit_of_a_user(&response, presented)
+            && let Some(credential) = presented.credential
+        {
+            self.credentials.pause(credential, EgressErrorKind::RateLimited, delay());
+            return Ok(response);
+        }
+        let kind = match response.status() {
+            StatusCode::TOO_MANY_REQUESTS => EgressErrorKind::RateLimited,
+            status if status.is_server_error() => EgressErrorKind::ServerError,
+            _ => return Ok(response),
+        };
+        let error = EgressError::new(kind, uri).with_status(response.status());
+        Err(match delay() {
+            Some(delay) => error.with_retry_after(delay),
+            None => error,
+        })
+    }
+
+    fn answered(&self, permit: Permit, presented: Presented, answer: Answer, uri: &Uri) {
+        let verdict = match (answer, presented.credential) {
+            (Answer::Accepted, Some(credential)) => {
+                self.credentials.accept(credential);
+                Verdict::Accepted
+            }
+            (Answer::Refused { pause }, Some(credential)) => {
+                if !pause.is_zero() {
+                    self.credentials.pause(credential, EgressErrorKind::ClientRefused, Some(pause));
+                }
+                Verdict::Refused
+            }
+            (Answer::Accepted, None) => Verdict::Accepted,
+            _ => Verdict::Answered,
+        };
+        if permit.answered(verdict) && self.may_log() {
+            let host = uri.host();
+            tracing::error!(
+                host,
+                "a provider refuses different credentials and accepted none lately: it may refuse this server, and is asked less often"
+            );
+        }
+    }
+
+    /// For how long the caller is to leave the provider alone.
+    fn failed(&self, permit: Permit, presented: Presented, failure: Failure, error: &EgressError) -> Duration {
+        let pause = presented
+            .credential
+            .map(|credential| self.credentials.pause(credential, failure.kind.while_left_alone(), failure.asked));
+        match permit.failed(failure) {
+            Consequence::Opened(window) => {
+                tracing::warn!(%error, window_seconds = window.as_secs_f64(), "a provider fails and is left alone");
+                pause.unwrap_or_default().max(window)
+            }
+            Consequence::Waiting(wait) => {
+                if let Some(credential) = presented.credential.filter(|_| self.may_log()) {
+                    tracing::warn!(%error, ?credential, "a provider fails with one credential, which is not presented for a while");
+                }
+                pause.unwrap_or_default().max(wait)
+            }
+        }
+    }
+
+    fn may_log(&self) -> bool {
+        let mut next = self.next_log.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let may = next.is_none_or(|next| now >= next);
+        if may {
+            *next = Some(now + LOGGED_EVERY);
+        }
+        may
+    }
+}
+
+/// Whether the user whose token was presented calls too often. Some say it by 403, and then when to come back or, as GitHub does, that
+/// nothing is left.
+fn is_limit_of_a_user(response: &Response<Bytes>, presented: Presented) -> bool {
+    let headers: &HeaderMap = response.headers();
+    let nothing_left = || headers.get("x-ratelimit-remaining").is_some_and(|remaining| remaining == "0");
+    presented.is_bearer
+        && match response.status() {
+            StatusCode::TOO_MANY_REQUESTS => true,
+            StatusCode::FORBIDDEN => headers.contains_key(RETRY_AFTER) || nothing_left(),
+            _ => false,
+        }
+}

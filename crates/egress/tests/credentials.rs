@@ -1,0 +1,310 @@
+//! One failing credential is no failing provider.
+
+use std::{
+    collections::HashMap,
+    future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use portcullis_core::Fingerprint;
+use portcullis_egress::{Answer, BackOff, CredentialKey, EgressError, EgressErrorKind};
+use portcullis_testkit::TestClock;
+use tokio::{
+    task::{JoinHandle, yield_now},
+    time::{advance, sleep},
+};
+use tower::{ServiceExt as _, util::BoxCloneSyncService};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Copy, Debug)]
+enum Does {
+    Answers(u16),
+    AsksForRest(u16, &'static str),
+    Fails(EgressErrorKind),
+    AnswersAfter(Duration),
+    FailsAfter(Duration),
+    Hangs,
+}
+
+/// A provider that answers 200, unless it was told otherwise for a credential (or for all, by `*`); and the calls to it.
+#[derive(Clone, Default)]
+struct Provider {
+    does: Arc<Mutex<HashMap<&'static str, Does>>>,
+    calls: Arc<Mutex<Vec<String>>>,
+}
+
+type Service = BackOff<BoxCloneSyncService<Request<Bytes>, Response<Bytes>, EgressError>>;
+
+impl Provider {
+    fn set(&self, credential: &'static str, does: Does) -> &Self {
+        self.does.lock().expect("lock").insert(credential, does);
+        self
+    }
+
+    fn back_off(&self) -> Service {
+        let provider = self.clone();
+        let service = tower::service_fn(move |request: Request<Bytes>| {
+            let credential = String::from_utf8_lossy(request.body()).into_owned();
+            let does = provider.does.lock().expect("lock");
+            let does = does.get(credential.as_str()).or_else(|| does.get("*")).copied().unwrap_or(Does::Answers(200));
+            provider.calls.lock().expect("lock").push(credential);
+            async move {
+                let response = match does {
+                    Does::Answers(status) => Response::builder().status(status),
+                    Does::AsksForRest(status, rest) => Response::builder().status(status).header("retry-after", rest),
+                    Does::Fails(kind) => return Err(EgressError::new(kind, request.uri())),
+                    Does::AnswersAfter(time) => {
+                        sleep(time).await;
+                        Response::builder()
+                    }
+                    Does::FailsAfter(time) => {
+                        sleep(time).await;
+                        return Err(EgressError::new(EgressErrorKind::Timeout, request.uri()));
+                    }
+                    Does::Hangs => future::pending().await,
+                };
+                Ok(response.body(Bytes::new()).expect("response"))
+            }
+        });
+        BackOff::new(BoxCloneSyncService::new(service), Arc::new(TestClock::new()))
+    }
+
+    fn calls(&self) -> usize {
+        self.calls.lock().expect("lock").len()
+    }
+}
+
+fn request(credential: &str) -> Request<Bytes> {
+    let key = CredentialKey::new(Fingerprint::of_credential(credential));
+    let body = Bytes::copy_from_slice(credential.as_bytes());
+    Request::post("https://idp.example.com/introspect").extension(key).body(body).expect("request")
+}
+
+async fn call(service: &Service, credential: &str) -> Result<u16, EgressError> {
+    service.clone().oneshot(request(credential)).await.map(|response| response.status().as_u16())
+}
+
+fn spawn(service: &Service, credential: &str) -> JoinHandle<Result<u16, EgressError>> {
+    let (service, credential) = (service.clone(), credential.to_owned());
+    tokio::spawn(async move { call(&service, &credential).await })
+}
+
+async fn refused(service: &Service, credential: &str) -> (EgressErrorKind, Duration) {
+    let error = call(service, credential).await.expect_err(credential);
+    (error.kind(), error.retry_after().expect("a time"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_failing_credential_is_paused_for_longer_each_time_and_no_other_is() {
+    for (does, while_paused) in [
+        (Does::Answers(500), EgressErrorKind::BackingOff),
+        (Does::Answers(429), EgressErrorKind::RateLimited),
+        (Does::Fails(EgressErrorKind::Timeout), EgressErrorKind::BackingOff),
+        (Does::Fails(EgressErrorKind::Transport), EgressErrorKind::BackingOff),
+        (Does::Fails(EgressErrorKind::BodyTooLarge), EgressErrorKind::BackingOff),
+    ] {
+        let provider = Provider::default();
+        let service = provider.set("junk", does).back_off();
+        for (nth, seconds) in [1, 2, 4, 8, 16, 30, 30].into_iter().enumerate() {
+            let (_, pause) = refused(&service, "junk").await;
+            assert!(SECOND * seconds <= pause && pause < SECOND * seconds * 5 / 4, "{does:?} {nth}: {pause:?}");
+            assert_eq!(refused(&service, "junk").await, (while_paused, pause));
+            assert_eq!(call(&service, &format!("user-{nth}")).await.expect("another credential"), 200);
+            advance(pause).await;
+        }
+        assert_eq!(provider.calls(), 7 + 7, "{does:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_fails_gets_two_calls_and_then_one_a_second() {
+    let provider = Provider::default();
+    let service = provider.set("*", Does::Answers(500)).back_off();
+    // All at once, as they come.
+    for second in 0..10 {
+        let calls: Vec<_> = (0..100).map(|nth| spawn(&service, &format!("{second}-{nth}"))).collect();
+        for call in calls {
+            let error = call.await.expect("no panic").expect_err("fails");
+            assert!(error.retry_after() >= Some(SECOND), "{error:?}");
+        }
+        assert_eq!(provider.calls(), 2 + second);
+        advance(SECOND).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_connection_it_is_the_provider_at_once() {
+    let provider = Provider::default();
+    let service = provider.set("*", Does::Fails(EgressErrorKind::Connect)).back_off();
+    for (nth, seconds) in [1, 2, 4, 8, 16, 30].into_iter().enumerate() {
+        let (_, window) = refused(&service, &format!("first-{nth}")).await;
+        assert!(SECOND * seconds <= window && window < SECOND * seconds * 5 / 4, "window {nth}: {window:?}");
+        for other in 0..100 {
+            assert_eq!(refused(&service, &format!("{nth}-{other}")).await.0, EgressErrorKind::BackingOff);
+        }
+        assert_eq!(provider.calls(), nth + 1);
+        advance(window).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_credential_that_was_accepted_and_fails_confirms_that_it_is_the_provider() {
+    let provider = Provider::default();
+    let service = provider.back_off();
+    for user in ["alice", "bob", "carol"] {
+        call(&service, user).await.expect("accepted");
+    }
+    provider.set("*", Does::Answers(500));
+    advance(SECOND).await;
+    assert!(call(&service, "new").await.is_err() && call(&service, "alice").await.is_err());
+    assert_eq!(provider.calls(), 3 + 2);
+    let (kind, window) = refused(&service, "bob").await;
+    assert!(
+        kind == EgressErrorKind::BackingOff && window < SECOND * 5 / 4,
+        "also with accepted credentials: {window:?}"
+    );
+    assert!(call(&service, "newer").await.is_err());
+    assert_eq!(provider.calls(), 3 + 2);
+    advance(window).await;
+    let (_, window) = refused(&service, "carol").await;
+    assert!(window >= SECOND * 2, "the probe, and the next window: {window:?}");
+    assert!(call(&service, "bob").await.is_err());
+    assert_eq!(provider.calls(), 3 + 3);
+    advance(window).await;
+    provider.set("*", Does::Answers(200));
+    for user in ["bob", "new", "newer"] {
+        call(&service, user).await.expect("the provider works again");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn junk_that_fails_stops_no_credential_that_was_accepted() {
+    let provider = Provider::default();
+    let service = provider.back_off();
+    call(&service, "alice").await.expect("accepted");
+    advance(SECOND * 90).await;
+    provider.set("*", Does::AsksForRest(503, "86400")).set("alice", Does::Answers(200)).set("bob", Does::Answers(200));
+    for nth in 0..5 {
+        assert!(call(&service, &format!("junk-{nth}")).await.is_err());
+    }
+    assert_eq!(provider.calls(), 1 + 2);
+    let (_, wait) = refused(&service, "bob").await;
+    assert!(wait <= SECOND * 30, "{wait:?}: a new one waits for what the provider asks, within reason");
+    call(&service, "alice").await.expect("accepted before");
+    call(&service, "bob").await.expect("the provider answers");
+    assert_eq!(provider.calls(), 1 + 2 + 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn junk_that_is_the_probe_of_a_provider_that_works_again_keeps_no_credential_out() {
+    let provider = Provider::default();
+    let service = provider.back_off();
+    for user in ["alice", "bob"] {
+        call(&service, user).await.expect("accepted");
+    }
+    provider.set("*", Does::Answers(500));
+    advance(SECOND).await;
+    assert!(call(&service, "new").await.is_err());
+    let (_, window) = refused(&service, "alice").await;
+    advance(window).await;
+    provider.set("*", Does::Answers(200)).set("junk", Does::Answers(500));
+    assert!(call(&service, "junk").await.is_err(), "the probe");
+    advance(SECOND / 10).await;
+    let new = spawn(&service, "newer");
+    yield_now().await;
+    call(&service, "bob").await.expect("accepted before");
+    new.await.expect("no panic").expect("and so the provider works");
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_come_while_a_probe_is_out_wait_for_its_outcome() {
+    let provider = Provider::default();
+    let service = provider.set("junk", Does::Answers(500)).set("slow", Does::AnswersAfter(SECOND / 2)).back_off();
+    assert!(call(&service, "junk").await.is_err());
+    let probe = spawn(&service, "slow");
+    yield_now().await;
+    let waiting: Vec<_> = (0..100).map(|nth| spawn(&service, &format!("user-{nth}"))).collect();
+    yield_now().await;
+    assert_eq!(provider.calls(), 2);
+    probe.await.expect("no panic").expect("answered");
+    for call in waiting {
+        call.await.expect("no panic").expect("after it");
+    }
+    assert_eq!(provider.calls(), 102);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_not_answered_keeps_others_waiting_for_a_second_and_one_that_is_given_up_does_not() {
+    let provider = Provider::default();
+    let service = provider.set("junk", Does::Answers(500)).set("hanging", Does::Hangs).back_off();
+    assert!(call(&service, "junk").await.is_err());
+    let probe = spawn(&service, "hanging");
+    yield_now().await;
+    assert_eq!(refused(&service, "alice").await, (EgressErrorKind::BackingOff, SECOND), "waited for a second");
+    call(&service, "alice").await.expect("the next probe");
+
+    advance(SECOND * 5).await;
+    assert!(call(&service, "junk").await.is_err());
+    probe.abort();
+    let probe = spawn(&service, "hanging");
+    yield_now().await;
+    let waiting = spawn(&service, "bob");
+    yield_now().await;
+    probe.abort();
+    waiting.await.expect("no panic").expect("its place is free");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_says_nothing_about_the_provider_that_answered_meanwhile() {
+    let provider = Provider::default();
+    let service = provider.set("*", Does::FailsAfter(SECOND * 10)).set("alice", Does::Answers(200)).back_off();
+    let late: Vec<_> = (0..10).map(|nth| spawn(&service, &format!("junk-{nth}"))).collect();
+    yield_now().await;
+    advance(SECOND).await;
+    call(&service, "alice").await.expect("answered");
+    for call in late {
+        assert!(call.await.expect("no panic").is_err());
+    }
+    provider.set("*", Does::Answers(200));
+    let others: Vec<_> = (0..10).map(|nth| spawn(&service, &format!("user-{nth}"))).collect();
+    yield_now().await;
+    assert_eq!(provider.calls(), 21, "none waits");
+    for call in others {
+        call.await.expect("no panic").expect("goes out");
+    }
+}
+
+/// As a component sends that can read what a 401 says: one whose credential has `working` in its name is accepted.
+async fn send(service: &Service, credential: &str) -> Result<(), EgressError> {
+    let is_accepted = credential.contains("working");
+    let refused = Answer::Refused { pause: SECOND * 5 };
+    service.send(request(credential), |_| ((), if is_accepted { Answer::Accepted } else { refused })).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_of_many_credentials_with_none_accepted_lately_may_be_about_this_server() {
+    let provider = Provider::default();
+    let service = provider.back_off();
+    for nth in 0..25 {
+        let sent = send(&service, &format!("dead-{nth}")).await;
+        assert_eq!(sent.is_ok(), nth < 16, "{nth}");
+    }
+    assert_eq!(provider.calls(), 16);
+    let error = send(&service, "dead-25").await.expect_err("not sent");
+    assert_eq!((error.kind(), error.retry_after()), (EgressErrorKind::ClientRefused, Some(SECOND)));
+    // One new credential a second is the probe.
+    advance(SECOND / 2).await;
+    send(&service, "working-0").await.expect("after half a second more");
+    for nth in 30..60 {
+        send(&service, &format!("dead-{nth}")).await.expect("this server was accepted lately");
+    }
+    assert!(send(&service, "dead-30").await.is_err(), "but a refused credential is paused");
+    advance(SECOND * 60).await;
+    for nth in 60..90 {
+        assert_eq!(send(&service, &format!("dead-{nth}")).await.is_ok(), nth < 76, "{nth}: that was long ago");
+    }
+}
