@@ -117,9 +117,9 @@ reasons! {
         ProviderRateLimited = "provider_rate_limited",
         /// The provider answered something that cannot be understood.
         ProviderMisbehaved = "provider_misbehaved",
-        /// The provider refused *our* credentials or configuration, not the user's token.
+        /// The provider refused *our* credentials or configuration, or this one token in a way that does not say so.
         ClientRefused = "client_refused",
-        /// The provider failed a moment ago and is left alone until its back-off ends.
+        /// The provider failed a moment ago, for this credential or for different ones, and is left alone until its back-off ends.
         BackingOff = "backing_off",
         /// The store of grants cannot be read or written.
         StoreUnavailable = "store_unavailable",

@@ -81,6 +81,12 @@ impl ClientAuthentication {
         fields.iter().copied().chain([("client_id", &*self.client_id)]).chain(secret).collect()
     }
 
+    /// Whether requests are authenticated by a secret, in a header or in the body.
+    #[must_use]
+    pub const fn has_secret(&self) -> bool {
+        !matches!(self.credentials, Credentials::None)
+    }
+
     fn secret(&self) -> Option<&str> {
         match &self.credentials {
             Credentials::Header(secret) | Credentials::Body(secret) => Some(secret.expose_secret()),

@@ -22,8 +22,9 @@ pub enum ProtocolError {
         /// What the provider says about it, if it is fit for a log line.
         description: Option<String>,
     },
-    /// The provider refused *our* credentials, or what we are allowed to ask.
-    #[error("the provider refused this server's credentials or set-up: status {status}, error {code:?}")]
+    /// The provider refused *our* credentials, or what we are allowed to ask; or, where it does not
+    /// [say so](Self::is_invalid_client), the credential that was presented.
+    #[error("the provider refused the request, this server's credentials or set-up: status {status}, error {code:?}")]
     ClientRefused {
         /// The status of the response.
         status: StatusCode,
@@ -80,6 +81,14 @@ impl ProtocolError {
                 Reason::ProviderMisbehaved
             }
         }
+    }
+
+    /// Whether the provider says that *our* id or secret is no good, whatever is asked with them: `invalid_client`, and nothing else
+    /// ([RFC 6749 section 5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2)). `unauthorized_client` is said to a client that
+    /// *was* authenticated, about one type of grant; a status without a code may be about the credential that was presented.
+    #[must_use]
+    pub fn is_invalid_client(&self) -> bool {
+        matches!(self, Self::ClientRefused { code: Some(code), .. } if code == "invalid_client")
     }
 
     /// When trying again may help, if the provider says.

@@ -11,7 +11,7 @@ use http::Uri;
 use portcullis_core::{AuthError, BearerToken, Clock, Issuer, Reason, UserContext};
 use portcullis_egress::{Egress, Purpose};
 use portcullis_oauth::{
-    Claims, ClientAuthentication, Verified,
+    Claims, ClientAuthentication, ProtocolError, Verified,
     introspection::{self, IntrospectionPolicy},
 };
 use tower_service::Service;
@@ -25,8 +25,11 @@ use crate::{
 ///
 /// 1. The size of the token is looked at before anything is sent.
 /// 2. The answer is judged by an [`IntrospectionPolicy`]: *active* does not mean *for us*.
-/// 3. A refusal of *our* credentials is [`Reason::ClientRefused`] (503) and an error in the log, never the token's fault.
-/// 4. A failing provider gets one call per back-off window.
+/// 3. A refusal of *our* credentials (`invalid_client`) is [`Reason::ClientRefused`] (503) and an error in the log, never the token's fault.
+/// 4. Another refusal is about this one token: `invalid_token` refuses it; anything else is [`Reason::ClientRefused`] for this token alone,
+///    which is asked about again after 5 s.
+/// 5. A failing provider gets one call per back-off window, and a token that makes it fail is paused by itself: see
+///    [`BackOff`](portcullis_egress::BackOff).
 ///
 /// One call to the provider each time: put a [`CacheLayer`](crate::CacheLayer) around it. It does **not** look at scopes.
 /// [RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)
@@ -104,7 +107,12 @@ impl IntrospectionVerifier {
         }
         let endpoint = self.endpoint.url().await?;
         let request = introspection::request(&endpoint, &self.client, token);
-        let response = self.line.send(request, introspection::process).await?;
+        let process = |response: &_| {
+            let answer = introspection::process_for(&self.client, response)?;
+            // The provider does not accept a token by telling that it is not active.
+            if answer.is_active() { Ok(answer) } else { Err(ProtocolError::TokenRefused) }
+        };
+        let response = self.line.send(token, request, process).await?;
         self.policy.check(response, self.clock.now())
     }
 }

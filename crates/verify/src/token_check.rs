@@ -41,6 +41,6 @@ impl TokenCheck {
 
     pub(crate) async fn check(&self, token: &BearerToken) -> Result<Verified<Claims>, AuthError> {
         let request = token_check::request(&self.endpoint, &self.client, token);
-        self.line.send(request, |response| token_check::process(&self.issuer, &self.client, response)).await
+        self.line.send(token, request, |response| token_check::process(&self.issuer, &self.client, response)).await
     }
 }

@@ -59,7 +59,7 @@ pub fn refresh_token_request(
 
 /// What `response` says about the token.
 ///
-/// A 400, 401 or 403 is about *us*, never about the token: [`ProtocolError::ClientRefused`].
+/// A 400, 401 or 403 is no statement about the token: [`ProtocolError::ClientRefused`].
 ///
 /// # Errors
 /// [`ProtocolError`]; in particular if `active` is not a JSON boolean.
@@ -73,6 +73,26 @@ pub fn process(response: &Response<Bytes>) -> Result<IntrospectionResponse, Prot
         Some(Value::Bool(false)) => Ok(IntrospectionResponse { claims: None }),
         _ => Err(ProtocolError::InvalidMember("active")),
     }
+}
+
+/// As [`process`], for a request that `client` authenticated.
+///
+/// Some servers answer a dead token by 400, 401 or 403 and the error code `invalid_token`. If a client authenticates itself by a
+/// secret, only `invalid_client` can be about that ([RFC 7662 section 2.3](https://www.rfc-editor.org/rfc/rfc7662#section-2.3)), so
+/// the token is refused. A client without a secret gets the same answer for being no client at all: that is about us.
+///
+/// # Errors
+/// [`ProtocolError`].
+pub fn process_for(
+    client: &ClientAuthentication,
+    response: &Response<Bytes>,
+) -> Result<IntrospectionResponse, ProtocolError> {
+    process(response).map_err(|error| match &error {
+        ProtocolError::ClientRefused { code: Some(code), .. } if code == "invalid_token" && client.has_secret() => {
+            ProtocolError::TokenRefused
+        }
+        _ => error,
+    })
 }
 
 #[cfg(test)]
@@ -106,7 +126,27 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_of_the_request_is_about_us_and_not_about_the_token() {
+    fn invalid_token_is_about_the_token_if_the_client_has_a_secret() {
+        let process_for = |client: &ClientAuthentication, status: u16, code: &str| {
+            let body = format!(r#"{{"error":"{code}"}}"#);
+            process_for(client, &Response::builder().status(status).body(Bytes::from(body)).expect("response"))
+                .expect_err("refused")
+        };
+        let (basic, post) = (ClientAuthentication::basic("g", "s".into()), ClientAuthentication::post("g", "s".into()));
+        for status in [400, 401, 403] {
+            for client in [&basic, &post] {
+                assert_eq!(process_for(client, status, "invalid_token"), ProtocolError::TokenRefused);
+                assert!(process_for(client, status, "invalid_client").is_invalid_client());
+                let other = process_for(client, status, "access_denied");
+                assert!(matches!(other, ProtocolError::ClientRefused { .. }) && !other.is_invalid_client());
+            }
+            let public = process_for(&ClientAuthentication::public("g"), status, "invalid_token");
+            assert!(matches!(public, ProtocolError::ClientRefused { .. }));
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_the_request_is_no_statement_about_the_token() {
         for status in [400, 401, 403] {
             let error = processed(status, r#"{"error":"invalid_client"}"#).expect_err("refused");
             let code = Some("invalid_client".to_owned());

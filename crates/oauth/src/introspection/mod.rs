@@ -8,5 +8,5 @@ mod policy;
 #[cfg(test)]
 mod tests;
 
-pub use message::{IntrospectionResponse, process, refresh_token_request, request};
+pub use message::{IntrospectionResponse, process, process_for, refresh_token_request, request};
 pub use policy::IntrospectionPolicy;

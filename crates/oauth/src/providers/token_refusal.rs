@@ -56,12 +56,12 @@ impl Provider {
         })
     }
 
-    /// Whether `error` means that our id or secret is no good, whatever is asked with them.
+    /// Whether `error` says that our id or secret is no good, whatever is asked with them. A status without an error code does not: it
+    /// may be about the code or refresh token that was presented.
     #[must_use]
     pub fn refuses_credentials(&self, error: &ProtocolError) -> bool {
         match error {
             ProtocolError::ClientRefused { code: Some(code), .. } => self.meaning(code, "") == Meaning::Credentials,
-            ProtocolError::ClientRefused { status: StatusCode::UNAUTHORIZED, code: None } => true,
             _ => false,
         }
     }

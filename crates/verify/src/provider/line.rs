@@ -7,17 +7,21 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use portcullis_core::{AuthError, Clock, Reason};
-use portcullis_egress::{BackOff, Egress, Purpose, StandingRefusal};
+use http::{Request, Response};
+use portcullis_core::{AuthError, BearerToken, Clock, Reason};
+use portcullis_egress::{Answer, BackOff, CredentialKey, Egress, EgressErrorKind, Purpose, StandingRefusal};
 use portcullis_oauth::ProtocolError;
 use tokio::time::Instant;
-use tower::ServiceExt as _;
 
 /// How often a complaint about one provider is logged, at most.
 const COMPLAINT: Duration = Duration::from_secs(5);
+/// For how long a token is not presented again after a refusal that does not say whether it is about the token or about this server.
+const UNCLEAR_REFUSAL: Duration = Duration::from_secs(5);
 
-/// One kind of request to one provider: left alone while it fails, and while it refuses our credentials.
+/// One kind of request to one provider: left alone while it fails, and while it says that our credentials are no good.
+///
+/// Every request is about one token, and what the provider answers is about that token unless it says otherwise: see
+/// [`BackOff`] and `docs/decisions/0021-an-answer-about-one-credential.md`.
 #[derive(Clone)]
 pub(crate) struct Line {
     http: BackOff<Egress>,
@@ -31,9 +35,10 @@ impl Line {
         Self { http: BackOff::new(egress, clock), purpose, refused: Arc::default(), next_complaint: Arc::default() }
     }
 
-    /// Sends `request` and judges the response by `process`.
+    /// Sends `request`, which is about `token`, and judges the response by `process`.
     pub(crate) async fn send<T>(
         &self,
+        token: &BearerToken,
         mut request: Request<Bytes>,
         process: impl FnOnce(&Response<Bytes>) -> Result<T, ProtocolError>,
     ) -> Result<T, AuthError> {
@@ -41,30 +46,39 @@ impl Line {
             return Err(refusal);
         }
         request.extensions_mut().insert(self.purpose);
-        let response = self.http.clone().oneshot(request).await?;
-        process(&response).map_err(|error| self.judge(error))
+        request.extensions_mut().insert(CredentialKey::new(token.fingerprint()));
+        let judge = |response| {
+            let processed = process(&response);
+            let answer = processed.as_ref().map_or_else(answer, |_| Answer::Accepted);
+            (processed, answer)
+        };
+        self.http.send(request, judge).await?.map_err(|error| self.refuse(error))
     }
 
     /// Complains where it is not the token's fault, and remembers that our credentials are no good.
-    ///
-    /// Only a 401 is remembered: another refusal may be about this one token, and must not keep everybody out.
-    fn judge(&self, error: ProtocolError) -> AuthError {
+    fn refuse(&self, error: ProtocolError) -> AuthError {
         if let ProtocolError::TokenRefused = error {
             return error.into();
         }
         if self.may_complain() {
             let purpose = self.purpose.as_str();
             match error.reason() {
-                Reason::ClientRefused => {
+                Reason::ClientRefused if error.is_invalid_client() => {
                     tracing::error!(purpose, %error, "the provider refuses this server, not the token")
+                }
+                Reason::ClientRefused => {
+                    tracing::error!(purpose, %error, "the provider refuses a request and does not say whether the token or this server is refused")
                 }
                 _ => tracing::warn!(purpose, %error, "the provider does not answer as it should"),
             }
         }
-        let is_about_our_credentials =
-            matches!(error, ProtocolError::ClientRefused { status: StatusCode::UNAUTHORIZED, .. });
+        let (is_invalid_client, is_unclear) = (error.is_invalid_client(), error.reason() == Reason::ClientRefused);
         let refusal = AuthError::from(error);
-        if is_about_our_credentials { self.refused.set(refusal) } else { refusal }
+        match (is_invalid_client, is_unclear) {
+            (true, _) => self.refused.set(refusal),
+            (false, true) => refusal.with_retry_after(UNCLEAR_REFUSAL),
+            (false, false) => refusal,
+        }
     }
 
     fn may_complain(&self) -> bool {
@@ -75,6 +89,22 @@ impl Line {
             *next = Some(now + COMPLAINT);
         }
         may
+    }
+}
+
+/// What a response that cannot be used says about the provider and the token.
+fn answer(error: &ProtocolError) -> Answer {
+    match error {
+        // Held against every request, beside the circuit breaker.
+        ProtocolError::ClientRefused { .. } if error.is_invalid_client() => Answer::Answered,
+        ProtocolError::ClientRefused { .. } => Answer::Refused { pause: UNCLEAR_REFUSAL },
+        ProtocolError::RateLimited { retry_after } => {
+            Answer::Failed { kind: EgressErrorKind::RateLimited, retry_after: *retry_after }
+        }
+        ProtocolError::ServerError { retry_after, .. } => {
+            Answer::Failed { kind: EgressErrorKind::ServerError, retry_after: *retry_after }
+        }
+        _ => Answer::Answered,
     }
 }
 

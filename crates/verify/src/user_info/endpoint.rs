@@ -98,6 +98,6 @@ impl UserInfoEndpoint {
     pub(crate) async fn fetch(&self, token: &BearerToken) -> Result<UserInfo, AuthError> {
         let url = self.endpoint.url().await?;
         let format = self.format;
-        self.line.send(user_info::request(&url, token), |response| user_info::process(response, format)).await
+        self.line.send(token, user_info::request(&url, token), |response| user_info::process(response, format)).await
     }
 }

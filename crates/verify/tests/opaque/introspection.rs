@@ -59,7 +59,7 @@ async fn a_failing_provider_gets_one_call_per_window() {
         let refusal = verify(verifier.clone(), &format!("token-{n}")).await.expect_err("failing");
         assert!(refusal.is_transient() && refusal.retry_after().is_some());
     }
-    assert_eq!(stub.calls("/introspect"), 2);
+    assert_eq!(stub.calls("/introspect"), 1 + 2, "one failing token is no failing provider, two are");
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,7 +101,7 @@ async fn tokens_that_our_set_up_cannot_handle_do_not_flood_the_log() {
     for _ in 0..20 {
         assert!(verify(verifier.clone(), TOKEN).await.is_err());
     }
-    assert_eq!((stub.calls("/introspect"), log.errors()), (20, 1), "{}", log.text());
+    assert_eq!((stub.calls("/introspect"), log.errors()), (1, 1), "{}", log.text());
 }
 
 #[tokio::test(start_paused = true)]

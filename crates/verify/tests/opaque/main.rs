@@ -3,6 +3,7 @@
 mod discovery;
 mod enrichment;
 mod introspection;
+mod isolation;
 mod issuers;
 mod log;
 mod stub;

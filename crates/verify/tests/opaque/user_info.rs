@@ -87,7 +87,7 @@ async fn a_dead_token_a_missing_permission_and_an_outage_are_three_things() {
         (500, [("x", "")], "", Reason::BackingOff),
     ] {
         stub.answer_text("/userinfo", status, &headers, body);
-        let refusal = verify(verifier.clone(), TOKEN).await.expect_err(body);
+        let refusal = verify(verifier.clone(), &format!("{TOKEN}-{status}")).await.expect_err(body);
         assert_eq!(refusal.reason(), reason, "{status} {body}");
     }
 }
