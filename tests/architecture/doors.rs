@@ -7,7 +7,7 @@ use syn::{UseTree, visit::Visit};
 use crate::sources::{Source, none, sources};
 
 /// Where the text of a token or a secret is taken out of its wrapper: to be read or sent, never to be kept.
-const SECRETS: [&str; 26] = [
+const SECRETS: [&str; 27] = [
     "crates/bridge/src/access_tokens/minting.rs",
     "crates/bridge/src/access_tokens/signing_key.rs",
     // Where tokens leave.
@@ -21,6 +21,8 @@ const SECRETS: [&str; 26] = [
     "crates/bridge/src/session/secret.rs",
     "crates/core/src/access_token.rs",
     "crates/core/src/bearer_token.rs",
+    // Hashed in the same breath.
+    "crates/grants/src/provider_client/presented.rs",
     // Sealed in the same breath.
     "crates/grants/src/record.rs",
     "crates/oauth/src/assertion/parse.rs",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use portcullis_core::{AccessToken, AuthError, Clock, ScopeSet, UnixTime};
+use portcullis_core::{AccessToken, AuthError, Clock, Fingerprint, ScopeSet, UnixTime};
 use portcullis_egress::{Egress, Purpose};
 use portcullis_oauth::{
     ClientAuthentication, CodeVerifier, ProtocolError,
@@ -20,8 +20,9 @@ use crate::{ExchangeError, TokenSet};
 ///
 /// 1. It is an [`Exchange`](crate::Exchange), for a [`Refresher`](crate::Refresher): what became of a refresh token is told apart as
 ///    [`ExchangeOutcome`](crate::ExchangeOutcome) wants it.
-/// 2. A provider that fails gets one call per back-off window, for each kind of request. One that refuses *our* id or secret is not
-///    asked with them again for 5 s, or as long as it says, whoever wants something.
+/// 2. A provider that fails gets one call per back-off window, for each kind of request: codes, refresh tokens, introspection,
+///    revocation, profiles. A code or token that makes it fail is paused by itself: see [`BackOff`](portcullis_egress::BackOff).
+///    A provider that refuses *our* id or secret is not asked with them again for 5 s, or as long as it says.
 /// 3. The lifetime of an access token is what the response says, else the token itself, else introspection, else what the provider
 ///    is known for, else unknown.
 /// 4. A refresh that is refused without an error code ends a grant only if introspection says that the refresh token is dead.
@@ -57,7 +58,8 @@ struct Inner {
     provider: Arc<Provider>,
     client: ClientAuthentication,
     clock: Arc<dyn Clock>,
-    token: Line,
+    codes: Line,
+    refresh_tokens: Line,
     introspection: Line,
     revocation: Line,
     profiles: ProfileVerifier,
@@ -70,8 +72,11 @@ impl ProviderClient {
     pub fn new(provider: Provider, client: ClientAuthentication, egress: Egress, clock: Arc<dyn Clock>) -> Self {
         let line = |name| Line::new(egress.clone(), Arc::clone(&clock), Purpose::new(name));
         let provider = Arc::new(provider);
+        // Two circuit breakers: refresh tokens that fail do not stop logins, nor codes that fail refreshes.
+        let codes = line("token").with_owned_credentials();
         Self(Arc::new(Inner {
-            token: line("token"),
+            refresh_tokens: codes.beside(egress.clone(), Arc::clone(&clock)),
+            codes,
             introspection: line("introspection"),
             revocation: line("revocation"),
             id_tokens: IdTokens::of(&provider, client.client_id(), &egress),
@@ -103,7 +108,7 @@ impl ProviderClient {
         asked: &ScopeSet,
     ) -> Result<TokenSet, ExchangeError> {
         let request = self.provider().code_request(self.client(), code, redirect_uri, verifier);
-        let response = self.tokens(request).await?;
+        let response = self.redeem(code, request).await?;
         Ok(TokenSet::of_login(self.with_lifetime(response).await, asked, self.now()))
     }
 
@@ -132,25 +137,21 @@ impl ProviderClient {
     pub async fn revoke(&self, tokens: &TokenSet) -> Result<bool, AuthError> {
         let revoked = RevokedTokens::new(tokens.access_token().token(), tokens.refresh_token());
         let Some(request) = self.provider().revocation_request(self.client(), revoked) else { return Ok(false) };
-        self.ask(&self.0.revocation, request, |response| self.provider().process_revocation(response)).await?;
+        let credential = revoked.access_token.fingerprint();
+        self.ask(&self.0.revocation, credential, request, |response| self.provider().process_revocation(response))
+            .await?;
         Ok(true)
     }
 
-    /// Asks something by our id and secret. If those are refused, or the rate of our calls, nothing more goes out on `line` for a
-    /// while, whoever wants it.
+    /// Asks something about `credential` by our id and secret.
     pub(super) async fn ask<T>(
         &self,
         line: &Line,
+        credential: Fingerprint,
         request: Request<Bytes>,
         process: impl FnOnce(&Response<Bytes>) -> Result<T, ProtocolError>,
     ) -> Result<T, Failure> {
-        let answer = line.ask(request, process).await;
-        if let Err(Failure::Protocol(error)) = &answer
-            && (matches!(error, ProtocolError::RateLimited { .. }) || self.provider().refuses_credentials(error))
-        {
-            line.close_for(error);
-        }
-        answer
+        line.ask(self.provider(), credential, request, process).await
     }
 
     /// The name of this server at the provider.
@@ -175,8 +176,14 @@ impl ProviderClient {
         self.0.id_tokens.as_ref()
     }
 
-    pub(super) fn token_line(&self) -> &Line {
-        &self.0.token
+    /// For codes that are redeemed.
+    pub(super) fn codes(&self) -> &Line {
+        &self.0.codes
+    }
+
+    /// For refresh tokens that are presented.
+    pub(super) fn refresh_tokens(&self) -> &Line {
+        &self.0.refresh_tokens
     }
 
     pub(super) fn introspection(&self) -> &Line {

@@ -10,9 +10,10 @@ use std::{
 use bytes::Bytes;
 use http::Request;
 use portcullis_oauth::TokenResponse;
+use secrecy::SecretString;
 use tower_service::Service;
 
-use super::{ProviderClient, failure::Failure};
+use super::{ProviderClient, failure::Failure, line::Line, presented::fingerprint};
 use crate::{ExchangeError, TokenSet};
 
 impl ProviderClient {
@@ -20,7 +21,8 @@ impl ProviderClient {
         let Some(refresh_token) = tokens.refresh_token() else {
             return Err(ExchangeError::refused("there is no refresh token"));
         };
-        match self.tokens(self.provider().refresh_request(self.client(), refresh_token)).await {
+        let request = self.provider().refresh_request(self.client(), refresh_token);
+        match self.tokens(self.refresh_tokens(), refresh_token, request).await {
             Ok(response) => Ok(self.with_lifetime(response).await),
             Err(failure) if self.is_dead(&failure, refresh_token).await => {
                 Err(ExchangeError::refused("refused without a word, and not active"))
@@ -29,9 +31,19 @@ impl ProviderClient {
         }
     }
 
-    /// Asks the token endpoint.
-    pub(super) async fn tokens(&self, request: Request<Bytes>) -> Result<TokenResponse, Failure> {
-        self.ask(self.token_line(), request, |response| self.provider().process_token(response, self.now())).await
+    /// Asks the token endpoint for the tokens behind `code`.
+    pub(super) async fn redeem(&self, code: &SecretString, request: Request<Bytes>) -> Result<TokenResponse, Failure> {
+        self.tokens(self.codes(), code, request).await
+    }
+
+    async fn tokens(
+        &self,
+        line: &Line,
+        presented: &SecretString,
+        request: Request<Bytes>,
+    ) -> Result<TokenResponse, Failure> {
+        let credential = fingerprint(presented);
+        self.ask(line, credential, request, |response| self.provider().process_token(response, self.now())).await
     }
 }
 

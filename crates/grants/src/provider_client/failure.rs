@@ -10,7 +10,7 @@ use crate::ExchangeError;
 /// Why a question to a provider has no answer.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// Not sent: a moment ago everybody was refused.
+    /// Not sent: a moment ago the provider refused this server's id or secret.
     Closed(AuthError),
     /// There was no response, or one that the [back-off](portcullis_egress::BackOff) took for a failure.
     Egress(EgressError),
@@ -36,7 +36,12 @@ impl From<Failure> for ExchangeError {
             Failure::Egress(error) => {
                 let outcome = match error.kind() {
                     _ if error.status().is_some_and(is_of_a_gateway) => Self::ambiguous,
-                    EgressErrorKind::Blocked | EgressErrorKind::Connect | EgressErrorKind::BackingOff => Self::not_sent,
+                    EgressErrorKind::Blocked
+                    | EgressErrorKind::Connect
+                    | EgressErrorKind::BackingOff
+                    | EgressErrorKind::ClientRefused => Self::not_sent,
+                    // The circuit breaker told it, not the provider.
+                    EgressErrorKind::RateLimited if error.status().is_none() => Self::not_sent,
                     EgressErrorKind::RateLimited | EgressErrorKind::ServerError => Self::transient,
                     // Time-outs, broken connections, answers that were not read: the provider may have done its work.
                     _ => Self::ambiguous,

@@ -4,7 +4,7 @@ use std::{error::Error as _, time::Duration};
 
 use bytes::Bytes;
 use http::Request;
-use portcullis_core::{AuthError, Reason};
+use portcullis_core::{AuthError, Fingerprint, Reason};
 use portcullis_oauth::{
     TokenResponse,
     introspection::{self, IntrospectionResponse},
@@ -12,7 +12,7 @@ use portcullis_oauth::{
 use secrecy::SecretString;
 use tokio::time::timeout;
 
-use super::{ProviderClient, failure::Failure};
+use super::{ProviderClient, failure::Failure, presented::fingerprint};
 
 /// How long an exchange is held up by such a question, at most: what it brought is not saved yet.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -24,7 +24,8 @@ impl ProviderClient {
             return tokens;
         }
         let request = self.provider().introspection_request(self.client(), &tokens.access_token);
-        let answer = self.introspect(request).await.and_then(|answer| answer.expires_at());
+        let asked_about = tokens.access_token.fingerprint();
+        let answer = self.introspect(asked_about, request).await.and_then(|answer| answer.expires_at());
         // A token that has just come has not expired: if it says so, a clock is wrong.
         tokens.expires_at = answer.filter(|expires_at| *expires_at > self.now());
         if tokens.expires_at.is_none() {
@@ -42,11 +43,16 @@ impl ProviderClient {
             return false;
         }
         let request = self.provider().refresh_token_introspection_request(self.client(), refresh_token);
-        self.introspect(request).await.is_some_and(|answer| !answer.is_active())
+        let asked_about = fingerprint(refresh_token);
+        self.introspect(asked_about, request).await.is_some_and(|answer| !answer.is_active())
     }
 
-    async fn introspect(&self, request: Option<Request<Bytes>>) -> Option<IntrospectionResponse> {
-        let asked = self.ask(self.introspection(), request?, introspection::process);
+    async fn introspect(
+        &self,
+        asked_about: Fingerprint,
+        request: Option<Request<Bytes>>,
+    ) -> Option<IntrospectionResponse> {
+        let asked = self.ask(self.introspection(), asked_about, request?, introspection::process);
         let failure = match timeout(PATIENCE, asked).await {
             Ok(Ok(answer)) => return Some(answer),
             Ok(Err(failure)) => failure.into(),

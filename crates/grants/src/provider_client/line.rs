@@ -1,32 +1,53 @@
 //! [`Line`]: one kind of request to one provider.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use portcullis_core::Clock;
-use portcullis_egress::{BackOff, Egress, Purpose, StandingRefusal};
-use portcullis_oauth::ProtocolError;
-use tower::ServiceExt as _;
+use portcullis_core::{Clock, Fingerprint};
+use portcullis_egress::{Answer, BackOff, CredentialKey, Egress, EgressErrorKind, Purpose, StandingRefusal};
+use portcullis_oauth::{ProtocolError, providers::Provider};
 
 use super::failure::Failure;
 
-/// One kind of request to one provider: left alone while it fails, and while it refuses whoever we are. Clones share that.
+/// One kind of request to one provider: left alone while it fails, and while it says that our id or secret is no good. Clones share that.
+///
+/// Every request presents one credential, and what the provider answers is about that credential unless it says otherwise: see
+/// [`BackOff`] and `docs/decisions/0021-an-answer-about-one-credential.md`.
 #[derive(Clone)]
 pub(super) struct Line {
     http: BackOff<Egress>,
     purpose: Purpose,
     closed: Arc<StandingRefusal>,
+    unclear_refusal: Duration,
 }
+
+/// For how long a credential is not presented again after a refusal that does not say whether it is about the credential or about this
+/// server.
+const UNCLEAR_REFUSAL: Duration = Duration::from_secs(5);
 
 impl Line {
     pub(super) fn new(egress: Egress, clock: Arc<dyn Clock>, purpose: Purpose) -> Self {
-        Self { http: BackOff::new(egress, clock), purpose, closed: Arc::default() }
+        let http = BackOff::new(egress, clock);
+        Self { http, purpose, closed: Arc::default(), unclear_refusal: UNCLEAR_REFUSAL }
     }
 
-    /// Sends `request` and judges the response by `process`.
+    /// For credentials whose owner decides when they are presented again after a refusal: the [`Refresher`](crate::Refresher), and the
+    /// user behind a code or a profile.
+    pub(super) fn with_owned_credentials(self) -> Self {
+        Self { unclear_refusal: Duration::ZERO, ..self }
+    }
+
+    /// Another kind of request to the same endpoint: what the provider says about our id or secret holds for both, and nothing else.
+    pub(super) fn beside(&self, egress: Egress, clock: Arc<dyn Clock>) -> Self {
+        Self { http: BackOff::new(egress, clock), ..self.clone() }
+    }
+
+    /// Sends `request` of a client of `provider`, which presents `credential`, and judges the response by `process`.
     pub(super) async fn ask<T>(
         &self,
+        provider: &Provider,
+        credential: Fingerprint,
         mut request: Request<Bytes>,
         process: impl FnOnce(&Response<Bytes>) -> Result<T, ProtocolError>,
     ) -> Result<T, Failure> {
@@ -34,13 +55,35 @@ impl Line {
             return Err(Failure::Closed(refusal));
         }
         request.extensions_mut().insert(self.purpose);
-        let response = self.http.clone().oneshot(request).await.map_err(Failure::Egress)?;
-        process(&response).map_err(Failure::Protocol)
+        request.extensions_mut().insert(CredentialKey::new(credential));
+        let judge = |response| {
+            let processed = process(&response);
+            let answer = processed.as_ref().map_or_else(|error| self.answer(provider, error), |_| Answer::Accepted);
+            (processed, answer)
+        };
+        let processed = self.http.send(request, judge).await.map_err(Failure::Egress)?;
+        if let Err(error) = &processed
+            && provider.refuses_credentials(error)
+        {
+            drop(self.closed.set(error.clone().into()));
+        }
+        processed.map_err(Failure::Protocol)
     }
 
-    /// Sends nothing for a while: what `error` says is said to everybody.
-    pub(super) fn close_for(&self, error: &ProtocolError) {
-        drop(self.closed.set(error.clone().into()));
+    /// What a response that cannot be used says about the provider and the credential.
+    fn answer(&self, provider: &Provider, error: &ProtocolError) -> Answer {
+        match error {
+            // Held against every request, beside the circuit breaker.
+            ProtocolError::ClientRefused { .. } if provider.refuses_credentials(error) => Answer::Answered,
+            ProtocolError::ClientRefused { .. } => Answer::Refused { pause: self.unclear_refusal },
+            ProtocolError::RateLimited { retry_after } => {
+                Answer::Failed { kind: EgressErrorKind::RateLimited, retry_after: *retry_after }
+            }
+            ProtocolError::ServerError { retry_after, .. } => {
+                Answer::Failed { kind: EgressErrorKind::ServerError, retry_after: *retry_after }
+            }
+            _ => Answer::Answered,
+        }
     }
 }
 

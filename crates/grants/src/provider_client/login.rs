@@ -52,7 +52,7 @@ impl ProviderClient {
     ) -> Result<Login, LoginError> {
         let request = self.provider().code_request(self.client(), code, redirect_uri, verifier);
         let response =
-            self.tokens(request).await.map_err(|failure| LoginError::of_code(ExchangeError::from(failure)))?;
+            self.redeem(code, request).await.map_err(|failure| LoginError::of_code(ExchangeError::from(failure)))?;
         let fresh = FreshTokens::new(self.clone(), TokenSet::of_login(response.clone(), asked, self.now()));
         let received_at = fresh.received_at();
 

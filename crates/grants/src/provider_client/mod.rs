@@ -11,6 +11,7 @@ mod inquiry;
 mod line;
 mod login;
 mod login_error;
+mod presented;
 mod profile_verifier;
 
 pub use client::ProviderClient;

@@ -7,9 +7,14 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
+use http::{Request, Response};
 use portcullis_core::{AuthError, BearerToken, Clock, Reason, UserContext};
 use portcullis_egress::{Egress, Purpose};
-use portcullis_oauth::providers::{Profile, Provider};
+use portcullis_oauth::{
+    ProtocolError,
+    providers::{Profile, Provider},
+};
 use tower_service::Service;
 
 use super::line::Line;
@@ -35,7 +40,7 @@ impl ProfileVerifier {
     /// The users of `provider`.
     #[must_use]
     pub fn new(provider: Arc<Provider>, egress: Egress, clock: Arc<dyn Clock>) -> Self {
-        Self { provider, line: Line::new(egress, clock, Purpose::new("userinfo")) }
+        Self { provider, line: Line::new(egress, clock, Purpose::new("userinfo")).with_owned_credentials() }
     }
 
     /// Who the user of `token` is.
@@ -45,14 +50,23 @@ impl ProfileVerifier {
     pub async fn profile(&self, token: &BearerToken) -> Result<Profile, AuthError> {
         let no_endpoint = || AuthError::new(Reason::ClientRefused).with_source("the provider has no profiles");
         let request = self.provider.profile_request(token).ok_or_else(no_endpoint)?;
-        let profile = self.line.ask(request, |response| self.provider.process_profile(response, token)).await?;
+        let profile = self.ask(token, request, |response| self.provider.process_profile(response, token)).await?;
         match self.provider.supplement_request(&profile, token) {
             None => Ok(profile),
             Some(request) => {
                 let supplemented = |response: &_| self.provider.supplemented(profile, response);
-                Ok(self.line.ask(request, supplemented).await?)
+                self.ask(token, request, supplemented).await
             }
         }
+    }
+
+    async fn ask<T>(
+        &self,
+        token: &BearerToken,
+        request: Request<Bytes>,
+        process: impl FnOnce(&Response<Bytes>) -> Result<T, ProtocolError>,
+    ) -> Result<T, AuthError> {
+        Ok(self.line.ask(&self.provider, token.fingerprint(), request, process).await?)
     }
 
     async fn verify(&self, token: &BearerToken) -> Result<Arc<UserContext>, AuthError> {
