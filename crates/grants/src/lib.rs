@@ -11,6 +11,7 @@ mod record;
 pub mod records;
 mod refresher;
 mod sealing;
+mod secret_file;
 mod store;
 mod telemetry;
 mod token_set;
@@ -23,6 +24,7 @@ pub use provider_client::{Login, LoginError, LoginErrorKind, LoginStep, ProfileV
 pub use record::{GrantRecord, InvalidRecord};
 pub use refresher::{RefreshFuture, RefreshRequest, Refresher, RefresherConfig};
 pub use sealing::{InvalidKeyRing, KeyFileError, KeyRing, Rekeyed, SealError};
+pub use secret_file::{SecretFileError, read_secret_file};
 pub use store::{Lease, LeaseOutcome, SealedGrant, StoreError, StoreFuture, StoredGrant, Swap, TokenStore, Version};
 pub use token_set::TokenSet;
 pub use upstream_verifier::{UpstreamLayer, UpstreamVerifier};

@@ -1,9 +1,7 @@
 //! [`Section`]: a table of the configuration, and the rules that many of its keys share.
 
-use std::fs;
-
 use http::Uri;
-use portcullis::{Issuer, ResourceUri, ScopeSet};
+use portcullis::{Issuer, ResourceUri, ScopeSet, grants::read_secret_file};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
@@ -62,7 +60,7 @@ impl Section<'_> {
         ScopeSet::new(names).map_err(|error| self.error(key, format!("has {:?}, which is no scope name", error.0)))
     }
 
-    /// The secret of `key`, or what is in the file that `key` and `_file` names.
+    /// The secret of `key`, or what is in the file that `key` and `_file` names, which has to be closed to others.
     pub(super) fn secret(
         &self,
         key: &str,
@@ -75,11 +73,11 @@ impl Section<'_> {
         if secret.is_some() {
             return Err(self.error(&file_key, format!("is given, and `{key}` too: one of them is enough")));
         }
-        let unreadable = |problem: &str| self.error(&file_key, format!("cannot be used: {file}: {problem}"));
-        let text = fs::read_to_string(&file).map_err(|error| unreadable(&error.to_string()))?;
+        let unusable = |problem: String| self.error(&file_key, format!("cannot be used: {problem}"));
+        let text = read_secret_file(&file).map_err(|error| unusable(error.to_string()))?;
         // Editors and `echo` end files with a line feed, which belongs to no secret.
-        match text.trim_end_matches(['\r', '\n']) {
-            "" => Err(unreadable("it is empty")),
+        match text.expose_secret().trim_end_matches(['\r', '\n']) {
+            "" => Err(unusable(format!("{file} is empty"))),
             text => Ok(Some(text.into())),
         }
     }

@@ -1,14 +1,12 @@
 //! Bad configuration: exit code 2, and one line that says what and where.
 
 use std::{
-    fs,
     io::{PipeWriter, pipe},
-    os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     process::Output,
 };
 
-use crate::process::{command, file};
+use crate::process::{closed_file, command, file};
 
 /// Everything that the reference configuration has.
 const GOOD: &str = r#"listen = "127.0.0.1:8000"
@@ -106,7 +104,7 @@ const BAD: &[(&str, &str, &str)] = &[
     (
         "client_secret = \"\"",
         "client_secret_file = \"/nowhere/secret\"",
-        ":12: `resource_server.issuers[0].client_secret_file` cannot be used: /nowhere/secret: ",
+        ":12: `resource_server.issuers[0].client_secret_file` cannot be used: /nowhere/secret cannot be read: ",
     ),
     (
         "client_secret = \"\"",
@@ -198,7 +196,7 @@ const BAD_BRIDGE: &[(&str, &str, &str)] = &[
     (
         "client_secret = \"hush\"",
         "client_secret_file = \"/nowhere/secret\"",
-        ":7: `bridge.client_secret_file` cannot be used: /nowhere/secret: ",
+        ":7: `bridge.client_secret_file` cannot be used: /nowhere/secret cannot be read: ",
     ),
     (
         "\"oidc\"",
@@ -266,7 +264,7 @@ const BAD_BRIDGE: &[(&str, &str, &str)] = &[
     (
         "scopes = [\"openid\"]",
         "access_tokens = \"jwt\"\nsigning_key_files = [\"/nowhere/key\"]",
-        ":9: `bridge.signing_key_files[0]` cannot be used: /nowhere/key: ",
+        ":9: `bridge.signing_key_files[0]` cannot be used: /nowhere/key cannot be read: ",
     ),
     (
         "scopes = [\"openid\"]",
@@ -335,8 +333,7 @@ fn each_mode_leaves_the_sections_of_the_other_alone() {
 
 #[test]
 fn a_bridge_can_be_configured_by_variables_alone() {
-    let keys = file("ring", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
-    fs::set_permissions(&keys, fs::Permissions::from_mode(0o600)).expect("closed");
+    let keys = closed_file("ring", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
     let mut command = command();
     command.args(["--check", "--config"]).arg(file("nothing.toml", ""));
     for (name, value) in [
@@ -374,7 +371,7 @@ fn a_bad_configuration_stops_the_start_as_well_as_the_check() {
 
 #[test]
 fn a_secret_may_be_in_a_file_and_a_variable_may_name_it() {
-    let secret = file("secret", "hush\n");
+    let secret = closed_file("secret", "hush\n");
     let path = file(
         "introspection.toml",
         &GOOD.replace("\"jwt\"", "\"introspection\"").replace("client_id = \"\"", "client_id = \"gate\""),
@@ -383,7 +380,7 @@ fn a_secret_may_be_in_a_file_and_a_variable_may_name_it() {
     let output = command().args(["--check", "--config"]).arg(&path).env(variable, &secret).output().expect("runs");
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(refusal(&check(&path)).contains("client_secret` is missing"));
-    let empty = file("empty-secret", "\n");
+    let empty = closed_file("empty-secret", "\n");
     let output = command().args(["--check", "--config"]).arg(&path).env(variable, &empty).output().expect("runs");
     assert!(refusal(&output).contains(&format!("{variable}: ")));
 }

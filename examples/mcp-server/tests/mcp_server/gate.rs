@@ -4,7 +4,7 @@ use portcullis_testkit::{Endpoint, Fault, IdentityProvider, KeyAlgorithm};
 use reqwest::{Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::process::{Running, file, text};
+use crate::process::{Running, closed_file, text};
 
 const INTROSPECTION: &str =
     "verify = \"introspection\"\nclient_id = \"resource-server\"\nclient_secret = \"resource-server-secret\"";
@@ -102,7 +102,7 @@ async fn a_token_for_another_resource_is_refused() {
 async fn opaque_tokens_are_introspected_and_a_profile_can_be_added() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
-    let secret = file("introspection-secret", IdentityProvider::CLIENT_SECRET);
+    let secret = closed_file("introspection-secret", IdentityProvider::CLIENT_SECRET);
     let settings = format!(
         "verify = \"introspection\"\nclient_id = \"{}\"\nclient_secret_file = \"{}\"\nenrich = true",
         IdentityProvider::CLIENT_ID,

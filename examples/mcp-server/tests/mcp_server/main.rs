@@ -7,5 +7,6 @@ mod gate;
 mod process;
 mod providers;
 mod reference;
+mod secret_files;
 mod stopping;
 mod transport;

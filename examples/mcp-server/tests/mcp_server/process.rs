@@ -21,6 +21,20 @@ pub(crate) fn file(name: &str, text: &str) -> PathBuf {
     path
 }
 
+/// A file with a secret, for this test only: closed to others.
+pub(crate) fn closed_file(name: &str, text: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    write_closed(&path, text);
+    path
+}
+
+fn write_closed(path: &Path, text: &str) {
+    // A test may have left it such that not even its owner can write it.
+    drop(fs::remove_file(path));
+    fs::write(path, text).expect("temporary file");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("closed");
+}
+
 /// The binary, without what the machine that runs the tests happens to have set.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-server"));
@@ -169,11 +183,9 @@ pub(crate) fn furnished(name: &str) -> PathBuf {
     let folder = folder(name);
     fs::create_dir(folder.join("secrets")).expect("a folder");
     for secret in ["idp", "app", "registration", "keycloak", "google", "github", "atlassian", "salesforce", "oidc"] {
-        fs::write(folder.join("secrets").join(secret), "hush\n").expect("a file");
+        write_closed(&folder.join("secrets").join(secret), "hush\n");
     }
-    let keys = folder.join("portcullis.keys");
-    fs::write(&keys, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n").expect("keys");
-    fs::set_permissions(&keys, fs::Permissions::from_mode(0o600)).expect("closed");
+    write_closed(&folder.join("portcullis.keys"), "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
     folder
 }
 

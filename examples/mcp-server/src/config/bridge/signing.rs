@@ -1,9 +1,9 @@
 //! The rules for the keys that sign access tokens.
 
-use std::fs;
-
-use portcullis::bridge::{AccessTokenKind, SigningKeys};
-use secrecy::SecretString;
+use portcullis::{
+    bridge::{AccessTokenKind, SigningKeys},
+    grants::read_secret_file,
+};
 
 use super::table::AccessTokens;
 use crate::config::{ConfigError, document::element, section::Section};
@@ -25,15 +25,14 @@ pub(super) fn validate(
 fn read(section: &Section<'_>, files: &[String]) -> Result<Option<SigningKeys>, ConfigError> {
     let mut keys: Option<SigningKeys> = None;
     for (index, file) in files.iter().enumerate() {
-        let error = |problem: String| {
-            section.error(&element("signing_key_files", index), format!("cannot be used: {file}: {problem}"))
-        };
-        let pem = SecretString::from(fs::read_to_string(file).map_err(|failure| error(failure.to_string()))?);
+        let error =
+            |problem: String| section.error(&element("signing_key_files", index), format!("cannot be used: {problem}"));
+        let pem = read_secret_file(file).map_err(|unusable| error(unusable.to_string()))?;
         let more = match keys {
             None => SigningKeys::new(&pem),
             Some(keys) => keys.with_key(&pem),
         };
-        keys = Some(more.map_err(|invalid| error(invalid.to_string()))?);
+        keys = Some(more.map_err(|invalid| error(format!("{file}: {invalid}")))?);
     }
     Ok(keys)
 }
