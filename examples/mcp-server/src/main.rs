@@ -13,6 +13,7 @@ mod readiness;
 mod run;
 mod serve;
 mod server;
+mod sessions;
 mod shutdown;
 mod telemetry;
 mod tools;

@@ -8,9 +8,7 @@ use portcullis::{
     AuthConfig, AuthLayer, VerifyToken,
     layer::{RequireUpstreamLayer, scope::ToolScopesLayer},
 };
-use rmcp::transport::streamable_http_server::{
-    StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
-};
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::TcpListener;
 use tower::Layer;
 
@@ -20,6 +18,7 @@ use crate::{
     cors,
     origin::{self, Names},
     readiness::Readiness,
+    sessions::UserSessions,
     shutdown::{self, Shutdown},
     tools::{self, Tools},
 };
@@ -93,8 +92,7 @@ where
         .with_allowed_hosts(names.hosts())
         .with_json_response(true)
         .with_cancellation_token(shutdown.cut.clone());
-    let mcp =
-        StreamableHttpService::new(move || Ok(tools.clone()), Arc::new(LocalSessionManager::default()), transport);
+    let mcp = StreamableHttpService::new(move || Ok(tools.clone()), Arc::new(UserSessions::default()), transport);
     let routes =
         Router::new().route_service("/mcp", ToolScopesLayer::new(tools::scopes(&config.required_scopes)).layer(mcp));
     let routes = if upstream { routes.layer(RequireUpstreamLayer::new()) } else { routes };

@@ -41,7 +41,7 @@ impl Telemetry {
 
     pub(super) fn session_not_found(&self) {
         self.session_not_found.increment(1);
-        tracing::info!("request rejected: its session is unknown, or somebody else's");
+        tracing::info!("request rejected: its session is not known, has ended, or belongs to another user");
     }
 
     pub(super) fn rejected(&self, error: &AuthError) {

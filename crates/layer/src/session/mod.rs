@@ -4,7 +4,9 @@
 //! could take it for one.
 
 mod binding;
+mod entry;
 mod sessions;
+mod shares;
 
 pub use binding::SessionBinding;
 pub(crate) use sessions::{Refusal, Sessions};

@@ -4,6 +4,7 @@ mod challenges;
 mod contract;
 mod identity;
 mod in_axum;
+mod session_shares;
 mod support;
 mod telemetry;
 mod transport;

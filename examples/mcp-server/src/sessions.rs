@@ -1,0 +1,298 @@
+//! [`UserSessions`]: the sessions of MCP clients, bounded for each user.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::Stream;
+use http::request::Parts;
+use portcullis::{UserContext, core::Principal, layer::SessionBinding};
+use rmcp::{
+    model::{ClientJsonRpcMessage, GetExtensions, ServerJsonRpcMessage},
+    transport::streamable_http_server::session::{
+        ServerSseMessage, SessionId, SessionManager,
+        local::{LocalSessionManager, LocalSessionManagerError},
+    },
+};
+
+/// rmcp's sessions in this process, of which each user has as many as the gate ties to them, and no more: one costs about
+/// 50 KiB. A user who opens another ends the session of theirs that was unused for longest.
+///
+/// A session counts from before it is answered for: clients that go away meanwhile leave none that is not counted.
+#[derive(Debug, Default)]
+pub(crate) struct UserSessions {
+    local: Arc<LocalSessionManager>,
+    owners: Mutex<Owners>,
+}
+
+#[derive(Debug, Default)]
+struct Owners {
+    /// From the one unused for longest to the one used last.
+    sessions: HashMap<Principal, VecDeque<SessionId>>,
+    principals: HashMap<SessionId, Principal>,
+}
+
+impl Owners {
+    /// Notes that `id` is of `principal`. Returned is the session that has to end for it.
+    fn begin(&mut self, id: &SessionId, principal: &Principal) -> Option<SessionId> {
+        self.principals.insert(id.clone(), principal.clone());
+        let sessions = self.sessions.entry(principal.clone()).or_default();
+        sessions.push_back(id.clone());
+        if sessions.len() <= SessionBinding::SESSIONS_PER_PRINCIPAL {
+            return None;
+        }
+        let ended = sessions.pop_front()?;
+        self.principals.remove(&ended);
+        Some(ended)
+    }
+
+    fn note_use(&mut self, id: &SessionId) {
+        let Some(sessions) = self.principals.get(id).and_then(|principal| self.sessions.get_mut(principal)) else {
+            return;
+        };
+        if let Some(at) = sessions.iter().position(|other| other == id)
+            && let Some(id) = sessions.remove(at)
+        {
+            sessions.push_back(id);
+        }
+    }
+
+    fn end(&mut self, id: &SessionId) {
+        let Some(principal) = self.principals.remove(id) else { return };
+        if let Some(sessions) = self.sessions.get_mut(&principal) {
+            sessions.retain(|other| other != id);
+            if sessions.is_empty() {
+                self.sessions.remove(&principal);
+            }
+        }
+    }
+}
+
+impl UserSessions {
+    fn owners(&self) -> MutexGuard<'_, Owners> {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SessionManager for UserSessions {
+    type Error = LocalSessionManagerError;
+    type Transport = <LocalSessionManager as SessionManager>::Transport;
+
+    async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
+        self.local.create_session().await
+    }
+
+    async fn initialize_session(
+        &self,
+        id: &SessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<ServerJsonRpcMessage, Self::Error> {
+        let Some(principal) = principal(&message) else {
+            tracing::error!("no user context in the request: the gate is missing in front of this server");
+            self.local.close_session(id).await?;
+            return Err(LocalSessionManagerError::SessionNotFound(id.clone()));
+        };
+        let ended = self.owners().begin(id, &principal);
+        if let Some(ended) = ended {
+            tracing::debug!(?principal, "session closed: its user has opened too many others");
+            let local = Arc::clone(&self.local);
+            // On a task of its own: it is finished even if the client that opens the other one goes away.
+            tokio::spawn(async move {
+                if let Err(error) = local.close_session(&ended).await {
+                    tracing::warn!(%error, "a session could not be closed");
+                }
+            });
+        }
+        self.local.initialize_session(id, message).await
+    }
+
+    async fn has_session(&self, id: &SessionId) -> Result<bool, Self::Error> {
+        self.owners().note_use(id);
+        self.local.has_session(id).await
+    }
+
+    /// By the client, or by rmcp when a session has been idle for long.
+    async fn close_session(&self, id: &SessionId) -> Result<(), Self::Error> {
+        self.owners().end(id);
+        self.local.close_session(id).await
+    }
+
+    async fn create_stream(
+        &self,
+        id: &SessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+        self.local.create_stream(id, message).await
+    }
+
+    async fn accept_message(&self, id: &SessionId, message: ClientJsonRpcMessage) -> Result<(), Self::Error> {
+        self.local.accept_message(id, message).await
+    }
+
+    async fn create_standalone_stream(
+        &self,
+        id: &SessionId,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+        self.local.create_standalone_stream(id).await
+    }
+
+    async fn resume(
+        &self,
+        id: &SessionId,
+        last_event_id: String,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+        self.local.resume(id, last_event_id).await
+    }
+}
+
+/// Who sends `message`, as the gate found out.
+fn principal(message: &ClientJsonRpcMessage) -> Option<Principal> {
+    let ClientJsonRpcMessage::Request(request) = message else { return None };
+    let user = request.request.extensions().get::<Parts>()?.extensions.get::<Arc<UserContext>>()?;
+    Some(user.principal().clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::body::Body;
+    use http::{Request, Response, StatusCode, header};
+    use portcullis::{
+        AuthConfig, AuthLayer, BearerToken, Issuer, ResourceUri, core::AuthError,
+        oauth::protected_resource::ProtectedResourceMetadata,
+    };
+    use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+    use tower::{ServiceExt, service_fn};
+
+    use super::*;
+    use crate::tools::Tools;
+
+    const MOST: usize = SessionBinding::SESSIONS_PER_PRINCIPAL;
+
+    /// A gate that takes a token for the name of its user, in front of the tools.
+    struct Server {
+        sessions: Arc<UserSessions>,
+        app: axum::Router,
+    }
+
+    impl Server {
+        fn new() -> Self {
+            let sessions = Arc::new(UserSessions::default());
+            let config = StreamableHttpServerConfig::default().with_allowed_hosts(["mcp.example"]);
+            let mcp = StreamableHttpService::new(|| Ok(Tools::default()), Arc::clone(&sessions), config);
+            let issuer = Issuer::new("https://idp.example").expect("an issuer");
+            let resource = ResourceUri::new("https://mcp.example/mcp").expect("a resource");
+            let verifier = service_fn({
+                let issuer = issuer.clone();
+                move |token: BearerToken| {
+                    let user = UserContext::assertion(issuer.clone(), &token.len().to_string()).build();
+                    std::future::ready(Ok::<_, AuthError>(Arc::new(user)))
+                }
+            });
+            let metadata = ProtectedResourceMetadata::new(resource, issuer);
+            let app = axum::Router::new()
+                .route_service("/mcp", mcp)
+                .layer(AuthLayer::new(AuthConfig::new(metadata, verifier)));
+            Self { sessions, app }
+        }
+
+        async fn send(&self, token: &str, session: Option<&str>, message: &str) -> Response<Body> {
+            let mut request = Request::post("/mcp")
+                .header(header::HOST, "mcp.example")
+                .header(header::AUTHORIZATION, format!("Bearer {token}"))
+                .header(header::CONTENT_TYPE, "application/json")
+                .header(header::ACCEPT, "application/json, text/event-stream");
+            if let Some(session) = session {
+                request = request.header("mcp-session-id", session);
+            }
+            let request = request.body(Body::from(message.to_owned())).expect("a request");
+            self.app.clone().oneshot(request).await.expect("a response")
+        }
+
+        /// Opens a session, as a client does that is in a hurry.
+        async fn open(&self, token: &str) -> String {
+            let response = self.send(token, None, INITIALIZE).await;
+            assert_eq!(response.status(), StatusCode::OK);
+            response.headers()["mcp-session-id"].to_str().expect("text").to_owned()
+        }
+
+        /// What the server says to a notification in `session`.
+        async fn uses(&self, token: &str, session: &str) -> StatusCode {
+            self.send(token, Some(session), INITIALIZED).await.status()
+        }
+
+        /// How many sessions rmcp has, once those that are being closed are.
+        async fn count(&self) -> usize {
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            self.sessions.local.sessions.read().await.len()
+        }
+    }
+
+    const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"#;
+    const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+
+    // Users are told apart by the length of their tokens.
+    const ALICE: &str = "a";
+    const BOB: &str = "bb";
+
+    #[tokio::test]
+    async fn ten_thousand_sessions_of_one_user_leave_those_of_others_and_a_hundred_of_their_own() {
+        let server = Server::new();
+        let of_bob = server.open(BOB).await;
+        let first = server.open(ALICE).await;
+        let mut last = String::new();
+        for _ in 1..10_000 {
+            last = server.open(ALICE).await;
+        }
+        assert_eq!(server.count().await, MOST + 1, "a hundred of Alice's and one of Bob's");
+        assert_eq!(server.uses(BOB, &of_bob).await, StatusCode::ACCEPTED);
+        assert_eq!(server.uses(ALICE, &last).await, StatusCode::ACCEPTED);
+        assert_eq!(server.uses(ALICE, &first).await, StatusCode::NOT_FOUND);
+    }
+
+    #[tokio::test]
+    async fn the_session_that_ends_is_the_one_unused_for_longest() {
+        let server = Server::new();
+        let (first, second) = (server.open(ALICE).await, server.open(ALICE).await);
+        for _ in 2..MOST {
+            server.open(ALICE).await;
+        }
+        assert_eq!(server.uses(ALICE, &first).await, StatusCode::ACCEPTED);
+        server.open(ALICE).await;
+        assert_eq!(server.uses(ALICE, &first).await, StatusCode::ACCEPTED);
+        assert_eq!(server.uses(ALICE, &second).await, StatusCode::NOT_FOUND);
+        assert_eq!(server.count().await, MOST);
+    }
+
+    #[tokio::test]
+    async fn clients_that_go_away_before_they_are_answered_leave_no_more_sessions_than_others() {
+        let server = Server::new();
+        for n in 0..1_000_u64 {
+            let opening = server.send(ALICE, None, INITIALIZE);
+            // From before anything has happened to after the answer.
+            drop(tokio::time::timeout(Duration::from_micros(n), opening).await);
+        }
+        assert!(server.count().await <= MOST, "{}", server.count().await);
+        let owners = server.sessions.owners();
+        assert!(owners.principals.len() <= MOST && owners.sessions.values().map(VecDeque::len).sum::<usize>() <= MOST);
+    }
+
+    #[tokio::test]
+    async fn a_session_that_its_client_ends_is_forgotten() {
+        let server = Server::new();
+        let session = server.open(ALICE).await;
+        let request = Request::delete("/mcp")
+            .header(header::HOST, "mcp.example")
+            .header(header::AUTHORIZATION, format!("Bearer {ALICE}"))
+            .header("mcp-session-id", &session);
+        let response = server.app.clone().oneshot(request.body(Body::empty()).expect("a request")).await;
+        assert!(response.expect("a response").status().is_success());
+        assert_eq!(server.count().await, 0);
+        let owners = server.sessions.owners();
+        assert!(owners.principals.is_empty() && owners.sessions.is_empty());
+    }
+}
