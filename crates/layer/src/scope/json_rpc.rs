@@ -1,18 +1,20 @@
-//! [`operations`]: what a JSON-RPC body asks for, read so that no other reader can find something else in it.
+//! [`for_each_operation`]: what a JSON-RPC body asks for, read so that no other reader can find something else in it.
 
 use portcullis_oauth::strict_json::{self, InvalidJson};
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use super::json_rpc_reader::{MAX_TEXT, Reader};
 
 pub(super) const CALL_TOOL: &str = "tools/call";
 pub(super) const GET_PROMPT: &str = "prompts/get";
-const READ_RESOURCE: &str = "resources/read";
+pub(super) const READ_RESOURCE: &str = "resources/read";
 
 /// One thing that a JSON-RPC body asks for: a request or a notification.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Operation {
-    method: String,
-    target: Option<String>,
-    id: Option<Value>,
+    pub(super) method: String,
+    pub(super) target: Option<String>,
+    pub(super) id: Option<Value>,
 }
 
 impl Operation {
@@ -52,20 +54,40 @@ pub enum InvalidJsonRpc {
     /// and a reader that takes both would find the name of a tool there.
     #[error("the params do not name what the method is applied to")]
     Target,
+    /// A method, or a name or URI that it is applied to, that is longer than 64 KiB.
+    #[error("the {0} is longer than {MAX_TEXT} bytes")]
+    TooLong(&'static str),
     /// A member that differs from one of the protocol's only in case: some readers take one for the other.
     #[error("a member that looks like {0:?}")]
     Lookalike(&'static str),
 }
 
-/// What `body`, one JSON-RPC message or a batch of them, asks for, in the order written.
+/// Shows `each` what `body`, one JSON-RPC message or a batch of them, asks for, in the order written.
 ///
 /// Every object with a `method` counts, with or without `id`: whether a server calls a tool for a notification is for the
 /// server to decide. Responses ask for nothing, nor does an empty body. It accepts only what every reader of JSON
 /// understands in the same way, so no member is repeated, at any depth, and none differs from a member looked at here only
 /// in case (readers that ignore case, such as Go's, would take either).
 ///
+/// The body is read piece by piece and no tree is made of it: however it is written, that takes about as much memory as
+/// [`strict_json::walk`] does. What is wrong may be found only after operations have been shown, so `each` must not act on
+/// them before this has returned.
+///
 /// It does **not** check `jsonrpc`, `id`, or that the method exists.
 /// [JSON-RPC 2.0 section 4](https://www.jsonrpc.org/specification#request_object).
+///
+/// # Errors
+/// [`InvalidJsonRpc`] if it cannot be told with certainty what the body asks for.
+pub fn for_each_operation(body: &[u8], each: impl FnMut(Operation)) -> Result<(), InvalidJsonRpc> {
+    if body.is_empty() {
+        return Ok(());
+    }
+    let mut reader = Reader::new(each);
+    strict_json::walk(body, |piece| reader.read(&piece))
+}
+
+/// All that `body` asks for, as [`for_each_operation`] shows it. Of a batch of many small requests it is a list many times the
+/// size of the body.
 ///
 /// ```
 /// use portcullis_layer::scope::operations;
@@ -81,45 +103,7 @@ pub enum InvalidJsonRpc {
 /// # Errors
 /// [`InvalidJsonRpc`] if it cannot be told with certainty what the body asks for.
 pub fn operations(body: &[u8]) -> Result<Vec<Operation>, InvalidJsonRpc> {
-    if body.is_empty() {
-        return Ok(Vec::new());
-    }
-    match strict_json::parse(body)? {
-        Value::Array(messages) => messages.iter().filter_map(|message| operation(message).transpose()).collect(),
-        message => Ok(operation(&message)?.into_iter().collect()),
-    }
-}
-
-/// What one message asks for; `None` for a response.
-fn operation(message: &Value) -> Result<Option<Operation>, InvalidJsonRpc> {
-    let message = message.as_object().ok_or(InvalidJsonRpc::Message)?;
-    let params = member(message, "params")?.and_then(Value::as_object);
-    let Some(method) = member(message, "method")? else { return Ok(None) };
-    let method = method.as_str().ok_or(InvalidJsonRpc::Method)?;
-    let target = match method {
-        CALL_TOOL | GET_PROMPT => Some(text(params, "name")?),
-        READ_RESOURCE => Some(text(params, "uri")?),
-        _ => None,
-    };
-    let id = message.get("id").filter(|id| id.is_string() || id.is_number()).cloned();
-    Ok(Some(Operation { method: method.to_owned(), target: target.map(ToOwned::to_owned), id }))
-}
-
-fn text<'a>(params: Option<&'a Map<String, Value>>, name: &'static str) -> Result<&'a str, InvalidJsonRpc> {
-    let params = params.ok_or(InvalidJsonRpc::Target)?;
-    member(params, name)?.and_then(Value::as_str).ok_or(InvalidJsonRpc::Target)
-}
-
-/// The member `name`, provided that no other could be taken for it.
-fn member<'a>(object: &'a Map<String, Value>, name: &'static str) -> Result<Option<&'a Value>, InvalidJsonRpc> {
-    if object.keys().any(|key| key != name && equals_ignoring_case(key, name)) {
-        return Err(InvalidJsonRpc::Lookalike(name));
-    }
-    Ok(object.get(name))
-}
-
-/// As Unicode folds case: `ſ` (U+017F) is an `s`. `name` is in lower case.
-fn equals_ignoring_case(key: &str, name: &str) -> bool {
-    let folded = key.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
-    folded.eq(name.chars())
+    let mut operations = Vec::new();
+    for_each_operation(body, |operation| operations.push(operation))?;
+    Ok(operations)
 }

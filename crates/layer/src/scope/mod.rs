@@ -15,10 +15,11 @@
 
 mod hierarchy;
 mod json_rpc;
+mod json_rpc_reader;
 mod operation;
 mod require;
 
 pub use hierarchy::ScopeHierarchy;
-pub use json_rpc::{InvalidJsonRpc, Operation, operations};
+pub use json_rpc::{InvalidJsonRpc, Operation, for_each_operation, operations};
 pub use operation::{OperationPolicy, RequestBody, ToolScopes, ToolScopesFuture, ToolScopesLayer};
 pub use require::{RequireScope, RequireScopeFuture, RequireScopeLayer};

@@ -4,15 +4,24 @@
 //! ([RFC 8725 section 2.4](https://www.rfc-editor.org/rfc/rfc8725#section-2.4),
 //! [RFC 7519 section 4](https://www.rfc-editor.org/rfc/rfc7519#section-4)), so such a text is no JSON at all here.
 
-use std::fmt;
+mod names;
+mod walk;
+
+use std::{cell::Cell, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+
+pub use self::walk::{Piece, walk};
 
 /// Member names by which `serde_json` passes values to itself when other crates of a build turn its features on
 /// (`arbitrary_precision`, `raw_value`). Written by a stranger they would turn an object into something else.
 const PRIVATE: &str = "$serde_json::private::";
 const PRIVATE_NUMBER: &str = "$serde_json::private::Number";
+
+/// How many values a text may have that is kept as a tree. In memory each may take a hundred times what is written, so a
+/// text of 1 MiB would take 126 MiB; so many take 11 MiB. Documents of authorization servers and clients have hundreds.
+const MAX_VALUES: usize = 16_384;
 
 /// Why a text is not strict JSON: where, never what it says there.
 #[derive(Debug, thiserror::Error)]
@@ -29,14 +38,13 @@ pub struct InvalidJson(serde_json::Error);
 /// ```
 ///
 /// # Errors
-/// [`InvalidJson`] if it is not JSON in UTF-8, repeats a member of an object at any depth, nests deeper than 128, or
-/// goes on after the value.
+/// [`InvalidJson`] if it is not JSON in UTF-8, repeats a member of an object at any depth, nests deeper than 128, has more than
+/// 16,384 values, or goes on after the value.
 pub fn parse(text: &[u8]) -> Result<Value, InvalidJson> {
-    if text.windows(PRIVATE.len()).any(|window| window == PRIVATE.as_bytes()) {
-        return Err(InvalidJson(serde_json::Error::custom("a reserved member name")));
-    }
+    refuse_private_names(text)?;
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let value = Strict.deserialize(&mut deserializer).map_err(InvalidJson)?;
+    let room = Cell::new(MAX_VALUES);
+    let value = Strict { room: &room }.deserialize(&mut deserializer).map_err(InvalidJson)?;
     deserializer.end().map_err(InvalidJson)?;
     Ok(value)
 }
@@ -52,17 +60,31 @@ pub fn parse_object(text: &[u8]) -> Result<Map<String, Value>, InvalidJson> {
     }
 }
 
-struct Strict;
+/// Those written without escapes.
+fn refuse_private_names(text: &[u8]) -> Result<(), InvalidJson> {
+    if text.windows(PRIVATE.len()).any(|window| window == PRIVATE.as_bytes()) {
+        return Err(InvalidJson(serde_json::Error::custom("a reserved member name")));
+    }
+    Ok(())
+}
 
-impl<'de> DeserializeSeed<'de> for Strict {
+/// A tree, as long as there is room for another value.
+#[derive(Clone, Copy)]
+struct Strict<'a> {
+    room: &'a Cell<usize>,
+}
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let room = self.room.get().checked_sub(1).ok_or_else(|| D::Error::custom("more than 16384 values"))?;
+        self.room.set(room);
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -99,7 +121,7 @@ impl<'de> Visitor<'de> for Strict {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Value, A::Error> {
         let mut values = Vec::new();
-        while let Some(value) = array.next_element_seed(Self)? {
+        while let Some(value) = array.next_element_seed(self)? {
             values.push(value);
         }
         Ok(values.into())
@@ -116,7 +138,7 @@ impl<'de> Visitor<'de> for Strict {
             if members.contains_key(&name) {
                 return Err(A::Error::custom("a repeated member"));
             }
-            members.insert(name, object.next_value_seed(Self)?);
+            members.insert(name, object.next_value_seed(self)?);
         }
         Ok(members.into())
     }
@@ -190,6 +212,14 @@ mod tests {
             assert!(parse(opening.repeat(100_000).as_bytes()).is_err());
         }
         assert!(parse(format!("{}{}", "[".repeat(100), "]".repeat(100)).as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_tree_of_more_values_than_any_document_has_is_refused() {
+        let list = |values: usize| format!("[{}0]", "0,".repeat(values - 2));
+        assert!(parse(list(MAX_VALUES).as_bytes()).is_ok());
+        let error = parse(list(MAX_VALUES + 1).as_bytes()).expect_err("too many").to_string();
+        assert!(error.contains("16384 values"), "{error}");
     }
 
     #[test]

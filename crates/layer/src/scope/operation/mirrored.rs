@@ -8,15 +8,15 @@ use crate::{protocol_version::is_modern, scope::Operation};
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
-/// Whether `headers` say something else than the body, which asks for `operations`.
+/// Whether `headers` say something else than the body, which asks for `operation` alone; `None`: for nothing, or for several.
 ///
 /// They decide nothing (TR-15), but an inner service might go by them. Before 2026-07-28 they mean nothing to anybody.
 /// MCP 2026-07-28, Streamable HTTP, Standard Headers. Whether they are there at all is for the inner service to check.
-pub(super) fn contradict(headers: &HeaderMap, operations: &[Operation]) -> bool {
+pub(super) fn contradict(headers: &HeaderMap, operation: Option<&Operation>) -> bool {
     if !is_modern(headers) {
         return false;
     }
-    let [operation] = operations else { return headers.contains_key(METHOD) || headers.contains_key(NAME) };
+    let Some(operation) = operation else { return headers.contains_key(METHOD) || headers.contains_key(NAME) };
     let say = |name, expected: &str| headers.get_all(name).iter().all(|value| says(value, expected));
     !say(METHOD, operation.method()) || operation.target().is_some_and(|target| !say(NAME, target))
 }

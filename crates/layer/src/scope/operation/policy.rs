@@ -74,10 +74,13 @@ impl OperationPolicy {
         self.other_tools.is_empty() && named.all(ScopeSet::is_empty)
     }
 
-    /// All that `operations` need together.
-    pub(super) fn needed(&self, operations: &[Operation]) -> ScopeSet {
-        let needed = operations.iter().flat_map(|operation| self.rules(operation)).cloned();
-        needed.reduce(|all, more| all.union(&more)).unwrap_or_default()
+    /// Adds to `needed` all that `operation` needs.
+    pub(super) fn add_needed(&self, operation: &Operation, needed: &mut ScopeSet) {
+        for scopes in self.rules(operation) {
+            if !needed.is_superset(scopes) {
+                *needed = needed.union(scopes);
+            }
+        }
     }
 
     fn rules(&self, operation: &Operation) -> impl Iterator<Item = &ScopeSet> {

@@ -6,19 +6,20 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 use portcullis_core::{AuthError, Reason};
 
 pin_project! {
-    /// Reads a body, up to a limit. Frames are joined as they come, so that many small ones take no more memory than one.
+    /// Reads a body, up to a limit. Frames are joined as they come, so that many small ones take no more memory than one,
+    /// and room is made for no more than the body says that it has, if it says.
     #[derive(Debug)]
     pub(super) struct ReadBody<B> {
         #[pin]
         body: B,
-        bytes: BytesMut,
+        bytes: Vec<u8>,
         trailers: Option<HeaderMap>,
         limit: usize,
     }
@@ -26,7 +27,7 @@ pin_project! {
 
 impl<B> ReadBody<B> {
     pub(super) fn new(body: B, limit: usize) -> Self {
-        Self { body, bytes: BytesMut::new(), trailers: None, limit }
+        Self { body, bytes: Vec::new(), trailers: None, limit }
     }
 }
 
@@ -42,11 +43,20 @@ impl<B: Body> Future for ReadBody<B> {
                 return Poll::Ready(Err(AuthError::new(Reason::BodyTooLarge)));
             }
             match ready!(this.body.as_mut().poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
-                None => return Poll::Ready(Ok((this.bytes.split().freeze(), this.trailers.take()))),
+                None => {
+                    let mut bytes = std::mem::take(this.bytes);
+                    bytes.shrink_to_fit();
+                    return Poll::Ready(Ok((bytes.into(), this.trailers.take())));
+                }
                 Some(Ok(Ok(data))) if data.remaining() > room => {
                     return Poll::Ready(Err(AuthError::new(Reason::BodyTooLarge)));
                 }
-                Some(Ok(Ok(data))) => this.bytes.put(data),
+                Some(Ok(Ok(data))) => {
+                    let rest = this.body.size_hint().exact().and_then(|rest| usize::try_from(rest).ok());
+                    let most = rest.map_or(room, |rest| data.remaining().saturating_add(rest).min(room));
+                    make_room(this.bytes, data.remaining(), most);
+                    this.bytes.put(data);
+                }
                 Some(Ok(Err(frame))) => *this.trailers = frame.into_trailers().ok(),
                 Some(Err(_)) => {
                     let error = AuthError::new(Reason::MalformedBody).with_source("the body broke off");
@@ -54,5 +64,12 @@ impl<B: Body> Future for ReadBody<B> {
                 }
             }
         }
+    }
+}
+
+/// Makes room for `more` bytes: as much again as there is, but never for more than `most`.
+fn make_room(bytes: &mut Vec<u8>, more: usize, most: usize) {
+    if bytes.capacity() - bytes.len() < more {
+        bytes.reserve_exact(bytes.len().max(more).min(most));
     }
 }

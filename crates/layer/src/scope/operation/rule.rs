@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Request};
 use http_body::Body;
-use portcullis_core::{AuthError, Reason, UserContext};
+use portcullis_core::{AuthError, Reason, ScopeSet, UserContext};
 
 use super::{OperationPolicy, mirrored::contradict, representation::is_plain_utf8};
 use crate::{
     rejection::Rejection,
-    scope::{Operation, ScopeHierarchy, operations},
+    scope::{Operation, ScopeHierarchy, for_each_operation},
 };
 
 /// What all requests through one layer share.
@@ -41,7 +41,7 @@ impl Rule {
             return Ok(Entrance::Pass);
         }
         if request.body().is_end_stream() {
-            agree(request.headers(), &[])?;
+            agree(request.headers(), None)?;
             return Ok(Entrance::Pass);
         }
         let user = request.extensions().get::<Arc<UserContext>>().ok_or(Rejection::MissingUser)?;
@@ -54,9 +54,14 @@ impl Rule {
     /// Whether `user` may do what `body` asks for.
     pub(super) fn judge(&self, headers: &HeaderMap, body: &[u8], user: &UserContext) -> Result<(), Rejection> {
         let Some(policy) = &self.policy else { return Ok(()) };
-        let operations = operations(body).map_err(unreadable)?;
-        agree(headers, &operations)?;
-        let needed = policy.needed(&operations);
+        let (mut needed, mut count, mut only) = (ScopeSet::default(), 0_usize, None);
+        for_each_operation(body, |operation| {
+            policy.add_needed(&operation, &mut needed);
+            count += 1;
+            only = Some(operation).filter(|_| count == 1);
+        })
+        .map_err(unreadable)?;
+        agree(headers, only.as_ref())?;
         if self.hierarchy.satisfies(user.scopes(), &needed) {
             Ok(())
         } else {
@@ -65,12 +70,11 @@ impl Rule {
     }
 }
 
-fn agree(headers: &HeaderMap, operations: &[Operation]) -> Result<(), Rejection> {
-    if !contradict(headers, operations) {
+fn agree(headers: &HeaderMap, operation: Option<&Operation>) -> Result<(), Rejection> {
+    if !contradict(headers, operation) {
         return Ok(());
     }
-    let id = if let [operation] = operations { operation.id().cloned() } else { None };
-    Err(Rejection::HeaderMismatch(id))
+    Err(Rejection::HeaderMismatch(operation.and_then(Operation::id).cloned()))
 }
 
 fn unreadable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> AuthError {
