@@ -99,6 +99,15 @@ impl BearerToken {
         credentials
     }
 
+    /// The same token in memory of its own: it does not keep the buffer of the connection alive in which it came.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        let mut credentials = HeaderValue::from_bytes(&self.credentials.as_bytes()[self.start..])
+            .expect("a part of a header value is one, too");
+        credentials.set_sensitive(true);
+        Self { credentials, start: 0 }
+    }
+
     /// How long it is, in bytes.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a token is never empty")]
@@ -228,6 +237,14 @@ mod tests {
         }
         let header = HeaderValue::from_static("Bearer eyJ.eyJ.r_s");
         assert_eq!(BearerToken::from_credentials(header).expect("token").signed_fingerprint(), of("eyJ.eyJ"));
+    }
+
+    #[test]
+    fn a_detached_token_is_the_same_and_does_not_print_either() {
+        let credentials = HeaderValue::from_static("Bearer s3cret");
+        let token = BearerToken::from_credentials(credentials).expect("token").detached();
+        assert_eq!((token.expose_secret(), token.len()), ("s3cret", 6));
+        assert!(token.credentials.is_sensitive() && !format!("{token:?}").contains("s3cret"));
     }
 
     #[test]

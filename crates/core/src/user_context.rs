@@ -1,6 +1,9 @@
 //! [`UserContext`]: who is calling, as a handler sees it.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -23,6 +26,9 @@ pub struct UserContext {
     expires_at: Option<UnixTime>,
     #[serde(skip)]
     known_until: Option<UnixTime>,
+    /// In nanoseconds since the epoch; 0 if no cache has said.
+    #[serde(skip)]
+    fresh_until: AtomicU64,
     claims: Map<String, Value>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     profile: Map<String, Value>,
@@ -129,6 +135,19 @@ impl UserContext {
         self.known_until.into_iter().chain(self.expires_at).min()
     }
 
+    /// Until when a cache answers with this context without asking its verifier again; `None` if no cache keeps it.
+    ///
+    /// Whatever holds a context for longer than one request, such as a response stream, asks the verifier again then.
+    #[must_use]
+    pub fn fresh_until(&self) -> Option<UnixTime> {
+        Some(self.fresh_until.load(Relaxed)).filter(|nanos| *nanos != 0).map(UnixTime::from_nanos)
+    }
+
+    /// Sets until when this context [is fresh](Self::fresh_until). For caches, each time they keep it for some longer.
+    pub fn set_fresh_until(&self, at: UnixTime) {
+        self.fresh_until.store(at.as_nanos(), Relaxed);
+    }
+
     /// The same user, to be asked for again at `at`, if not before. The token lives on, and so do the streams that it opened.
     #[must_use]
     pub fn until(mut self, at: UnixTime) -> Self {
@@ -163,6 +182,7 @@ impl UserContext {
             scopes: self.scopes.clone(),
             expires_at: self.expires_at,
             known_until: self.known_until,
+            fresh_until: AtomicU64::default(),
             claims: self.claims.clone(),
             profile,
             upstream: self.upstream.clone(),
@@ -275,6 +295,7 @@ impl UserContextBuilder {
             scopes: self.scopes,
             expires_at: self.expires_at,
             known_until: None,
+            fresh_until: AtomicU64::default(),
             claims: self.claims,
             profile: self.profile,
             revocation: revocation_of(&self.upstream),

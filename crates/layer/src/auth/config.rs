@@ -1,6 +1,6 @@
 //! [`AuthConfig`]: what the gate guards, and how it decides.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use portcullis_core::{Clock, ScopeSet, SystemClock};
 use portcullis_oauth::protected_resource::ProtectedResourceMetadata;
@@ -39,6 +39,7 @@ pub struct AuthConfig<V> {
     pub(super) open_paths: Vec<Box<str>>,
     pub(super) session_binding: SessionBinding,
     pub(super) stream_life: StreamLife,
+    pub(super) stream_check_interval: Duration,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -46,8 +47,14 @@ pub struct AuthConfig<V> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum StreamLife {
-    /// It ends, cleanly, when the token that opened it expires or is withdrawn. The client comes back with a fresh one.
-    /// A token whose expiry nobody states ends with its withdrawal only.
+    /// It ends, cleanly, when the token that opened it expires, is withdrawn, or is refused. The client comes back with a
+    /// fresh one.
+    ///
+    /// The verifier is asked about the token again whenever its answer is no longer
+    /// [fresh](portcullis_core::UserContext::fresh_until), that is, when a cache has kept it for its time to live: a token
+    /// that was revoked at its issuer ends its streams no later than its requests. While the verifier is unavailable the
+    /// stream goes on for 5 minutes at most, and the verifier is asked again after pauses.
+    ///
     /// If the token has expired already (accepted by leeway, or while the answer was made), it ends after a minute.
     #[default]
     OfToken,
@@ -68,6 +75,7 @@ impl<V> AuthConfig<V> {
             open_paths: Vec::new(),
             session_binding: SessionBinding::default(),
             stream_life: StreamLife::default(),
+            stream_check_interval: Duration::from_mins(5),
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -116,6 +124,14 @@ impl<V> AuthConfig<V> {
         self
     }
 
+    /// After how long the verifier is asked again about the token of a response stream, where no cache says for how long its
+    /// answer is fresh. Default: 5 minutes. Each stream then asks for itself.
+    #[must_use]
+    pub const fn with_stream_check_interval(mut self, interval: Duration) -> Self {
+        self.stream_check_interval = interval;
+        self
+    }
+
     /// The clock that stream ends are compared with.
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -135,6 +151,7 @@ impl<V> AuthConfig<V> {
             open_paths: self.open_paths,
             session_binding: self.session_binding,
             stream_life: self.stream_life,
+            stream_check_interval: self.stream_check_interval,
             clock: self.clock,
         }
     }

@@ -44,7 +44,7 @@ pin_project! {
     enum State<R, W> {
         Enter,
         Ready { token: Option<BearerToken> },
-        Verify { #[pin] verifying: W },
+        Verify { #[pin] verifying: W, token: Option<BearerToken> },
         Call { #[pin] responding: R, passage: Option<Passage> },
     }
 }
@@ -62,7 +62,7 @@ where
 impl<S, V, B, C> Future for ResponseFuture<S, V, B>
 where
     S: Service<Request<B>, Response = Response<C>>,
-    V: VerifyToken,
+    V: VerifyToken<Future: Send> + Clone + Send + 'static,
     C: Body,
 {
     type Output = Result<Response<ResponseBody<C>>, S::Error>;
@@ -92,17 +92,18 @@ where
                 StateProjection::Ready { token } => match ready!(this.verifier.poll_ready(cx)) {
                     Ok(()) => {
                         let token = token.take().expect("polled after it was done");
+                        let of_stream = this.gate.token_of_stream(&token);
                         let verifying = this.verifier.call(token);
-                        this.state.set(State::Verify { verifying });
+                        this.state.set(State::Verify { verifying, token: of_stream });
                     }
                     Err(error) => return Poll::Ready(Ok(this.gate.reject(error))),
                 },
                 // ## Verify => (Call | done)
                 //
                 // Somebody finds out whose token it is. A remembered one is known at the first poll.
-                StateProjection::Verify { verifying } => {
+                StateProjection::Verify { verifying, token } => {
                     let verified = ready!(verifying.poll(cx)).map_err(Into::into);
-                    match verified.and_then(|user| this.gate.admit(waiting(this.request), user)) {
+                    match verified.and_then(|user| this.gate.admit(waiting(this.request), user, token.take())) {
                         Ok(passage) => {
                             let responding = this.inner.call(arrived(this.request));
                             this.state.set(State::Call { responding, passage: Some(passage) });
@@ -113,7 +114,7 @@ where
                 // ## Call => done
                 StateProjection::Call { responding, passage } => {
                     let response = ready!(responding.poll(cx))?;
-                    return Poll::Ready(Ok(this.gate.leave(response, passage.take())));
+                    return Poll::Ready(Ok(this.gate.leave(response, passage.take(), this.verifier)));
                 }
             }
         }

@@ -1,20 +1,22 @@
 //! [`Gate`]: the decisions, one by one. Nothing here waits.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response,
     header::{ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONTENT_TYPE, ORIGIN},
 };
 use http_body::Body;
-use portcullis_core::{AuthError, BearerToken, Clock, Reason, ScopeSet, UserContext};
+use portcullis_core::{AuthError, BearerToken, Clock, Reason, ScopeSet, UserContext, VerifyToken};
 use portcullis_oauth::protected_resource::metadata_url;
 
 use super::{
     AuthConfig, StreamLife, bearer::take_bearer_token, challenges::Challenges, response, telemetry::Telemetry,
+    token_recheck::TokenRecheck,
 };
 use crate::{
     ResponseBody,
+    body::StreamEnd,
     metadata::MetadataEndpoint,
     scope::ScopeHierarchy,
     session::{Refusal, Sessions},
@@ -30,6 +32,7 @@ pub(crate) struct Gate {
     challenges: Challenges,
     sessions: Option<Sessions>,
     stream_life: StreamLife,
+    stream_check_interval: Duration,
     clock: Arc<dyn Clock>,
     telemetry: Telemetry,
 }
@@ -51,6 +54,8 @@ pub(super) enum Entrance {
 #[derive(Debug)]
 pub(super) struct Passage {
     user: Arc<UserContext>,
+    /// For the checks of a response stream.
+    token: Option<BearerToken>,
     is_get: bool,
     is_delete: bool,
     session: Option<HeaderValue>,
@@ -67,6 +72,7 @@ impl Gate {
             open_paths: config.open_paths,
             sessions: config.session_binding.sessions(),
             stream_life: config.stream_life,
+            stream_check_interval: config.stream_check_interval,
             clock: config.clock,
             telemetry: Telemetry::new(),
         };
@@ -90,31 +96,55 @@ impl Gate {
         self.metadata.respond(method).map(ResponseBody::own)
     }
 
-    /// Lets a request through on behalf of `user`, or says why not.
-    pub(super) fn admit<B>(&self, request: &mut Request<B>, user: Arc<UserContext>) -> Result<Passage, Refusal> {
-        if !self.scope_hierarchy.satisfies(user.scopes(), &self.required_scopes) {
-            return Err(AuthError::insufficient_scope(self.required_scopes.clone()).into());
+    /// The token, if a response stream may have to be checked by it. It shares the memory of the request.
+    pub(super) fn token_of_stream(&self, token: &BearerToken) -> Option<BearerToken> {
+        (self.stream_life == StreamLife::OfToken).then(|| token.clone())
+    }
+
+    /// Whether `user` has the scopes that every request needs.
+    pub(super) fn check_scopes(&self, user: &UserContext) -> Result<(), AuthError> {
+        if self.scope_hierarchy.satisfies(user.scopes(), &self.required_scopes) {
+            return Ok(());
         }
+        Err(AuthError::insufficient_scope(self.required_scopes.clone()))
+    }
+
+    /// Lets a request through on behalf of `user`, or says why not.
+    pub(super) fn admit<B>(
+        &self,
+        request: &mut Request<B>,
+        user: Arc<UserContext>,
+        token: Option<BearerToken>,
+    ) -> Result<Passage, Refusal> {
+        self.check_scopes(&user)?;
         let sessions = self.sessions.as_ref();
         let session = sessions.map_or(Ok(None), |sessions| sessions.judge(request.headers_mut(), &user))?;
         request.extensions_mut().insert(Arc::clone(&user));
         let (is_get, is_delete) = (request.method() == Method::GET, request.method() == Method::DELETE);
-        Ok(Passage { user, is_get, is_delete, session })
+        Ok(Passage { user, token, is_get, is_delete, session })
     }
 
     /// Finishes a response of the inner service. `passage` is `None` for a request that passed without a token.
-    pub(super) fn leave<C>(&self, response: Response<C>, passage: Option<Passage>) -> Response<ResponseBody<C>>
+    ///
+    /// `verifier` is asked again about the token of a response stream.
+    pub(super) fn leave<C, V>(
+        self: &Arc<Self>,
+        response: Response<C>,
+        passage: Option<Passage>,
+        verifier: &V,
+    ) -> Response<ResponseBody<C>>
     where
         C: Body,
+        V: VerifyToken<Future: Send> + Clone + Send + 'static,
     {
         if let Some(error) = response.extensions().get::<AuthError>() {
             return self.reject(error.clone());
         }
-        let Some(Passage { user, is_get, is_delete, session }) = passage else {
+        let Some(Passage { user, token, is_get, is_delete, session }) = passage else {
             return response.map(ResponseBody::passed);
         };
-        let streams = self.stream_life == StreamLife::OfToken && is_event_stream(response.headers());
-        if streams && user.revocation().is_revoked() {
+        let token = token.filter(|_| is_event_stream(response.headers()));
+        if token.is_some() && user.revocation().is_revoked() {
             // Withdrawn while the answer was made. The stream would end before its first event, and say nothing.
             return self.reject(AuthError::new(Reason::Revoked));
         }
@@ -122,8 +152,13 @@ impl Gate {
         if let Some(sessions) = &self.sessions {
             sessions.observe(&response, session.as_ref(), is_delete, &user);
         }
-        let mut response = response.map(|body| {
-            if streams { ResponseBody::until_token_ends(body, &user, &self.clock) } else { ResponseBody::passed(body) }
+        let mut response = response.map(|body| match token {
+            Some(token) => {
+                let recheck = TokenRecheck::new(verifier.clone(), token, Arc::clone(self));
+                let end = StreamEnd::new(user, Arc::clone(&self.clock), self.stream_check_interval, recheck);
+                ResponseBody::until_token_ends(body, end)
+            }
+            None => ResponseBody::passed(body),
         });
         if is_get && !response.headers().contains_key(CACHE_CONTROL) {
             // RFC 6750 section 5.3: what one user got is not for a shared cache to give to the next.

@@ -9,6 +9,7 @@ mod layer;
 mod response;
 mod service;
 mod telemetry;
+mod token_recheck;
 
 pub use config::{AuthConfig, StreamLife};
 pub use future::ResponseFuture;

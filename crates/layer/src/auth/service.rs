@@ -44,7 +44,7 @@ impl<S, V> Auth<S, V> {
 impl<S, V, B, C> Service<Request<B>> for Auth<S, V>
 where
     S: Service<Request<B>, Response = Response<C>> + Clone,
-    V: VerifyToken + Clone,
+    V: VerifyToken<Future: Send> + Clone + Send + 'static,
     C: Body<Data: From<bytes::Bytes>>,
 {
     type Response = Response<ResponseBody<C>>;

@@ -2,16 +2,14 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use portcullis_core::{Clock, UserContext};
 
-use super::stream_end::StreamEnd;
+use super::{Recheck, StreamEnd};
 
 pin_project! {
     /// The body of a response that went through the gate: frame by frame what the inner service sends, never held up.
@@ -41,10 +39,9 @@ impl<B> ResponseBody<B> {
         Self { content: Content::Own { bytes } }
     }
 
-    /// `body` until the token of `user` expires or is withdrawn.
-    pub(crate) fn until_token_ends(body: B, user: &Arc<UserContext>, clock: &Arc<dyn Clock>) -> Self {
-        let end = Box::new(StreamEnd::new(Arc::clone(user), Arc::clone(clock)));
-        Self { content: Content::Stream { body, end } }
+    /// `body` until its token is good no more.
+    pub(crate) fn until_token_ends<R: Recheck + 'static>(body: B, end: StreamEnd<R>) -> Self {
+        Self { content: Content::Stream { body, end: Box::new(end) } }
     }
 }
 
@@ -62,12 +59,15 @@ where
             ContentProjection::Own { bytes } if bytes.is_empty() => Poll::Ready(None),
             ContentProjection::Own { bytes } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes).into())))),
             ContentProjection::Stream { body, end } => {
-                if Pin::new(&mut **end).poll(cx).is_ready() {
-                    // The inner body is dropped here, so its producer learns that nobody listens any more.
-                    content.set(Content::Own { bytes: Bytes::new() });
-                    return Poll::Ready(None);
+                if !end.is_over(cx) {
+                    let frame = body.poll_frame(cx);
+                    if frame.is_ready() || end.poll_waiting(cx).is_pending() {
+                        return frame;
+                    }
                 }
-                body.poll_frame(cx)
+                // The inner body is dropped here, so its producer learns that the stream is over.
+                content.set(Content::Own { bytes: Bytes::new() });
+                Poll::Ready(None)
             }
         }
     }

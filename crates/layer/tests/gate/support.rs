@@ -1,6 +1,7 @@
 //! A verifier that reads what a token means from its text, and small pieces the tests share.
 
 use std::{
+    collections::HashMap,
     future::{Ready, ready},
     sync::{
         Arc,
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use http_body_util::{BodyExt as _, Full};
 use portcullis_core::{
-    AuthError, BearerToken, Challenge, Clock as _, Issuer, Reason, ResourceUri, ScopeSet, UserContext,
+    AuthError, BearerToken, Challenge, Clock as _, Issuer, Reason, ResourceUri, ScopeSet, UnixTime, UserContext,
 };
 use portcullis_layer::{AuthConfig, ResponseBody};
 use portcullis_oauth::protected_resource::ProtectedResourceMetadata;
@@ -25,17 +26,18 @@ pub(crate) const RESOURCE: &str = "https://mcp.example.com/mcp";
 pub(crate) const METADATA: &str = "https://mcp.example.com/.well-known/oauth-protected-resource/mcp";
 
 /// Reads tokens of the form `subject`, `subject.client` or `subject.client.scope~scope`; `junk` is refused and `down` cannot be
-/// checked. Tokens live for an hour. Contexts are remembered, so that a test can withdraw them.
+/// checked. Tokens live for an hour from when they are first seen. Contexts are remembered, so that a test can withdraw them.
 #[derive(Clone, Debug)]
 pub(crate) struct Verifier {
     pub(crate) calls: Arc<AtomicUsize>,
     pub(crate) clock: TestClock,
     pub(crate) known: Arc<std::sync::Mutex<Vec<Arc<UserContext>>>>,
+    first_seen: Arc<std::sync::Mutex<HashMap<String, UnixTime>>>,
 }
 
 impl Verifier {
     pub(crate) fn new() -> Self {
-        Self { calls: Arc::default(), clock: TestClock::new(), known: Arc::default() }
+        Self { calls: Arc::default(), clock: TestClock::new(), known: Arc::default(), first_seen: Arc::default() }
     }
 
     pub(crate) fn calls(&self) -> usize {
@@ -52,10 +54,12 @@ impl Verifier {
             "mute" => return Err(Reason::KeySetUnavailable.into()),
             _ => {}
         }
+        let mut first_seen = self.first_seen.lock().expect("lock");
+        let first_seen = *first_seen.entry(token.to_owned()).or_insert_with(|| self.clock.now());
         let mut parts = token.split('.');
         let issuer = Issuer::new("https://idp.example.com").expect("issuer");
         let mut user = UserContext::assertion(issuer, parts.next().expect("subject"))
-            .with_expires_at(self.clock.now() + Duration::from_hours(1));
+            .with_expires_at(first_seen + Duration::from_hours(1));
         if let Some(client) = parts.next() {
             user = user.with_client_id(client);
         }

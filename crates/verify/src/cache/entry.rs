@@ -69,6 +69,11 @@ impl Entry {
         })
     }
 
+    /// Tells whatever holds the context for longer than one request, such as a response stream, when to ask again.
+    pub(super) fn announce(&self) {
+        self.context.set_fresh_until(self.valid_until);
+    }
+
     /// For how long the store has to keep it.
     pub(super) fn lifetime(&self, now: UnixTime) -> Duration {
         self.usable_until.saturating_duration_since(now)

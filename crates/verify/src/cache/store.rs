@@ -70,6 +70,7 @@ impl Store {
 
     /// Remembers `entry`. The index comes first: were the store first, it might evict before the index knows.
     pub(super) async fn keep(&self, fingerprint: Fingerprint, entry: Entry) {
+        entry.announce();
         let kept = Kept { context: Arc::clone(&entry.context), lifetime: entry.lifetime(self.now()) };
         self.index.insert(fingerprint, entry);
         self.contexts.insert(fingerprint, kept).await;
