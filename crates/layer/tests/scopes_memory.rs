@@ -99,7 +99,7 @@ fn body(name: &str) -> Vec<u8> {
         "a long method" => whole(r#"{"method":"\n"#, "x", "\"}"),
         "a long name of a tool" => whole(r#"{"method":"tools/call","params":{"name":"\n"#, "x", "\"}}"),
         "an object that repeats one name" => whole(r#"{"a":{"#, r#""b":0,"#, r#""b":0}}"#),
-        _ => panic!("no such body: {name}"),
+        _ => unreachable!("no such body: {name}"),
     }
 }
 
@@ -143,7 +143,7 @@ fn measure(by: &str, name: &str) -> (u16, usize) {
     let this = env::current_exe().expect("a program");
     let output = Command::new(this).env(ORDER, format!("{by}/{name}")).output().expect("a child");
     let text = String::from_utf8(output.stdout).expect("text");
-    let (status, peak) = text.trim().split_once(' ').unwrap_or_else(|| panic!("{name}: {text}"));
+    let (status, peak) = text.trim().split_once(' ').expect(name);
     (status.parse().expect("a status"), peak.parse().expect("a number"))
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},
-    path::PathBuf,
+    path::Path,
     process::Output,
 };
 
@@ -77,7 +77,7 @@ fn keys() -> Vec<(&'static str, String, String)> {
     ]
 }
 
-fn check(name: &str, config: &str, secret: &PathBuf) -> Output {
+fn check(name: &str, config: &str, secret: &Path) -> Output {
     let config = config.replace("FILE", secret.to_str().expect("UTF-8"));
     command().arg("--check").arg("--config").arg(file(name, &config)).output().expect("the binary runs")
 }
