@@ -5,7 +5,10 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 
-use super::{InvalidJson, PRIVATE, PRIVATE_NUMBER, names::Names, refuse_private_names};
+use super::{
+    names::Names,
+    tree::{InvalidJson, PRIVATE, PRIVATE_NUMBER, refuse_private_names},
+};
 
 /// A piece of a JSON text, in the order written.
 #[derive(Debug)]
