@@ -119,6 +119,8 @@ reasons! {
         ProviderMisbehaved = "provider_misbehaved",
         /// The provider refused *our* credentials or configuration, or this one token in a way that does not say so.
         ClientRefused = "client_refused",
+        /// The provider refused, and does not say whether the refresh token or this server is at fault.
+        UnknownRefusal = "unknown_refusal",
         /// The provider failed a moment ago, for this credential or for different ones, and is left alone until its back-off ends.
         BackingOff = "backing_off",
         /// The store of grants cannot be read or written.

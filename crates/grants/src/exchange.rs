@@ -4,6 +4,7 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use portcullis_core::{AuthError, Reason};
 use portcullis_oauth::TokenResponse;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::TokenSet;
@@ -24,6 +25,7 @@ impl<E> Exchange for E where E: Service<Arc<TokenSet>, Response = TokenResponse,
 pub struct ExchangeError {
     outcome: ExchangeOutcome,
     cause: AuthError,
+    accepted_at: Option<Instant>,
 }
 
 /// What became of a refresh token that was to be presented.
@@ -40,6 +42,9 @@ pub enum ExchangeOutcome {
     Ambiguous,
     /// The provider refuses *our* credentials or what we ask. The token is not spent.
     Misconfigured,
+    /// The provider refuses, and does not say whether the token or this server is at fault. The token is not spent. Evidence decides:
+    /// see [`ExchangeError::with_accepted_at`].
+    Unexplained,
 }
 
 impl ExchangeOutcome {
@@ -52,6 +57,7 @@ impl ExchangeOutcome {
             Self::NotSent => "not_sent",
             Self::Ambiguous => "ambiguous",
             Self::Misconfigured => "misconfigured",
+            Self::Unexplained => "unexplained",
         }
     }
 }
@@ -59,31 +65,53 @@ impl ExchangeOutcome {
 impl ExchangeError {
     /// The provider says that the refresh token is no good.
     pub fn refused(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { outcome: ExchangeOutcome::Refused, cause: AuthError::new(Reason::GrantEnded).with_source(source) }
+        Self::of(ExchangeOutcome::Refused, AuthError::new(Reason::GrantEnded).with_source(source))
     }
 
     /// The provider failed or wants a rest; `cause` is an `Unavailable`, and says for how long if that is known.
     #[must_use]
     pub const fn transient(cause: AuthError) -> Self {
-        Self { outcome: ExchangeOutcome::Transient, cause }
+        Self::of(ExchangeOutcome::Transient, cause)
     }
 
     /// The request did not go out.
     #[must_use]
     pub const fn not_sent(cause: AuthError) -> Self {
-        Self { outcome: ExchangeOutcome::NotSent, cause }
+        Self::of(ExchangeOutcome::NotSent, cause)
     }
 
     /// The request may have gone out, and no answer came that can be used.
     #[must_use]
     pub const fn ambiguous(cause: AuthError) -> Self {
-        Self { outcome: ExchangeOutcome::Ambiguous, cause }
+        Self::of(ExchangeOutcome::Ambiguous, cause)
     }
 
     /// The provider refuses our credentials or what we ask.
     #[must_use]
     pub const fn misconfigured(cause: AuthError) -> Self {
-        Self { outcome: ExchangeOutcome::Misconfigured, cause }
+        Self::of(ExchangeOutcome::Misconfigured, cause)
+    }
+
+    /// The provider refuses, and does not say whether the refresh token or this server is at fault; `cause` is an `Unavailable`.
+    #[must_use]
+    pub const fn unexplained(cause: AuthError) -> Self {
+        Self::of(ExchangeOutcome::Unexplained, cause)
+    }
+
+    /// When the token endpoint last accepted the credentials of this server, before the request was sent that is answered by this.
+    /// Default: unknown, and then an [unexplained](ExchangeOutcome::Unexplained) refusal never ends a grant.
+    #[must_use]
+    pub const fn with_accepted_at(mut self, accepted_at: Option<Instant>) -> Self {
+        self.accepted_at = accepted_at;
+        self
+    }
+
+    const fn of(outcome: ExchangeOutcome, cause: AuthError) -> Self {
+        Self { outcome, cause, accepted_at: None }
+    }
+
+    pub(crate) const fn accepted_at(&self) -> Option<Instant> {
+        self.accepted_at
     }
 
     /// What became of the refresh token.

@@ -31,6 +31,16 @@ pub enum ProtocolError {
         /// Its error code, if it has one.
         code: Option<String>,
     },
+    /// The token endpoint refused in words of its own: whether the refresh token or this server is at fault it does not say.
+    #[error("the provider refused in words of its own: status {status}, error {code:?}, {wording:?}")]
+    UnknownRefusal {
+        /// The status of the response.
+        status: StatusCode,
+        /// Its error code, if it has one.
+        code: Option<String>,
+        /// Another member that names the error, and its value, if there is one: `status=BAD_REFRESH_TOKEN`.
+        wording: Option<String>,
+    },
     /// The provider asked to be called less often.
     #[error("the provider limits the rate of calls")]
     RateLimited {
@@ -75,6 +85,7 @@ impl ProtocolError {
             Self::TokenRefused => Reason::Inactive,
             Self::GrantRefused { .. } => Reason::GrantEnded,
             Self::ClientRefused { .. } => Reason::ClientRefused,
+            Self::UnknownRefusal { .. } => Reason::UnknownRefusal,
             Self::RateLimited { .. } => Reason::ProviderRateLimited,
             Self::ServerError { .. } => Reason::ProviderUnavailable,
             Self::UnexpectedStatus(_) | Self::NotJson { .. } | Self::InvalidMember(_) | Self::WrongIssuer { .. } => {
@@ -126,6 +137,7 @@ mod tests {
         assert!(!AuthError::from(ended).is_transient());
         for error in [
             ProtocolError::ClientRefused { status, code: None },
+            ProtocolError::UnknownRefusal { status, code: None, wording: None },
             ProtocolError::RateLimited { retry_after: None },
             ProtocolError::ServerError { status, retry_after: None },
             ProtocolError::UnexpectedStatus(status),

@@ -3,6 +3,7 @@
 mod assertions;
 mod codes;
 mod crowd;
+mod dead_grants;
 mod grace;
 mod introspection;
 mod jwts;

@@ -14,6 +14,7 @@ use super::{
     Hangar,
     cell::Cell,
     hangar::BoxedExchange,
+    refusals::Verdict,
     reservation::Reservation,
     save::save,
     slot::{Errand, Landing},
@@ -115,7 +116,7 @@ impl Journey<'_> {
                 Ok(save(self.hangar, self.cell, kept.version, renewed, reservation).await)
             }
             Err(error) => {
-                let landing = self.failed(kept, &error).await;
+                let landing = self.failed(kept, &tokens, &error).await;
                 leave(reservation, &landing).await;
                 Ok(landing)
             }
@@ -198,17 +199,14 @@ impl Journey<'_> {
     }
 
     /// There are no new tokens.
-    async fn failed(&self, kept: Kept, error: &ExchangeError) -> Landing {
+    async fn failed(&self, kept: Kept, presented: &TokenSet, error: &ExchangeError) -> Landing {
         let (grant, outcome) = (self.cell.id, error.outcome().as_str());
         match error.outcome() {
             ExchangeOutcome::Refused => {
-                // Somebody without a lease may have been first.
-                if let Err(landing @ Landing::Found(_)) = self.look().await {
-                    return landing;
-                }
                 tracing::info!(%grant, cause = ?error.cause(), "the provider refused the refresh token: the grant has ended");
-                self.finish(kept, "the provider refused the refresh token").await
+                self.finish_unless_renewed(kept, "the provider refused the refresh token").await
             }
+            ExchangeOutcome::Unexplained => self.unexplained(kept, presented, error).await,
             ExchangeOutcome::Ambiguous => {
                 tracing::warn!(%grant, outcome, cause = ?error.cause(), "a refresh token may be spent, and no answer came");
                 Landing::Failed { error: error.cause().clone(), ambiguous: true }
@@ -221,6 +219,39 @@ impl Journey<'_> {
                 tracing::error!(%grant, cause = ?error.cause(), "the provider refuses this server, not the grant");
                 Landing::Failed { error: error.cause().clone(), ambiguous: false }
             }
+        }
+    }
+
+    /// The provider refused, and did not say whether the refresh token or this server is at fault: evidence decides.
+    async fn unexplained(&self, kept: Kept, presented: &TokenSet, error: &ExchangeError) -> Landing {
+        let (grant, cause) = (self.cell.id, error.cause());
+        let now = self.hangar.now();
+        let verdict = self.cell.slot().note_unexplained(now, presented.generation(), error.accepted_at());
+        match verdict {
+            Verdict::Dead { refusals } => {
+                tracing::warn!(
+                    %grant, refusals, ?cause,
+                    "the provider refused a refresh token repeatedly and accepted this server meanwhile: the grant has ended"
+                );
+                return self.finish_unless_renewed(kept, "the provider refused the refresh token repeatedly").await;
+            }
+            Verdict::Undecided { refusals, is_new: true } => tracing::error!(
+                %grant, refusals, ?cause,
+                "the provider refuses a refresh token and has accepted nothing of this server since: correct its credentials, or name its error in bridge.dead_grant_errors"
+            ),
+            Verdict::Undecided { is_new: false, .. } | Verdict::Open => tracing::warn!(
+                %grant, ?cause,
+                "the provider refused a refresh, and does not say whether the refresh token or this server is at fault"
+            ),
+        }
+        Landing::Failed { error: cause.clone(), ambiguous: false }
+    }
+
+    /// Ends the grant, unless somebody without a lease was first and has new tokens.
+    async fn finish_unless_renewed(&self, kept: Kept, why: &'static str) -> Landing {
+        match self.look().await {
+            Err(landing @ Landing::Found(_)) => landing,
+            _ => self.finish(kept, why).await,
         }
     }
 

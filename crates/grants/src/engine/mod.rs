@@ -7,6 +7,7 @@ mod current;
 mod hangar;
 mod instant;
 mod journey;
+mod refusals;
 mod reservation;
 mod save;
 mod slot;

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::{
     Now,
     current::{Current, Freshness},
+    refusals::{Refusals, Verdict},
 };
 use crate::TokenSet;
 
@@ -24,6 +25,8 @@ pub(crate) struct Slot<F> {
     failures: u32,
     /// The refresh token of this generation may be spent.
     suspect: Option<Generation>,
+    /// How its refresh token was refused, if nobody knows why.
+    refusals: Option<Refusals>,
     ended: Option<AuthError>,
     /// It has ended, and the store does not know.
     outlived: bool,
@@ -101,7 +104,16 @@ pub(crate) struct Tuning {
 
 impl<F: Flight> Slot<F> {
     pub(crate) const fn new() -> Self {
-        Self { current: None, flight: None, failure: None, failures: 0, suspect: None, ended: None, outlived: false }
+        Self {
+            current: None,
+            flight: None,
+            failure: None,
+            failures: 0,
+            suspect: None,
+            refusals: None,
+            ended: None,
+            outlived: false,
+        }
     }
 
     /// Somebody wants a token; `refused` is the generation of one that the provider did not take. `take_off` starts a flight.
@@ -229,11 +241,25 @@ impl<F: Flight> Slot<F> {
         }
     }
 
+    /// The provider refused the refresh token of `generation`, and did not say whether the token or this server is at fault;
+    /// `accepted_at`: when it had last accepted the credentials of this server.
+    pub(crate) fn note_unexplained(
+        &mut self,
+        now: Now,
+        generation: Generation,
+        accepted_at: Option<Instant>,
+    ) -> Verdict {
+        let (refusals, verdict) = Refusals::noted(self.refusals, generation, now.monotonic, accepted_at);
+        self.refusals = Some(refusals);
+        verdict
+    }
+
     /// These are the tokens from now on, unless there are newer ones, or the grant has ended meanwhile.
     pub(crate) fn settle(&mut self, now: Now, tokens: &Arc<TokenSet>, tuning: Tuning) {
         (self.failure, self.failures) = (None, 0);
         let is_new = self.generation().is_none_or(|known| tokens.generation() > known);
         if is_new && self.ended.is_none() {
+            self.refusals = None;
             self.current = Some(Current::new(Arc::clone(tokens), now, tuning.margin, (tuning.jitter)()));
         }
     }
@@ -269,6 +295,8 @@ impl<F: Flight> Slot<F> {
             let is_suspect = self.suspect == Some(current.tokens.generation());
             (current.refused || is_suspect) && !current.is_over(now)
         });
-        self.flight.is_some() || self.resting(now).is_some() || is_doubtful || self.outlived
+        let is_accused =
+            self.ended.is_none() && self.refusals.is_some_and(|refusals| !refusals.has_lapsed(now.monotonic));
+        self.flight.is_some() || self.resting(now).is_some() || is_doubtful || is_accused || self.outlived
     }
 }

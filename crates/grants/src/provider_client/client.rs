@@ -13,7 +13,7 @@ use portcullis_oauth::{
 };
 use secrecy::SecretString;
 
-use super::{ProfileVerifier, failure::Failure, id_tokens::IdTokens, line::Line};
+use super::{ProfileVerifier, accepted::Accepted, failure::Failure, id_tokens::IdTokens, line::Line};
 use crate::{ExchangeError, TokenSet};
 
 /// This server as a client of a provider. Clones are the same client.
@@ -25,7 +25,8 @@ use crate::{ExchangeError, TokenSet};
 ///    A provider that refuses *our* id or secret is not asked with them again for 5 s, or as long as it says.
 /// 3. The lifetime of an access token is what the response says, else the token itself, else introspection, else what the provider
 ///    is known for, else unknown.
-/// 4. A refresh that is refused without an error code ends a grant only if introspection says that the refresh token is dead.
+/// 4. A refresh that is refused in words that no standard and no vendor knows is [unexplained](crate::ExchangeOutcome::Unexplained): by
+///    itself it ends nothing. One that is refused without a word ends the grant if introspection says that the refresh token is not active.
 ///
 /// It keeps no tokens, and never asks for more than it is told to.
 ///
@@ -60,6 +61,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     codes: Line,
     refresh_tokens: Line,
+    accepted: Accepted,
     introspection: Line,
     revocation: Line,
     profiles: ProfileVerifier,
@@ -77,6 +79,7 @@ impl ProviderClient {
         Self(Arc::new(Inner {
             refresh_tokens: codes.beside(egress.clone(), Arc::clone(&clock)),
             codes,
+            accepted: Accepted::default(),
             introspection: line("introspection"),
             revocation: line("revocation"),
             id_tokens: IdTokens::of(&provider, client.client_id(), &egress),
@@ -184,6 +187,11 @@ impl ProviderClient {
     /// For refresh tokens that are presented.
     pub(super) fn refresh_tokens(&self) -> &Line {
         &self.0.refresh_tokens
+    }
+
+    /// When the token endpoint accepted what goes with every request to it: the credentials of this server.
+    pub(super) fn accepted(&self) -> &Accepted {
+        &self.0.accepted
     }
 
     pub(super) fn introspection(&self) -> &Line {

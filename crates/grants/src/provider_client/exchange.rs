@@ -21,13 +21,17 @@ impl ProviderClient {
         let Some(refresh_token) = tokens.refresh_token() else {
             return Err(ExchangeError::refused("there is no refresh token"));
         };
+        // Before it is sent: what is accepted meanwhile says nothing about this request.
+        let accepted_at = self.accepted().last();
         let request = self.provider().refresh_request(self.client(), refresh_token);
-        match self.tokens(self.refresh_tokens(), refresh_token, request).await {
-            Ok(response) => Ok(self.with_lifetime(response).await),
-            Err(failure) if self.is_dead(&failure, refresh_token).await => {
-                Err(ExchangeError::refused("refused without a word, and not active"))
-            }
-            Err(failure) => Err(failure.into()),
+        let failure = match self.tokens(self.refresh_tokens(), refresh_token, request).await {
+            Ok(response) => return Ok(self.with_lifetime(response).await),
+            Err(failure) => failure,
+        };
+        match self.is_active(&failure, refresh_token).await {
+            Some(false) => Err(ExchangeError::refused("refused without a word, and not active")),
+            Some(true) => Err(ExchangeError::misconfigured(failure.into())),
+            None => Err(ExchangeError::from(failure).with_accepted_at(accepted_at)),
         }
     }
 
@@ -42,8 +46,11 @@ impl ProviderClient {
         presented: &SecretString,
         request: Request<Bytes>,
     ) -> Result<TokenResponse, Failure> {
-        let credential = fingerprint(presented);
-        self.ask(line, credential, request, |response| self.provider().process_token(response, self.now())).await
+        let process = |response: &_| self.provider().process_token(response, self.now());
+        let response = self.ask(line, fingerprint(presented), request, process).await?;
+        // Nothing else shows it: some providers look at the client's credentials only after the token.
+        self.accepted().note();
+        Ok(response)
     }
 }
 

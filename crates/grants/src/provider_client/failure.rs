@@ -52,6 +52,11 @@ impl From<Failure> for ExchangeError {
                 ProtocolError::GrantRefused { .. } => Self::refused(error),
                 ProtocolError::ServerError { status, .. } if is_of_a_gateway(*status) => Self::ambiguous(error.into()),
                 ProtocolError::RateLimited { .. } | ProtocolError::ServerError { .. } => Self::transient(error.into()),
+                // A bare 401 as well: some answer it to a dead refresh token.
+                ProtocolError::UnknownRefusal { .. }
+                | ProtocolError::ClientRefused { status: StatusCode::UNAUTHORIZED, code: None } => {
+                    Self::unexplained(error.into())
+                }
                 ProtocolError::ClientRefused { .. } => Self::misconfigured(error.into()),
                 ProtocolError::UnexpectedStatus(status) if !status.is_success() => Self::misconfigured(error.into()),
                 // An answer to the question, which nobody can read.
@@ -69,8 +74,9 @@ fn is_of_a_gateway(status: StatusCode) -> bool {
 }
 
 impl Failure {
-    /// A 400 without an error code: something was wrong, and the provider does not say what.
+    /// A 400 without a word: something was wrong, and the provider does not say what.
     pub(super) const fn is_bare(&self) -> bool {
-        matches!(self, Self::Protocol(ProtocolError::ClientRefused { status: StatusCode::BAD_REQUEST, code: None }))
+        const BAD_REQUEST: StatusCode = StatusCode::BAD_REQUEST;
+        matches!(self, Self::Protocol(ProtocolError::UnknownRefusal { status: BAD_REQUEST, code: None, wording: None }))
     }
 }

@@ -34,17 +34,16 @@ impl ProviderClient {
         tokens
     }
 
-    /// Whether a refresh token is dead that was refused without a word.
+    /// Whether a refresh token is active that was refused without a word.
     ///
     /// RFC 6749 section 5.2 wants the code `invalid_grant`; a provider that answers a bare 400 to everything would keep its users
-    /// from ever logging in again. So it is asked, where it can be. Without an answer nothing is proved.
-    pub(super) async fn is_dead(&self, failure: &Failure, refresh_token: &SecretString) -> bool {
+    /// from ever logging in again. So it is asked, where it can be. `None`: it was refused in another way, or there is no answer.
+    pub(super) async fn is_active(&self, failure: &Failure, refresh_token: &SecretString) -> Option<bool> {
         if !failure.is_bare() {
-            return false;
+            return None;
         }
         let request = self.provider().refresh_token_introspection_request(self.client(), refresh_token);
-        let asked_about = fingerprint(refresh_token);
-        self.introspect(asked_about, request).await.is_some_and(|answer| !answer.is_active())
+        Some(self.introspect(fingerprint(refresh_token), request).await?.is_active())
     }
 
     async fn introspect(

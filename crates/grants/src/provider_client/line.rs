@@ -75,7 +75,9 @@ impl Line {
         match error {
             // Held against every request, beside the circuit breaker.
             ProtocolError::ClientRefused { .. } if provider.refuses_credentials(error) => Answer::Answered,
-            ProtocolError::ClientRefused { .. } => Answer::Refused { pause: self.unclear_refusal },
+            ProtocolError::ClientRefused { .. } | ProtocolError::UnknownRefusal { .. } => {
+                Answer::Refused { pause: self.unclear_refusal }
+            }
             ProtocolError::RateLimited { retry_after } => {
                 Answer::Failed { kind: EgressErrorKind::RateLimited, retry_after: *retry_after }
             }

@@ -57,7 +57,7 @@ impl LoginError {
     pub(super) fn of_code(error: ExchangeError) -> Self {
         let kind = match error.outcome() {
             ExchangeOutcome::Refused => LoginErrorKind::Refused,
-            ExchangeOutcome::Misconfigured => LoginErrorKind::Misconfigured,
+            ExchangeOutcome::Misconfigured | ExchangeOutcome::Unexplained => LoginErrorKind::Misconfigured,
             _ => kind_of(error.cause()),
         };
         Self { kind, step: LoginStep::Code, cause: error.into() }

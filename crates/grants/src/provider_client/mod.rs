@@ -2,6 +2,7 @@
 //!
 //! What is said stands in [`portcullis_oauth::providers`]; here it is sent, and what became of it is judged.
 
+mod accepted;
 mod client;
 mod exchange;
 mod failure;

@@ -27,7 +27,7 @@ async fn stored_secret(world: &World) -> String {
 }
 
 /// More grants than are kept without somebody who holds them.
-fn crowd(world: &World) {
+pub(crate) fn many(world: &World) {
     for number in 0..3000_u128 {
         drop(world.refresher.upstream(GrantId::from_bytes((number << 64).to_be_bytes())));
     }
@@ -156,7 +156,7 @@ async fn what_could_not_be_removed_has_ended_nevertheless_however_many_grants_co
     world.store.refuse_reads(true);
     assert!(world.refresher.end(GRANT).await.is_err());
     world.store.refuse_reads(false);
-    crowd(&world);
+    many(&world);
     assert_eq!(world.upstream().access_token().await.expect_err("ended").reason(), Reason::GrantEnded);
 }
 
@@ -167,7 +167,7 @@ async fn a_refused_token_is_not_forgotten_however_many_grants_come_after() {
     world.provider.next(Act::Fail { retry_after: None });
     assert!(world.upstream().rejected(&token).await.is_err());
     pass(3).await;
-    crowd(&world);
+    many(&world);
     assert_eq!(all(ask(&world.upstream(), 1)).await, 1, "the store would say that the old one is good");
 }
 

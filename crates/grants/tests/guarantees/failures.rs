@@ -7,6 +7,7 @@ use portcullis_grants::TokenSet;
 use portcullis_oauth::providers::Rotation;
 
 use crate::{
+    ends::many,
     provider::Act,
     world::{GRANT, World, all, ask, config, pass, report},
 };
@@ -151,6 +152,56 @@ async fn g_08_our_own_wrong_set_up_logs_nobody_out() {
     assert_eq!((error.kind(), error.reason()), (AuthErrorKind::Unavailable, Reason::ClientRefused));
     pass(2).await;
     assert_eq!(all(ask(&world.upstream(), 10)).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g_08_a_refusal_in_unknown_words_ends_a_grant_by_evidence_and_by_one_call_per_window() {
+    for (accepted, ends) in [(true, true), (false, false)] {
+        let world = World::new().await;
+        pass(301).await;
+        world.provider.always(Act::Unexplained { accepted });
+        let upstream = world.upstream();
+        for second in 0..300 {
+            for caller in ask(&upstream, 20) {
+                let error = caller.await.expect("no panic").expect_err("refused");
+                let expected =
+                    if ends && world.stored().await.is_none() { Reason::GrantEnded } else { Reason::UnknownRefusal };
+                assert_eq!(error.reason(), expected, "after {second} s");
+            }
+            pass(1).await;
+        }
+        // Windows of 1, 2, 4, 8, 16 and 30 s, each up to a quarter longer: a minute is over after the 7th, if not the 6th.
+        let exchanges = world.provider.exchanges();
+        let expected = if ends { 6..=7 } else { 12..=16 };
+        assert!(expected.contains(&exchanges), "{accepted}: {exchanges}");
+        assert_eq!(world.stored().await.is_none(), ends, "{accepted}");
+        assert_eq!(upstream.revocation().expect("an end").is_revoked(), ends, "{accepted}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn g_08_evidence_outlives_the_callers_and_ends_with_a_success() {
+    let world = World::new().await;
+    pass(301).await;
+    let refused = Act::Unexplained { accepted: true };
+    for _ in 0..2 {
+        world.provider.next(refused);
+        assert!(world.upstream().access_token().await.is_err());
+        pass(45).await;
+        // What no caller holds may be forgotten, but for this.
+        many(&world);
+    }
+    world.provider.next(Act::Answer);
+    assert_eq!(all(ask(&world.upstream(), 1)).await, 1, "alive after all");
+    pass(301).await;
+    world.provider.next(refused);
+    assert_eq!(world.upstream().access_token().await.expect_err("refused").reason(), Reason::UnknownRefusal);
+    pass(45).await;
+    world.provider.always(refused);
+    assert_eq!(world.upstream().access_token().await.expect_err("refused").reason(), Reason::UnknownRefusal);
+    many(&world);
+    pass(45).await;
+    assert_eq!(world.upstream().access_token().await.expect_err("the third").reason(), Reason::GrantEnded);
 }
 
 #[tokio::test(start_paused = true)]

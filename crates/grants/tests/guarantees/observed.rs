@@ -55,6 +55,7 @@ async fn a_life() -> String {
         Act::Fail { retry_after: Some(1) },
         Act::NotSent,
         Act::Misconfigured,
+        Act::Unexplained { accepted: true },
         Act::Panic,
         Act::LoseAnswer,
         Act::Refuse,

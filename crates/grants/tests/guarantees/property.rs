@@ -31,6 +31,7 @@ fn told() -> Vec<(u32, Act)> {
         (1, Act::NotSent),
         (1, Act::Panic),
         (1, Act::Misconfigured),
+        (2, Act::Unexplained { accepted: false }),
     ]
 }
 

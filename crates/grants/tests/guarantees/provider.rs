@@ -28,6 +28,10 @@ pub(crate) enum Act {
     },
     NotSent,
     Misconfigured,
+    /// It refuses in words that nobody knows; whether it has accepted this server's credentials a moment before.
+    Unexplained {
+        accepted: bool,
+    },
     /// The provider has done its work, and the answer is lost.
     LoseAnswer,
     /// The request is lost on its way.
@@ -157,6 +161,11 @@ impl Provider {
                 Err(ExchangeError::transient(cause))
             }
             Act::Misconfigured => Err(ExchangeError::misconfigured(AuthError::new(Reason::ClientRefused))),
+            Act::Unexplained { accepted } => {
+                let accepted_at = accepted.then(tokio::time::Instant::now);
+                let error = ExchangeError::unexplained(AuthError::new(Reason::UnknownRefusal));
+                Err(error.with_accepted_at(accepted_at))
+            }
             Act::LoseRequest => Err(ExchangeError::ambiguous(unavailable())),
             _ => self.state().rotate(&presented),
         };

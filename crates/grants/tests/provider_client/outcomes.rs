@@ -16,15 +16,28 @@ const PAGE: Line = Line::Answer(200, &[("content-type", "text/html")], bytes::By
 
 #[tokio::test(start_paused = true)]
 async fn what_became_of_a_refresh_token_is_told_apart() {
-    use ExchangeOutcome::{Ambiguous, Misconfigured, NotSent, Refused, Transient};
+    use ExchangeOutcome::{Ambiguous, Misconfigured, NotSent, Refused, Transient, Unexplained};
     let oauth = |status, code: &str| json(status, &json!({"error": code}));
     for (line, outcome, reason) in [
         (oauth(400, "invalid_grant"), Refused, Reason::GrantEnded),
         (oauth(403, "invalid_grant"), Refused, Reason::GrantEnded),
         (oauth(401, "invalid_client"), Misconfigured, Reason::ClientRefused),
         (oauth(400, "unauthorized_client"), Misconfigured, Reason::ClientRefused),
-        (bare(403), Misconfigured, Reason::ClientRefused),
-        (bare(404), Misconfigured, Reason::ProviderMisbehaved),
+        (oauth(400, "unsupported_grant_type"), Misconfigured, Reason::ClientRefused),
+        (oauth(400, "interaction_required"), Unexplained, Reason::UnknownRefusal),
+        (oauth(200, "token_expired"), Unexplained, Reason::UnknownRefusal),
+        (oauth(401, "invalid_token"), Unexplained, Reason::UnknownRefusal),
+        (json(400, &json!({"status": "BAD_REFRESH_TOKEN"})), Unexplained, Reason::UnknownRefusal),
+        (json(400, &json!({"error": {"code": 190}})), Unexplained, Reason::UnknownRefusal),
+        (json(200, &json!({"ok": false})), Unexplained, Reason::UnknownRefusal),
+        (bare(401), Unexplained, Reason::ClientRefused),
+        (bare(403), Unexplained, Reason::UnknownRefusal),
+        (bare(404), Unexplained, Reason::UnknownRefusal),
+        (bare(407), Misconfigured, Reason::ProviderMisbehaved),
+        (bare(408), Ambiguous, Reason::ProviderUnavailable),
+        (bare(425), Transient, Reason::ProviderUnavailable),
+        (json(400, &json!({"status": "UNAVAILABLE"})), Transient, Reason::ProviderUnavailable),
+        (json(200, &json!({"ok": false, "error": "ratelimited"})), Transient, Reason::ProviderUnavailable),
         (bare(302), Misconfigured, Reason::ProviderMisbehaved),
         (bare(500), Transient, Reason::ProviderUnavailable),
         (bare(503), Transient, Reason::ProviderUnavailable),
@@ -111,9 +124,9 @@ async fn a_bare_400_ends_a_grant_only_if_introspection_says_that_the_token_is_de
     for (answer, outcome) in [
         (json(200, &json!({"active": false})), ExchangeOutcome::Refused),
         (json(200, &json!({"active": true})), ExchangeOutcome::Misconfigured),
-        (bare(401), ExchangeOutcome::Misconfigured),
-        (bare(503), ExchangeOutcome::Misconfigured),
-        (Line::Silence, ExchangeOutcome::Misconfigured),
+        (bare(401), ExchangeOutcome::Unexplained),
+        (bare(503), ExchangeOutcome::Unexplained),
+        (Line::Silence, ExchangeOutcome::Unexplained),
     ] {
         let script = Script::new([bare(400), answer.clone()]);
         let error = refresh(&script.client(oidc())).await.expect_err("refused");
@@ -123,7 +136,34 @@ async fn a_bare_400_ends_a_grant_only_if_introspection_says_that_the_token_is_de
     }
     let script = Script::new([bare(400)]);
     let error = refresh(&script.client(Provider::google())).await.expect_err("refused");
-    assert_eq!((error.outcome(), script.calls()), (ExchangeOutcome::Misconfigured, 1), "nobody to ask: no evidence");
+    assert_eq!((error.outcome(), script.calls()), (ExchangeOutcome::Unexplained, 1), "no introspection: no evidence");
+    let worded = json(400, &json!({"status": "BAD_REFRESH_TOKEN"}));
+    let script = Script::new([worded]);
+    refresh(&script.client(oidc())).await.expect_err("refused");
+    assert_eq!(script.paths(), ["/token"], "an answer in words is judged by its words");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wording_that_the_operator_names_ends_a_grant_and_none_that_is_about_this_server_or_the_provider_does() {
+    let named = ["BAD_REFRESH_TOKEN", "190", "unauthorized_client", "invalid_client", "temporarily_unavailable"];
+    let client = |script: &Script| script.client(oidc().with_dead_grant_errors(named));
+    for (line, outcome) in [
+        (json(400, &json!({"status": "BAD_REFRESH_TOKEN"})), ExchangeOutcome::Refused),
+        (json(403, &json!({"error": "BAD_REFRESH_TOKEN"})), ExchangeOutcome::Refused),
+        (json(200, &json!({"ok": false, "code": "BAD_REFRESH_TOKEN"})), ExchangeOutcome::Refused),
+        (json(400, &json!({"error": {"code": 190}})), ExchangeOutcome::Refused),
+        (json(400, &json!({"error": "unauthorized_client"})), ExchangeOutcome::Refused),
+        (json(400, &json!({"status": "bad_refresh_token"})), ExchangeOutcome::Unexplained),
+        (json(400, &json!({"message": "BAD_REFRESH_TOKEN"})), ExchangeOutcome::Unexplained),
+        (json(401, &json!({"error": "invalid_client"})), ExchangeOutcome::Misconfigured),
+        (json(400, &json!({"error": "temporarily_unavailable"})), ExchangeOutcome::Transient),
+        (json(429, &json!({"status": "BAD_REFRESH_TOKEN"})), ExchangeOutcome::Transient),
+        (json(500, &json!({"status": "BAD_REFRESH_TOKEN"})), ExchangeOutcome::Transient),
+    ] {
+        let script = Script::new([line.clone()]);
+        let error = refresh(&client(&script)).await.expect_err("refused");
+        assert_eq!(error.outcome(), outcome, "{line:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -48,6 +48,7 @@ pub struct Provider {
     default_lifetime: Option<Duration>,
     pub(super) advertises_issuer: bool,
     pub(super) id_tokens: bool,
+    pub(super) dead_grant_errors: Vec<Box<str>>,
 }
 
 /// Where to send what.
@@ -71,7 +72,8 @@ impl Provider {
     pub(super) const fn new(vendor: &'static Vendor, issuer: Issuer, endpoints: Endpoints) -> Self {
         let (rotation, default_lifetime) = (vendor.rotation, vendor.lifetime);
         let (advertises_issuer, id_tokens) = (false, vendor.id_tokens);
-        Self { vendor, issuer, endpoints, rotation, default_lifetime, advertises_issuer, id_tokens }
+        let dead_grant_errors = Vec::new();
+        Self { vendor, issuer, endpoints, rotation, default_lifetime, advertises_issuer, id_tokens, dead_grant_errors }
     }
 
     /// The vendor: `oidc`, `keycloak`, `google`, `github`, `atlassian` or `salesforce`. Fit for a label.
@@ -161,6 +163,19 @@ impl Provider {
     #[must_use]
     pub const fn with_rotation(mut self, rotation: Rotation) -> Self {
         self.rotation = rotation;
+        self
+    }
+
+    /// Takes an answer of the token endpoint that says one of `errors` for the end of a grant, at once. Default: what the standard and
+    /// the vendor say.
+    ///
+    /// For a server that says it in words of its own: `BAD_REFRESH_TOKEN`. Each is compared, as a string, with the members `error`,
+    /// `error_code`, `code` and `status` of a JSON answer, and with `code`, `status` and `type` of an object `error`. What says that the
+    /// credentials of this server are wrong, or that the provider fails, ends no grant: neither `invalid_client` nor
+    /// `temporarily_unavailable` does, nor any answer with the status 408, 425, 429 or 5xx.
+    #[must_use]
+    pub fn with_dead_grant_errors<'a>(mut self, errors: impl IntoIterator<Item = &'a str>) -> Self {
+        self.dead_grant_errors = errors.into_iter().map(Box::from).collect();
         self
     }
 

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Provider;
 use crate::{
     ProtocolError,
-    response::{client_refused, error_code, failure},
+    response::{client_refused, error_code, failure, is_error_code},
     strict_json,
 };
 
@@ -24,35 +24,78 @@ pub(super) enum Meaning {
     Transient,
 }
 
-/// [RFC 6749 section 5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2), and two codes that belong to the authorization
-/// endpoint (section 4.1.2.1) and turn up here all the same. Every other code is about us.
+/// [RFC 6749 section 5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2), and codes that belong to the authorization
+/// endpoint (section 4.1.2.1) or to no standard and turn up here all the same. What every other code is about is unknown.
 const STANDARD: [(&str, &str, Meaning); 4] = [
     ("invalid_grant", "", Meaning::Grant),
     ("invalid_client", "", Meaning::Credentials),
-    ("temporarily_unavailable", "", Meaning::Transient),
-    ("server_error", "", Meaning::Transient),
+    // What no request of this server may ask, whoever its user is.
+    ("unauthorized_client", "", Meaning::Client),
+    ("unsupported_grant_type", "", Meaning::Client),
+];
+
+/// What says, in whichever member and in lower case, that it may work in a moment.
+const TRANSIENT: [&str; 13] = [
+    "temporarily_unavailable",
+    "server_error",
+    "unavailable",
+    "service_unavailable",
+    "internal",
+    "internal_error",
+    "internal_server_error",
+    "fatal_error",
+    "slow_down",
+    "ratelimited",
+    "rate_limited",
+    "rate_limit_exceeded",
+    "too_many_requests",
 ];
 
 impl Provider {
     /// Why there is no token in `response`; `None` if there may be one.
     ///
-    /// 429, 408 and 5xx tell of the provider alone. With every other status an error code counts, also with 200. A refusal *without*
-    /// a code is never the user's: it is no evidence that the token presented is dead, and a firewall in between says the same.
+    /// 429, 408, 425 and 5xx tell of the provider alone. With every other status an error code counts, also with 200. A refusal that no
+    /// standard and no vendor knows is [`ProtocolError::UnknownRefusal`]: by itself it is no evidence that the token presented is dead,
+    /// and a firewall in between says the same.
     pub(super) fn token_refusal(&self, response: &Response<Bytes>) -> Option<ProtocolError> {
         let status = response.status();
         if let Some(failure) = failure(response) {
             return Some(failure);
         }
-        let Some(code) = error_code(response) else {
-            let is_refusal =
-                matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-            return is_refusal.then(|| client_refused(response));
-        };
-        let description = description(response).unwrap_or_default();
-        Some(match self.meaning(&code, &description) {
-            Meaning::Grant => ProtocolError::GrantRefused { code, description: fit_for_a_log(description) },
-            Meaning::Transient => ProtocolError::ServerError { status, retry_after: None },
-            Meaning::Credentials | Meaning::Client => client_refused(response),
+        let members = strict_json::parse_object(response.body()).unwrap_or_default();
+        if !is_refusal(status, &members) {
+            return None;
+        }
+        let code = error_code(response);
+        let description = members.get("error_description").and_then(Value::as_str).unwrap_or_default();
+        let meaning = code.as_deref().and_then(|code| self.meaning(code, description));
+        let wordings = wordings(&members);
+        let transient = || ProtocolError::ServerError { status, retry_after: None };
+        Some(match (meaning, code) {
+            (Some(Meaning::Credentials), _) => client_refused(response),
+            (Some(Meaning::Transient), _) => transient(),
+            (Some(Meaning::Grant), Some(code)) => {
+                ProtocolError::GrantRefused { code, description: fit_for_a_log(description.to_owned()) }
+            }
+            _ if status == StatusCode::TOO_EARLY => transient(),
+            (_, code) => match client_refused(response) {
+                limited @ ProtocolError::RateLimited { .. } => limited,
+                refused => {
+                    if wordings.iter().any(|(_, value)| TRANSIENT.contains(&&*value.to_ascii_lowercase())) {
+                        return Some(transient());
+                    }
+                    if let Some((_, known)) = wordings.iter().find(|(_, value)| self.ends_grants(value)) {
+                        return Some(ProtocolError::GrantRefused { code: known.clone(), description: None });
+                    }
+                    // A bare 401 is what RFC 6749 has for a client that is not known.
+                    if meaning.is_some() || (status == StatusCode::UNAUTHORIZED && code.is_none()) {
+                        return Some(refused);
+                    }
+                    let wording = wordings.into_iter().find(|(name, _)| *name != "error");
+                    let wording = wording.map(|(name, value)| format!("{name}={value}"));
+                    ProtocolError::UnknownRefusal { status, code, wording }
+                }
+            },
         })
     }
 
@@ -61,22 +104,51 @@ impl Provider {
     #[must_use]
     pub fn refuses_credentials(&self, error: &ProtocolError) -> bool {
         match error {
-            ProtocolError::ClientRefused { code: Some(code), .. } => self.meaning(code, "") == Meaning::Credentials,
+            ProtocolError::ClientRefused { code: Some(code), .. } => {
+                self.meaning(code, "") == Some(Meaning::Credentials)
+            }
             _ => false,
         }
     }
 
-    fn meaning(&self, code: &str, description: &str) -> Meaning {
+    /// Whether the operator has said that this word ends a grant.
+    fn ends_grants(&self, word: &str) -> bool {
+        self.dead_grant_errors.iter().any(|known| **known == *word)
+    }
+
+    fn meaning(&self, code: &str, description: &str) -> Option<Meaning> {
         let description = description.to_ascii_lowercase();
         let mut known = self.vendor.errors.iter().chain(&STANDARD);
         let found = known.find(|(known, part, _)| *known == code && description.contains(part));
-        found.map_or(Meaning::Client, |(_, _, meaning)| *meaning)
+        found.map(|(_, _, meaning)| *meaning)
     }
 }
 
-fn description(response: &Response<Bytes>) -> Option<String> {
-    let members = strict_json::parse_object(response.body()).ok()?;
-    members.get("error_description").and_then(Value::as_str).map(str::to_owned)
+/// Whether an answer refuses. A redirect, or that a proxy in between wants credentials, is no answer of the provider; with 200 it has to say
+/// so: by `error`, or by `ok`.
+fn is_refusal(status: StatusCode, members: &Map<String, Value>) -> bool {
+    if status.is_success() {
+        let has_error = members
+            .get("error")
+            .is_some_and(|error| error.is_object() || error.as_str().is_some_and(|code| !code.is_empty()));
+        return has_error || members.get("ok") == Some(&Value::Bool(false));
+    }
+    status.is_client_error() && status != StatusCode::PROXY_AUTHENTICATION_REQUIRED
+}
+
+/// The members that name an error, and their values: no longer and no other than an error code may be. They are logged.
+fn wordings(members: &Map<String, Value>) -> Vec<(&'static str, String)> {
+    const TOP: [&str; 4] = ["error", "error_code", "code", "status"];
+    const BELOW: [(&str, &str); 3] = [("error.code", "code"), ("error.status", "status"), ("error.type", "type")];
+    let below = members.get("error").and_then(Value::as_object);
+    let top = TOP.into_iter().filter_map(|name| Some((name, members.get(name)?)));
+    let below = BELOW.into_iter().filter_map(|(path, name)| Some((path, below?.get(name)?)));
+    let worded = top.chain(below).filter_map(|(name, value)| match value {
+        Value::String(text) => Some((name, text.clone())),
+        Value::Number(number) => Some((name, number.to_string())),
+        _ => None,
+    });
+    worded.filter(|(_, value)| !value.is_empty() && is_error_code(value)).collect()
 }
 
 /// Short, one line, and without a word as long as a token.

@@ -99,7 +99,8 @@ pub(crate) fn meaning(provider: &Provider, error: &ProtocolError) -> &'static st
         ProtocolError::GrantRefused { .. } => "grant",
         ProtocolError::TokenRefused => "token",
         ProtocolError::ClientRefused { .. } if provider.refuses_credentials(error) => "credentials",
-        ProtocolError::ClientRefused { .. } => "client",
+        // About this server, as far as one answer can tell.
+        ProtocolError::ClientRefused { .. } | ProtocolError::UnknownRefusal { .. } => "client",
         ProtocolError::RateLimited { .. } | ProtocolError::ServerError { .. } => "transient",
         _ => "unreadable",
     }

@@ -98,7 +98,9 @@ impl Fault {
         self
     }
 
-    pub(super) const fn answer(response: Response<Bytes>) -> Self {
+    /// This response.
+    #[must_use]
+    pub const fn answer(response: Response<Bytes>) -> Self {
         Self::of(Kind::Answer(response))
     }
 

@@ -14,6 +14,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => Just(Fate::Transient),
         2 => Just(Fate::Ambiguous),
         1 => Just(Fate::Refused),
+        3 => any::<bool>().prop_map(|accepted| Fate::Unexplained { accepted }),
         1 => Just(Fate::Spared),
     ];
     prop_oneof![

@@ -78,7 +78,7 @@ impl Shared {
         let mut guard = self.slot.lock().expect("lock");
         let landing = match fate {
             Fate::Refused => Landing::Ended { error: AuthError::new(Reason::GrantEnded), outlived: false },
-            Fate::Transient => Landing::Failed { error: unavailable(), ambiguous: false },
+            Fate::Transient | Fate::Unexplained { .. } => Landing::Failed { error: unavailable(), ambiguous: false },
             _ => Landing::Exchanged(Arc::new(known.refreshed(response(Some(LIFETIME)), self.now.calendar))),
         };
         guard.1.ended += usize::from(matches!(landing, Landing::Ended { .. }));

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::{
     super::{
         Now,
+        refusals::Verdict,
         slot::{Answer, Errand, Landing, Slot, Tuning},
     },
     support::{LIFETIME, Number, first, response, tuning, unavailable},
@@ -38,10 +39,16 @@ pub(super) enum Event {
 /// What becomes of the flight under way.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fate {
-    Exchanged { expires_in: Option<u64> },
+    Exchanged {
+        expires_in: Option<u64>,
+    },
     Transient,
     Ambiguous,
     Refused,
+    /// In words that nobody knows, after the provider accepted something else or not: a failure until it is proved to be an end.
+    Unexplained {
+        accepted: bool,
+    },
     Spared,
 }
 
@@ -63,6 +70,8 @@ pub(super) struct World {
     pub(super) resting_until: Option<Instant>,
     pub(super) breaker_until: Option<Instant>,
     pub(super) ended: bool,
+    /// Refusals in unknown words of the current refresh token: when, and whether something was accepted before it.
+    pub(super) unexplained: Vec<(Generation, Instant, bool)>,
     pub(super) tuning: Tuning,
 }
 
@@ -85,6 +94,7 @@ impl World {
             resting_until: None,
             breaker_until: None,
             ended: false,
+            unexplained: Vec::new(),
             tuning: tuning(spare_suspects),
         }
     }
@@ -151,8 +161,27 @@ impl World {
         if ahead > 0 {
             self.dies_at = Some(self.now.monotonic + LIFETIME);
             self.breaker_until = None;
+            self.unexplained.clear();
             self.current = tokens;
         }
+    }
+
+    /// Whether the slot says so, and that it says so exactly when there is evidence.
+    fn is_proved_dead(&mut self, generation: Generation, accepted: bool) -> bool {
+        let now = self.now.monotonic;
+        let verdict = self.slot.note_unexplained(self.now, generation, accepted.then_some(now));
+        let last = self.unexplained.last().copied();
+        let is_other =
+            |(of, at, _): (Generation, Instant, bool)| of != generation || now - at >= Duration::from_hours(24);
+        if last.is_some_and(is_other) {
+            self.unexplained.clear();
+        }
+        self.unexplained.push((generation, now, accepted));
+        let first = self.unexplained[0].1;
+        let after = self.unexplained.iter().filter(|(_, at, accepted)| *accepted && *at > first).count();
+        let is_dead = self.unexplained.len() >= 3 && now - first >= Duration::from_mins(1) && after >= 2;
+        assert_eq!(matches!(verdict, Verdict::Dead { .. }), is_dead, "{:?}", self.unexplained);
+        is_dead
     }
 
     pub(super) fn land(&mut self, fate: Fate) {
@@ -170,7 +199,7 @@ impl World {
             let (times, unanswered) = self.presented.entry(generation).or_default();
             assert!(*times == 0 || *unanswered, "a refresh token was presented twice");
             *times += 1;
-            *unanswered = matches!(fate, Fate::Ambiguous | Fate::Transient);
+            *unanswered = matches!(fate, Fate::Ambiguous | Fate::Transient | Fate::Unexplained { .. });
         }
         let landing = match fate {
             Fate::Exchanged { expires_in } => {
@@ -196,6 +225,11 @@ impl World {
                 self.ended = true;
                 Landing::Ended { error: AuthError::new(Reason::GrantEnded), outlived: false }
             }
+            Fate::Unexplained { accepted } if self.is_proved_dead(generation, accepted) => {
+                self.ended = true;
+                Landing::Ended { error: AuthError::new(Reason::GrantEnded), outlived: false }
+            }
+            Fate::Unexplained { .. } => Landing::Failed { error: unavailable(), ambiguous: false },
             Fate::Spared => {
                 self.suspect = Some(generation);
                 Landing::Spared
@@ -204,8 +238,11 @@ impl World {
         let outcome = self.slot.land(self.now, &errand, landing, self.tuning);
         match fate {
             Fate::Exchanged { .. } | Fate::Spared => assert!(outcome.is_ok()),
+            Fate::Unexplained { .. } if self.ended => {
+                assert_eq!(outcome.expect_err("ended").reason(), Reason::GrantEnded);
+            }
             Fate::Refused => assert_eq!(outcome.expect_err("ended").reason(), Reason::GrantEnded),
-            Fate::Transient | Fate::Ambiguous => {
+            Fate::Transient | Fate::Ambiguous | Fate::Unexplained { .. } => {
                 let error = outcome.expect_err("failed");
                 self.resting_until = Some(self.now.monotonic + error.retry_after().expect("a window"));
             }

@@ -1,0 +1,145 @@
+//! A refresh token that the provider refuses in words of its own: when that ends the grant, and when it never does.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Response, header};
+use portcullis_core::{AuthErrorKind, Reason};
+use portcullis_testkit::{Answer, Endpoint, Fault, TokenPolicy};
+use tokio::time::{Instant, sleep};
+
+use crate::{log::Log, world::World};
+
+/// Status, content type and body of an answer of the token endpoint.
+type Shape = (u16, &'static str, &'static str);
+
+const JSON: &str = "application/json";
+
+const DEAD: [Shape; 9] = [
+    (400, JSON, r#"{"status":"BAD_REFRESH_TOKEN","message":"missing or invalid refresh token"}"#),
+    (400, JSON, r#"{"error":"interaction_required"}"#),
+    (400, JSON, r#"{"error":"consent_required"}"#),
+    (400, JSON, r#"{"error":"login_required"}"#),
+    (400, JSON, r#"{"error":{"code":190,"message":"Session has expired"}}"#),
+    (401, "text/plain", ""),
+    (403, "text/plain", ""),
+    (404, "text/plain", "not found"),
+    (200, JSON, r#"{"ok":false,"error":"token_expired"}"#),
+];
+
+const ALIVE: [Shape; 13] = [
+    (400, JSON, r#"{"error":"temporarily_unavailable"}"#),
+    (400, JSON, r#"{"error":"server_error"}"#),
+    (200, JSON, r#"{"ok":false,"error":"ratelimited"}"#),
+    (401, JSON, r#"{"error":"invalid_client"}"#),
+    (400, JSON, r#"{"error":"unauthorized_client"}"#),
+    (400, JSON, r#"{"error":"unsupported_grant_type"}"#),
+    (408, "text/plain", ""),
+    (425, "text/plain", ""),
+    (429, "text/plain", ""),
+    (500, JSON, r#"{"error":"invalid_request"}"#),
+    (502, "text/html", "<html>Bad gateway</html>"),
+    (302, "text/plain", ""),
+    (200, "text/html", "<html>Maintenance</html>"),
+];
+
+fn fault((status, content_type, body): Shape) -> Fault {
+    let response = Response::builder().status(status).header(header::CONTENT_TYPE, content_type);
+    Fault::answer(response.body(Bytes::from_static(body.as_bytes())).expect("a response"))
+}
+
+/// A bridge whose provider issues access tokens for a minute, and a session whose access token there has expired.
+async fn expired() -> (World, Answer) {
+    let world = World::new().await;
+    world.idp.set_token_policy(TokenPolicy::new().with_access_token_lifetime(Duration::from_secs(60)));
+    let answer = world.log_in().await;
+    world.pass(61);
+    (world, answer)
+}
+
+impl World {
+    /// Another login, which the provider accepts, while the refresh of the first session is answered by `shape`.
+    async fn accept_another(&self, shape: Shape) {
+        self.idp.heal(Endpoint::Token);
+        self.log_in().await;
+        self.idp.set_fault(Endpoint::Token, fault(shape));
+    }
+
+    /// Asks for the upstream token of `answer` for as long as `limit`, when the errors say so: how it ends, after how long.
+    async fn poll(&self, answer: &Answer, limit: Duration) -> (Reason, Duration) {
+        let begun = Instant::now();
+        let user = self.verify(answer.access_token()).await.expect("a session");
+        loop {
+            let error = user.upstream().access_token().await.expect_err("no token");
+            if error.kind() == AuthErrorKind::InvalidToken || begun.elapsed() > limit {
+                return (error.reason(), begun.elapsed());
+            }
+            sleep(error.retry_after().expect("when to come back")).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_token_that_is_refused_in_any_wording_ends_its_grant_within_two_minutes() {
+    for shape in DEAD {
+        let (world, answer) = expired().await;
+        world.idp.set_fault(Endpoint::Token, fault(shape));
+        let user = world.verify(answer.access_token()).await.expect("a session");
+        let first = user.upstream().access_token().await.expect_err("refused");
+        assert_eq!(first.kind(), AuthErrorKind::Unavailable, "{shape:?}: one refusal proves nothing");
+        sleep(Duration::from_secs(6)).await;
+        world.accept_another(shape).await;
+
+        let (reason, after) = world.poll(&answer, Duration::from_secs(600)).await;
+        assert_eq!(reason, Reason::GrantEnded, "{shape:?}");
+        assert!((54..120).contains(&after.as_secs()), "{shape:?}: {after:?}");
+        assert!(user.revocation().is_revoked(), "{shape:?}: its contexts are withdrawn");
+        let refused = world.verify(answer.access_token()).await.expect_err("ended");
+        assert_eq!(refused.reason(), Reason::GrantEnded, "{shape:?}: 401 with a challenge");
+        world.idp.heal(Endpoint::Token);
+        let refreshed = world.app().await.refresh(answer.refresh_token()).await.expect("an answer");
+        assert_eq!(refreshed.error(), Some("invalid_grant"), "{shape:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_fails_or_refuses_this_server_ends_no_grant() {
+    for shape in ALIVE {
+        let (world, answer) = expired().await;
+        world.idp.set_fault(Endpoint::Token, fault(shape));
+        let user = world.verify(answer.access_token()).await.expect("a session");
+        assert_eq!(user.upstream().access_token().await.expect_err("fails").kind(), AuthErrorKind::Unavailable);
+        sleep(Duration::from_secs(6)).await;
+        world.accept_another(shape).await;
+        let (reason, _) = world.poll(&answer, Duration::from_secs(600)).await;
+        assert_eq!(reason.kind(), AuthErrorKind::Unavailable, "{shape:?}");
+        let refreshed = world.app().await.refresh(answer.refresh_token()).await.expect("an answer");
+        assert_eq!(refreshed.status(), 200, "{shape:?}: the session goes on");
+        world.idp.heal(Endpoint::Token);
+        sleep(Duration::from_secs(60)).await;
+        user.upstream().access_token().await.expect("the provider is well again");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_accepted_request_nothing_shows_whether_the_grant_or_the_set_up_is_at_fault() {
+    let log = Log::global();
+    for shape in DEAD {
+        let (world, answer) = expired().await;
+        world.idp.set_fault(Endpoint::Token, fault(shape));
+        // The session's own access token lives for ten minutes, two of which are over.
+        let (reason, _) = world.poll(&answer, Duration::from_secs(300)).await;
+        assert_eq!(reason.kind(), AuthErrorKind::Unavailable, "{shape:?}");
+        assert!(world.verify(answer.access_token()).await.is_ok(), "{shape:?}");
+        // The operator puts the set-up right.
+        world.idp.heal(Endpoint::Token);
+        sleep(Duration::from_secs(60)).await;
+        let user = world.verify(answer.access_token()).await.expect("a session");
+        user.upstream().access_token().await.expect("the grant is still there");
+    }
+    let text = log.text();
+    let complaints: Vec<_> =
+        text.lines().filter(|line| line.contains("name its error in bridge.dead_grant_errors")).collect();
+    assert!(complaints.iter().all(|line| line.contains("ERROR")), "{complaints:?}");
+    assert_eq!(complaints.iter().filter(|line| line.contains("status=BAD_REFRESH_TOKEN")).count(), 1, "{complaints:?}");
+}
