@@ -43,7 +43,7 @@ impl BridgeVerifier {
         let inner = self.bridge.inner();
         let now = inner.clock.now();
         let (id, hash) = inner.access_tokens.identify(token, now)?;
-        let Good { session, entry, upstream } = match inner.sessions.standing(id, hash).await? {
+        let Good { session, entry, upstream, confirmed_at } = match inner.sessions.standing(id, hash).await? {
             Standing::Good(good) => *good,
             // Told here, where it is 401 and sends the client to the login, and not by each tool in its own words.
             Standing::GrantEnded => return Err(AuthError::new(Reason::GrantEnded)),
@@ -60,6 +60,7 @@ impl BridgeVerifier {
             .with_client_id(&session.client_id)
             .with_scopes(scopes)
             .with_expires_at(expires_at)
+            .with_confirmed_at(confirmed_at)
             .with_upstream(upstream);
         Ok(Arc::new(user.build()))
     }

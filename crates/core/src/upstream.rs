@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::{AccessToken, AuthError, Generation, Reason, Revocation};
+use crate::{AccessToken, AuthError, Generation, GrantId, Reason, Revocation};
 
 /// A user's way to the provider behind this server: access tokens that are fresh when they are handed out.
 ///
@@ -44,6 +44,11 @@ pub trait UpstreamSource: fmt::Debug + Send + Sync + 'static {
     /// one; otherwise the current one is the answer.
     fn access_token(&self, refused: Option<Generation>) -> UpstreamFuture;
 
+    /// Which grant it is: what is known of its user may be kept by it. Default: unknown, and nothing is kept.
+    fn grant(&self) -> Option<GrantId> {
+        None
+    }
+
     /// Tells when the grant has ended, so that contexts made from it can be withdrawn at once. Default: nobody tells.
     fn revocation(&self) -> Option<Arc<Revocation>> {
         None
@@ -61,6 +66,12 @@ impl Upstream {
     #[must_use]
     pub const fn is_present(&self) -> bool {
         self.source.is_some()
+    }
+
+    /// The grant behind it, if there is one and its source says which.
+    #[must_use]
+    pub fn grant(&self) -> Option<GrantId> {
+        self.source.as_ref()?.grant()
     }
 
     /// The same way for users whose contexts `revocation` withdraws: earlier than the grant ends, or without a grant. It is to

@@ -29,6 +29,8 @@ pub struct UserContext {
     /// In nanoseconds since the epoch; 0 if no cache has said.
     #[serde(skip)]
     fresh_until: AtomicU64,
+    #[serde(skip)]
+    confirmed_at: Option<UnixTime>,
     claims: Map<String, Value>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     profile: Map<String, Value>,
@@ -48,6 +50,7 @@ impl UserContext {
             client_id: None,
             scopes: ScopeSet::default(),
             expires_at: None,
+            confirmed_at: None,
             claims: Map::new(),
             profile: Map::new(),
             upstream: Upstream::default(),
@@ -148,6 +151,13 @@ impl UserContext {
         self.fresh_until.store(at.as_nanos(), Relaxed);
     }
 
+    /// When the provider behind this server last confirmed the user, if that is known: at the login, or when it last renewed the tokens of
+    /// the grant.
+    #[must_use]
+    pub const fn confirmed_at(&self) -> Option<UnixTime> {
+        self.confirmed_at
+    }
+
     /// The same user, to be asked for again at `at`, if not before. The token lives on, and so do the streams that it opened.
     #[must_use]
     pub fn until(mut self, at: UnixTime) -> Self {
@@ -183,6 +193,7 @@ impl UserContext {
             expires_at: self.expires_at,
             known_until: self.known_until,
             fresh_until: AtomicU64::default(),
+            confirmed_at: self.confirmed_at,
             claims: self.claims.clone(),
             profile,
             upstream: self.upstream.clone(),
@@ -226,6 +237,7 @@ pub struct UserContextBuilder {
     client_id: Option<Box<str>>,
     scopes: ScopeSet,
     expires_at: Option<UnixTime>,
+    confirmed_at: Option<UnixTime>,
     claims: Map<String, Value>,
     profile: Map<String, Value>,
     upstream: Upstream,
@@ -253,6 +265,12 @@ impl UserContextBuilder {
     /// When the token expires. Default: unknown, and then only the cache's lifetime bounds it.
     pub const fn with_expires_at(mut self, expires_at: UnixTime) -> Self {
         self.expires_at = Some(expires_at);
+        self
+    }
+
+    /// When the provider behind this server last confirmed the user. Default: unknown.
+    pub const fn with_confirmed_at(mut self, confirmed_at: UnixTime) -> Self {
+        self.confirmed_at = Some(confirmed_at);
         self
     }
 
@@ -296,6 +314,7 @@ impl UserContextBuilder {
             expires_at: self.expires_at,
             known_until: None,
             fresh_until: AtomicU64::default(),
+            confirmed_at: self.confirmed_at,
             claims: self.claims,
             profile: self.profile,
             revocation: revocation_of(&self.upstream),

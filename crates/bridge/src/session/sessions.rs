@@ -54,6 +54,8 @@ pub(crate) struct Good {
     pub(crate) session: Session,
     pub(crate) entry: AccessEntry,
     pub(crate) upstream: Upstream,
+    /// When the provider last confirmed the user: at the login, or when it last renewed the tokens of the grant.
+    pub(crate) confirmed_at: UnixTime,
 }
 
 /// So many withdrawals may wait for a slow listener before it misses some.
@@ -146,11 +148,13 @@ impl Sessions {
         let Some(session) = self.load(id).await? else { return Ok(Standing::Unknown) };
         let entry = session.live().and_then(|live| live.access(token, self.0.clock.now())).cloned();
         let Some(entry) = entry else { return Ok(Standing::Unknown) };
-        if session.has_upstream && !self.has_grant(id).await? {
-            return Ok(Standing::GrantEnded);
+        if !session.has_upstream {
+            let (upstream, confirmed_at) = (upstream.without_grant(), session.began_at);
+            return Ok(Standing::Good(Box::new(Good { session, entry, upstream, confirmed_at })));
         }
-        let upstream = if session.has_upstream { upstream } else { upstream.without_grant() };
-        Ok(Standing::Good(Box::new(Good { session, entry, upstream })))
+        let Some(renewed_at) = self.0.refresher.renewed_at(id).await? else { return Ok(Standing::GrantEnded) };
+        let confirmed_at = renewed_at.max(session.began_at);
+        Ok(Standing::Good(Box::new(Good { session, entry, upstream, confirmed_at })))
     }
 
     /// Whether the grant of a session is still there. One at another provider, which this bridge had before, is of no use.

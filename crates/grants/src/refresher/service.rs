@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use portcullis_core::{AuthError, Clock, GrantId, Reason, Upstream};
+use portcullis_core::{AuthError, Clock, GrantId, Reason, UnixTime, Upstream};
 use tokio::time::sleep;
 use tower::util::BoxCloneSyncService;
 use tower_service::Service;
@@ -84,8 +84,17 @@ impl Refresher {
     /// # Errors
     /// [`StoreError`] if nobody can tell.
     pub async fn keeps(&self, id: GrantId) -> Result<bool, StoreError> {
+        Ok(self.renewed_at(id).await?.is_some())
+    }
+
+    /// When the provider last gave tokens of the grant of `id`, at the login or for a refresh token; `None` if it is not kept, or of another
+    /// provider.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub async fn renewed_at(&self, id: GrantId) -> Result<Option<UnixTime>, StoreError> {
         let kept = in_time(self.hangar.vault().load(id)).await?;
-        Ok(kept.is_some_and(|kept| self.own(&kept).is_some()))
+        Ok(kept.and_then(|kept| self.own(&kept)).map(|tokens| tokens.received_at()))
     }
 
     /// The tokens, unless they are another provider's: whoever is given them shows them to this one.

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
-use portcullis_core::{AuthError, Generation, Revocation, UpstreamFuture, UpstreamSource};
+use portcullis_core::{AuthError, Generation, GrantId, Revocation, UpstreamFuture, UpstreamSource};
 use tower::ServiceExt as _;
 use tower_service::Service;
 
@@ -26,6 +26,10 @@ impl UpstreamSource for Direct {
         }
         let tokens = RefreshFuture::ask(Arc::clone(&self.hangar), Arc::clone(&self.cell), refused);
         UpstreamFuture::waiting(async { Ok(tokens.await?.access_token().clone()) })
+    }
+
+    fn grant(&self) -> Option<GrantId> {
+        Some(self.cell.id)
     }
 
     fn revocation(&self) -> Option<Arc<Revocation>> {
@@ -59,6 +63,10 @@ where
             let tokens = stack.oneshot(request).await.map_err(|error| AuthError::recover(error.into()))?;
             Ok(tokens.access_token().clone())
         })
+    }
+
+    fn grant(&self) -> Option<GrantId> {
+        self.direct.grant()
     }
 
     fn revocation(&self) -> Option<Arc<Revocation>> {

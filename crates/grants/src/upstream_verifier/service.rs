@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use tower::ServiceExt as _;
 use tower_service::Service;
 
-use super::UpstreamLayer;
+use super::{UpstreamLayer, outage::Outage};
 
 /// A verifier for users behind whom stands a grant: it asks the provider who they are, and refreshes the provider's token if
 /// that is what it takes.
@@ -26,7 +26,8 @@ use super::UpstreamLayer;
 ///    [reported](portcullis_core::Upstream::rejected), and `P` is asked about the new one. A token that `P` refuses for what it *is*,
 ///    such as its audience, no refresh will mend: that is a mistake in how `P` is put together, 503 and an error in the log.
 /// 4. If `P` refuses that as well, no refresh and no login will help: [`Reason::FreshTokenRefused`], 503, and an error in the log.
-/// 5. Whatever else `P` answers is passed on; above all that nobody can tell at the moment.
+/// 5. Whatever else `P` answers is passed on; above all that nobody can tell at the moment. Unless
+///    [an outage is bridged](crate::UpstreamLayer::with_outage_grace): then users go on by what is known of them.
 /// 6. If `P` speaks for the issuer that `G` names, the subjects must be equal. If `G` names another issuer, such as this server
 ///    itself, who the user is rests on `G` alone, which is who says whose grant it is.
 /// 7. The user stays who they are by `G`; the profile is that of `P`, or its claims if it has none. Roles and groups among the claims
@@ -55,10 +56,11 @@ use super::UpstreamLayer;
 /// ```
 #[derive(Clone, Debug)]
 pub struct UpstreamVerifier<G, P> {
-    own: G,
-    provider: P,
-    claims: Arc<[Box<str>]>,
-    lets_pass: bool,
+    pub(super) own: G,
+    pub(super) provider: P,
+    pub(super) claims: Arc<[Box<str>]>,
+    pub(super) lets_pass: bool,
+    pub(super) outage: Option<Outage>,
 }
 
 impl<G, P> UpstreamVerifier<G, P> {
@@ -66,10 +68,6 @@ impl<G, P> UpstreamVerifier<G, P> {
     #[must_use]
     pub fn new(own: G, provider: P) -> Self {
         UpstreamLayer::new(provider).around(own)
-    }
-
-    pub(super) const fn with(own: G, provider: P, claims: Arc<[Box<str>]>, lets_pass: bool) -> Self {
-        Self { own, provider, claims, lets_pass }
     }
 }
 
@@ -89,27 +87,42 @@ where
     fn call(&mut self, token: BearerToken) -> Self::Future {
         let verification = self.own.call(token);
         let (provider, claims, lets_pass) = (self.provider.clone(), Arc::clone(&self.claims), self.lets_pass);
+        let outage = self.outage.clone();
         Box::pin(async move {
             let user = verification.await?;
-            let (token, known) = match ask(provider, &user).await {
-                Err(error) if lets_pass && error.reason() == Reason::NoUpstream => return Ok(user),
-                answer => answer?,
-            };
-            if known.issuer() == user.issuer() && known.subject() != user.subject() {
-                return Err(AuthError::new(Reason::SubjectMismatch));
+            let resolution = resolve(provider, Arc::clone(&user), claims, lets_pass);
+            match outage {
+                Some(outage) => outage.bridged(user, resolution).await,
+                None => resolution.await,
             }
-            let profile = if known.profile().is_empty() {
-                members(known.claims(), |name| !OF_THE_TOKEN.contains(&name))
-            } else {
-                known.profile().clone()
-            };
-            let further = members(known.claims(), |name| claims.iter().any(|claim| **claim == *name));
-            // A new context: the one inside was never given to anybody.
-            let user = user.with_profile(profile).with_further_claims(further);
-            let ends = token.expires_at().into_iter().chain(known.known_until());
-            Ok(Arc::new(ends.fold(user, UserContext::until)))
         })
     }
+}
+
+/// `user` as `provider` knows it.
+async fn resolve<P: VerifyToken>(
+    provider: P,
+    user: Arc<UserContext>,
+    claims: Arc<[Box<str>]>,
+    lets_pass: bool,
+) -> Result<Arc<UserContext>, AuthError> {
+    let (token, known) = match ask(provider, &user).await {
+        Err(error) if lets_pass && error.reason() == Reason::NoUpstream => return Ok(user),
+        answer => answer?,
+    };
+    if known.issuer() == user.issuer() && known.subject() != user.subject() {
+        return Err(AuthError::new(Reason::SubjectMismatch));
+    }
+    let profile = if known.profile().is_empty() {
+        members(known.claims(), |name| !OF_THE_TOKEN.contains(&name))
+    } else {
+        known.profile().clone()
+    };
+    let further = members(known.claims(), |name| claims.iter().any(|claim| **claim == *name));
+    // A new context: the one inside was never given to anybody.
+    let user = user.with_profile(profile).with_further_claims(further);
+    let ends = token.expires_at().into_iter().chain(known.known_until());
+    Ok(Arc::new(ends.fold(user, UserContext::until)))
 }
 
 /// The claims that are taken over: what its issuer says of the user. A list of what is *not* taken would let in whatever nobody has
