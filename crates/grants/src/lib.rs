@@ -17,13 +17,14 @@ mod telemetry;
 mod token_set;
 mod upstream_verifier;
 mod vault;
+mod vault_check;
 
 pub use exchange::{Exchange, ExchangeError, ExchangeOutcome};
 pub use memory_store::MemoryStore;
 pub use provider_client::{Login, LoginError, LoginErrorKind, LoginStep, ProfileVerifier, ProviderClient};
 pub use record::{GrantRecord, InvalidRecord};
 pub use refresher::{RefreshFuture, RefreshRequest, Refresher, RefresherConfig};
-pub use sealing::{InvalidKeyRing, KeyFileError, KeyRing, Rekeyed, SealError};
+pub use sealing::{InvalidKeyRing, KeyFileError, KeyRing, OpenError, Rekeyed, SealError, WrongKeys};
 pub use secret_file::{SecretFileError, read_secret_file};
 pub use store::{Lease, LeaseOutcome, SealedGrant, StoreError, StoreFuture, StoredGrant, Swap, TokenStore, Version};
 pub use token_set::TokenSet;

@@ -56,12 +56,20 @@ pub struct Kept {
 }
 
 impl Vault {
-    /// Grants in `store`, sealed with `keys`.
+    /// Grants in `store`, sealed with `keys`, which are **not** tried: [`open`](Self::open) does that.
     ///
     /// # Errors
     /// [`EphemeralKey`] if the store is durable and the key is not: after a restart nothing could be read.
     pub fn new(store: Arc<dyn TokenStore>, keys: KeyRing) -> Result<Self, EphemeralKey> {
         if store.is_durable() && keys.is_ephemeral() { Err(EphemeralKey) } else { Ok(Self { store, keys }) }
+    }
+
+    pub(crate) fn store(&self) -> &dyn TokenStore {
+        &*self.store
+    }
+
+    pub(crate) const fn keys(&self) -> &KeyRing {
+        &self.keys
     }
 
     /// The record of `id`.

@@ -1,6 +1,6 @@
 //! [`BridgedServer`]: the quick start with a login, from a provider to a gate and a bridge.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use portcullis_bridge::{Bridge, BridgeConfig, BridgeVerifier};
 use portcullis_core::{Clock, SystemClock};
@@ -60,6 +60,7 @@ pub struct BridgedServer {
     resource_name: Option<String>,
     store: Option<(Vault, Records)>,
     cache: CacheConfig,
+    outage_grace: Duration,
     provider_egress: EgressConfig,
     client_egress: EgressConfig,
     clock: Arc<dyn Clock>,
@@ -75,6 +76,7 @@ impl BridgedServer {
             resource_name: None,
             store: None,
             cache: CacheConfig::new(),
+            outage_grace: Duration::from_hours(24),
             provider_egress: EgressConfig::new(),
             client_egress: EgressConfig::new(),
             clock: Arc::new(SystemClock::new()),
@@ -89,17 +91,35 @@ impl BridgedServer {
 
     /// Keeps clients, sessions and the provider's tokens in `store`, sealed with `keys`. Default: in memory, gone with the process.
     ///
+    /// The keys are tried before anything rests on them: see [`Vault::check_keys`].
+    ///
     /// # Errors
-    /// [`BuildError::EphemeralKey`] if the store outlives the process and the keys do not.
-    pub fn with_store<S: TokenStore + RecordStore>(mut self, store: S, keys: KeyRing) -> Result<Self, BuildError> {
+    /// [`BuildError::EphemeralKey`] if the store outlives the process and the keys do not; [`BuildError::WrongKeys`] if no key of the ring
+    /// opens what is there; [`BuildError::Store`] if it cannot be read or written.
+    pub async fn with_store<S: TokenStore + RecordStore>(self, store: S, keys: KeyRing) -> Result<Self, BuildError> {
         let store = Arc::new(store);
-        self.store = Some((Vault::new(Arc::clone(&store) as _, keys.clone())?, Records::new(store, keys)?));
-        Ok(self)
+        let vault = Vault::open(Arc::clone(&store) as _, keys.clone()).await?;
+        Ok(self.with_vault(vault, Records::open(store, keys).await?))
+    }
+
+    /// As [`with_store`](Self::with_store), for a store that has been opened already.
+    pub fn with_vault(mut self, vault: Vault, records: Records) -> Self {
+        self.store = Some((vault, records));
+        self
     }
 
     /// How much is remembered of who is calling, and for how long: a change at the provider is noticed that late.
     pub fn with_cache(mut self, cache: CacheConfig) -> Self {
         self.cache = cache;
+        self
+    }
+
+    /// For how long after the provider last confirmed a user, by a login, a refresh or a profile, the user goes on while the provider cannot be
+    /// asked, with the profile as it was last known. Default: 24 hours. Zero: not at all, which is 503.
+    ///
+    /// See [`UpstreamLayer::with_outage_grace`].
+    pub const fn with_outage_grace(mut self, grace: Duration) -> Self {
+        self.outage_grace = grace;
         self
     }
 
@@ -130,14 +150,17 @@ impl BridgedServer {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn build(self) -> Result<(AuthConfig<BridgedUsers>, Bridge), BuildError> {
-        let Self { config, provider, client, resource_name, store, cache, provider_egress, client_egress, clock } =
-            self;
+        let Self { config, provider, client, resource_name, store, cache, outage_grace, .. } = self;
+        let (provider_egress, client_egress, clock) = (self.provider_egress, self.client_egress, self.clock);
         let provider = ProviderClient::new(provider, client, Egress::new(provider_egress)?, Arc::clone(&clock));
         let profiles = provider.profile_verifier();
         let (vault, records) = store.map_or_else(|| in_memory(&clock), Ok)?;
         let bridge = Bridge::new(config, provider, vault, records, Egress::new(client_egress)?, Arc::clone(&clock));
         // Those that an enterprise's identity provider vouches for have no grant.
-        let users = UpstreamLayer::new(profiles).with_users_without_grant().layer(bridge.verifier());
+        let users = UpstreamLayer::new(profiles)
+            .with_users_without_grant()
+            .with_outage_grace(outage_grace, Arc::clone(&clock))
+            .layer(bridge.verifier());
         let users = Cache::around(users, cache.with_clock(Arc::clone(&clock)));
         let metadata = bridge.resource_metadata();
         let metadata = resource_name.iter().fold(metadata, |metadata, name| metadata.with_resource_name(name));

@@ -57,6 +57,26 @@ pub enum BuildError {
     #[cfg(feature = "bridge")]
     #[error(transparent)]
     EphemeralKey(#[from] portcullis_grants::EphemeralKey),
+    /// No key of the ring opens what is stored.
+    #[cfg(feature = "bridge")]
+    #[error(transparent)]
+    WrongKeys(portcullis_grants::WrongKeys),
+    /// What is stored cannot be read or written.
+    #[cfg(feature = "bridge")]
+    #[error(transparent)]
+    Store(#[from] portcullis_grants::StoreError),
+}
+
+#[cfg(feature = "bridge")]
+impl From<portcullis_grants::OpenError> for BuildError {
+    fn from(error: portcullis_grants::OpenError) -> Self {
+        match error {
+            portcullis_grants::OpenError::EphemeralKey(error) => error.into(),
+            portcullis_grants::OpenError::WrongKeys(error) => Self::WrongKeys(error),
+            portcullis_grants::OpenError::Store(error) => error.into(),
+            other => Self::Store(portcullis_grants::StoreError::new("opening it").with_source(other)),
+        }
+    }
 }
 
 impl ResourceServer {

@@ -69,6 +69,6 @@ async fn a_store_that_outlives_its_keys_is_refused() {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("ephemeral");
     fs::create_dir_all(&folder).expect("a folder");
     let store = SqliteStore::open(folder.join("portcullis.db"), Arc::new(SystemClock::new())).await.expect("a store");
-    let refused = server(&IdentityProvider::new()).with_store(store, KeyRing::ephemeral());
+    let refused = server(&IdentityProvider::new()).with_store(store, KeyRing::ephemeral()).await;
     assert!(matches!(refused, Err(BuildError::EphemeralKey(_))));
 }

@@ -45,7 +45,7 @@ impl Records {
     ) -> Result<(Vec<(RecordKey, Opened<T>)>, usize), StoreError> {
         let (mut opened, mut left) = (Vec::new(), 0);
         for (key, stored) in rows {
-            match self.open(key, &stored) {
+            match self.unseal(key, &stored) {
                 Ok(value) => opened.push((key, value)),
                 Err(Unreadable::Sealed(SealError::Damaged)) => {
                     tracing::error!(record = ?key, "a record that has expired was damaged: its end is not looked after");

@@ -25,6 +25,7 @@
 //! # }).unwrap();
 //! ```
 
+mod check;
 mod due;
 mod key;
 mod memory;

@@ -46,7 +46,7 @@ pub(super) enum Unreadable {
 }
 
 impl Records {
-    /// Records in `store`, sealed with `keys`.
+    /// Records in `store`, sealed with `keys`, which are **not** tried: [`open`](Self::open) does that.
     ///
     /// # Errors
     /// [`EphemeralKey`] if the store is durable and the key is not: after a restart nothing could be read.
@@ -60,7 +60,7 @@ impl Records {
     /// [`StoreError`].
     pub async fn load<T: DeserializeOwned>(&self, key: RecordKey) -> Result<Option<Opened<T>>, StoreError> {
         let stored = in_time(self.store.load(key)).await?;
-        Ok(stored.map(|stored| self.open(key, &stored)).transpose()?)
+        Ok(stored.map(|stored| self.unseal(key, &stored)).transpose()?)
     }
 
     /// Puts a value where there is none. `None`: there is one.
@@ -138,7 +138,7 @@ impl Records {
     ) -> Result<Vec<(RecordKey, Option<Opened<T>>)>, StoreError> {
         let rows = in_time(self.store.page(table, after, limit)).await?;
         let opened = |(key, stored): &(RecordKey, StoredRecord)| {
-            let opened = self.open(*key, stored);
+            let opened = self.unseal(*key, stored);
             let told =
                 opened.inspect_err(|error| tracing::warn!(record = ?key, %error, "a stored record does not open"));
             (*key, told.ok())
@@ -169,7 +169,7 @@ impl Records {
         in_time(self.store.compare_and_swap(key, expected, sealed)).await
     }
 
-    pub(super) fn open<T: DeserializeOwned>(
+    pub(super) fn unseal<T: DeserializeOwned>(
         &self,
         key: RecordKey,
         stored: &StoredRecord,

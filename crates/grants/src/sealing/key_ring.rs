@@ -119,6 +119,12 @@ pub(super) fn key_id(key: &[u8; 32]) -> [u8; KEY_ID] {
     id
 }
 
+/// The name of the key that something is sealed with, as a ring prints it.
+pub(super) fn key_name(sealed: &[u8]) -> Option<String> {
+    let id = sealed.get(1..HEADER)?.try_into().ok()?;
+    Some(format!("{:016x}", u64::from_be_bytes(id)))
+}
+
 fn header(key: &Key) -> [u8; HEADER] {
     let mut header = [FORMAT; HEADER];
     header[1..].copy_from_slice(&key.id);

@@ -5,6 +5,7 @@ mod crowd;
 mod disk;
 mod durability;
 mod folder;
+mod keys;
 mod locks;
 mod modes;
 mod process;
