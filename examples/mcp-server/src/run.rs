@@ -6,9 +6,10 @@ use std::{
 };
 
 use metrics_exporter_prometheus::BuildError;
-use portcullis::{egress::EgressConfigError, sqlite::SqliteError};
+use portcullis::egress::EgressConfigError;
 
 use crate::{
+    bridge::OpenStoreError,
     cli::Cli,
     config::{self, ConfigError},
     demo::{self, Demo, DemoError},
@@ -25,7 +26,7 @@ pub(crate) enum Failure {
     Verifiers(#[from] portcullis::verify::ConfigError),
     Egress(#[from] EgressConfigError),
     Bridge(#[from] portcullis::BuildError),
-    Store(#[from] SqliteError),
+    Store(#[from] OpenStoreError),
     Demo(#[from] DemoError),
     Bind(#[from] BindError),
     Metrics(#[from] BuildError),
@@ -36,7 +37,7 @@ impl Failure {
     /// 2 if the configuration is to blame, else 1.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::Verifiers(_) => ExitCode::from(2),
+            Self::Config(_) | Self::Verifiers(_) | Self::Store(OpenStoreError::WrongKeys { .. }) => ExitCode::from(2),
             Self::Egress(_)
             | Self::Bridge(_)
             | Self::Store(_)

@@ -7,4 +7,4 @@ mod start;
 mod store;
 
 pub(crate) use start::start;
-pub(crate) use store::OpenStore;
+pub(crate) use store::{OpenStore, OpenStoreError};

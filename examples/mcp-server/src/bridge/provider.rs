@@ -18,7 +18,8 @@ pub(super) async fn provider(settings: &ProviderSettings, egress: &Egress) -> Pr
         KnownProvider::All(provider) => provider.as_ref().clone(),
         KnownProvider::Issuer(issuer) => discovered(issuer, egress).await,
     };
-    with_endpoints(provider, &settings.endpoints)
+    let errors = settings.dead_grant_errors.iter().map(String::as_str);
+    with_endpoints(provider.with_dead_grant_errors(errors), &settings.endpoints)
 }
 
 async fn discovered(issuer: &Issuer, egress: &Egress) -> Provider {

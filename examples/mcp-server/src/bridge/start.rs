@@ -31,6 +31,7 @@ pub(crate) async fn start(
     let server = BridgedServer::new(with_trusted_issuers(settings, &egress), provider, settings.client.clone())
         .with_resource_name("Portcullis example")
         .with_cache(gate::cache_config(&config.cache))
+        .with_outage_grace(settings.outage_grace)
         .with_provider_egress(provider_egress)
         // What clients name is fetched from public addresses, whatever the provider needs.
         .with_client_egress(
@@ -39,7 +40,7 @@ pub(crate) async fn start(
                 .with_timeout(config.egress.timeout),
         )
         .with_clock(Arc::new(SystemClock::new()));
-    let (auth, bridge) = store.behind(server)?.build()?;
+    let (auth, bridge) = store.behind(server).build()?;
     Ok((auth.with_required_scopes(config.required_scopes.clone()), bridge))
 }
 

@@ -1,11 +1,11 @@
 //! The store, opened.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use portcullis::{
-    BridgedServer, BuildError,
+    BridgedServer,
     core::{Clock, GrantId},
-    grants::{KeyRing, StoreError, TokenStore},
+    grants::{OpenError, StoreError, TokenStore, Vault, WrongKeys, records::Records},
     sqlite::{SqliteError, SqliteStore},
 };
 
@@ -17,24 +17,47 @@ pub(crate) enum OpenStore {
     /// In this process.
     Memory,
     /// In a file.
-    Sqlite(SqliteStore, KeyRing),
+    Sqlite(SqliteStore, Vault, Records),
+}
+
+/// Why the store is not opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenStoreError {
+    #[error(transparent)]
+    Sqlite(#[from] SqliteError),
+    #[error("{path}: {cause}", path = path.display())]
+    Unusable { path: PathBuf, cause: OpenError },
+    /// The configuration is to blame.
+    #[error(
+        "`store.encryption_keys_file`: {keys_file} is not the file of keys of {path}: {cause}; put back the keys that it was sealed with, or \
+         begin anew: stop every process that uses {path}, move it and its companions (-wal, -shm) away and start again, and then \
+         clients register and users log in again",
+        keys_file = keys_file.display(),
+        path = path.display()
+    )]
+    WrongKeys { keys_file: PathBuf, path: PathBuf, cause: WrongKeys },
 }
 
 impl OpenStore {
-    pub(crate) async fn open(settings: &StoreSettings, clock: Arc<dyn Clock>) -> Result<Self, SqliteError> {
-        Ok(match settings {
-            StoreSettings::Memory => Self::Memory,
-            StoreSettings::Sqlite { path, keys } => {
-                Self::Sqlite(SqliteStore::open(path.as_path(), clock).await?, keys.clone())
+    pub(crate) async fn open(settings: &StoreSettings, clock: Arc<dyn Clock>) -> Result<Self, OpenStoreError> {
+        let StoreSettings::Sqlite { path, keys, keys_file } = settings else { return Ok(Self::Memory) };
+        let store = SqliteStore::open(path.as_path(), clock).await?;
+        let unusable = |cause| match cause {
+            OpenError::WrongKeys(cause) => {
+                OpenStoreError::WrongKeys { keys_file: keys_file.clone(), path: path.clone(), cause }
             }
-        })
+            cause => OpenStoreError::Unusable { path: path.clone(), cause },
+        };
+        let vault = Vault::open(Arc::new(store.clone()), keys.clone()).await.map_err(unusable)?;
+        let records = Records::open(Arc::new(store.clone()), keys.clone()).await.map_err(unusable)?;
+        Ok(Self::Sqlite(store, vault, records))
     }
 
     /// `server` with this store.
-    pub(super) fn behind(self, server: BridgedServer) -> Result<BridgedServer, BuildError> {
+    pub(super) fn behind(self, server: BridgedServer) -> BridgedServer {
         match self {
-            Self::Memory => Ok(server),
-            Self::Sqlite(store, keys) => server.with_store(store, keys),
+            Self::Memory => server,
+            Self::Sqlite(_, vault, records) => server.with_vault(vault, records),
         }
     }
 
@@ -42,7 +65,7 @@ impl OpenStore {
     pub(crate) async fn check(&self) -> Result<(), StoreError> {
         match self {
             Self::Memory => Ok(()),
-            Self::Sqlite(store, _) => TokenStore::load(store, GrantId::from_bytes([0; 16])).await.map(drop),
+            Self::Sqlite(store, ..) => TokenStore::load(store, GrantId::from_bytes([0; 16])).await.map(drop),
         }
     }
 }

@@ -29,7 +29,7 @@ pub(crate) enum StoreSettings {
     /// In this process: everybody logs in again after a restart, and clients register again.
     Memory,
     /// In a file of this machine, sealed.
-    Sqlite { path: PathBuf, keys: KeyRing },
+    Sqlite { path: PathBuf, keys: KeyRing, keys_file: PathBuf },
 }
 
 pub(super) fn validate(document: &Document, table: &Store) -> Result<StoreSettings, ConfigError> {
@@ -41,7 +41,9 @@ pub(super) fn validate(document: &Document, table: &Store) -> Result<StoreSettin
             if path.is_empty() || path.contains(['?', '#']) {
                 return Err(document.error("store.url", "must name a file, such as sqlite://portcullis.db"));
             }
-            Ok(StoreSettings::Sqlite { path: path.into(), keys: keys(document, &table.encryption_keys_file)? })
+            let keys = keys(document, &table.encryption_keys_file)?;
+            let keys_file = PathBuf::from(&table.encryption_keys_file);
+            Ok(StoreSettings::Sqlite { path: path.into(), keys, keys_file })
         }
         "postgres" | "postgresql" | "redis" | "rediss" => {
             // Not the URL: there may be a password in it.

@@ -16,7 +16,7 @@ use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::process::{Running, bridge, folder, free_port, text};
+use crate::process::{Running, bridge, command, file, folder, free_port, text};
 
 /// Those keys of the section `bridge` that name the provider.
 pub(crate) fn oidc(issuer: &str) -> String {
@@ -404,4 +404,60 @@ async fn what_callers_name_is_not_fetched_from_this_machine_although_the_provide
     let allowed = "egress.allow_loopback_for_clients = true\negress.timeout = \"300ms\"";
     named_by_callers(allowed, open).await;
     assert!(connections.load(Ordering::Relaxed) > 0, "unless the operator says so");
+}
+
+#[tokio::test]
+async fn keys_that_open_nothing_end_the_program_with_a_line_and_a_new_database_begins_anew() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let folder = folder("wrong-keys");
+    let text = bridge(&oidc(running.url()), &sqlite(&folder));
+    let mut server = Running::serve(free_port(), &text);
+    server.wait_for("/readyz", 200).await;
+    server.terminate();
+    assert_eq!(server.ended().await.0.code(), Some(0));
+
+    // Also before anybody has logged in.
+    fs::write(folder.join("keys"), "//////////////////////////////////////////8=\n").expect("other keys");
+    let port = free_port();
+    let config = file(
+        &format!("wrong-keys-{port}.toml"),
+        &format!("listen = \"127.0.0.1:{port}\"\negress.allow_loopback = true\n{text}"),
+    );
+    let output = command().arg("--config").arg(config).output().expect("the binary runs");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    let line = errors.lines().last().unwrap_or_default();
+    for part in ["`store.encryption_keys_file`", "keys", "portcullis.db", "begin anew"] {
+        assert!(line.contains(part), "{errors}");
+    }
+
+    for name in ["portcullis.db", "portcullis.db-wal", "portcullis.db-shm"] {
+        drop(fs::remove_file(folder.join(name)));
+    }
+    let server = Running::serve(free_port(), &text);
+    server.wait_for("/readyz", 200).await;
+    let tokens = log_in(&registered(&server).await, "alice").await;
+    assert_eq!(told(&server, "whoami", tokens.access_token()).await["subject"], "alice");
+}
+
+#[tokio::test]
+async fn a_wording_for_dead_grants_is_checked_and_used() {
+    let provider = IdentityProvider::new();
+    provider.set_token_policy(TokenPolicy::new().with_access_token_lifetime(Duration::from_secs(5)));
+    let running = provider.serve().await.expect("a port");
+    let keys = format!("{}\ndead_grant_errors = [\"BAD_REFRESH_TOKEN\"]", oidc(running.url()));
+    let server = Running::bridge(&keys).await;
+    let client = registered(&server).await;
+    let tokens = log_in(&client, "alice").await;
+    assert_eq!(call(&server, "whoami", tokens.access_token()).await.status(), StatusCode::OK);
+    let response = http::Response::builder().status(400).header("content-type", "application/json");
+    let response = response.body(r#"{"status":"BAD_REFRESH_TOKEN"}"#.into()).expect("a response");
+    provider.set_fault(Endpoint::Token, Fault::answer(response));
+    tokio::time::sleep(Duration::from_millis(5200)).await;
+    let refused = call(&server, "whoami", tokens.access_token()).await;
+    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+    assert!(refused.headers().contains_key("www-authenticate"));
+    let refused = client.refresh(tokens.refresh_token()).await.expect("answer");
+    assert_eq!(refused.error(), Some("invalid_grant"));
 }

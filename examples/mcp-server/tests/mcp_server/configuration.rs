@@ -204,6 +204,12 @@ const BAD_BRIDGE: &[(&str, &str, &str)] = &[
         ":5: `bridge.token_endpoint_auth_method` is for oidc and keycloak",
     ),
     ("\"openid\"", "\"open id\"", ":8: `bridge.scopes` has \"open id\", which is no scope name"),
+    (
+        "scopes = [\"openid\"]",
+        "dead_grant_errors = [\"BAD_REFRESH_TOKEN\", \"invalid_client\"]",
+        ":8: `bridge.dead_grant_errors[1]` is about this server or an outage, and must not end a grant",
+    ),
+    ("scopes = [\"openid\"]", "outage_grace = \"long\"", ":8: `bridge.outage_grace` must be a duration"),
     ("\"10m\"", "\"0s\"", ":9: `bridge.access_token_ttl` must be at least 1s"),
     ("\"30d\"", "\"a month\"", ":10: `bridge.refresh_token_ttl` must be a duration"),
     (

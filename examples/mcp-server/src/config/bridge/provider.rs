@@ -8,6 +8,7 @@ use super::{
 };
 use crate::config::{
     ConfigError,
+    document::element,
     section::Section,
     validate::{given, uri_problem},
 };
@@ -27,7 +28,23 @@ pub(super) fn validate(section: &Section<'_>, table: &mut Bridge) -> Result<Prov
         (None, Some(issuer)) => named(issuer, &endpoints),
         (None, None) => return Err(section.error("issuer", "is missing: it says which OpenID provider is meant")),
     };
-    Ok(ProviderSettings { known, endpoints })
+    let dead_grant_errors = dead_grant_errors(section, std::mem::take(&mut table.dead_grant_errors))?;
+    Ok(ProviderSettings { known, endpoints, dead_grant_errors })
+}
+
+/// What a provider says that fails, or that does not know this server. It ends nothing, whatever is written.
+const NO_GRANT_ENDS: [&str; 3] = ["invalid_client", "temporarily_unavailable", "server_error"];
+
+fn dead_grant_errors(section: &Section<'_>, errors: Vec<String>) -> Result<Vec<String>, ConfigError> {
+    for (index, error) in errors.iter().enumerate() {
+        let problem = match &**error {
+            "" => "must not be empty",
+            error if NO_GRANT_ENDS.contains(&error) => "is about this server or an outage, and must not end a grant",
+            _ => continue,
+        };
+        return Err(section.error(&element("dead_grant_errors", index), problem));
+    }
+    Ok(errors)
 }
 
 /// The provider, where the vendor is known.

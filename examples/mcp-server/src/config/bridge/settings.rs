@@ -1,5 +1,7 @@
 //! The section `bridge` as it is meant.
 
+use std::time::Duration;
+
 use http::Uri;
 use portcullis::{
     Issuer,
@@ -14,6 +16,8 @@ pub(crate) struct BridgeSettings {
     pub(crate) provider: ProviderSettings,
     /// What this server is called there.
     pub(crate) client: ClientAuthentication,
+    /// For how long users go on while the provider cannot be asked.
+    pub(crate) outage_grace: Duration,
     /// Whose assertions are good. They are no part of `config` yet: their keys are fetched.
     pub(crate) trusted_issuers: Vec<TrustedIssuerSettings>,
 }
@@ -30,6 +34,8 @@ pub(crate) struct TrustedIssuerSettings {
 pub(crate) struct ProviderSettings {
     pub(crate) known: KnownProvider,
     pub(crate) endpoints: EndpointSettings,
+    /// What it says of a grant that has ended.
+    pub(crate) dead_grant_errors: Vec<String>,
 }
 
 /// What is known of a provider without asking it.

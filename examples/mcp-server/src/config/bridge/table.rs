@@ -32,6 +32,10 @@ pub(crate) struct Bridge {
     pub(crate) parameters: Vec<String>,
     /// What users must have allowed at the provider, or the login fails.
     pub(crate) required_upstream_scopes: Vec<String>,
+    /// What the provider's token endpoint says of a grant that has ended, in words of its own, such as "BAD_REFRESH_TOKEN".
+    pub(crate) dead_grant_errors: Vec<String>,
+    /// For how long after the provider last confirmed a user, the user goes on while the provider cannot be asked; "0s": not at all.
+    pub(crate) outage_grace: String,
     /// The scopes of our own tokens, beside `required_scopes`. A client that asks for none gets `required_scopes`.
     pub(crate) scopes_supported: Vec<String>,
     /// The form of our access tokens.
@@ -84,6 +88,8 @@ impl Default for Bridge {
             scopes: Vec::new(),
             parameters: Vec::new(),
             required_upstream_scopes: Vec::new(),
+            dead_grant_errors: Vec::new(),
+            outage_grace: "24h".to_owned(),
             scopes_supported: vec!["mcp:admin".to_owned()],
             access_tokens: AccessTokens::Reference,
             signing_key_files: Vec::new(),

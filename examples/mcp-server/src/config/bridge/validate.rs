@@ -33,9 +33,10 @@ pub(in crate::config) fn validate(
     let provider = provider::validate(section, &mut table)?;
     let client = authentication(section, &mut table)?;
     let trusted_issuers = trusted_issuers(section, std::mem::take(&mut table.trusted_issuers))?;
+    let outage_grace = duration(section.document, &section.path("outage_grace"), &table.outage_grace)?;
     let issuers = entitlement::Issuers { provider: provider.issuer(), trusted: &trusted_issuers };
     let config = config(section, table, resource, required_scopes, &issuers)?;
-    Ok(BridgeSettings { config, provider, client, trusted_issuers })
+    Ok(BridgeSettings { config, provider, client, outage_grace, trusted_issuers })
 }
 
 fn trusted_issuers(
