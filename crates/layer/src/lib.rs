@@ -16,6 +16,7 @@ mod auth;
 pub mod axum;
 mod body;
 pub mod danger;
+pub mod drain;
 mod metadata;
 mod protocol_version;
 mod rejection;

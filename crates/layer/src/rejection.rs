@@ -5,8 +5,6 @@ use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 use portcullis_core::AuthError;
 use serde_json::{Value, json};
 
-use crate::ResponseBody;
-
 /// Why a request does not reach the inner service.
 #[derive(Debug)]
 pub(crate) enum Rejection {
@@ -24,8 +22,8 @@ pub(crate) enum Rejection {
 const HEADER_MISMATCH: i32 = -32020;
 
 impl Rejection {
-    pub(crate) fn into_response<C>(self) -> Response<ResponseBody<C>> {
-        let mut response = Response::new(ResponseBody::own(Bytes::new()));
+    pub(crate) fn into_response(self) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::new());
         match self {
             Self::Refused(error) => {
                 *response.status_mut() = error.kind().status();
@@ -44,7 +42,7 @@ impl Rejection {
                 }
                 *response.status_mut() = StatusCode::BAD_REQUEST;
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                *response.body_mut() = ResponseBody::own(body.to_string().into());
+                *response.body_mut() = body.to_string().into();
             }
         }
         response

@@ -8,6 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -15,7 +16,7 @@ use portcullis_core::{BearerToken, VerifyToken};
 use tower_service::Service;
 
 use super::gate::{Entrance, Gate, Passage};
-use crate::ResponseBody;
+use crate::{ResponseBody, drain::Early};
 
 pin_project! {
     /// Future for [`Auth`](crate::Auth).
@@ -35,17 +36,18 @@ pin_project! {
         request: Option<Request<B>>,
         gate: Arc<Gate>,
         #[pin]
-        state: State<S::Future, V::Future>,
+        state: State<S::Future, V::Future, B>,
     }
 }
 
 pin_project! {
     #[project = StateProjection]
-    enum State<R, W> {
+    enum State<R, W, B> {
         Enter,
         Ready { token: Option<BearerToken> },
         Verify { #[pin] verifying: W, token: Option<BearerToken> },
         Call { #[pin] responding: R, passage: Option<Passage> },
+        Answer { early: Early<B, Bytes> },
     }
 }
 
@@ -63,6 +65,7 @@ impl<S, V, B, C> Future for ResponseFuture<S, V, B>
 where
     S: Service<Request<B>, Response = Response<C>>,
     V: VerifyToken<Future: Send> + Clone + Send + 'static,
+    B: Body,
     C: Body,
 {
     type Output = Result<Response<ResponseBody<C>>, S::Error>;
@@ -71,7 +74,7 @@ where
         let mut this = self.project();
         loop {
             match this.state.as_mut().project() {
-                // ## Enter => (Ready | Call | done)
+                // ## Enter => (Ready | Call | Answer)
                 //
                 // The request says by itself whether it needs a token and has one.
                 StateProjection::Enter => match this.gate.enter(waiting(this.request)) {
@@ -81,12 +84,15 @@ where
                         this.state.set(State::Call { responding, passage: None });
                     }
                     Entrance::Metadata => {
-                        let request = arrived(this.request);
-                        return Poll::Ready(Ok(this.gate.metadata(request.method())));
+                        let response = this.gate.metadata(waiting(this.request).method());
+                        this.state.set(State::Answer { early: Early::new(arrived(this.request), response) });
                     }
-                    Entrance::Reject(error) => return Poll::Ready(Ok(this.gate.reject(error))),
+                    Entrance::Reject(error) => {
+                        let response = this.gate.reject(error);
+                        this.state.set(State::Answer { early: Early::new(arrived(this.request), response) });
+                    }
                 },
-                // ## Ready => (Verify | done)
+                // ## Ready => (Verify | Answer)
                 //
                 // The verifier's readiness is awaited here, by the request that needs it.
                 StateProjection::Ready { token } => match ready!(this.verifier.poll_ready(cx)) {
@@ -96,9 +102,12 @@ where
                         let verifying = this.verifier.call(token);
                         this.state.set(State::Verify { verifying, token: of_stream });
                     }
-                    Err(error) => return Poll::Ready(Ok(this.gate.reject(error))),
+                    Err(error) => {
+                        let response = this.gate.reject(error);
+                        this.state.set(State::Answer { early: Early::new(arrived(this.request), response) });
+                    }
                 },
-                // ## Verify => (Call | done)
+                // ## Verify => (Call | Answer)
                 //
                 // Somebody finds out whose token it is. A remembered one is known at the first poll.
                 StateProjection::Verify { verifying, token } => {
@@ -108,13 +117,22 @@ where
                             let responding = this.inner.call(arrived(this.request));
                             this.state.set(State::Call { responding, passage: Some(passage) });
                         }
-                        Err(refusal) => return Poll::Ready(Ok(this.gate.reject(refusal))),
+                        Err(refusal) => {
+                            let response = this.gate.reject(refusal);
+                            this.state.set(State::Answer { early: Early::new(arrived(this.request), response) });
+                        }
                     }
                 }
                 // ## Call => done
                 StateProjection::Call { responding, passage } => {
                     let response = ready!(responding.poll(cx))?;
                     return Poll::Ready(Ok(this.gate.leave(response, passage.take(), this.verifier)));
+                }
+                // ## Answer => done
+                //
+                // The gate answers by itself, as soon as the connection can be used again.
+                StateProjection::Answer { early } => {
+                    return Pin::new(early).poll(cx).map(|response| Ok(response.map(ResponseBody::own)));
                 }
             }
         }

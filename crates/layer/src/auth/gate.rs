@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response,
-    header::{ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONTENT_TYPE, ORIGIN},
+    header::{ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ORIGIN},
 };
 use http_body::Body;
 use portcullis_core::{AuthError, BearerToken, Clock, Reason, ScopeSet, UserContext, VerifyToken};
@@ -92,8 +93,8 @@ impl Gate {
     }
 
     /// The resource's metadata.
-    pub(super) fn metadata<C>(&self, method: &Method) -> Response<ResponseBody<C>> {
-        self.metadata.respond(method).map(ResponseBody::own)
+    pub(super) fn metadata(&self, method: &Method) -> Response<Bytes> {
+        self.metadata.respond(method)
     }
 
     /// The token, if a response stream may have to be checked by it. It shares the memory of the request.
@@ -138,7 +139,7 @@ impl Gate {
         V: VerifyToken<Future: Send> + Clone + Send + 'static,
     {
         if let Some(error) = response.extensions().get::<AuthError>() {
-            return self.reject(error.clone());
+            return rejected(self.reject(error.clone()), &response);
         }
         let Some(Passage { user, token, is_get, is_delete, session }) = passage else {
             return response.map(ResponseBody::passed);
@@ -146,7 +147,7 @@ impl Gate {
         let token = token.filter(|_| is_event_stream(response.headers()));
         if token.is_some() && user.revocation().is_revoked() {
             // Withdrawn while the answer was made. The stream would end before its first event, and say nothing.
-            return self.reject(AuthError::new(Reason::Revoked));
+            return rejected(self.reject(AuthError::new(Reason::Revoked)), &response);
         }
         self.telemetry.accepted();
         if let Some(sessions) = &self.sessions {
@@ -168,7 +169,7 @@ impl Gate {
     }
 
     /// Rejects a request: counted, logged, and told to the client as the wire table says.
-    pub(super) fn reject<C>(&self, refusal: impl Into<Refusal>) -> Response<ResponseBody<C>> {
+    pub(super) fn reject(&self, refusal: impl Into<Refusal>) -> Response<Bytes> {
         match refusal.into() {
             Refusal::Auth(error) => {
                 self.telemetry.rejected(&error);
@@ -180,6 +181,14 @@ impl Gate {
             }
         }
     }
+}
+
+/// `response` in the place of `inner`, which knew whether the connection can be used again.
+fn rejected<C>(mut response: Response<Bytes>, inner: &Response<C>) -> Response<ResponseBody<C>> {
+    if let Some(connection) = inner.headers().get(CONNECTION) {
+        response.headers_mut().insert(CONNECTION, connection.clone());
+    }
+    response.map(ResponseBody::own)
 }
 
 /// A CORS preflight cannot carry a token (TR-12). Any other `OPTIONS` request can.

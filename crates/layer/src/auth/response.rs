@@ -11,19 +11,17 @@ use portcullis_core::AuthError;
 use serde_json::json;
 
 use super::challenges::Challenges;
-use crate::ResponseBody;
-
 /// What a client is told to wait if nothing better is known.
 const RETRY_LATER: Duration = Duration::from_secs(5);
 
 /// `error` by the wire table; the error itself goes into the extensions, for outer layers.
-pub(super) fn rejection<C>(error: AuthError, challenges: &Challenges) -> Response<ResponseBody<C>> {
+pub(super) fn rejection(error: AuthError, challenges: &Challenges) -> Response<Bytes> {
     let kind = error.kind();
     let body = kind.error_code().map_or_else(Bytes::new, |code| {
         json!({ "error": code, "error_description": kind.error_description() }).to_string().into()
     });
     let has_body = !body.is_empty();
-    let mut response = Response::new(ResponseBody::own(body));
+    let mut response = Response::new(body);
     *response.status_mut() = kind.status();
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -49,8 +47,8 @@ fn whole_seconds(delay: Duration) -> u64 {
 }
 
 /// Somebody else's session looks like one that does not exist: the client starts anew (TR-6).
-pub(super) fn session_not_found<C>() -> Response<ResponseBody<C>> {
-    let mut response = Response::new(ResponseBody::own(Bytes::from_static(b"Session not found")));
+pub(super) fn session_not_found() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from_static(b"Session not found"));
     *response.status_mut() = StatusCode::NOT_FOUND;
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));

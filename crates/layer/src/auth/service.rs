@@ -17,7 +17,7 @@ use crate::ResponseBody;
 
 /// The gate in front of a service; made by [`AuthLayer`].
 ///
-/// Generic over the bodies of requests, which it never reads, and of responses, which it never holds up. Its readiness is
+/// Generic over the bodies of requests, which it reads only to drop them (see [`drain`](crate::drain)), and of responses, which it never holds up. Its readiness is
 /// that of the inner service; the verifier's is awaited by the request that needs it.
 #[derive(Clone, Debug)]
 pub struct Auth<S, V> {
@@ -45,6 +45,7 @@ impl<S, V, B, C> Service<Request<B>> for Auth<S, V>
 where
     S: Service<Request<B>, Response = Response<C>> + Clone,
     V: VerifyToken<Future: Send> + Clone + Send + 'static,
+    B: Body,
     C: Body<Data: From<bytes::Bytes>>,
 {
     type Response = Response<ResponseBody<C>>;

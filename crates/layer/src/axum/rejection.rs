@@ -52,6 +52,6 @@ impl From<AuthError> for AuthRejection {
 
 impl IntoResponse for AuthRejection {
     fn into_response(self) -> Response {
-        Rejection::from(self.0).into_response::<Body>().map(Body::new)
+        Rejection::from(self.0).into_response().map(Body::from)
     }
 }

@@ -7,12 +7,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Body;
 use pin_project_lite::pin_project;
 use portcullis_core::UpstreamFuture;
 use tower_service::Service;
 
-use crate::{ResponseBody, rejection::Rejection};
+use crate::{ResponseBody, drain::Early, rejection::Rejection};
 
 pin_project! {
     /// Future for [`RequireUpstream`](crate::RequireUpstream). Dropping it cancels no refresh.
@@ -31,7 +33,7 @@ pin_project! {
     enum State<S, F, B> {
         Ask { asking: UpstreamFuture, waiting: Option<(S, Request<B>)> },
         Call { #[pin] responding: F },
-        Rejected { rejection: Option<Rejection> },
+        Rejected { early: Early<B, Bytes> },
     }
 }
 
@@ -47,14 +49,18 @@ where
         Self { state: State::Call { responding } }
     }
 
-    pub(super) const fn rejected(rejection: Rejection) -> Self {
-        Self { state: State::Rejected { rejection: Some(rejection) } }
+    pub(super) fn rejected(request: Request<B>, rejection: Rejection) -> Self
+    where
+        B: Body,
+    {
+        Self { state: State::Rejected { early: Early::new(request, rejection.into_response()) } }
     }
 }
 
 impl<S, B, C> Future for RequireUpstreamFuture<S, B>
 where
     S: Service<Request<B>, Response = Response<C>>,
+    B: Body,
 {
     type Output = Result<Response<ResponseBody<C>>, S::Error>;
 
@@ -64,12 +70,14 @@ where
             match state.as_mut().project() {
                 // ## Ask => (Call | Rejected)
                 StateProjection::Ask { asking, waiting } => {
-                    let next = match ready!(Pin::new(asking).poll(cx)) {
-                        Ok(_) => {
-                            let (mut inner, request) = waiting.take().expect("polled after it was done");
-                            State::Call { responding: inner.call(request) }
+                    let asked = ready!(Pin::new(asking).poll(cx));
+                    let (mut inner, request) = waiting.take().expect("polled after it was done");
+                    let next = match asked {
+                        Ok(_) => State::Call { responding: inner.call(request) },
+                        Err(error) => {
+                            let response = Rejection::from(error).into_response();
+                            State::Rejected { early: Early::new(request, response) }
                         }
-                        Err(error) => State::Rejected { rejection: Some(error.into()) },
                     };
                     state.set(next);
                 }
@@ -78,9 +86,8 @@ where
                     return responding.poll(cx).map_ok(|response| response.map(ResponseBody::passed));
                 }
                 // ## Rejected => done
-                StateProjection::Rejected { rejection } => {
-                    let rejection = rejection.take().expect("polled after it was done");
-                    return Poll::Ready(Ok(rejection.into_response()));
+                StateProjection::Rejected { early } => {
+                    return Pin::new(early).poll(cx).map(|response| Ok(response.map(ResponseBody::own)));
                 }
             }
         }

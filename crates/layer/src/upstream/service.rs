@@ -7,6 +7,7 @@ use std::{
 };
 
 use http::{Method, Request, Response};
+use http_body::Body;
 use portcullis_core::UserContext;
 use tower_service::Service;
 
@@ -28,6 +29,7 @@ impl<S> RequireUpstream<S> {
 impl<S, B, C> Service<Request<B>> for RequireUpstream<S>
 where
     S: Service<Request<B>, Response = Response<C>> + Clone,
+    B: Body,
 {
     type Response = Response<ResponseBody<C>>;
     type Error = S::Error;
@@ -42,7 +44,7 @@ where
             return RequireUpstreamFuture::call(self.inner.call(request));
         }
         let Some(user) = request.extensions().get::<Arc<UserContext>>() else {
-            return RequireUpstreamFuture::rejected(Rejection::MissingUser);
+            return RequireUpstreamFuture::rejected(request, Rejection::MissingUser);
         };
         let asking = user.upstream().access_token();
         // The service that was made ready is the one to call; its clone, which is not, stays behind.

@@ -2,6 +2,7 @@
 
 mod challenges;
 mod contract;
+mod early_responses;
 mod identity;
 mod in_axum;
 mod session_shares;

@@ -8,6 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use http::{Request, Response, request::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -19,7 +20,11 @@ use super::{
     read_body::ReadBody,
     rule::{Entrance, Rule},
 };
-use crate::{ResponseBody, rejection::Rejection};
+use crate::{
+    ResponseBody,
+    drain::{Early, close},
+    rejection::Rejection,
+};
 
 pin_project! {
     /// Future for [`ToolScopes`](crate::scope::ToolScopes).
@@ -46,6 +51,7 @@ pin_project! {
         Enter { arrived: Option<(S, Request<B>)> },
         Read { #[pin] reading: ReadBody<B>, waiting: Option<(S, Parts, Arc<UserContext>)> },
         Call { #[pin] responding: S::Future },
+        Rejected { early: Early<B, Bytes> },
     }
 }
 
@@ -69,7 +75,7 @@ where
         let mut this = self.project();
         loop {
             match this.state.as_mut().project() {
-                // ## Enter => (Read | Call | done)
+                // ## Enter => (Read | Call | Rejected)
                 //
                 // The headers say whether there is a body, and one that can be judged.
                 StateProjection::Enter { arrived } => {
@@ -84,7 +90,10 @@ where
                             let reading = ReadBody::new(body, limit);
                             this.state.set(State::Read { reading, waiting: Some((inner, parts, user)) });
                         }
-                        Err(rejection) => return Poll::Ready(Ok(rejection.into_response())),
+                        Err(rejection) => {
+                            let early = Early::new(request, rejection.into_response());
+                            this.state.set(State::Rejected { early });
+                        }
                     }
                 }
                 // ## Read => (Call | done)
@@ -93,6 +102,7 @@ where
                 StateProjection::Read { reading, waiting } => {
                     let read = ready!(reading.poll(cx));
                     let (mut inner, parts, user) = waiting.take().expect("polled after it was done");
+                    let is_read = read.is_ok();
                     let judged = read.map_err(Rejection::from).and_then(|(bytes, trailers)| {
                         this.rule.judge(&parts.headers, &bytes, &user)?;
                         Ok(RequestBody::read(bytes, trailers))
@@ -102,13 +112,24 @@ where
                             let responding = inner.call(Request::from_parts(parts, body));
                             this.state.set(State::Call { responding });
                         }
-                        Err(rejection) => return Poll::Ready(Ok(rejection.into_response())),
+                        Err(rejection) => {
+                            let mut response = rejection.into_response();
+                            if !is_read {
+                                // More than may be read of it has been read already.
+                                close(&mut response, parts.version);
+                            }
+                            return Poll::Ready(Ok(response.map(ResponseBody::own)));
+                        }
                     }
                 }
                 // ## Call => done
                 StateProjection::Call { responding } => {
                     let response = ready!(responding.poll(cx))?;
                     return Poll::Ready(Ok(response.map(ResponseBody::passed)));
+                }
+                // ## Rejected => done
+                StateProjection::Rejected { early } => {
+                    return Pin::new(early).poll(cx).map(|response| Ok(response.map(ResponseBody::own)));
                 }
             }
         }

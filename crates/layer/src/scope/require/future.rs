@@ -6,42 +6,45 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::Response;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
 use pin_project_lite::pin_project;
 
-use crate::{ResponseBody, rejection::Rejection};
+use crate::{ResponseBody, drain::Early, rejection::Rejection};
 
 pin_project! {
     /// Future for [`RequireScope`](crate::scope::RequireScope).
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
-    pub struct RequireScopeFuture<F> {
+    pub struct RequireScopeFuture<F, B> {
         #[pin]
-        state: State<F>,
+        state: State<F, B>,
     }
 }
 
 pin_project! {
     #[project = StateProjection]
     #[derive(Debug)]
-    enum State<F> {
+    enum State<F, B> {
         Call { #[pin] responding: F },
-        Rejected { rejection: Option<Rejection> },
+        Rejected { early: Early<B, Bytes> },
     }
 }
 
-impl<F> RequireScopeFuture<F> {
+impl<F, B: Body> RequireScopeFuture<F, B> {
     pub(super) const fn call(responding: F) -> Self {
         Self { state: State::Call { responding } }
     }
 
-    pub(super) const fn rejected(rejection: Rejection) -> Self {
-        Self { state: State::Rejected { rejection: Some(rejection) } }
+    pub(super) fn rejected(request: Request<B>, rejection: Rejection) -> Self {
+        Self { state: State::Rejected { early: Early::new(request, rejection.into_response()) } }
     }
 }
 
-impl<F, C, E> Future for RequireScopeFuture<F>
+impl<F, B, C, E> Future for RequireScopeFuture<F, B>
 where
+    B: Body,
     F: Future<Output = Result<Response<C>, E>>,
 {
     type Output = Result<Response<ResponseBody<C>>, E>;
@@ -51,9 +54,8 @@ where
             StateProjection::Call { responding } => {
                 responding.poll(cx).map_ok(|response| response.map(ResponseBody::passed))
             }
-            StateProjection::Rejected { rejection } => {
-                let rejection = rejection.take().expect("polled after it was done");
-                Poll::Ready(Ok(rejection.into_response()))
+            StateProjection::Rejected { early } => {
+                Pin::new(early).poll(cx).map(|response| Ok(response.map(ResponseBody::own)))
             }
         }
     }

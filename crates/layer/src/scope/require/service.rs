@@ -6,6 +6,7 @@ use std::{
 };
 
 use http::{Request, Response};
+use http_body::Body;
 use portcullis_core::{AuthError, ScopeSet, UserContext};
 use tower_service::Service;
 
@@ -49,10 +50,11 @@ impl<S> RequireScope<S> {
 impl<S, B, C> Service<Request<B>> for RequireScope<S>
 where
     S: Service<Request<B>, Response = Response<C>>,
+    B: Body,
 {
     type Response = Response<ResponseBody<C>>;
     type Error = S::Error;
-    type Future = RequireScopeFuture<S::Future>;
+    type Future = RequireScopeFuture<S::Future, B>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -61,7 +63,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match self.rule.check(&request) {
             Ok(()) => RequireScopeFuture::call(self.inner.call(request)),
-            Err(rejection) => RequireScopeFuture::rejected(rejection),
+            Err(rejection) => RequireScopeFuture::rejected(request, rejection),
         }
     }
 }

@@ -1,0 +1,86 @@
+//! [`DrainFuture`]: one request whose body may be left unread.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::{Response, Version};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tokio::sync::oneshot::{Receiver, error::TryRecvError};
+
+use super::{Early, body::Left, close};
+
+pin_project! {
+    /// Future for [`Drain`](super::Drain).
+    #[must_use = "futures do nothing unless polled"]
+    pub struct DrainFuture<F, B, C> {
+        #[pin]
+        state: State<F, B, C>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<F, B, C> {
+        Call { #[pin] responding: F, rest: Option<Receiver<Left<B>>>, expects_continue: bool },
+        Drain { early: Early<B, C> },
+    }
+}
+
+impl<F, B, C> DrainFuture<F, B, C> {
+    pub(super) const fn passed(responding: F) -> Self {
+        Self { state: State::Call { responding, rest: None, expects_continue: false } }
+    }
+
+    pub(super) const fn watched(responding: F, rest: Receiver<Left<B>>, expects_continue: bool) -> Self {
+        Self { state: State::Call { responding, rest: Some(rest), expects_continue } }
+    }
+}
+
+impl<F, B, C, E> Future for DrainFuture<F, B, C>
+where
+    F: Future<Output = Result<Response<C>, E>>,
+    B: Body,
+{
+    type Output = Result<Response<C>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            match state.as_mut().project() {
+                // ## Call => (Drain | done)
+                StateProjection::Call { responding, rest, expects_continue } => {
+                    let mut response = ready!(responding.poll(cx))?;
+                    let Some(mut rest) = rest.take() else { return Poll::Ready(Ok(response)) };
+                    match rest.try_recv() {
+                        // It was read to its end.
+                        Err(TryRecvError::Closed) => return Poll::Ready(Ok(response)),
+                        // The client still waits for `100 Continue`, and may send the body after this response or not.
+                        Ok(left) if *expects_continue && !left.is_begun => {
+                            close(&mut response, Version::HTTP_11);
+                            return Poll::Ready(Ok(response));
+                        }
+                        Ok(left) => state.set(State::Drain { early: Early::after(left.body, response) }),
+                        // It is still being read, by whom the response does not wait for. It may be dropped at any time.
+                        Err(TryRecvError::Empty) => {
+                            close(&mut response, Version::HTTP_11);
+                            return Poll::Ready(Ok(response));
+                        }
+                    }
+                }
+                // ## Drain => done
+                StateProjection::Drain { early } => return Pin::new(early).poll(cx).map(Ok),
+            }
+        }
+    }
+}
+
+impl<F, B, C> fmt::Debug for DrainFuture<F, B, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DrainFuture").finish_non_exhaustive()
+    }
+}
