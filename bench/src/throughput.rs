@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{Router, routing::post};
+use axum::{Router, routing::post, serve::ListenerExt as _};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use http::{HeaderValue, StatusCode};
@@ -80,7 +80,7 @@ fn serve(router: Router) -> Result<SocketAddr, Box<dyn Error>> {
     thread::spawn(move || {
         runtime.block_on(async {
             let listener = TcpListener::from_std(listener).expect("a listener");
-            axum::serve(listener, router).await.expect("a server");
+            axum::serve(listener.tap_io(|stream| drop(stream.set_nodelay(true))), router).await.expect("a server");
         });
     });
     Ok(address)

@@ -30,6 +30,7 @@ impl Client {
             .no_proxy()
             .referer(false)
             .connect_timeout(config.connect_timeout)
+            .tcp_nodelay(true)
             .build()
             .map_err(EgressConfigError)?;
         Ok(Self { http, guard, max_body: config.max_body })

@@ -50,7 +50,8 @@ async fn resource_server(
     });
     announce(config);
     let routes = server::routes(config, auth, Tools::default(), false, shutdown.clone());
-    Ok(server::serve(listeners, routes, readiness, metrics, shutdown).await?)
+    server::serve(listeners, routes, readiness, metrics, shutdown).await;
+    Ok(())
 }
 
 /// A bridge whose provider is down begins to listen all the same, says so to everybody, and begins when the provider is back.
@@ -77,12 +78,12 @@ async fn bridge(
     };
     let bridge = tokio::select! {
         started = starting => started?,
-        served = &mut serving => return Ok(served?),
+        () = &mut serving => return Ok(()),
     };
     announce(config);
-    let served = serving.await;
+    serving.await;
     drain(&bridge).await;
-    Ok(served?)
+    Ok(())
 }
 
 /// What has begun is finished: a refresh that is given up half-way may cost the user a login.

@@ -2,7 +2,9 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use axum::{Router, middleware};
+use axum::{Router, extract::ConnectInfo, middleware};
+use connections::{Limits, RequestBody};
+use http::Request;
 use metrics_exporter_prometheus::PrometheusHandle;
 use portcullis::{
     AuthConfig, AuthLayer, VerifyToken,
@@ -10,7 +12,8 @@ use portcullis::{
 };
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::TcpListener;
-use tower::Layer;
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, ServiceExt as _};
 
 use crate::{
     admin::{self, Admin},
@@ -23,11 +26,15 @@ use crate::{
     tools::{self, Tools},
 };
 
+/// How many connections the admin listener may have: monitoring needs a few, and they are no part of those of clients.
+const ADMIN_CONNECTIONS: usize = 64;
+
 /// The sockets, before anything is served on them.
 #[derive(Debug)]
 pub(crate) struct Listeners {
     mcp: TcpListener,
     admin: Option<TcpListener>,
+    limits: Limits,
 }
 
 impl Listeners {
@@ -37,7 +44,7 @@ impl Listeners {
             Some(address) => Some(bind("admin_listen", address).await?),
             None => None,
         };
-        Ok(Self { mcp, admin })
+        Ok(Self { mcp, admin, limits: config.connections })
     }
 }
 
@@ -61,16 +68,21 @@ pub(crate) async fn serve(
     readiness: Readiness,
     metrics: PrometheusHandle,
     shutdown: Shutdown,
-) -> io::Result<()> {
+) {
     if let Some(listener) = listeners.admin {
         let routes = admin::routes(Admin { metrics, readiness, shutdown: shutdown.clone() });
-        // It goes on while the other one drains: whoever watches may want to see that.
-        tokio::spawn(async { axum::serve(listener, routes).await });
+        // It goes on while the other one drains, so that monitoring sees that.
+        let (limits, never) = (Limits::default().with_max(ADMIN_CONNECTIONS), CancellationToken::new());
+        tokio::spawn(connections::serve(listener, limits, never, move |_| routes.clone()));
     }
     // Some of the bridge's limits are by address.
-    let app = routes.into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listeners.mcp, app).with_graceful_shutdown(shutdown.closing.clone().cancelled_owned());
-    shutdown.bound(async { server.await }).await
+    let app = move |peer: SocketAddr| {
+        routes.clone().map_request(move |mut request: Request<RequestBody>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            request
+        })
+    };
+    shutdown.bound(connections::serve(listeners.mcp, listeners.limits, shutdown.closing.clone(), app)).await;
 }
 
 /// The MCP server, from the outside to the inside: CORS, Host and Origin, the gate, the scopes of tools, the tools.

@@ -41,7 +41,7 @@ impl Shutdown {
     }
 
     /// Runs `server` to its end, or to the end of our patience with it.
-    pub(crate) async fn bound(&self, server: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    pub(crate) async fn bound(&self, server: impl Future<Output = ()>) {
         let patience = async {
             self.closing.cancelled().await;
             sleep(GRACE).await;
@@ -49,11 +49,8 @@ impl Shutdown {
             sleep(LAST).await;
         };
         tokio::select! {
-            outcome = server => outcome,
-            () = patience => {
-                tracing::warn!("some connections did not close in time");
-                Ok(())
-            }
+            () = server => {}
+            () = patience => tracing::warn!("some connections did not close in time"),
         }
     }
 }

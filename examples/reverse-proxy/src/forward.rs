@@ -8,6 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use connections::RequestBody;
 use http::{
     HeaderMap, HeaderName, Request, Response, StatusCode, Uri,
     header::{CONNECTION, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
@@ -27,7 +28,7 @@ type Body = Either<Incoming, Empty<Bytes>>;
 /// Sends requests to one upstream, over pooled connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Forward {
-    client: Client<HttpConnector, Incoming>,
+    client: Client<HttpConnector, RequestBody>,
     upstream: Authority,
 }
 
@@ -35,7 +36,11 @@ impl Forward {
     pub(crate) fn new(upstream: &Uri) -> Result<Self, Box<dyn Error>> {
         match (upstream.scheme_str(), upstream.authority()) {
             (Some("http"), Some(authority)) => {
-                Ok(Self { client: Client::builder(TokioExecutor::new()).build_http(), upstream: authority.clone() })
+                // Without it the second part of a request waits until the upstream has acknowledged the first.
+                let mut connector = HttpConnector::new();
+                connector.set_nodelay(true);
+                let client = Client::builder(TokioExecutor::new()).build(connector);
+                Ok(Self { client, upstream: authority.clone() })
             }
             _ => Err(format!("UPSTREAM must be http://host:port, not {upstream}").into()),
         }
@@ -47,7 +52,7 @@ impl Forward {
     }
 }
 
-impl Service<Request<Incoming>> for Forward {
+impl Service<Request<RequestBody>> for Forward {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
@@ -56,7 +61,7 @@ impl Service<Request<Incoming>> for Forward {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
         let Ok(target) = self.target(request.uri()) else {
             return Box::pin(async { Ok(answer(StatusCode::BAD_REQUEST)) });
         };

@@ -6,23 +6,19 @@
 //! ```
 //!
 //! It listens at the host and port of RESOURCE, and sends what the gate lets through to the same path of UPSTREAM: without
-//! the token, with everything else. TLS, and more than one upstream, are for the reverse proxy in front of this one.
+//! the token, with everything else. How connections of clients are limited is in `examples/connections`. TLS, and more than one upstream, are for the reverse proxy in front of this one.
 
 mod forward;
 mod names;
 
 use std::{env, error::Error};
 
+use connections::{Limits, RequestBody};
 use http::{Request, StatusCode, Uri};
 use http_body_util::Either;
-use hyper::body::Incoming;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto::Builder,
-    service::TowerToHyperService,
-};
 use portcullis::{AuthLayer, ResourceServer, egress::EgressConfig};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tower::{Layer, ServiceExt, service_fn};
 
 use crate::{
@@ -46,25 +42,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = (resource.host().unwrap_or_default().trim_matches(['[', ']']), resource.port_u16().unwrap_or(80));
     let listener = TcpListener::bind(address).await?;
     println!("{resource} is open for tokens of {issuer}, and leads to {upstream}");
-    loop {
-        let (stream, _) = listener.accept().await?;
-        let (gate, names) = (gate.clone(), names.clone());
-        let service = TowerToHyperService::new(service_fn(move |request: Request<Incoming>| {
-            let is_allowed = names.allow(request.uri(), request.headers());
-            let gate = gate.clone();
-            async move {
-                if is_allowed {
-                    gate.oneshot(request).await.map(|response| response.map(Either::Left))
-                } else {
-                    Ok(answer(StatusCode::FORBIDDEN).map(Either::Right))
-                }
+    let service = service_fn(move |request: Request<RequestBody>| {
+        let is_allowed = names.allow(request.uri(), request.headers());
+        let gate = gate.clone();
+        async move {
+            if is_allowed {
+                gate.oneshot(request).await.map(|response| response.map(Either::Left))
+            } else {
+                Ok(answer(StatusCode::FORBIDDEN).map(Either::Right))
             }
-        }));
-        tokio::spawn(async move {
-            let connection = Builder::new(TokioExecutor::new());
-            if let Err(error) = connection.serve_connection(TokioIo::new(stream), service).await {
-                eprintln!("connection: {error}");
-            }
-        });
-    }
+        }
+    });
+    connections::serve(listener, Limits::default(), CancellationToken::new(), move |_| service.clone()).await;
+    Ok(())
 }

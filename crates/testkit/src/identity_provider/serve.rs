@@ -87,6 +87,8 @@ async fn accept(listener: TcpListener, provider: IdentityProvider) {
     // Aborted with this task: its connections are broken off.
     let mut connections = JoinSet::new();
     while let Ok((socket, _)) = listener.accept().await {
+        // Answers do not wait for the client's acknowledgements. If this fails the connection is gone, which serving it shows.
+        drop(socket.set_nodelay(true));
         let provider = provider.clone();
         let service = service_fn(move |request| answer(provider.clone(), request));
         // A connection that ends in an error is the client's business, or a fault that the test has set.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::{bridge::Bridge, store::Store};
+use super::{bridge::Bridge, connections::Connections, store::Store};
 
 /// Configuration of the Portcullis example MCP server.
 ///
@@ -19,6 +19,8 @@ pub(crate) struct File {
     pub(crate) public_url: Option<String>,
     /// Address and port of /healthz, /readyz and /metrics. Default: not served.
     pub(crate) admin_listen: Option<String>,
+    /// The connections of clients.
+    pub(crate) connections: Connections,
     /// Who issues the tokens: "resource-server" takes those of other authorization servers, "bridge" issues its own.
     pub(crate) mode: Mode,
     /// Scopes that every request needs.
@@ -41,6 +43,7 @@ impl Default for File {
             listen: "127.0.0.1:8000".to_owned(),
             public_url: None,
             admin_listen: None,
+            connections: Connections::default(),
             mode: Mode::ResourceServer,
             required_scopes: Vec::new(),
             resource_server: ResourceServer::default(),

@@ -5,6 +5,7 @@
 //! ([`settings`]).
 
 mod bridge;
+mod connections;
 mod document;
 mod environment;
 mod error;

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use connections::Limits;
 use http::Uri;
 use ipnet::IpNet;
 use portcullis::{
@@ -17,6 +18,7 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) resource: ResourceUri,
     pub(crate) admin_listen: Option<SocketAddr>,
+    pub(crate) connections: Limits,
     pub(crate) required_scopes: ScopeSet,
     pub(crate) mode: ModeSettings,
     pub(crate) cache: CacheSettings,

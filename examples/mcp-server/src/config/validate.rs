@@ -5,7 +5,7 @@ use std::{net::SocketAddr, str::FromStr, time::Duration};
 use portcullis::{ResourceUri, ScopeSet, core::InvalidUri};
 
 use super::{
-    Config, ConfigError, bridge,
+    Config, ConfigError, bridge, connections,
     document::{Document, element},
     file::{Cache, Egress, File, Mode},
     issuer,
@@ -26,6 +26,7 @@ pub(crate) fn validate(file: File, document: &Document) -> Result<Config, Config
     let resource = resource(document, given(file.public_url), listen)?;
     let required_scopes = ScopeSet::new(&file.required_scopes)
         .map_err(|error| document.error("required_scopes", format!("has {:?}, which is no scope name", error.0)))?;
+    let connections = connections::validate(document, &file.connections, file.bridge.client_address_header.as_ref())?;
     let cache = cache(document, &file.cache)?;
     let egress = egress(document, &file.egress)?;
     let mode = match file.mode {
@@ -38,7 +39,7 @@ pub(crate) fn validate(file: File, document: &Document) -> Result<Config, Config
             ModeSettings::Bridge(Box::new(bridge), store::validate(document, &file.store)?)
         }
     };
-    Ok(Config { listen, resource, admin_listen, required_scopes, mode, cache, egress })
+    Ok(Config { listen, resource, admin_listen, connections, required_scopes, mode, cache, egress })
 }
 
 /// An empty string is an absent one: the reference configuration writes keys that are not used so.
@@ -107,7 +108,7 @@ pub(super) fn duration(document: &Document, path: &str, text: &str) -> Result<Du
         .map_err(|_| document.error(path, format!("must be a duration, such as \"5m\" or \"90s\", not {text:?}")))
 }
 
-fn positive(document: &Document, path: &str, text: &str) -> Result<Duration, ConfigError> {
+pub(super) fn positive(document: &Document, path: &str, text: &str) -> Result<Duration, ConfigError> {
     match duration(document, path, text)? {
         Duration::ZERO => Err(document.error(path, "must be longer than nothing")),
         duration => Ok(duration),

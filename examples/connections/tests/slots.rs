@@ -1,0 +1,122 @@
+//! How many connections there may be, over real sockets.
+
+use std::{
+    convert::Infallible,
+    net::{Ipv4Addr, SocketAddr},
+};
+
+use bytes::Bytes;
+use connections::{Limits, RequestBody, accept, raise_descriptor_limit, serve};
+use http::{Request, Response};
+use http_body_util::Full;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpSocket, TcpStream},
+};
+use tokio_util::sync::CancellationToken;
+use tower::service_fn;
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+
+async fn start(limits: Limits) -> (SocketAddr, CancellationToken) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let (address, closing) = (listener.local_addr().expect("bound"), CancellationToken::new());
+    let service = |_| {
+        service_fn(async |_: Request<RequestBody>| {
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"here"))))
+        })
+    };
+    tokio::spawn(serve(listener, limits, closing.clone(), service));
+    (address, closing)
+}
+
+/// A connection from one of the many addresses of loopback.
+async fn connect(from: [u8; 4], to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind((Ipv4Addr::from(from), 0).into()).expect("an address of loopback");
+    socket.connect(to).await.expect("it listens")
+}
+
+/// Whether a request on `connection` is answered; it is closed afterwards.
+async fn is_answered(mut connection: TcpStream) -> bool {
+    let mut answer = String::new();
+    let sent = connection.write_all(GET).await;
+    let read = connection.read_to_string(&mut answer).await;
+    sent.is_ok() && read.is_ok() && answer.ends_with("here")
+}
+
+#[tokio::test]
+async fn one_address_cannot_take_the_connections_of_others() {
+    raise_descriptor_limit();
+    let (address, _) = start(Limits::default().with_max(400).with_max_per_address(Some(300))).await;
+    let mut silent = Vec::new();
+    for _ in 0..1_000 {
+        silent.push(connect([127, 0, 0, 2], address).await);
+    }
+    let mut answered = 0;
+    for _ in 0..100 {
+        answered += usize::from(is_answered(connect([127, 0, 0, 1], address).await).await);
+    }
+    assert_eq!(answered, 100, "of 100 requests from another address");
+    assert!(!is_answered(connect([127, 0, 0, 2], address).await).await);
+    // The first 300 are open, the others closed: an end, or a reset, which has been sent already.
+    let mut closed = 0;
+    for mut connection in silent.split_off(300) {
+        closed += usize::from(connection.read(&mut [0]).await.is_ok_and(|read| read == 0));
+    }
+    assert_eq!(closed, 700);
+    for connection in silent.drain(..) {
+        assert!(is_answered(connection).await);
+    }
+    assert!(is_answered(connect([127, 0, 0, 2], address).await).await, "there is room again");
+}
+
+#[tokio::test]
+async fn when_there_are_as_many_as_there_may_be_new_ones_wait_for_one_to_end() {
+    let (address, _) = start(Limits::default().with_max(10)).await;
+    let mut silent = Vec::new();
+    for _ in 0..10 {
+        silent.push(connect([127, 0, 0, 1], address).await);
+    }
+    let waiting = tokio::spawn(is_answered(connect([127, 0, 0, 1], address).await));
+    // The last of the ten is served, so the eleventh is not: it would have been before.
+    assert!(is_answered(silent.remove(9)).await);
+    assert!(waiting.await.expect("it ends"), "one has ended");
+    let waiting = connect([127, 0, 0, 1], address).await;
+    assert!(is_answered(silent.remove(0)).await && is_answered(waiting).await);
+}
+
+#[tokio::test]
+async fn two_listeners_do_not_share_their_limits() {
+    let (full, _) = start(Limits::default().with_max(10)).await;
+    let (admin, _) = start(Limits::default().with_max(10)).await;
+    let mut silent = Vec::new();
+    for _ in 0..50 {
+        silent.push(connect([127, 0, 0, 1], full).await);
+    }
+    for _ in 0..100 {
+        assert!(is_answered(connect([127, 0, 0, 1], admin).await).await);
+    }
+}
+
+#[tokio::test]
+async fn accepted_connections_do_not_wait_for_acknowledgements() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let _client = connect([127, 0, 0, 1], listener.local_addr().expect("bound")).await;
+    let (accepted, _) = accept(&listener).await.expect("accepted");
+    assert!(accepted.nodelay().expect("an option"));
+}
+
+#[tokio::test]
+async fn a_server_that_stops_accepts_no_more_and_ends_with_its_last_connection() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let (address, closing) = (listener.local_addr().expect("bound"), CancellationToken::new());
+    let service = |_| service_fn(async |_: Request<RequestBody>| Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())));
+    let serving = tokio::spawn(serve(listener, Limits::default(), closing.clone(), service));
+    let mut connection = connect([127, 0, 0, 1], address).await;
+    connection.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("open");
+    connection.read_u8().await.expect("an answer");
+    closing.cancel();
+    serving.await.expect("it ends");
+    assert!(TcpStream::connect(address).await.is_err());
+}
