@@ -34,7 +34,13 @@ pub(crate) struct InFlight(Arc<Activity>);
 
 impl Activity {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(State { requests: 0, is_blocked: false, idle_since: Instant::now(), is_used: false, lingers: false }))
+        Self(Mutex::new(State {
+            requests: 0,
+            is_blocked: false,
+            idle_since: Instant::now(),
+            is_used: false,
+            lingers: false,
+        }))
     }
 
     /// Notes that a request begins; it lasts as long as the returned guard.

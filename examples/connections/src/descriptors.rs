@@ -21,7 +21,11 @@ pub(crate) fn affordable(max: usize) -> usize {
     // Where there are very few files, half of them.
     let room = limit.saturating_sub(RESERVE).max(limit / 2);
     if room < max {
-        tracing::warn!(max, room, "fewer connections than configured: the limit of open files (ulimit -n) leaves no more");
+        tracing::warn!(
+            max,
+            room,
+            "fewer connections than configured: the limit of open files (ulimit -n) leaves no more"
+        );
     }
     room.min(max)
 }

@@ -61,11 +61,7 @@ fn events(every: Duration, event: Bytes) -> impl futures_core::Stream<Item = Res
 }
 
 fn limits() -> Limits {
-    Limits::default()
-        .with_head_timeout(HEAD)
-        .with_idle_timeout(IDLE)
-        .with_body_timeout(BODY)
-        .with_write_timeout(WRITE)
+    Limits::default().with_head_timeout(HEAD).with_idle_timeout(IDLE).with_body_timeout(BODY).with_write_timeout(WRITE)
 }
 
 /// The client's end of a connection, and the task that serves it.

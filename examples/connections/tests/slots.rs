@@ -111,7 +111,8 @@ async fn accepted_connections_do_not_wait_for_acknowledgements() {
 async fn a_server_that_stops_accepts_no_more_and_ends_with_its_last_connection() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     let (address, closing) = (listener.local_addr().expect("bound"), CancellationToken::new());
-    let service = |_| service_fn(async |_: Request<RequestBody>| Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())));
+    let service =
+        |_| service_fn(async |_: Request<RequestBody>| Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())));
     let serving = tokio::spawn(serve(listener, Limits::default(), closing.clone(), service));
     let mut connection = connect([127, 0, 0, 1], address).await;
     connection.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("open");

@@ -2,6 +2,7 @@
 
 mod bridge;
 mod configuration;
+mod connections;
 mod demo;
 mod gate;
 mod process;
