@@ -40,6 +40,14 @@ impl Limits {
         Self { max_per_address: max, ..self }
     }
 
+    /// With at most `room` connections, of which one address has at most half.
+    pub(crate) fn within(self, room: usize) -> Self {
+        if room >= self.max {
+            return self;
+        }
+        Self { max: room, max_per_address: self.max_per_address.map(|max| max.min(room.div_ceil(2))), ..self }
+    }
+
     /// From the beginning of a connection to the head of its first request. Default: 30 s.
     #[must_use]
     pub const fn with_head_timeout(self, timeout: Duration) -> Self {

@@ -25,7 +25,8 @@ where
     S::Future: Send,
     C: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let slots = Slots::new(&limits, descriptors::affordable(limits.max));
+    let limits = limits.within(descriptors::affordable(limits.max));
+    let slots = Slots::new(&limits);
     let failures = Occasional::new();
     let connections = TaskTracker::new();
     let accepting = async {

@@ -40,8 +40,8 @@ struct InNetwork {
 }
 
 impl Slots {
-    pub(crate) fn new(limits: &Limits, max: usize) -> Self {
-        let max = max.min(Semaphore::MAX_PERMITS);
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let max = limits.max.min(Semaphore::MAX_PERMITS);
         let by_network = limits.max_per_address.map(|max| Arc::new(ByNetwork { max, taken: Mutex::default() }));
         let (full, crowded) = (Occasional::new(), Occasional::new());
         Self { max, free: Arc::new(Semaphore::new(max)), by_network, full, crowded }

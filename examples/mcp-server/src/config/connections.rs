@@ -10,13 +10,16 @@ use super::{
     validate::{given, positive},
 };
 
+/// How many connections one address may have, if the operator does not say, and never more than half of all.
+const USUAL_SHARE: usize = 1_000;
+
 /// The section as it is written.
 #[derive(Deserialize, JsonSchema, Debug)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Connections {
     /// How many connections clients may have at once; more wait until one ends.
     pub(crate) max: usize,
-    /// How many of them from one address; more are closed. Default: 1000, and no limit with `bridge.client_address_header`.
+    /// How many of them from one address; more are closed. Default: 1000 or half of `max`, and no limit with `bridge.client_address_header`.
     pub(crate) max_per_address: Option<usize>,
     /// How long a new connection may take to the head of its first request.
     pub(crate) head_timeout: String,
@@ -62,6 +65,6 @@ pub(super) fn validate(
     Ok(match table.max_per_address {
         Some(max) => limits.with_max_per_address(Some(at_least_one("max_per_address", max)?)),
         None if is_behind_proxy => limits.with_max_per_address(None),
-        None => limits,
+        None => limits.with_max_per_address(Some(table.max.div_ceil(2).min(USUAL_SHARE))),
     })
 }

@@ -115,7 +115,7 @@ async fn the_connection_of_an_early_response_can_be_used_again() {
         (host, "/mcp", 401),
         ("evil.example", "/mcp", 403),
         (host, "/.well-known/oauth-protected-resource/mcp", 405),
-        (host, "/elsewhere", 404),
+        (host, "/elsewhere", 401),
     ] {
         let mut connection = connect([127, 0, 0, 1], &server).await;
         connection.set_nodelay(true).expect("an option");
