@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::HeaderValue;
 
-use crate::Fingerprint;
+use crate::{Fingerprint, RequestSource};
 
 /// A bearer token as presented: syntactically a token, otherwise untrusted.
 ///
@@ -16,6 +16,7 @@ use crate::Fingerprint;
 pub struct BearerToken {
     credentials: HeaderValue,
     start: usize,
+    source: Option<RequestSource>,
 }
 
 /// Why credentials are no [`BearerToken`].
@@ -52,7 +53,7 @@ impl BearerToken {
         let credentials = HeaderValue::from_str(text).ok().filter(|_| visible);
         let mut credentials = credentials.ok_or(InvalidBearerToken::Malformed)?;
         credentials.set_sensitive(true);
-        Ok(Self { credentials, start: 0 })
+        Ok(Self { credentials, start: 0, source: None })
     }
 
     /// The token in the value of an `Authorization` header: scheme `Bearer` in any case, spaces, one `token68`.
@@ -81,7 +82,7 @@ impl BearerToken {
             return Err(InvalidBearerToken::Malformed);
         }
         credentials.set_sensitive(true);
-        Ok(Self { credentials, start })
+        Ok(Self { credentials, start, source: None })
     }
 
     /// The token itself. Every call is a place where it could leak.
@@ -105,7 +106,20 @@ impl BearerToken {
         let mut credentials = HeaderValue::from_bytes(&self.credentials.as_bytes()[self.start..])
             .expect("a part of a header value is one, too");
         credentials.set_sensitive(true);
-        Self { credentials, start: 0 }
+        Self { credentials, start: 0, source: self.source }
+    }
+
+    /// Sets the source of the request that presented it: for a limit on the calls that tokens of one source cause.
+    #[must_use]
+    pub const fn with_source(mut self, source: Option<RequestSource>) -> Self {
+        self.source = source;
+        self
+    }
+
+    /// Returns the source of the request that presented it, if that is known. It says nothing about whose token it is.
+    #[must_use]
+    pub const fn source(&self) -> Option<RequestSource> {
+        self.source
     }
 
     /// How long it is, in bytes.

@@ -123,6 +123,8 @@ reasons! {
         UnknownRefusal = "unknown_refusal",
         /// The provider failed a moment ago, for this credential or for different ones, and is left alone until its back-off ends.
         BackingOff = "backing_off",
+        /// Tokens from this source that the provider did not accept have used up the calls that one source may cause.
+        SourceLimited = "source_limited",
         /// The store of grants cannot be read or written.
         StoreUnavailable = "store_unavailable",
         /// A handler asks for a provider's token, but no grant stands behind this user: a mistake in how this server is put together.

@@ -43,6 +43,9 @@ pub enum EgressErrorKind {
     /// Not sent: a moment ago this credential was refused, or several were, in a way that may be about this server. Only behind a
     /// [`BackOff`](crate::BackOff).
     ClientRefused,
+    /// Not sent: credentials from this [source](portcullis_core::RequestSource) that were not accepted have used up the calls that one
+    /// source may cause. Only behind a [`BackOff`](crate::BackOff).
+    SourceLimited,
 }
 
 impl EgressErrorKind {
@@ -59,6 +62,7 @@ impl EgressErrorKind {
             Self::RateLimited => "rate_limited",
             Self::BackingOff => "backing_off",
             Self::ClientRefused => "client_refused",
+            Self::SourceLimited => "source_limited",
         }
     }
 
@@ -72,6 +76,7 @@ impl EgressErrorKind {
             Self::BodyTooLarge => Reason::ProviderMisbehaved,
             Self::RateLimited => Reason::ProviderRateLimited,
             Self::BackingOff => Reason::BackingOff,
+            Self::SourceLimited => Reason::SourceLimited,
         }
     }
 
@@ -86,6 +91,7 @@ impl EgressErrorKind {
             Self::RateLimited => "called too often:",
             Self::BackingOff => "failed a moment ago and is left alone:",
             Self::ClientRefused => "refused the credential, or this server, a moment ago:",
+            Self::SourceLimited => "too many credentials from one source were not accepted by",
         }
     }
 
@@ -186,7 +192,7 @@ impl From<EgressError> for AuthError {
 mod tests {
     use super::*;
 
-    const KINDS: [EgressErrorKind; 9] = [
+    const KINDS: [EgressErrorKind; 10] = [
         EgressErrorKind::Blocked,
         EgressErrorKind::Connect,
         EgressErrorKind::Timeout,
@@ -196,6 +202,7 @@ mod tests {
         EgressErrorKind::RateLimited,
         EgressErrorKind::BackingOff,
         EgressErrorKind::ClientRefused,
+        EgressErrorKind::SourceLimited,
     ];
 
     #[test]

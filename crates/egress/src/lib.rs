@@ -44,6 +44,7 @@ mod guard;
 mod max_age;
 mod max_body;
 mod purpose;
+mod rate_limiter;
 mod resolver;
 mod telemetry;
 
@@ -54,3 +55,4 @@ pub use error::{EgressError, EgressErrorKind};
 pub use max_age::max_age;
 pub use max_body::MaxBody;
 pub use purpose::Purpose;
+pub use rate_limiter::{Rate, RateLimiter};

@@ -4,10 +4,11 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use axum::{Router, extract::ConnectInfo, middleware};
 use connections::{Limits, RequestBody};
-use http::Request;
+use http::{HeaderName, Request};
 use metrics_exporter_prometheus::PrometheusHandle;
 use portcullis::{
     AuthConfig, AuthLayer, VerifyToken,
+    core::{RequestSource, forwarded_address},
     layer::{RequireUpstreamLayer, scope::ToolScopesLayer},
 };
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
@@ -35,6 +36,7 @@ pub(crate) struct Listeners {
     mcp: TcpListener,
     admin: Option<TcpListener>,
     limits: Limits,
+    client_address_header: Option<HeaderName>,
 }
 
 impl Listeners {
@@ -44,7 +46,7 @@ impl Listeners {
             Some(address) => Some(bind("admin_listen", address).await?),
             None => None,
         };
-        Ok(Self { mcp, admin, limits: config.connections })
+        Ok(Self { mcp, admin, limits: config.connections, client_address_header: config.client_address_header.clone() })
     }
 }
 
@@ -75,9 +77,14 @@ pub(crate) async fn serve(
         let (limits, never) = (Limits::default().with_max(ADMIN_CONNECTIONS), CancellationToken::new());
         tokio::spawn(connections::serve(listener, limits, never, move |_| routes.clone()));
     }
-    // Some of the bridge's limits are by address.
+    // Some limits are by address: of the bridge, and of the calls that unknown tokens cause.
+    let header = listeners.client_address_header;
     let app = move |peer: SocketAddr| {
+        let header = header.clone();
         routes.clone().map_request(move |mut request: Request<RequestBody>| {
+            let forwarded = header.as_ref().and_then(|header| forwarded_address(request.headers(), header));
+            let source = RequestSource::new(forwarded.unwrap_or_else(|| peer.ip()));
+            request.extensions_mut().insert(source);
             request.extensions_mut().insert(ConnectInfo(peer));
             request
         })

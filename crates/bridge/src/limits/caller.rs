@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::extract::ConnectInfo;
 use http::{Extensions, HeaderMap, HeaderName};
+use portcullis_core::forwarded_address;
 
 /// Where a request comes from, as far as it is known: an IPv4 address, or the network of an IPv6 address, all of which a single
 /// machine has at its disposal.
@@ -25,7 +26,7 @@ impl Caller {
     /// tells it.
     pub(crate) fn of(headers: &HeaderMap, extensions: &Extensions, header: Option<&HeaderName>) -> Self {
         let connected = || extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
-        let address = header.and_then(|header| forwarded(headers, header)).or_else(connected);
+        let address = header.and_then(|header| forwarded_address(headers, header)).or_else(connected);
         Self(address.map(|address| masked(address.to_canonical(), NETWORK)))
     }
 
@@ -42,14 +43,6 @@ impl Caller {
     pub(crate) fn site(&self) -> Option<IpAddr> {
         self.0.map(|address| masked(address, SITE))
     }
-}
-
-/// The last address: those before it are what the proxy was told, by anybody.
-fn forwarded(headers: &HeaderMap, header: &HeaderName) -> Option<IpAddr> {
-    let last = headers.get_all(header).iter().next_back()?.to_str().ok()?.rsplit(',').next()?.trim();
-    let bare = last.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(last);
-    let socket = || last.parse::<SocketAddr>().ok().map(|address| address.ip());
-    bare.parse().ok().or_else(socket)
 }
 
 fn masked(address: IpAddr, mask: u128) -> IpAddr {

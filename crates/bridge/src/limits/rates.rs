@@ -7,41 +7,37 @@ use std::{
 
 use http::{Extensions, HeaderMap, HeaderName};
 use portcullis_core::Issuer;
+use portcullis_egress::{Rate, RateLimiter};
 
-use super::{
-    Caller, Limited,
-    buckets::{Buckets, Rate},
-    by_address::ByAddress,
-    first_fetches::FirstFetches,
-};
+use super::{Caller, Limited, by_address::ByAddress, first_fetches::FirstFetches};
 use crate::{BridgeConfig, oauth_error::OAuthError, telemetry::Telemetry};
 
 /// Wrong credentials, of a client from an address. Right ones are free, and other addresses are not concerned.
-const AUTHENTICATION: Rate = Rate { at_once: 10, then_every: Duration::from_secs(6) };
+const AUTHENTICATION: Rate = Rate::new(10, Duration::from_secs(6));
 
 /// Codes, refresh tokens and assertions that are not good, of a client from an address: many, because the users of a hosted client come from a
 /// few, and all their refresh tokens may have ended at once.
-const GRANTS: Rate = Rate { at_once: 1000, then_every: Duration::from_millis(10) };
+const GRANTS: Rate = Rate::new(1000, Duration::from_millis(10));
 
 /// Registrations from an address: many, because hosted clients may register for each user. There is no limit for all together: whoever
 /// reached it would stop everybody, and who registers and comes no more is forgotten first.
-const REGISTRATIONS: Rate = Rate { at_once: 200, then_every: Duration::from_secs(10) };
+const REGISTRATIONS: Rate = Rate::new(200, Duration::from_secs(10));
 
 /// Documents, and key sets, fetched from a host: nobody is bothered by that.
-pub(super) const OF_ONE_HOST: Rate = Rate { at_once: 30, then_every: Duration::from_secs(2) };
+pub(super) const OF_ONE_HOST: Rate = Rate::new(30, Duration::from_secs(2));
 
 /// Signed requests of a client that describes itself and that users log in through. That each was used is remembered for up to ten
 /// minutes, and a hosted client signs for thousands of users.
-const ASSERTIONS: Rate = Rate { at_once: 1000, then_every: Duration::from_millis(20) };
+const ASSERTIONS: Rate = Rate::new(1000, Duration::from_millis(20));
 
 /// Those of a client through which no user has logged in: a login takes one, and any caller can register such clients.
-const ASSERTIONS_OF_UNUSED: Rate = Rate { at_once: 20, then_every: Duration::from_secs(30) };
+const ASSERTIONS_OF_UNUSED: Rate = Rate::new(20, Duration::from_secs(30));
 
 /// Identity assertions of one user, presented by one client: each gives a session of its own.
-const ID_JAGS: Rate = Rate { at_once: 200, then_every: Duration::from_secs(6) };
+const ID_JAGS: Rate = Rate::new(200, Duration::from_secs(6));
 
 /// What is limited is named in the log at most so often, each kind for itself.
-const LOGGED: Rate = Rate { at_once: 1, then_every: Duration::from_mins(1) };
+const LOGGED: Rate = Rate::new(1, Duration::from_mins(1));
 
 /// Logins from which nobody has come back, of an address and one client: this part of all that may be pending at once, and as many again
 /// while the first ones are. An address has twice that, with all its clients together: a tenth at most of all logins.
@@ -53,17 +49,17 @@ pub(crate) struct Limits(Arc<Parts>);
 
 #[derive(Debug)]
 struct Parts {
-    authentication: Buckets,
-    grants: Buckets,
+    authentication: RateLimiter,
+    grants: RateLimiter,
     registrations: ByAddress,
     new_documents: FirstFetches,
-    known_documents: Buckets,
+    known_documents: RateLimiter,
     new_key_sets: FirstFetches,
-    known_key_sets: Buckets,
-    assertions: Buckets,
-    assertions_of_unused: Buckets,
-    id_jags: Buckets,
-    logged: Buckets,
+    known_key_sets: RateLimiter,
+    assertions: RateLimiter,
+    assertions_of_unused: RateLimiter,
+    id_jags: RateLimiter,
+    logged: RateLimiter,
     logins: ByAddress,
     logins_of_client: ByAddress,
     header: Option<HeaderName>,
@@ -74,19 +70,19 @@ struct Parts {
 impl Limits {
     pub(crate) fn new(config: &BridgeConfig, telemetry: Arc<Telemetry>) -> Self {
         let share = u32::try_from(config.max_pending_logins / SHARE_OF_LOGINS).unwrap_or(u32::MAX / 2).max(1);
-        let logins = |at_once| ByAddress::new(Rate { at_once, then_every: config.login_ttl / at_once });
+        let logins = |burst| ByAddress::new(Rate::new(burst, config.login_ttl / burst));
         Self(Arc::new(Parts {
-            authentication: Buckets::new(AUTHENTICATION),
-            grants: Buckets::new(GRANTS),
+            authentication: RateLimiter::new(AUTHENTICATION),
+            grants: RateLimiter::new(GRANTS),
             registrations: ByAddress::new(REGISTRATIONS),
             new_documents: FirstFetches::new(),
-            known_documents: Buckets::new(OF_ONE_HOST),
+            known_documents: RateLimiter::new(OF_ONE_HOST),
             new_key_sets: FirstFetches::new(),
-            known_key_sets: Buckets::new(OF_ONE_HOST),
-            assertions: Buckets::new(ASSERTIONS),
-            assertions_of_unused: Buckets::new(ASSERTIONS_OF_UNUSED),
-            id_jags: Buckets::new(ID_JAGS),
-            logged: Buckets::new(LOGGED),
+            known_key_sets: RateLimiter::new(OF_ONE_HOST),
+            assertions: RateLimiter::new(ASSERTIONS),
+            assertions_of_unused: RateLimiter::new(ASSERTIONS_OF_UNUSED),
+            id_jags: RateLimiter::new(ID_JAGS),
+            logged: RateLimiter::new(LOGGED),
             logins: logins(share * 2),
             logins_of_client: logins(share),
             header: config.client_address_header.clone(),
@@ -111,12 +107,12 @@ impl Limits {
     /// # Errors
     /// Too many wrong ones came from there.
     pub(crate) fn may_authenticate(&self, client_id: &str, caller: &Caller) -> Result<(), OAuthError> {
-        self.answer(Limited::Authentication, self.0.authentication.look((client_id, caller)))
+        self.answer(Limited::Authentication, self.0.authentication.check((client_id, caller)))
     }
 
     /// They were wrong.
     pub(crate) fn authentication_failed(&self, client_id: &str, caller: &Caller) {
-        self.0.authentication.count((client_id, caller));
+        self.0.authentication.record((client_id, caller));
     }
 
     /// Asked before a code, a refresh token or an assertion is looked at.
@@ -124,12 +120,12 @@ impl Limits {
     /// # Errors
     /// Too many that were not good came from there.
     pub(crate) fn may_redeem(&self, client_id: &str, caller: &Caller) -> Result<(), OAuthError> {
-        self.answer(Limited::Grants, self.0.grants.look((client_id, caller)))
+        self.answer(Limited::Grants, self.0.grants.check((client_id, caller)))
     }
 
     /// It was not good.
     pub(crate) fn grant_refused(&self, client_id: &str, caller: &Caller) {
-        self.0.grants.count((client_id, caller));
+        self.0.grants.record((client_id, caller));
     }
 
     /// A registration, which is counted.
@@ -137,8 +133,8 @@ impl Limits {
     /// # Errors
     /// Too many came from there.
     pub(crate) fn may_register(&self, caller: &Caller) -> Result<(), OAuthError> {
-        self.answer(Limited::Registrations, self.0.registrations.look(caller, ()))?;
-        self.0.registrations.count(caller, ());
+        self.answer(Limited::Registrations, self.0.registrations.check(caller, ()))?;
+        self.0.registrations.record(caller, ());
         Ok(())
     }
 
@@ -148,7 +144,7 @@ impl Limits {
     /// # Errors
     /// Too many were fetched for this caller, from there, or altogether.
     pub(crate) fn may_fetch_document(&self, caller: &Caller, host: &str, is_chosen: bool) -> Result<(), OAuthError> {
-        self.answer(Limited::Documents, self.0.new_documents.take(caller, host, is_chosen))
+        self.answer(Limited::Documents, self.0.new_documents.acquire(caller, host, is_chosen))
     }
 
     /// Another fetch of a document from `host` that is known, which is counted.
@@ -156,7 +152,7 @@ impl Limits {
     /// # Errors
     /// Too many were fetched from there.
     pub(crate) fn may_fetch_document_again(&self, host: &str) -> Result<(), OAuthError> {
-        self.answer(Limited::Documents, self.0.known_documents.take(host))
+        self.answer(Limited::Documents, self.0.known_documents.acquire(host))
     }
 
     /// As [`may_fetch_document`](Self::may_fetch_document), of the key set of a client.
@@ -164,7 +160,7 @@ impl Limits {
     /// # Errors
     /// Too many were fetched for this caller, from there, or altogether.
     pub(crate) fn may_fetch_key_set(&self, caller: &Caller, host: &str) -> Result<(), OAuthError> {
-        self.answer(Limited::KeySets, self.0.new_key_sets.take(caller, host, false))
+        self.answer(Limited::KeySets, self.0.new_key_sets.acquire(caller, host, false))
     }
 
     /// As [`may_fetch_document_again`](Self::may_fetch_document_again), of the key set of a client.
@@ -172,7 +168,7 @@ impl Limits {
     /// # Errors
     /// Too many were fetched from there.
     pub(crate) fn may_fetch_key_set_again(&self, host: &str) -> Result<(), OAuthError> {
-        self.answer(Limited::KeySets, self.0.known_key_sets.take(host))
+        self.answer(Limited::KeySets, self.0.known_key_sets.acquire(host))
     }
 
     /// Asked before it is remembered that a client that describes itself has used an assertion; `is_used` if users log in through it.
@@ -180,15 +176,15 @@ impl Limits {
     /// # Errors
     /// Too many are remembered of this client.
     pub(crate) fn may_sign(&self, client_id: &str, is_used: bool) -> Result<(), OAuthError> {
-        self.answer(Limited::Assertions, self.assertions_of(is_used).look(client_id))
+        self.answer(Limited::Assertions, self.assertions_of(is_used).check(client_id))
     }
 
     /// It is remembered.
     pub(crate) fn has_signed(&self, client_id: &str, is_used: bool) {
-        self.assertions_of(is_used).count(client_id);
+        self.assertions_of(is_used).record(client_id);
     }
 
-    fn assertions_of(&self, is_used: bool) -> &Buckets {
+    fn assertions_of(&self, is_used: bool) -> &RateLimiter {
         if is_used { &self.0.assertions } else { &self.0.assertions_of_unused }
     }
 
@@ -197,12 +193,12 @@ impl Limits {
     /// # Errors
     /// Too many of this user, by this client, did.
     pub(crate) fn may_use_id_jag(&self, issuer: &Issuer, subject: &str, client_id: &str) -> Result<(), OAuthError> {
-        self.answer(Limited::Assertions, self.0.id_jags.look((issuer.as_str(), subject, client_id)))
+        self.answer(Limited::Assertions, self.0.id_jags.check((issuer.as_str(), subject, client_id)))
     }
 
     /// It did.
     pub(crate) fn id_jag_used(&self, issuer: &Issuer, subject: &str, client_id: &str) {
-        self.0.id_jags.count((issuer.as_str(), subject, client_id));
+        self.0.id_jags.record((issuer.as_str(), subject, client_id));
     }
 
     /// The beginning of a login of `client_id`, which is counted until it [ends](Self::login_ended) or is forgotten.
@@ -211,23 +207,23 @@ impl Limits {
     /// Too many from there are pending, of this client or of all.
     pub(crate) fn may_log_in(&self, caller: &Caller, client_id: &str) -> Result<(), OAuthError> {
         let (all, of_client) = (&self.0.logins, &self.0.logins_of_client);
-        let room = all.look(caller, ()).and_then(|()| of_client.look(caller, client_id));
+        let room = all.check(caller, ()).and_then(|()| of_client.check(caller, client_id));
         self.answer(Limited::Logins, room)?;
-        all.count(caller, ());
-        of_client.count(caller, client_id);
+        all.record(caller, ());
+        of_client.record(caller, client_id);
         Ok(())
     }
 
     /// The user has come back, and the login is pending no more: it does not count.
     pub(crate) fn login_ended(&self, caller: &Caller, client_id: &str) {
-        self.0.logins.give_back(caller, ());
-        self.0.logins_of_client.give_back(caller, client_id);
+        self.0.logins.refund(caller, ());
+        self.0.logins_of_client.refund(caller, client_id);
     }
 
     fn answer(&self, what: Limited, outcome: Result<(), Duration>) -> Result<(), OAuthError> {
         outcome.map_err(|wait| {
             self.0.telemetry.limited(what);
-            if self.0.logged.take(what).is_ok() {
+            if self.0.logged.acquire(what).is_ok() {
                 tracing::warn!(
                     what = what.as_str(),
                     retry_after = wait.as_secs() + 1,

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, Uri, header::RETRY_AFTER};
-use portcullis_core::{Clock, Fingerprint};
+use portcullis_core::{Clock, RequestSource};
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 use tower_service::Service;
@@ -20,8 +20,10 @@ use super::{
     permit::{Consequence, Failure, Permit, Verdict},
     retry_after,
 };
-use crate::{EgressError, EgressErrorKind};
+use crate::{EgressError, EgressErrorKind, Rate, RateLimiter};
 
+/// Calls that the credentials of one source may cause, those that are accepted not counted.
+const OF_ONE_SOURCE: Rate = Rate::new(100, Duration::from_secs(1));
 /// How often the failures of single credentials are logged, at most.
 const LOGGED_EVERY: Duration = Duration::from_secs(5);
 
@@ -29,6 +31,7 @@ const LOGGED_EVERY: Duration = Duration::from_secs(5);
 pub(super) struct Exchanges {
     breaker: Arc<CircuitBreaker>,
     credentials: Credentials,
+    sources: RateLimiter,
     clock: Arc<dyn Clock>,
     next_log: Mutex<Option<Instant>>,
 }
@@ -38,6 +41,7 @@ impl Exchanges {
         Self {
             breaker: Arc::new(CircuitBreaker::new()),
             credentials: Credentials::default(),
+            sources: RateLimiter::new(OF_ONE_SOURCE),
             clock,
             next_log: Mutex::default(),
         }
@@ -56,10 +60,16 @@ impl Exchanges {
     {
         let uri = request.uri().clone();
         let presented = Presented::by(&request);
-        let permit = self
-            .admit(presented)
-            .await
-            .map_err(|refusal| EgressError::new(refusal.kind, &uri).with_retry_after(refusal.retry_after))?;
+        let refused = |refusal: Refusal| EgressError::new(refusal.kind, &uri).with_retry_after(refusal.retry_after);
+        let source = request.extensions().get().copied().filter(|_| !self.is_accepted(presented));
+        self.charge(source).map_err(refused)?;
+        let permit = match self.admit(presented).await {
+            Ok(permit) => permit,
+            Err(refusal) => {
+                self.refund(source);
+                return Err(refused(refusal));
+            }
+        };
         let response = match inner.ready().await {
             Ok(inner) => inner.call(request).await,
             Err(error) => Err(error),
@@ -67,8 +77,14 @@ impl Exchanges {
         let response = match response.and_then(|response| self.read(response, presented, &uri)) {
             Ok(response) => response,
             // Dropping the permit says nothing about the provider.
-            Err(error) if error.kind() == EgressErrorKind::Blocked => return Err(error),
+            Err(error) if error.kind() == EgressErrorKind::Blocked => {
+                self.refund(source);
+                return Err(error);
+            }
             Err(error) => {
+                if error.kind() == EgressErrorKind::Connect {
+                    self.refund(source);
+                }
                 let failure = Failure { kind: error.kind(), asked: error.retry_after() };
                 let pause = self.failed(permit, presented, failure, &error);
                 return Err(error.with_retry_after(pause));
@@ -76,6 +92,9 @@ impl Exchanges {
         };
         let is_limit = is_limit_of_a_user(&response, presented);
         let (judged, answer) = judge(response);
+        if answer == Answer::Accepted {
+            self.refund(source);
+        }
         match answer {
             Answer::Failed { kind, retry_after } if !is_limit => {
                 let failure = Failure { kind, asked: retry_after };
@@ -86,14 +105,37 @@ impl Exchanges {
         Ok(judged)
     }
 
+    /// Counts a call that a credential from `source` causes.
+    fn charge(&self, source: Option<RequestSource>) -> Result<(), Refusal> {
+        let Some(source) = source else { return Ok(()) };
+        self.sources.acquire(source).map_err(|retry_after| {
+            if self.may_log() {
+                tracing::warn!(
+                    ?source,
+                    "tokens from one source that the provider does not accept cause too many calls: its new tokens are answered 503"
+                );
+            }
+            Refusal { kind: EgressErrorKind::SourceLimited, retry_after }
+        })
+    }
+
+    /// The call did not reach the provider, or the credential was accepted.
+    fn refund(&self, source: Option<RequestSource>) {
+        if let Some(source) = source {
+            self.sources.refund(source);
+        }
+    }
+
+    fn is_accepted(&self, presented: Presented) -> bool {
+        presented.credential.is_some_and(|credential| self.credentials.is_accepted(&credential))
+    }
+
     async fn admit(&self, presented: Presented) -> Result<Permit, Refusal> {
         let paused =
             || presented.credential.and_then(|credential| self.credentials.paused(credential)).map_or(Ok(()), Err);
         paused()?;
-        let is = |known: fn(&Credentials, &Fingerprint) -> bool| {
-            presented.credential.is_some_and(|credential| known(&self.credentials, &credential))
-        };
-        let (is_accepted, has_failed) = (is(Credentials::is_accepted), is(Credentials::has_failed));
+        let has_failed = presented.credential.is_some_and(|credential| self.credentials.has_failed(&credential));
+        let is_accepted = self.is_accepted(presented);
         let caller = Caller { credential: presented.credential, is_accepted, has_failed, arrived: Instant::now() };
         let permit = self.breaker.admit(caller).await?;
         // A call with the same credential may have failed meanwhile.

@@ -67,6 +67,13 @@ pub type BackOffFuture = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Egr
 /// the credential. From 16 different credentials on, if the provider has accepted none for 60 s, calls go out as in *suspected*
 /// until one is accepted.
 ///
+/// # Sources
+///
+/// A request may name in its extensions the [source](portcullis_core::RequestSource) whose credential it presents. Credentials of one source
+/// that the provider did not accept before cause at most 100 calls at once, and then one a second; accepted ones and calls that did not
+/// reach the provider are not counted. So one source cannot spend the rate limit that the provider has for this server. The limit
+/// holds in one process.
+///
 /// Clones share one state. It does **not** tell hosts apart: put one around the egress of each provider.
 #[derive(Clone)]
 pub struct BackOff<S> {

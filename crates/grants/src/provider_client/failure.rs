@@ -39,7 +39,8 @@ impl From<Failure> for ExchangeError {
                     EgressErrorKind::Blocked
                     | EgressErrorKind::Connect
                     | EgressErrorKind::BackingOff
-                    | EgressErrorKind::ClientRefused => Self::not_sent,
+                    | EgressErrorKind::ClientRefused
+                    | EgressErrorKind::SourceLimited => Self::not_sent,
                     // The circuit breaker told it, not the provider.
                     EgressErrorKind::RateLimited if error.status().is_none() => Self::not_sent,
                     EgressErrorKind::RateLimited | EgressErrorKind::ServerError => Self::transient,

@@ -47,6 +47,9 @@ impl Line {
         }
         request.extensions_mut().insert(self.purpose);
         request.extensions_mut().insert(CredentialKey::new(token.fingerprint()));
+        if let Some(source) = token.source() {
+            request.extensions_mut().insert(source);
+        }
         let judge = |response| {
             let processed = process(&response);
             let answer = processed.as_ref().map_or_else(answer, |_| Answer::Accepted);

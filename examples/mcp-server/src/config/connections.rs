@@ -4,11 +4,7 @@ use connections::Limits;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{
-    ConfigError,
-    document::Document,
-    validate::{given, positive},
-};
+use super::{ConfigError, document::Document, validate::positive};
 
 /// How many connections one address may have, if the operator does not say, and never more than half of all.
 const USUAL_SHARE: usize = 1_000;
@@ -19,7 +15,7 @@ const USUAL_SHARE: usize = 1_000;
 pub(crate) struct Connections {
     /// How many connections clients may have at once; more wait until one ends.
     pub(crate) max: usize,
-    /// How many of them from one address; more are closed. Default: 1000 or half of `max`, and no limit with `bridge.client_address_header`.
+    /// How many of them from one address; more are closed. Default: 1000 or half of `max`, and no limit with `client_address_header`.
     pub(crate) max_per_address: Option<usize>,
     /// How long a new connection may take to the head of its first request.
     pub(crate) head_timeout: String,
@@ -45,11 +41,7 @@ impl Default for Connections {
 }
 
 /// Validates the section. All connections of a server behind a proxy (`client_address_header`) come from the proxy.
-pub(super) fn validate(
-    document: &Document,
-    table: &Connections,
-    client_address_header: Option<&String>,
-) -> Result<Limits, ConfigError> {
+pub(super) fn validate(document: &Document, table: &Connections, is_behind_proxy: bool) -> Result<Limits, ConfigError> {
     let at_least_one = |key: &str, number: usize| match number {
         0 => Err(document.error(&format!("connections.{key}"), "must be at least 1")),
         number => Ok(number),
@@ -61,7 +53,6 @@ pub(super) fn validate(
         .with_idle_timeout(timeout("idle_timeout", &table.idle_timeout)?)
         .with_body_timeout(timeout("body_timeout", &table.body_timeout)?)
         .with_write_timeout(timeout("write_timeout", &table.write_timeout)?);
-    let is_behind_proxy = given(client_address_header.cloned()).is_some();
     Ok(match table.max_per_address {
         Some(max) => limits.with_max_per_address(Some(at_least_one("max_per_address", max)?)),
         None if is_behind_proxy => limits.with_max_per_address(None),

@@ -19,6 +19,9 @@ pub(crate) struct File {
     pub(crate) public_url: Option<String>,
     /// Address and port of /healthz, /readyz and /metrics. Default: not served.
     pub(crate) admin_listen: Option<String>,
+    /// The header in which a proxy in front of this server names the address of a client; of several addresses the last counts. Default: none,
+    /// a client is the other end of its connection.
+    pub(crate) client_address_header: Option<String>,
     /// The connections of clients.
     pub(crate) connections: Connections,
     /// Who issues the tokens: "resource-server" takes those of other authorization servers, "bridge" issues its own.
@@ -43,6 +46,7 @@ impl Default for File {
             listen: "127.0.0.1:8000".to_owned(),
             public_url: None,
             admin_listen: None,
+            client_address_header: None,
             connections: Connections::default(),
             mode: Mode::ResourceServer,
             required_scopes: Vec::new(),

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use connections::Limits;
-use http::Uri;
+use http::{HeaderName, Uri};
 use ipnet::IpNet;
 use portcullis::{
     Issuer, ResourceUri, ScopeSet,
@@ -18,6 +18,7 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) resource: ResourceUri,
     pub(crate) admin_listen: Option<SocketAddr>,
+    pub(crate) client_address_header: Option<HeaderName>,
     pub(crate) connections: Limits,
     pub(crate) required_scopes: ScopeSet,
     pub(crate) mode: ModeSettings,

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, str::FromStr, time::Duration};
 
+use http::HeaderName;
 use portcullis::{ResourceUri, ScopeSet, core::InvalidUri};
 
 use super::{
@@ -15,7 +16,8 @@ use super::{
 };
 
 /// Validates `file`; `document` knows where each value comes from.
-pub(crate) fn validate(file: File, document: &Document) -> Result<Config, ConfigError> {
+pub(crate) fn validate(mut file: File, document: &Document) -> Result<Config, ConfigError> {
+    let client_address_header = client_address_header(document, &mut file)?;
     let listen: SocketAddr = read(document, "listen", &file.listen, "an address and a port, such as 127.0.0.1:8000")?;
     let admin_listen = given(file.admin_listen)
         .map(|text| read(document, "admin_listen", &text, "an address and a port, such as 127.0.0.1:9000"))
@@ -26,7 +28,7 @@ pub(crate) fn validate(file: File, document: &Document) -> Result<Config, Config
     let resource = resource(document, given(file.public_url), listen)?;
     let required_scopes = ScopeSet::new(&file.required_scopes)
         .map_err(|error| document.error("required_scopes", format!("has {:?}, which is no scope name", error.0)))?;
-    let connections = connections::validate(document, &file.connections, file.bridge.client_address_header.as_ref())?;
+    let connections = connections::validate(document, &file.connections, client_address_header.is_some())?;
     let cache = cache(document, &file.cache)?;
     let egress = egress(document, &file.egress)?;
     let mode = match file.mode {
@@ -39,7 +41,29 @@ pub(crate) fn validate(file: File, document: &Document) -> Result<Config, Config
             ModeSettings::Bridge(Box::new(bridge), store::validate(document, &file.store)?)
         }
     };
-    Ok(Config { listen, resource, admin_listen, connections, required_scopes, mode, cache, egress })
+    Ok(Config {
+        listen,
+        resource,
+        admin_listen,
+        client_address_header,
+        connections,
+        required_scopes,
+        mode,
+        cache,
+        egress,
+    })
+}
+
+/// The header for both modes; that of the section `bridge`, which is older, is for the bridge.
+fn client_address_header(document: &Document, file: &mut File) -> Result<Option<HeaderName>, ConfigError> {
+    let mut header = given(file.client_address_header.take()).map(|name| ("client_address_header", name));
+    if file.mode == Mode::Bridge {
+        let of_bridge = given(file.bridge.client_address_header.take());
+        header = of_bridge.map(|name| ("bridge.client_address_header", name)).or(header);
+        file.bridge.client_address_header = header.as_ref().map(|(_, name)| name.clone());
+    }
+    let parse = |(key, name): (&str, String)| name.parse().map_err(|_| document.error(key, "is no name of a header"));
+    header.map(parse).transpose()
 }
 
 /// An empty string is an absent one: the reference configuration writes keys that are not used so.

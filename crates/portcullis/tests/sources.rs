@@ -1,0 +1,134 @@
+//! One source of junk tokens does not spend the calls that the authorization server allows this server.
+#![cfg(feature = "verify")]
+
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::ConnectInfo,
+};
+use http::{Request, Response, StatusCode, Uri, header};
+use portcullis::{
+    AuthConfig, AuthError, AuthLayer, Issuer, ResourceUri,
+    core::{RequestSource, SystemClock},
+    egress::Egress,
+    oauth::{ClientAuthentication, introspection::IntrospectionPolicy, protected_resource::ProtectedResourceMetadata},
+    verify::{Cache, CacheConfig, IntrospectionVerifier},
+};
+use tokio::{task::JoinSet, time::advance};
+use tower::{Layer as _, ServiceExt as _, service_fn, util::BoxCloneSyncService};
+
+const ISSUER: &str = "https://idp.example.test";
+const RESOURCE: &str = "https://mcp.example.test/mcp";
+const JUNK: &str = "192.0.2.66";
+const OTHER: &str = "192.0.2.7";
+
+type Server = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
+
+/// A server whose authorization server knows the tokens that begin with `good`, and how often that was asked.
+fn server() -> (Server, Arc<AtomicUsize>) {
+    let calls = Arc::<AtomicUsize>::default();
+    let counted = Arc::clone(&calls);
+    let introspection = service_fn(move |request: Request<Bytes>| {
+        counted.fetch_add(1, Relaxed);
+        let is_good = String::from_utf8_lossy(request.body()).contains("token=good");
+        let members = format!(r#","sub":"ada","aud":"{RESOURCE}","exp":4000000000"#);
+        let body = if is_good { format!(r#"{{"active":true{members}}}"#) } else { r#"{"active":false}"#.to_owned() };
+        let response = Response::builder().header(header::CONTENT_TYPE, "application/json").body(Bytes::from(body));
+        async move { Ok::<_, Infallible>(response.expect("a response")) }
+    });
+    let issuer = || Issuer::new(ISSUER).expect("issuer");
+    let resource = || ResourceUri::new(RESOURCE).expect("resource");
+    let client = ClientAuthentication::basic("gate", "secret".into());
+    let policy = IntrospectionPolicy::new(issuer(), resource());
+    let egress = Egress::from_service(introspection);
+    let verifier = IntrospectionVerifier::new(policy, client, egress, Arc::new(SystemClock::new()))
+        .with_endpoint(Uri::from_static("https://idp.example.test/introspect"));
+    let metadata = ProtectedResourceMetadata::new(resource(), issuer());
+    let config = AuthConfig::new(metadata, Cache::around(verifier, CacheConfig::new()));
+    let mcp = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
+    let service = AuthLayer::new(config).layer(mcp).map_response(|response: Response<_>| response.map(Body::new));
+    (BoxCloneSyncService::new(service), calls)
+}
+
+async fn response(server: &Server, token: &str, source: Option<&str>) -> Response<Body> {
+    let mut request = Request::post("/mcp").header(header::AUTHORIZATION, format!("Bearer {token}"));
+    if let Some(source) = source {
+        let address: IpAddr = source.parse().expect("an address");
+        request = request.extension(RequestSource::new(address));
+    }
+    server.clone().oneshot(request.body(Body::empty()).expect("a request")).await.expect("a response")
+}
+
+async fn status(server: &Server, token: &str, source: Option<&str>) -> StatusCode {
+    response(server, token, source).await.status()
+}
+
+/// How many of `tokens`, all at once, were answered 401 and 503.
+async fn junk(server: &Server, tokens: std::ops::Range<usize>, source: Option<&'static str>) -> (usize, usize) {
+    let mut requests = JoinSet::new();
+    for n in tokens {
+        let server = server.clone();
+        requests.spawn(async move { status(&server, &format!("junk-{n}"), source).await });
+    }
+    let statuses = requests.join_all().await;
+    let of = |status| statuses.iter().filter(|found| **found == status).count();
+    assert_eq!(of(StatusCode::UNAUTHORIZED) + of(StatusCode::SERVICE_UNAVAILABLE), statuses.len());
+    (of(StatusCode::UNAUTHORIZED), of(StatusCode::SERVICE_UNAVAILABLE))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_junk_tokens_of_one_source_are_a_hundred_calls_and_others_are_not_limited() {
+    let (server, calls) = server();
+    assert_eq!(status(&server, "good-before", Some(JUNK)).await, StatusCode::OK);
+    assert_eq!(junk(&server, 0..1_000, Some(JUNK)).await, (100, 900));
+    assert_eq!(calls.load(Relaxed), 101);
+
+    let limited = response(&server, "good-new", Some(JUNK)).await;
+    assert_eq!(limited.status(), StatusCode::SERVICE_UNAVAILABLE, "a new token of the same source");
+    assert_eq!(limited.extensions().get::<AuthError>().map(|error| error.reason().as_str()), Some("source_limited"));
+    assert_eq!(limited.headers()[header::RETRY_AFTER], "1");
+    assert_eq!(status(&server, "good-before", Some(JUNK)).await, StatusCode::OK, "one that is remembered");
+    assert_eq!(status(&server, "good-other", Some(OTHER)).await, StatusCode::OK, "a new token of another source");
+
+    advance(Duration::from_secs(10)).await;
+    assert_eq!(junk(&server, 1_000..2_000, Some(JUNK)).await, (10, 990), "one more call a second");
+    assert_eq!(calls.load(Relaxed), 112);
+}
+
+#[tokio::test(start_paused = true)]
+async fn accepted_tokens_of_one_source_are_not_counted() {
+    let (server, calls) = server();
+    for n in 0..1_000 {
+        assert_eq!(status(&server, &format!("good-{n}"), Some(JUNK)).await, StatusCode::OK, "{n}");
+    }
+    assert_eq!((calls.load(Relaxed), junk(&server, 0..101, Some(JUNK)).await), (1_000, (100, 1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_whose_source_is_not_known_are_not_limited() {
+    let (server, calls) = server();
+    assert_eq!((junk(&server, 0..1_000, None).await, calls.load(Relaxed)), ((1_000, 0), 1_000));
+}
+
+#[cfg(feature = "axum")]
+#[tokio::test(start_paused = true)]
+async fn the_other_end_of_the_connection_is_the_source_where_axum_tells_it() {
+    let (server, calls) = server();
+    let mut statuses = Vec::new();
+    for n in 0..101 {
+        let peer = ConnectInfo(SocketAddr::from(([192, 0, 2, 66], n)));
+        let request = Request::post("/mcp").header(header::AUTHORIZATION, format!("Bearer junk-{n}")).extension(peer);
+        let request = request.body(Body::empty()).expect("a request");
+        statuses.push(server.clone().oneshot(request).await.expect("a response").status());
+    }
+    assert_eq!((calls.load(Relaxed), statuses[100]), (100, StatusCode::SERVICE_UNAVAILABLE));
+}
