@@ -1,6 +1,6 @@
 //! mode = "bridge": tokens of our own, after a login at a provider.
 //!
-//! [`start`] puts it together, once the [`store`] is open and the [`provider`] found.
+//! [`start()`] puts it together, once the [`store`] is open and the [`provider`] found.
 
 mod provider;
 mod start;

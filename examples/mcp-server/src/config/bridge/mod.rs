@@ -1,6 +1,6 @@
 //! The section `bridge`: tokens of our own, and a login at a provider.
 //!
-//! [`table`] is what is written, [`settings`] what is meant; between them stand the rules: [`validate`] for the whole, [`provider`],
+//! [`table`] is what is written, [`settings`] what is meant; between them stand the rules: [`validate()`] for the whole, [`provider`],
 //! [`parameters`], [`signing`], [`client`], [`entitlement`] and [`resource_server`] for its parts.
 
 mod client;
