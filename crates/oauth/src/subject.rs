@@ -9,7 +9,7 @@ use crate::Claims;
 
 /// Claims by which authorization servers name a user, or say that one logged in. A token that has one of them has a resource owner
 /// and is not a client's own.
-const OF_A_USER: [&str; 10] = [
+const OF_A_USER: [&str; 17] = [
     "username",
     "user_name",
     "preferred_username",
@@ -18,8 +18,15 @@ const OF_A_USER: [&str; 10] = [
     "upn",
     "unique_name",
     "email",
+    "name",
+    "given_name",
+    "family_name",
     "auth_time",
     "amr",
+    "nonce",
+    "sid",
+    "session_state",
+    "act",
 ];
 
 /// How many names of claims an error message lists.

@@ -198,3 +198,22 @@ async fn a_grant_that_is_refused_is_no_outage_and_neither_is_a_session_that_has_
     assert_eq!(world.whoami(sessions[2].access_token()).await.0, StatusCode::UNAUTHORIZED, "logged out");
     assert_eq!(world.whoami(sessions[0].access_token()).await.0, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn a_user_whom_the_provider_refused_is_not_served_by_what_was_known_when_an_outage_follows() {
+    for refusal in [Fault::status(403), Fault::status(404), Fault::status(401)] {
+        let world = World::new(DAY).await;
+        let sessions = world.sessions().await;
+        world.clock.advance(Duration::from_secs(61));
+        world.idp.set_fault(Endpoint::UserInfo, refusal.clone());
+        world.idp.set_fault(Endpoint::Token, Fault::status(500));
+        let (status, _) = world.whoami(sessions[0].access_token()).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "refused by {refusal:?}");
+        world.fail(&Fault::status(500));
+        for _ in 0..3 {
+            let (status, _) = world.whoami(sessions[0].access_token()).await;
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{refusal:?}, and then an outage");
+        }
+        assert_eq!(world.whoami(sessions[1].access_token()).await.0, StatusCode::OK, "who was not asked about");
+    }
+}

@@ -1,10 +1,14 @@
 //! The MCP server, the gate in front of it, and what belongs in front of the gate.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{Router, extract::ConnectInfo, middleware};
 use connections::{Limits, RequestBody};
-use http::{HeaderName, Request};
+use http::{HeaderMap, HeaderName, Request};
 use metrics_exporter_prometheus::PrometheusHandle;
 use portcullis::{
     AuthConfig, AuthLayer, VerifyToken,
@@ -63,6 +67,25 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Bin
     TcpListener::bind(address).await.map_err(|source| BindError { key, address, source })
 }
 
+/// One address has at most half of them.
+fn admin_limits() -> Limits {
+    Limits::default().with_max(ADMIN_CONNECTIONS).with_max_per_address(Some(ADMIN_CONNECTIONS / 2))
+}
+
+/// The address to limit by, if it is that of one client: not that of a proxy which this server has not been told of.
+fn source_address(peer: IpAddr, headers: &HeaderMap, header: Option<&HeaderName>) -> Option<IpAddr> {
+    if let Some(header) = header {
+        return forwarded_address(headers, header);
+    }
+    let is_forwarded =
+        ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| headers.contains_key(*name));
+    let is_local = match peer.to_canonical() {
+        IpAddr::V4(peer) => peer.is_loopback() || peer.is_private() || peer.is_link_local(),
+        IpAddr::V6(peer) => peer.is_loopback() || peer.is_unique_local() || peer.is_unicast_link_local(),
+    };
+    (!is_forwarded && !is_local).then_some(peer)
+}
+
 /// Serves until the process is told to stop.
 pub(crate) async fn serve(
     listeners: Listeners,
@@ -74,7 +97,7 @@ pub(crate) async fn serve(
     if let Some(listener) = listeners.admin {
         let routes = admin::routes(Admin { metrics, readiness, shutdown: shutdown.clone() });
         // It goes on while the other one drains, so that monitoring sees that.
-        let (limits, never) = (Limits::default().with_max(ADMIN_CONNECTIONS), CancellationToken::new());
+        let (limits, never) = (admin_limits(), CancellationToken::new());
         tokio::spawn(connections::serve(listener, limits, never, move |_| routes.clone()));
     }
     // Some limits are by address: of the bridge, and of the calls that unknown tokens cause.
@@ -82,9 +105,9 @@ pub(crate) async fn serve(
     let app = move |peer: SocketAddr| {
         let header = header.clone();
         routes.clone().map_request(move |mut request: Request<RequestBody>| {
-            let forwarded = header.as_ref().and_then(|header| forwarded_address(request.headers(), header));
-            let source = RequestSource::new(forwarded.unwrap_or_else(|| peer.ip()));
-            request.extensions_mut().insert(source);
+            if let Some(address) = source_address(peer.ip(), request.headers(), header.as_ref()) {
+                request.extensions_mut().insert(RequestSource::new(address));
+            }
             request.extensions_mut().insert(ConnectInfo(peer));
             request
         })

@@ -30,6 +30,10 @@ impl CredentialKey {
     pub const fn new(fingerprint: Fingerprint) -> Self {
         Self(fingerprint)
     }
+
+    pub(super) const fn fingerprint(self) -> Fingerprint {
+        self.0
+    }
 }
 
 /// What a request presents.

@@ -1,14 +1,21 @@
 //! [`Exchanges`]: one call from admission to verdict.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    pin::pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, Uri, header::RETRY_AFTER};
-use portcullis_core::{Clock, RequestSource};
-use tokio::time::Instant;
+use portcullis_core::{Clock, Fingerprint, RequestSource};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 use tower::ServiceExt as _;
 use tower_service::Service;
 
@@ -24,6 +31,8 @@ use crate::{EgressError, EgressErrorKind, Rate, RateLimiter};
 
 /// Calls that the credentials of one source may cause, those that are accepted not counted.
 const OF_ONE_SOURCE: Rate = Rate::new(100, Duration::from_secs(1));
+/// For so long a call waits for others of accepted credentials to end, where its source has used up its calls.
+const WAITS_FOR_OTHERS: Duration = Duration::from_secs(5);
 /// How often the failures of single credentials are logged, at most.
 const LOGGED_EVERY: Duration = Duration::from_secs(5);
 
@@ -32,6 +41,9 @@ pub(super) struct Exchanges {
     breaker: Arc<CircuitBreaker>,
     credentials: Credentials,
     sources: RateLimiter,
+    /// Calls that are out and count for their source, and who waits for one of them to end.
+    in_flight: AtomicUsize,
+    call_ended: Notify,
     clock: Arc<dyn Clock>,
     next_log: Mutex<Option<Instant>>,
 }
@@ -42,6 +54,8 @@ impl Exchanges {
             breaker: Arc::new(CircuitBreaker::new()),
             credentials: Credentials::default(),
             sources: RateLimiter::new(OF_ONE_SOURCE),
+            in_flight: AtomicUsize::new(0),
+            call_ended: Notify::new(),
             clock,
             next_log: Mutex::default(),
         }
@@ -62,7 +76,8 @@ impl Exchanges {
         let presented = Presented::by(&request);
         let refused = |refusal: Refusal| EgressError::new(refusal.kind, &uri).with_retry_after(refusal.retry_after);
         let source = request.extensions().get().copied().filter(|_| !self.is_accepted(presented));
-        self.charge(source).map_err(refused)?;
+        self.charge(source).await.map_err(refused)?;
+        let _in_flight = source.map(|_| InFlight::of(self));
         let permit = match self.admit(presented).await {
             Ok(permit) => permit,
             Err(refusal) => {
@@ -106,17 +121,33 @@ impl Exchanges {
     }
 
     /// Counts a call that a credential from `source` causes.
-    fn charge(&self, source: Option<RequestSource>) -> Result<(), Refusal> {
+    ///
+    /// Calls that are out may turn out to be of accepted credentials, which are not counted: while there are any, and for a time, it is
+    /// waited for them.
+    async fn charge(&self, source: Option<RequestSource>) -> Result<(), Refusal> {
         let Some(source) = source else { return Ok(()) };
-        self.sources.acquire(source).map_err(|retry_after| {
+        let deadline = Instant::now() + WAITS_FOR_OTHERS;
+        loop {
+            let mut call_ended = pin!(self.call_ended.notified());
+            call_ended.as_mut().enable();
+            let Err(retry_after) = self.sources.acquire(source) else { return Ok(()) };
+            let is_hopeless = self.in_flight.load(Ordering::Relaxed) == 0;
+            if !is_hopeless && timeout_at(deadline, call_ended).await.is_ok() {
+                continue;
+            }
             if self.may_log() {
                 tracing::warn!(
                     ?source,
                     "tokens from one source that the provider does not accept cause too many calls: its new tokens are answered 503"
                 );
             }
-            Refusal { kind: EgressErrorKind::SourceLimited, retry_after }
-        })
+            return Err(Refusal { kind: EgressErrorKind::SourceLimited, retry_after });
+        }
+    }
+
+    /// The next call with `credential` is one with a credential that the provider accepted: it has just issued it.
+    pub(super) fn accept(&self, credential: Fingerprint) {
+        self.credentials.accept(credential);
     }
 
     /// The call did not reach the provider, or the credential was accepted.
@@ -214,6 +245,23 @@ impl Exchanges {
             *next = Some(now + LOGGED_EVERY);
         }
         may
+    }
+}
+
+/// A call that counts for its source, while it is out.
+struct InFlight<'a>(&'a Exchanges);
+
+impl<'a> InFlight<'a> {
+    fn of(exchanges: &'a Exchanges) -> Self {
+        exchanges.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(exchanges)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.call_ended.notify_waiters();
     }
 }
 

@@ -14,7 +14,7 @@ use http::{Request, Response};
 use portcullis_core::Clock;
 use tower_service::Service;
 
-use super::{Answer, exchange::Exchanges};
+use super::{Answer, CredentialKey, exchange::Exchanges};
 use crate::EgressError;
 
 /// Response future for [`BackOff`].
@@ -86,6 +86,11 @@ impl<S> BackOff<S> {
     #[must_use]
     pub fn new(inner: S, clock: Arc<dyn Clock>) -> Self {
         Self { inner, exchanges: Arc::new(Exchanges::new(clock)) }
+    }
+
+    /// Remembers `credential` as one that the provider accepted: for a refresh token that it has just issued.
+    pub fn accept(&self, credential: CredentialKey) {
+        self.exchanges.accept(credential.fingerprint());
     }
 
     /// Sends `request`; `judge` says what the response means, and returns what the caller wants of it.

@@ -50,6 +50,10 @@ impl ProviderClient {
         let response = self.ask(line, fingerprint(presented), request, process).await?;
         // Nothing else shows it: some providers look at the client's credentials only after the token.
         self.accepted().note();
+        // Where refresh tokens rotate, the one that was presented is spent, and this is the one that works.
+        if let Some(issued) = &response.refresh_token {
+            self.refresh_tokens().accept(fingerprint(issued));
+        }
         Ok(response)
     }
 }

@@ -43,6 +43,11 @@ impl Line {
         Self { http: BackOff::new(egress, clock), ..self.clone() }
     }
 
+    /// Remembers that the provider has just issued `credential`: it is one that works until the provider says otherwise.
+    pub(super) fn accept(&self, credential: Fingerprint) {
+        self.http.accept(CredentialKey::new(credential));
+    }
+
     /// Sends `request` of a client of `provider`, which presents `credential`, and judges the response by `process`.
     pub(super) async fn ask<T>(
         &self,

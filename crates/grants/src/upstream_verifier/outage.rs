@@ -111,7 +111,7 @@ impl Outage {
     fn note(&self, grant: GrantId, outcome: &Result<Arc<UserContext>, AuthError>) {
         let known = match outcome {
             Ok(user) => Some(Arc::new(Known { profile: user.profile().clone(), claims: user.claims().clone() })),
-            Err(error) if error.kind() == AuthErrorKind::InvalidToken => None,
+            Err(error) if is_refusal(error) => None,
             Err(_) => return,
         };
         let (at, mut answers) = (self.0.clock.now(), self.answers());
@@ -147,18 +147,58 @@ fn make_room(answers: &mut HashMap<GrantId, Answer>) {
 
 /// Whether the provider cannot be asked, or says nothing that can be understood. A refusal of the token or of this server is no outage.
 fn is_outage(error: &AuthError) -> bool {
-    let refusal = || match error.source().and_then(|source| source.downcast_ref()) {
+    let is_of_the_provider = matches!(
+        error.reason(),
+        Reason::ProviderUnavailable
+            | Reason::ProviderTimeout
+            | Reason::ProviderRateLimited
+            | Reason::ProviderMisbehaved
+            | Reason::BackingOff
+            | Reason::KeySetUnavailable
+    );
+    is_of_the_provider && !is_refusal(error)
+}
+
+/// Whether the provider has answered, and did not confirm the user: in an outage that follows, the user is not served by what was known
+/// before.
+fn is_refusal(error: &AuthError) -> bool {
+    let source = error.source();
+    let answer = || match source.and_then(|source| source.downcast_ref()) {
         Some(ProtocolError::UnexpectedStatus(status)) => status.is_client_error(),
+        Some(ProtocolError::InvalidMember("sub") | ProtocolError::WrongIssuer { .. }) => true,
         _ => false,
     };
     match error.reason() {
-        Reason::ProviderUnavailable
-        | Reason::ProviderTimeout
-        | Reason::ProviderRateLimited
-        | Reason::BackingOff
-        | Reason::KeySetUnavailable => true,
-        Reason::ProviderMisbehaved => !refusal(),
+        _ if error.kind() == AuthErrorKind::InvalidToken
+            || source.is_some_and(|source| source.is::<TokenWasRefused>()) =>
+        {
+            true
+        }
+        // A key that opens one endpoint and not this one, or a word that no standard knows, may be about the user.
+        Reason::FreshTokenRefused | Reason::UnknownRefusal => true,
+        Reason::ClientRefused | Reason::ProviderMisbehaved => {
+            answer()
+                || source
+                    .is_some_and(|source| matches!(source.downcast_ref(), Some(ProtocolError::ClientRefused { .. })))
+        }
         _ => false,
+    }
+}
+
+/// The provider refused the user's token, and there is no other one; the error says why not.
+#[derive(Debug, thiserror::Error)]
+#[error("the provider refused the token of this user, and there is no other one: {0}")]
+pub(super) struct TokenWasRefused(AuthError);
+
+impl TokenWasRefused {
+    /// Marks `error`.
+    pub(super) fn marks(error: AuthError) -> AuthError {
+        let marked = AuthError::new(error.reason());
+        let marked = match error.retry_after() {
+            Some(delay) => marked.with_retry_after(delay),
+            None => marked,
+        };
+        marked.with_source(Self(error))
     }
 }
 

@@ -12,7 +12,10 @@ use serde_json::{Map, Value};
 use tower::ServiceExt as _;
 use tower_service::Service;
 
-use super::{UpstreamLayer, outage::Outage};
+use super::{
+    UpstreamLayer,
+    outage::{Outage, TokenWasRefused},
+};
 
 /// A verifier for users behind whom stands a grant: it asks the provider who they are, and refreshes the provider's token if
 /// that is what it takes.
@@ -180,11 +183,14 @@ async fn ask<P: VerifyToken>(
         Err(refusal) if DEAD.contains(&refusal.reason()) => {}
         Err(refusal) if refusal.kind() == AuthErrorKind::InvalidToken => {
             tracing::error!(reason = %refusal.reason(), "the verifier of the provider's tokens does not take what the provider issues");
-            return Err(AuthError::new(Reason::VerifierFailed).with_source(refusal));
+            return Err(TokenWasRefused::marks(AuthError::new(Reason::VerifierFailed).with_source(refusal)));
         }
         answer => return answer.map(|known| (token, known)),
     }
-    let token = user.upstream().rejected(&token).await?;
+    let token = user.upstream().rejected(&token).await.map_err(|error| match error.kind() {
+        AuthErrorKind::Unavailable => TokenWasRefused::marks(error),
+        _ => error,
+    })?;
     match provider.ready().await?.call(token.token().clone()).await {
         Err(refusal) if refusal.kind() == AuthErrorKind::InvalidToken => {
             tracing::error!(reason = %refusal.reason(), "the provider refuses a token that it has just issued");

@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    Extensions, HeaderMap, HeaderValue, Method, Request, Response,
+    HeaderMap, HeaderValue, Method, Request, Response,
     header::{ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ORIGIN},
 };
 use http_body::Body;
-use portcullis_core::{AuthError, BearerToken, Clock, Reason, RequestSource, ScopeSet, UserContext, VerifyToken};
+use portcullis_core::{AuthError, BearerToken, Clock, Reason, ScopeSet, UserContext, VerifyToken};
 use portcullis_oauth::protected_resource::metadata_url;
 
 use super::{
@@ -89,7 +89,9 @@ impl Gate {
         if is_preflight(request) || self.open_paths.iter().any(|path| **path == *request.uri().path()) {
             return Entrance::Pass;
         }
-        token.map_or_else(Entrance::Reject, |token| Entrance::Verify(token.with_source(source(request.extensions()))))
+        token.map_or_else(Entrance::Reject, |token| {
+            Entrance::Verify(token.with_source(request.extensions().get().copied()))
+        })
     }
 
     /// The resource's metadata.
@@ -189,17 +191,6 @@ fn rejected<C>(mut response: Response<Bytes>, inner: &Response<C>) -> Response<R
         response.headers_mut().insert(CONNECTION, connection.clone());
     }
     response.map(ResponseBody::own)
-}
-
-/// The source of a request, as the server has put it into its extensions.
-fn source(extensions: &Extensions) -> Option<RequestSource> {
-    let source = extensions.get().copied();
-    #[cfg(feature = "axum")]
-    let source = source.or_else(|| {
-        let peer = extensions.get::<axum::extract::ConnectInfo<std::net::SocketAddr>>();
-        peer.map(|peer| RequestSource::new(peer.0.ip()))
-    });
-    source
 }
 
 /// A CORS preflight cannot carry a token (TR-12). Any other `OPTIONS` request can.

@@ -94,10 +94,11 @@ impl StreamEnd {
     /// Ready when the stream is over; else the task is woken when that has to be looked at again.
     pub(crate) fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.wait_for_revocation();
-        if self.waiting.as_mut().is_some_and(|waiting| Pin::new(&mut waiting.revoked).poll(cx).is_ready()) {
-            return over("revoked");
-        }
         loop {
+            // In the loop: a check may have brought a new context, whose revocation has to wake this task as well.
+            if self.waiting.as_mut().is_some_and(|waiting| Pin::new(&mut waiting.revoked).poll(cx).is_ready()) {
+                return over("revoked");
+            }
             let now = self.clock.now();
             if self.ends_at().is_some_and(|ends_at| ends_at <= now) {
                 return over("expired");

@@ -73,6 +73,11 @@ pub(crate) fn close<C>(response: &mut Response<C>, version: Version) {
     }
 }
 
+/// Whether `response` says that the connection ends with it.
+pub(super) fn says_close<C>(response: &Response<C>) -> bool {
+    response.headers().get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
+}
+
 impl<B, C> fmt::Debug for Early<B, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Early").field("rest", &self.0.rest).finish_non_exhaustive()

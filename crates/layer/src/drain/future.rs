@@ -12,7 +12,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::sync::oneshot::{Receiver, error::TryRecvError};
 
-use super::{Early, body::Left, close};
+use super::{Early, body::Left, close, early::says_close};
 
 pin_project! {
     /// Future for [`Drain`](super::Drain).
@@ -56,6 +56,10 @@ where
                 StateProjection::Call { responding, rest, expects_continue } => {
                     let mut response = ready!(responding.poll(cx))?;
                     let Some(mut rest) = rest.take() else { return Poll::Ready(Ok(response)) };
+                    // A layer inside has drained what it may, or the service ends the connection for reasons of its own.
+                    if says_close(&response) {
+                        return Poll::Ready(Ok(response));
+                    }
                     match rest.try_recv() {
                         // It was read to its end.
                         Err(TryRecvError::Closed) => return Poll::Ready(Ok(response)),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use portcullis_core::BearerToken;
 
 use crate::support::{TTL, World, end_of, open};
 
@@ -96,4 +97,20 @@ async fn without_a_cache_every_stream_asks_at_the_interval_of_the_gate() {
     assert_eq!(world.introspections(), 2 + 2 * 5, "when they were opened, and after 2, 4, 6, 8 and 10 minutes");
     world.provider.revoke(&token);
     assert_eq!(end_of(&mut first, patience).await, Some(60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn tr_04_a_stream_whose_token_was_checked_again_ends_at_once_when_it_is_withdrawn() {
+    let world = World::new();
+    let (config, token) = (world.cached(), world.token("alice"));
+    let handle = config.verifier().handle();
+    let mut stream = open(&config, &token).await;
+    assert_eq!(end_of(&mut stream, TTL * 2).await, None);
+    assert!(world.introspections() > 1, "it was checked again");
+    let withdrawal = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        handle.invalidate_token(&BearerToken::new(&token).expect("a token")).await;
+    };
+    let (ended, ()) = tokio::join!(end_of(&mut stream, HOUR), withdrawal);
+    assert_eq!(ended, Some(5), "it is woken by the withdrawal");
 }

@@ -12,7 +12,8 @@ use crate::{ClientAuthentication, revocation::RevokedTokens};
 static GOOGLE: Vendor = Vendor {
     name: "google",
     authorization: &[("access_type", "offline"), ("prompt", "consent")],
-    errors: &[("deleted_client", "", Meaning::Credentials), ("unauthorized_client", "", Meaning::Credentials)],
+    // `unauthorized_client` is the answer to a refresh token of another client id, too: after a change of that, to each old grant.
+    errors: &[("deleted_client", "", Meaning::Credentials), ("unauthorized_client", "", Meaning::Unknown)],
     // Only where the user granted access for a time.
     refresh_lifetime: "refresh_token_expires_in",
     rotation: Rotation::Reusable,

@@ -22,6 +22,8 @@ pub(super) enum Meaning {
     Client,
     /// It may work in a moment.
     Transient,
+    /// The provider says it of a refresh token and of this server: by itself it is evidence of nothing.
+    Unknown,
 }
 
 /// [RFC 6749 section 5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2), and codes that belong to the authorization
@@ -88,11 +90,12 @@ impl Provider {
                         return Some(ProtocolError::GrantRefused { code: known.clone(), description: None });
                     }
                     // A bare 401 is what RFC 6749 has for a client that is not known.
-                    if meaning.is_some() || (status == StatusCode::UNAUTHORIZED && code.is_none()) {
+                    let is_known = meaning.is_some_and(|meaning| meaning != Meaning::Unknown);
+                    if is_known || (status == StatusCode::UNAUTHORIZED && code.is_none()) {
                         return Some(refused);
                     }
                     let wording = wordings.into_iter().find(|(name, _)| *name != "error");
-                    let wording = wording.map(|(name, value)| format!("{name}={value}"));
+                    let wording = wording.map(|(name, value)| format!("{name}={}", shown(&value)));
                     ProtocolError::UnknownRefusal { status, code, wording }
                 }
             },
@@ -149,6 +152,12 @@ fn wordings(members: &Map<String, Value>) -> Vec<(&'static str, String)> {
         _ => None,
     });
     worded.filter(|(_, value)| !value.is_empty() && is_error_code(value)).collect()
+}
+
+/// `value` as the log shows it: a provider may repeat the token or code that it refuses, and those are long and have digits.
+fn shown(value: &str) -> &str {
+    let may_be_a_secret = value.len() > 24 && value.bytes().any(|byte| byte.is_ascii_digit());
+    if may_be_a_secret { "(not shown: it may be a secret)" } else { value }
 }
 
 /// Short, one line, and without a word as long as a token.

@@ -5,8 +5,15 @@ use std::hash::{BuildHasher as _, RandomState};
 /// Up to here the memory doubles; beyond, it is taken for all names of the text at once, so that it is never twice there.
 const DOUBLES_UP_TO: usize = 4096;
 
-/// A keyed hash of a name: seven bytes, because a member of an object with many members has hardly more than that, and what is
-/// kept of a text is to be no larger than the text.
+/// A member whose name no other member of its object has takes eight bytes or more: `"abc":0,`.
+const MEMBER: usize = 8;
+
+/// Members that are shorter, and members of the same name in objects around each other: there are fewer different names of two bytes or
+/// less (11,041), and levels, than this.
+const SHORT_NAMES: usize = 13_000;
+
+/// A keyed hash of a name: seven bytes, because a member has eight or more, and what is kept of a text is to be no larger than the
+/// text.
 type Hash = [u8; 7];
 
 /// The names of all objects that are open at once, as keyed hashes. The writer of a text cannot know which names collide, and
@@ -14,26 +21,33 @@ type Hash = [u8; 7];
 pub(super) struct Names {
     hashes: Vec<Hash>,
     hasher: RandomState,
-    /// How many the text has, if it is JSON.
+    /// How many the text can have at most, if it is JSON and no name is repeated.
     in_text: usize,
 }
 
 impl Names {
     pub(super) fn of(text: &[u8]) -> Self {
-        Self { hashes: Vec::new(), hasher: RandomState::new(), in_text: count(text) }
+        let in_text = count(text).min(text.len() / MEMBER + SHORT_NAMES);
+        Self { hashes: Vec::new(), hasher: RandomState::new(), in_text }
     }
 
     pub(super) const fn len(&self) -> usize {
         self.hashes.len()
     }
 
-    pub(super) fn push(&mut self, name: &str) {
+    /// Remembers `name`; `false` if there are now so many that one is repeated for certain.
+    #[must_use]
+    pub(super) fn push(&mut self, name: &str) -> bool {
         let len = self.hashes.len();
+        if len >= self.in_text {
+            return false;
+        }
         if len == self.hashes.capacity() && len >= DOUBLES_UP_TO {
-            self.hashes.reserve_exact(self.in_text.saturating_sub(len).max(1));
+            self.hashes.reserve_exact(self.in_text - len);
         }
         let [hash @ .., _] = self.hasher.hash_one(name).to_ne_bytes();
         self.hashes.push(hash);
+        true
     }
 
     /// Whether two of the names since the number `first` are the same. They are forgotten.
@@ -73,13 +87,21 @@ mod tests {
     }
 
     #[test]
+    fn a_text_has_no_more_names_than_different_ones_find_room_in_it() {
+        let text = r#""":0,"#.repeat(100_000);
+        let mut names = Names::of(text.as_bytes());
+        let kept = (0..100_000).take_while(|_| names.push("")).count();
+        assert_eq!(kept, text.len() / MEMBER + SHORT_NAMES);
+    }
+
+    #[test]
     fn a_name_counts_for_its_own_object_only() {
-        let mut names = Names::of(b"");
-        names.push("a");
+        let mut names = Names::of(br#"{"a":{"a":0},"a":0}"#);
+        assert!(names.push("a"));
         let inner = names.len();
-        names.push("a");
+        assert!(names.push("a"));
         assert!(!names.has_repeated_since(inner));
-        names.push("a");
+        assert!(names.push("a"));
         assert!(names.has_repeated_since(0));
         assert_eq!(names.len(), 0);
     }

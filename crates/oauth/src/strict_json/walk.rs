@@ -36,7 +36,8 @@ pub enum Piece<'a> {
 ///
 /// What is wrong may be found only after pieces have been shown, so nothing that they say counts before the end. Beside the
 /// text it takes the memory of its longest string that is written with escapes, and seven bytes for each name of the objects
-/// that are open at once: about as much again as the text, however it is made. Members are the same if their names are, up to
+/// that are open at once, of which there are no more than different names find room in the text: less than as much again, however it
+/// is made. Members are the same if their names are, up to
 /// the chance that two hashes with a key of their own are.
 ///
 /// # Errors
@@ -158,7 +159,9 @@ impl<E, F: FnMut(Piece<'_>) -> Result<(), E>> Name<'_, F, E> {
         if !self.is_begun {
             self.walker.show(Piece::BeginObject)?;
         }
-        self.walker.names.push(name);
+        if !self.walker.names.push(name) {
+            return Err(D::custom("a repeated member"));
+        }
         self.walker.show(Piece::Name(name))?;
         Ok(Named::Member)
     }

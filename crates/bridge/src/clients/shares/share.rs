@@ -130,7 +130,7 @@ impl Shares {
                 let replaced =
                     self.records.replace(registration_key(id), known.version, &registration, known.expires_at).await?;
                 if replaced.is_some() {
-                    return Ok(());
+                    return self.sessions.end_all_of(own).await;
                 }
             } else if self.records.remove(registration_key(id), known.version).await? {
                 tracing::info!(
