@@ -108,6 +108,18 @@ async fn two_accounts_that_share_their_clients_have_two_shares_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_user_with_too_many_clients_has_no_session_left_through_one_that_another_user_keeps() {
+    let world = World::with(room_for(200));
+    let (shared, mallorys) = used(&world, "mallory").await;
+    let trudys = log_in(&world, &shared, "trudy").await;
+    for _ in 0..2 {
+        used(&world, "mallory").await;
+    }
+    let status = async |tokens: &Answer| shared.refresh(tokens.refresh_token()).await.expect("an answer").status();
+    assert_eq!((status(&mallorys).await.as_u16(), status(&trudys).await.as_u16()), (400, 200));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_least_recently_used_client_without_a_living_session_makes_room() {
     let world = World::with(room_for(4));
     let mut clients = Vec::new();

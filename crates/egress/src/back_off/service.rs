@@ -56,8 +56,8 @@ pub type BackOffFuture = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Egr
 /// *suspected*, a probe that is out for more than 1 s does not keep the next call waiting; and if the last failure asks by
 /// `Retry-After` for more than 1 s, up to 30 s, new credentials wait for that long.
 ///
-/// So a provider that does not answer at all gets one call per window; one that fails gets two calls with new credentials, one with an
-/// accepted credential, and then one call per window. And a requester that provokes failures with any number of junk tokens
+/// So a provider that cannot be connected to gets one call per window; one that fails or hangs gets two calls with new credentials, one with
+/// an accepted credential, and then one call per window, or one a second while only new credentials come. And a requester that provokes failures with any number of junk tokens
 /// stops neither calls with accepted credentials nor, while the provider answers others, calls with new ones. What is left to that
 /// requester: while *no other* credential is answered, its tokens compete with those of new users for one probe each second.
 ///

@@ -154,6 +154,7 @@ fn early() -> Vec<(&'static str, Service, String, u16)> {
         *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
         Ok::<_, Infallible>(response)
     });
+    let behind = AuthLayer::new(config(&Verifier::new())).layer(service_fn(self::read::<DrainBody<Incoming>>));
     let post = |more: &str| head("POST", "alice", &format!("content-length: 100000\r\n{more}"));
     let metadata = post("").replace("/mcp", "/.well-known/oauth-protected-resource/mcp");
     vec![
@@ -165,6 +166,12 @@ fn early() -> Vec<(&'static str, Service, String, u16)> {
         ("RequireUpstream", gate(RequireUpstreamLayer::new().layer(read())), post(""), 503),
         ("RequireUpstream without a gate", whole(RequireUpstreamLayer::new().layer(read())), post(""), 500),
         ("ToolScopes", gate(tools.layer(service_fn(self::read))), post("content-encoding: gzip\r\n"), 400),
+        (
+            "the gate behind Drain",
+            whole(DrainLayer::new().layer(behind)),
+            head("POST", "", "content-length: 100000\r\n"),
+            401,
+        ),
         ("a router behind Drain", whole(DrainLayer::new().layer(not_found)), post(""), 404),
         ("a handler behind Drain that reads one frame", whole(DrainLayer::new().layer(half)), post(""), 413),
     ]

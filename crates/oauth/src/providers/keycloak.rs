@@ -13,8 +13,8 @@ use super::{
 /// setting of the realm (*Revoke Refresh Token*), so the worst is assumed.
 static KEYCLOAK: Vendor = Vendor {
     name: "keycloak",
-    // Of a wrong secret: "Invalid client or Invalid client credentials".
-    errors: &[("unauthorized_client", "invalid client", Meaning::Credentials)],
+    // Of a wrong secret.
+    errors: &[("unauthorized_client", "", Meaning::Credentials)],
     claims_in_token: true,
     // In releases before 2025: <https://github.com/keycloak/keycloak/issues/35486>
     revocation_ends_other_logins: true,
