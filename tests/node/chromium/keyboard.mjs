@@ -9,6 +9,8 @@ export default async function ({ client, browser }) {
     const { outlineStyle, outlineWidth } = getComputedStyle(document.activeElement);
     return { value: document.activeElement.value, outline: `${outlineStyle} ${outlineWidth}` };
   });
+  // The provider's pages focus an element by themselves, a moment after they are there; keys before that go nowhere.
+  const focusable = () => page.waitForFunction(() => ![null, document.body].includes(document.activeElement));
   await page.keyboard.press('Tab');
   assert.deepEqual(await focused(), { value: 'approve', outline: 'solid 3px' });
   await page.keyboard.press('Tab');
@@ -16,11 +18,13 @@ export default async function ({ client, browser }) {
   await page.keyboard.press('Shift+Tab');
   await page.keyboard.press('Enter');
   await page.waitForURL('**/interaction/**');
+  await focusable();
   await page.keyboard.type('alice');
   await page.keyboard.press('Tab');
   await page.keyboard.type('any');
   await page.keyboard.press('Enter');
   await page.locator('input[name=prompt][value=consent]').waitFor({ state: 'attached' });
+  await focusable();
   await page.keyboard.press('Enter');
   await back(page, client);
   assert.equal(await client.user(), 'alice');
