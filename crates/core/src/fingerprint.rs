@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 ///
 /// That of the [whole token](crate::BearerToken::fingerprint) covers every byte, signature included, so two tokens that differ
 /// anywhere have different fingerprints; that of its [signed part](crate::BearerToken::signed_fingerprint) is one for all encodings
-/// of a JWT. It is not keyed: whoever has a token can compute it, whoever has only the fingerprint learns nothing about a token of full
+/// of a JWT. It is not keyed: a holder of the token can compute it, and a holder of the fingerprint alone learns nothing about a token of full
 /// entropy.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);

@@ -6,7 +6,8 @@ use portcullis_egress::{Rate, RateLimiter};
 
 use super::Caller;
 
-/// RateLimiter for callers, and for the sites that they are at. Whoever has no known address has none: they would share it with everybody.
+/// Rate limiters by source address, and by the site that the address belongs to. Requests without a known address are not limited: they
+/// would all share one bucket.
 #[derive(Debug)]
 pub(super) struct ByAddress {
     callers: RateLimiter,

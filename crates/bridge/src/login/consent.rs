@@ -55,7 +55,7 @@ impl UserIdentity {
     }
 }
 
-/// So many consents of one user are remembered.
+/// The number of consents of one user that are remembered.
 const MOST_OF_ONE_USER: usize = 100;
 
 /// Where the consents of one user are, the oldest first. Some may be gone.

@@ -13,7 +13,7 @@ pub enum Answer {
     /// The provider works. Whether it accepted the credential is not this component's concern.
     Answered,
     /// The provider refused the request, and does not say whether that is about the credential or about this server. The
-    /// credential is paused for so long; not at all if that is zero.
+    /// credential is paused for `pause`; not at all if that is zero.
     Refused {
         /// The shortest pause.
         pause: Duration,

@@ -49,7 +49,7 @@ impl RegistrationPolicy {
         self
     }
 
-    /// So many clients are remembered. Default: 10,000. If there are more, the least recently used one is forgotten through which no
+    /// The number of clients that are remembered. Default: 10,000. If there are more, the least recently used one is forgotten through which no
     /// user has a session, those that were never given a token first. If users have sessions through all that are looked at (300), the
     /// newcomer is turned away.
     ///

@@ -24,7 +24,7 @@ const NOTED_EVERY: Duration = Duration::from_hours(24);
 /// So many registrations are forgotten at once, at most: one is too many as a rule, and more if several processes have registered some.
 const MOST_AT_ONCE: usize = 100;
 
-/// So many registrations are looked at to find one that can make room: those that were not used for the longest time.
+/// The number of registrations that are looked at to find one that can make room: those that were not used for the longest time.
 const MOST_LOOKED_AT: usize = 300;
 
 /// The clients that have registered themselves. All there is of them is in the store: one that is removed there is gone.

@@ -22,7 +22,7 @@ const SHARE: u64 = 100;
 
 /// How many self-described clients one user may bring into use.
 ///
-/// Whoever may log in can register clients without end and log in through each, and what is in use is kept for months. So the clients
+/// A user who may log in can register clients without end and log in through each, and what is in use is kept for months. So the clients
 /// of each user are listed, and of a user with too many the least recently used one goes, with the sessions of that user; one through
 /// which another user has a session stays, and is counted among the clients of that other user alone.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::session::{Sessions, SessionsKey};
 
-/// So many users of a client are listed. Of a client with more it is remembered that there are.
+/// The number of users of a client that are listed. Of a client with more it is remembered that there are.
 const LISTED: usize = 8;
 
 /// The time of [`Users::others_until`] is written down at most so often.
