@@ -16,7 +16,7 @@ mod user_info;
 pub use audience_check::AudienceCheck;
 pub use cache::{Cache, CacheConfig, CacheFuture, CacheHandle, CacheLayer};
 pub use config_error::ConfigError;
-pub use enrichment::{EnrichLayer, Enriched};
+pub use enrichment::{UserInfoEnrichment, UserInfoLayer};
 pub use introspection::IntrospectionVerifier;
 pub use issuers::{Issuers, IssuersBuilder};
 pub use jwt::{JwtFuture, JwtVerifier, Keys};

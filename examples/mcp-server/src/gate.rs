@@ -14,8 +14,8 @@ use portcullis::{
         user_info::UserInfoFormat,
     },
     verify::{
-        AudienceCheck, Cache, CacheConfig, ConfigError, EnrichLayer, IntrospectionVerifier, Issuers, IssuersBuilder,
-        JwtVerifier, RemoteKeySet, TokenCheck, UserInfoEndpoint, UserInfoVerifier,
+        AudienceCheck, Cache, CacheConfig, ConfigError, IntrospectionVerifier, Issuers, IssuersBuilder, JwtVerifier,
+        RemoteKeySet, TokenCheck, UserInfoEndpoint, UserInfoLayer, UserInfoVerifier,
     },
 };
 use tower::{Layer, util::option_layer};
@@ -83,7 +83,7 @@ struct Parts<'a> {
 impl Parts<'_> {
     fn add(&mut self, issuers: IssuersBuilder, settings: &IssuerSettings) -> Result<IssuersBuilder, ConfigError> {
         let issuer = settings.issuer.clone();
-        let profile = option_layer(settings.enrich.then(|| EnrichLayer::new(self.user_info(settings))));
+        let profile = option_layer(settings.enrich.then(|| UserInfoLayer::new(self.user_info(settings))));
         Ok(match &settings.verification {
             Verification::Jwt { algorithms, token_types, jwks_uri } => {
                 let policy = self.jwt_policy(settings, algorithms, token_types);

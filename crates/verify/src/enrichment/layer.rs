@@ -1,17 +1,17 @@
-//! [`EnrichLayer`]: puts an [`Enriched`] around a verifier.
+//! [`UserInfoLayer`]: puts a [`UserInfoEnrichment`] around a verifier.
 
 use tower_layer::Layer;
 
-use super::Enriched;
+use super::UserInfoEnrichment;
 use crate::UserInfoEndpoint;
 
-/// Adds the user's profile to what a verifier found out; see [`Enriched`].
+/// Adds the user's profile to what a verifier found out; see [`UserInfoEnrichment`].
 #[derive(Clone, Debug)]
-pub struct EnrichLayer {
+pub struct UserInfoLayer {
     endpoint: UserInfoEndpoint,
 }
 
-impl EnrichLayer {
+impl UserInfoLayer {
     /// Profiles from `endpoint`.
     #[must_use]
     pub const fn new(endpoint: UserInfoEndpoint) -> Self {
@@ -19,10 +19,10 @@ impl EnrichLayer {
     }
 }
 
-impl<V> Layer<V> for EnrichLayer {
-    type Service = Enriched<V>;
+impl<V> Layer<V> for UserInfoLayer {
+    type Service = UserInfoEnrichment<V>;
 
-    fn layer(&self, verifier: V) -> Enriched<V> {
-        Enriched::new(verifier, self.endpoint.clone())
+    fn layer(&self, verifier: V) -> UserInfoEnrichment<V> {
+        UserInfoEnrichment::new(verifier, self.endpoint.clone())
     }
 }

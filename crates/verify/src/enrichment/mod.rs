@@ -3,5 +3,5 @@
 mod layer;
 mod service;
 
-pub use layer::EnrichLayer;
-pub use service::Enriched;
+pub use layer::UserInfoLayer;
+pub use service::UserInfoEnrichment;

@@ -1,4 +1,4 @@
-//! [`Enriched`]: a verifier whose users come with their profile.
+//! [`UserInfoEnrichment`]: a verifier whose users come with their profile.
 
 use std::{
     future::Future,
@@ -23,12 +23,12 @@ use crate::UserInfoEndpoint;
 ///
 /// One more call to the provider each time: a [`CacheLayer`](crate::CacheLayer) goes *around* it, not inside.
 #[derive(Clone, Debug)]
-pub struct Enriched<V> {
+pub struct UserInfoEnrichment<V> {
     inner: V,
     endpoint: UserInfoEndpoint,
 }
 
-impl<V> Enriched<V> {
+impl<V> UserInfoEnrichment<V> {
     /// The users of `verifier`, with their profile from `endpoint`.
     #[must_use]
     pub const fn new(verifier: V, endpoint: UserInfoEndpoint) -> Self {
@@ -36,7 +36,7 @@ impl<V> Enriched<V> {
     }
 }
 
-impl<V> Service<BearerToken> for Enriched<V>
+impl<V> Service<BearerToken> for UserInfoEnrichment<V>
 where
     V: VerifyToken,
     V::Future: Send + 'static,

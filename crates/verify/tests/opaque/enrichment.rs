@@ -1,19 +1,19 @@
-//! `EnrichLayer`.
+//! `UserInfoLayer`.
 
 use std::sync::Arc;
 
 use portcullis_core::{AuthError, BearerToken, Issuer, PrincipalKind, Reason, ResourceUri, UserContext};
 use portcullis_oauth::introspection::IntrospectionPolicy;
 use portcullis_verify::{
-    AudienceCheck, EnrichLayer, Enriched, IntrospectionVerifier, UserInfoEndpoint, UserInfoVerifier,
+    AudienceCheck, IntrospectionVerifier, UserInfoEndpoint, UserInfoEnrichment, UserInfoLayer, UserInfoVerifier,
 };
 use serde_json::json;
 use tower::{Layer as _, service_fn};
 
 use super::stub::{ISSUER, RESOURCE, Stub, TOKEN, active, client, clock, introspection, issuer, verify};
 
-fn layer(stub: &Stub, issuer: Issuer) -> EnrichLayer {
-    EnrichLayer::new(UserInfoEndpoint::new(issuer, stub.egress(), clock()))
+fn layer(stub: &Stub, issuer: Issuer) -> UserInfoLayer {
+    UserInfoLayer::new(UserInfoEndpoint::new(issuer, stub.egress(), clock()))
 }
 
 #[tokio::test(start_paused = true)]
@@ -47,7 +47,7 @@ fn by_username(stub: &Stub) -> (IntrospectionVerifier, UserInfoEndpoint) {
 async fn a_profile_must_name_the_user_by_the_member_by_which_the_token_does() {
     let stub = Stub::new();
     let (introspection, endpoint) = by_username(&stub);
-    let enriched = Enriched::new(introspection.clone(), endpoint.clone());
+    let enriched = UserInfoEnrichment::new(introspection.clone(), endpoint.clone());
     let profiled = UserInfoVerifier::new(endpoint, AudienceCheck::introspection(introspection)).expect("verifier");
     let mut named = active();
     named["username"] = "alice".into();
@@ -98,6 +98,6 @@ async fn tokens_of_other_issuers_and_of_clients_are_not_sent_to_user_info() {
         Ok::<_, AuthError>(Arc::new(user))
     });
     let endpoint = UserInfoEndpoint::new(issuer(ISSUER), stub.egress(), clock());
-    verify(Enriched::new(client, endpoint), TOKEN).await.expect("client");
+    verify(UserInfoEnrichment::new(client, endpoint), TOKEN).await.expect("client");
     assert_eq!(stub.calls("/userinfo"), 0);
 }

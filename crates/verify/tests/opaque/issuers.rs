@@ -7,7 +7,7 @@ use std::sync::{
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use portcullis_core::{AuthError, BearerToken, Reason, UserContext, VerifyToken};
-use portcullis_verify::{ConfigError, EnrichLayer, Issuers, UserInfoEndpoint};
+use portcullis_verify::{ConfigError, Issuers, UserInfoEndpoint, UserInfoLayer};
 use tower::{Layer as _, service_fn};
 
 use super::stub::{ISSUER, Stub, TOKEN, clock, introspection, issuer, verify};
@@ -111,7 +111,7 @@ fn what_is_ambiguous_is_refused_at_start() {
 #[tokio::test(start_paused = true)]
 async fn rs_14_a_token_is_sent_to_its_own_issuer_and_to_nobody_else() {
     let (own, (other, other_calls)) = (Stub::new(), fake(OTHER));
-    let profile = EnrichLayer::new(UserInfoEndpoint::new(issuer(ISSUER), own.egress(), clock()));
+    let profile = UserInfoLayer::new(UserInfoEndpoint::new(issuer(ISSUER), own.egress(), clock()));
     let issuers = Issuers::builder()
         .with_opaque_issuer(issuer(ISSUER), profile.layer(introspection(&own)))
         .with_issuer(issuer(OTHER), profile.layer(other))
