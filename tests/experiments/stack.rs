@@ -50,13 +50,13 @@ impl Stack {
         idp.set_token_policy(if expiry == Expiry::Told { policy } else { policy.without_expires_in() });
         let vault = Vault::new(Arc::new(MemoryStore::new(Arc::clone(&clock))), KeyRing::ephemeral()).expect("a vault");
         let client = provider_client(&idp, Egress::from_service(idp.clone()), &clock);
-        let config = RefresherConfig::of(client.provider());
+        let config = RefresherConfig::for_provider(client.provider());
         let refresher = Refresher::new(vault.clone(), client.clone(), Arc::clone(&clock), config);
 
         let mut login = token_response(&idp.issue_grant("alice", "openid"));
         login.expires_in = (expiry == Expiry::Told).then_some(LIFETIME);
-        let tokens = TokenSet::of_login(login, &ScopeSet::default(), clock.now());
-        refresher.begin(GRANT, tokens).await.expect("a new grant");
+        let tokens = TokenSet::from_login(login, &ScopeSet::default(), clock.now());
+        refresher.create(GRANT, tokens).await.expect("a new grant");
 
         let own = service_fn({
             let refresher = refresher.clone();

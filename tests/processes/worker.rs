@@ -57,7 +57,7 @@ pub(crate) fn client(issuer: &str, clock: Arc<dyn Clock>) -> ProviderClient {
 }
 
 pub(crate) fn refresher(vault: Vault, client: &ProviderClient, clock: Arc<dyn Clock>, timeout: Duration) -> Refresher {
-    let config = RefresherConfig::of(client.provider()).with_exchange_timeout(timeout);
+    let config = RefresherConfig::for_provider(client.provider()).with_refresh_timeout(timeout);
     Refresher::new(vault, client.clone(), clock, config)
 }
 

@@ -54,8 +54,8 @@ impl World {
             let mut response = TokenResponse::new(BearerToken::issued(&access_token).expect("a token"));
             (response.refresh_token, response.expires_in) = (Some(refresh_token.into()), Some(self.life));
             let tokens =
-                TokenSet::of_login(response, &ScopeSet::default(), SystemClock::new().now().saturating_sub(ago));
-            self.refresher.begin(grant, tokens).await.expect("a new grant");
+                TokenSet::from_login(response, &ScopeSet::default(), SystemClock::new().now().saturating_sub(ago));
+            self.refresher.create(grant, tokens).await.expect("a new grant");
             grants.push(grant);
         }
         grants

@@ -51,7 +51,7 @@ impl World {
             Provider::oidc_at(issuer(), at("/authorize"), at("/token")).with_userinfo_endpoint(at("/userinfo"));
         let egress = Egress::from_service(idp.clone());
         let provider = ProviderClient::new(provider, client(), egress, Arc::clone(&clock));
-        let config = RefresherConfig::of(provider.provider()).with_early(Duration::ZERO);
+        let config = RefresherConfig::for_provider(provider.provider()).with_early_refresh(Duration::ZERO);
         let refresher = Refresher::new(vault, provider.clone(), Arc::clone(&clock), config);
         Self { idp, provider, refresher, clock }.logged_in().await
     }
@@ -61,7 +61,7 @@ impl World {
         let mut response = TokenResponse::new(BearerToken::issued(&issued.access_token).expect("token"));
         response.refresh_token = Some(issued.refresh_token.into());
         let now = self.clock.now();
-        self.refresher.begin(GRANT, TokenSet::of_login(response, &ScopeSet::default(), now)).await.expect("begun");
+        self.refresher.create(GRANT, TokenSet::from_login(response, &ScopeSet::default(), now)).await.expect("begun");
         self
     }
 

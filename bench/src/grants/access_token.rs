@@ -34,7 +34,7 @@ pub(crate) fn cases(runtime: &Rc<Runtime>) -> Result<Vec<Case>, Box<dyn Error>> 
     let (upstream, fresh) = runtime.block_on(async {
         let vault = Vault::new(Arc::new(MemoryStore::new(Arc::new(SystemClock::new()))), KeyRing::ephemeral())?;
         let refresher = tokens::idle(vault);
-        refresher.begin(tokens::id(0), tokens::fresh(0)?).await?;
+        refresher.create(tokens::id(0), tokens::fresh(0)?).await?;
         Ok::<_, Box<dyn Error>>((refresher.upstream(tokens::id(0)), Fresh::new().await?))
     })?;
     let token =

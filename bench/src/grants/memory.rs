@@ -46,7 +46,7 @@ pub(crate) fn run(runtime: &Runtime) -> Result<Memory, Box<dyn Error>> {
         let outcome = runtime.block_on(async {
             let refresher = tokens::idle(vault());
             for number in 0..GRANTS {
-                refresher.begin(tokens::id(number), tokens::fresh(number)?).await?;
+                refresher.create(tokens::id(number), tokens::fresh(number)?).await?;
                 held.push(refresher.upstream(tokens::id(number)));
             }
             Ok::<_, Box<dyn Error>>(())

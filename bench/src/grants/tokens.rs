@@ -5,7 +5,7 @@ use std::{error::Error, future::ready, sync::Arc, time::Duration};
 use portcullis::{
     BearerToken, Issuer, ScopeSet,
     core::{Clock, GrantId, SystemClock},
-    grants::{ExchangeError, Refresher, RefresherConfig, TokenSet, Vault},
+    grants::{RefreshError, Refresher, RefresherConfig, TokenSet, Vault},
     oauth::{TokenResponse, providers::Rotation},
 };
 use sha2::{Digest, Sha256};
@@ -21,12 +21,12 @@ pub(crate) fn fresh(number: usize) -> Result<TokenSet, Box<dyn Error>> {
     let mut response = TokenResponse::new(BearerToken::issued(&text("a_", number))?);
     response.refresh_token = Some(text("r_", number).into());
     response.expires_in = Some(Duration::from_secs(3600));
-    Ok(TokenSet::of_login(response, &ScopeSet::parse("openid email profile offline_access")?, SystemClock::new().now()))
+    Ok(TokenSet::from_login(response, &ScopeSet::parse("openid email profile offline_access")?, SystemClock::new().now()))
 }
 
 /// A refresher whose tokens are so fresh that nobody exchanges any.
 pub(crate) fn idle(vault: Vault) -> Refresher {
-    let exchange = service_fn(|_: Arc<TokenSet>| ready(Err(ExchangeError::refused("nobody exchanges these tokens"))));
+    let exchange = service_fn(|_: Arc<TokenSet>| ready(Err(RefreshError::refused("nobody exchanges these tokens"))));
     let clock = Arc::new(SystemClock::new());
     Refresher::new(vault, exchange, clock, RefresherConfig::new(issuer(), "bench", Rotation::SingleUse))
 }

@@ -69,7 +69,7 @@ impl Provider {
     fn expired(&self, number: usize) -> TokenSet {
         let mut login = token_response(&self.idp.issue_grant(&format!("user-{number}"), "openid"));
         login.expires_in = Some(Duration::from_secs(600));
-        TokenSet::of_login(login, &ScopeSet::default(), self.clock.now().saturating_sub(Duration::from_secs(1000)))
+        TokenSet::from_login(login, &ScopeSet::default(), self.clock.now().saturating_sub(Duration::from_secs(1000)))
     }
 
     fn check(&self) {
@@ -83,12 +83,12 @@ async fn refreshed() -> Result<Duration, Box<dyn Error>> {
     let store = MemoryStore::new(Arc::clone(&provider.clock));
     let vault = Vault::new(Arc::new(store), KeyRing::ephemeral())?;
     // Whoever queues before the limit waits for all who came before.
-    let config = RefresherConfig::of(provider.client.get_ref().provider());
-    let config = config.with_exchange_timeout(Duration::from_secs(300));
+    let config = RefresherConfig::for_provider(provider.client.get_ref().provider());
+    let config = config.with_refresh_timeout(Duration::from_secs(300));
     let clock = Arc::clone(&provider.clock);
     let refresher = Refresher::new(vault, provider.client.clone(), clock, config);
     for number in 0..GRANTS {
-        refresher.begin(tokens::id(number), provider.expired(number)).await?;
+        refresher.create(tokens::id(number), provider.expired(number)).await?;
     }
     let begun = Instant::now();
     let tasks = (0..GRANTS).map(|number| {

@@ -49,8 +49,12 @@ impl Bridge {
         egress: Egress,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let refresher =
-            Refresher::new(vault, provider.clone(), Arc::clone(&clock), RefresherConfig::of(provider.provider()));
+        let refresher = Refresher::new(
+            vault,
+            provider.clone(),
+            Arc::clone(&clock),
+            RefresherConfig::for_provider(provider.provider()),
+        );
         let telemetry = Arc::new(Telemetry::new());
         let limits = Limits::new(&config, Arc::clone(&telemetry));
         let sessions = Sessions::new(

@@ -1,4 +1,4 @@
-//! [`Exchange`]: a refresh token is presented, and new tokens come back.
+//! [`TokenRefresh`]: a refresh token is presented, and new tokens come back.
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
@@ -15,15 +15,15 @@ use crate::TokenSet;
 /// It is called once per generation, and again only where the request was not sent, the provider failed, or no answer came.
 /// **Put no retry around it**: a request that was sent may have spent the token, whatever came back. A concurrency limit around
 /// it is safe: while it is waited for, the request is known not to have been sent. A time limit is safe if its error is
-/// [`ExchangeError::ambiguous`].
-pub trait Exchange: Service<Arc<TokenSet>, Response = TokenResponse, Error = ExchangeError> {}
+/// [`RefreshError::ambiguous`].
+pub trait TokenRefresh: Service<Arc<TokenSet>, Response = TokenResponse, Error = RefreshError> {}
 
-impl<E> Exchange for E where E: Service<Arc<TokenSet>, Response = TokenResponse, Error = ExchangeError> + ?Sized {}
+impl<E> TokenRefresh for E where E: Service<Arc<TokenSet>, Response = TokenResponse, Error = RefreshError> + ?Sized {}
 
 /// Why there are no new tokens, and what became of the old one.
 #[derive(Clone)]
-pub struct ExchangeError {
-    outcome: ExchangeOutcome,
+pub struct RefreshError {
+    kind: RefreshErrorKind,
     cause: AuthError,
     accepted_at: Option<Instant>,
 }
@@ -31,7 +31,7 @@ pub struct ExchangeError {
 /// What became of a refresh token that was to be presented.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
-pub enum ExchangeOutcome {
+pub enum RefreshErrorKind {
     /// The provider says that it is no good. It is never presented again.
     Refused,
     /// The provider says that it failed, or asks to be called less often. The token is taken not to be spent.
@@ -43,11 +43,11 @@ pub enum ExchangeOutcome {
     /// The provider refuses *our* credentials or what we ask. The token is not spent.
     Misconfigured,
     /// The provider refuses, and does not say whether the token or this server is at fault. The token is not spent. Evidence decides:
-    /// see [`ExchangeError::with_accepted_at`].
+    /// see [`RefreshError::with_accepted_at`].
     Unexplained,
 }
 
-impl ExchangeOutcome {
+impl RefreshErrorKind {
     /// The name under which it is counted.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -62,52 +62,52 @@ impl ExchangeOutcome {
     }
 }
 
-impl ExchangeError {
+impl RefreshError {
     /// The provider says that the refresh token is no good.
     pub fn refused(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::of(ExchangeOutcome::Refused, AuthError::new(Reason::GrantEnded).with_source(source))
+        Self::of(RefreshErrorKind::Refused, AuthError::new(Reason::GrantEnded).with_source(source))
     }
 
     /// The provider failed or wants a rest; `cause` is an `Unavailable`, and says for how long if that is known.
     #[must_use]
     pub const fn transient(cause: AuthError) -> Self {
-        Self::of(ExchangeOutcome::Transient, cause)
+        Self::of(RefreshErrorKind::Transient, cause)
     }
 
     /// The request did not go out.
     #[must_use]
     pub const fn not_sent(cause: AuthError) -> Self {
-        Self::of(ExchangeOutcome::NotSent, cause)
+        Self::of(RefreshErrorKind::NotSent, cause)
     }
 
     /// The request may have gone out, and no answer came that can be used.
     #[must_use]
     pub const fn ambiguous(cause: AuthError) -> Self {
-        Self::of(ExchangeOutcome::Ambiguous, cause)
+        Self::of(RefreshErrorKind::Ambiguous, cause)
     }
 
     /// The provider refuses our credentials or what we ask.
     #[must_use]
     pub const fn misconfigured(cause: AuthError) -> Self {
-        Self::of(ExchangeOutcome::Misconfigured, cause)
+        Self::of(RefreshErrorKind::Misconfigured, cause)
     }
 
     /// The provider refuses, and does not say whether the refresh token or this server is at fault; `cause` is an `Unavailable`.
     #[must_use]
     pub const fn unexplained(cause: AuthError) -> Self {
-        Self::of(ExchangeOutcome::Unexplained, cause)
+        Self::of(RefreshErrorKind::Unexplained, cause)
     }
 
     /// When the token endpoint last accepted the credentials of this server, before the request was sent that is answered by this.
-    /// Default: unknown, and then an [unexplained](ExchangeOutcome::Unexplained) refusal never ends a grant.
+    /// Default: unknown, and then an [unexplained](RefreshErrorKind::Unexplained) refusal never ends a grant.
     #[must_use]
     pub const fn with_accepted_at(mut self, accepted_at: Option<Instant>) -> Self {
         self.accepted_at = accepted_at;
         self
     }
 
-    const fn of(outcome: ExchangeOutcome, cause: AuthError) -> Self {
-        Self { outcome, cause, accepted_at: None }
+    const fn of(kind: RefreshErrorKind, cause: AuthError) -> Self {
+        Self { kind, cause, accepted_at: None }
     }
 
     pub(crate) const fn accepted_at(&self) -> Option<Instant> {
@@ -116,8 +116,8 @@ impl ExchangeError {
 
     /// What became of the refresh token.
     #[must_use]
-    pub const fn outcome(&self) -> ExchangeOutcome {
-        self.outcome
+    pub const fn kind(&self) -> RefreshErrorKind {
+        self.kind
     }
 
     /// What those are told who wait for the new token.
@@ -134,25 +134,25 @@ impl ExchangeError {
 }
 
 /// What a request is refused with for it.
-impl From<ExchangeError> for AuthError {
-    fn from(error: ExchangeError) -> Self {
+impl From<RefreshError> for AuthError {
+    fn from(error: RefreshError) -> Self {
         error.cause
     }
 }
 
-impl fmt::Display for ExchangeError {
+impl fmt::Display for RefreshError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no new token ({}): {}", self.outcome.as_str(), self.cause.reason())
+        write!(f, "no new token ({}): {}", self.kind.as_str(), self.cause.reason())
     }
 }
 
-impl fmt::Debug for ExchangeError {
+impl fmt::Debug for RefreshError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ExchangeError").field("outcome", &self.outcome).field("cause", &self.cause).finish()
+        f.debug_struct("RefreshError").field("kind", &self.kind).field("cause", &self.cause).finish()
     }
 }
 
-impl Error for ExchangeError {
+impl Error for RefreshError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.cause.source()
     }

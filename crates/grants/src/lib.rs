@@ -19,7 +19,7 @@ mod upstream_verifier;
 mod vault;
 mod vault_check;
 
-pub use exchange::{Exchange, ExchangeError, ExchangeOutcome};
+pub use exchange::{RefreshError, RefreshErrorKind, TokenRefresh};
 pub use memory_store::MemoryStore;
 pub use provider_client::{Login, LoginError, LoginErrorKind, LoginStep, ProfileVerifier, ProviderClient};
 pub use record::{GrantRecord, InvalidRecord};

@@ -91,7 +91,7 @@ impl GrantRecord {
             refresh_token: tokens.refresh_token().map(|token| token.expose_secret().into()),
             refresh_expires_at: tokens.refresh_expires_at().map(UnixTime::as_nanos),
             scopes: tokens.scopes().clone(),
-            further: tokens.further().clone(),
+            further: tokens.extra().clone(),
         };
         plaintext(&form).expect("a record is plain data")
     }

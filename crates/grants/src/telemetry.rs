@@ -7,7 +7,7 @@ use std::{
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-use crate::ExchangeOutcome;
+use crate::RefreshErrorKind;
 
 /// Handles, made once.
 pub(crate) struct Telemetry {
@@ -36,8 +36,8 @@ impl Telemetry {
         }
     }
 
-    pub(crate) fn exchanged(&self, failure: Option<ExchangeOutcome>, elapsed: Duration) {
-        let outcome = failure.map_or("success", ExchangeOutcome::as_str);
+    pub(crate) fn exchanged(&self, failure: Option<RefreshErrorKind>, elapsed: Duration) {
+        let outcome = failure.map_or("success", RefreshErrorKind::as_str);
         counter!("portcullis_exchanges_total", "provider" => self.provider, "outcome" => outcome).increment(1);
         self.seconds.record(elapsed);
     }

@@ -23,7 +23,7 @@ impl TokenSet {
     /// A response that does not name its scopes grants what was asked for
     /// ([RFC 6749 section 5.1](https://www.rfc-editor.org/rfc/rfc6749#section-5.1)).
     #[must_use]
-    pub fn of_login(response: TokenResponse, asked: &ScopeSet, now: UnixTime) -> Self {
+    pub fn from_login(response: TokenResponse, asked: &ScopeSet, now: UnixTime) -> Self {
         let nothing = Self {
             access_token: AccessToken::new(response.access_token.clone(), Generation::default(), None),
             refresh_token: None,
@@ -123,13 +123,13 @@ impl TokenSet {
 
     /// What else the provider says, such as Salesforce's `instance_url`.
     #[must_use]
-    pub const fn further(&self) -> &Map<String, Value> {
+    pub const fn extra(&self) -> &Map<String, Value> {
         &self.further
     }
 
     /// After which nothing of it is of use any more; `None` if that is not known.
     #[must_use]
-    pub fn useless_at(&self) -> Option<UnixTime> {
+    pub fn unusable_after(&self) -> Option<UnixTime> {
         match (&self.refresh_token, self.refresh_expires_at) {
             (Some(_), None) => None,
             (Some(_), Some(refresh_expires_at)) => self.expires_at().map(|end| end.max(refresh_expires_at)),

@@ -27,7 +27,7 @@ pub struct EphemeralKey;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CreateError {
-    /// There is one of this id. Each login is a grant of its own: take a new random id, and [end](crate::Refresher::end) the old one.
+    /// There is one of this id. Each login is a grant of its own: take a new random id, and [end](crate::Refresher::delete) the old one.
     #[error("there is a grant of this id already")]
     Exists,
     /// The store cannot be written.
@@ -106,7 +106,7 @@ impl Vault {
     ) -> Result<Swap, StoreError> {
         let sealed = SealedGrant::new(
             self.keys.seal(Place::Grant(id), &record.to_bytes()),
-            record.tokens().useless_at().map(kept_until),
+            record.tokens().unusable_after().map(kept_until),
         );
         self.store.compare_and_swap(id, expected, sealed, lease).await
     }
@@ -153,8 +153,8 @@ impl Vault {
 }
 
 /// A token that is dead by our clock may live by the provider's; only a day later is the row of no use for sure.
-fn kept_until(useless_at: UnixTime) -> UnixTime {
-    useless_at + Duration::from_hours(24)
+fn kept_until(unusable_after: UnixTime) -> UnixTime {
+    unusable_after + Duration::from_hours(24)
 }
 
 fn unreadable(error: SealError) -> StoreError {

@@ -42,7 +42,7 @@ proptest! {
         refreshes in prop::collection::vec((response(), 0_u64..100_000), 1..6),
     ) {
         let asked = ScopeSet::parse("a b c").expect("scopes");
-        let mut tokens = TokenSet::of_login(login, &asked, LOGIN);
+        let mut tokens = TokenSet::from_login(login, &asked, LOGIN);
         assert_eq!(tokens.generation(), Generation::default());
         let mut now = LOGIN;
         for (response, elapsed) in refreshes {
@@ -63,8 +63,8 @@ proptest! {
             assert_eq!(tokens.refresh_expires_at(), told.or(kept), "its expiry goes with it");
 
             assert_eq!(tokens.scopes(), response.scopes.as_ref().unwrap_or_else(|| old.scopes()));
-            for (name, value) in old.further() {
-                assert_eq!(tokens.further().get(name), response.further.get(name).or(Some(value)));
+            for (name, value) in old.extra() {
+                assert_eq!(tokens.extra().get(name), response.further.get(name).or(Some(value)));
             }
             outlives(&tokens);
         }
@@ -73,13 +73,13 @@ proptest! {
 
 /// A grant is kept for as long as any of its tokens may be good.
 fn outlives(tokens: &TokenSet) {
-    let Some(useless_at) = tokens.useless_at() else { return };
+    let Some(unusable_after) = tokens.unusable_after() else { return };
     assert!(
-        tokens.expires_at().is_some_and(|expires_at| useless_at >= expires_at),
+        tokens.expires_at().is_some_and(|expires_at| unusable_after >= expires_at),
         "the record outlives the access token"
     );
     if tokens.refresh_token().is_some() {
-        assert!(tokens.refresh_expires_at().is_some_and(|end| useless_at >= end), "and the refresh token");
+        assert!(tokens.refresh_expires_at().is_some_and(|end| unusable_after >= end), "and the refresh token");
     }
 }
 
@@ -90,7 +90,7 @@ fn nothing_is_useless_while_nobody_knows_its_end() {
         response.refresh_token = refresh.map(SecretString::from);
         response.expires_in = expires_in.map(Duration::from_secs);
         response.refresh_expires_in = refresh_expires_in.map(Duration::from_secs);
-        TokenSet::of_login(response, &ScopeSet::default(), LOGIN).useless_at()
+        TokenSet::from_login(response, &ScopeSet::default(), LOGIN).unusable_after()
     };
     assert_eq!(set(Some("r"), Some(60), None), None);
     assert_eq!(set(None, None, None), None);

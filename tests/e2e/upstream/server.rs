@@ -70,7 +70,7 @@ impl Server {
         let client = ProviderClient::new(provider, app, egress, clock.clone());
 
         let vault = Vault::new(Arc::new(MemoryStore::new(clock.clone())), KeyRing::ephemeral()).expect("a vault");
-        let config = RefresherConfig::of(client.provider()).with_exchange_timeout(Duration::from_secs(25));
+        let config = RefresherConfig::for_provider(client.provider()).with_refresh_timeout(Duration::from_secs(25));
         let refresher = Refresher::new(vault, client.clone(), clock, config);
 
         let (verified, ours) = (Arc::<AtomicUsize>::default(), refresher.clone());
@@ -116,7 +116,7 @@ impl Server {
 
     /// The user has logged in elsewhere.
     pub(crate) async fn take_over(&self, tokens: TokenSet) {
-        self.refresher.begin(GRANT, tokens).await.expect("a new grant");
+        self.refresher.create(GRANT, tokens).await.expect("a new grant");
     }
 
     /// A request of the user, over the network.

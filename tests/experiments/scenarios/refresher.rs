@@ -36,14 +36,14 @@ impl Contender for Portcullis {
         let processes: Vec<_> = (0..team.size())
             .map(|_| {
                 let client = provider_client(&site.idp, site.egress.clone(), &clock);
-                let config = RefresherConfig::of(client.provider());
+                let config = RefresherConfig::for_provider(client.provider());
                 Refresher::new(vault.clone(), client, Arc::clone(&clock), config)
             })
             .collect();
         let mut login = token_response(&held.grant);
         login.expires_in = Some(held.lifetime);
-        let tokens = TokenSet::of_login(login, &ScopeSet::default(), site.received_at(held));
-        processes[0].begin(GRANT, tokens).await.expect("a new grant");
+        let tokens = TokenSet::from_login(login, &ScopeSet::default(), site.received_at(held));
+        processes[0].create(GRANT, tokens).await.expect("a new grant");
         site.clock.step_back(held.put_back);
         let handler = |refresher: &Refresher| Handler { upstream: refresher.upstream(GRANT), site: site.clone() };
         processes.iter().map(handler).collect()

@@ -212,14 +212,14 @@ impl Sessions {
     }
 
     async fn finish(&self, id: GrantId, version: Version, is_given_up: bool) -> Result<bool, StoreError> {
-        let retired = self.0.refresher.retire(id).await?;
+        let retired = self.0.refresher.deactivate(id).await?;
         if let Some(tokens) = retired
             && self.0.revocations.tell(&tokens).await == Told::NotYet
             && !is_given_up
         {
             return Ok(false);
         }
-        self.0.refresher.end(id).await?;
+        self.0.refresher.delete(id).await?;
         self.0.records.remove(key(id), version).await?;
         Ok(true)
     }

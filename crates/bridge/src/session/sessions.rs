@@ -96,7 +96,7 @@ impl Sessions {
             return Ok(false);
         }
         let Some(tokens) = tokens else { return Ok(true) };
-        match self.0.refresher.begin(id, tokens).await {
+        match self.0.refresher.create(id, tokens).await {
             Ok(()) => {}
             Err(CreateError::Store(error)) => return Err(error),
             Err(_) => return Ok(false),
@@ -159,7 +159,7 @@ impl Sessions {
 
     /// Whether the grant of a session is still there. One at another provider, which this bridge had before, is of no use.
     pub(crate) async fn has_grant(&self, id: GrantId) -> Result<bool, StoreError> {
-        self.0.refresher.keeps(id).await
+        self.0.refresher.exists(id).await
     }
 }
 

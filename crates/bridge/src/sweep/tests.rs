@@ -167,7 +167,7 @@ impl World {
         let grant = self.provider.issue_grant("alice", "");
         let mut response = TokenResponse::new(BearerToken::issued(&grant.access_token).expect("a token"));
         response.refresh_token = Some(grant.refresh_token.into());
-        let tokens = TokenSet::of_login(response, &ScopeSet::default(), now);
+        let tokens = TokenSet::from_login(response, &ScopeSet::default(), now);
         assert!(self.bridge.inner().sessions.begin(id, &session, Some(tokens)).await.expect("the store"));
         id
     }

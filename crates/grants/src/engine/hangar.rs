@@ -20,15 +20,15 @@ use super::{
     journey,
     slot::{Answer, Errand, Landing, Tuning},
 };
-use crate::{ExchangeError, TokenSet, Vault, refresher::RefresherConfig, telemetry::Telemetry};
+use crate::{RefreshError, TokenSet, Vault, refresher::RefresherConfig, telemetry::Telemetry};
 
 /// A refresh token goes in, new tokens come out.
-pub(crate) type BoxedExchange = BoxCloneSyncService<Arc<TokenSet>, TokenResponse, ExchangeError>;
+pub(crate) type BoxedTokenRefresh = BoxCloneSyncService<Arc<TokenSet>, TokenResponse, RefreshError>;
 
 /// The grants that somebody asks for, and what all flights share.
 pub(crate) struct Hangar {
     pub(super) vault: Vault,
-    pub(super) exchange: BoxedExchange,
+    pub(super) exchange: BoxedTokenRefresh,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) config: RefresherConfig,
     pub(super) telemetry: Telemetry,
@@ -49,7 +49,12 @@ struct Cells {
 const FEW: usize = 1024;
 
 impl Hangar {
-    pub(crate) fn new(vault: Vault, exchange: BoxedExchange, clock: Arc<dyn Clock>, config: RefresherConfig) -> Self {
+    pub(crate) fn new(
+        vault: Vault,
+        exchange: BoxedTokenRefresh,
+        clock: Arc<dyn Clock>,
+        config: RefresherConfig,
+    ) -> Self {
         Self {
             telemetry: Telemetry::new(config.name),
             vault,

@@ -13,14 +13,14 @@ use tracing::Instrument as _;
 use super::{
     Hangar,
     cell::Cell,
-    hangar::BoxedExchange,
+    hangar::BoxedTokenRefresh,
     refusals::Verdict,
     reservation::Reservation,
     save::save,
     slot::{Errand, Landing},
     store_limit::in_time,
 };
-use crate::{ExchangeError, ExchangeOutcome, Kept, StoreError, TokenSet};
+use crate::{Kept, RefreshError, RefreshErrorKind, StoreError, TokenSet};
 
 /// How often a grant that another process has reserved is looked at.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
@@ -81,7 +81,7 @@ impl Journey<'_> {
 
     /// Reserves the grant, or waits until whoever has reserved it has brought what is wanted.
     async fn reserve(&self) -> Step<Reservation<'_>> {
-        let patience = Instant::now() + self.hangar.config.lease_ttl() + self.hangar.config.exchange_timeout;
+        let patience = Instant::now() + self.hangar.config.lease_ttl() + self.hangar.config.refresh_timeout;
         let mut pause = FIRST_LOOK;
         loop {
             let reservation = Reservation::take(self.hangar, self.cell).await;
@@ -157,7 +157,7 @@ impl Journey<'_> {
         &self,
         tokens: &Arc<TokenSet>,
         reservation: Reservation<'_>,
-    ) -> Result<TokenResponse, ExchangeError> {
+    ) -> Result<TokenResponse, RefreshError> {
         let span = tracing::info_span!(
             "portcullis.exchange",
             grant = %self.cell.id,
@@ -169,53 +169,57 @@ impl Journey<'_> {
             Ok(exchange) => self.spend(exchange, tokens).instrument(span).await,
             Err(error) => Err(error),
         };
-        self.hangar.telemetry.exchanged(outcome.as_ref().err().map(ExchangeError::outcome), begun.elapsed());
+        self.hangar.telemetry.exchanged(outcome.as_ref().err().map(RefreshError::kind), begun.elapsed());
         outcome
     }
 
     /// Waits until the exchange can be called and the grant is surely still reserved. Nothing has been sent until then.
-    async fn turn(&self, reservation: Reservation<'_>) -> Result<BoxedExchange, ExchangeError> {
+    async fn turn(&self, reservation: Reservation<'_>) -> Result<BoxedTokenRefresh, RefreshError> {
         let mut exchange = self.hangar.exchange.clone();
-        match timeout(self.hangar.config.exchange_timeout, exchange.ready()).await {
+        match timeout(self.hangar.config.refresh_timeout, exchange.ready()).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => return Err(error),
-            Err(_) => return Err(ExchangeError::not_sent(AuthError::new(Reason::Overloaded))),
+            Err(_) => return Err(RefreshError::not_sent(AuthError::new(Reason::Overloaded))),
         }
         if !reservation.lasts().await {
             let cause = AuthError::new(Reason::BackingOff).with_source("the grant did not stay reserved");
-            return Err(ExchangeError::not_sent(cause));
+            return Err(RefreshError::not_sent(cause));
         }
         Ok(exchange)
     }
 
-    async fn spend(&self, mut exchange: BoxedExchange, tokens: &Arc<TokenSet>) -> Result<TokenResponse, ExchangeError> {
+    async fn spend(
+        &self,
+        mut exchange: BoxedTokenRefresh,
+        tokens: &Arc<TokenSet>,
+    ) -> Result<TokenResponse, RefreshError> {
         // Called inside the future, so that a panic is caught wherever it comes from.
         let exchanging = AssertUnwindSafe(async { exchange.call(Arc::clone(tokens)).await }).catch_unwind();
-        match timeout(self.hangar.config.exchange_timeout, exchanging).await {
+        match timeout(self.hangar.config.refresh_timeout, exchanging).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(ExchangeError::ambiguous(AuthError::new(Reason::VerifierFailed).with_source("a panic"))),
-            Err(_) => Err(ExchangeError::ambiguous(AuthError::new(Reason::ProviderTimeout))),
+            Ok(Err(_)) => Err(RefreshError::ambiguous(AuthError::new(Reason::VerifierFailed).with_source("a panic"))),
+            Err(_) => Err(RefreshError::ambiguous(AuthError::new(Reason::ProviderTimeout))),
         }
     }
 
     /// There are no new tokens.
-    async fn failed(&self, kept: Kept, presented: &TokenSet, error: &ExchangeError) -> Landing {
-        let (grant, outcome) = (self.cell.id, error.outcome().as_str());
-        match error.outcome() {
-            ExchangeOutcome::Refused => {
+    async fn failed(&self, kept: Kept, presented: &TokenSet, error: &RefreshError) -> Landing {
+        let (grant, outcome) = (self.cell.id, error.kind().as_str());
+        match error.kind() {
+            RefreshErrorKind::Refused => {
                 tracing::info!(%grant, cause = ?error.cause(), "the provider refused the refresh token: the grant has ended");
                 self.finish_unless_renewed(kept, "the provider refused the refresh token").await
             }
-            ExchangeOutcome::Unexplained => self.unexplained(kept, presented, error).await,
-            ExchangeOutcome::Ambiguous => {
+            RefreshErrorKind::Unexplained => self.unexplained(kept, presented, error).await,
+            RefreshErrorKind::Ambiguous => {
                 tracing::warn!(%grant, outcome, cause = ?error.cause(), "a refresh token may be spent, and no answer came");
                 Landing::Failed { error: error.cause().clone(), ambiguous: true }
             }
-            ExchangeOutcome::Transient | ExchangeOutcome::NotSent => {
+            RefreshErrorKind::Transient | RefreshErrorKind::NotSent => {
                 tracing::warn!(%grant, outcome, cause = ?error.cause(), "a refresh failed");
                 Landing::Failed { error: error.cause().clone(), ambiguous: false }
             }
-            ExchangeOutcome::Misconfigured => {
+            RefreshErrorKind::Misconfigured => {
                 tracing::error!(%grant, cause = ?error.cause(), "the provider refuses this server, not the grant");
                 Landing::Failed { error: error.cause().clone(), ambiguous: false }
             }
@@ -223,7 +227,7 @@ impl Journey<'_> {
     }
 
     /// The provider refused, and did not say whether the refresh token or this server is at fault: evidence decides.
-    async fn unexplained(&self, kept: Kept, presented: &TokenSet, error: &ExchangeError) -> Landing {
+    async fn unexplained(&self, kept: Kept, presented: &TokenSet, error: &RefreshError) -> Landing {
         let (grant, cause) = (self.cell.id, error.cause());
         let now = self.hangar.now();
         let verdict = self.cell.slot().note_unexplained(now, presented.generation(), error.accepted_at());

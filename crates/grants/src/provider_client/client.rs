@@ -14,18 +14,18 @@ use portcullis_oauth::{
 use secrecy::SecretString;
 
 use super::{ProfileVerifier, accepted::Accepted, failure::Failure, id_tokens::IdTokens, line::Line};
-use crate::{ExchangeError, TokenSet};
+use crate::{RefreshError, TokenSet};
 
 /// This server as a client of a provider. Clones are the same client.
 ///
-/// 1. It is an [`Exchange`](crate::Exchange), for a [`Refresher`](crate::Refresher): what became of a refresh token is told apart as
-///    [`ExchangeOutcome`](crate::ExchangeOutcome) wants it.
+/// 1. It is an [`TokenRefresh`](crate::TokenRefresh), for a [`Refresher`](crate::Refresher): what became of a refresh token is told apart as
+///    [`RefreshErrorKind`](crate::RefreshErrorKind) wants it.
 /// 2. A provider that fails gets one call per back-off window, for each kind of request: codes, refresh tokens, introspection,
 ///    revocation, profiles. A code or token that makes it fail is paused by itself: see [`BackOff`](portcullis_egress::BackOff).
 ///    A provider that refuses *our* id or secret is not asked with them again for 5 s, or as long as it says.
 /// 3. The lifetime of an access token is what the response says, else the token itself, else introspection, else what the provider
 ///    is known for, else unknown.
-/// 4. A refresh that is refused in words that no standard and no vendor knows is [unexplained](crate::ExchangeOutcome::Unexplained): by
+/// 4. A refresh that is refused in words that no standard and no vendor knows is [unexplained](crate::RefreshErrorKind::Unexplained): by
 ///    itself it ends nothing. One that is refused without a word ends the grant if introspection says that the refresh token is not active.
 ///
 /// It keeps no tokens, and never asks for more than it is told to.
@@ -44,7 +44,7 @@ use crate::{ExchangeError, TokenSet};
 /// let github = ProviderClient::new(Provider::github(), app, Egress::new(EgressConfig::new())?, clock.clone());
 ///
 /// let vault = Vault::new(Arc::new(MemoryStore::new(clock.clone())), KeyRing::ephemeral())?;
-/// let config = RefresherConfig::of(github.provider());
+/// let config = RefresherConfig::for_provider(github.provider());
 /// let refresher = Refresher::new(vault, github, clock, config);
 /// # drop(refresher);
 /// # Ok(())
@@ -102,17 +102,17 @@ impl ProviderClient {
     /// whoever knows who the user is. [`login`](Self::login) finds out.
     ///
     /// # Errors
-    /// [`ExchangeError`]. A code is good once: whatever the outcome, only a new login brings tokens, unless the request was not sent.
+    /// [`RefreshError`]. A code is good once: whatever the outcome, only a new login brings tokens, unless the request was not sent.
     pub async fn exchange_code(
         &self,
         code: &SecretString,
         redirect_uri: &str,
         verifier: &CodeVerifier,
         asked: &ScopeSet,
-    ) -> Result<TokenSet, ExchangeError> {
+    ) -> Result<TokenSet, RefreshError> {
         let request = self.provider().code_request(self.client(), code, redirect_uri, verifier);
         let response = self.redeem(code, request).await?;
-        Ok(TokenSet::of_login(self.with_lifetime(response).await, asked, self.now()))
+        Ok(TokenSet::from_login(self.with_lifetime(response).await, asked, self.now()))
     }
 
     /// Who the user of `token` is.

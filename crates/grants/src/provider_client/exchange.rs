@@ -1,4 +1,4 @@
-//! The client as an [`Exchange`](crate::Exchange): a refresh token is presented.
+//! The client as an [`TokenRefresh`](crate::TokenRefresh): a refresh token is presented.
 
 use std::{
     future::Future,
@@ -14,12 +14,12 @@ use secrecy::SecretString;
 use tower_service::Service;
 
 use super::{ProviderClient, failure::Failure, line::Line, presented::fingerprint};
-use crate::{ExchangeError, TokenSet};
+use crate::{RefreshError, TokenSet};
 
 impl ProviderClient {
-    async fn refresh(&self, tokens: &TokenSet) -> Result<TokenResponse, ExchangeError> {
+    async fn refresh(&self, tokens: &TokenSet) -> Result<TokenResponse, RefreshError> {
         let Some(refresh_token) = tokens.refresh_token() else {
-            return Err(ExchangeError::refused("there is no refresh token"));
+            return Err(RefreshError::refused("there is no refresh token"));
         };
         // Before it is sent: what is accepted meanwhile says nothing about this request.
         let accepted_at = self.accepted().last();
@@ -29,9 +29,9 @@ impl ProviderClient {
             Err(failure) => failure,
         };
         match self.is_active(&failure, refresh_token).await {
-            Some(false) => Err(ExchangeError::refused("refused without a word, and not active")),
-            Some(true) => Err(ExchangeError::misconfigured(failure.into())),
-            None => Err(ExchangeError::from(failure).with_accepted_at(accepted_at)),
+            Some(false) => Err(RefreshError::refused("refused without a word, and not active")),
+            Some(true) => Err(RefreshError::misconfigured(failure.into())),
+            None => Err(RefreshError::from(failure).with_accepted_at(accepted_at)),
         }
     }
 
@@ -60,11 +60,11 @@ impl ProviderClient {
 
 impl Service<Arc<TokenSet>> for ProviderClient {
     type Response = TokenResponse;
-    type Error = ExchangeError;
-    type Future = Pin<Box<dyn Future<Output = Result<TokenResponse, ExchangeError>> + Send>>;
+    type Error = RefreshError;
+    type Future = Pin<Box<dyn Future<Output = Result<TokenResponse, RefreshError>> + Send>>;
 
     /// Always ready.
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ExchangeError>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), RefreshError>> {
         Poll::Ready(Ok(()))
     }
 

@@ -5,7 +5,7 @@ use portcullis_core::AuthError;
 use portcullis_egress::{EgressError, EgressErrorKind};
 use portcullis_oauth::ProtocolError;
 
-use crate::ExchangeError;
+use crate::RefreshError;
 
 /// Why a question to a provider has no answer.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl From<Failure> for AuthError {
 }
 
 /// What became of the refresh token or code that was to be presented.
-impl From<Failure> for ExchangeError {
+impl From<Failure> for RefreshError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Closed(refusal) => Self::not_sent(refusal),

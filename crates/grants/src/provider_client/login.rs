@@ -9,7 +9,7 @@ use super::{
     fresh_tokens::FreshTokens,
     login_error::{LoginError, LoginStep},
 };
-use crate::{ExchangeError, TokenSet};
+use crate::{RefreshError, TokenSet};
 
 /// Who has logged in, and what they allowed. `Debug` prints no token, and of the user the subject only.
 #[derive(Clone, Debug)]
@@ -52,8 +52,8 @@ impl ProviderClient {
     ) -> Result<Login, LoginError> {
         let request = self.provider().code_request(self.client(), code, redirect_uri, verifier);
         let response =
-            self.redeem(code, request).await.map_err(|failure| LoginError::of_code(ExchangeError::from(failure)))?;
-        let fresh = FreshTokens::new(self.clone(), TokenSet::of_login(response.clone(), asked, self.now()));
+            self.redeem(code, request).await.map_err(|failure| LoginError::of_code(RefreshError::from(failure)))?;
+        let fresh = FreshTokens::new(self.clone(), TokenSet::from_login(response.clone(), asked, self.now()));
         let received_at = fresh.received_at();
 
         let id_token = self.id_token(response.id_token.as_ref(), nonce, &fresh, asked).await;
@@ -63,7 +63,7 @@ impl ProviderClient {
 
         let response = self.with_lifetime(response).await;
         fresh.keep();
-        let tokens = TokenSet::of_login(response, asked, received_at);
+        let tokens = TokenSet::from_login(response, asked, received_at);
         Ok(Login { tokens, profile, id_token_claims: id_token.map(IdToken::into_claims) })
     }
 

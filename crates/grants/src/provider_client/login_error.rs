@@ -4,7 +4,7 @@ use std::{error::Error, fmt};
 
 use portcullis_core::{AuthError, Reason};
 
-use crate::{ExchangeError, ExchangeOutcome};
+use crate::{RefreshError, RefreshErrorKind};
 
 /// Why a user could not be logged in at a provider: what failed, and whose fault it is. It contains no token.
 #[derive(Clone)]
@@ -54,10 +54,10 @@ impl LoginStep {
 
 impl LoginError {
     /// The code brought no tokens.
-    pub(super) fn of_code(error: ExchangeError) -> Self {
-        let kind = match error.outcome() {
-            ExchangeOutcome::Refused => LoginErrorKind::Refused,
-            ExchangeOutcome::Misconfigured | ExchangeOutcome::Unexplained => LoginErrorKind::Misconfigured,
+    pub(super) fn of_code(error: RefreshError) -> Self {
+        let kind = match error.kind() {
+            RefreshErrorKind::Refused => LoginErrorKind::Refused,
+            RefreshErrorKind::Misconfigured | RefreshErrorKind::Unexplained => LoginErrorKind::Misconfigured,
             _ => kind_of(error.cause()),
         };
         Self { kind, step: LoginStep::Code, cause: error.into() }

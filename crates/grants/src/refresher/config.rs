@@ -12,7 +12,7 @@ pub struct RefresherConfig {
     pub(crate) issuer: Issuer,
     pub(crate) name: &'static str,
     pub(crate) early: Duration,
-    pub(crate) exchange_timeout: Duration,
+    pub(crate) refresh_timeout: Duration,
     rotation: Rotation,
 }
 
@@ -24,21 +24,21 @@ impl RefresherConfig {
     ///
     /// Tokens are renewed two minutes before they expire; not at all before, where a refresh would end the access token that
     /// others are still using. An exchange may take 12 s.
-    pub fn of(provider: &Provider) -> Self {
+    pub fn for_provider(provider: &Provider) -> Self {
         let config = Self::new(provider.issuer().clone(), provider.name(), provider.rotation());
-        if provider.ends_access_token_on_refresh() { config.with_early(Duration::ZERO) } else { config }
+        if provider.ends_access_token_on_refresh() { config.with_early_refresh(Duration::ZERO) } else { config }
     }
 
     /// For the grants at `issuer`, called `name` in metrics.
     ///
     /// Only grants whose record names this issuer are used: no refresh token is ever presented to another one.
     pub const fn new(issuer: Issuer, name: &'static str, rotation: Rotation) -> Self {
-        Self { issuer, name, early: Duration::from_secs(120), exchange_timeout: Duration::from_secs(12), rotation }
+        Self { issuer, name, early: Duration::from_secs(120), refresh_timeout: Duration::from_secs(12), rotation }
     }
 
     /// How long before its expiry an access token is renewed in the background, at most: a fifth of its life is the other
     /// limit. Default: two minutes. Up to a quarter less, by chance.
-    pub const fn with_early(mut self, early: Duration) -> Self {
+    pub const fn with_early_refresh(mut self, early: Duration) -> Self {
         self.early = early;
         self
     }
@@ -46,13 +46,13 @@ impl RefresherConfig {
     /// How long an exchange may take before nobody waits for it any more. Default: 12 s, longer than the time limit of
     /// [`Egress`](portcullis_egress::Egress), which knows better whether the request was sent. A grant is reserved for 8 s
     /// more: for so long it is out of reach of other processes if this one dies in the middle.
-    pub const fn with_exchange_timeout(mut self, timeout: Duration) -> Self {
-        self.exchange_timeout = timeout;
+    pub const fn with_refresh_timeout(mut self, timeout: Duration) -> Self {
+        self.refresh_timeout = timeout;
         self
     }
 
     pub(crate) const fn lease_ttl(&self) -> Duration {
-        self.exchange_timeout.saturating_add(SAVING)
+        self.refresh_timeout.saturating_add(SAVING)
     }
 
     /// Whether a refresh token that may be spent is spared while the access token works.

@@ -16,7 +16,7 @@ use super::{
     upstream::{Direct, Through},
 };
 use crate::{
-    CreateError, Exchange, GrantRecord, Kept, StoreError, TokenSet, Vault,
+    CreateError, GrantRecord, Kept, StoreError, TokenRefresh, TokenSet, Vault,
     engine::{Hangar, in_time},
 };
 
@@ -43,7 +43,7 @@ const SWEEP_EVERY: Duration = Duration::from_mins(10);
 /// # Layers around it
 ///
 /// Safe: time limits, concurrency limits, load shedding and retries around the *refresher*: they change how long callers wait, and
-/// no exchange is cancelled or repeated by them. Not safe: a retry around the *[exchange](Exchange)*.
+/// no exchange is cancelled or repeated by them. Not safe: a retry around the *[exchange](TokenRefresh)*.
 /// [`upstream_through`](Self::upstream_through) hands out tokens through such a stack.
 #[derive(Clone, Debug)]
 pub struct Refresher {
@@ -58,7 +58,7 @@ impl Refresher {
     #[must_use]
     pub fn new<E>(vault: Vault, exchange: E, clock: Arc<dyn Clock>, config: RefresherConfig) -> Self
     where
-        E: Exchange<Future: Send> + Clone + Send + Sync + 'static,
+        E: TokenRefresh<Future: Send> + Clone + Send + Sync + 'static,
     {
         let exchange = BoxCloneSyncService::new(exchange);
         let hangar = Arc::new(Hangar::new(vault, exchange, clock, config));
@@ -72,7 +72,7 @@ impl Refresher {
     ///
     /// # Errors
     /// [`CreateError`] if there is a grant of this id, or if they cannot be saved.
-    pub async fn begin(&self, id: GrantId, tokens: TokenSet) -> Result<(), CreateError> {
+    pub async fn create(&self, id: GrantId, tokens: TokenSet) -> Result<(), CreateError> {
         let record = GrantRecord::new(self.hangar.issuer().clone(), Arc::new(tokens));
         in_time(self.hangar.vault().create(id, &record)).await?;
         self.hangar.begin(id, record.tokens());
@@ -83,7 +83,7 @@ impl Refresher {
     ///
     /// # Errors
     /// [`StoreError`] if nobody can tell.
-    pub async fn keeps(&self, id: GrantId) -> Result<bool, StoreError> {
+    pub async fn exists(&self, id: GrantId) -> Result<bool, StoreError> {
         Ok(self.renewed_at(id).await?.is_some())
     }
 
@@ -103,14 +103,14 @@ impl Refresher {
     }
 
     /// Ends a grant in this process: every context that was made from it is withdrawn at once, and nobody gets tokens of it any more. It
-    /// stays in the store until it is [ended](Self::end): for whoever tells the provider first, and may be interrupted.
+    /// stays in the store until it is [ended](Self::delete): for whoever tells the provider first, and may be interrupted.
     ///
     /// The newest tokens are returned; those that an exchange brings that is under way are not among them, nor are those of a grant at
     /// another provider.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be read; in this process it has ended nevertheless.
-    pub async fn retire(&self, id: GrantId) -> Result<Option<Arc<TokenSet>>, StoreError> {
+    pub async fn deactivate(&self, id: GrantId) -> Result<Option<Arc<TokenSet>>, StoreError> {
         let known = self.hangar.end(&self.hangar.cell(id), logged_out(), true);
         let stored = in_time(self.hangar.vault().load(id)).await?;
         Ok(newest(known, stored.and_then(|kept| self.own(&kept))))
@@ -123,7 +123,7 @@ impl Refresher {
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be removed; in this process it has ended nevertheless.
-    pub async fn end(&self, id: GrantId) -> Result<Option<Arc<TokenSet>>, StoreError> {
+    pub async fn delete(&self, id: GrantId) -> Result<Option<Arc<TokenSet>>, StoreError> {
         let cell = self.hangar.cell(id);
         let known = self.hangar.end(&cell, logged_out(), true);
         let vault = self.hangar.vault();

@@ -197,7 +197,7 @@ proptest! {
         prop_assert_eq!(read.refresh_expires_at(), tokens.refresh_expires_at());
         prop_assert_eq!(read.generation(), tokens.generation());
         prop_assert_eq!(read.scopes().to_string(), tokens.scopes().to_string());
-        prop_assert_eq!(read.further(), &further);
+        prop_assert_eq!(read.extra(), &further);
     }
 }
 

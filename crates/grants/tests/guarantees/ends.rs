@@ -17,7 +17,7 @@ use crate::{
 fn login(world: &World, name: &str, refreshable: bool) -> TokenSet {
     let mut response = world.provider.log_in(name);
     response.refresh_token = response.refresh_token.filter(|_| refreshable);
-    TokenSet::of_login(response, &ScopeSet::default(), world.clock.now())
+    TokenSet::from_login(response, &ScopeSet::default(), world.clock.now())
 }
 
 /// The refresh token in the store.
@@ -37,7 +37,7 @@ pub(crate) fn many(world: &World) {
 async fn without_a_refresh_token_a_grant_lives_as_long_as_its_token() {
     let world = World::new().await;
     let id = GrantId::from_bytes([9; 16]);
-    world.refresher.begin(id, login(&world, "bob", false)).await.expect("begun");
+    world.refresher.create(id, login(&world, "bob", false)).await.expect("begun");
     let upstream = world.refresher.upstream(id);
     for _ in 0..4 {
         pass(74).await;
@@ -56,7 +56,7 @@ async fn no_token_of_a_grant_that_ended_during_its_refresh_is_handed_out() {
     let callers = ask(&world.upstream(), 3);
     tokio::time::sleep(Duration::from_millis(10)).await;
     world.store.refuse_writes(true);
-    drop(world.refresher.end(GRANT).await.expect("removed"));
+    drop(world.refresher.delete(GRANT).await.expect("removed"));
     pass(5).await;
     for caller in callers {
         assert!(caller.await.expect("no panic").is_err());
@@ -72,8 +72,8 @@ async fn a_refresh_of_the_old_login_does_not_overwrite_the_new_one() {
     pass(301).await;
     let callers = ask(&world.upstream(), 1);
     tokio::time::sleep(Duration::from_millis(10)).await;
-    drop(world.refresher.end(GRANT).await.expect("removed"));
-    world.refresher.begin(GRANT, login(&world, "bob", true)).await.expect("begun");
+    drop(world.refresher.delete(GRANT).await.expect("removed"));
+    world.refresher.create(GRANT, login(&world, "bob", true)).await.expect("begun");
     pass(1).await;
     drop(callers);
     assert_eq!(stored_secret(&world).await, "refresh-bob-0");
@@ -87,8 +87,8 @@ async fn in_another_process_as_well_contexts_of_the_old_login_end_with_it() {
     assert_eq!(all(ask(&world.upstream(), 1)).await, 1);
     let held = other.upstream(GRANT);
     assert_eq!(all(ask(&held, 1)).await, 1);
-    drop(world.refresher.end(GRANT).await.expect("removed"));
-    world.refresher.begin(GRANT, login(&world, "bob", true)).await.expect("begun");
+    drop(world.refresher.delete(GRANT).await.expect("removed"));
+    world.refresher.create(GRANT, login(&world, "bob", true)).await.expect("begun");
     pass(330).await;
     // Here the token of the old login has expired, which was of a later generation.
     assert_eq!(held.access_token().await.expect_err("that was alice").reason(), Reason::GrantEnded);
@@ -105,7 +105,7 @@ async fn a_login_elsewhere_is_seen_by_a_process_that_found_no_grant_before() {
     let other = world.another(config(Rotation::SingleUse));
     let old = other.upstream(id);
     assert_eq!(old.access_token().await.expect_err("nobody has logged in").reason(), Reason::GrantEnded);
-    world.refresher.begin(id, login(&world, "new", true)).await.expect("begun");
+    world.refresher.create(id, login(&world, "new", true)).await.expect("begun");
     assert_eq!(all(ask(&other.upstream(id), 3)).await, 0);
     assert!(old.access_token().await.is_err(), "contexts of before stay withdrawn");
 }
@@ -114,10 +114,10 @@ async fn a_login_elsewhere_is_seen_by_a_process_that_found_no_grant_before() {
 async fn what_began_anew_has_nothing_to_do_with_contexts_of_before() {
     let world = World::new().await;
     let id = GrantId::from_bytes([6; 16]);
-    world.refresher.begin(id, login(&world, "old", true)).await.expect("begun");
+    world.refresher.create(id, login(&world, "old", true)).await.expect("begun");
     let old = world.refresher.upstream(id);
-    drop(world.another(config(Rotation::SingleUse)).end(id).await.expect("removed"));
-    world.refresher.begin(id, login(&world, "new", true)).await.expect("begun anew");
+    drop(world.another(config(Rotation::SingleUse)).delete(id).await.expect("removed"));
+    world.refresher.create(id, login(&world, "new", true)).await.expect("begun anew");
     assert!(old.revocation().is_some_and(|end| end.is_revoked()));
     assert!(old.access_token().await.is_err());
     assert_eq!(all(ask(&world.refresher.upstream(id), 3)).await, 0);
@@ -129,7 +129,7 @@ async fn the_newest_tokens_are_given_back_to_be_revoked() {
     pass(301).await;
     world.store.refuse_writes(true);
     assert_eq!(all(ask(&world.upstream(), 1)).await, 1);
-    let ended = world.refresher.end(GRANT).await.expect("removed").expect("there was one");
+    let ended = world.refresher.delete(GRANT).await.expect("removed").expect("there was one");
     assert_eq!(ended.generation().number(), 1, "although the store never saw them");
 }
 
@@ -154,7 +154,7 @@ async fn what_could_not_be_removed_has_ended_nevertheless_however_many_grants_co
     let world = World::new().await;
     drop(world.tokens().await.expect("fresh"));
     world.store.refuse_reads(true);
-    assert!(world.refresher.end(GRANT).await.is_err());
+    assert!(world.refresher.delete(GRANT).await.is_err());
     world.store.refuse_reads(false);
     many(&world);
     assert_eq!(world.upstream().access_token().await.expect_err("ended").reason(), Reason::GrantEnded);
@@ -182,7 +182,7 @@ async fn another_issuer_is_never_given_a_refresh_token() {
     elsewhere.always(Act::Refuse);
     assert_eq!(other.upstream(GRANT).access_token().await.expect_err("not ours").reason(), Reason::GrantEnded);
     assert_eq!((elsewhere.exchanges(), world.stored().await), (0, Some(0)));
-    assert!(other.end(GRANT).await.expect("removed").is_none(), "there is nothing to be revoked elsewhere");
+    assert!(other.delete(GRANT).await.expect("removed").is_none(), "there is nothing to be revoked elsewhere");
     assert_eq!(world.stored().await, None);
 }
 
@@ -190,7 +190,7 @@ async fn another_issuer_is_never_given_a_refresh_token() {
 async fn our_own_wrong_audience_ends_no_grant_and_spends_no_refresh_token() {
     let world = World::new().await;
     let id = GrantId::from_bytes([9; 16]);
-    world.refresher.begin(id, login(&world, "bob", false)).await.expect("begun");
+    world.refresher.create(id, login(&world, "bob", false)).await.expect("begun");
     for (id, kept) in [(id, 0), (GRANT, 0)] {
         let upstream = world.refresher.upstream(id);
         let own = service_fn(move |_: BearerToken| {

@@ -60,7 +60,7 @@ async fn g_06_what_was_not_sent_is_not_spent() {
 
 #[tokio::test(start_paused = true)]
 async fn g_06_a_provider_that_hangs_is_given_up_after_the_time_limit() {
-    let config = config(Rotation::SingleUse).with_exchange_timeout(Duration::from_secs(3));
+    let config = config(Rotation::SingleUse).with_refresh_timeout(Duration::from_secs(3));
     let world = World::with(config).await;
     pass(301).await;
     world.provider.always(Act::Hang);
@@ -266,12 +266,12 @@ async fn what_ends_by_our_own_doing_is_gone_everywhere() {
     let world = World::new().await;
     let upstream = world.upstream();
     drop(upstream.access_token().await.expect("fresh"));
-    let ended = world.refresher.end(GRANT).await.expect("removed").expect("there was one");
+    let ended = world.refresher.delete(GRANT).await.expect("removed").expect("there was one");
     assert_eq!(ended.generation().number(), 0);
     assert!(upstream.revocation().is_some_and(|end| end.is_revoked()));
     assert_eq!(upstream.access_token().await.expect_err("ended").reason(), Reason::GrantEnded);
     assert_eq!(world.stored().await, None);
-    assert!(world.refresher.end(GRANT).await.expect("nothing to remove").is_none());
+    assert!(world.refresher.delete(GRANT).await.expect("nothing to remove").is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -280,7 +280,7 @@ async fn a_grant_that_is_ended_while_it_is_refreshed_does_not_come_back() {
     pass(301).await;
     let callers = ask(&world.upstream(), 3);
     tokio::time::sleep(Duration::from_millis(20)).await;
-    drop(world.refresher.end(GRANT).await.expect("removed"));
+    drop(world.refresher.delete(GRANT).await.expect("removed"));
     for caller in callers {
         assert_eq!(caller.await.expect("no panic").expect_err("ended").reason(), Reason::GrantEnded);
     }

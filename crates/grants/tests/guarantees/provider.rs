@@ -10,7 +10,7 @@ use std::{
 };
 
 use portcullis_core::{AuthError, BearerToken, Reason};
-use portcullis_grants::{ExchangeError, ExchangeOutcome, TokenSet};
+use portcullis_grants::{RefreshError, RefreshErrorKind, TokenSet};
 use portcullis_oauth::TokenResponse;
 use secrecy::ExposeSecret as _;
 use tokio::time::sleep;
@@ -135,7 +135,7 @@ impl Provider {
         self.state().live.get(grant).is_some_and(Option::is_some)
     }
 
-    async fn exchange(self, tokens: Arc<TokenSet>) -> Result<TokenResponse, ExchangeError> {
+    async fn exchange(self, tokens: Arc<TokenSet>) -> Result<TokenResponse, RefreshError> {
         let presented = tokens.refresh_token().expect("a refresh token").expose_secret().to_owned();
         let (act, latency) = {
             let mut state = self.state();
@@ -145,34 +145,34 @@ impl Provider {
         };
         let unavailable = || AuthError::new(Reason::ProviderUnavailable);
         match act {
-            Act::NotSent => return Err(ExchangeError::not_sent(unavailable())),
+            Act::NotSent => return Err(RefreshError::not_sent(unavailable())),
             Act::Panic => unreachable!("the exchange fell over"),
             _ => self.state().receive(&presented),
         }
         sleep(latency / 2).await;
         let result = match act {
-            Act::Refuse => Err(ExchangeError::refused("invalid_grant")),
+            Act::Refuse => Err(RefreshError::refused("invalid_grant")),
             Act::Fail { retry_after } => {
                 let cause = unavailable();
                 let cause = match retry_after {
                     Some(seconds) => cause.with_retry_after(Duration::from_secs(seconds)),
                     None => cause,
                 };
-                Err(ExchangeError::transient(cause))
+                Err(RefreshError::transient(cause))
             }
-            Act::Misconfigured => Err(ExchangeError::misconfigured(AuthError::new(Reason::ClientRefused))),
+            Act::Misconfigured => Err(RefreshError::misconfigured(AuthError::new(Reason::ClientRefused))),
             Act::Unexplained { accepted } => {
                 let accepted_at = accepted.then(tokio::time::Instant::now);
-                let error = ExchangeError::unexplained(AuthError::new(Reason::UnknownRefusal));
+                let error = RefreshError::unexplained(AuthError::new(Reason::UnknownRefusal));
                 Err(error.with_accepted_at(accepted_at))
             }
-            Act::LoseRequest => Err(ExchangeError::ambiguous(unavailable())),
+            Act::LoseRequest => Err(RefreshError::ambiguous(unavailable())),
             _ => self.state().rotate(&presented),
         };
         sleep(latency / 2).await;
         self.state().settle(&presented, act, &result);
         match act {
-            Act::LoseAnswer => Err(ExchangeError::ambiguous(unavailable())),
+            Act::LoseAnswer => Err(RefreshError::ambiguous(unavailable())),
             Act::Hang => std::future::pending().await,
             Act::OmitRefreshToken => result.map(|mut response| {
                 response.refresh_token = None;
@@ -197,8 +197,8 @@ impl State {
     }
 
     /// Remembers what whoever presented it is about to hear.
-    fn settle(&mut self, presented: &str, act: Act, result: &Result<TokenResponse, ExchangeError>) {
-        let is_refused = |error: &ExchangeError| error.outcome() == ExchangeOutcome::Refused;
+    fn settle(&mut self, presented: &str, act: Act, result: &Result<TokenResponse, RefreshError>) {
+        let is_refused = |error: &RefreshError| error.kind() == RefreshErrorKind::Refused;
         if matches!(act, Act::LoseAnswer | Act::Hang) {
             self.lost_answers += u64::from(result.is_ok());
         } else if result.as_ref().map_or_else(is_refused, |_| act != Act::OmitRefreshToken) {
@@ -207,7 +207,7 @@ impl State {
     }
 
     /// A refresh token that is not the live one any more ends the grant.
-    fn rotate(&mut self, presented: &str) -> Result<TokenResponse, ExchangeError> {
+    fn rotate(&mut self, presented: &str) -> Result<TokenResponse, RefreshError> {
         let (grant, number) = presented.strip_prefix("refresh-").and_then(|rest| rest.rsplit_once('-')).expect("ours");
         let number: u64 = number.parse().expect("a number");
         match self.live.get(grant) {
@@ -218,7 +218,7 @@ impl State {
             }
             _ => {
                 self.live.insert(grant.to_owned(), None);
-                Err(ExchangeError::refused("invalid_grant"))
+                Err(RefreshError::refused("invalid_grant"))
             }
         }
     }
@@ -226,10 +226,10 @@ impl State {
 
 impl Service<Arc<TokenSet>> for Provider {
     type Response = TokenResponse;
-    type Error = ExchangeError;
-    type Future = Pin<Box<dyn Future<Output = Result<TokenResponse, ExchangeError>> + Send>>;
+    type Error = RefreshError;
+    type Future = Pin<Box<dyn Future<Output = Result<TokenResponse, RefreshError>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ExchangeError>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), RefreshError>> {
         Poll::Ready(Ok(()))
     }
 

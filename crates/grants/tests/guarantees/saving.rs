@@ -83,10 +83,10 @@ async fn a_grant_that_has_just_begun_is_in_the_store_and_in_the_memory() {
     let clock: &dyn portcullis_core::Clock = &world.clock;
     let tokens = || {
         let response = world.provider.log_in("bob");
-        portcullis_grants::TokenSet::of_login(response, &portcullis_core::ScopeSet::default(), clock.now())
+        portcullis_grants::TokenSet::from_login(response, &portcullis_core::ScopeSet::default(), clock.now())
     };
-    world.refresher.begin(id, tokens()).await.expect("new");
-    assert!(world.refresher.begin(id, tokens()).await.is_err(), "there is one of this id");
+    world.refresher.create(id, tokens()).await.expect("new");
+    assert!(world.refresher.create(id, tokens()).await.is_err(), "there is one of this id");
     world.store.refuse_reads(true);
     assert_eq!(all(ask(&world.refresher.upstream(id), 10)).await, 0, "nobody has to look");
     world.store.refuse_reads(false);

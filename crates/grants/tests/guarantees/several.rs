@@ -111,7 +111,7 @@ async fn g_09_nothing_is_removed_that_somebody_else_has_renewed() {
 #[tokio::test(start_paused = true)]
 async fn g_10_a_lost_lease_loses_no_tokens() {
     // The store says that the lease is somebody else's by now; the row is as it was.
-    let config = config(Rotation::SingleUse).with_exchange_timeout(Duration::from_secs(60));
+    let config = config(Rotation::SingleUse).with_refresh_timeout(Duration::from_secs(60));
     let world = World::with(config).await;
     pass(301).await;
     world.provider.set_latency(Duration::from_secs(50));

@@ -111,7 +111,7 @@ async fn g_10_a_process_that_was_too_slow_to_keep_its_lease_presents_nothing() {
     let first = world.of(slow, world.provider.clone(), config(Rotation::SingleUse));
     let second = world.of(fast, world.provider.clone(), config(Rotation::SingleUse));
     let response = world.provider.log_in("carol");
-    first.begin(id, TokenSet::of_login(response, &ScopeSet::default(), world.clock.now())).await.expect("begun");
+    first.create(id, TokenSet::from_login(response, &ScopeSet::default(), world.clock.now())).await.expect("begun");
     pass(301).await;
     world.provider.set_latency(Duration::from_millis(11_900));
     ailing.suffers_from(SLOW);
@@ -161,7 +161,7 @@ async fn a_store_that_falls_over_frees_the_slot() {
     let vault = Vault::new(Arc::new(ailing.clone()), KeyRing::ephemeral()).expect("not durable");
     let refresher = world.of(vault, world.provider.clone(), config(Rotation::SingleUse));
     let response = world.provider.log_in("eve");
-    refresher.begin(id, TokenSet::of_login(response, &ScopeSet::default(), world.clock.now())).await.expect("begun");
+    refresher.create(id, TokenSet::from_login(response, &ScopeSet::default(), world.clock.now())).await.expect("begun");
     pass(301).await;
     ailing.suffers_from(READING_PANICS);
     assert!(refresher.upstream(id).access_token().await.expect_err("failed").is_transient());

@@ -63,7 +63,7 @@ impl World {
     }
 
     pub(crate) async fn log_in(&self, id: GrantId, name: &str) {
-        let tokens = TokenSet::of_login(self.provider.log_in(name), &ScopeSet::default(), self.clock.now());
+        let tokens = TokenSet::from_login(self.provider.log_in(name), &ScopeSet::default(), self.clock.now());
         // Not by the refresher, which would have the tokens in its memory.
         let record = GrantRecord::new(issuer(), Arc::new(tokens));
         self.vault.create(id, &record).await.expect("a new grant");

@@ -1,14 +1,14 @@
 //! Codes are redeemed, and grants revoked.
 
 use portcullis_core::{Generation, Reason, ScopeSet};
-use portcullis_grants::{ExchangeError, ExchangeOutcome, TokenSet};
+use portcullis_grants::{RefreshError, RefreshErrorKind, TokenSet};
 use portcullis_oauth::{CodeVerifier, providers::Provider};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use crate::script::{Line, Script, bare, json, oidc, tokens};
 
-async fn redeem(script: &Script) -> Result<TokenSet, ExchangeError> {
+async fn redeem(script: &Script) -> Result<TokenSet, RefreshError> {
     let asked = ScopeSet::parse("openid email").expect("scopes");
     let (code, verifier) = ("c0de".into(), CodeVerifier::new([7; 32]));
     script.client(oidc()).exchange_code(&code, "https://mcp.example.test/callback", &verifier, &asked).await
@@ -43,7 +43,7 @@ async fn a_user_may_allow_less_than_was_asked_for() {
 #[tokio::test(start_paused = true)]
 async fn a_dead_code_is_the_users_and_everything_else_is_not() {
     let error = redeem(&Script::new([json(400, &json!({"error": "invalid_grant"}))])).await.expect_err("dead");
-    assert_eq!((error.outcome(), error.cause().reason()), (ExchangeOutcome::Refused, Reason::GrantEnded));
+    assert_eq!((error.kind(), error.cause().reason()), (RefreshErrorKind::Refused, Reason::GrantEnded));
     for line in [bare(500), bare(401), bare(400), Line::Silence] {
         let error = redeem(&Script::new([line.clone()])).await.expect_err("no tokens");
         assert!(error.cause().is_transient(), "{line:?}");

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use portcullis_core::{BearerToken, ScopeSet};
 use portcullis_egress::{Egress, EgressError, EgressErrorKind};
-use portcullis_grants::{ExchangeError, ProviderClient, TokenSet};
+use portcullis_grants::{ProviderClient, RefreshError, TokenSet};
 use portcullis_oauth::{ClientAuthentication, CodeVerifier, TokenResponse};
 use portcullis_testkit::{StrictService, TestClock};
 use serde_json::json;
@@ -56,10 +56,10 @@ fn client(fault: Fault) -> ProviderClient {
     ProviderClient::new(oidc(), app, Egress::from_service(provider), Arc::new(TestClock::new()))
 }
 
-async fn refresh(client: ProviderClient, refresh_token: String) -> Result<TokenResponse, ExchangeError> {
+async fn refresh(client: ProviderClient, refresh_token: String) -> Result<TokenResponse, RefreshError> {
     let mut response = TokenResponse::new(BearerToken::issued("at-0").expect("token"));
     response.refresh_token = Some(refresh_token.into());
-    client.oneshot(Arc::new(TokenSet::of_login(response, &ScopeSet::default(), TestClock::START))).await
+    client.oneshot(Arc::new(TokenSet::from_login(response, &ScopeSet::default(), TestClock::START))).await
 }
 
 /// A login and the refresh of a grant in each three seconds, and `dead` grants polled each second from the first second on: how many

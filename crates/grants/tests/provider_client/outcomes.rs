@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portcullis_core::{BearerToken, Reason, ScopeSet};
 use portcullis_egress::EgressErrorKind;
-use portcullis_grants::{ExchangeOutcome, TokenSet};
+use portcullis_grants::{RefreshErrorKind, TokenSet};
 use portcullis_oauth::{TokenResponse, providers::Provider};
 use serde_json::json;
 use tokio::time::sleep;
@@ -16,7 +16,7 @@ const PAGE: Line = Line::Answer(200, &[("content-type", "text/html")], bytes::By
 
 #[tokio::test(start_paused = true)]
 async fn what_became_of_a_refresh_token_is_told_apart() {
-    use ExchangeOutcome::{Ambiguous, Misconfigured, NotSent, Refused, Transient, Unexplained};
+    use RefreshErrorKind::{Ambiguous, Misconfigured, NotSent, Refused, Transient, Unexplained};
     let oauth = |status, code: &str| json(status, &json!({"error": code}));
     for (line, outcome, reason) in [
         (oauth(400, "invalid_grant"), Refused, Reason::GrantEnded),
@@ -54,7 +54,7 @@ async fn what_became_of_a_refresh_token_is_told_apart() {
     ] {
         let script = Script::new([line.clone()]);
         let error = refresh(&script.client(oidc())).await.expect_err("no tokens");
-        assert_eq!((error.outcome(), error.cause().reason()), (outcome, reason), "{line:?}");
+        assert_eq!((error.kind(), error.cause().reason()), (outcome, reason), "{line:?}");
         assert_eq!(error.cause().is_transient(), outcome != Refused, "{line:?}: only a dead grant is the user's");
         assert_eq!(script.calls(), 1, "{line:?}: presented once");
     }
@@ -67,7 +67,7 @@ async fn a_failing_provider_gets_one_call_per_window_whoever_asks() {
     refresh(&client).await.expect_err("500");
     for _ in 0..10 {
         let error = refresh(&client).await.expect_err("left alone");
-        assert_eq!((error.outcome(), error.cause().reason()), (ExchangeOutcome::NotSent, Reason::BackingOff));
+        assert_eq!((error.kind(), error.cause().reason()), (RefreshErrorKind::NotSent, Reason::BackingOff));
         assert!(error.retry_after().is_some_and(|delay| delay <= Duration::from_millis(1250)));
     }
     assert_eq!(script.calls(), 1);
@@ -82,10 +82,10 @@ async fn credentials_that_were_refused_are_not_presented_for_every_user() {
     let script = Script::new([json(200, &refused), json(200, &tokens)]);
     let client = script.client(Provider::github());
     let first = refresh(&client).await.expect_err("refused");
-    assert_eq!(first.outcome(), ExchangeOutcome::Misconfigured);
+    assert_eq!(first.kind(), RefreshErrorKind::Misconfigured);
     sleep(Duration::from_secs(4)).await;
     let second = refresh(&client).await.expect_err("not asked");
-    assert_eq!((second.outcome(), second.cause().reason()), (ExchangeOutcome::NotSent, Reason::ClientRefused));
+    assert_eq!((second.kind(), second.cause().reason()), (RefreshErrorKind::NotSent, Reason::ClientRefused));
     assert_eq!(second.retry_after(), Some(Duration::from_secs(1)));
     assert_eq!(script.calls(), 1);
     sleep(Duration::from_secs(1)).await;
@@ -109,10 +109,10 @@ async fn a_limit_of_the_rate_that_comes_as_403_is_respected() {
     let script = Script::new([limited, json(200, &json!({"access_token": "at-1", "token_type": "bearer"}))]);
     let client = script.client(Provider::github());
     let first = refresh(&client).await.expect_err("limited");
-    assert_eq!((first.outcome(), first.retry_after()), (ExchangeOutcome::Transient, Some(Duration::from_secs(60))));
+    assert_eq!((first.kind(), first.retry_after()), (RefreshErrorKind::Transient, Some(Duration::from_secs(60))));
     sleep(Duration::from_secs(59)).await;
     let second = refresh(&client).await.expect_err("left alone");
-    assert_eq!((second.outcome(), second.cause().reason()), (ExchangeOutcome::NotSent, Reason::ProviderRateLimited));
+    assert_eq!((second.kind(), second.cause().reason()), (RefreshErrorKind::NotSent, Reason::ProviderRateLimited));
     assert_eq!(script.calls(), 1);
     // Up to a quarter more.
     sleep(Duration::from_secs(16)).await;
@@ -122,21 +122,21 @@ async fn a_limit_of_the_rate_that_comes_as_403_is_respected() {
 #[tokio::test(start_paused = true)]
 async fn a_bare_400_ends_a_grant_only_if_introspection_says_that_the_token_is_dead() {
     for (answer, outcome) in [
-        (json(200, &json!({"active": false})), ExchangeOutcome::Refused),
-        (json(200, &json!({"active": true})), ExchangeOutcome::Misconfigured),
-        (bare(401), ExchangeOutcome::Unexplained),
-        (bare(503), ExchangeOutcome::Unexplained),
-        (Line::Silence, ExchangeOutcome::Unexplained),
+        (json(200, &json!({"active": false})), RefreshErrorKind::Refused),
+        (json(200, &json!({"active": true})), RefreshErrorKind::Misconfigured),
+        (bare(401), RefreshErrorKind::Unexplained),
+        (bare(503), RefreshErrorKind::Unexplained),
+        (Line::Silence, RefreshErrorKind::Unexplained),
     ] {
         let script = Script::new([bare(400), answer.clone()]);
         let error = refresh(&script.client(oidc())).await.expect_err("refused");
-        assert_eq!(error.outcome(), outcome, "{answer:?}");
+        assert_eq!(error.kind(), outcome, "{answer:?}");
         assert_eq!(script.paths(), ["/token", "/introspect"], "{answer:?}");
         assert_eq!(script.asked()[1].body(), "token=rt-0&token_type_hint=refresh_token");
     }
     let script = Script::new([bare(400)]);
     let error = refresh(&script.client(Provider::google())).await.expect_err("refused");
-    assert_eq!((error.outcome(), script.calls()), (ExchangeOutcome::Unexplained, 1), "no introspection: no evidence");
+    assert_eq!((error.kind(), script.calls()), (RefreshErrorKind::Unexplained, 1), "no introspection: no evidence");
     let worded = json(400, &json!({"status": "BAD_REFRESH_TOKEN"}));
     let script = Script::new([worded]);
     refresh(&script.client(oidc())).await.expect_err("refused");
@@ -148,21 +148,21 @@ async fn a_wording_that_the_operator_names_ends_a_grant_and_none_that_is_about_t
     let named = ["BAD_REFRESH_TOKEN", "190", "unauthorized_client", "invalid_client", "temporarily_unavailable"];
     let client = |script: &Script| script.client(oidc().with_dead_grant_errors(named));
     for (line, outcome) in [
-        (json(400, &json!({"status": "BAD_REFRESH_TOKEN"})), ExchangeOutcome::Refused),
-        (json(403, &json!({"error": "BAD_REFRESH_TOKEN"})), ExchangeOutcome::Refused),
-        (json(200, &json!({"ok": false, "code": "BAD_REFRESH_TOKEN"})), ExchangeOutcome::Refused),
-        (json(400, &json!({"error": {"code": 190}})), ExchangeOutcome::Refused),
-        (json(400, &json!({"error": "unauthorized_client"})), ExchangeOutcome::Refused),
-        (json(400, &json!({"status": "bad_refresh_token"})), ExchangeOutcome::Unexplained),
-        (json(400, &json!({"message": "BAD_REFRESH_TOKEN"})), ExchangeOutcome::Unexplained),
-        (json(401, &json!({"error": "invalid_client"})), ExchangeOutcome::Misconfigured),
-        (json(400, &json!({"error": "temporarily_unavailable"})), ExchangeOutcome::Transient),
-        (json(429, &json!({"status": "BAD_REFRESH_TOKEN"})), ExchangeOutcome::Transient),
-        (json(500, &json!({"status": "BAD_REFRESH_TOKEN"})), ExchangeOutcome::Transient),
+        (json(400, &json!({"status": "BAD_REFRESH_TOKEN"})), RefreshErrorKind::Refused),
+        (json(403, &json!({"error": "BAD_REFRESH_TOKEN"})), RefreshErrorKind::Refused),
+        (json(200, &json!({"ok": false, "code": "BAD_REFRESH_TOKEN"})), RefreshErrorKind::Refused),
+        (json(400, &json!({"error": {"code": 190}})), RefreshErrorKind::Refused),
+        (json(400, &json!({"error": "unauthorized_client"})), RefreshErrorKind::Refused),
+        (json(400, &json!({"status": "bad_refresh_token"})), RefreshErrorKind::Unexplained),
+        (json(400, &json!({"message": "BAD_REFRESH_TOKEN"})), RefreshErrorKind::Unexplained),
+        (json(401, &json!({"error": "invalid_client"})), RefreshErrorKind::Misconfigured),
+        (json(400, &json!({"error": "temporarily_unavailable"})), RefreshErrorKind::Transient),
+        (json(429, &json!({"status": "BAD_REFRESH_TOKEN"})), RefreshErrorKind::Transient),
+        (json(500, &json!({"status": "BAD_REFRESH_TOKEN"})), RefreshErrorKind::Transient),
     ] {
         let script = Script::new([line.clone()]);
         let error = refresh(&client(&script)).await.expect_err("refused");
-        assert_eq!(error.outcome(), outcome, "{line:?}");
+        assert_eq!(error.kind(), outcome, "{line:?}");
     }
 }
 
@@ -170,9 +170,9 @@ async fn a_wording_that_the_operator_names_ends_a_grant_and_none_that_is_about_t
 async fn without_a_refresh_token_nothing_is_sent() {
     let script = Script::new([]);
     let response = TokenResponse::new(BearerToken::issued("at").expect("token"));
-    let tokens = TokenSet::of_login(response, &ScopeSet::default(), portcullis_testkit::TestClock::START);
+    let tokens = TokenSet::from_login(response, &ScopeSet::default(), portcullis_testkit::TestClock::START);
     let error = script.client(oidc()).oneshot(tokens.into()).await.expect_err("nothing to present");
-    assert_eq!((error.outcome(), script.calls()), (ExchangeOutcome::Refused, 0));
+    assert_eq!((error.kind(), script.calls()), (RefreshErrorKind::Refused, 0));
 }
 
 #[tokio::test(start_paused = true)]

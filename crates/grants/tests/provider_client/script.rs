@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{Request, Response, Uri};
 use portcullis_core::{BearerToken, ScopeSet};
 use portcullis_egress::{Egress, EgressError, EgressErrorKind};
-use portcullis_grants::{ExchangeError, ProviderClient, TokenSet};
+use portcullis_grants::{ProviderClient, RefreshError, TokenSet};
 use portcullis_oauth::{ClientAuthentication, TokenResponse, providers::Provider};
 use portcullis_testkit::TestClock;
 use serde_json::Value;
@@ -101,9 +101,9 @@ pub(crate) fn oidc() -> Provider {
 pub(crate) fn tokens() -> Arc<TokenSet> {
     let mut response = TokenResponse::new(BearerToken::issued("at-0").expect("token"));
     response.refresh_token = Some("rt-0".into());
-    Arc::new(TokenSet::of_login(response, &ScopeSet::default(), TestClock::START))
+    Arc::new(TokenSet::from_login(response, &ScopeSet::default(), TestClock::START))
 }
 
-pub(crate) async fn refresh(client: &ProviderClient) -> Result<TokenResponse, ExchangeError> {
+pub(crate) async fn refresh(client: &ProviderClient) -> Result<TokenResponse, RefreshError> {
     client.clone().oneshot(tokens()).await
 }

@@ -27,7 +27,7 @@ async fn a_code_brings_tokens_and_tokens_a_profile() {
                 assert_eq!(profile.members()["accessible_resources"][0]["url"], "https://example.atlassian.test")
             }
             Some(Vendor::Salesforce) => {
-                assert!(tokens.further().contains_key("instance_url"));
+                assert!(tokens.extra().contains_key("instance_url"));
                 let lifetime = tokens.expires_at().map(|end| end.as_secs() - tokens.received_at().as_secs());
                 assert_eq!(lifetime, Some(7200), "by introspection");
             }

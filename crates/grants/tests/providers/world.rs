@@ -53,7 +53,7 @@ impl World {
         let client = ProviderClient::new(provider, app, egress, Arc::new(clock.clone()));
         let store = MemoryStore::new(Arc::new(clock.clone()));
         let vault = Vault::new(Arc::new(store), KeyRing::ephemeral()).expect("not durable");
-        let config = RefresherConfig::of(client.provider());
+        let config = RefresherConfig::for_provider(client.provider());
         let refresher = Refresher::new(vault.clone(), client.clone(), Arc::new(clock.clone()), config);
         Self { idp, vendor, clock, client, refresher, vault, running: Some(running) }
     }
@@ -84,7 +84,7 @@ impl World {
         let asked = ScopeSet::parse(SCOPES).expect("scopes");
         let name = self.name();
         let tokens = self.client.exchange_code(&code.into(), REDIRECT, &verifier, &asked).await.expect(name);
-        self.refresher.begin(grant, tokens.clone()).await.expect("a new grant");
+        self.refresher.create(grant, tokens.clone()).await.expect("a new grant");
         tokens
     }
 

@@ -101,7 +101,7 @@ pub(crate) fn grant(number: u16) -> GrantId {
 /// A record with this access token.
 pub(crate) fn record(token: &str) -> GrantRecord {
     let response = TokenResponse::new(BearerToken::issued(token).expect("token"));
-    let tokens = TokenSet::of_login(response, &ScopeSet::default(), UnixTime::from_secs(1));
+    let tokens = TokenSet::from_login(response, &ScopeSet::default(), UnixTime::from_secs(1));
     GrantRecord::new(Issuer::new("https://idp.example").expect("issuer"), Arc::new(tokens))
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use portcullis_core::{AccessToken, AuthError, BearerToken, Clock as _, Issuer, ScopeSet, SystemClock};
 use portcullis_grants::{
-    ExchangeError, MemoryStore, Refresher, RefresherConfig, Rekeyed, SealedGrant, TokenSet, TokenStore, Vault,
+    MemoryStore, RefreshError, Refresher, RefresherConfig, Rekeyed, SealedGrant, TokenSet, TokenStore, Vault,
 };
 use portcullis_oauth::{TokenResponse, providers::Rotation};
 
@@ -101,7 +101,7 @@ async fn a_grant_removed_during_a_rekey_does_not_come_back() {
 fn refresher(store: &MemoryStore) -> Refresher {
     let exchange = tower::service_fn(async |_| {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        Ok::<_, ExchangeError>(TokenResponse::new(BearerToken::new("after").expect("token")))
+        Ok::<_, RefreshError>(TokenResponse::new(BearerToken::new("after").expect("token")))
     });
     let issuer = Issuer::new("https://idp.example").expect("issuer");
     let config = RefresherConfig::new(issuer, "idp", Rotation::SingleUse);
@@ -112,8 +112,8 @@ fn refresher(store: &MemoryStore) -> Refresher {
 async fn refreshed_during_a_rekey(store: &MemoryStore, refresher: &Refresher) -> Result<AccessToken, AuthError> {
     let mut login = TokenResponse::new(BearerToken::new("before").expect("token"));
     login.refresh_token = Some("refresh".into());
-    let tokens = TokenSet::of_login(login, &ScopeSet::default(), SystemClock::new().now());
-    refresher.begin(grant(1), tokens).await.expect("begun");
+    let tokens = TokenSet::from_login(login, &ScopeSet::default(), SystemClock::new().now());
+    refresher.create(grant(1), tokens).await.expect("begun");
     let upstream = refresher.upstream(grant(1));
     let token = upstream.access_token().await.expect("a token");
     let refreshing = tokio::spawn(upstream.rejected(&token));

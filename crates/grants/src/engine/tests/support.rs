@@ -35,7 +35,7 @@ pub(super) fn response(expires_in: Option<Duration>) -> TokenResponse {
 }
 
 pub(super) fn first(now: UnixTime) -> Arc<TokenSet> {
-    Arc::new(TokenSet::of_login(response(Some(LIFETIME)), &ScopeSet::default(), now))
+    Arc::new(TokenSet::from_login(response(Some(LIFETIME)), &ScopeSet::default(), now))
 }
 
 pub(super) fn unavailable() -> AuthError {

@@ -25,7 +25,7 @@ fn record(number: u8) -> GrantRecord {
     response.refresh_token = Some(SecretString::from(format!("{REFRESH}-{number}")));
     response.expires_in = Some(Duration::from_secs(3600));
     response.further.insert("note".into(), NOTE.into());
-    let tokens = TokenSet::of_login(response, &ScopeSet::default(), UnixTime::from_secs(1_767_225_600));
+    let tokens = TokenSet::from_login(response, &ScopeSet::default(), UnixTime::from_secs(1_767_225_600));
     GrantRecord::new(Issuer::new("https://keycloak.example").expect("issuer"), Arc::new(tokens))
 }
 
