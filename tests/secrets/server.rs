@@ -12,8 +12,8 @@ use portcullis::{
     AuthConfig, AuthLayer, CacheConfig, Issuer, ResourceUri, ScopeSet,
     axum::User,
     bridge::{
-        AccessTokenKind, Bridge, BridgeConfig, Client, DocumentPolicy, GrantType, RedirectUri, ResourceServer,
-        SigningKeys, TrustedIssuer,
+        AccessTokenKind, Bridge, BridgeConfig, Client, ClientMetadataDocumentPolicy, GrantType, IntrospectionClient,
+        RedirectUri, SigningKeys, TrustedIssuer,
     },
     core::Clock,
     egress::{Egress, EgressConfig},
@@ -124,8 +124,8 @@ fn config(issuer: &str, kind: AccessTokenKind, idp: &IdentityProvider, egress: &
         .with_access_tokens(kind)
         .with_client(server)
         .expect("a client")
-        .with_documents(DocumentPolicy::new().with_allow_loopback(true))
-        .with_resource_server(ResourceServer::new(API, &API_SECRET.into(), resource))
+        .with_documents(ClientMetadataDocumentPolicy::new().with_allow_loopback(true))
+        .with_introspection_client(IntrospectionClient::new(API, &API_SECRET.into(), resource))
         .with_trusted_issuer(TrustedIssuer::new(trusted, keys))
 }
 

@@ -160,18 +160,18 @@ impl Bridge {
     }
 
     /// The sessions whose contexts are withdrawn because of something that happened in this process, from now on: the session has ended,
-    /// or one of its access tokens was taken back. For telling other processes, which [withdraw](Self::withdraw) them too.
+    /// or one of its access tokens was taken back. For telling other processes, which [invalidate](Self::invalidate) them too.
     ///
     /// A listener that is a thousand late misses some, and is told so.
     #[must_use]
-    pub fn withdrawals(&self) -> broadcast::Receiver<GrantId> {
-        self.0.sessions.withdrawals()
+    pub fn invalidations(&self) -> broadcast::Receiver<GrantId> {
+        self.0.sessions.invalidations()
     }
 
     /// Withdraws the contexts that this process has made of a session, because of something that happened in another one. Nothing else
     /// changes: whose token still works is known again at the next request.
-    pub fn withdraw(&self, session: GrantId) {
-        self.0.sessions.withdraw(session);
+    pub fn invalidate(&self, session: GrantId) {
+        self.0.sessions.invalidate(session);
     }
 
     /// Waits for the logins and refreshes under way, and until the provider has been told what it was to be told. Call it when no more

@@ -7,8 +7,8 @@ use portcullis_core::{Issuer, ResourceUri, ScopeSet};
 use portcullis_oauth::providers::Provider;
 
 use crate::{
-    AccessTokenKind, Client, DocumentPolicy, Entitlements, InvalidClient, RegistrationPolicy, ResourceServer,
-    TrustedIssuer,
+    AccessTokenKind, Client, ClientMetadataDocumentPolicy, IntrospectionClient, InvalidClient, RegistrationPolicy,
+    ScopePolicy, TrustedIssuer,
     oauth_error::OAuthError,
     session::{Lifetimes, SessionUser},
 };
@@ -32,7 +32,7 @@ pub struct BridgeConfig {
     pub(crate) resources: Vec<ResourceUri>,
     pub(crate) scopes: ScopeSet,
     pub(crate) default_scopes: Option<ScopeSet>,
-    entitlements: Option<Entitlements>,
+    scope_policy: Option<ScopePolicy>,
     pub(crate) upstream_scopes: ScopeSet,
     pub(crate) required_upstream_scopes: ScopeSet,
     pub(crate) upstream_parameters: Vec<(String, String)>,
@@ -46,9 +46,9 @@ pub struct BridgeConfig {
     pub(crate) access_tokens: AccessTokenKind,
     revokes_upstream: Option<bool>,
     pub(crate) clients: Vec<Client>,
-    pub(crate) documents: DocumentPolicy,
+    pub(crate) documents: ClientMetadataDocumentPolicy,
     pub(crate) registration: RegistrationPolicy,
-    pub(crate) resource_servers: Vec<ResourceServer>,
+    pub(crate) introspection_clients: Vec<IntrospectionClient>,
     pub(crate) trusted_issuers: Vec<Arc<TrustedIssuer>>,
     pub(crate) client_address_header: Option<HeaderName>,
 }
@@ -69,7 +69,7 @@ impl BridgeConfig {
             resources: vec![resource],
             scopes: ScopeSet::default(),
             default_scopes: None,
-            entitlements: None,
+            scope_policy: None,
             upstream_scopes: ScopeSet::default(),
             required_upstream_scopes: ScopeSet::default(),
             upstream_parameters: Vec::new(),
@@ -83,9 +83,9 @@ impl BridgeConfig {
             access_tokens: AccessTokenKind::Reference,
             revokes_upstream: None,
             clients: Vec::new(),
-            documents: DocumentPolicy::new(),
+            documents: ClientMetadataDocumentPolicy::new(),
             registration: RegistrationPolicy::new(),
-            resource_servers: Vec::new(),
+            introspection_clients: Vec::new(),
             trusted_issuers: Vec::new(),
             client_address_header: None,
         }
@@ -111,8 +111,8 @@ impl BridgeConfig {
     }
 
     /// Who may have which scopes. Default: every user may have what the client asks for.
-    pub fn with_entitlements(mut self, entitlements: Entitlements) -> Self {
-        self.entitlements = Some(entitlements);
+    pub fn with_scope_policy(mut self, scope_policy: ScopePolicy) -> Self {
+        self.scope_policy = Some(scope_policy);
         self
     }
 
@@ -225,7 +225,7 @@ impl BridgeConfig {
     }
 
     /// Which clients may describe themselves by a document (Client ID Metadata Documents).
-    pub fn with_documents(mut self, policy: DocumentPolicy) -> Self {
+    pub fn with_documents(mut self, policy: ClientMetadataDocumentPolicy) -> Self {
         self.documents = policy;
         self
     }
@@ -237,8 +237,8 @@ impl BridgeConfig {
     }
 
     /// A resource server elsewhere, which may ask about tokens ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)).
-    pub fn with_resource_server(mut self, resource_server: ResourceServer) -> Self {
-        self.resource_servers.push(resource_server);
+    pub fn with_introspection_client(mut self, resource_server: IntrospectionClient) -> Self {
+        self.introspection_clients.push(resource_server);
         self
     }
 
@@ -262,8 +262,8 @@ impl BridgeConfig {
     ///
     /// # Errors
     /// `access_denied` if that is nothing.
-    pub(crate) fn entitled(&self, user: &SessionUser, asked: &ScopeSet) -> Result<ScopeSet, OAuthError> {
-        self.entitlements.as_ref().map_or_else(|| Ok(asked.clone()), |entitlements| entitlements.of(user, asked))
+    pub(crate) fn allowed_scopes(&self, user: &SessionUser, asked: &ScopeSet) -> Result<ScopeSet, OAuthError> {
+        self.scope_policy.as_ref().map_or_else(|| Ok(asked.clone()), |scope_policy| scope_policy.apply(user, asked))
     }
 
     /// Whether `provider` is told when a session ends.

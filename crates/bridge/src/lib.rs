@@ -12,15 +12,15 @@ mod claims_of_user;
 mod clients;
 mod config;
 mod endpoints;
-mod entitlements;
 mod grants;
 mod inner;
+mod introspection_client;
 mod limits;
 mod login;
 mod oauth_error;
 mod pages;
 mod parameters;
-mod resource_server;
+mod scope_policy;
 mod session;
 mod sweep;
 mod telemetry;
@@ -30,10 +30,10 @@ mod verifier;
 pub use access_tokens::{AccessTokenKind, InvalidSigningKey, SigningKeys};
 pub use bridge::Bridge;
 pub use clients::{
-    Client, DocumentPolicy, GrantType, InvalidClient, InvalidRedirectUri, RedirectUri, RegistrationPolicy,
+    Client, ClientMetadataDocumentPolicy, GrantType, InvalidClient, InvalidRedirectUri, RedirectUri, RegistrationPolicy,
 };
 pub use config::BridgeConfig;
-pub use entitlements::Entitlements;
 pub use grants::TrustedIssuer;
-pub use resource_server::ResourceServer;
+pub use introspection_client::IntrospectionClient;
+pub use scope_policy::ScopePolicy;
 pub use verifier::BridgeVerifier;

@@ -7,7 +7,7 @@ use super::SigningKeys;
 #[non_exhaustive]
 pub enum AccessTokenKind {
     /// Reference tokens: 256 random bits, which mean something to the bridge alone. Resource servers elsewhere
-    /// [introspect](crate::ResourceServer) them.
+    /// [introspect](crate::IntrospectionClient) them.
     #[default]
     Reference,
     /// JWTs ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068)), which resource servers elsewhere verify by the keys at the

@@ -15,7 +15,7 @@ mod shares;
 use client::ClientKeys;
 pub use client::{Client, GrantType, InvalidClient};
 pub(crate) use client::{ClientAuthenticationMethod, Origin};
-pub use document::DocumentPolicy;
+pub use document::ClientMetadataDocumentPolicy;
 pub use redirect_uri::{InvalidRedirectUri, RedirectUri};
 pub use registration::RegistrationPolicy;
 pub(crate) use registry::Clients;

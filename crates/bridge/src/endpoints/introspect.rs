@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::form;
 use crate::{
-    Bridge, ResourceServer,
+    Bridge, IntrospectionClient,
     answer::{self, Answer},
     basic_credentials::BasicCredentials,
     inner::Inner,
@@ -72,12 +72,12 @@ fn inactive() -> Answer {
     answer::json(StatusCode::OK, &json!({"active": false}))
 }
 
-fn authenticate<'a>(inner: &'a Inner, head: &Parts) -> Result<&'a ResourceServer, OAuthError> {
+fn authenticate<'a>(inner: &'a Inner, head: &Parts) -> Result<&'a IntrospectionClient, OAuthError> {
     let refused = || OAuthError::new(ErrorCode::InvalidClient, "only known resource servers may ask").with_challenge();
     let BasicCredentials { id, secret } = BasicCredentials::of(&head.headers)?.ok_or_else(refused)?;
     let caller = inner.limits.caller(&head.headers, &head.extensions);
     inner.limits.may_authenticate(&id, &caller)?;
-    let found = inner.config.resource_servers.iter().find(|known| known.is(&id, &secret));
+    let found = inner.config.introspection_clients.iter().find(|known| known.is(&id, &secret));
     found.ok_or_else(|| {
         inner.limits.authentication_failed(&id, &caller);
         refused()

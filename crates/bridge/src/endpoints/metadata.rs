@@ -94,7 +94,7 @@ impl<'a> Metadata<'a> {
         let Inner { config, urls, .. } = inner;
         let algorithms: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.as_str()).collect();
         let has_trusted_issuers = !config.trusted_issuers.is_empty();
-        let has_resource_servers = !config.resource_servers.is_empty();
+        let has_introspection_clients = !config.introspection_clients.is_empty();
         let mut grant_types = vec!["authorization_code", "refresh_token"];
         grant_types.extend(has_trusted_issuers.then_some("urn:ietf:params:oauth:grant-type:jwt-bearer"));
         Self {
@@ -103,7 +103,7 @@ impl<'a> Metadata<'a> {
             token_endpoint: urls.url(urls::TOKEN),
             registration_endpoint: config.registration.is_enabled.then(|| urls.url(urls::REGISTER)),
             revocation_endpoint: urls.url(urls::REVOKE),
-            introspection_endpoint: has_resource_servers.then(|| urls.url(urls::INTROSPECT)),
+            introspection_endpoint: has_introspection_clients.then(|| urls.url(urls::INTROSPECT)),
             jwks_uri: urls.url(urls::JWKS),
             scopes_supported: config.scopes.iter().collect(),
             response_types_supported: ["code"],
@@ -114,7 +114,10 @@ impl<'a> Metadata<'a> {
             token_endpoint_auth_signing_alg_values_supported: algorithms.clone(),
             revocation_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
             revocation_endpoint_auth_signing_alg_values_supported: algorithms,
-            introspection_endpoint_auth_methods_supported: has_resource_servers.then_some(BASIC).into_iter().collect(),
+            introspection_endpoint_auth_methods_supported: has_introspection_clients
+                .then_some(BASIC)
+                .into_iter()
+                .collect(),
             code_challenge_methods_supported: ["S256"],
             authorization_response_iss_parameter_supported: true,
             client_id_metadata_document_supported: config.documents.is_enabled,

@@ -38,7 +38,7 @@ pub(crate) fn router(bridge: &Bridge) -> Router {
     if config.registration.is_enabled {
         endpoints.push((urls.path(urls::REGISTER), open(post(register))));
     }
-    if !config.resource_servers.is_empty() {
+    if !config.introspection_clients.is_empty() {
         endpoints.push((urls.path(urls::INTROSPECT), post(introspect)));
     }
     // The path of an issuer means what it says: nothing in it is a pattern.

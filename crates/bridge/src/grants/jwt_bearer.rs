@@ -28,7 +28,7 @@ pub(crate) async fn redeem(bridge: &Bridge, client: &Client, form: &Parameters) 
     let resource = resource_of(&id_jag, &inner.config, resource(form)?)?.clone();
     let user = user(&id_jag);
     let scopes = scopes_of(&id_jag, &inner.config, client, form.scopes()?.as_ref())?;
-    let scopes = inner.config.entitled(&user, &scopes)?;
+    let scopes = inner.config.allowed_scopes(&user, &scopes)?;
     if inner.assertions.is_used(&id_jag).await? {
         return Err(used());
     }

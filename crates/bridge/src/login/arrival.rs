@@ -38,7 +38,7 @@ impl Arrival {
             if login.consented.as_ref().is_some_and(|consented| *consented != UserIdentity::of(&user)) {
                 return Ok(None);
             }
-            let scopes = inner.config.entitled(&user, &login.request.scopes)?;
+            let scopes = inner.config.allowed_scopes(&user, &login.request.scopes)?;
             begin(inner, login, user, scopes, tokens.clone()).await.map(Some)
         };
         let kept = kept.await;

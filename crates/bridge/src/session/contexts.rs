@@ -45,7 +45,7 @@ impl Contexts {
     }
 
     /// Withdraws the contexts of a session. Those that are made afterwards are others.
-    pub(super) fn withdraw(&self, id: GrantId) {
+    pub(super) fn invalidate(&self, id: GrantId) {
         let revocation = self.0.lock().unwrap_or_else(PoisonError::into_inner).revocations.remove(&id);
         if let Some(revocation) = revocation.and_then(|revocation| revocation.upgrade()) {
             revocation.revoke();

@@ -74,8 +74,8 @@ impl Sessions {
         let marked = self.mark_ended(id).await;
         // Of what does not exist nobody else need hear.
         match marked {
-            Ok(None) => self.withdraw(id),
-            Ok(Some(_)) | Err(_) => self.withdraw_everywhere(id),
+            Ok(None) => self.invalidate(id),
+            Ok(Some(_)) | Err(_) => self.invalidate_everywhere(id),
         }
         let Some((version, since)) = marked? else { return Ok(false) };
         tracing::info!(session = %id, reason = why.as_str(), "a session of the bridge has ended");
@@ -103,7 +103,7 @@ impl Sessions {
         });
         let is_taken = taken.await? == Some(true);
         if is_taken {
-            self.withdraw_everywhere(id);
+            self.invalidate_everywhere(id);
         }
         Ok(is_taken)
     }
@@ -127,19 +127,19 @@ impl Sessions {
     }
 
     /// Withdraws, in this process alone, the contexts that were made of a session. If it has not ended, they are made anew.
-    pub(crate) fn withdraw(&self, id: GrantId) {
-        self.0.contexts.withdraw(id);
+    pub(crate) fn invalidate(&self, id: GrantId) {
+        self.0.contexts.invalidate(id);
     }
 
     /// The ids of the sessions whose contexts are withdrawn because of something that happened in this process, from now on.
-    pub(crate) fn withdrawals(&self) -> broadcast::Receiver<GrantId> {
-        self.0.withdrawals.subscribe()
+    pub(crate) fn invalidations(&self) -> broadcast::Receiver<GrantId> {
+        self.0.invalidations.subscribe()
     }
 
-    fn withdraw_everywhere(&self, id: GrantId) {
-        self.withdraw(id);
+    fn invalidate_everywhere(&self, id: GrantId) {
+        self.invalidate(id);
         // Nobody listens, if there is one process.
-        let _ = self.0.withdrawals.send(id);
+        let _ = self.0.invalidations.send(id);
     }
 
     /// Ends what is over: the grants of sessions whose time has come, and of codes that nobody redeemed. How many. One whose grant
@@ -159,7 +159,7 @@ impl Sessions {
                     Stage::Ended { since } => (false, since),
                     Stage::Code(_) | Stage::Live(_) => (true, expires_at),
                 };
-                self.withdraw(id);
+                self.invalidate(id);
                 let Some(under_way) = self.0.revocations.begin(id) else {
                     passed_by.insert(key);
                     continue;

@@ -33,7 +33,7 @@ pub(super) struct Inner {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) contexts: Contexts,
-    pub(super) withdrawals: broadcast::Sender<GrantId>,
+    pub(super) invalidations: broadcast::Sender<GrantId>,
     pub(super) revocations: Revocations,
     /// So many sessions a user may have through one client.
     pub(super) max: usize,
@@ -58,8 +58,8 @@ pub(crate) struct Good {
     pub(crate) confirmed_at: UnixTime,
 }
 
-/// So many withdrawals may wait for a slow listener before it misses some.
-const WITHDRAWALS: usize = 1024;
+/// So many invalidations may wait for a slow listener before it misses some.
+const INVALIDATIONS: usize = 1024;
 
 impl Sessions {
     /// `provider` is told of the ends of grants, if there is one.
@@ -77,7 +77,7 @@ impl Sessions {
             clock,
             telemetry,
             contexts: Contexts::default(),
-            withdrawals: broadcast::Sender::new(WITHDRAWALS),
+            invalidations: broadcast::Sender::new(INVALIDATIONS),
             revocations: Revocations::new(provider),
             max,
         }))

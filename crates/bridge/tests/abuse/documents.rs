@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::StatusCode;
-use portcullis_bridge::DocumentPolicy;
+use portcullis_bridge::ClientMetadataDocumentPolicy;
 use portcullis_grants::records::Table;
 use portcullis_testkit::Browser;
 use tokio::time::sleep;
@@ -60,7 +60,7 @@ async fn whoever_names_many_documents_stops_no_new_client_of_anybody_else() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_known_is_fetched_again_and_not_forgotten_whatever_strangers_name() {
-    let policy = DocumentPolicy::new().with_trusted_hosts(["chosen.example.test"]);
+    let policy = ClientMetadataDocumentPolicy::new().with_trusted_hosts(["chosen.example.test"]);
     let world = World::with(|config| config.with_documents(policy));
     let known = "https://app.example.test/good.json";
     assert_eq!(authorize(&world, HERE, known).await, StatusCode::OK);

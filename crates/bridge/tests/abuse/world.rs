@@ -13,7 +13,7 @@ use axum::{Router, body::Body};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full};
-use portcullis_bridge::{Bridge, BridgeConfig, Client, GrantType, RedirectUri, ResourceServer};
+use portcullis_bridge::{Bridge, BridgeConfig, Client, GrantType, IntrospectionClient, RedirectUri};
 use portcullis_core::{Issuer, ResourceUri, ScopeSet};
 use portcullis_egress::Egress;
 use portcullis_grants::{
@@ -136,7 +136,7 @@ fn config() -> BridgeConfig {
         .with_client(Client::public(APP, "App", redirect_uris()))
         .and_then(|config| config.with_client(server.with_grant_types(grant_types)))
         .expect("clients")
-        .with_resource_server(ResourceServer::new(API, &SERVER_SECRET.into(), resource()))
+        .with_introspection_client(IntrospectionClient::new(API, &SERVER_SECRET.into(), resource()))
         .with_client_address_header(HeaderName::from_static(FORWARDED))
 }
 

@@ -1,6 +1,6 @@
 //! Clients that the operator knows.
 
-use portcullis_bridge::{BridgeConfig, Client, DocumentPolicy, RedirectUri};
+use portcullis_bridge::{BridgeConfig, Client, ClientMetadataDocumentPolicy, RedirectUri};
 use portcullis_core::{Issuer, ResourceUri};
 
 use crate::{
@@ -25,8 +25,9 @@ async fn as_01_a_configured_client_is_known_and_is_in_no_store() {
 #[tokio::test(start_paused = true)]
 async fn as_14_a_client_that_is_pinned_to_its_url_needs_no_document() {
     let pinned = Client::public(CLIENT, "App", redirect_uris());
-    let world =
-        World::with(|config| config.with_documents(DocumentPolicy::disabled()).with_client(pinned).expect("a client"));
+    let world = World::with(|config| {
+        config.with_documents(ClientMetadataDocumentPolicy::disabled()).with_client(pinned).expect("a client")
+    });
     world.host.answers(403);
     assert!(world.sends_codes_to(CLIENT, REDIRECT_URI).await);
     assert_eq!(world.outcome(CLIENT).await, Outcome::Known);

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
-use portcullis_bridge::DocumentPolicy;
+use portcullis_bridge::ClientMetadataDocumentPolicy;
 use portcullis_egress::{Egress, EgressConfig};
 use serde_json::json;
 use tokio::{
@@ -75,11 +75,11 @@ fn ok(body: &str) -> String {
 }
 
 /// Loopback as the operator of a demo has it.
-fn local() -> DocumentPolicy {
-    DocumentPolicy::new().with_allow_loopback(true)
+fn local() -> ClientMetadataDocumentPolicy {
+    ClientMetadataDocumentPolicy::new().with_allow_loopback(true)
 }
 
-async fn outcome(policy: DocumentPolicy, egress: EgressConfig, id: &str) -> Outcome {
+async fn outcome(policy: ClientMetadataDocumentPolicy, egress: EgressConfig, id: &str) -> Outcome {
     World::with_egress(policy, Egress::new(egress).expect("TLS")).outcome(id).await
 }
 
@@ -87,7 +87,7 @@ async fn outcome(policy: DocumentPolicy, egress: EgressConfig, id: &str) -> Outc
 async fn as_20_loopback_is_for_those_that_allow_it_twice() {
     let server = Server::good().await;
     let (open, closed) = (EgressConfig::new().with_allow_loopback(true), EgressConfig::new());
-    assert_eq!(outcome(DocumentPolicy::new(), open.clone(), &server.id()).await, Outcome::Refused);
+    assert_eq!(outcome(ClientMetadataDocumentPolicy::new(), open.clone(), &server.id()).await, Outcome::Refused);
     assert_eq!(outcome(local(), closed, &server.id()).await, Outcome::Unavailable);
     assert_eq!(server.connections(), 0);
     assert_eq!(outcome(local(), open, &server.id()).await, Outcome::Known);

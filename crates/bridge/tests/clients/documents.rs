@@ -1,6 +1,6 @@
 //! Which documents make a client, and of whom.
 
-use portcullis_bridge::DocumentPolicy;
+use portcullis_bridge::ClientMetadataDocumentPolicy;
 use serde_json::{Value, json};
 
 use crate::{
@@ -188,25 +188,29 @@ async fn as_19_a_document_is_a_200_in_json_and_not_too_long() {
 
 #[tokio::test(start_paused = true)]
 async fn as_24_the_operator_says_whose_documents_are_good() {
-    let allowed = World::with_documents(DocumentPolicy::new().with_allowed_hosts(["App.example.test"]));
+    let allowed = World::with_documents(ClientMetadataDocumentPolicy::new().with_allowed_hosts(["App.example.test"]));
     assert_eq!(allowed.outcome(CLIENT).await, Outcome::Known);
 
     for policy in [
-        DocumentPolicy::new().with_allowed_hosts(["example.test", "sub.app.example.test", "app.example.test:8443"]),
-        DocumentPolicy::new().with_allowed_hosts([]),
-        DocumentPolicy::disabled(),
+        ClientMetadataDocumentPolicy::new().with_allowed_hosts([
+            "example.test",
+            "sub.app.example.test",
+            "app.example.test:8443",
+        ]),
+        ClientMetadataDocumentPolicy::new().with_allowed_hosts([]),
+        ClientMetadataDocumentPolicy::disabled(),
     ] {
         let world = World::with_documents(policy.clone());
         assert_eq!(world.outcome(CLIENT).await, Outcome::Refused, "{policy:?}");
         assert_eq!(world.host.calls(), 0);
     }
-    let none = World::with_documents(DocumentPolicy::disabled());
+    let none = World::with_documents(ClientMetadataDocumentPolicy::disabled());
     assert_eq!(none.client("").await.metadata()["client_id_metadata_document_supported"], false);
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_24_errors_go_to_clients_of_trusted_hosts_only() {
-    let redirected = async |policy: DocumentPolicy| {
+    let redirected = async |policy: ClientMetadataDocumentPolicy| {
         let world = World::with_documents(policy);
         let client = world.client(CLIENT).await.with_redirect_uri(REDIRECT_URI);
         let url = client.authorization().expect("an endpoint").with("response_type", "token").url();
@@ -214,7 +218,7 @@ async fn as_24_errors_go_to_clients_of_trusted_hosts_only() {
         let answer = world.network.send(request).await.expect("an answer");
         answer.headers().get("location").is_some_and(|to| to.to_str().expect("text").starts_with(REDIRECT_URI))
     };
-    assert!(!redirected(DocumentPolicy::new()).await);
-    assert!(redirected(DocumentPolicy::new().with_trusted_hosts(["app.example.test"])).await);
-    assert!(!redirected(DocumentPolicy::new().with_trusted_hosts(["example.test"])).await);
+    assert!(!redirected(ClientMetadataDocumentPolicy::new()).await);
+    assert!(redirected(ClientMetadataDocumentPolicy::new().with_trusted_hosts(["app.example.test"])).await);
+    assert!(!redirected(ClientMetadataDocumentPolicy::new().with_trusted_hosts(["example.test"])).await);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Request;
-use portcullis_bridge::{Bridge, BridgeConfig, DocumentPolicy};
+use portcullis_bridge::{Bridge, BridgeConfig, ClientMetadataDocumentPolicy};
 use portcullis_core::{Issuer, ResourceUri, ScopeSet};
 use portcullis_egress::Egress;
 use portcullis_grants::{
@@ -43,7 +43,7 @@ impl World {
         world.restarted(change)
     }
 
-    pub(crate) fn with_documents(policy: DocumentPolicy) -> Self {
+    pub(crate) fn with_documents(policy: ClientMetadataDocumentPolicy) -> Self {
         Self::with(|config| config.with_documents(policy))
     }
 
@@ -70,7 +70,7 @@ impl World {
     }
 
     /// A world whose documents are fetched by `documents`.
-    pub(crate) fn with_egress(policy: DocumentPolicy, documents: Egress) -> Self {
+    pub(crate) fn with_egress(policy: ClientMetadataDocumentPolicy, documents: Egress) -> Self {
         let world = Self::new();
         let bridge = world.bridge(config().with_documents(policy), documents);
         Self { network: Network::new().with_service(ISSUER, bridge.router()), ..world }

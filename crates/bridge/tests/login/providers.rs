@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_bridge::Entitlements;
+use portcullis_bridge::ScopePolicy;
 use portcullis_core::{Reason, ScopeSet};
 use portcullis_testkit::{AuthorizationResponse, Endpoint, Fault, IdentityProvider, LoginPolicy, TokenBuilder};
 use serde_json::json;
@@ -129,12 +129,12 @@ async fn what_must_be_allowed_at_the_provider_is_compared() {
 
 #[tokio::test(start_paused = true)]
 async fn a_user_gets_what_they_may_have_of_what_the_client_asks_for() {
-    let entitlements = Entitlements::new(|user, asked| {
+    let entitlements = ScopePolicy::new(|user, asked| {
         let may_write = user.claims().get("groups").or_else(|| user.profile().get("groups")).is_some();
         let given = asked.iter().filter(|scope| *scope != "mcp:write" || may_write);
         ScopeSet::new(given.filter(|_| user.subject() != "mallory")).expect("scopes")
     });
-    let world = World::with(|config| config.with_entitlements(entitlements)).await;
+    let world = World::with(|config| config.with_scope_policy(entitlements)).await;
     let profile = json!({"groups": ["writers"]});
     world.idp.set_user("bob", profile.as_object().cloned().expect("an object"));
     let client = world.site().await;

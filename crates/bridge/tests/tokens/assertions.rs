@@ -1,6 +1,6 @@
 //! Identity assertions (ID-JAG) of the enterprise's identity provider.
 
-use portcullis_bridge::Entitlements;
+use portcullis_bridge::ScopePolicy;
 use portcullis_core::{Principal, PrincipalKind, Reason, ScopeSet};
 use portcullis_grants::records::{RecordStore as _, Table};
 use portcullis_testkit::{Answer, Endpoint, Fault, TokenBuilder};
@@ -186,22 +186,22 @@ async fn ema_08_the_scopes_are_what_everybody_allows() {
 
 #[tokio::test(start_paused = true)]
 async fn ema_08_entitlements_hold_for_asserted_users_too() {
-    let readers = Entitlements::new(|user, asked| {
+    let readers = ScopePolicy::new(|user, asked| {
         assert_eq!(user.subject(), "alice");
         ScopeSet::new(asked.iter().filter(|scope| *scope == "mcp:read")).expect("scopes")
     });
-    let world = World::with(|config| config.with_entitlements(readers)).await;
+    let world = World::with(|config| config.with_scope_policy(readers)).await;
     let answer = redeem(&world, id_jag(&world).with_scope("mcp:read mcp:write")).await;
     assert_eq!(answer["scope"], "mcp:read");
 }
 
 #[tokio::test(start_paused = true)]
 async fn ema_08_a_user_who_may_have_nothing_of_it_gets_no_token() {
-    let nothing = Entitlements::new(|user, _| {
+    let nothing = ScopePolicy::new(|user, _| {
         assert_eq!(user.subject(), "alice");
         ScopeSet::default()
     });
-    let world = World::with(|config| config.with_entitlements(nothing)).await;
+    let world = World::with(|config| config.with_scope_policy(nothing)).await;
     let answer = redeem(&world, id_jag(&world)).await;
     assert_eq!((answer.status().as_u16(), answer.error()), (400, Some("access_denied")));
     assert_eq!(world.shelf.count(Table::Sessions).await.expect("memory"), 0);
@@ -209,12 +209,12 @@ async fn ema_08_a_user_who_may_have_nothing_of_it_gets_no_token() {
 
 #[tokio::test(start_paused = true)]
 async fn ema_08_what_an_assertion_says_of_itself_is_not_said_of_the_user() {
-    let seen = Entitlements::new(|user, asked| {
+    let seen = ScopePolicy::new(|user, asked| {
         let names: Vec<_> = user.claims().iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["email"], "and entitlements are not decided by the assertion's own scope");
         asked.clone()
     });
-    let world = World::with(|config| config.with_entitlements(seen)).await;
+    let world = World::with(|config| config.with_scope_policy(seen)).await;
     let assertion = id_jag(&world).with_claim("email", "alice@example.test").with_claim("nbf", world.now());
     let answer = redeem(&world, assertion).await;
     let user = world.verify(answer.access_token()).await.expect("a user");

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
-use portcullis_bridge::{AccessTokenKind, BridgeConfig, DocumentPolicy, RegistrationPolicy, SigningKeys};
+use portcullis_bridge::{AccessTokenKind, BridgeConfig, ClientMetadataDocumentPolicy, RegistrationPolicy, SigningKeys};
 use portcullis_core::{Issuer, ResourceUri, ScopeSet};
 use serde_json::{Value, json};
 
@@ -150,7 +150,7 @@ async fn as_10_the_metadata_says_that_pkce_is_demanded() {
 #[tokio::test(start_paused = true)]
 async fn as_25_the_metadata_says_whether_clients_may_have_documents() {
     assert_eq!(metadata(&World::new().await).await["client_id_metadata_document_supported"], true);
-    let world = World::with(|config| config.with_documents(DocumentPolicy::disabled())).await;
+    let world = World::with(|config| config.with_documents(ClientMetadataDocumentPolicy::disabled())).await;
     assert_eq!(metadata(&world).await["client_id_metadata_document_supported"], false);
 }
 

@@ -12,7 +12,7 @@ async fn the_log_says_why_a_session_has_ended() {
     let log = Log::global();
     let world = World::new().await;
     let client = world.app().await;
-    let mut ended = world.bridge.withdrawals();
+    let mut ended = world.bridge.invalidations();
 
     let (authorization, code) = world.code(&client).await;
     client.redeem(&authorization, &code).await.expect("an answer");

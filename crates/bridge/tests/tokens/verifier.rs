@@ -107,7 +107,7 @@ async fn a_logout_reaches_the_cache_at_once_whoever_asks_for_it() {
         let answer = world.log_in().await;
         let user = verifier.verify(answer.access_token()).await.expect("a user");
         assert!(Arc::ptr_eq(&user, &verifier.verify(answer.access_token()).await.expect("a user")), "it is cached");
-        let mut ended = world.bridge.withdrawals();
+        let mut ended = world.bridge.invalidations();
         match how {
             "the client" => {
                 assert_eq!(world.app().await.revoke(answer.refresh_token()).await.expect("an answer").status(), 200)
@@ -122,9 +122,9 @@ async fn a_logout_reaches_the_cache_at_once_whoever_asks_for_it() {
             }
             _ => {
                 let other = world.another(|config| config);
-                let mut ended_there = other.withdrawals();
+                let mut ended_there = other.invalidations();
                 assert_eq!(other.end_sessions_of(&issuer, "alice").await.expect("a store"), 1);
-                world.bridge.withdraw(ended_there.recv().await.expect("an end"));
+                world.bridge.invalidate(ended_there.recv().await.expect("an end"));
             }
         }
         assert!(user.revocation().is_revoked(), "{how}");
@@ -140,13 +140,13 @@ async fn a_withdrawal_that_is_heard_harms_no_session_that_is_alive() {
     let verifier = Cached::of(&world.bridge, &world);
     let answer = world.log_in().await;
     let user = verifier.verify(answer.access_token()).await.expect("a user");
-    let mut withdrawals = world.bridge.withdrawals();
+    let mut invalidations = world.bridge.invalidations();
     let other = world.another(|config| config);
     let access_token = world.log_in().await;
-    let mut heard = other.withdrawals();
+    let mut heard = other.invalidations();
     assert_eq!(world.app().await.revoke(access_token.access_token()).await.expect("an answer").status(), 200);
-    let session = withdrawals.recv().await.expect("a withdrawal");
-    other.withdraw(session);
+    let session = invalidations.recv().await.expect("a withdrawal");
+    other.invalidate(session);
     assert!(heard.try_recv().is_err(), "what was heard is not told again");
     assert!(!user.revocation().is_revoked(), "another session");
     assert!(verifier.verify(access_token.access_token()).await.is_err());

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use portcullis_bridge::{Bridge, BridgeConfig, Client, GrantType, RedirectUri, ResourceServer, TrustedIssuer};
+use portcullis_bridge::{Bridge, BridgeConfig, Client, GrantType, IntrospectionClient, RedirectUri, TrustedIssuer};
 use portcullis_core::{AuthError, BearerToken, Clock as _, Issuer, ResourceUri, ScopeSet, UserContext};
 use portcullis_egress::Egress;
 use portcullis_grants::{
@@ -155,8 +155,12 @@ pub(crate) fn config() -> BridgeConfig {
         .with_client(Client::public(APP, "An app", redirect_uris()).with_grant_types(all))
         .and_then(|config| config.with_client(server))
         .expect("clients")
-        .with_resource_server(ResourceServer::new("here", &"secret of here".into(), resource(RESOURCE)))
-        .with_resource_server(ResourceServer::new("reports", &"secret of reports".into(), resource(OTHER_RESOURCE)))
+        .with_introspection_client(IntrospectionClient::new("here", &"secret of here".into(), resource(RESOURCE)))
+        .with_introspection_client(IntrospectionClient::new(
+            "reports",
+            &"secret of reports".into(),
+            resource(OTHER_RESOURCE),
+        ))
 }
 
 /// So many of the same at once.

@@ -3,7 +3,7 @@
 use http::Uri;
 use url::{Host, Url};
 
-use super::DocumentPolicy;
+use super::ClientMetadataDocumentPolicy;
 
 /// Longer ones are refused: they are stored, and shown.
 const MAX_LEN: usize = 1024;
@@ -24,7 +24,7 @@ impl ClientUrl {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn parse(id: &str, policy: &DocumentPolicy) -> Result<Self, &'static str> {
+    pub(super) fn parse(id: &str, policy: &ClientMetadataDocumentPolicy) -> Result<Self, &'static str> {
         const NOT_CANONICAL: &str = "the client_id is not the plain URL of a document";
         let url = Url::parse(id).ok().filter(|url| url.as_str() == id && id.len() <= MAX_LEN).ok_or(NOT_CANONICAL)?;
         if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {

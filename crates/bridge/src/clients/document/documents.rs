@@ -10,7 +10,7 @@ use portcullis_grants::{StoreError, records::Records};
 use tokio::time::timeout;
 use tower_service::Service as _;
 
-use super::{ClientUrl, DocumentPolicy, Entry, Fetched, Flight, Kept, Look, Unfetched, message};
+use super::{ClientMetadataDocumentPolicy, ClientUrl, Entry, Fetched, Flight, Kept, Look, Unfetched, message};
 use crate::{
     clients::{Client, Origin},
     limits::{Caller, Limits},
@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 ///    errors nor invalid documents are kept otherwise.
 #[derive(Clone, Debug)]
 pub(in crate::clients) struct Documents {
-    policy: Arc<DocumentPolicy>,
+    policy: Arc<ClientMetadataDocumentPolicy>,
     kept: Kept,
     egress: Egress,
     limits: Limits,
@@ -46,7 +46,7 @@ pub(in crate::clients) struct Documents {
 
 impl Documents {
     pub(in crate::clients) fn new(
-        policy: DocumentPolicy,
+        policy: ClientMetadataDocumentPolicy,
         records: Records,
         egress: Egress,
         limits: Limits,

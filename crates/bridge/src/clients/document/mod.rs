@@ -16,5 +16,5 @@ pub(super) use documents::Documents;
 use entry::{Entry, Flight, Look};
 use fetched::Fetched;
 use kept::Kept;
-pub use policy::DocumentPolicy;
+pub use policy::ClientMetadataDocumentPolicy;
 use unfetched::Unfetched;

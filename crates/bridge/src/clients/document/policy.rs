@@ -1,25 +1,25 @@
-//! [`DocumentPolicy`]: which clients may describe themselves by a document at their own URL.
+//! [`ClientMetadataDocumentPolicy`]: which clients may describe themselves by a document at their own URL.
 
 /// Which clients may describe themselves by a document at their own URL.
 ///
 /// A host is written as in the URL, with its port if it has one there: `claude.ai`, `localhost:8080`. Hosts below it are others.
 ///
 /// ```
-/// use portcullis_bridge::DocumentPolicy;
+/// use portcullis_bridge::ClientMetadataDocumentPolicy;
 ///
 /// // Clients of two houses, and those of one of them are as good as configured ones.
-/// let policy = DocumentPolicy::new().with_allowed_hosts(["claude.ai", "app.example.com"]).with_trusted_hosts(["app.example.com"]);
+/// let policy = ClientMetadataDocumentPolicy::new().with_allowed_hosts(["claude.ai", "app.example.com"]).with_trusted_hosts(["app.example.com"]);
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
-pub struct DocumentPolicy {
+pub struct ClientMetadataDocumentPolicy {
     pub(crate) is_enabled: bool,
     allowed_hosts: Option<Vec<Box<str>>>,
     trusted_hosts: Vec<Box<str>>,
     pub(super) allows_loopback: bool,
 }
 
-impl DocumentPolicy {
+impl ClientMetadataDocumentPolicy {
     /// All that have one; none is trusted.
     pub const fn new() -> Self {
         Self { is_enabled: true, allowed_hosts: None, trusted_hosts: Vec::new(), allows_loopback: false }
@@ -73,7 +73,7 @@ fn collected<'a>(hosts: impl IntoIterator<Item = &'a str>) -> Vec<Box<str>> {
     hosts.into_iter().map(|host| host.to_ascii_lowercase().into()).collect()
 }
 
-impl Default for DocumentPolicy {
+impl Default for ClientMetadataDocumentPolicy {
     fn default() -> Self {
         Self::new()
     }

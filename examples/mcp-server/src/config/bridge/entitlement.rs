@@ -1,6 +1,6 @@
 //! The rules for `bridge.entitlements`: who may have which scopes.
 
-use portcullis::{Issuer, ScopeSet, UserContext, bridge::Entitlements};
+use portcullis::{Issuer, ScopeSet, UserContext, bridge::ScopePolicy};
 use serde_json::{Map, Value};
 
 use super::{settings::TrustedIssuerSettings, table::Entitlement};
@@ -29,11 +29,11 @@ pub(super) fn validate_all(
     tables: Vec<Entitlement>,
     supported: &ScopeSet,
     issuers: &Issuers<'_>,
-) -> Result<Entitlements, ConfigError> {
+) -> Result<ScopePolicy, ConfigError> {
     let validate =
         |(index, table)| validate(&section.below(&element("entitlements", index)), table, supported, issuers);
     let rules: Vec<Rule> = tables.into_iter().enumerate().map(validate).collect::<Result<_, _>>()?;
-    Ok(Entitlements::new(move |user, asked| {
+    Ok(ScopePolicy::new(move |user, asked| {
         let is_given = |scope: &&str| {
             let mut about = rules.iter().filter(|rule| rule.scope == **scope).peekable();
             about.peek().is_none() || about.any(|rule| rule.admits(user))

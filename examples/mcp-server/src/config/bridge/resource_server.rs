@@ -2,7 +2,7 @@
 
 use portcullis::{
     ResourceUri,
-    bridge::{BridgeConfig, ResourceServer},
+    bridge::{BridgeConfig, IntrospectionClient},
 };
 
 use super::table;
@@ -34,8 +34,8 @@ pub(super) fn add_all(
             config = config.with_resource(resource.clone());
             known.push(resource.clone());
         }
-        let server = ResourceServer::new(&credentials.client_id, &credentials.client_secret, resource);
-        config = config.with_resource_server(server);
+        let server = IntrospectionClient::new(&credentials.client_id, &credentials.client_secret, resource);
+        config = config.with_introspection_client(server);
     }
     Ok(config)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderName;
 use portcullis::{
     Issuer, ResourceUri, ScopeSet,
-    bridge::{BridgeConfig, DocumentPolicy, RegistrationPolicy},
+    bridge::{BridgeConfig, ClientMetadataDocumentPolicy, RegistrationPolicy},
     oauth::ClientAuthentication,
 };
 use secrecy::SecretString;
@@ -71,7 +71,7 @@ fn config(
         .with_default_scopes(required_scopes.clone())
         .with_upstream_scopes(upstream_scopes.clone())
         .with_required_upstream_scopes(section.scopes("required_upstream_scopes", &table.required_upstream_scopes)?)
-        .with_entitlements(entitlement::validate_all(section, table.entitlements, &scopes, issuers)?)
+        .with_scope_policy(entitlement::validate_all(section, table.entitlements, &scopes, issuers)?)
         .with_access_tokens(signing::validate(section, table.access_tokens, &table.signing_key_files)?)
         .with_access_token_ttl(lifetime(section, "access_token_ttl", &table.access_token_ttl)?)
         .with_refresh_token_ttl(lifetime(section, "refresh_token_ttl", &table.refresh_token_ttl)?)
@@ -93,11 +93,11 @@ fn config(
     client::add_all(config, section, table.clients, &scopes)
 }
 
-fn documents(table: &Documents) -> DocumentPolicy {
+fn documents(table: &Documents) -> ClientMetadataDocumentPolicy {
     let policy = match (table.enabled, &table.hosts[..]) {
-        (false, _) => return DocumentPolicy::disabled(),
-        (true, []) => DocumentPolicy::new(),
-        (true, allowed) => DocumentPolicy::new().with_allowed_hosts(allowed.iter().map(String::as_str)),
+        (false, _) => return ClientMetadataDocumentPolicy::disabled(),
+        (true, []) => ClientMetadataDocumentPolicy::new(),
+        (true, allowed) => ClientMetadataDocumentPolicy::new().with_allowed_hosts(allowed.iter().map(String::as_str)),
     };
     policy.with_trusted_hosts(table.trusted_hosts.iter().map(String::as_str))
 }

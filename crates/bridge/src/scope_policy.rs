@@ -1,4 +1,4 @@
-//! [`Entitlements`]: who may have which scopes.
+//! [`ScopePolicy`]: who may have which scopes.
 
 use std::{fmt, sync::Arc};
 
@@ -19,25 +19,25 @@ use crate::{
 /// [`UserContext::issuer`] first.
 ///
 /// ```
-/// use portcullis_bridge::Entitlements;
+/// use portcullis_bridge::ScopePolicy;
 /// use portcullis_core::{Issuer, ScopeSet};
 ///
 /// let provider = Issuer::new("https://idp.example.com")?;
-/// let entitlements = Entitlements::new(move |user, asked| {
+/// let policy = ScopePolicy::new(move |user, asked| {
 ///     let groups = user.claims().get("groups").and_then(|groups| groups.as_array());
 ///     let is_admin = *user.issuer() == provider && groups.is_some_and(|groups| groups.contains(&"admins".into()));
 ///     let allowed = asked.iter().filter(|scope| *scope != "mcp:admin" || is_admin);
 ///     ScopeSet::new(allowed).unwrap_or_default()
 /// });
-/// # drop(entitlements);
+/// # drop(policy);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct Entitlements(Arc<Decide>);
+pub struct ScopePolicy(Arc<Decide>);
 
 type Decide = dyn Fn(&UserContext, &ScopeSet) -> ScopeSet + Send + Sync;
 
-impl Entitlements {
+impl ScopePolicy {
     /// As `decide` says, of a user and what the client asks for.
     pub fn new(decide: impl Fn(&UserContext, &ScopeSet) -> ScopeSet + Send + Sync + 'static) -> Self {
         Self(Arc::new(decide))
@@ -47,7 +47,7 @@ impl Entitlements {
     ///
     /// # Errors
     /// `access_denied` if that is nothing, although something was asked for.
-    pub(crate) fn of(&self, user: &SessionUser, asked: &ScopeSet) -> Result<ScopeSet, OAuthError> {
+    pub(crate) fn apply(&self, user: &SessionUser, asked: &ScopeSet) -> Result<ScopeSet, OAuthError> {
         let given = (self.0)(&user.context().build(), asked);
         let given = given.intersection(asked);
         if given.is_empty() && !asked.is_empty() {
@@ -57,8 +57,8 @@ impl Entitlements {
     }
 }
 
-impl fmt::Debug for Entitlements {
+impl fmt::Debug for ScopePolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entitlements").finish_non_exhaustive()
+        f.debug_struct("ScopePolicy").finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! [`ResourceServer`]: who may ask about tokens.
+//! [`IntrospectionClient`]: who may ask about tokens.
 
 use std::fmt;
 
@@ -13,23 +13,23 @@ use crate::session::SecretHash;
 /// Its resource has to be [one of the bridge's](crate::BridgeConfig::with_resource).
 ///
 /// ```
-/// use portcullis_bridge::ResourceServer;
+/// use portcullis_bridge::IntrospectionClient;
 /// use portcullis_core::ResourceUri;
 ///
 /// let reports = ResourceUri::new("https://reports.example.com/mcp")?;
-/// let resource_server = ResourceServer::new("reports", &"a long random secret".into(), reports);
+/// let resource_server = IntrospectionClient::new("reports", &"a long random secret".into(), reports);
 /// # drop(resource_server);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
 #[must_use]
-pub struct ResourceServer {
+pub struct IntrospectionClient {
     id: Box<str>,
     secret: SecretHash,
     pub(crate) resource: ResourceUri,
 }
 
-impl ResourceServer {
+impl IntrospectionClient {
     /// The resource server of `resource`, which calls itself `client_id` and proves it by `secret` (`client_secret_basic`).
     pub fn new(client_id: &str, secret: &SecretString, resource: ResourceUri) -> Self {
         Self { id: client_id.into(), secret: SecretHash::of_text(secret), resource }
@@ -42,8 +42,11 @@ impl ResourceServer {
     }
 }
 
-impl fmt::Debug for ResourceServer {
+impl fmt::Debug for IntrospectionClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResourceServer").field("id", &self.id).field("resource", &self.resource).finish_non_exhaustive()
+        f.debug_struct("IntrospectionClient")
+            .field("id", &self.id)
+            .field("resource", &self.resource)
+            .finish_non_exhaustive()
     }
 }
