@@ -102,6 +102,8 @@ pub(crate) fn cargo(arguments: &[&str]) -> String {
         .args(arguments)
         .args(["--locked", "--offline"])
         .current_dir(root())
+        // A package with its own features only.
+        .env_remove("CARGO_RESOLVER_FEATURE_UNIFICATION")
         .output()
         .expect("cargo runs");
     assert!(output.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
