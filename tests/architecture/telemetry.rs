@@ -47,7 +47,8 @@ fn the_page_lists_every_metric_with_its_type_and_labels() {
 fn events_at_warn_and_error_have_a_literal_message() {
     let formatted = calls(&["error", "warn"]).into_iter().filter(|call| {
         // The message is the last argument: a literal without placeholders. What varies is a field.
-        let message = call.texts.last().filter(|text| call.tokens.trim_end_matches([' ', ',']).ends_with(&format!("\"{text}\"")));
+        let message =
+            call.texts.last().filter(|text| call.tokens.trim_end_matches([' ', ',']).ends_with(&format!("\"{text}\"")));
         message.is_none_or(|text| text.contains('{'))
     });
     none(&formatted.map(|call| format!("{}: {}!({})", call.path, call.name, call.tokens)).collect::<Vec<_>>());
