@@ -9,7 +9,9 @@ use portcullis::{
     axum::UpstreamToken,
     core::{Clock, GrantId},
     egress::Egress,
-    grants::{KeyRing, MemoryStore, ProviderClient, Refresher, RefresherConfig, TokenSet, UpstreamVerifier, Vault},
+    grants::{
+        GrantStore, KeyRing, MemoryStore, ProviderClient, Refresher, RefresherConfig, TokenSet, UpstreamVerifier,
+    },
     oauth::{
         ClientAuthentication, TokenResponse, introspection, protected_resource::ProtectedResourceMetadata,
         providers::Provider,
@@ -37,7 +39,7 @@ pub(crate) struct Stack {
     pub(crate) idp: IdentityProvider,
     pub(crate) refresher: Refresher,
     pub(crate) router: Router,
-    vault: Vault,
+    vault: GrantStore,
     test_clock: TestClock,
 }
 
@@ -48,7 +50,8 @@ impl Stack {
         let idp = IdentityProvider::new().with_clock(Arc::clone(&clock));
         let policy = TokenPolicy::new().with_access_token_lifetime(LIFETIME);
         idp.set_token_policy(if expiry == Expiry::Told { policy } else { policy.without_expires_in() });
-        let vault = Vault::new(Arc::new(MemoryStore::new(Arc::clone(&clock))), KeyRing::ephemeral()).expect("a vault");
+        let vault =
+            GrantStore::new(Arc::new(MemoryStore::new(Arc::clone(&clock))), KeyRing::ephemeral()).expect("a vault");
         let client = provider_client(&idp, Egress::from_service(idp.clone()), &clock);
         let config = RefresherConfig::for_provider(client.provider());
         let refresher = Refresher::new(vault.clone(), client.clone(), Arc::clone(&clock), config);

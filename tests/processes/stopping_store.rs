@@ -4,7 +4,7 @@ use std::{future::pending, time::Duration};
 
 use portcullis::{
     core::GrantId,
-    grants::{Lease, LeaseOutcome, SealedGrant, StoreFuture, StoredGrant, Swap, TokenStore, Version},
+    grants::{Lease, LeaseOutcome, SealedGrant, StoreFuture, StoredRow, Swap, TokenStore, Version},
 };
 
 use crate::{orders::Said, worker::say};
@@ -14,7 +14,7 @@ use crate::{orders::Said, worker::say};
 pub(crate) struct StoppingStore<S>(pub(crate) S);
 
 impl<S: TokenStore> TokenStore for StoppingStore<S> {
-    fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredGrant>> {
+    fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredRow>> {
         self.0.load(id)
     }
 
@@ -49,7 +49,7 @@ impl<S: TokenStore> TokenStore for StoppingStore<S> {
         self.0.sweep()
     }
 
-    fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredGrant)>> {
+    fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredRow)>> {
         self.0.page(after, limit)
     }
 

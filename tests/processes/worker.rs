@@ -12,7 +12,7 @@ use std::{
 use portcullis::{
     core::{Clock, GrantId, SystemClock, UnixTime},
     egress::{Egress, EgressConfig},
-    grants::{KeyRing, ProviderClient, Refresher, RefresherConfig, TokenStore, Vault},
+    grants::{GrantStore, KeyRing, ProviderClient, Refresher, RefresherConfig, TokenStore},
     oauth::{ClientAuthentication, providers::Provider},
 };
 use portcullis_store_sqlite::SqliteStore;
@@ -43,8 +43,8 @@ pub(crate) async fn open(database: &Path, clock: Arc<dyn Clock>) -> SqliteStore 
     SqliteStore::open(database, clock).await.expect("a store")
 }
 
-pub(crate) fn vault(store: impl TokenStore) -> Vault {
-    Vault::new(Arc::new(store), KeyRing::new([&[7; 32]]).expect("a key")).expect("the key is durable")
+pub(crate) fn vault(store: impl TokenStore) -> GrantStore {
+    GrantStore::new(Arc::new(store), KeyRing::new([&[7; 32]]).expect("a key")).expect("the key is durable")
 }
 
 /// This program as a client of the provider `issuer`.
@@ -56,7 +56,12 @@ pub(crate) fn client(issuer: &str, clock: Arc<dyn Clock>) -> ProviderClient {
     ProviderClient::new(provider.with_userinfo_endpoint(at("/userinfo")), app, egress, clock)
 }
 
-pub(crate) fn refresher(vault: Vault, client: &ProviderClient, clock: Arc<dyn Clock>, timeout: Duration) -> Refresher {
+pub(crate) fn refresher(
+    vault: GrantStore,
+    client: &ProviderClient,
+    clock: Arc<dyn Clock>,
+    timeout: Duration,
+) -> Refresher {
     let config = RefresherConfig::for_provider(client.provider()).with_refresh_timeout(timeout);
     Refresher::new(vault, client.clone(), clock, config)
 }

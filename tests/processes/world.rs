@@ -4,7 +4,7 @@ use std::{env, fs, path::PathBuf, process, sync::Arc, time::Duration};
 
 use portcullis::{
     core::{BearerToken, Clock as _, GrantId, ScopeSet, SystemClock},
-    grants::{Refresher, TokenSet, Vault},
+    grants::{GrantStore, Refresher, TokenSet},
     oauth::TokenResponse,
 };
 use tokio::task::JoinHandle;
@@ -19,7 +19,7 @@ use crate::{
 pub(crate) struct World {
     pub(crate) provider: Observed,
     pub(crate) issuer: String,
-    vault: Vault,
+    vault: GrantStore,
     /// Grants begin with it. Nobody asks it for tokens.
     refresher: Refresher,
     life: Duration,

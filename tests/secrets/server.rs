@@ -17,7 +17,7 @@ use portcullis::{
     },
     core::Clock,
     egress::{Egress, EgressConfig},
-    grants::{KeyRing, ProviderClient, UpstreamVerifier, Vault, records::Records},
+    grants::{GrantStore, KeyRing, ProviderClient, UpstreamVerifier, records::SealedStore},
     oauth::{ClientAuthentication, providers::Provider},
     sqlite::SqliteStore,
     verify::{Cache, RemoteKeySet},
@@ -66,8 +66,8 @@ impl Server {
         let store = SqliteStore::open(folder.join("bridge.db"), Arc::clone(&shared)).await.expect("a database");
         let store = Arc::new(store);
         let keys = KeyRing::new([KEY]).expect("a key");
-        let vault = Vault::new(Arc::clone(&store) as _, keys.clone()).expect("a key that stays");
-        let records = Records::new(store, keys).expect("a key that stays");
+        let vault = GrantStore::new(Arc::clone(&store) as _, keys.clone()).expect("a key that stays");
+        let records = SealedStore::new(store, keys).expect("a key that stays");
 
         let profiles = provider.profile_verifier();
         let config = config(&issuer, kind, &idp, &egress);

@@ -8,8 +8,8 @@ use portcullis::{
     core::{AuthError, BearerToken, Clock, GrantId, Issuer, ResourceUri, ScopeSet, UserContext, VerifyToken},
     egress::Egress,
     grants::{
-        KeyRing, MemoryStore, ProfileVerifier, ProviderClient, Refresher, RefresherConfig, TokenSet, UpstreamLayer,
-        UpstreamVerifier, Vault,
+        GrantStore, KeyRing, MemoryStore, ProfileVerifier, ProviderClient, Refresher, RefresherConfig, TokenSet,
+        UpstreamLayer, UpstreamVerifier,
     },
     oauth::{
         ClientAuthentication, TokenResponse, introspection::IntrospectionPolicy, jwt::JwtPolicy, providers::Provider,
@@ -46,7 +46,8 @@ impl World {
         for endpoint in [Endpoint::Token, Endpoint::UserInfo, Endpoint::Introspection, Endpoint::KeySet] {
             idp.set_latency(endpoint, ROUND_TRIP);
         }
-        let vault = Vault::new(Arc::new(MemoryStore::new(Arc::clone(&clock))), KeyRing::ephemeral()).expect("vault");
+        let vault =
+            GrantStore::new(Arc::new(MemoryStore::new(Arc::clone(&clock))), KeyRing::ephemeral()).expect("vault");
         let provider =
             Provider::oidc_at(issuer(), at("/authorize"), at("/token")).with_userinfo_endpoint(at("/userinfo"));
         let egress = Egress::from_service(idp.clone());

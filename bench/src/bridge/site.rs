@@ -7,7 +7,7 @@ use portcullis::{
     Issuer, ResourceUri, ScopeSet,
     core::SystemClock,
     egress::{Egress, EgressConfig},
-    grants::{KeyRing, ProviderClient, Vault, records::Records},
+    grants::{KeyRing, ProviderClient, GrantStore, records::SealedStore},
     oauth::{ClientAuthentication, providers::Provider},
     verify::discover,
 };
@@ -44,8 +44,8 @@ impl Site {
             // No token expires while others are made.
             .with_access_token_ttl(Duration::from_hours(12))
             .with_client(client)?;
-        let vault = Vault::new(store.clone(), keys.clone())?;
-        let bridge = Bridge::new(config, provider.clone(), vault, Records::new(store, keys)?, egress, clock);
+        let vault = GrantStore::new(store.clone(), keys.clone())?;
+        let bridge = Bridge::new(config, provider.clone(), vault, SealedStore::new(store, keys)?, egress, clock);
         Ok(Self { router: bridge.router(), bridge, provider })
     }
 }

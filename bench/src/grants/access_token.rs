@@ -10,7 +10,7 @@ use std::{
 
 use portcullis::{
     core::{SystemClock, Upstream},
-    grants::{KeyRing, MemoryStore, Vault},
+    grants::{KeyRing, MemoryStore, GrantStore},
 };
 use tokio::{runtime::Runtime, sync::Mutex};
 
@@ -32,7 +32,7 @@ const TIMES: usize = 2048;
 /// All three.
 pub(crate) fn cases(runtime: &Rc<Runtime>) -> Result<Vec<Case>, Box<dyn Error>> {
     let (upstream, fresh) = runtime.block_on(async {
-        let vault = Vault::new(Arc::new(MemoryStore::new(Arc::new(SystemClock::new()))), KeyRing::ephemeral())?;
+        let vault = GrantStore::new(Arc::new(MemoryStore::new(Arc::new(SystemClock::new()))), KeyRing::ephemeral())?;
         let refresher = tokens::idle(vault);
         refresher.create(tokens::id(0), tokens::fresh(0)?).await?;
         Ok::<_, Box<dyn Error>>((refresher.upstream(tokens::id(0)), Fresh::new().await?))

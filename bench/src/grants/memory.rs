@@ -4,7 +4,7 @@ use std::{error::Error, sync::Arc};
 
 use portcullis::{
     core::SystemClock,
-    grants::{GrantRecord, KeyRing, MemoryStore, Vault},
+    grants::{GrantRecord, KeyRing, MemoryStore, GrantStore},
 };
 use tokio::runtime::Runtime;
 
@@ -23,7 +23,7 @@ pub(crate) struct Memory {
 
 pub(crate) fn run(runtime: &Runtime) -> Result<Memory, Box<dyn Error>> {
     let vault = || {
-        Vault::new(Arc::new(MemoryStore::new(Arc::new(SystemClock::new()))), KeyRing::ephemeral()).expect("not durable")
+        GrantStore::new(Arc::new(MemoryStore::new(Arc::new(SystemClock::new()))), KeyRing::ephemeral()).expect("not durable")
     };
     let each = |live: i64| live as f64 / GRANTS as f64;
 

@@ -5,7 +5,7 @@ use std::{error::Error, future::ready, sync::Arc, time::Duration};
 use portcullis::{
     BearerToken, Issuer, ScopeSet,
     core::{Clock, GrantId, SystemClock},
-    grants::{RefreshError, Refresher, RefresherConfig, TokenSet, Vault},
+    grants::{RefreshError, Refresher, RefresherConfig, TokenSet, GrantStore},
     oauth::{TokenResponse, providers::Rotation},
 };
 use sha2::{Digest, Sha256};
@@ -25,7 +25,7 @@ pub(crate) fn fresh(number: usize) -> Result<TokenSet, Box<dyn Error>> {
 }
 
 /// A refresher whose tokens are so fresh that nobody exchanges any.
-pub(crate) fn idle(vault: Vault) -> Refresher {
+pub(crate) fn idle(vault: GrantStore) -> Refresher {
     let exchange = service_fn(|_: Arc<TokenSet>| ready(Err(RefreshError::refused("nobody exchanges these tokens"))));
     let clock = Arc::new(SystemClock::new());
     Refresher::new(vault, exchange, clock, RefresherConfig::new(issuer(), "bench", Rotation::SingleUse))

@@ -11,7 +11,7 @@ use portcullis::{
     ScopeSet,
     core::{Clock, SystemClock},
     egress::Egress,
-    grants::{KeyRing, MemoryStore, ProviderClient, Refresher, RefresherConfig, TokenSet, Vault},
+    grants::{KeyRing, MemoryStore, ProviderClient, Refresher, RefresherConfig, TokenSet, GrantStore},
 };
 use portcullis_testkit::{Endpoint, IdentityProvider};
 use tower::{ServiceExt, limit::ConcurrencyLimit};
@@ -81,7 +81,7 @@ impl Provider {
 async fn refreshed() -> Result<Duration, Box<dyn Error>> {
     let provider = Provider::new();
     let store = MemoryStore::new(Arc::clone(&provider.clock));
-    let vault = Vault::new(Arc::new(store), KeyRing::ephemeral())?;
+    let vault = GrantStore::new(Arc::new(store), KeyRing::ephemeral())?;
     // Whoever queues before the limit waits for all who came before.
     let config = RefresherConfig::for_provider(provider.client.get_ref().provider());
     let config = config.with_refresh_timeout(Duration::from_secs(300));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use portcullis_core::{Clock, GrantId, Issuer, ResourceUri};
 use portcullis_egress::Egress;
-use portcullis_grants::{ProviderClient, Refresher, RefresherConfig, StoreError, Vault, records::Records};
+use portcullis_grants::{GrantStore, ProviderClient, Refresher, RefresherConfig, StoreError, records::SealedStore};
 use portcullis_oauth::protected_resource::ProtectedResourceMetadata;
 use tokio::sync::broadcast;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -44,8 +44,8 @@ impl Bridge {
     pub fn new(
         config: BridgeConfig,
         provider: ProviderClient,
-        vault: Vault,
-        records: Records,
+        vault: GrantStore,
+        records: SealedStore,
         egress: Egress,
         clock: Arc<dyn Clock>,
     ) -> Self {

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use portcullis_core::Clock;
-use portcullis_grants::{ProviderClient, Refresher, records::Records};
+use portcullis_grants::{ProviderClient, Refresher, records::SealedStore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -25,7 +25,7 @@ pub(crate) struct Inner {
     pub(crate) urls: Urls,
     pub(crate) provider: ProviderClient,
     pub(crate) refresher: Refresher,
-    pub(crate) records: Records,
+    pub(crate) records: SealedStore,
     pub(crate) sessions: Sessions,
     pub(crate) access_tokens: AccessTokens,
     pub(crate) clients: Clients,

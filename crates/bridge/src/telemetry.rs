@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt, hash::Hash};
 
 use metrics::{Counter, Gauge, counter, gauge};
-use portcullis_grants::records::Table;
+use portcullis_grants::records::Collection;
 
 use crate::{
     GrantType,
@@ -21,7 +21,7 @@ pub(crate) struct Telemetry {
     registrations: Counters<Option<ErrorCode>>,
     ended: Counters<End>,
     limited: Counters<Limited>,
-    rows: HashMap<Table, Gauge>,
+    rows: HashMap<Collection, Gauge>,
 }
 
 /// What became of a login.
@@ -77,7 +77,7 @@ impl Telemetry {
                 Limited::ALL,
                 |what| counter!("portcullis_bridge_limited_total", "what" => what.as_str()),
             ),
-            rows: Table::ALL
+            rows: Collection::ALL
                 .into_iter()
                 .map(|table| (table, gauge!("portcullis_bridge_rows", "table" => table.as_str())))
                 .collect(),
@@ -116,7 +116,7 @@ impl Telemetry {
         self.limited.increment(what);
     }
 
-    pub(crate) fn rows(&self, table: Table, rows: u64) {
+    pub(crate) fn rows(&self, table: Collection, rows: u64) {
         if let Some(gauge) = self.rows.get(&table) {
             gauge.set(rows as f64);
         }

@@ -10,7 +10,7 @@ use std::{
 
 use portcullis_core::{Clock, GrantId, UnixTime};
 
-use crate::{Lease, LeaseOutcome, SealedGrant, StoreFuture, StoredGrant, Swap, TokenStore, Version};
+use crate::{Lease, LeaseOutcome, SealedGrant, StoreFuture, StoredRow, Swap, TokenStore, Version};
 
 /// A store in the memory of this process: not durable, not shared with other processes. Clones are the same store.
 ///
@@ -24,7 +24,7 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct State {
-    rows: BTreeMap<GrantId, StoredGrant>,
+    rows: BTreeMap<GrantId, StoredRow>,
     /// Those that were not given back.
     leases: BTreeMap<GrantId, Held>,
     /// The highest version there has been.
@@ -81,7 +81,7 @@ impl State {
         }
         self.version += 1;
         let version = Version::new(self.version);
-        self.rows.insert(id, StoredGrant::new(version, new));
+        self.rows.insert(id, StoredRow::new(version, new));
         self.make_room(now);
         Swap::Written(version)
     }
@@ -138,12 +138,12 @@ impl State {
     }
 }
 
-fn is_over(row: &StoredGrant, now: UnixTime) -> bool {
+fn is_over(row: &StoredRow, now: UnixTime) -> bool {
     row.grant.expires_at.is_some_and(|expires_at| expires_at <= now)
 }
 
 impl TokenStore for MemoryStore {
-    fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredGrant>> {
+    fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredRow>> {
         Box::pin(async move {
             let now = self.clock.now();
             Ok(self.state().rows.get(&id).filter(|row| !is_over(row, now)).cloned())
@@ -183,7 +183,7 @@ impl TokenStore for MemoryStore {
         Box::pin(async move { Ok(self.state().sweep(self.clock.now())) })
     }
 
-    fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredGrant)>> {
+    fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredRow)>> {
         Box::pin(async move {
             let (now, state) = (self.clock.now(), self.state());
             let rest = state.rows.range((after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded));

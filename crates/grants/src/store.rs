@@ -22,7 +22,7 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 /// 4. Nothing is removed unless it is still what was seen.
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// The row of `id`, if there is one and its time is not over.
-    fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredGrant>>;
+    fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredRow>>;
 
     /// Writes the row of `id` if it is still in version `expected` (`None`: if there is none), and, if it is done under a
     /// lease, if that was not given back and nobody else has got one since. A write gives the lease back in the same step; a
@@ -55,7 +55,7 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     fn sweep(&self) -> StoreFuture<'_, u64>;
 
     /// The rows after `after` whose time is not over, in the order of their ids, at most `limit`: for sealing everything anew.
-    fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredGrant)>>;
+    fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredRow)>>;
 
     /// Whether rows are still there after the process has ended.
     fn is_durable(&self) -> bool;
@@ -106,14 +106,14 @@ impl fmt::Debug for SealedGrant {
 /// A row as it is read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct StoredGrant {
+pub struct StoredRow {
     /// Which state of it this is.
     pub version: Version,
     /// What is in it.
     pub grant: SealedGrant,
 }
 
-impl StoredGrant {
+impl StoredRow {
     /// `grant` in this version.
     #[must_use]
     pub const fn new(version: Version, grant: SealedGrant) -> Self {

@@ -1,18 +1,18 @@
-//! [`Vault`]: a store and the keys for it.
+//! [`GrantStore`]: a store and the keys for it.
 
 use std::{sync::Arc, time::Duration};
 
 use portcullis_core::{AuthError, GrantId, Reason, UnixTime};
 
 use crate::{
-    GrantRecord, KeyRing, Lease, LeaseOutcome, Rekeyed, SealError, StoreError, Swap, TokenStore, Version,
+    GrantRecord, KeyRing, Lease, LeaseOutcome, RekeyReport, SealError, StoreError, Swap, TokenStore, Version,
     sealing::{self, Place},
     store::SealedGrant,
 };
 
 /// A store and the keys for it: records go in and come out, sealed on the way. Clones are the same vault.
 #[derive(Clone, Debug)]
-pub struct Vault {
+pub struct GrantStore {
     store: Arc<dyn TokenStore>,
     keys: KeyRing,
 }
@@ -21,7 +21,7 @@ pub struct Vault {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("this store outlives the process, but its encryption key would not: configure a key")]
 #[non_exhaustive]
-pub struct EphemeralKey;
+pub struct EphemeralKeyError;
 
 /// Why a grant is not created. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]
@@ -48,20 +48,20 @@ impl From<CreateError> for AuthError {
 /// A record and its version.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Kept {
+pub struct StoredGrant {
     /// In which version it was read.
     pub version: Version,
     /// What is in it.
     pub record: GrantRecord,
 }
 
-impl Vault {
+impl GrantStore {
     /// Grants in `store`, sealed with `keys`, which are **not** tried: [`open`](Self::open) does that.
     ///
     /// # Errors
-    /// [`EphemeralKey`] if the store is durable and the key is not: after a restart nothing could be read.
-    pub fn new(store: Arc<dyn TokenStore>, keys: KeyRing) -> Result<Self, EphemeralKey> {
-        if store.is_durable() && keys.is_ephemeral() { Err(EphemeralKey) } else { Ok(Self { store, keys }) }
+    /// [`EphemeralKeyError`] if the store is durable and the key is not: after a restart nothing could be read.
+    pub fn new(store: Arc<dyn TokenStore>, keys: KeyRing) -> Result<Self, EphemeralKeyError> {
+        if store.is_durable() && keys.is_ephemeral() { Err(EphemeralKeyError) } else { Ok(Self { store, keys }) }
     }
 
     pub(crate) fn store(&self) -> &dyn TokenStore {
@@ -77,12 +77,12 @@ impl Vault {
     /// # Errors
     /// [`StoreError`] if it cannot be read; also if it does not open: a key that is missing is our mistake, and no reason to
     /// send users to log in again.
-    pub async fn load(&self, id: GrantId) -> Result<Option<Kept>, StoreError> {
+    pub async fn load(&self, id: GrantId) -> Result<Option<StoredGrant>, StoreError> {
         let Some(stored) = self.store.load(id).await? else { return Ok(None) };
         let plain = self.keys.open(Place::Grant(id), &stored.grant.sealed).map_err(unreadable)?;
         let record =
             GrantRecord::from_bytes(&plain).map_err(|error| StoreError::new("reading a record").with_source(error))?;
-        Ok(Some(Kept { version: stored.version, record }))
+        Ok(Some(StoredGrant { version: stored.version, record }))
     }
 
     /// Keeps the record of a new grant, durably.
@@ -140,14 +140,14 @@ impl Vault {
     }
 
     /// Seals with the first key of the ring whatever is sealed with another one. Once nothing is
-    /// [unreadable](Rekeyed::unreadable) and every process has the new ring, the keys behind the first can go.
+    /// [unreadable](RekeyReport::unreadable) and every process has the new ring, the keys behind the first can go.
     ///
     /// Grants are used and refreshed meanwhile. It may be stopped at any time and begun anew. To rotate a key: put the new one on
     /// the ring of every process behind the old one, then put it first, then rekey.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn rekey(&self) -> Result<Rekeyed, StoreError> {
+    pub async fn rekey(&self) -> Result<RekeyReport, StoreError> {
         sealing::rekey(&*self.store, &self.keys).await
     }
 }

@@ -1,11 +1,11 @@
-//! The canary of a [`Vault`]: a sealed row by which a key ring is tried at the start.
+//! The canary of a [`GrantStore`]: a sealed row by which a key ring is tried at the start.
 
 use std::sync::Arc;
 
 use portcullis_core::GrantId;
 
 use crate::{
-    KeyRing, OpenError, SealedGrant, StoreError, Swap, TokenStore, Vault, WrongKeys,
+    GrantStore, KeyRing, OpenError, SealedGrant, StoreError, Swap, TokenStore, WrongKeys,
     engine::in_time,
     sealing::{KeyCheck, Place},
 };
@@ -19,7 +19,7 @@ const TEXT: &[u8] = b"the keys are right";
 /// Rows read at once.
 const PAGE: usize = 256;
 
-impl Vault {
+impl GrantStore {
     /// Grants in `store`, sealed with `keys`, which have been [tried](Self::check_keys).
     ///
     /// # Errors

@@ -6,8 +6,8 @@ use portcullis_bridge::{Bridge, BridgeConfig, BridgeVerifier};
 use portcullis_core::{Clock, SystemClock};
 use portcullis_egress::{Egress, EgressConfig};
 use portcullis_grants::{
-    KeyRing, MemoryStore, ProfileVerifier, ProviderClient, TokenStore, UpstreamLayer, UpstreamVerifier, Vault,
-    records::{MemoryRecords, RecordStore, Records},
+    GrantStore, KeyRing, MemoryStore, ProfileVerifier, ProviderClient, TokenStore, UpstreamLayer, UpstreamVerifier,
+    records::{MemoryRecords, RecordStore, SealedStore},
 };
 use portcullis_layer::AuthConfig;
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
@@ -58,7 +58,7 @@ pub struct BridgedServer {
     provider: Provider,
     client: ClientAuthentication,
     resource_name: Option<String>,
-    store: Option<(Vault, Records)>,
+    store: Option<(GrantStore, SealedStore)>,
     cache: CacheConfig,
     outage_grace: Duration,
     provider_egress: EgressConfig,
@@ -91,19 +91,19 @@ impl BridgedServer {
 
     /// Keeps clients, sessions and the provider's tokens in `store`, sealed with `keys`. Default: in memory, gone with the process.
     ///
-    /// The keys are tried before anything rests on them: see [`Vault::check_keys`].
+    /// The keys are tried before anything rests on them: see [`GrantStore::check_keys`].
     ///
     /// # Errors
     /// [`BuildError::EphemeralKey`] if the store outlives the process and the keys do not; [`BuildError::WrongKeys`] if no key of the ring
     /// opens what is there; [`BuildError::Store`] if it cannot be read or written.
     pub async fn with_store<S: TokenStore + RecordStore>(self, store: S, keys: KeyRing) -> Result<Self, BuildError> {
         let store = Arc::new(store);
-        let vault = Vault::open(Arc::clone(&store) as _, keys.clone()).await?;
-        Ok(self.with_vault(vault, Records::open(store, keys).await?))
+        let vault = GrantStore::open(Arc::clone(&store) as _, keys.clone()).await?;
+        Ok(self.with_vault(vault, SealedStore::open(store, keys).await?))
     }
 
     /// As [`with_store`](Self::with_store), for a store that has been opened already.
-    pub fn with_vault(mut self, vault: Vault, records: Records) -> Self {
+    pub fn with_vault(mut self, vault: GrantStore, records: SealedStore) -> Self {
         self.store = Some((vault, records));
         self
     }
@@ -168,8 +168,8 @@ impl BridgedServer {
     }
 }
 
-fn in_memory(clock: &Arc<dyn Clock>) -> Result<(Vault, Records), BuildError> {
+fn in_memory(clock: &Arc<dyn Clock>) -> Result<(GrantStore, SealedStore), BuildError> {
     let keys = KeyRing::ephemeral();
-    let vault = Vault::new(Arc::new(MemoryStore::new(Arc::clone(clock))), keys.clone())?;
-    Ok((vault, Records::new(Arc::new(MemoryRecords::new(Arc::clone(clock))), keys)?))
+    let vault = GrantStore::new(Arc::new(MemoryStore::new(Arc::clone(clock))), keys.clone())?;
+    Ok((vault, SealedStore::new(Arc::new(MemoryRecords::new(Arc::clone(clock))), keys)?))
 }

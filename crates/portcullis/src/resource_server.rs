@@ -56,7 +56,7 @@ pub enum BuildError {
     /// What is stored would outlive the keys that seal it.
     #[cfg(feature = "bridge")]
     #[error(transparent)]
-    EphemeralKey(#[from] portcullis_grants::EphemeralKey),
+    EphemeralKey(#[from] portcullis_grants::EphemeralKeyError),
     /// No key of the ring opens what is stored.
     #[cfg(feature = "bridge")]
     #[error(transparent)]

@@ -10,7 +10,7 @@ use std::{
 
 use portcullis::{
     core::GrantId,
-    grants::{Lease, LeaseOutcome, SealedGrant, StoreError, StoreFuture, StoredGrant, Swap, TokenStore, Version},
+    grants::{Lease, LeaseOutcome, SealedGrant, StoreError, StoreFuture, StoredRow, Swap, TokenStore, Version},
     sqlite::SqliteStore,
 };
 
@@ -22,7 +22,7 @@ pub(crate) struct MoodyStore {
 }
 
 impl TokenStore for MoodyStore {
-    fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredGrant>> {
+    fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredRow>> {
         TokenStore::load(&self.store, id)
     }
 
@@ -59,7 +59,7 @@ impl TokenStore for MoodyStore {
         TokenStore::sweep(&self.store)
     }
 
-    fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredGrant)>> {
+    fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredRow)>> {
         TokenStore::page(&self.store, after, limit)
     }
 

@@ -17,7 +17,7 @@ use portcullis::{
     bridge::{Bridge, BridgeConfig},
     core::{Clock, SystemClock},
     egress::{Egress, EgressConfig},
-    grants::{KeyRing, ProviderClient, UpstreamLayer, Vault, records::Records},
+    grants::{GrantStore, KeyRing, ProviderClient, UpstreamLayer, records::SealedStore},
     layer::{
         RequireUpstreamLayer,
         scope::{OperationPolicy, ToolScopesLayer},
@@ -196,8 +196,8 @@ impl Parts {
         let store = SqliteStore::open(place.folder.join("site.db"), self.clock.clone()).await.expect("a database");
         let grants = MoodyStore { store: store.clone(), is_read_only: Arc::clone(&place.is_read_only) };
         let keys = KeyRing::new(&self.keys).expect("a key");
-        let vault = Vault::new(Arc::new(grants), keys.clone()).expect("a vault");
-        let records = Records::new(Arc::new(store), keys).expect("records");
+        let vault = GrantStore::new(Arc::new(grants), keys.clone()).expect("a vault");
+        let records = SealedStore::new(Arc::new(store), keys).expect("records");
         let documents = Egress::from_service(Network::new().with_service(DOCUMENTS, documents()));
         Bridge::new(self.config.clone(), self.provider.clone(), vault, records, documents, self.clock.clone())
     }

@@ -16,8 +16,8 @@ use portcullis::{
     core::{AccessToken, GrantId, Reason, SystemClock},
     egress::{Egress, EgressConfig},
     grants::{
-        KeyRing, MemoryStore, ProviderClient, RefreshRequest, Refresher, RefresherConfig, TokenSet, UpstreamLayer,
-        Vault,
+        GrantStore, KeyRing, MemoryStore, ProviderClient, RefreshRequest, Refresher, RefresherConfig, TokenSet,
+        UpstreamLayer,
     },
     oauth::{
         ClientAuthentication, CodeVerifier,
@@ -69,7 +69,7 @@ impl Server {
         let app = ClientAuthentication::basic(app.client_id, app.client_secret.into());
         let client = ProviderClient::new(provider, app, egress, clock.clone());
 
-        let vault = Vault::new(Arc::new(MemoryStore::new(clock.clone())), KeyRing::ephemeral()).expect("a vault");
+        let vault = GrantStore::new(Arc::new(MemoryStore::new(clock.clone())), KeyRing::ephemeral()).expect("a vault");
         let config = RefresherConfig::for_provider(client.provider()).with_refresh_timeout(Duration::from_secs(25));
         let refresher = Refresher::new(vault, client.clone(), clock, config);
 

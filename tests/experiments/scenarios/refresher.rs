@@ -6,7 +6,7 @@ use http::StatusCode;
 use portcullis::{
     AuthError, ScopeSet,
     core::{Clock, GrantId, Upstream},
-    grants::{KeyRing, MemoryStore, Refresher, RefresherConfig, TokenSet, Vault},
+    grants::{GrantStore, KeyRing, MemoryStore, Refresher, RefresherConfig, TokenSet},
 };
 
 use super::{
@@ -32,7 +32,8 @@ impl Contender for Portcullis {
     /// Every store lets one refresh at a time.
     async fn clients(&self, site: &Site, held: &Held, team: Team) -> Vec<Handler> {
         let clock: Arc<dyn Clock> = Arc::new(site.clock.clone());
-        let vault = Vault::new(Arc::new(MemoryStore::new(Arc::clone(&clock))), KeyRing::ephemeral()).expect("a vault");
+        let vault =
+            GrantStore::new(Arc::new(MemoryStore::new(Arc::clone(&clock))), KeyRing::ephemeral()).expect("a vault");
         let processes: Vec<_> = (0..team.size())
             .map(|_| {
                 let client = provider_client(&site.idp, site.egress.clone(), &clock);

@@ -7,7 +7,7 @@ use portcullis::{
     core::GrantId,
     grants::{
         TokenSet,
-        records::{RecordStore as _, Table},
+        records::{Collection, RecordStore as _},
     },
 };
 use portcullis_testkit::{Answer, Network, OAuthClient};
@@ -90,7 +90,7 @@ impl<'a> Judge<'a> {
     /// What is left when all sessions have been judged: nothing, not even of logins that nobody has heard the end of.
     pub(crate) async fn has_nothing_left(&self) {
         until_nothing_is_left(async || {
-            let sessions = self.site.store.count(Table::Sessions).await.expect("the file can be read");
+            let sessions = self.site.store.count(Collection::SESSIONS).await.expect("the file can be read");
             let grants = self.world.grants().await;
             ((sessions, grants) != (0, 0)).then(|| format!("{sessions} sessions and {grants} grants are left"))
         })

@@ -3,7 +3,7 @@
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use axum::body::Bytes;
-use portcullis::{core::Clock as _, core::SystemClock, grants::Vault};
+use portcullis::{core::Clock as _, core::SystemClock, grants::GrantStore};
 use portcullis_testkit::{Answer, Call, ClientError, Endpoint, OAuthClient, TestClock};
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -26,7 +26,7 @@ const TOO_LATE: Duration = Duration::from_secs(130);
 struct Place {
     world: World,
     clock: TestClock,
-    vault: Vault,
+    vault: GrantStore,
     client: OAuthClient,
     server: JoinHandle<()>,
 }

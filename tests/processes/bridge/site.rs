@@ -9,7 +9,7 @@ use portcullis::{
     bridge::{Bridge, BridgeConfig, Client, RedirectUri},
     core::{Clock, Issuer, ResourceUri, ScopeSet, SystemClock},
     egress::{Egress, EgressConfig},
-    grants::{KeyRing, ProviderClient, Vault, records::Records},
+    grants::{GrantStore, KeyRing, ProviderClient, records::SealedStore},
     oauth::{ClientAuthentication, providers::Provider},
 };
 use portcullis_store_sqlite::SqliteStore;
@@ -51,15 +51,15 @@ pub(crate) struct Site {
     pub(crate) bridge: Bridge,
     pub(crate) router: Router,
     pub(crate) store: Arc<SqliteStore>,
-    pub(crate) vault: Vault,
+    pub(crate) vault: GrantStore,
 }
 
 impl Site {
     pub(crate) async fn new(plan: &Plan, clock: Arc<dyn Clock>) -> Self {
         let store = Arc::new(open(&plan.database, Arc::clone(&clock)).await);
         let keys = KeyRing::from_file(&plan.key_file).expect("keys");
-        let vault = Vault::new(Arc::clone(&store) as _, keys.clone()).expect("the keys are durable");
-        let records = Records::new(Arc::clone(&store) as _, keys).expect("the keys are durable");
+        let vault = GrantStore::new(Arc::clone(&store) as _, keys.clone()).expect("the keys are durable");
+        let records = SealedStore::new(Arc::clone(&store) as _, keys).expect("the keys are durable");
         let egress = Egress::new(EgressConfig::new().with_allow_loopback(true)).expect("a way out");
         let app = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
         let provider = ProviderClient::new(provider(&plan.provider), app, egress.clone(), Arc::clone(&clock));

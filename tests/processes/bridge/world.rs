@@ -7,7 +7,7 @@ use std::{
 
 use portcullis::{
     core::{Clock, GrantId, SystemClock},
-    grants::{KeyRing, TokenStore, Vault},
+    grants::{GrantStore, KeyRing, TokenStore},
 };
 use portcullis_testkit::{
     Browser, ClientError, Endpoint, IdentityProvider, Network, OAuthClient, RunningIdentityProvider, TokenPolicy,
@@ -108,7 +108,7 @@ impl World {
     pub(crate) async fn refresh_tokens(&self) -> HashMap<GrantId, String> {
         let store = open(&self.database(), Arc::new(SystemClock::new())).await;
         let rows = TokenStore::page(&store, None, 10_000).await.expect("the file can be read");
-        let vault = Vault::new(Arc::new(store), KeyRing::from_file(self.plan().key_file).expect("keys"));
+        let vault = GrantStore::new(Arc::new(store), KeyRing::from_file(self.plan().key_file).expect("keys"));
         let (vault, mut found) = (vault.expect("the keys are durable"), HashMap::new());
         for (id, _) in rows {
             let kept = vault.load(id).await.expect("the file can be read").expect("nobody else is at it");

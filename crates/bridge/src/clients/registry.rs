@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use http::HeaderMap;
 use portcullis_core::Clock;
 use portcullis_egress::Egress;
-use portcullis_grants::records::Records;
+use portcullis_grants::records::SealedStore;
 
 use super::{
     Client, ClientAuthenticationMethod, Origin,
@@ -35,7 +35,7 @@ pub(crate) struct Clients {
 impl Clients {
     pub(crate) fn new(
         config: &BridgeConfig,
-        records: Records,
+        records: SealedStore,
         sessions: Sessions,
         egress: Egress,
         limits: Limits,

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use portcullis_core::{AuthError, AuthErrorKind, Clock, Issuer};
 use portcullis_grants::{
     StoreError,
-    records::{RecordKey, Records, Table},
+    records::{Collection, RecordKey, SealedStore},
 };
 use portcullis_keys::RemoteKeySet;
 use portcullis_oauth::assertion::{self, IdJag, IdJagPolicy};
@@ -20,12 +20,12 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Assertions {
     trusted: HashMap<Issuer, (IdJagPolicy, RemoteKeySet)>,
-    records: Records,
+    records: SealedStore,
     clock: Arc<dyn Clock>,
 }
 
 impl Assertions {
-    pub(crate) fn new(config: &BridgeConfig, records: Records, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(config: &BridgeConfig, records: SealedStore, clock: Arc<dyn Clock>) -> Self {
         let policy = |issuer: &Issuer| IdJagPolicy::new(issuer.clone(), config.issuer.clone());
         let trusted = config.trusted_issuers.iter();
         let trusted = trusted.map(|issuer| (issuer.issuer.clone(), (policy(&issuer.issuer), issuer.keys.clone())));
@@ -75,7 +75,7 @@ impl Assertions {
 
 fn key(id_jag: &IdJag) -> RecordKey {
     let parts: [&[u8]; 3] = [b"id-jag", id_jag.issuer().as_str().as_bytes(), id_jag.jti().as_bytes()];
-    RecordKey::of(Table::Replays, &parts)
+    RecordKey::of(Collection::REPLAYS, &parts)
 }
 
 fn warn(id_jag: &IdJag) {

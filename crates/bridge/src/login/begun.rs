@@ -96,12 +96,12 @@ impl Begun {
 
 #[cfg(test)]
 mod tests {
-    use portcullis_grants::records::Table;
+    use portcullis_grants::records::Collection;
 
     use super::*;
 
     fn key(number: u8) -> RecordKey {
-        RecordKey::new(Table::Logins, [number; 32])
+        RecordKey::new(Collection::LOGINS, [number; 32])
     }
 
     fn at(host: u8) -> Crowd {

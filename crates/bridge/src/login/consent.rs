@@ -6,7 +6,7 @@ use aws_lc_rs::digest;
 use portcullis_core::{Clock, Issuer, ResourceUri, ScopeSet, UnixTime};
 use portcullis_grants::{
     StoreError,
-    records::{RecordKey, Records, Table},
+    records::{Collection, RecordKey, SealedStore},
 };
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +27,7 @@ use crate::{
 /// ([RFC 8252 section 8.6](https://www.rfc-editor.org/rfc/rfc8252#section-8.6)).
 #[derive(Debug)]
 pub(crate) struct Consents {
-    records: Records,
+    records: SealedStore,
     clock: Arc<dyn Clock>,
     ttl: Duration,
 }
@@ -90,7 +90,7 @@ impl Consent {
 }
 
 impl Consents {
-    pub(crate) fn new(config: &BridgeConfig, records: Records, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(config: &BridgeConfig, records: SealedStore, clock: Arc<dyn Clock>) -> Self {
         Self { records, clock, ttl: config.consent_ttl }
     }
 
@@ -147,7 +147,7 @@ impl Consents {
             listed.0.push(new);
             let excess = listed.0.len().saturating_sub(MOST_OF_ONE_USER);
             for ConsentKey(oldest) in listed.0.drain(..excess) {
-                self.forget(user, RecordKey::new(Table::Consents, oldest)).await?;
+                self.forget(user, RecordKey::new(Collection::CONSENTS, oldest)).await?;
             }
             let written = match version {
                 None => self.records.create(list, &listed, expires_at).await?,
@@ -177,9 +177,9 @@ impl Consents {
 
 /// No issuer is called so: no list of sessions or clients of a user is there.
 fn list_key(user: &UserIdentity) -> RecordKey {
-    RecordKey::of(Table::Users, &[b"consents of", user.issuer.as_str().as_bytes(), user.subject.as_bytes()])
+    RecordKey::of(Collection::USERS, &[b"consents of", user.issuer.as_str().as_bytes(), user.subject.as_bytes()])
 }
 
 fn key(browser: SecretHash, client_id: &str) -> RecordKey {
-    RecordKey::of(Table::Consents, &[browser.as_bytes(), client_id.as_bytes()])
+    RecordKey::of(Collection::CONSENTS, &[browser.as_bytes(), client_id.as_bytes()])
 }

@@ -1,7 +1,7 @@
 //! [`ConsentForm`]: what the consent page asks about, in the hands of the browser.
 
 use portcullis_core::UnixTime;
-use portcullis_grants::records::Records;
+use portcullis_grants::records::SealedStore;
 use serde::{Deserialize, Serialize};
 
 use super::{AuthorizationRequest, consent::ClientFingerprint};
@@ -26,12 +26,12 @@ pub(crate) struct ConsentForm {
 const PURPOSE: &str = "consent form";
 
 impl ConsentForm {
-    pub(crate) fn seal(&self, records: &Records) -> String {
+    pub(crate) fn seal(&self, records: &SealedStore) -> String {
         records.seal_text(PURPOSE, &serde_json::to_vec(self).expect("a form is plain data"))
     }
 
     /// What was sealed; `None` if `text` was not made here.
-    pub(crate) fn open(text: &str, records: &Records) -> Option<Self> {
+    pub(crate) fn open(text: &str, records: &SealedStore) -> Option<Self> {
         let plain = records.open_text(PURPOSE, text)?;
         serde_json::from_slice(&plain).ok()
     }

@@ -8,7 +8,7 @@ use std::{
 use portcullis_core::Clock;
 use portcullis_grants::{
     StoreError, Version,
-    records::{Opened, RecordKey, Records, Table},
+    records::{Collection, Record, RecordKey, SealedStore},
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
@@ -29,7 +29,7 @@ use crate::{
 /// So whoever begins logins and never ends them displaces their own.
 #[derive(Debug)]
 pub(crate) struct Logins {
-    records: Records,
+    records: SealedStore,
     clock: Arc<dyn Clock>,
     ttl: Duration,
     max: u64,
@@ -48,7 +48,7 @@ struct Stored {
 const COUNTED_FOR: Duration = Duration::from_secs(1);
 
 impl Logins {
-    pub(crate) fn new(config: &BridgeConfig, records: Records, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(config: &BridgeConfig, records: SealedStore, clock: Arc<dyn Clock>) -> Self {
         let (ttl, max) = (config.login_ttl, config.max_pending_logins);
         Self { records, clock, ttl, max, stored: Mutex::default(), begun: Mutex::default() }
     }
@@ -65,7 +65,7 @@ impl Logins {
         let created = self.records.create(key, login, expires_at).await?;
         // The same 256 random bits twice: nobody's.
         let version = created.ok_or_else(|| OAuthError::new(ErrorCode::ServerError, "the server failed"))?;
-        let of_client = || Crowd::Of(RecordKey::of(Table::Clients, &[login.request.client_id.as_bytes()]));
+        let of_client = || Crowd::Of(RecordKey::of(Collection::CLIENTS, &[login.request.client_id.as_bytes()]));
         let mut begun = self.begun();
         begun.insert(key, caller.site().map_or_else(of_client, Crowd::At), version, expires_at);
         begun.shrink(usize::try_from(self.max).unwrap_or(usize::MAX), self.clock.now());
@@ -73,12 +73,12 @@ impl Logins {
     }
 
     /// The login that comes back with `state`, if there is one. It stays.
-    pub(crate) async fn find(&self, state: &SecretString) -> Result<Option<Opened<Login>>, StoreError> {
+    pub(crate) async fn find(&self, state: &SecretString) -> Result<Option<Record<Login>>, StoreError> {
         self.records.load(key(state)).await
     }
 
     /// Takes a login out that was found: of any number at once, one gets it.
-    pub(crate) async fn take(&self, state: &SecretString, found: Opened<Login>) -> Result<Option<Login>, StoreError> {
+    pub(crate) async fn take(&self, state: &SecretString, found: Record<Login>) -> Result<Option<Login>, StoreError> {
         let key = key(state);
         let is_ours = self.records.remove(key, found.version).await?;
         if is_ours {
@@ -94,7 +94,7 @@ impl Logins {
         let now = Instant::now();
         let is_known = |stored: &Stored| stored.counted_at.is_some_and(|at| now < at + COUNTED_FOR);
         if !is_known(&self.stored()) {
-            let count = self.records.count(Table::Logins).await?;
+            let count = self.records.count(Collection::LOGINS).await?;
             *self.stored() = Stored { count, counted_at: Some(now) };
         }
         if self.is_full() {
@@ -117,7 +117,7 @@ impl Logins {
         if begun.is_some() {
             return Ok(begun);
         }
-        let oldest = self.records.soonest(Table::Logins, 1).await?;
+        let oldest = self.records.next_to_expire(Collection::LOGINS, 1).await?;
         Ok(oldest.first().map(|(key, version, _)| (*key, *version)))
     }
 
@@ -136,5 +136,5 @@ fn too_many() -> OAuthError {
 }
 
 fn key(state: &SecretString) -> RecordKey {
-    RecordKey::of(Table::Logins, &[state.expose_secret().as_bytes()])
+    RecordKey::of(Collection::LOGINS, &[state.expose_secret().as_bytes()])
 }

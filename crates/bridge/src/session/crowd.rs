@@ -3,7 +3,7 @@
 use portcullis_core::{GrantId, UnixTime};
 use portcullis_grants::{
     StoreError,
-    records::{Opened, RecordKey},
+    records::{Record, RecordKey},
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,7 @@ impl Sessions {
         loop {
             let found = self.0.records.load::<Crowd>(key).await?;
             let (version, mut crowd) = match found {
-                Some(Opened { version, value, .. }) => (Some(version), value),
+                Some(Record { version, value, .. }) => (Some(version), value),
                 None => (None, Crowd::default()),
             };
             crowd.0.push(id.to_string());

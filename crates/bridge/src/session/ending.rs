@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use portcullis_core::{GrantId, Issuer, UnixTime};
 use portcullis_grants::{
     StoreError, Version,
-    records::{Opened, Table},
+    records::{Collection, Record},
 };
 use tokio::{sync::broadcast, time::timeout};
 
@@ -112,11 +112,11 @@ impl Sessions {
     pub(crate) async fn end_of(&self, issuer: &Issuer, subject: &str) -> Result<usize, StoreError> {
         let (mut ended, mut after) = (0, None);
         loop {
-            let page = self.0.records.page::<Session>(Table::Sessions, after, AT_ONCE).await?;
+            let page = self.0.records.page::<Session>(Collection::SESSIONS, after, AT_ONCE).await?;
             let Some((last, _)) = page.last() else { return Ok(ended) };
             after = Some(*last);
             for (key, opened) in page {
-                let is_theirs = opened.is_some_and(|Opened { value: session, .. }| {
+                let is_theirs = opened.is_some_and(|Record { value: session, .. }| {
                     session.user.issuer == *issuer && *session.user.subject == *subject
                 });
                 if is_theirs && self.end(id_of(&key), End::Revoked).await? {
@@ -148,12 +148,12 @@ impl Sessions {
         let mut swept = 0;
         let mut passed_by = HashSet::new();
         loop {
-            let due = self.0.records.due::<Session>(Table::Sessions, AT_ONCE + passed_by.len()).await?;
+            let due = self.0.records.expired::<Session>(Collection::SESSIONS, AT_ONCE + passed_by.len()).await?;
             let due: Vec<_> = due.into_iter().filter(|(key, _)| !passed_by.contains(key)).collect();
             if due.is_empty() || passed_by.len() > MAX_PASSED_BY {
                 return Ok(swept);
             }
-            for (key, Opened { version, value: session, expires_at, .. }) in due {
+            for (key, Record { version, value: session, expires_at, .. }) in due {
                 let id = id_of(&key);
                 let (is_new, since) = match session.stage {
                     Stage::Ended { since } => (false, since),
@@ -187,7 +187,7 @@ impl Sessions {
     /// From here on nothing of it works, in any process. Its version and the time, or `None` if there is none, or none any more.
     async fn mark_ended(&self, id: GrantId) -> Result<Option<(Version, UnixTime)>, StoreError> {
         loop {
-            let Some(Opened { version, value: mut session, .. }) = self.0.records.load::<Session>(key(id)).await?
+            let Some(Record { version, value: mut session, .. }) = self.0.records.load::<Session>(key(id)).await?
             else {
                 return Ok(None);
             };

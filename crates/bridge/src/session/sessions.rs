@@ -5,7 +5,7 @@ use std::sync::Arc;
 use portcullis_core::{Clock, GrantId, UnixTime, Upstream};
 use portcullis_grants::{
     CreateError, ProviderClient, Refresher, StoreError, TokenSet,
-    records::{Opened, RecordKey, Records, Table},
+    records::{Collection, Record, RecordKey, SealedStore},
 };
 use tokio::sync::broadcast;
 
@@ -28,7 +28,7 @@ pub(crate) struct Sessions(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    pub(super) records: Records,
+    pub(super) records: SealedStore,
     pub(super) refresher: Refresher,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) telemetry: Arc<Telemetry>,
@@ -64,7 +64,7 @@ const INVALIDATIONS: usize = 1024;
 impl Sessions {
     /// `provider` is told of the ends of grants, if there is one.
     pub(crate) fn new(
-        records: Records,
+        records: SealedStore,
         refresher: Refresher,
         provider: Option<ProviderClient>,
         clock: Arc<dyn Clock>,
@@ -122,7 +122,7 @@ impl Sessions {
         mut decide: impl FnMut(&mut Session, UnixTime) -> Decision<T>,
     ) -> Result<Option<T>, StoreError> {
         loop {
-            let Some(Opened { version, value: mut session, .. }) = self.0.records.load(key(id)).await? else {
+            let Some(Record { version, value: mut session, .. }) = self.0.records.load(key(id)).await? else {
                 return Ok(None);
             };
             match decide(&mut session, self.0.clock.now()) {
@@ -167,7 +167,7 @@ impl Sessions {
 pub(super) fn key(id: GrantId) -> RecordKey {
     let mut bytes = [0; 32];
     bytes[..16].copy_from_slice(id.as_bytes());
-    RecordKey::new(Table::Sessions, bytes)
+    RecordKey::new(Collection::SESSIONS, bytes)
 }
 
 pub(super) fn id_of(key: &RecordKey) -> GrantId {

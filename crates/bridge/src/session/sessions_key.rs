@@ -1,6 +1,6 @@
 //! [`SessionsKey`]: where the sessions of one user through one client are listed.
 
-use portcullis_grants::records::{RecordKey, Table};
+use portcullis_grants::records::{Collection, RecordKey};
 use serde::{Deserialize, Serialize};
 
 use super::{SessionUser, base64_bytes};
@@ -13,10 +13,10 @@ impl SessionsKey {
     /// Of `user`, through the client `client_id`.
     pub(crate) fn of(user: &SessionUser, client_id: &str) -> Self {
         let parts = [user.issuer.as_str().as_bytes(), user.subject.as_bytes(), client_id.as_bytes()];
-        Self(*RecordKey::of(Table::Users, &parts).as_bytes())
+        Self(*RecordKey::of(Collection::USERS, &parts).as_bytes())
     }
 
     pub(super) const fn record(self) -> RecordKey {
-        RecordKey::new(Table::Users, self.0)
+        RecordKey::new(Collection::USERS, self.0)
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use portcullis_grants::records::Table;
+use portcullis_grants::records::Collection;
 use tokio::time::sleep;
 
 use crate::inner::Inner;
@@ -35,11 +35,11 @@ async fn sweep(inner: &Weak<Inner>) -> bool {
     let Some(inner) = inner.upgrade() else { return false };
     // Each for itself: one that fails does not keep the others from being swept.
     // Sessions come last: their end waits for the provider.
-    let others = Table::ALL.into_iter().filter(|table| *table != Table::Sessions);
-    for table in others.chain([Table::Sessions]) {
+    let others = Collection::ALL.into_iter().filter(|table| *table != Collection::SESSIONS);
+    for table in others.chain([Collection::SESSIONS]) {
         let swept = match table {
             // Their end is more than that of a row.
-            Table::Sessions => inner.sessions.sweep().await,
+            Collection::SESSIONS => inner.sessions.sweep().await,
             _ => inner.records.sweep(table).await,
         };
         match swept {

@@ -13,9 +13,9 @@ use http::Uri;
 use portcullis_core::{BearerToken, Clock as _, GrantId, Issuer, ResourceUri, ScopeSet};
 use portcullis_egress::Egress;
 use portcullis_grants::{
-    KeyRing, MemoryStore, ProviderClient, SealedGrant, StoreError, StoreFuture, TokenSet, TokenStore as _, Vault,
+    GrantStore, KeyRing, MemoryStore, ProviderClient, SealedGrant, StoreError, StoreFuture, TokenSet, TokenStore as _,
     Version,
-    records::{MemoryRecords, RecordKey, RecordStore, Records, SealedRecord, StoredRecord, Table},
+    records::{Collection, MemoryRecords, RecordKey, RecordStore, SealedRecord, SealedStore, StoredRecord},
 };
 use portcullis_oauth::{ClientAuthentication, TokenResponse, providers::Provider};
 use portcullis_testkit::{Endpoint, IdentityProvider, TestClock};
@@ -62,16 +62,16 @@ impl RecordStore for Store {
         self.rows.compare_and_remove(key, expected)
     }
 
-    fn due(&self, table: Table, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
+    fn expired(&self, table: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
         Box::pin(async move {
             self.check()?;
-            self.rows.due(table, limit).await
+            self.rows.expired(table, limit).await
         })
     }
 
-    fn sweep(&self, table: Table) -> StoreFuture<'_, u64> {
+    fn sweep(&self, table: Collection) -> StoreFuture<'_, u64> {
         Box::pin(async move {
-            if table == Table::Logins {
+            if table == Collection::LOGINS {
                 self.sweeps.fetch_add(1, Relaxed);
             }
             self.check()?;
@@ -79,17 +79,17 @@ impl RecordStore for Store {
         })
     }
 
-    fn count(&self, table: Table) -> StoreFuture<'_, u64> {
+    fn count(&self, table: Collection) -> StoreFuture<'_, u64> {
         self.rows.count(table)
     }
 
-    fn soonest(&self, table: Table, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
-        self.rows.soonest(table, limit)
+    fn next_to_expire(&self, table: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
+        self.rows.next_to_expire(table, limit)
     }
 
     fn page(
         &self,
-        table: Table,
+        table: Collection,
         after: Option<RecordKey>,
         limit: usize,
     ) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
@@ -126,8 +126,8 @@ fn world() -> World {
     );
     let keys = KeyRing::ephemeral();
     let grants = MemoryStore::new(clock.clone());
-    let vault = Vault::new(Arc::new(grants.clone()), keys.clone()).expect("not durable");
-    let records = Records::new(store.clone(), keys).expect("not durable");
+    let vault = GrantStore::new(Arc::new(grants.clone()), keys.clone()).expect("not durable");
+    let records = SealedStore::new(store.clone(), keys).expect("not durable");
     let config = BridgeConfig::new(
         Issuer::new("https://mcp.example.com").expect("issuer"),
         ResourceUri::new("https://mcp.example.com/mcp").expect("resource"),
@@ -177,7 +177,7 @@ impl World {
     }
 
     async fn sessions(&self) -> u64 {
-        self.store.count(Table::Sessions).await.expect("the store")
+        self.store.count(Collection::SESSIONS).await.expect("the store")
     }
 }
 

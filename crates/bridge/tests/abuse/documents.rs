@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use http::StatusCode;
 use portcullis_bridge::ClientMetadataDocumentPolicy;
-use portcullis_grants::records::Table;
+use portcullis_grants::records::Collection;
 use portcullis_testkit::Browser;
 use tokio::time::sleep;
 
@@ -95,7 +95,7 @@ async fn one_account_that_logs_in_through_many_documents_has_a_hundred_of_them_a
         let tokens = client.log_in(&mut Browser::new(world.network.clone()), "mallory").await.expect("a login");
         assert_eq!(tokens.status(), 200, "{tokens:?}");
     }
-    for table in [Table::Documents, Table::Sessions] {
+    for table in [Collection::DOCUMENTS, Collection::SESSIONS] {
         assert_eq!(world.rows(table).await, 100, "{}", table.as_str());
     }
 }

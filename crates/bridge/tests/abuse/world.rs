@@ -17,8 +17,8 @@ use portcullis_bridge::{Bridge, BridgeConfig, Client, GrantType, IntrospectionCl
 use portcullis_core::{Issuer, ResourceUri, ScopeSet};
 use portcullis_egress::Egress;
 use portcullis_grants::{
-    KeyRing, MemoryStore, ProviderClient, Vault,
-    records::{MemoryRecords, RecordStore as _, Records, Table},
+    GrantStore, KeyRing, MemoryStore, ProviderClient,
+    records::{Collection, MemoryRecords, RecordStore as _, SealedStore},
 };
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
 use portcullis_testkit::{Browser, Endpoint, IdentityProvider, Network, OAuthClient, Page, TestClock};
@@ -58,9 +58,9 @@ impl World {
         let secret = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
         let client = ProviderClient::new(provider(&idp), secret, egress, clock.clone());
         let keys = KeyRing::ephemeral();
-        let grants = Vault::new(Arc::new(MemoryStore::new(clock.clone())), keys.clone()).expect("not durable");
+        let grants = GrantStore::new(Arc::new(MemoryStore::new(clock.clone())), keys.clone()).expect("not durable");
         let rows = MemoryRecords::new(clock.clone());
-        let records = Records::new(Arc::new(rows.clone()), keys).expect("not durable");
+        let records = SealedStore::new(Arc::new(rows.clone()), keys).expect("not durable");
         // There is nothing where clients have their documents, but for those that are called good.
         let documents_fetched = Arc::new(AtomicUsize::new(0));
         let fetched = Arc::clone(&documents_fetched);
@@ -120,7 +120,7 @@ impl World {
     }
 
     /// How many rows there are.
-    pub(crate) async fn rows(&self, table: Table) -> u64 {
+    pub(crate) async fn rows(&self, table: Collection) -> u64 {
         self.rows.count(table).await.expect("memory")
     }
 }

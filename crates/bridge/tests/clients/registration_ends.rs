@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis_bridge::RegistrationPolicy;
-use portcullis_grants::records::{RecordStore as _, Table};
+use portcullis_grants::records::{Collection, RecordStore as _};
 use portcullis_testkit::{Answer, Browser, OAuthClient};
 use serde_json::json;
 
@@ -62,7 +62,7 @@ async fn the_use_of_a_client_is_written_down_once_a_day() {
     let world = World::new();
     let client = registered(&world).await;
     let version = async || {
-        let rows = world.rows.page(Table::Clients, None, 2).await.expect("memory");
+        let rows = world.rows.page(Collection::CLIENTS, None, 2).await.expect("memory");
         assert_eq!(rows.len(), 1);
         (rows[0].1.version, rows[0].1.record.expires_at)
     };
@@ -84,7 +84,7 @@ async fn a_client_that_is_removed_from_the_store_is_gone_at_once() {
     let world = World::new();
     let client = registered(&world).await;
     assert_eq!(Outcome::of(nothing(&client)).await, Outcome::Known);
-    let rows = world.rows.page(Table::Clients, None, 2).await.expect("memory");
+    let rows = world.rows.page(Collection::CLIENTS, None, 2).await.expect("memory");
     for (key, row) in rows {
         assert!(world.rows.compare_and_remove(key, row.version).await.expect("memory"));
     }

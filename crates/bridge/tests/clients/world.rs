@@ -8,8 +8,8 @@ use portcullis_bridge::{Bridge, BridgeConfig, ClientMetadataDocumentPolicy};
 use portcullis_core::{Issuer, ResourceUri, ScopeSet};
 use portcullis_egress::Egress;
 use portcullis_grants::{
-    KeyRing, MemoryStore, ProviderClient, Vault,
-    records::{MemoryRecords, RecordStore as _, Records, Table},
+    GrantStore, KeyRing, MemoryStore, ProviderClient,
+    records::{Collection, MemoryRecords, RecordStore as _, SealedStore},
 };
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
 use portcullis_testkit::{Answer, Call, Endpoint, IdentityProvider, Network, OAuthClient, TestClock};
@@ -64,8 +64,8 @@ impl World {
             .with_jwks_uri(at(Endpoint::KeySet));
         let secret = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
         let provider = ProviderClient::new(provider, secret, Egress::from_service(self.idp.clone()), clock());
-        let vault = Vault::new(Arc::new(MemoryStore::new(clock())), self.keys.clone()).expect("not durable");
-        let records = Records::new(Arc::new(self.rows.clone()), self.keys.clone()).expect("not durable");
+        let vault = GrantStore::new(Arc::new(MemoryStore::new(clock())), self.keys.clone()).expect("not durable");
+        let records = SealedStore::new(Arc::new(self.rows.clone()), self.keys.clone()).expect("not durable");
         Bridge::new(config, provider, vault, records, documents, clock())
     }
 
@@ -106,12 +106,12 @@ impl World {
 
     /// How many documents of clients are in the store.
     pub(crate) async fn documents(&self) -> u64 {
-        self.rows.count(Table::Documents).await.expect("memory")
+        self.rows.count(Collection::DOCUMENTS).await.expect("memory")
     }
 
     /// How many clients are in the store that have registered themselves.
     pub(crate) async fn stored(&self) -> u64 {
-        self.rows.count(Table::Clients).await.expect("memory")
+        self.rows.count(Collection::CLIENTS).await.expect("memory")
     }
 }
 

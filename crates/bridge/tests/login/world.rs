@@ -9,8 +9,8 @@ use portcullis_bridge::{Bridge, BridgeConfig, Client, RedirectUri};
 use portcullis_core::{AuthError, BearerToken, Issuer, ResourceUri, ScopeSet, UserContext};
 use portcullis_egress::Egress;
 use portcullis_grants::{
-    KeyRing, MemoryStore, ProviderClient, Vault,
-    records::{MemoryRecords, Records},
+    GrantStore, KeyRing, MemoryStore, ProviderClient,
+    records::{MemoryRecords, SealedStore},
 };
 use portcullis_keys::discover;
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
@@ -58,8 +58,8 @@ pub(crate) struct World {
 struct Parts {
     config: BridgeConfig,
     provider: ProviderClient,
-    vault: Vault,
-    records: Records,
+    vault: GrantStore,
+    records: SealedStore,
     egress: Egress,
 }
 
@@ -114,9 +114,10 @@ impl World {
         let app = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
         let provider = ProviderClient::new(provider, app, egress.clone(), Arc::new(clock.clone()));
         let keys = KeyRing::ephemeral();
-        let vault = Vault::new(Arc::new(MemoryStore::new(Arc::new(clock.clone()))), keys.clone()).expect("a vault");
+        let vault =
+            GrantStore::new(Arc::new(MemoryStore::new(Arc::new(clock.clone()))), keys.clone()).expect("a vault");
         let shelf = Shelf::new(MemoryRecords::new(Arc::new(clock.clone())));
-        let records = Records::new(Arc::new(shelf.clone()), keys).expect("records");
+        let records = SealedStore::new(Arc::new(shelf.clone()), keys).expect("records");
         let parts = Parts { config, provider, vault, records, egress };
         let bridge = parts.start(&clock);
         let running = Arc::new(Mutex::new(bridge.router()));

@@ -7,7 +7,7 @@ use std::sync::{
 
 use portcullis_grants::{
     StoreError, StoreFuture, Version,
-    records::{MemoryRecords, RecordKey, RecordStore, SealedRecord, StoredRecord, Table},
+    records::{Collection, MemoryRecords, RecordKey, RecordStore, SealedRecord, StoredRecord},
 };
 use tokio::task::yield_now;
 
@@ -18,7 +18,7 @@ pub(crate) struct Shelf {
     is_broken: Arc<AtomicBool>,
     loses_answers: Arc<AtomicBool>,
     /// The table that nothing can be written to.
-    full: Arc<Mutex<Option<Table>>>,
+    full: Arc<Mutex<Option<Collection>>>,
 }
 
 impl Shelf {
@@ -37,7 +37,7 @@ impl Shelf {
     }
 
     /// From now on nothing can be written to this table; or to every one again.
-    pub(crate) fn set_full(&self, table: Option<Table>) {
+    pub(crate) fn set_full(&self, table: Option<Collection>) {
         *self.full.lock().expect("not poisoned") = table;
     }
 
@@ -85,25 +85,25 @@ impl RecordStore for Shelf {
         self.slowly(async move { self.rows.compare_and_remove(key, expected).await })
     }
 
-    fn due(&self, table: Table, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
-        self.slowly(async move { self.rows.due(table, limit).await })
+    fn expired(&self, table: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
+        self.slowly(async move { self.rows.expired(table, limit).await })
     }
 
-    fn sweep(&self, table: Table) -> StoreFuture<'_, u64> {
+    fn sweep(&self, table: Collection) -> StoreFuture<'_, u64> {
         self.slowly(async move { self.rows.sweep(table).await })
     }
 
-    fn count(&self, table: Table) -> StoreFuture<'_, u64> {
+    fn count(&self, table: Collection) -> StoreFuture<'_, u64> {
         self.slowly(async move { self.rows.count(table).await })
     }
 
-    fn soonest(&self, table: Table, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
-        self.slowly(async move { self.rows.soonest(table, limit).await })
+    fn next_to_expire(&self, table: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
+        self.slowly(async move { self.rows.next_to_expire(table, limit).await })
     }
 
     fn page(
         &self,
-        table: Table,
+        table: Collection,
         after: Option<RecordKey>,
         limit: usize,
     ) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {

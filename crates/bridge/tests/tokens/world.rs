@@ -8,8 +8,8 @@ use portcullis_bridge::{Bridge, BridgeConfig, Client, GrantType, IntrospectionCl
 use portcullis_core::{AuthError, BearerToken, Clock as _, Issuer, ResourceUri, ScopeSet, UserContext};
 use portcullis_egress::Egress;
 use portcullis_grants::{
-    KeyRing, MemoryStore, ProviderClient, Vault,
-    records::{MemoryRecords, Records},
+    GrantStore, KeyRing, MemoryStore, ProviderClient,
+    records::{MemoryRecords, SealedStore},
 };
 use portcullis_keys::{RemoteKeySet, discover};
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
@@ -27,7 +27,7 @@ pub(crate) const APP: &str = "app";
 pub(crate) const SERVER: &str = "server";
 pub(crate) const SECRET: &str = "the secret of the server";
 
-type Parts = (BridgeConfig, ProviderClient, Vault, Records, Egress);
+type Parts = (BridgeConfig, ProviderClient, GrantStore, SealedStore, Egress);
 
 pub(crate) struct World {
     pub(crate) idp: IdentityProvider,
@@ -60,8 +60,8 @@ impl World {
         let provider = ProviderClient::new(provider, app, egress.clone(), Arc::new(clock.clone()));
         let grants = MemoryStore::new(Arc::new(clock.clone()));
         let shelf = Shelf::new(MemoryRecords::new(Arc::new(clock.clone())));
-        let vault = Vault::new(Arc::new(grants), KeyRing::ephemeral()).expect("not durable");
-        let records = Records::new(Arc::new(shelf.clone()), KeyRing::ephemeral()).expect("not durable");
+        let vault = GrantStore::new(Arc::new(grants), KeyRing::ephemeral()).expect("not durable");
+        let records = SealedStore::new(Arc::new(shelf.clone()), KeyRing::ephemeral()).expect("not durable");
         let parts = (config, provider, vault, records, egress);
         let bridge = bridge(&parts, &clock);
         let network = network.with_service(ISSUER, bridge.router());

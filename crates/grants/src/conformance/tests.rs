@@ -13,7 +13,7 @@ use tokio::task::yield_now;
 
 use super::{Subject, SubjectFuture, check};
 use crate::{
-    Lease, LeaseOutcome, MemoryStore, SealedGrant, StoreError, StoreFuture, StoredGrant, Swap, TokenStore, Version,
+    Lease, LeaseOutcome, MemoryStore, SealedGrant, StoreError, StoreFuture, StoredRow, Swap, TokenStore, Version,
 };
 
 struct Judged<F>(TestClock, F);
@@ -134,7 +134,7 @@ enum Flaw {
 struct Flawed {
     flaw: Flaw,
     clock: TestClock,
-    rows: Mutex<BTreeMap<GrantId, StoredGrant>>,
+    rows: Mutex<BTreeMap<GrantId, StoredRow>>,
     leases: Mutex<BTreeMap<GrantId, (u64, UnixTime)>>,
     counter: Mutex<u64>,
 }
@@ -158,7 +158,7 @@ impl Flawed {
         if self.has(Flaw::FoldsCase) { GrantId::from_bytes(id.as_bytes().map(|b| b.to_ascii_lowercase())) } else { id }
     }
 
-    fn is_over(&self, row: &StoredGrant) -> bool {
+    fn is_over(&self, row: &StoredRow) -> bool {
         row.grant.expires_at.is_some_and(|at| at <= self.clock.now())
     }
 
@@ -221,7 +221,7 @@ impl Flawed {
             Flaw::KeepsTheVersion if before > 0 => before,
             _ => self.count(),
         });
-        self.rows.lock().unwrap().insert(id, StoredGrant::new(version, new));
+        self.rows.lock().unwrap().insert(id, StoredRow::new(version, new));
         Swap::Written(version)
     }
 
@@ -253,7 +253,7 @@ fn done<'a, T: Send + 'a>(value: T) -> StoreFuture<'a, T> {
 }
 
 impl TokenStore for Flawed {
-    fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredGrant>> {
+    fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredRow>> {
         done(self.rows.lock().unwrap().get(&self.id(id)).filter(|row| !self.is_over(row)).cloned())
     }
 
@@ -301,7 +301,7 @@ impl TokenStore for Flawed {
         done((before - rows.len()) as u64)
     }
 
-    fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredGrant)>> {
+    fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredRow)>> {
         let rows = self.rows.lock().unwrap();
         let repeats = self.has(Flaw::RepeatsOnPages);
         let follows = |id: GrantId| after.is_none_or(|after| id > after || (repeats && id == after && limit == 7));

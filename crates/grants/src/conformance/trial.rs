@@ -6,7 +6,7 @@ use bytes::Bytes;
 use portcullis_core::{GrantId, UnixTime};
 
 use super::Subject;
-use crate::{Lease, LeaseOutcome, SealedGrant, StoreError, StoredGrant, Swap, TokenStore, Version};
+use crate::{Lease, LeaseOutcome, SealedGrant, StoreError, StoredRow, Swap, TokenStore, Version};
 
 /// A store on which one rule is tried.
 pub(super) struct Trial<'a, S: ?Sized = dyn TokenStore> {
@@ -94,7 +94,7 @@ impl Trial<'_> {
     }
 
     /// A row that must be there.
-    pub(super) async fn load(&self, id: GrantId) -> Result<StoredGrant, Finding> {
+    pub(super) async fn load(&self, id: GrantId) -> Result<StoredRow, Finding> {
         self.other().load(id).await?.ok_or_else(|| Finding("a row is gone".to_owned()))
     }
 

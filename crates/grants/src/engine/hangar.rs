@@ -20,14 +20,14 @@ use super::{
     journey,
     slot::{Answer, Errand, Landing, Tuning},
 };
-use crate::{RefreshError, TokenSet, Vault, refresher::RefresherConfig, telemetry::Telemetry};
+use crate::{GrantStore, RefreshError, TokenSet, refresher::RefresherConfig, telemetry::Telemetry};
 
 /// A refresh token goes in, new tokens come out.
 pub(crate) type BoxedTokenRefresh = BoxCloneSyncService<Arc<TokenSet>, TokenResponse, RefreshError>;
 
 /// The grants that somebody asks for, and what all flights share.
 pub(crate) struct Hangar {
-    pub(super) vault: Vault,
+    pub(super) vault: GrantStore,
     pub(super) exchange: BoxedTokenRefresh,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) config: RefresherConfig,
@@ -50,7 +50,7 @@ const FEW: usize = 1024;
 
 impl Hangar {
     pub(crate) fn new(
-        vault: Vault,
+        vault: GrantStore,
         exchange: BoxedTokenRefresh,
         clock: Arc<dyn Clock>,
         config: RefresherConfig,
@@ -68,7 +68,7 @@ impl Hangar {
         }
     }
 
-    pub(crate) const fn vault(&self) -> &Vault {
+    pub(crate) const fn vault(&self) -> &GrantStore {
         &self.vault
     }
 

@@ -20,7 +20,7 @@ use super::{
     slot::{Errand, Landing},
     store_limit::in_time,
 };
-use crate::{Kept, RefreshError, RefreshErrorKind, StoreError, TokenSet};
+use crate::{RefreshError, RefreshErrorKind, StoreError, StoredGrant, TokenSet};
 
 /// How often a grant that another process has reserved is looked at.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
@@ -53,7 +53,7 @@ impl Journey<'_> {
     }
 
     /// What the store has, unless it is what is wanted.
-    async fn look(&self) -> Step<Kept> {
+    async fn look(&self) -> Step<StoredGrant> {
         let kept = in_time(self.hangar.vault.load(self.cell.id)).await.map_err(|error| store_failed(&error))?;
         let kept = kept.ok_or_else(|| ended("there is no such grant", false))?;
         if kept.record.issuer() != self.hangar.issuer() {
@@ -124,7 +124,7 @@ impl Journey<'_> {
     }
 
     /// What is to be presented: read again, now that nobody else writes.
-    async fn prepare(&self, reservation: Reservation<'_>) -> Step<(Kept, Arc<TokenSet>)> {
+    async fn prepare(&self, reservation: Reservation<'_>) -> Step<(StoredGrant, Arc<TokenSet>)> {
         let kept = self.look().await?;
         let tokens = self.newest(&kept)?;
         if tokens.refresh_token().is_none() {
@@ -140,7 +140,7 @@ impl Journey<'_> {
     }
 
     /// The newest tokens: those in this process are newer than the store's if they could not be saved.
-    fn newest(&self, kept: &Kept) -> Step<Arc<TokenSet>> {
+    fn newest(&self, kept: &StoredGrant) -> Step<Arc<TokenSet>> {
         let stored = kept.record.tokens();
         let known = self.errand.known.as_ref().filter(|known| known.generation() > stored.generation());
         let tokens = known.unwrap_or(stored);
@@ -203,7 +203,7 @@ impl Journey<'_> {
     }
 
     /// There are no new tokens.
-    async fn failed(&self, kept: Kept, presented: &TokenSet, error: &RefreshError) -> Landing {
+    async fn failed(&self, kept: StoredGrant, presented: &TokenSet, error: &RefreshError) -> Landing {
         let (grant, outcome) = (self.cell.id, error.kind().as_str());
         match error.kind() {
             RefreshErrorKind::Refused => {
@@ -227,7 +227,7 @@ impl Journey<'_> {
     }
 
     /// The provider refused, and did not say whether the refresh token or this server is at fault: evidence decides.
-    async fn unexplained(&self, kept: Kept, presented: &TokenSet, error: &RefreshError) -> Landing {
+    async fn unexplained(&self, kept: StoredGrant, presented: &TokenSet, error: &RefreshError) -> Landing {
         let (grant, cause) = (self.cell.id, error.cause());
         let now = self.hangar.now();
         let verdict = self.cell.slot().note_unexplained(now, presented.generation(), error.accepted_at());
@@ -252,7 +252,7 @@ impl Journey<'_> {
     }
 
     /// Ends the grant, unless somebody without a lease was first and has new tokens.
-    async fn finish_unless_renewed(&self, kept: Kept, why: &'static str) -> Landing {
+    async fn finish_unless_renewed(&self, kept: StoredGrant, why: &'static str) -> Landing {
         match self.look().await {
             Err(landing @ Landing::Found(_)) => landing,
             _ => self.finish(kept, why).await,
@@ -261,7 +261,7 @@ impl Journey<'_> {
 
     /// Removes what nothing can be done with any more. A row that was written meanwhile, but with the same tokens, as sealing anew
     /// does it, is removed as well.
-    async fn finish(&self, mut kept: Kept, why: &'static str) -> Landing {
+    async fn finish(&self, mut kept: StoredGrant, why: &'static str) -> Landing {
         let dead = Arc::clone(kept.record.tokens());
         loop {
             match in_time(self.hangar.vault.remove(self.cell.id, kept.version)).await {

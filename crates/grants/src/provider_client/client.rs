@@ -35,7 +35,7 @@ use crate::{RefreshError, TokenSet};
 ///
 /// use portcullis_core::SystemClock;
 /// use portcullis_egress::{Egress, EgressConfig};
-/// use portcullis_grants::{KeyRing, MemoryStore, ProviderClient, Refresher, RefresherConfig, Vault};
+/// use portcullis_grants::{KeyRing, MemoryStore, ProviderClient, Refresher, RefresherConfig, GrantStore};
 /// use portcullis_oauth::{ClientAuthentication, providers::Provider};
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -43,7 +43,7 @@ use crate::{RefreshError, TokenSet};
 /// let app = ClientAuthentication::basic("Iv1.0123456789abcdef", "secret from a file".into());
 /// let github = ProviderClient::new(Provider::github(), app, Egress::new(EgressConfig::new())?, clock.clone());
 ///
-/// let vault = Vault::new(Arc::new(MemoryStore::new(clock.clone())), KeyRing::ephemeral())?;
+/// let vault = GrantStore::new(Arc::new(MemoryStore::new(clock.clone())), KeyRing::ephemeral())?;
 /// let config = RefresherConfig::for_provider(github.provider());
 /// let refresher = Refresher::new(vault, github, clock, config);
 /// # drop(refresher);

@@ -1,8 +1,8 @@
-//! [`Records::check_keys`]: a key ring is tried at the start.
+//! [`SealedStore::check_keys`]: a key ring is tried at the start.
 
 use std::sync::Arc;
 
-use super::{RecordStore, Records, Table};
+use super::{Collection, RecordStore, SealedStore};
 use crate::{
     KeyRing, OpenError,
     engine::in_time,
@@ -12,7 +12,7 @@ use crate::{
 /// Rows read at once.
 const PAGE: usize = 256;
 
-impl Records {
+impl SealedStore {
     /// Records in `store`, sealed with `keys`, which have been [tried](Self::check_keys).
     ///
     /// # Errors
@@ -24,13 +24,13 @@ impl Records {
     }
 
     /// Tries the keys at the records that have not expired, until one opens. An empty store has nothing that could be lost; a grant is kept
-    /// for longer, and a [`Vault`](crate::Vault) has a row for that alone.
+    /// for longer, and a [`GrantStore`](crate::GrantStore) has a row for that alone.
     ///
     /// # Errors
     /// [`OpenError::WrongKeys`] if there are records and none opens; [`OpenError::Store`] if the store cannot be read.
     pub async fn check_keys(&self) -> Result<(), OpenError> {
         let mut check = KeyCheck::new(&self.keys);
-        for table in Table::ALL {
+        for table in Collection::ALL {
             let mut after = None;
             loop {
                 let page = in_time(self.store.page(table, after, PAGE)).await?;

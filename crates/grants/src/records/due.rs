@@ -1,14 +1,14 @@
-//! [`Records::due`]: values whose end needs work.
+//! [`SealedStore::due`]: values whose end needs work.
 
 use serde::de::DeserializeOwned;
 
-use super::{Opened, RecordKey, Records, StoredRecord, Table, typed::Unreadable};
+use super::{Collection, Record, RecordKey, SealedStore, StoredRecord, typed::Unreadable};
 use crate::{SealError, StoreError, engine::in_time};
 
 /// So many rows are read, at most, to find some that open behind those that do not.
 const MOST_READ: usize = 10_000;
 
-impl Records {
+impl SealedStore {
     /// The values that have expired, at most `limit`, the oldest first: for those whose end needs work. They are there until they
     /// are [removed](Self::remove).
     ///
@@ -18,14 +18,14 @@ impl Records {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn due<T: DeserializeOwned>(
+    pub async fn expired<T: DeserializeOwned>(
         &self,
-        table: Table,
+        table: Collection,
         limit: usize,
-    ) -> Result<Vec<(RecordKey, Opened<T>)>, StoreError> {
+    ) -> Result<Vec<(RecordKey, Record<T>)>, StoreError> {
         let mut wanted = limit;
         loop {
-            let rows = in_time(self.store.due(table, wanted)).await?;
+            let rows = in_time(self.store.expired(table, wanted)).await?;
             let is_all = rows.len() < wanted || wanted >= MOST_READ;
             let (opened, left) = self.open_all(rows).await?;
             if is_all || opened.len() >= limit {
@@ -42,7 +42,7 @@ impl Records {
     async fn open_all<T: DeserializeOwned>(
         &self,
         rows: Vec<(RecordKey, StoredRecord)>,
-    ) -> Result<(Vec<(RecordKey, Opened<T>)>, usize), StoreError> {
+    ) -> Result<(Vec<(RecordKey, Record<T>)>, usize), StoreError> {
         let (mut opened, mut left) = (Vec::new(), 0);
         for (key, stored) in rows {
             match self.unseal(key, &stored) {

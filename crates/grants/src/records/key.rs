@@ -4,28 +4,28 @@ use std::fmt;
 
 use aws_lc_rs::digest;
 
-use super::Table;
+use super::Collection;
 
 /// By which a record is found: a table and 32 bytes, as a rule a hash of what is presented.
 ///
 /// Whoever reads the store learns nothing that could be presented, and finds nobody by name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordKey {
-    table: Table,
+    table: Collection,
     bytes: [u8; 32],
 }
 
 impl RecordKey {
     /// The key of these bytes. They stand in the store as they are.
     #[must_use]
-    pub const fn new(table: Table, bytes: [u8; 32]) -> Self {
+    pub const fn new(table: Collection, bytes: [u8; 32]) -> Self {
         Self { table, bytes }
     }
 
     /// The key of `parts`: their SHA-256. Each part counts with its length, so that `["ab", "c"]` is not `["a", "bc"]`; and so
     /// does the table, so that what is known of one table says nothing of another.
     #[must_use]
-    pub fn of(table: Table, parts: &[&[u8]]) -> Self {
+    pub fn of(table: Collection, parts: &[&[u8]]) -> Self {
         let mut hash = digest::Context::new(&digest::SHA256);
         hash.update(b"portcullis record\0");
         hash.update(table.as_str().as_bytes());
@@ -41,7 +41,7 @@ impl RecordKey {
 
     /// The table.
     #[must_use]
-    pub const fn table(&self) -> Table {
+    pub const fn table(&self) -> Collection {
         self.table
     }
 

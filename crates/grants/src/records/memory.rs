@@ -9,13 +9,13 @@ use std::{
 
 use portcullis_core::{Clock, UnixTime};
 
-use super::{RecordKey, RecordStore, SealedRecord, StoredRecord, Table};
+use super::{Collection, RecordKey, RecordStore, SealedRecord, StoredRecord};
 use crate::{StoreFuture, Version};
 
 /// A store in the memory of this process: not durable, not shared with other processes. Clones are the same store.
 ///
 /// It is as large as what was put in and neither removed nor [swept](RecordStore::sweep). It does not sweep itself: the end of a
-/// row may need [work](RecordStore::due).
+/// row may need [work](RecordStore::expired).
 #[derive(Clone)]
 pub struct MemoryRecords {
     clock: Arc<dyn Clock>,
@@ -26,7 +26,7 @@ pub struct MemoryRecords {
 struct State {
     rows: BTreeMap<RecordKey, StoredRecord>,
     /// The same rows, in the order in which they expire.
-    ends: BTreeSet<(Table, UnixTime, RecordKey)>,
+    ends: BTreeSet<(Collection, UnixTime, RecordKey)>,
     /// The highest version there has been.
     version: u64,
 }
@@ -68,21 +68,21 @@ impl State {
     }
 
     /// The rows of `table` that have expired, the oldest first.
-    fn due(&self, table: Table, now: UnixTime) -> impl Iterator<Item = RecordKey> {
+    fn expired(&self, table: Collection, now: UnixTime) -> impl Iterator<Item = RecordKey> {
         let first = (table, UnixTime::from_nanos(0), RecordKey::new(table, [0; 32]));
         let of_table = self.ends.range(first..).take_while(move |(of, ..)| *of == table);
         of_table.take_while(move |(_, end, _)| *end <= now).map(|(.., key)| *key)
     }
 
     /// The rows of `table` that have not expired, the first to do so first.
-    fn soonest(&self, table: Table, now: UnixTime) -> impl Iterator<Item = RecordKey> {
+    fn next_to_expire(&self, table: Collection, now: UnixTime) -> impl Iterator<Item = RecordKey> {
         let last = (table, now, RecordKey::new(table, [u8::MAX; 32]));
         let of_table = self.ends.range((Bound::Excluded(last), Bound::Unbounded));
         of_table.take_while(move |(of, ..)| *of == table).map(|(.., key)| *key)
     }
 
     /// The rows of `table` after `after`, in the order of their keys.
-    fn after(&self, table: Table, after: Option<RecordKey>) -> impl Iterator<Item = (RecordKey, &StoredRecord)> {
+    fn after(&self, table: Collection, after: Option<RecordKey>) -> impl Iterator<Item = (RecordKey, &StoredRecord)> {
         let first = RecordKey::new(table, [0; 32]);
         let first = after.map_or(Bound::Included(first), Bound::Excluded);
         let rows = self.rows.range((first, Bound::Unbounded)).take_while(move |(key, _)| key.table() == table);
@@ -115,38 +115,38 @@ impl RecordStore for MemoryRecords {
         })
     }
 
-    fn due(&self, table: Table, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
+    fn expired(&self, table: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
         Box::pin(async move {
             let (now, state) = (self.clock.now(), self.state());
-            let due = state.due(table, now).take(limit);
+            let due = state.expired(table, now).take(limit);
             Ok(due.filter_map(|key| Some((key, state.rows.get(&key)?.clone()))).collect())
         })
     }
 
-    fn sweep(&self, table: Table) -> StoreFuture<'_, u64> {
+    fn sweep(&self, table: Collection) -> StoreFuture<'_, u64> {
         Box::pin(async move {
             let (now, mut state) = (self.clock.now(), self.state());
-            let due: Vec<_> = state.due(table, now).collect();
+            let due: Vec<_> = state.expired(table, now).collect();
             due.iter().for_each(|key| state.remove(*key));
             Ok(due.len() as u64)
         })
     }
 
-    fn count(&self, table: Table) -> StoreFuture<'_, u64> {
+    fn count(&self, table: Collection) -> StoreFuture<'_, u64> {
         Box::pin(async move { Ok(self.state().after(table, None).count() as u64) })
     }
 
-    fn soonest(&self, table: Table, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
+    fn next_to_expire(&self, table: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
         Box::pin(async move {
             let (now, state) = (self.clock.now(), self.state());
-            let soonest = state.soonest(table, now).take(limit);
+            let soonest = state.next_to_expire(table, now).take(limit);
             Ok(soonest.filter_map(|key| Some((key, state.rows.get(&key)?.clone()))).collect())
         })
     }
 
     fn page(
         &self,
-        table: Table,
+        table: Collection,
         after: Option<RecordKey>,
         limit: usize,
     ) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {

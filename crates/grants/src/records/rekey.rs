@@ -1,15 +1,15 @@
 //! [`rekey`]: every record is sealed with the first key.
 
-use super::{RecordKey, Records, SealedRecord, StoredRecord, Table};
-use crate::{Rekeyed, StoreError, engine::in_time, sealing::Place};
+use super::{Collection, RecordKey, SealedRecord, SealedStore, StoredRecord};
+use crate::{RekeyReport, StoreError, engine::in_time, sealing::Place};
 
 /// Rows read at once.
 const PAGE: usize = 256;
 
 /// Seals with the first key whatever is not.
-pub(super) async fn rekey(records: &Records) -> Result<Rekeyed, StoreError> {
-    let mut rekeyed = Rekeyed::default();
-    for table in Table::ALL {
+pub(super) async fn rekey(records: &SealedStore) -> Result<RekeyReport, StoreError> {
+    let mut rekeyed = RekeyReport::default();
+    for table in Collection::ALL {
         let mut after = None;
         loop {
             let page = in_time(records.store.page(table, after, PAGE)).await?;
@@ -25,12 +25,12 @@ pub(super) async fn rekey(records: &Records) -> Result<Rekeyed, StoreError> {
 
 /// Somebody may write the row meanwhile: then what they wrote is looked at, and nothing of it is lost.
 async fn reseal(
-    records: &Records,
+    records: &SealedStore,
     key: RecordKey,
     mut stored: StoredRecord,
-    rekeyed: &mut Rekeyed,
+    rekeyed: &mut RekeyReport,
 ) -> Result<(), StoreError> {
-    let Records { store, keys } = records;
+    let SealedStore { store, keys } = records;
     loop {
         let StoredRecord { version, record } = stored;
         if keys.is_current(&record.sealed) {

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use portcullis_core::UnixTime;
 
-use super::{RecordKey, Table};
+use super::{Collection, RecordKey};
 use crate::{StoreFuture, Version};
 
 /// Where records are kept. It sees sealed bytes only, and decides who was first.
@@ -16,7 +16,7 @@ use crate::{StoreFuture, Version};
 ///    written is durable, and a removal as well.
 /// 2. The version of a row grows with every write and never comes back, not even after the row was removed.
 /// 3. A row that has expired is not there any more: it is neither read nor replaced, and another one may be created in its place.
-///    But it stays until it is removed or swept: for [`due`](Self::due).
+///    But it stays until it is removed or swept: for [`due`](Self::expired).
 /// 4. Nothing is removed unless it is still what was seen, or has expired.
 pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
     /// The row of `key`. One that has expired is not there.
@@ -37,22 +37,22 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
 
     /// The rows that have expired, at most `limit`, the oldest first: for those whose end needs work. They are there until they are
     /// removed.
-    fn due(&self, table: Table, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>>;
+    fn expired(&self, table: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>>;
 
     /// Removes the rows that have expired. How many.
-    fn sweep(&self, table: Table) -> StoreFuture<'_, u64>;
+    fn sweep(&self, table: Collection) -> StoreFuture<'_, u64>;
 
     /// How many rows there are. Those that have expired and were not swept may be among them.
-    fn count(&self, table: Table) -> StoreFuture<'_, u64>;
+    fn count(&self, table: Collection) -> StoreFuture<'_, u64>;
 
     /// The rows that have not expired, at most `limit`, those that will be first first: for making room.
-    fn soonest(&self, table: Table, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>>;
+    fn next_to_expire(&self, table: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>>;
 
     /// The rows after `after` that have not expired, in the order of their keys, at most `limit`. `after` is a key of the same
     /// table.
     fn page(
         &self,
-        table: Table,
+        table: Collection,
         after: Option<RecordKey>,
         limit: usize,
     ) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>>;

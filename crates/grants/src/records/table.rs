@@ -1,56 +1,51 @@
-//! [`Table`]: what a record is about.
+//! [`Collection`]: a named set of rows.
 
-/// What a record is about. Records of different tables have nothing to do with each other, whatever their keys.
+/// A named set of rows. Rows of different collections have nothing to do with each other, whatever their keys.
+///
+/// What was sealed for a collection opens under its name only, so the name never changes; and a store may use the number in place
+/// of the name, so the number never changes either.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[non_exhaustive]
-pub enum Table {
-    /// Clients that registered themselves ([RFC 7591](https://www.rfc-editor.org/rfc/rfc7591)).
-    Clients,
-    /// Logins that are under way at a provider.
-    Logins,
-    /// What a user allowed a client.
-    Consents,
-    /// Sessions: the tokens of one login, from its code to its end.
-    Sessions,
-    /// What may be presented only once, and was.
-    Replays,
-    /// Documents by which clients describe themselves
-    /// ([Client ID Metadata Documents](https://datatracker.ietf.org/doc/draft-ietf-oauth-client-id-metadata-document/)).
-    Documents,
-    /// Which sessions a user has.
-    Users,
+pub struct Collection {
+    number: u8,
+    name: &'static str,
 }
 
-impl Table {
-    /// Every table.
-    pub const ALL: [Self; 7] =
-        [Self::Clients, Self::Logins, Self::Consents, Self::Sessions, Self::Replays, Self::Documents, Self::Users];
+impl Collection {
+    /// Clients that registered themselves ([RFC 7591](https://www.rfc-editor.org/rfc/rfc7591)).
+    pub const CLIENTS: Self = Self::new(1, "clients");
+    /// Logins that are under way at a provider.
+    pub const LOGINS: Self = Self::new(2, "logins");
+    /// What a user allowed a client.
+    pub const CONSENTS: Self = Self::new(3, "consents");
+    /// Sessions: the tokens of one login, from its code to its end.
+    pub const SESSIONS: Self = Self::new(4, "sessions");
+    /// What may be presented only once, and was.
+    pub const REPLAYS: Self = Self::new(5, "replays");
+    /// Documents by which clients describe themselves
+    /// ([Client ID Metadata Documents](https://datatracker.ietf.org/doc/draft-ietf-oauth-client-id-metadata-document/)).
+    pub const DOCUMENTS: Self = Self::new(6, "documents");
+    /// Which sessions a user has.
+    pub const USERS: Self = Self::new(7, "users");
 
-    /// Its name. What was sealed for a table opens under this name only, so it never changes.
+    /// Every collection.
+    pub const ALL: [Self; 7] =
+        [Self::CLIENTS, Self::LOGINS, Self::CONSENTS, Self::SESSIONS, Self::REPLAYS, Self::DOCUMENTS, Self::USERS];
+
+    /// Creates the collection of this number and name, which no other collection has.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Clients => "clients",
-            Self::Logins => "logins",
-            Self::Consents => "consents",
-            Self::Sessions => "sessions",
-            Self::Replays => "replays",
-            Self::Documents => "documents",
-            Self::Users => "users",
-        }
+    pub const fn new(number: u8, name: &'static str) -> Self {
+        Self { number, name }
     }
 
-    /// Its number, for stores that spare themselves the name. It never changes, and no other table ever gets it.
+    /// Returns its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.name
+    }
+
+    /// Returns its number.
     #[must_use]
     pub const fn number(self) -> u8 {
-        match self {
-            Self::Clients => 1,
-            Self::Logins => 2,
-            Self::Consents => 3,
-            Self::Sessions => 4,
-            Self::Replays => 5,
-            Self::Documents => 6,
-            Self::Users => 7,
-        }
+        self.number
     }
 }

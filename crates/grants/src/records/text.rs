@@ -3,10 +3,10 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
-use super::Records;
+use super::SealedStore;
 use crate::sealing::Place;
 
-impl Records {
+impl SealedStore {
     /// Seals `plain` for `purpose`, as base64url: for what others keep and bring back, such as the hidden field of a form. They can
     /// neither read nor change it. Nothing keeps them from bringing it back twice, or late.
     #[must_use]

@@ -1,13 +1,13 @@
-//! [`Records`]: a store and the keys for it.
+//! [`SealedStore`]: a store and the keys for it.
 
 use std::sync::Arc;
 
 use portcullis_core::UnixTime;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{RecordKey, RecordStore, SealedRecord, StoredRecord, Table, rekey};
+use super::{Collection, RecordKey, RecordStore, SealedRecord, StoredRecord, rekey};
 use crate::{
-    EphemeralKey, KeyRing, Rekeyed, SealError, StoreError, Version,
+    EphemeralKeyError, KeyRing, RekeyReport, SealError, StoreError, Version,
     engine::in_time,
     sealing::{Place, plaintext},
 };
@@ -18,7 +18,7 @@ use crate::{
 /// expected, for that is our mistake, and no reason to send anybody to log in again. Plaintexts are wiped here; what the values
 /// themselves keep is theirs to wipe.
 #[derive(Clone, Debug)]
-pub struct Records {
+pub struct SealedStore {
     pub(super) store: Arc<dyn RecordStore>,
     pub(super) keys: KeyRing,
 }
@@ -26,7 +26,7 @@ pub struct Records {
 /// A value, and the row it was read from.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Opened<T> {
+pub struct Record<T> {
     /// In which version it was read.
     pub version: Version,
     /// What is in it.
@@ -45,20 +45,20 @@ pub(super) enum Unreadable {
     Unknown,
 }
 
-impl Records {
+impl SealedStore {
     /// Records in `store`, sealed with `keys`, which are **not** tried: [`open`](Self::open) does that.
     ///
     /// # Errors
-    /// [`EphemeralKey`] if the store is durable and the key is not: after a restart nothing could be read.
-    pub fn new(store: Arc<dyn RecordStore>, keys: KeyRing) -> Result<Self, EphemeralKey> {
-        if store.is_durable() && keys.is_ephemeral() { Err(EphemeralKey) } else { Ok(Self { store, keys }) }
+    /// [`EphemeralKeyError`] if the store is durable and the key is not: after a restart nothing could be read.
+    pub fn new(store: Arc<dyn RecordStore>, keys: KeyRing) -> Result<Self, EphemeralKeyError> {
+        if store.is_durable() && keys.is_ephemeral() { Err(EphemeralKeyError) } else { Ok(Self { store, keys }) }
     }
 
     /// The value at `key`; `None` if there is none, or if it has expired.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn load<T: DeserializeOwned>(&self, key: RecordKey) -> Result<Option<Opened<T>>, StoreError> {
+    pub async fn load<T: DeserializeOwned>(&self, key: RecordKey) -> Result<Option<Record<T>>, StoreError> {
         let stored = in_time(self.store.load(key)).await?;
         Ok(stored.map(|stored| self.unseal(key, &stored)).transpose()?)
     }
@@ -109,12 +109,12 @@ impl Records {
         Ok(is_ours.then_some(opened.value))
     }
 
-    /// Removes what has expired. How many. Not for a table where the end of a value needs [work](Self::due): it would be left
+    /// Removes what has expired. How many. Not for a table where the end of a value needs [work](Self::expired): it would be left
     /// undone.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn sweep(&self, table: Table) -> Result<u64, StoreError> {
+    pub async fn sweep(&self, table: Collection) -> Result<u64, StoreError> {
         in_time(self.store.sweep(table)).await
     }
 
@@ -122,7 +122,7 @@ impl Records {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn count(&self, table: Table) -> Result<u64, StoreError> {
+    pub async fn count(&self, table: Collection) -> Result<u64, StoreError> {
         in_time(self.store.count(table)).await
     }
 
@@ -132,10 +132,10 @@ impl Records {
     /// [`StoreError`].
     pub async fn page<T: DeserializeOwned>(
         &self,
-        table: Table,
+        table: Collection,
         after: Option<RecordKey>,
         limit: usize,
-    ) -> Result<Vec<(RecordKey, Option<Opened<T>>)>, StoreError> {
+    ) -> Result<Vec<(RecordKey, Option<Record<T>>)>, StoreError> {
         let rows = in_time(self.store.page(table, after, limit)).await?;
         let opened = |(key, stored): &(RecordKey, StoredRecord)| {
             let opened = self.unseal(*key, stored);
@@ -146,14 +146,14 @@ impl Records {
         Ok(rows.iter().map(opened).collect())
     }
 
-    /// Seals with the first key of the ring whatever is sealed with another one, as [`Vault::rekey`](crate::Vault::rekey) does.
+    /// Seals with the first key of the ring whatever is sealed with another one, as [`GrantStore::rekey`](crate::GrantStore::rekey) does.
     ///
-    /// It does **not** look at what has expired: whoever does the [work](Self::due) that is left needs the old key until then.
+    /// It does **not** look at what has expired: whoever does the [work](Self::expired) that is left needs the old key until then.
     /// [Texts](Self::seal_text) are beyond its reach.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn rekey(&self) -> Result<Rekeyed, StoreError> {
+    pub async fn rekey(&self) -> Result<RekeyReport, StoreError> {
         rekey::rekey(self).await
     }
 
@@ -173,10 +173,10 @@ impl Records {
         &self,
         key: RecordKey,
         stored: &StoredRecord,
-    ) -> Result<Opened<T>, Unreadable> {
+    ) -> Result<Record<T>, Unreadable> {
         let plain = self.keys.open(Place::Record(key), &stored.record.sealed)?;
         let value = serde_json::from_slice(&plain).map_err(|_| Unreadable::Unknown)?;
-        Ok(Opened { version: stored.version, value, expires_at: stored.record.expires_at })
+        Ok(Record { version: stored.version, value, expires_at: stored.record.expires_at })
     }
 }
 

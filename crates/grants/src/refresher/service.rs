@@ -16,7 +16,7 @@ use super::{
     upstream::{Direct, Through},
 };
 use crate::{
-    CreateError, GrantRecord, Kept, StoreError, TokenRefresh, TokenSet, Vault,
+    CreateError, GrantRecord, GrantStore, StoreError, StoredGrant, TokenRefresh, TokenSet,
     engine::{Hangar, in_time},
 };
 
@@ -56,7 +56,7 @@ impl Refresher {
     /// # Panics
     /// Outside of a tokio runtime.
     #[must_use]
-    pub fn new<E>(vault: Vault, exchange: E, clock: Arc<dyn Clock>, config: RefresherConfig) -> Self
+    pub fn new<E>(vault: GrantStore, exchange: E, clock: Arc<dyn Clock>, config: RefresherConfig) -> Self
     where
         E: TokenRefresh<Future: Send> + Clone + Send + Sync + 'static,
     {
@@ -98,7 +98,7 @@ impl Refresher {
     }
 
     /// The tokens, unless they are another provider's: whoever is given them shows them to this one.
-    fn own(&self, kept: &Kept) -> Option<Arc<TokenSet>> {
+    fn own(&self, kept: &StoredGrant) -> Option<Arc<TokenSet>> {
         (kept.record.issuer() == self.hangar.issuer()).then(|| Arc::clone(kept.record.tokens()))
     }
 
@@ -202,7 +202,7 @@ fn newest(known: Option<Arc<TokenSet>>, stored: Option<Arc<TokenSet>>) -> Option
 }
 
 /// Removes from the store, for as long as the refresher lives, what nothing can be done with any more.
-async fn sweep(vault: Vault, draining: tokio_util::sync::CancellationToken) {
+async fn sweep(vault: GrantStore, draining: tokio_util::sync::CancellationToken) {
     loop {
         tokio::select! {
             () = sleep(SWEEP_EVERY.mul_f64(rand::random_range(0.9..1.1))) => {}

@@ -1,7 +1,7 @@
 //! [`OpenError`]: a key ring is tried before anything rests on it.
 
 use super::{KeyRing, SealError, key_ring::key_name};
-use crate::{EphemeralKey, StoreError};
+use crate::{EphemeralKeyError, StoreError};
 
 /// Why a store is not opened with a key ring.
 #[derive(Debug, thiserror::Error)]
@@ -9,7 +9,7 @@ use crate::{EphemeralKey, StoreError};
 pub enum OpenError {
     /// The store is durable and the key is not.
     #[error(transparent)]
-    EphemeralKey(#[from] EphemeralKey),
+    EphemeralKey(#[from] EphemeralKeyError),
     /// No key of the ring opens what is stored.
     #[error(transparent)]
     WrongKeys(#[from] WrongKeys),

@@ -18,7 +18,7 @@ use super::Place;
 /// was put back to an earlier state. Clones share the keys; `Debug` prints their ids only.
 ///
 /// Keys come [from a file](Self::from_file), as [text](Self::parse), or as [bytes](Self::new). A new one goes first; those behind
-/// it are needed until [`Vault::rekey`](crate::Vault::rekey) and [`Records::rekey`](crate::records::Records::rekey) have left
+/// it are needed until [`GrantStore::rekey`](crate::GrantStore::rekey) and [`SealedStore::rekey`](crate::records::SealedStore::rekey) have left
 /// nothing that is sealed with them.
 #[derive(Clone)]
 pub struct KeyRing(Arc<Inner>);

@@ -17,5 +17,5 @@ pub use key_ring::{KeyRing, SealError};
 pub use key_text::InvalidKeyRing;
 pub(crate) use place::Place;
 pub(crate) use plaintext::plaintext;
-pub use rekey::Rekeyed;
+pub use rekey::RekeyReport;
 pub(crate) use rekey::rekey;

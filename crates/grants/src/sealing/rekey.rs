@@ -3,12 +3,12 @@
 use portcullis_core::GrantId;
 
 use super::{KeyRing, Place};
-use crate::{SealedGrant, StoreError, StoredGrant, Swap, TokenStore};
+use crate::{SealedGrant, StoreError, StoredRow, Swap, TokenStore};
 
-/// What a [`Vault::rekey`](crate::Vault::rekey) found, in rows.
+/// What a [`GrantStore::rekey`](crate::GrantStore::rekey) found, in rows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
-pub struct Rekeyed {
+pub struct RekeyReport {
     /// Sealed anew with the first key.
     pub resealed: u64,
     /// Sealed with it before.
@@ -29,8 +29,8 @@ enum Outcome {
 }
 
 /// Seals with the first key of `keys` whatever in `store` is not.
-pub(crate) async fn rekey(store: &dyn TokenStore, keys: &KeyRing) -> Result<Rekeyed, StoreError> {
-    let mut rekeyed = Rekeyed::default();
+pub(crate) async fn rekey(store: &dyn TokenStore, keys: &KeyRing) -> Result<RekeyReport, StoreError> {
+    let mut rekeyed = RekeyReport::default();
     let mut after = None;
     loop {
         let page = store.page(after, PAGE).await?;
@@ -53,10 +53,10 @@ async fn reseal(
     store: &dyn TokenStore,
     keys: &KeyRing,
     id: GrantId,
-    mut stored: StoredGrant,
+    mut stored: StoredRow,
 ) -> Result<Outcome, StoreError> {
     loop {
-        let StoredGrant { version, grant } = stored;
+        let StoredRow { version, grant } = stored;
         if keys.is_current(&grant.sealed) {
             return Ok(Outcome::Current);
         }

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::*;
 use crate::{
     GrantRecord, TokenSet,
-    records::{RecordKey, Table},
+    records::{Collection, RecordKey},
 };
 
 const ALICE: Place = Place::Grant(GrantId::from_bytes([1; 16]));
@@ -28,9 +28,9 @@ fn what_was_sealed_for_a_place_opens_in_that_place_only() {
     let places = [
         ALICE,
         BOB,
-        record(Table::Logins, 1),
-        record(Table::Logins, 2),
-        record(Table::Clients, 1),
+        record(Collection::LOGINS, 1),
+        record(Collection::LOGINS, 2),
+        record(Collection::CLIENTS, 1),
         Place::Text(""),
         Place::Text("form"),
     ];
@@ -48,7 +48,7 @@ fn what_was_sealed_for_a_place_opens_in_that_place_only() {
 
 #[test]
 fn what_is_in_databases_still_opens() {
-    let record = Place::Record(RecordKey::new(Table::Logins, [3; 32]));
+    let record = Place::Record(RecordKey::new(Collection::LOGINS, [3; 32]));
     for (place, sealed) in [
         (ALICE, "AbbYk922WLngjKFOiexjAz9MLqhfAlPzySLO/VV1YT4ey08yf4IO/4nHL8ib"),
         (record, "AbbYk922WLngpZy+TISXwxIX86IvsV9+6qZwbtK6BJlYAUY6iw800Ie4WNpB"),

@@ -10,8 +10,8 @@ use std::{
 
 use portcullis_core::{Clock as _, GrantId, ScopeSet};
 use portcullis_grants::{
-    KeyRing, Lease, LeaseOutcome, SealedGrant, StoreError, StoreFuture, StoredGrant, Swap, TokenSet, TokenStore, Vault,
-    Version,
+    GrantStore, KeyRing, Lease, LeaseOutcome, SealedGrant, StoreError, StoreFuture, StoredRow, Swap, TokenSet,
+    TokenStore, Version,
 };
 use portcullis_oauth::providers::Rotation;
 use tokio::time::Instant;
@@ -46,7 +46,7 @@ impl Ailing {
 }
 
 impl TokenStore for Ailing {
-    fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredGrant>> {
+    fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredRow>> {
         Box::pin(async move {
             assert!(!self.has(READING_PANICS), "the store fell over");
             let row = self.0.load(id).await;
@@ -93,7 +93,7 @@ impl TokenStore for Ailing {
         self.0.sweep()
     }
 
-    fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredGrant)>> {
+    fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredRow)>> {
         self.0.page(after, limit)
     }
 
@@ -106,8 +106,8 @@ impl TokenStore for Ailing {
 async fn g_10_a_process_that_was_too_slow_to_keep_its_lease_presents_nothing() {
     let world = World::new().await;
     let (ailing, keys, id) = (Ailing::of(&world), KeyRing::ephemeral(), GrantId::from_bytes([3; 16]));
-    let slow = Vault::new(Arc::new(ailing.clone()), keys.clone()).expect("not durable");
-    let fast = Vault::new(Arc::new(world.store.clone()), keys).expect("not durable");
+    let slow = GrantStore::new(Arc::new(ailing.clone()), keys.clone()).expect("not durable");
+    let fast = GrantStore::new(Arc::new(world.store.clone()), keys).expect("not durable");
     let first = world.of(slow, world.provider.clone(), config(Rotation::SingleUse));
     let second = world.of(fast, world.provider.clone(), config(Rotation::SingleUse));
     let response = world.provider.log_in("carol");
@@ -129,7 +129,7 @@ async fn shutdown_does_not_wait_for_a_sweep_that_hangs() {
     let world = World::new().await;
     let ailing = Ailing::of(&world);
     ailing.suffers_from(SWEEPING_HANGS);
-    let vault = Vault::new(Arc::new(ailing), KeyRing::ephemeral()).expect("not durable");
+    let vault = GrantStore::new(Arc::new(ailing), KeyRing::ephemeral()).expect("not durable");
     let refresher = world.of(vault, world.provider.clone(), config(Rotation::SingleUse));
     // The sweep has begun, and its time is not over.
     tokio::time::sleep(Duration::from_secs(664)).await;
@@ -158,7 +158,7 @@ async fn shutdown_does_not_wait_for_somebody_elses_lease() {
 async fn a_store_that_falls_over_frees_the_slot() {
     let world = World::new().await;
     let (ailing, id) = (Ailing::of(&world), GrantId::from_bytes([8; 16]));
-    let vault = Vault::new(Arc::new(ailing.clone()), KeyRing::ephemeral()).expect("not durable");
+    let vault = GrantStore::new(Arc::new(ailing.clone()), KeyRing::ephemeral()).expect("not durable");
     let refresher = world.of(vault, world.provider.clone(), config(Rotation::SingleUse));
     let response = world.provider.log_in("eve");
     refresher.create(id, TokenSet::from_login(response, &ScopeSet::default(), world.clock.now())).await.expect("begun");

@@ -10,7 +10,7 @@ use std::{
 
 use portcullis_core::GrantId;
 use portcullis_grants::{
-    Lease, LeaseOutcome, MemoryStore, SealedGrant, StoreError, StoreFuture, StoredGrant, Swap, TokenStore, Version,
+    Lease, LeaseOutcome, MemoryStore, SealedGrant, StoreError, StoreFuture, StoredRow, Swap, TokenStore, Version,
 };
 
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ impl Store {
 }
 
 impl TokenStore for Store {
-    fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredGrant>> {
+    fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredRow>> {
         if self.0.refuses_reads.load(Relaxed) {
             return Box::pin(async { Err(StoreError::new("reading")) });
         }
@@ -101,7 +101,7 @@ impl TokenStore for Store {
         self.0.store.sweep()
     }
 
-    fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredGrant)>> {
+    fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredRow)>> {
         self.0.store.page(after, limit)
     }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use portcullis_core::{AccessToken, AuthError, Clock as _, GrantId, Issuer, ScopeSet, Upstream};
 use portcullis_grants::{
-    GrantRecord, KeyRing, MemoryStore, RefreshRequest, Refresher, RefresherConfig, TokenSet, Vault,
+    GrantRecord, GrantStore, KeyRing, MemoryStore, RefreshRequest, Refresher, RefresherConfig, TokenSet,
 };
 use portcullis_oauth::providers::Rotation;
 use portcullis_testkit::TestClock;
@@ -19,7 +19,7 @@ pub(crate) struct World {
     pub(crate) provider: Provider,
     pub(crate) store: Store,
     pub(crate) clock: TestClock,
-    pub(crate) vault: Vault,
+    pub(crate) vault: GrantStore,
     pub(crate) refresher: Refresher,
 }
 
@@ -40,7 +40,7 @@ impl World {
     pub(crate) async fn with(config: RefresherConfig) -> Self {
         let clock = TestClock::new();
         let (provider, store) = (Provider::new(), Store::new(MemoryStore::new(Arc::new(clock.clone()))));
-        let vault = Vault::new(Arc::new(store.clone()), KeyRing::ephemeral()).expect("not durable");
+        let vault = GrantStore::new(Arc::new(store.clone()), KeyRing::ephemeral()).expect("not durable");
         let refresher = Refresher::new(vault.clone(), provider.clone(), Arc::new(clock.clone()), config);
         let world = Self { provider, store, clock, vault, refresher };
         world.log_in(GRANT, "alice").await;
@@ -58,7 +58,7 @@ impl World {
     }
 
     /// Another process with another store.
-    pub(crate) fn of(&self, vault: Vault, provider: Provider, config: RefresherConfig) -> Refresher {
+    pub(crate) fn of(&self, vault: GrantStore, provider: Provider, config: RefresherConfig) -> Refresher {
         Refresher::new(vault, provider, Arc::new(self.clock.clone()), config)
     }
 

@@ -6,7 +6,8 @@ use http::Uri;
 use portcullis_core::{AuthError, BearerToken, GrantId, ScopeSet, Upstream, UserContext};
 use portcullis_egress::{Egress, EgressConfig};
 use portcullis_grants::{
-    KeyRing, MemoryStore, ProviderClient, RefreshRequest, Refresher, RefresherConfig, TokenSet, UpstreamVerifier, Vault,
+    GrantStore, KeyRing, MemoryStore, ProviderClient, RefreshRequest, Refresher, RefresherConfig, TokenSet,
+    UpstreamVerifier,
 };
 use portcullis_oauth::{ClientAuthentication, CodeVerifier, providers::Provider};
 use portcullis_testkit::{Endpoint, IdentityProvider, RunningIdentityProvider, TestClock, Vendor};
@@ -36,7 +37,7 @@ pub(crate) struct World {
     pub(crate) clock: TestClock,
     pub(crate) client: ProviderClient,
     pub(crate) refresher: Refresher,
-    vault: Vault,
+    vault: GrantStore,
     running: Option<RunningIdentityProvider>,
 }
 
@@ -52,7 +53,7 @@ impl World {
         let app = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
         let client = ProviderClient::new(provider, app, egress, Arc::new(clock.clone()));
         let store = MemoryStore::new(Arc::new(clock.clone()));
-        let vault = Vault::new(Arc::new(store), KeyRing::ephemeral()).expect("not durable");
+        let vault = GrantStore::new(Arc::new(store), KeyRing::ephemeral()).expect("not durable");
         let config = RefresherConfig::for_provider(client.provider());
         let refresher = Refresher::new(vault.clone(), client.clone(), Arc::new(clock.clone()), config);
         Self { idp, vendor, clock, client, refresher, vault, running: Some(running) }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, future::pending, time::Duration};
 
 use portcullis_core::{AuthError, AuthErrorKind};
-use portcullis_grants::records::{RecordKey, RecordStore as _, Table};
+use portcullis_grants::records::{Collection, RecordKey, RecordStore as _};
 use tokio::time::Instant;
 
 use crate::shelf::{Shelf, key};
@@ -14,7 +14,7 @@ async fn a_row_that_was_put_in_the_place_of_another_does_not_open() {
     let records = shelf.with_keys(&[1]);
     records.create(key(1), &"of alice", shelf.soon()).await.unwrap().expect("there is none");
     let row = shelf.rows.load(key(1)).await.unwrap().expect("a row");
-    for elsewhere in [key(2), RecordKey::new(Table::Clients, *key(1).as_bytes())] {
+    for elsewhere in [key(2), RecordKey::new(Collection::CLIENTS, *key(1).as_bytes())] {
         shelf.rows.compare_and_swap(elsewhere, None, row.record.clone()).await.unwrap().expect("there is none");
         let error = records.load::<String>(elsewhere).await.unwrap_err();
         assert!(error.to_string().contains("opening a sealed record"), "{error}");

@@ -1,20 +1,20 @@
 //! Keys are changed while records are used.
 
 use portcullis_grants::{
-    Rekeyed,
-    records::{RecordKey, RecordStore as _, Table},
+    RekeyReport,
+    records::{Collection, RecordKey, RecordStore as _},
 };
 
 use crate::shelf::{Shelf, TABLE, key};
 
-fn counts(rekeyed: Rekeyed) -> (u64, u64, u64) {
+fn counts(rekeyed: RekeyReport) -> (u64, u64, u64) {
     (rekeyed.resealed, rekeyed.current, rekeyed.unreadable)
 }
 
 #[tokio::test(start_paused = true)]
 async fn after_a_rekey_the_old_key_can_go() {
     let shelf = Shelf::new();
-    let at = |number: u32| RecordKey::of(Table::ALL[number as usize % 5], &[&number.to_be_bytes()]);
+    let at = |number: u32| RecordKey::of(Collection::ALL[number as usize % 5], &[&number.to_be_bytes()]);
     // More in each table than are read at once.
     for number in 0..1500 {
         shelf.with_keys(&[1]).create(at(number), &number, shelf.soon()).await.unwrap().expect("there is none");

@@ -9,11 +9,11 @@ use std::{
 use portcullis_core::{Clock as _, UnixTime};
 use portcullis_grants::{
     KeyRing, StoreFuture, Version,
-    records::{MemoryRecords, RecordKey, RecordStore, Records, SealedRecord, StoredRecord, Table},
+    records::{Collection, MemoryRecords, RecordKey, RecordStore, SealedRecord, SealedStore, StoredRecord},
 };
 use portcullis_testkit::TestClock;
 
-pub(crate) const TABLE: Table = Table::Sessions;
+pub(crate) const TABLE: Collection = Collection::SESSIONS;
 
 /// A store in memory that says it is durable.
 #[derive(Clone)]
@@ -30,8 +30,8 @@ impl Shelf {
     }
 
     /// These rows, sealed with keys that consist of one byte each.
-    pub(crate) fn with_keys(&self, keys: &[u8]) -> Records {
-        Records::new(Arc::new(self.clone()), ring(keys)).expect("the keys stay")
+    pub(crate) fn with_keys(&self, keys: &[u8]) -> SealedStore {
+        SealedStore::new(Arc::new(self.clone()), ring(keys)).expect("the keys stay")
     }
 
     /// Does this just before the next row is written or removed.
@@ -95,25 +95,25 @@ impl RecordStore for Shelf {
         })
     }
 
-    fn due(&self, table: Table, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
-        self.rows.due(table, limit)
+    fn expired(&self, table: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
+        self.rows.expired(table, limit)
     }
 
-    fn sweep(&self, table: Table) -> StoreFuture<'_, u64> {
+    fn sweep(&self, table: Collection) -> StoreFuture<'_, u64> {
         self.rows.sweep(table)
     }
 
-    fn count(&self, table: Table) -> StoreFuture<'_, u64> {
+    fn count(&self, table: Collection) -> StoreFuture<'_, u64> {
         self.rows.count(table)
     }
 
-    fn soonest(&self, table: Table, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
-        self.rows.soonest(table, limit)
+    fn next_to_expire(&self, table: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
+        self.rows.next_to_expire(table, limit)
     }
 
     fn page(
         &self,
-        table: Table,
+        table: Collection,
         after: Option<RecordKey>,
         limit: usize,
     ) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {

@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::future::join_all;
 use portcullis_grants::{
-    EphemeralKey, KeyRing,
-    records::{MemoryRecords, RecordKey, Records, Table},
+    EphemeralKeyError, KeyRing,
+    records::{Collection, MemoryRecords, RecordKey, SealedStore},
 };
 use serde::{Deserialize, Serialize};
 
@@ -57,7 +57,7 @@ async fn what_has_expired_is_not_there_and_is_swept() {
     assert!(records.load::<u8>(key(1)).await.unwrap().is_none());
     assert_eq!(records.take::<u8>(key(1)).await.unwrap(), None);
     assert_eq!(records.replace(key(1), version, &2, shelf.soon()).await.unwrap(), None);
-    assert_eq!(records.sweep(Table::Logins).await.unwrap(), 0, "another table");
+    assert_eq!(records.sweep(Collection::LOGINS).await.unwrap(), 0, "another table");
     assert_eq!(records.sweep(TABLE).await.unwrap(), 1);
 }
 
@@ -81,14 +81,14 @@ async fn who_is_overtaken_between_reading_and_taking_gets_nothing() {
     let shelf = Shelf::new();
     let records = shelf.with_keys(&[1]);
     records.create(key(1), &"a login", shelf.soon()).await.unwrap().expect("there is none");
-    let (other, faster) = (records.clone(), async |records: Records| records.take::<String>(key(1)).await.unwrap());
+    let (other, faster) = (records.clone(), async |records: SealedStore| records.take::<String>(key(1)).await.unwrap());
     shelf.meddle(async move { assert_eq!(faster(other).await.as_deref(), Some("a login")) });
     assert_eq!(records.take::<String>(key(1)).await.unwrap(), None);
 }
 
 #[test]
 fn keys_of_different_parts_or_tables_differ() {
-    let of = |parts: &[&[u8]]| RecordKey::of(Table::Clients, parts);
+    let of = |parts: &[&[u8]]| RecordKey::of(Collection::CLIENTS, parts);
     let keys = [
         of(&[]),
         of(&[b""]),
@@ -96,7 +96,7 @@ fn keys_of_different_parts_or_tables_differ() {
         of(&[b"ab", b"c"]),
         of(&[b"a", b"bc"]),
         of(&[b"abc"]),
-        RecordKey::of(Table::Logins, &[b"abc"]),
+        RecordKey::of(Collection::LOGINS, &[b"abc"]),
     ];
     assert_eq!(keys.map(|key| *key.as_bytes()).into_iter().collect::<BTreeSet<_>>().len(), keys.len());
     assert_eq!(of(&[b"ab", b"c"]), keys[3]);
@@ -104,7 +104,7 @@ fn keys_of_different_parts_or_tables_differ() {
 
 #[test]
 fn numbers_and_names_of_tables_are_what_is_in_databases() {
-    let tables = Table::ALL.map(|table| (table.number(), table.as_str()));
+    let tables = Collection::ALL.map(|table| (table.number(), table.as_str()));
     assert_eq!(
         tables,
         [
@@ -121,14 +121,14 @@ fn numbers_and_names_of_tables_are_what_is_in_databases() {
 
 #[test]
 fn a_key_prints_too_little_of_itself_to_be_found_by() {
-    let key = RecordKey::new(Table::Logins, *b"0123456789abcdef0123456789abcdef");
+    let key = RecordKey::new(Collection::LOGINS, *b"0123456789abcdef0123456789abcdef");
     assert_eq!(format!("{key:?}"), "logins/30313233");
 }
 
 #[test]
 fn a_key_that_is_gone_with_the_process_is_refused_for_what_stays() {
-    let durable = Records::new(Arc::new(Shelf::new()), KeyRing::ephemeral());
-    let _: EphemeralKey = durable.unwrap_err();
+    let durable = SealedStore::new(Arc::new(Shelf::new()), KeyRing::ephemeral());
+    let _: EphemeralKeyError = durable.unwrap_err();
     let passing = MemoryRecords::new(Arc::new(portcullis_core::SystemClock::new()));
-    assert!(Records::new(Arc::new(passing), KeyRing::ephemeral()).is_ok());
+    assert!(SealedStore::new(Arc::new(passing), KeyRing::ephemeral()).is_ok());
 }

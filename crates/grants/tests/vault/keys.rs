@@ -4,15 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use portcullis_core::Clock as _;
 use portcullis_grants::{
-    KeyRing, MemoryStore, OpenError, TokenStore as _, Vault,
-    records::{MemoryRecords, RecordKey, Records, Table},
+    GrantStore, KeyRing, MemoryStore, OpenError, TokenStore as _,
+    records::{Collection, MemoryRecords, RecordKey, SealedStore},
 };
 use portcullis_testkit::TestClock;
 
 use crate::meddled::{grant, record, ring, store};
 
-async fn open(store: &MemoryStore, keys: &[u8]) -> Result<Vault, OpenError> {
-    Vault::open(Arc::new(store.clone()), ring(keys)).await
+async fn open(store: &MemoryStore, keys: &[u8]) -> Result<GrantStore, OpenError> {
+    GrantStore::open(Arc::new(store.clone()), ring(keys)).await
 }
 
 async fn rows(store: &MemoryStore) -> usize {
@@ -40,7 +40,7 @@ async fn a_store_that_is_older_than_the_row_is_tried_by_its_grants() {
     // More than are read at once, and only the last is sealed with a key that is still there.
     for number in 0..300 {
         let keys = if number == 299 { ring(&[2]) } else { ring(&[1]) };
-        let vault = Vault::new(Arc::new(store.clone()), keys).expect("a vault");
+        let vault = GrantStore::new(Arc::new(store.clone()), keys).expect("a vault");
         vault.create(grant(number), &record("token")).await.expect("created");
     }
     assert!(matches!(open(&store, &[3]).await, Err(OpenError::WrongKeys(_))));
@@ -85,10 +85,10 @@ async fn of_many_who_open_an_empty_store_with_two_rings_those_with_one_of_them_g
 async fn records_are_tried_by_those_that_are_there() {
     let clock = TestClock::new();
     let store = Arc::new(MemoryRecords::new(Arc::new(clock.clone())));
-    let open = async |keys: KeyRing| Records::open(Arc::clone(&store) as _, keys).await;
+    let open = async |keys: KeyRing| SealedStore::open(Arc::clone(&store) as _, keys).await;
     open(ring(&[2])).await.expect("nothing is there");
     let records = open(ring(&[1])).await.expect("still nothing");
-    let key = RecordKey::of(Table::Users, &[b"alice"]);
+    let key = RecordKey::of(Collection::USERS, &[b"alice"]);
     records.create(key, &1, clock.now() + Duration::from_secs(60)).await.expect("stored").expect("new");
     open(ring(&[1])).await.expect("it opens");
     assert!(matches!(open(ring(&[2])).await, Err(OpenError::WrongKeys(_))));

@@ -7,7 +7,7 @@ use std::{
 
 use portcullis_core::{BearerToken, GrantId, Issuer, ScopeSet, SystemClock, UnixTime};
 use portcullis_grants::{
-    GrantRecord, KeyRing, Lease, LeaseOutcome, MemoryStore, SealedGrant, StoreFuture, StoredGrant, Swap, TokenSet,
+    GrantRecord, KeyRing, Lease, LeaseOutcome, MemoryStore, SealedGrant, StoreFuture, StoredRow, Swap, TokenSet,
     TokenStore, Version,
 };
 use portcullis_oauth::TokenResponse;
@@ -33,7 +33,7 @@ impl std::fmt::Debug for Meddled {
 }
 
 impl TokenStore for Meddled {
-    fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredGrant>> {
+    fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredRow>> {
         self.store.load(id)
     }
 
@@ -73,7 +73,7 @@ impl TokenStore for Meddled {
         self.store.sweep()
     }
 
-    fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredGrant)>> {
+    fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredRow)>> {
         self.store.page(after, limit)
     }
 

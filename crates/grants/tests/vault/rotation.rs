@@ -4,18 +4,18 @@ use std::{sync::Arc, time::Duration};
 
 use portcullis_core::{AccessToken, AuthError, BearerToken, Clock as _, Issuer, ScopeSet, SystemClock};
 use portcullis_grants::{
-    MemoryStore, RefreshError, Refresher, RefresherConfig, Rekeyed, SealedGrant, TokenSet, TokenStore, Vault,
+    GrantStore, MemoryStore, RefreshError, Refresher, RefresherConfig, RekeyReport, SealedGrant, TokenSet, TokenStore,
 };
 use portcullis_oauth::{TokenResponse, providers::Rotation};
 
 use crate::meddled::{Meddled, grant, record, ring, store, token};
 
-fn counts(rekeyed: Rekeyed) -> (u64, u64, u64) {
+fn counts(rekeyed: RekeyReport) -> (u64, u64, u64) {
     (rekeyed.resealed, rekeyed.current, rekeyed.unreadable)
 }
 
-fn vault(store: &MemoryStore, keys: &[u8]) -> Vault {
-    Vault::new(Arc::new(store.clone()), ring(keys)).expect("vault")
+fn vault(store: &MemoryStore, keys: &[u8]) -> GrantStore {
+    GrantStore::new(Arc::new(store.clone()), ring(keys)).expect("vault")
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn a_row_written_during_a_rekey_is_not_lost() {
         Ok(())
     };
     let meddled = Meddled::new(store.clone(), Box::pin(refreshed));
-    let rotated = Vault::new(Arc::new(meddled), ring(&[2, 1])).expect("vault");
+    let rotated = GrantStore::new(Arc::new(meddled), ring(&[2, 1])).expect("vault");
     assert_eq!(counts(rotated.rekey().await.expect("rekeyed")), (1, 0, 0));
     let kept = vault(&store, &[2]).load(grant(1)).await.expect("opens").expect("a record");
     assert_eq!(token(&kept.record), "after");
@@ -92,7 +92,7 @@ async fn a_grant_removed_during_a_rekey_does_not_come_back() {
         other.compare_and_remove(grant(1), row.version).await.map(drop)
     };
     let meddled = Meddled::new(store.clone(), Box::pin(removed));
-    let rotated = Vault::new(Arc::new(meddled), ring(&[2, 1])).expect("vault");
+    let rotated = GrantStore::new(Arc::new(meddled), ring(&[2, 1])).expect("vault");
     assert_eq!(counts(rotated.rekey().await.expect("rekeyed")), (0, 0, 0));
     assert!(store.load(grant(1)).await.expect("loaded").is_none());
 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use portcullis_grants::{EphemeralKey, KeyRing, SealedGrant, Swap, TokenStore, Vault};
+use portcullis_grants::{EphemeralKeyError, GrantStore, KeyRing, SealedGrant, Swap, TokenStore};
 
 use crate::meddled::{Meddled, grant, record, ring, store, token};
 
 #[tokio::test]
 async fn the_store_sees_no_token() {
     let store = store();
-    let vault = Vault::new(Arc::new(store.clone()), ring(&[1])).expect("vault");
+    let vault = GrantStore::new(Arc::new(store.clone()), ring(&[1])).expect("vault");
     vault.create(grant(1), &record("s3cret-token")).await.expect("created");
     let row = store.load(grant(1)).await.expect("loaded").expect("a row");
     assert!(!row.grant.sealed.windows(6).any(|window| window == b"s3cret"));
@@ -21,7 +21,7 @@ async fn the_store_sees_no_token() {
 #[tokio::test]
 async fn a_row_that_was_copied_from_another_grant_is_our_fault_and_no_missing_grant() {
     let store = store();
-    let vault = Vault::new(Arc::new(store.clone()), ring(&[1])).expect("vault");
+    let vault = GrantStore::new(Arc::new(store.clone()), ring(&[1])).expect("vault");
     vault.create(grant(1), &record("alice")).await.expect("created");
     let row = store.load(grant(1)).await.expect("loaded").expect("a row");
     store.compare_and_swap(grant(2), None, row.grant, None).await.expect("copied");
@@ -32,9 +32,9 @@ async fn a_row_that_was_copied_from_another_grant_is_our_fault_and_no_missing_gr
 #[tokio::test]
 async fn a_missing_key_and_a_damaged_row_are_errors_that_say_so() {
     let store = store();
-    let vault = Vault::new(Arc::new(store.clone()), ring(&[1])).expect("vault");
+    let vault = GrantStore::new(Arc::new(store.clone()), ring(&[1])).expect("vault");
     vault.create(grant(1), &record("alice")).await.expect("created");
-    let without_key = Vault::new(Arc::new(store.clone()), ring(&[2])).expect("vault");
+    let without_key = GrantStore::new(Arc::new(store.clone()), ring(&[2])).expect("vault");
     let text = |error: &dyn std::error::Error| error.source().map(ToString::to_string).unwrap_or_default();
     let error = without_key.load(grant(1)).await.expect_err("no key");
     assert!(text(&error).contains("not on the key ring"), "{error:?}");
@@ -50,7 +50,8 @@ async fn a_missing_key_and_a_damaged_row_are_errors_that_say_so() {
 #[tokio::test]
 async fn a_durable_store_is_not_opened_with_a_key_that_ends_with_the_process() {
     let durable = Arc::new(Meddled::new(store(), Box::pin(async { Ok(()) })));
-    let EphemeralKey { .. } = Vault::new(Arc::clone(&durable) as _, KeyRing::ephemeral()).expect_err("refused");
-    assert!(Vault::new(durable, ring(&[1])).is_ok());
-    assert!(Vault::new(Arc::new(store()), KeyRing::ephemeral()).is_ok());
+    let EphemeralKeyError { .. } =
+        GrantStore::new(Arc::clone(&durable) as _, KeyRing::ephemeral()).expect_err("refused");
+    assert!(GrantStore::new(durable, ring(&[1])).is_ok());
+    assert!(GrantStore::new(Arc::new(store()), KeyRing::ephemeral()).is_ok());
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use portcullis_core::{GrantId, UnixTime};
-use portcullis_grants::{Lease, SealedGrant, StoredGrant, Swap, Version};
+use portcullis_grants::{Lease, SealedGrant, StoredRow, Swap, Version};
 use sqlx::{FromRow, Row, query, query_as, sqlite::SqliteRow};
 
 use crate::{
@@ -12,14 +12,14 @@ use crate::{
 };
 
 /// A row: `id, version, sealed, expires_at`.
-struct Found(GrantId, StoredGrant);
+struct Found(GrantId, StoredRow);
 
 impl FromRow<'_, SqliteRow> for Found {
     fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
         let id = row.try_get::<&[u8], _>(0)?.try_into().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
         let sealed = Bytes::from(row.try_get::<Vec<u8>, _>(2)?);
         let expires_at = row.try_get::<Option<i64>, _>(3)?.map(nanos::from_column);
-        let stored = StoredGrant::new(version(row.try_get(1)?), SealedGrant::new(sealed, expires_at));
+        let stored = StoredRow::new(version(row.try_get(1)?), SealedGrant::new(sealed, expires_at));
         Ok(Self(GrantId::from_bytes(id), stored))
     }
 }
@@ -27,7 +27,7 @@ impl FromRow<'_, SqliteRow> for Found {
 /// So many rows are swept in one go, so that writers do not wait for all.
 pub(crate) const SWEPT_AT_ONCE: i64 = 250;
 
-pub(crate) async fn load(slot: &Slot, id: GrantId, now: UnixTime) -> Result<Option<StoredGrant>, SqliteError> {
+pub(crate) async fn load(slot: &Slot, id: GrantId, now: UnixTime) -> Result<Option<StoredRow>, SqliteError> {
     const SQL: &str =
         "SELECT id, version, sealed, expires_at FROM grants WHERE id = ? AND (expires_at IS NULL OR expires_at > ?)";
     let mut taken = slot.take().await?;
@@ -93,7 +93,7 @@ pub(crate) async fn page(
     after: Option<GrantId>,
     limit: usize,
     now: UnixTime,
-) -> Result<Vec<(GrantId, StoredGrant)>, SqliteError> {
+) -> Result<Vec<(GrantId, StoredRow)>, SqliteError> {
     const SQL: &str = "SELECT id, version, sealed, expires_at FROM grants
         WHERE id > ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY id LIMIT ?";
     let after = after.as_ref().map_or(&[][..], key);

@@ -2,7 +2,7 @@
 
 use portcullis_grants::{
     StoreFuture, Version,
-    records::{RecordKey, RecordStore, SealedRecord, StoredRecord, Table},
+    records::{Collection, RecordKey, RecordStore, SealedRecord, StoredRecord},
 };
 
 use crate::{SqliteStore, records, store::failed};
@@ -34,14 +34,14 @@ impl RecordStore for SqliteStore {
         })
     }
 
-    fn due(&self, table: Table, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
+    fn expired(&self, table: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
         Box::pin(async move {
-            let due = records::due(self.reader(), table, limit, self.clock().now()).await;
+            let due = records::expired(self.reader(), table, limit, self.clock().now()).await;
             due.map_err(failed("reading records that have expired"))
         })
     }
 
-    fn sweep(&self, table: Table) -> StoreFuture<'_, u64> {
+    fn sweep(&self, table: Collection) -> StoreFuture<'_, u64> {
         Box::pin(async move {
             let mut swept = 0;
             loop {
@@ -54,20 +54,20 @@ impl RecordStore for SqliteStore {
         })
     }
 
-    fn count(&self, table: Table) -> StoreFuture<'_, u64> {
+    fn count(&self, table: Collection) -> StoreFuture<'_, u64> {
         Box::pin(async move { records::count(self.reader(), table).await.map_err(failed("counting records")) })
     }
 
-    fn soonest(&self, table: Table, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
+    fn next_to_expire(&self, table: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
         Box::pin(async move {
-            let soonest = records::soonest(self.reader(), table, limit, self.clock().now()).await;
+            let soonest = records::next_to_expire(self.reader(), table, limit, self.clock().now()).await;
             soonest.map_err(failed("reading records that will expire"))
         })
     }
 
     fn page(
         &self,
-        table: Table,
+        table: Collection,
         after: Option<RecordKey>,
         limit: usize,
     ) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use portcullis_core::UnixTime;
 use portcullis_grants::{
     Version,
-    records::{RecordKey, SealedRecord, StoredRecord, Table},
+    records::{Collection, RecordKey, SealedRecord, StoredRecord},
 };
 use sqlx::{FromRow, Row, query, query_as, sqlite::SqliteRow};
 
@@ -68,9 +68,9 @@ pub(crate) async fn remove(taken: &mut Taken<'_>, key: RecordKey, expected: Vers
     Ok(taken.execute(remove).await?.rows_affected() > 0)
 }
 
-pub(crate) async fn due(
+pub(crate) async fn expired(
     slot: &Slot,
-    table: Table,
+    table: Collection,
     limit: usize,
     now: UnixTime,
 ) -> Result<Vec<(RecordKey, StoredRecord)>, SqliteError> {
@@ -79,9 +79,9 @@ pub(crate) async fn due(
     rows(slot, table, query_as(SQL).bind(table.number()).bind(nanos::to_column(now)).bind(most(limit))).await
 }
 
-pub(crate) async fn soonest(
+pub(crate) async fn next_to_expire(
     slot: &Slot,
-    table: Table,
+    table: Collection,
     limit: usize,
     now: UnixTime,
 ) -> Result<Vec<(RecordKey, StoredRecord)>, SqliteError> {
@@ -91,14 +91,14 @@ pub(crate) async fn soonest(
 }
 
 /// Removes some that have expired, and says how many.
-pub(crate) async fn sweep(taken: &mut Taken<'_>, table: Table, now: UnixTime) -> Result<u64, SqliteError> {
+pub(crate) async fn sweep(taken: &mut Taken<'_>, table: Collection, now: UnixTime) -> Result<u64, SqliteError> {
     const SQL: &str =
         "DELETE FROM records WHERE rowid IN (SELECT rowid FROM records WHERE tbl = ? AND expires_at <= ? LIMIT ?)";
     let sweep = query(SQL).bind(table.number()).bind(nanos::to_column(now)).bind(SWEPT_AT_ONCE);
     Ok(taken.execute(sweep).await?.rows_affected())
 }
 
-pub(crate) async fn count(slot: &Slot, table: Table) -> Result<u64, SqliteError> {
+pub(crate) async fn count(slot: &Slot, table: Collection) -> Result<u64, SqliteError> {
     let mut taken = slot.take().await?;
     let count = query_as("SELECT count(*) FROM records WHERE tbl = ?").bind(table.number());
     let count = taken.row::<(i64,)>(count).await?;
@@ -108,7 +108,7 @@ pub(crate) async fn count(slot: &Slot, table: Table) -> Result<u64, SqliteError>
 
 pub(crate) async fn page(
     slot: &Slot,
-    table: Table,
+    table: Collection,
     after: Option<RecordKey>,
     limit: usize,
     now: UnixTime,
@@ -120,7 +120,11 @@ pub(crate) async fn page(
     rows(slot, table, page).await
 }
 
-async fn rows(slot: &Slot, table: Table, rows: Rows<'_, Found>) -> Result<Vec<(RecordKey, StoredRecord)>, SqliteError> {
+async fn rows(
+    slot: &Slot,
+    table: Collection,
+    rows: Rows<'_, Found>,
+) -> Result<Vec<(RecordKey, StoredRecord)>, SqliteError> {
     let mut taken = slot.take().await?;
     let found = taken.rows(rows).await?;
     taken.give_back();

@@ -12,7 +12,7 @@ use std::{
 
 use portcullis_core::{Clock, GrantId};
 use portcullis_grants::{
-    Lease, LeaseOutcome, SealedGrant, StoreError, StoreFuture, StoredGrant, Swap, TokenStore, Version,
+    Lease, LeaseOutcome, SealedGrant, StoreError, StoreFuture, StoredRow, Swap, TokenStore, Version,
 };
 
 use crate::{SqliteConfig, SqliteError, connection::Slot, file, grants, leases, schema, writer::Writer};
@@ -91,7 +91,7 @@ pub(crate) fn failed<E: Into<Box<dyn Error + Send + Sync>>>(doing: &'static str)
 }
 
 impl TokenStore for SqliteStore {
-    fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredGrant>> {
+    fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredRow>> {
         Box::pin(
             async move { grants::load(self.reader(), id, self.clock().now()).await.map_err(failed("reading a grant")) },
         )
@@ -153,7 +153,7 @@ impl TokenStore for SqliteStore {
         })
     }
 
-    fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredGrant)>> {
+    fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredRow)>> {
         Box::pin(async move {
             let page = grants::page(self.reader(), after, limit, self.clock().now()).await;
             page.map_err(failed("reading grants"))

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use portcullis::{
     BridgedServer,
     core::{Clock, GrantId},
-    grants::{OpenError, StoreError, TokenStore, Vault, WrongKeys, records::Records},
+    grants::{GrantStore, OpenError, StoreError, TokenStore, WrongKeys, records::SealedStore},
     sqlite::{SqliteError, SqliteStore},
 };
 
@@ -17,7 +17,7 @@ pub(crate) enum OpenStore {
     /// In this process.
     Memory,
     /// In a file.
-    Sqlite(SqliteStore, Vault, Records),
+    Sqlite(SqliteStore, GrantStore, SealedStore),
 }
 
 /// Why the store is not opened.
@@ -48,8 +48,8 @@ impl OpenStore {
             }
             cause => OpenStoreError::Unusable { path: path.clone(), cause },
         };
-        let vault = Vault::open(Arc::new(store.clone()), keys.clone()).await.map_err(unusable)?;
-        let records = Records::open(Arc::new(store.clone()), keys.clone()).await.map_err(unusable)?;
+        let vault = GrantStore::open(Arc::new(store.clone()), keys.clone()).await.map_err(unusable)?;
+        let records = SealedStore::open(Arc::new(store.clone()), keys.clone()).await.map_err(unusable)?;
         Ok(Self::Sqlite(store, vault, records))
     }
 

@@ -6,7 +6,7 @@ use http::Uri;
 use moka::sync::Cache;
 use portcullis_core::{AuthError, Clock, Issuer, Reason};
 use portcullis_egress::{Egress, EgressError, EgressErrorKind, MaxBody};
-use portcullis_grants::records::{RecordKey, Records, Table};
+use portcullis_grants::records::{Collection, RecordKey, SealedStore};
 use portcullis_keys::RemoteKeySet;
 use portcullis_oauth::{
     assertion::ClientAssertionPolicy,
@@ -29,7 +29,7 @@ const MAX_KEY_SET: usize = 64 * 1024;
 #[derive(Debug)]
 pub(in crate::clients) struct ClientAssertions {
     audience: Issuer,
-    records: Records,
+    records: SealedStore,
     egress: Egress,
     limits: Limits,
     clock: Arc<dyn Clock>,
@@ -42,7 +42,7 @@ pub(in crate::clients) struct ClientAssertions {
 impl ClientAssertions {
     pub(in crate::clients) fn new(
         audience: Issuer,
-        records: Records,
+        records: SealedStore,
         egress: Egress,
         limits: Limits,
         clock: Arc<dyn Clock>,
@@ -102,8 +102,10 @@ impl ClientAssertions {
         if is_limited {
             self.limits.may_sign(client.id(), client.is_used).map_err(Unaccepted::Unjudged)?;
         }
-        let key =
-            RecordKey::of(Table::Replays, &[b"client assertion", client.id().as_bytes(), evidence.jti().as_bytes()]);
+        let key = RecordKey::of(
+            Collection::REPLAYS,
+            &[b"client assertion", client.id().as_bytes(), evidence.jti().as_bytes()],
+        );
         let created = self.records.create(key, &(), evidence.accepted_until()).await;
         let is_first = created.map_err(|error| Unaccepted::Unjudged(error.into()))?.is_some();
         if is_limited && is_first {

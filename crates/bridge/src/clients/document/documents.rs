@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use moka::{policy::EvictionPolicy, sync::Cache};
 use portcullis_core::Clock;
 use portcullis_egress::{Egress, EgressError, EgressErrorKind};
-use portcullis_grants::{StoreError, records::Records};
+use portcullis_grants::{StoreError, records::SealedStore};
 use tokio::time::timeout;
 use tower_service::Service as _;
 
@@ -47,7 +47,7 @@ pub(in crate::clients) struct Documents {
 impl Documents {
     pub(in crate::clients) fn new(
         policy: ClientMetadataDocumentPolicy,
-        records: Records,
+        records: SealedStore,
         egress: Egress,
         limits: Limits,
         clock: Arc<dyn Clock>,

@@ -2,17 +2,17 @@
 
 use portcullis_grants::{
     StoreError,
-    records::{RecordKey, Records, Table},
+    records::{Collection, RecordKey, SealedStore},
 };
 
 use super::Fetched;
 
 /// The documents in the store: of clients that were given tokens.
 #[derive(Clone, Debug)]
-pub(super) struct Kept(Records);
+pub(super) struct Kept(SealedStore);
 
 impl Kept {
-    pub(super) const fn new(records: Records) -> Self {
+    pub(super) const fn new(records: SealedStore) -> Self {
         Self(records)
     }
 
@@ -51,5 +51,5 @@ impl Kept {
 }
 
 fn key(id: &str) -> RecordKey {
-    RecordKey::of(Table::Documents, &[id.as_bytes()])
+    RecordKey::of(Collection::DOCUMENTS, &[id.as_bytes()])
 }

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis_core::{Clock, ScopeSet};
 use portcullis_grants::{
     StoreError,
-    records::{Opened, Records, Table},
+    records::{Collection, Record, SealedStore},
 };
 use secrecy::SecretString;
 use zeroize::Zeroizing;
@@ -32,7 +32,7 @@ const MOST_LOOKED_AT: usize = 300;
 pub(in crate::clients) struct Registrations {
     policy: RegistrationPolicy,
     scopes: ScopeSet,
-    records: Records,
+    records: SealedStore,
     sessions: Sessions,
     clock: Arc<dyn Clock>,
 }
@@ -41,7 +41,7 @@ impl Registrations {
     pub(in crate::clients) fn new(
         policy: RegistrationPolicy,
         scopes: ScopeSet,
-        records: Records,
+        records: SealedStore,
         sessions: Sessions,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -97,13 +97,13 @@ impl Registrations {
     /// Where there are too many, those are forgotten through which no user has a session, the least recently used first: they are what
     /// expires soonest, and those that were never used come before all others.
     async fn make_room(&self) -> Result<(), OAuthError> {
-        let excess = (self.records.count(Table::Clients).await? + 1).saturating_sub(self.policy.max_clients);
+        let excess = (self.records.count(Collection::CLIENTS).await? + 1).saturating_sub(self.policy.max_clients);
         if excess == 0 {
             return Ok(());
         }
         let at_once = usize::try_from(excess).unwrap_or(MOST_AT_ONCE).min(MOST_AT_ONCE);
         let mut forgotten = 0;
-        for (key, ..) in self.records.soonest(Table::Clients, MOST_LOOKED_AT).await? {
+        for (key, ..) in self.records.next_to_expire(Collection::CLIENTS, MOST_LOOKED_AT).await? {
             if forgotten == at_once {
                 break;
             }
@@ -124,7 +124,7 @@ impl Registrations {
     }
 
     /// Whether a user has a session through a client, or may have: of the users of some rows of older versions nothing is known.
-    async fn is_in_use(&self, known: &Opened<Registration>) -> Result<bool, StoreError> {
+    async fn is_in_use(&self, known: &Record<Registration>) -> Result<bool, StoreError> {
         let now = self.clock.now();
         if known.value.users.is_empty() {
             return Ok(Registration::is_used(known, now, self.policy.unused_ttl));

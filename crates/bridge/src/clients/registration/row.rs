@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis_core::UnixTime;
-use portcullis_grants::records::{Opened, RecordKey, Table};
+use portcullis_grants::records::{Collection, Record, RecordKey};
 use serde::{Deserialize, Serialize};
 
 use crate::clients::{Client, shares::Users};
@@ -21,14 +21,14 @@ pub(in crate::clients) struct Registration {
 impl Registration {
     /// Whether users have been given tokens through it, as its row says, or how long the row is kept: rows of older versions say
     /// nothing of users.
-    pub(super) fn is_used(opened: &Opened<Self>, now: UnixTime, unused_ttl: Duration) -> bool {
+    pub(super) fn is_used(opened: &Record<Self>, now: UnixTime, unused_ttl: Duration) -> bool {
         !opened.value.users.is_empty() || opened.expires_at > now + unused_ttl
     }
 }
 
 /// Where the registration of the client `id` is.
 pub(in crate::clients) fn key(id: &str) -> RecordKey {
-    RecordKey::of(Table::Clients, &[b"registered", id.as_bytes()])
+    RecordKey::of(Collection::CLIENTS, &[b"registered", id.as_bytes()])
 }
 
 #[cfg(test)]

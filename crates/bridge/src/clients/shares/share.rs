@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use portcullis_core::Clock;
 use portcullis_grants::{
     StoreError,
-    records::{RecordKey, Records, Table},
+    records::{Collection, RecordKey, SealedStore},
 };
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +27,7 @@ const SHARE: u64 = 100;
 /// which another user has a session stays, and is counted among the clients of that other user alone.
 #[derive(Debug)]
 pub(in crate::clients) struct Shares {
-    records: Records,
+    records: SealedStore,
     sessions: Sessions,
     clock: Arc<dyn Clock>,
     max: usize,
@@ -44,7 +44,7 @@ impl Shares {
     pub(in crate::clients) fn new(
         max_clients: u64,
         ttl: Duration,
-        records: Records,
+        records: SealedStore,
         sessions: Sessions,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -150,5 +150,5 @@ fn has_document(id: &str) -> bool {
 
 /// No issuer is called so: this is no key of [sessions](SessionsKey).
 fn key(user: &SessionUser) -> RecordKey {
-    RecordKey::of(Table::Users, &[b"clients of", user.issuer.as_str().as_bytes(), user.subject.as_bytes()])
+    RecordKey::of(Collection::USERS, &[b"clients of", user.issuer.as_str().as_bytes(), user.subject.as_bytes()])
 }

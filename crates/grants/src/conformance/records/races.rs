@@ -7,13 +7,13 @@ use super::{
         races::{MANY, winners},
         trial::{Outcome, expect},
     },
-    trial::{Records, key, record},
+    trial::{SealedStore, key, record},
 };
 use crate::records::RecordStore;
 
 type Store = Arc<dyn RecordStore>;
 
-pub(super) async fn one_of_many_writes_wins(trial: &Records<'_>) -> Outcome {
+pub(super) async fn one_of_many_writes_wins(trial: &SealedStore<'_>) -> Outcome {
     let version = trial.create(key(1), record("old")).await?;
     let winners = winners(trial, |store: Store, number| async move {
         let swap = store.compare_and_swap(key(1), Some(version), record(vec![number])).await?;
@@ -24,7 +24,7 @@ pub(super) async fn one_of_many_writes_wins(trial: &Records<'_>) -> Outcome {
     expect(winners.await? == 1, "of many writes at once of the same version not exactly one wins and stays")
 }
 
-pub(super) async fn one_of_many_creations_wins(trial: &Records<'_>) -> Outcome {
+pub(super) async fn one_of_many_creations_wins(trial: &SealedStore<'_>) -> Outcome {
     let create = |store: Store, number| async move {
         Ok(store.compare_and_swap(key(1), None, record(vec![number])).await?.is_some())
     };
@@ -37,13 +37,13 @@ pub(super) async fn one_of_many_creations_wins(trial: &Records<'_>) -> Outcome {
     expect(winners(trial, create).await? == 1, "of many creations at once over an expired record not exactly one wins")
 }
 
-pub(super) async fn one_of_many_removals_wins(trial: &Records<'_>) -> Outcome {
+pub(super) async fn one_of_many_removals_wins(trial: &SealedStore<'_>) -> Outcome {
     let version = trial.create(key(1), record("old")).await?;
     let winners = winners(trial, |store: Store, _| async move { store.compare_and_remove(key(1), version).await });
     expect(winners.await? == 1, "of many removals at once not exactly one is told that it removed the record")
 }
 
-pub(super) async fn a_record_is_replaced_or_removed_and_not_both(trial: &Records<'_>) -> Outcome {
+pub(super) async fn a_record_is_replaced_or_removed_and_not_both(trial: &SealedStore<'_>) -> Outcome {
     let version = trial.create(key(1), record("old")).await?;
     let winners = winners(trial, |store: Store, number| async move {
         if number % 2 == 0 {
@@ -54,7 +54,7 @@ pub(super) async fn a_record_is_replaced_or_removed_and_not_both(trial: &Records
     expect(winners.await? == 1, "of many writes and removals at once of the same version not exactly one wins")
 }
 
-pub(super) async fn no_increment_is_lost(trial: &Records<'_>) -> Outcome {
+pub(super) async fn no_increment_is_lost(trial: &SealedStore<'_>) -> Outcome {
     trial.create(key(1), record(vec![0])).await?;
     let winners = winners(trial, |store: Store, _| async move {
         // Whoever is told of a conflict was overtaken by another one, so that nobody is told more often than there are others.

@@ -2,28 +2,31 @@
 
 use super::{
     super::trial::{Outcome, expect},
-    trial::{IN_2100, Records, key, record},
+    trial::{IN_2100, SealedStore, key, record},
 };
 use crate::{
     Version,
-    records::{RecordKey, SealedRecord, Table},
+    records::{Collection, RecordKey, SealedRecord},
 };
 
-pub(super) async fn an_unknown_key_has_no_record(trial: &Records<'_>) -> Outcome {
+pub(super) async fn an_unknown_key_has_no_record(trial: &SealedStore<'_>) -> Outcome {
     expect(trial.store().load(key(1)).await?.is_none(), "a new store has a record")?;
     let removed = trial.store().compare_and_remove(key(1), Version::new(1)).await?;
     expect(!removed, "a record is removed that is not there")?;
-    for table in Table::ALL {
+    for table in Collection::ALL {
         expect(trial.store().count(table).await? == 0, "records of a new store are counted")?;
         expect(trial.store().sweep(table).await? == 0, "something is swept from a new store")?;
-        expect(trial.store().due(table, 10).await?.is_empty(), "something is due in a new store")?;
-        expect(trial.store().soonest(table, 10).await?.is_empty(), "something is left to expire in a new store")?;
+        expect(trial.store().expired(table, 10).await?.is_empty(), "something is due in a new store")?;
+        expect(
+            trial.store().next_to_expire(table, 10).await?.is_empty(),
+            "something is left to expire in a new store",
+        )?;
         expect(trial.store().page(table, None, 10).await?.is_empty(), "a page of a new store has a record")?;
     }
     Ok(())
 }
 
-pub(super) async fn what_is_written_is_read_back(trial: &Records<'_>) -> Outcome {
+pub(super) async fn what_is_written_is_read_back(trial: &SealedStore<'_>) -> Outcome {
     let every_byte: Vec<_> = (0..=u8::MAX).collect();
     let records = [
         SealedRecord::new(every_byte.clone().into(), IN_2100),
@@ -40,7 +43,7 @@ pub(super) async fn what_is_written_is_read_back(trial: &Records<'_>) -> Outcome
     Ok(())
 }
 
-pub(super) async fn nothing_is_created_over_a_record(trial: &Records<'_>) -> Outcome {
+pub(super) async fn nothing_is_created_over_a_record(trial: &SealedStore<'_>) -> Outcome {
     let version = trial.create(key(1), record("old")).await?;
     let swap = trial.other().compare_and_swap(key(1), None, record("new")).await?;
     expect(swap.is_none(), "a record is created where there is one")?;
@@ -48,7 +51,7 @@ pub(super) async fn nothing_is_created_over_a_record(trial: &Records<'_>) -> Out
     expect(stored.version == version && stored.record == record("old"), "a refused creation changes the record")
 }
 
-pub(super) async fn a_write_needs_the_version_that_is_there(trial: &Records<'_>) -> Outcome {
+pub(super) async fn a_write_needs_the_version_that_is_there(trial: &SealedStore<'_>) -> Outcome {
     let swap = trial.store().compare_and_swap(key(1), Some(Version::new(1)), record("new")).await?;
     expect(swap.is_none(), "a record is replaced that is not there")?;
     expect(trial.store().load(key(1)).await?.is_none(), "a refused write makes a record")?;
@@ -62,7 +65,7 @@ pub(super) async fn a_write_needs_the_version_that_is_there(trial: &Records<'_>)
     expect(stored.version == second && stored.record == record("second"), "a refused write changes the record")
 }
 
-pub(super) async fn versions_grow_with_every_write(trial: &Records<'_>) -> Outcome {
+pub(super) async fn versions_grow_with_every_write(trial: &SealedStore<'_>) -> Outcome {
     let mut version = trial.create(key(1), record("0")).await?;
     for content in ["1", "1", "2"] {
         let next = trial.replace(key(1), version, record(content)).await?;
@@ -73,7 +76,7 @@ pub(super) async fn versions_grow_with_every_write(trial: &Records<'_>) -> Outco
     Ok(())
 }
 
-pub(super) async fn no_version_comes_back(trial: &Records<'_>) -> Outcome {
+pub(super) async fn no_version_comes_back(trial: &SealedStore<'_>) -> Outcome {
     trial.create(key(2), record("another")).await?;
     let first = trial.create(key(1), record("first")).await?;
     let mut last = trial.replace(key(1), first, record("last")).await?;
@@ -89,25 +92,25 @@ pub(super) async fn no_version_comes_back(trial: &Records<'_>) -> Outcome {
     Ok(())
 }
 
-pub(super) async fn only_what_was_seen_is_removed(trial: &Records<'_>) -> Outcome {
+pub(super) async fn only_what_was_seen_is_removed(trial: &SealedStore<'_>) -> Outcome {
     let first = trial.create(key(1), record("first")).await?;
     let second = trial.replace(key(1), first, record("second")).await?;
     expect(!trial.other().compare_and_remove(key(1), first).await?, "a record is removed that was written since")?;
     expect(trial.load(key(1)).await?.version == second, "a refused removal changes the record")?;
     expect(trial.other().compare_and_remove(key(1), second).await?, "a record is not removed")?;
     expect(trial.store().load(key(1)).await?.is_none(), "a removed record is still there")?;
-    expect(trial.store().page(Table::Sessions, None, 1).await?.is_empty(), "a removed record is on a page")?;
+    expect(trial.store().page(Collection::SESSIONS, None, 1).await?.is_empty(), "a removed record is on a page")?;
     expect(!trial.store().compare_and_remove(key(1), second).await?, "a record is removed twice")
 }
 
-pub(super) async fn similar_keys_are_different_records(trial: &Records<'_>) -> Outcome {
+pub(super) async fn similar_keys_are_different_records(trial: &SealedStore<'_>) -> Outcome {
     let keys = [
         b"0123456789abcdef0123456789abcdef",
         b"0123456789abcdef0123456789abcdeF",
         b"0123456789abcdef0123456789abcde\0",
     ];
     let keys =
-        keys.into_iter().copied().chain([[0; 32], [0xff; 32]]).map(|bytes| RecordKey::new(Table::Clients, bytes));
+        keys.into_iter().copied().chain([[0; 32], [0xff; 32]]).map(|bytes| RecordKey::new(Collection::CLIENTS, bytes));
     let keys: Vec<_> = keys.zip(0_u8..).collect();
     for (key, content) in &keys {
         trial.create(*key, record(vec![*content])).await?;

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     StoreError, StoreFuture, Version,
-    records::{MemoryRecords, RecordKey, RecordStore, SealedRecord, StoredRecord, Table},
+    records::{Collection, MemoryRecords, RecordKey, RecordStore, SealedRecord, StoredRecord},
 };
 
 struct Judged<F>(TestClock, F);
@@ -150,7 +150,7 @@ impl Flawed {
     fn key(&self, key: RecordKey) -> RecordKey {
         match self.flaw {
             Flaw::FoldsCase => RecordKey::new(key.table(), key.as_bytes().map(|byte| byte.to_ascii_lowercase())),
-            Flaw::OneTable => RecordKey::new(Table::Clients, *key.as_bytes()),
+            Flaw::OneTable => RecordKey::new(Collection::CLIENTS, *key.as_bytes()),
             _ => key,
         }
     }
@@ -223,7 +223,7 @@ impl Flawed {
     }
 
     /// The rows of a table, in the order of their keys.
-    fn of(&self, table: Table) -> Vec<(RecordKey, StoredRecord)> {
+    fn of(&self, table: Collection) -> Vec<(RecordKey, StoredRecord)> {
         let rows = self.rows.lock().unwrap();
         let of_table = rows.iter().filter(|(key, _)| key.table() == table || self.has(Flaw::OneTable));
         of_table.map(|(key, row)| (*key, row.clone())).collect()
@@ -252,7 +252,7 @@ impl RecordStore for Flawed {
         Box::pin(async move { Ok(self.remove(self.key(key), expected).await) })
     }
 
-    fn due(&self, table: Table, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
+    fn expired(&self, table: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
         let mut due = self.of(table);
         due.retain(|(_, row)| self.is_over(row));
         if !self.has(Flaw::DueByKey) {
@@ -265,7 +265,7 @@ impl RecordStore for Flawed {
         done(due)
     }
 
-    fn soonest(&self, table: Table, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
+    fn next_to_expire(&self, table: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
         let mut soonest = self.of(table);
         soonest.retain(|(_, row)| !self.is_over(row) || self.has(Flaw::SoonestAreOver));
         if !self.has(Flaw::SoonestByKey) {
@@ -275,7 +275,7 @@ impl RecordStore for Flawed {
         done(soonest)
     }
 
-    fn sweep(&self, table: Table) -> StoreFuture<'_, u64> {
+    fn sweep(&self, table: Collection) -> StoreFuture<'_, u64> {
         let mut rows = self.rows.lock().unwrap();
         let before = rows.len();
         let mut left = if self.has(Flaw::SweepsSome) { 250 } else { usize::MAX };
@@ -292,14 +292,14 @@ impl RecordStore for Flawed {
         done((before - rows.len()) as u64)
     }
 
-    fn count(&self, table: Table) -> StoreFuture<'_, u64> {
+    fn count(&self, table: Collection) -> StoreFuture<'_, u64> {
         let written = *self.written.lock().unwrap();
         done(if self.has(Flaw::CountsWrites) { written } else { self.of(table).len() as u64 })
     }
 
     fn page(
         &self,
-        table: Table,
+        table: Collection,
         after: Option<RecordKey>,
         limit: usize,
     ) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {

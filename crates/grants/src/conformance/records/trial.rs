@@ -6,18 +6,18 @@ use portcullis_core::UnixTime;
 use super::super::trial::{Finding, Trial};
 use crate::{
     Version,
-    records::{RecordKey, RecordStore, SealedRecord, StoredRecord, Table},
+    records::{Collection, RecordKey, RecordStore, SealedRecord, StoredRecord},
 };
 
 /// A store of records on which one rule is tried.
-pub(super) type Records<'a> = Trial<'a, dyn RecordStore>;
+pub(super) type SealedStore<'a> = Trial<'a, dyn RecordStore>;
 
 /// No trial takes so long.
 pub(super) const IN_2100: UnixTime = UnixTime::from_secs(4_102_444_800);
 
 /// The key of a number.
 pub(super) fn key(number: u8) -> RecordKey {
-    RecordKey::new(Table::Sessions, [number; 32])
+    RecordKey::new(Collection::SESSIONS, [number; 32])
 }
 
 /// A record that stays.
@@ -25,7 +25,7 @@ pub(super) fn record(content: impl Into<Bytes>) -> SealedRecord {
     SealedRecord::new(content.into(), IN_2100)
 }
 
-impl Records<'_> {
+impl SealedStore<'_> {
     /// A record that is over later in the trial.
     pub(super) fn short(&self) -> SealedRecord {
         SealedRecord::new("short".into(), self.soon())

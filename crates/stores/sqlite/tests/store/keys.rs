@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use portcullis_core::SystemClock;
-use portcullis_grants::{KeyRing, OpenError, TokenStore as _, Vault};
+use portcullis_grants::{GrantStore, KeyRing, OpenError, TokenStore as _};
 use portcullis_store_sqlite::SqliteStore;
 
 use crate::folder::Folder;
 
-async fn open(folder: &Folder, key: [u8; 32]) -> (SqliteStore, Result<Vault, OpenError>) {
+async fn open(folder: &Folder, key: [u8; 32]) -> (SqliteStore, Result<GrantStore, OpenError>) {
     let store = SqliteStore::open(folder.database(), Arc::new(SystemClock::new())).await.expect("a store");
     let keys = KeyRing::new([&key]).expect("a key");
-    let vault = Vault::open(Arc::new(store.clone()), keys).await;
+    let vault = GrantStore::open(Arc::new(store.clone()), keys).await;
     (store, vault)
 }
 

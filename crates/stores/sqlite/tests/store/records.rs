@@ -5,7 +5,7 @@ use std::{process, sync::Arc, time::Duration};
 use portcullis_core::{SystemClock, UnixTime};
 use portcullis_grants::{
     Version,
-    records::{RecordKey, RecordStore, SealedRecord, Table},
+    records::{Collection, RecordKey, RecordStore, SealedRecord},
 };
 use portcullis_store_sqlite::SqliteStore;
 use tokio::time::sleep;
@@ -21,7 +21,7 @@ fn record() -> SealedRecord {
 
 /// The state of the login of this number in the process `id`.
 fn state(id: u32, number: u32) -> RecordKey {
-    RecordKey::of(Table::Logins, &[&id.to_be_bytes(), &number.to_be_bytes()])
+    RecordKey::of(Collection::LOGINS, &[&id.to_be_bytes(), &number.to_be_bytes()])
 }
 
 /// The table is there and in use.

@@ -4,8 +4,8 @@ use std::{fs, sync::Arc, time::Duration};
 
 use portcullis_core::{BearerToken, GrantId, Issuer, ScopeSet, SystemClock, UnixTime};
 use portcullis_grants::{
-    GrantRecord, KeyRing, TokenSet, TokenStore, Vault,
-    records::{RecordKey, Records, Table},
+    GrantRecord, GrantStore, KeyRing, TokenSet, TokenStore,
+    records::{Collection, RecordKey, SealedStore},
 };
 use portcullis_oauth::TokenResponse;
 use portcullis_store_sqlite::SqliteStore;
@@ -38,16 +38,16 @@ async fn no_token_stands_in_the_bytes_of_any_file() {
     let folder = Folder::new();
     let store = SqliteStore::open(folder.database(), Arc::new(SystemClock::new())).await.expect("a store");
     let ring = KeyRing::new([&[7; 32]]).expect("a key");
-    let records = Records::new(Arc::new(store.clone()), ring.clone()).expect("it is no ephemeral one");
+    let records = SealedStore::new(Arc::new(store.clone()), ring.clone()).expect("it is no ephemeral one");
     let store: Arc<dyn TokenStore> = Arc::new(store);
-    let vault = Vault::new(Arc::clone(&store), ring).expect("it is no ephemeral one");
+    let vault = GrantStore::new(Arc::clone(&store), ring).expect("it is no ephemeral one");
     for number in 0..100 {
         let id = GrantId::from_bytes([number; 16]);
         let version = vault.create(id, &record(number)).await.expect("no failure");
         if number % 3 == 0 {
             assert!(vault.remove(id, version).await.expect("no failure"));
         }
-        let key = RecordKey::of(Table::Logins, &[STATE.as_bytes(), &[number]]);
+        let key = RecordKey::of(Collection::LOGINS, &[STATE.as_bytes(), &[number]]);
         let value = (format!("{CODE}-{number}"), STATE);
         records.create(key, &value, UnixTime::MAX).await.expect("no failure").expect("there was none");
         if number % 3 == 0 {
