@@ -7,7 +7,7 @@ use portcullis::{
     core::Issuer,
     egress::EgressConfig,
     oauth::{ClientAuthentication, protected_resource::ProtectedResourceMetadata},
-    verify::{Cache, Issuers},
+    verify::{Cache, IssuerRouter},
 };
 use portcullis_testkit::{IdentityProvider, RunningIdentityProvider, TokenBuilder};
 use serde_json::json;
@@ -56,7 +56,7 @@ impl Providers {
     }
 
     /// The gate as the quick start makes it, contexts kept for longer than the benchmark lasts.
-    pub(crate) fn config(&self) -> Result<AuthConfig<Cache<Issuers>>, Box<dyn Error>> {
+    pub(crate) fn config(&self) -> Result<AuthConfig<Cache<IssuerRouter>>, Box<dyn Error>> {
         let client =
             ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.to_owned().into());
         let config = ResourceServer::new(IdentityProvider::AUDIENCE)?

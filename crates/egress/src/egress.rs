@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use tower::{ServiceExt, util::BoxCloneSyncService};
 use tower_service::Service;
 
-use crate::{EgressConfig, EgressConfigError, EgressError, EgressErrorKind, Purpose, client::Client, telemetry};
+use crate::{EgressConfig, EgressConfigError, EgressError, EgressErrorKind, RequestKind, client::Client, telemetry};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -98,7 +98,7 @@ impl Service<Request<Bytes>> for Egress {
         Box::pin(async move {
             let start = Instant::now();
             let uri = request.uri().clone();
-            let purpose = request.extensions().get::<Purpose>().copied().unwrap_or_default();
+            let purpose = request.extensions().get::<RequestKind>().copied().unwrap_or_default();
             let result = match timeout(limit, service.oneshot(request)).await {
                 Ok(Ok(response)) => Ok(response),
                 Ok(Err(error)) => Err(match error.downcast::<EgressError>() {

@@ -33,18 +33,18 @@ pub enum EgressErrorKind {
     Transport,
     /// The response is larger than what is read.
     BodyTooLarge,
-    /// Answered with a server error (5xx), and left alone from now on. Only behind a [`BackOff`](crate::BackOff).
+    /// Answered with a server error (5xx), and left alone from now on. Only behind a [`CircuitBreaker`](crate::CircuitBreaker).
     ServerError,
     /// Answered, now or a moment ago, that it is called too often (429): by us, or with this user's token. Only behind a
-    /// [`BackOff`](crate::BackOff).
+    /// [`CircuitBreaker`](crate::CircuitBreaker).
     RateLimited,
-    /// Not sent: it failed a moment ago and is left alone. Only behind a [`BackOff`](crate::BackOff).
+    /// Not sent: it failed a moment ago and is left alone. Only behind a [`CircuitBreaker`](crate::CircuitBreaker).
     BackingOff,
     /// Not sent: a moment ago this credential was refused, or several were, in a way that may be about this server. Only behind a
-    /// [`BackOff`](crate::BackOff).
+    /// [`CircuitBreaker`](crate::CircuitBreaker).
     ClientRefused,
     /// Not sent: credentials from this [source](portcullis_core::RequestSource) that were not accepted have used up the calls that one
-    /// source may cause. Only behind a [`BackOff`](crate::BackOff).
+    /// source may cause. Only behind a [`CircuitBreaker`](crate::CircuitBreaker).
     SourceLimited,
 }
 

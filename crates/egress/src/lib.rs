@@ -10,7 +10,7 @@
 //! 3. No redirects (a 3xx is returned as it is), no cookies, no proxy from the environment, no decompression, no retries.
 //! 4. The body is read up to a limit, the whole exchange ends within a time limit, connections are pooled.
 //!
-//! [`BackOffLayer`] goes around it, once per provider: a failing provider gets one call per back-off window.
+//! [`CircuitBreakerLayer`] goes around it, once per provider: a failing provider gets one call per back-off window.
 //!
 //! MCP security best practices, *Server-Side Request Forgery*; [RFC 9728 section 7.7](https://www.rfc-editor.org/rfc/rfc9728#section-7.7).
 //!
@@ -19,11 +19,11 @@
 //! use std::sync::Arc;
 //!
 //! use portcullis_core::SystemClock;
-//! use portcullis_egress::{BackOffLayer, Egress, EgressConfig, EgressErrorKind};
+//! use portcullis_egress::{CircuitBreakerLayer, Egress, EgressConfig, EgressErrorKind};
 //! use tower::{ServiceBuilder, ServiceExt};
 //!
 //! let provider = ServiceBuilder::new()
-//!     .layer(BackOffLayer::new(Arc::new(SystemClock::new())))
+//!     .layer(CircuitBreakerLayer::new(Arc::new(SystemClock::new())))
 //!     .service(Egress::new(EgressConfig::new())?);
 //!
 //! let request = http::Request::get("https://169.254.169.254/latest/meta-data").body(bytes::Bytes::new())?;
@@ -48,11 +48,14 @@ mod rate_limiter;
 mod resolver;
 mod telemetry;
 
-pub use back_off::{Answer, BackOff, BackOffFuture, BackOffLayer, CredentialKey, StandingRefusal, back_off_window};
+pub use back_off::{
+    Answer, CircuitBreaker, CircuitBreakerFuture, CircuitBreakerLayer, CredentialKey, CredentialRejection,
+    back_off_window,
+};
 pub use config::{EgressConfig, EgressConfigError};
 pub use egress::Egress;
 pub use error::{EgressError, EgressErrorKind};
 pub use max_age::max_age;
 pub use max_body::MaxBody;
-pub use purpose::Purpose;
+pub use purpose::RequestKind;
 pub use rate_limiter::{Rate, RateLimiter};

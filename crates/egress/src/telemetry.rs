@@ -4,10 +4,10 @@ use bytes::Bytes;
 use http::Response;
 use tokio::time::Instant;
 
-use crate::{EgressError, Purpose};
+use crate::{EgressError, RequestKind};
 
 /// Counts one exchange that began at `start`. Hosts are no label: anybody's metadata may name one.
-pub(crate) fn record(purpose: Purpose, start: Instant, result: &Result<Response<Bytes>, EgressError>) {
+pub(crate) fn record(purpose: RequestKind, start: Instant, result: &Result<Response<Bytes>, EgressError>) {
     let outcome = match result {
         Ok(response) if response.status().is_server_error() => "server_error",
         Ok(response) if response.status().is_client_error() => "client_error",

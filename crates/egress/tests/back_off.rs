@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use portcullis_core::Reason;
-use portcullis_egress::{BackOff, EgressError, EgressErrorKind};
+use portcullis_egress::{CircuitBreaker, EgressError, EgressErrorKind};
 use portcullis_testkit::{StrictService, TestClock};
 use tokio::time::{advance, sleep};
 use tower::{Service, ServiceExt};
@@ -58,7 +58,7 @@ macro_rules! back_off {
     ($mood:expr) => {{
         let mood = $mood.clone();
         let provider = StrictService::new(move |request| mood.clone().answer(request));
-        (BackOff::new(provider.clone(), Arc::new(TestClock::new())), provider)
+        (CircuitBreaker::new(provider.clone(), Arc::new(TestClock::new())), provider)
     }};
 }
 

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use portcullis_core::Fingerprint;
-use portcullis_egress::{Answer, BackOff, CredentialKey, EgressError, EgressErrorKind};
+use portcullis_egress::{Answer, CircuitBreaker, CredentialKey, EgressError, EgressErrorKind};
 use portcullis_testkit::TestClock;
 use tokio::{
     task::{JoinHandle, yield_now},
@@ -37,7 +37,7 @@ struct Provider {
     calls: Arc<Mutex<Vec<String>>>,
 }
 
-type Service = BackOff<BoxCloneSyncService<Request<Bytes>, Response<Bytes>, EgressError>>;
+type Service = CircuitBreaker<BoxCloneSyncService<Request<Bytes>, Response<Bytes>, EgressError>>;
 
 impl Provider {
     fn set(&self, credential: &'static str, does: Does) -> &Self {
@@ -70,7 +70,7 @@ impl Provider {
                 Ok(response.body(Bytes::new()).expect("response"))
             }
         });
-        BackOff::new(BoxCloneSyncService::new(service), Arc::new(TestClock::new()))
+        CircuitBreaker::new(BoxCloneSyncService::new(service), Arc::new(TestClock::new()))
     }
 
     fn calls(&self) -> usize {

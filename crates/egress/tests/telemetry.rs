@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{Request, Response};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
-use portcullis_egress::{Egress, EgressError, EgressErrorKind, Purpose};
+use portcullis_egress::{Egress, EgressError, EgressErrorKind, RequestKind};
 use tower::ServiceExt;
 
 #[tokio::test]
@@ -20,7 +20,7 @@ async fn requests_are_counted_by_purpose_and_outcome_and_timed_by_purpose() {
     }));
     for path in ["200", "302", "401", "503", "gone"] {
         let url = format!("https://idp.example.com/{path}");
-        let request = Request::get(url).extension(Purpose::new("key_set")).body(Bytes::new()).expect("request");
+        let request = Request::get(url).extension(RequestKind::new("key_set")).body(Bytes::new()).expect("request");
         let _result = egress.clone().oneshot(request).await;
     }
     let unlabelled = Request::get("https://idp.example.com/200").body(Bytes::new()).expect("request");

@@ -9,12 +9,14 @@ use portcullis_oauth::{
     ClientAuthentication, introspection::IntrospectionPolicy, jwt::JwtPolicy,
     protected_resource::ProtectedResourceMetadata,
 };
-use portcullis_verify::{Cache, CacheConfig, ConfigError, IntrospectionVerifier, Issuers, JwtVerifier, RemoteKeySet};
+use portcullis_verify::{
+    Cache, CacheConfig, ConfigError, IntrospectionVerifier, IssuerRouter, JwtVerifier, RemoteKeySet,
+};
 
 /// The quick start: who issues tokens for a resource, and everything else by default.
 ///
 /// Tokens are verified strictly, every user is remembered ([`CacheConfig`]), and requests go out guarded
-/// ([`EgressConfig`]). For other verifiers, put [`Issuers`] together yourself: this does nothing that you cannot.
+/// ([`EgressConfig`]). For other verifiers, put [`IssuerRouter`] together yourself: this does nothing that you cannot.
 ///
 /// ```
 /// use portcullis::ResourceServer;
@@ -49,7 +51,7 @@ pub enum BuildError {
     Uri(#[from] InvalidUri),
     /// The issuers do not go together, or there is none.
     #[error(transparent)]
-    Issuers(#[from] ConfigError),
+    IssuerRouter(#[from] ConfigError),
     /// The HTTP client cannot be made.
     #[error(transparent)]
     Egress(#[from] EgressConfigError),
@@ -148,13 +150,13 @@ impl ResourceServer {
     ///
     /// # Errors
     /// [`BuildError`] if no issuer was named, one twice, or the HTTP client cannot be made.
-    pub fn build(self) -> Result<AuthConfig<Cache<Issuers>>, BuildError> {
+    pub fn build(self) -> Result<AuthConfig<Cache<IssuerRouter>>, BuildError> {
         let egress = Egress::new(self.egress)?;
         let mut names = self.issuers.iter().map(|(issuer, _)| issuer.clone());
         let first = names.next().ok_or(ConfigError::NoIssuer)?;
         let metadata = ProtectedResourceMetadata::new(self.resource.clone(), first);
         let metadata = names.fold(metadata, ProtectedResourceMetadata::with_authorization_server);
-        let mut issuers = Issuers::builder();
+        let mut issuers = IssuerRouter::builder();
         for (issuer, means) in self.issuers {
             let (egress, clock) = (egress.clone(), Arc::clone(&self.clock));
             issuers = match means {

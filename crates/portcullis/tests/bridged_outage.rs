@@ -50,7 +50,7 @@ impl World {
                 .with_upstream_scopes(ScopeSet::parse("openid profile offline_access").expect("scopes"));
         let (gate, bridge) = BridgedServer::new(config, upstream, app)
             .with_provider_egress(EgressConfig::new().with_allow_loopback(true).with_timeout(Duration::from_secs(5)))
-            .with_cache(CacheConfig::new().with_ttl(Duration::from_secs(60)).with_rejected_ttl(Duration::ZERO))
+            .with_cache(CacheConfig::new().with_ttl(Duration::from_secs(60)).with_negative_ttl(Duration::ZERO))
             .with_outage_grace(grace)
             .with_clock(Arc::new(clock.clone()))
             .build()

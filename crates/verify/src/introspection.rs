@@ -9,7 +9,7 @@ use std::{
 
 use http::Uri;
 use portcullis_core::{AuthError, BearerToken, Clock, Issuer, Reason, UserContext};
-use portcullis_egress::{Egress, Purpose};
+use portcullis_egress::{Egress, RequestKind};
 use portcullis_oauth::{
     Claims, ClientAuthentication, ProtocolError, Verified,
     introspection::{self, IntrospectionPolicy},
@@ -29,7 +29,7 @@ use crate::{
 /// 4. Another refusal is about this one token: `invalid_token` refuses it; anything else is [`Reason::ClientRefused`] for this token alone,
 ///    which is asked about again after 5 s.
 /// 5. A failing provider gets one call per back-off window, and a token that makes it fail is paused by itself: see
-///    [`BackOff`](portcullis_egress::BackOff).
+///    [`CircuitBreaker`](portcullis_egress::CircuitBreaker).
 ///
 /// One call to the provider each time: put a [`CacheLayer`](crate::CacheLayer) around it. It does **not** look at scopes.
 /// [RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)
@@ -75,7 +75,7 @@ impl IntrospectionVerifier {
             endpoint: Endpoint::discovered(policy.issuer().clone(), Wanted::Introspection, egress.clone()),
             policy: Arc::new(policy),
             client: Arc::new(client),
-            line: Line::new(egress, Arc::clone(&clock), Purpose::new("introspection")),
+            line: Line::new(egress, Arc::clone(&clock), RequestKind::new("introspection")),
             clock,
             max_len: DEFAULT_MAX_LEN,
         }

@@ -1,4 +1,4 @@
-//! [`Issuers`]: hands a token to the verifier of its issuer.
+//! [`IssuerRouter`]: hands a token to the verifier of its issuer.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -33,13 +33,13 @@ type Verifier = BoxCloneSyncService<BearerToken, Arc<UserContext>, AuthError>;
 /// use std::sync::Arc;
 ///
 /// use portcullis_core::{AuthError, BearerToken, Issuer, Reason, UserContext};
-/// use portcullis_verify::{ConfigError, Issuers};
+/// use portcullis_verify::{ConfigError, IssuerRouter};
 /// use tower::{ServiceExt as _, service_fn};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let idp = Issuer::new("https://idp.example.com")?;
 /// let verifier = service_fn(|_: BearerToken| async { Err::<Arc<UserContext>, _>(AuthError::new(Reason::Inactive)) });
-/// let issuers = Issuers::builder().with_issuer(idp.clone(), verifier).build()?;
+/// let issuers = IssuerRouter::builder().with_issuer(idp.clone(), verifier).build()?;
 ///
 /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
 /// # runtime.block_on(async {
@@ -48,30 +48,30 @@ type Verifier = BoxCloneSyncService<BearerToken, Arc<UserContext>, AuthError>;
 /// # Ok::<(), portcullis_core::InvalidBearerToken>(())
 /// # })?;
 ///
-/// let twice = Issuers::builder().with_issuer(idp.clone(), verifier).with_opaque_issuer(idp.clone(), verifier);
+/// let twice = IssuerRouter::builder().with_issuer(idp.clone(), verifier).with_opaque_issuer(idp.clone(), verifier);
 /// assert_eq!(twice.build().unwrap_err(), ConfigError::DuplicateIssuer(idp));
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Issuers {
+pub struct IssuerRouter {
     verifiers: Arc<HashMap<Issuer, Verifier>>,
     opaque: Option<Issuer>,
     max_len: usize,
 }
 
-/// Puts [`Issuers`] together; made by [`Issuers::builder`].
+/// Puts [`IssuerRouter`] together; made by [`IssuerRouter::builder`].
 #[must_use]
-pub struct IssuersBuilder {
+pub struct IssuerRouterBuilder {
     verifiers: Vec<(Issuer, Verifier)>,
     opaque: Vec<Issuer>,
     max_len: usize,
 }
 
-impl Issuers {
+impl IssuerRouter {
     /// No issuers yet.
-    pub const fn builder() -> IssuersBuilder {
-        IssuersBuilder { verifiers: Vec::new(), opaque: Vec::new(), max_len: DEFAULT_MAX_LEN }
+    pub const fn builder() -> IssuerRouterBuilder {
+        IssuerRouterBuilder { verifiers: Vec::new(), opaque: Vec::new(), max_len: DEFAULT_MAX_LEN }
     }
 
     /// Each issuer, in no particular order.
@@ -93,7 +93,7 @@ impl Issuers {
     }
 }
 
-impl IssuersBuilder {
+impl IssuerRouterBuilder {
     /// JWTs of `issuer` go to `verifier`.
     pub fn with_issuer<V>(mut self, issuer: Issuer, verifier: V) -> Self
     where
@@ -124,7 +124,7 @@ impl IssuersBuilder {
     ///
     /// # Errors
     /// [`ConfigError`] if there is no issuer, an issuer twice, or more than one for opaque tokens.
-    pub fn build(self) -> Result<Issuers, ConfigError> {
+    pub fn build(self) -> Result<IssuerRouter, ConfigError> {
         let mut verifiers = HashMap::new();
         for (issuer, verifier) in self.verifiers {
             match verifiers.entry(issuer) {
@@ -138,12 +138,12 @@ impl IssuersBuilder {
         let mut opaque = self.opaque.into_iter();
         match (opaque.next(), opaque.next()) {
             (Some(first), Some(second)) => Err(ConfigError::TwoForOpaqueTokens(first, second)),
-            (opaque, _) => Ok(Issuers { verifiers: Arc::new(verifiers), opaque, max_len: self.max_len }),
+            (opaque, _) => Ok(IssuerRouter { verifiers: Arc::new(verifiers), opaque, max_len: self.max_len }),
         }
     }
 }
 
-impl Service<BearerToken> for Issuers {
+impl Service<BearerToken> for IssuerRouter {
     type Response = Arc<UserContext>;
     type Error = AuthError;
     type Future = Pin<Box<dyn Future<Output = Result<Arc<UserContext>, AuthError>> + Send>>;
@@ -163,19 +163,19 @@ impl Service<BearerToken> for Issuers {
     }
 }
 
-impl fmt::Debug for Issuers {
+impl fmt::Debug for IssuerRouter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Issuers")
+        f.debug_struct("IssuerRouter")
             .field("issuers", &self.verifiers.keys())
             .field("opaque", &self.opaque)
             .finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for IssuersBuilder {
+impl fmt::Debug for IssuerRouterBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let issuers: Vec<_> = self.verifiers.iter().map(|(issuer, _)| issuer).collect();
-        f.debug_struct("IssuersBuilder")
+        f.debug_struct("IssuerRouterBuilder")
             .field("issuers", &issuers)
             .field("opaque", &self.opaque)
             .finish_non_exhaustive()

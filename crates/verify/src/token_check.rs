@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Uri;
 use portcullis_core::{AuthError, BearerToken, Clock, Issuer};
-use portcullis_egress::{Egress, Purpose};
+use portcullis_egress::{Egress, RequestKind};
 use portcullis_oauth::{Claims, ClientAuthentication, Verified, token_check};
 
 use crate::provider::Line;
@@ -31,7 +31,7 @@ impl TokenCheck {
         egress: Egress,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let line = Line::new(egress, clock, Purpose::new("token_check"));
+        let line = Line::new(egress, clock, RequestKind::new("token_check"));
         Self { issuer, endpoint, client: Arc::new(client), line }
     }
 

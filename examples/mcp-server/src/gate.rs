@@ -14,8 +14,8 @@ use portcullis::{
         user_info::UserInfoFormat,
     },
     verify::{
-        AudienceCheck, Cache, CacheConfig, ConfigError, IntrospectionVerifier, Issuers, IssuersBuilder, JwtVerifier,
-        RemoteKeySet, TokenCheck, UserInfoEndpoint, UserInfoLayer, UserInfoVerifier,
+        AudienceCheck, Cache, CacheConfig, ConfigError, IntrospectionVerifier, IssuerRouter, IssuerRouterBuilder,
+        JwtVerifier, RemoteKeySet, TokenCheck, UserInfoEndpoint, UserInfoLayer, UserInfoVerifier,
     },
 };
 use tower::{Layer, util::option_layer};
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Who is calling: remembered, else found out by the issuer's verifier.
-pub(crate) type Verifier = Cache<Issuers>;
+pub(crate) type Verifier = Cache<IssuerRouter>;
 
 /// The keys of the issuers.
 pub(crate) type KeySets = Vec<(Issuer, RemoteKeySet)>;
@@ -50,7 +50,7 @@ pub(crate) fn build(config: &Config, issuers: &[IssuerSettings]) -> Result<(Auth
         resource: &config.resource,
         key_sets: Vec::new(),
     };
-    let issuers = issuers.iter().try_fold(Issuers::builder(), |issuers, settings| parts.add(issuers, settings))?;
+    let issuers = issuers.iter().try_fold(IssuerRouter::builder(), |issuers, settings| parts.add(issuers, settings))?;
     let verifier = Cache::around(issuers.build()?, cache_config(&config.cache));
     let auth = AuthConfig::new(metadata, verifier).with_required_scopes(config.required_scopes.clone());
     Ok((auth, parts.key_sets))
@@ -68,7 +68,7 @@ pub(crate) fn cache_config(settings: &CacheSettings) -> CacheConfig {
     CacheConfig::new()
         .with_ttl(settings.ttl)
         .with_capacity(settings.capacity)
-        .with_rejected_ttl(settings.rejected_ttl)
+        .with_negative_ttl(settings.rejected_ttl)
         .with_stale_if_error(settings.stale_if_error)
 }
 
@@ -81,7 +81,11 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    fn add(&mut self, issuers: IssuersBuilder, settings: &IssuerSettings) -> Result<IssuersBuilder, ConfigError> {
+    fn add(
+        &mut self,
+        issuers: IssuerRouterBuilder,
+        settings: &IssuerSettings,
+    ) -> Result<IssuerRouterBuilder, ConfigError> {
         let issuer = settings.issuer.clone();
         let profile = option_layer(settings.enrich.then(|| UserInfoLayer::new(self.user_info(settings))));
         Ok(match &settings.verification {

@@ -7,8 +7,8 @@ use portcullis_grants::{
     StoreError,
     records::{Collection, RecordKey, SealedStore},
 };
-use portcullis_keys::RemoteKeySet;
 use portcullis_oauth::assertion::{self, IdJag, IdJagPolicy};
+use portcullis_remote::RemoteKeySet;
 use secrecy::SecretString;
 
 use crate::{

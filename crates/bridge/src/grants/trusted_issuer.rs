@@ -1,7 +1,7 @@
 //! [`TrustedIssuer`]: whose assertions are good for tokens.
 
 use portcullis_core::Issuer;
-use portcullis_keys::RemoteKeySet;
+use portcullis_remote::RemoteKeySet;
 
 /// An identity provider of the enterprise, whose assertions (ID-JAG) are good for tokens: its administrator, not the user, says which
 /// client may come here. MCP, Enterprise-Managed Authorization.
@@ -13,7 +13,7 @@ use portcullis_keys::RemoteKeySet;
 /// use portcullis_bridge::TrustedIssuer;
 /// use portcullis_core::Issuer;
 /// use portcullis_egress::{Egress, EgressConfig};
-/// use portcullis_keys::RemoteKeySet;
+/// use portcullis_remote::RemoteKeySet;
 ///
 /// let issuer = Issuer::new("https://idp.example.com")?;
 /// let keys = RemoteKeySet::discovered(issuer.clone(), Egress::new(EgressConfig::new())?);

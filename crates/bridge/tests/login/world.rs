@@ -12,8 +12,8 @@ use portcullis_grants::{
     GrantStore, KeyRing, MemoryStore, ProviderClient,
     records::{MemoryRecords, SealedStore},
 };
-use portcullis_keys::discover;
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
+use portcullis_remote::discover;
 use portcullis_testkit::{Browser, IdentityProvider, Network, OAuthClient, TestClock};
 use serde_json::{Value, json};
 use tower::{ServiceExt as _, service_fn};

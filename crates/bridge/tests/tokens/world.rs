@@ -11,8 +11,8 @@ use portcullis_grants::{
     GrantStore, KeyRing, MemoryStore, ProviderClient,
     records::{MemoryRecords, SealedStore},
 };
-use portcullis_keys::{RemoteKeySet, discover};
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
+use portcullis_remote::{RemoteKeySet, discover};
 use portcullis_testkit::{Answer, Authorization, Browser, Call, IdentityProvider, Network, OAuthClient, TestClock};
 use tower::ServiceExt as _;
 

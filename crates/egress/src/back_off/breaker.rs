@@ -1,4 +1,4 @@
-//! [`CircuitBreaker`]: whether a provider is asked.
+//! [`Circuit`]: whether a provider is asked.
 
 use std::{
     pin::pin,
@@ -20,8 +20,8 @@ use super::{
 };
 use crate::EgressErrorKind;
 
-/// Whether a provider is asked: the states and transitions are in the documentation of [`BackOff`](crate::BackOff).
-pub(super) struct CircuitBreaker {
+/// Whether a provider is asked: the states and transitions are in the documentation of [`CircuitBreaker`](crate::CircuitBreaker).
+pub(super) struct Circuit {
     record: Mutex<Record>,
     changed: Notify,
 }
@@ -43,7 +43,7 @@ enum Decision {
     WaitUntil(Instant),
 }
 
-impl CircuitBreaker {
+impl Circuit {
     pub(super) fn new() -> Self {
         Self { record: Mutex::new(Record::new()), changed: Notify::new() }
     }

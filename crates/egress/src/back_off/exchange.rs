@@ -21,7 +21,7 @@ use tower_service::Service;
 
 use super::{
     Answer, Refusal,
-    breaker::{Caller, CircuitBreaker},
+    breaker::{Caller, Circuit},
     credential_key::Presented,
     credentials::Credentials,
     permit::{Consequence, Failure, Permit, Verdict},
@@ -36,9 +36,9 @@ const WAITS_FOR_OTHERS: Duration = Duration::from_secs(5);
 /// How often the failures of single credentials are logged, at most.
 const LOGGED_EVERY: Duration = Duration::from_secs(5);
 
-/// What the clones of one `BackOff` share.
+/// What the clones of one `CircuitBreaker` share.
 pub(super) struct Exchanges {
-    breaker: Arc<CircuitBreaker>,
+    breaker: Arc<Circuit>,
     credentials: Credentials,
     sources: RateLimiter,
     /// Calls that are out and count for their source, and who waits for one of them to end.
@@ -51,7 +51,7 @@ pub(super) struct Exchanges {
 impl Exchanges {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
-            breaker: Arc::new(CircuitBreaker::new()),
+            breaker: Arc::new(Circuit::new()),
             credentials: Credentials::default(),
             sources: RateLimiter::new(OF_ONE_SOURCE),
             in_flight: AtomicUsize::new(0),

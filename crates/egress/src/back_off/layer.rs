@@ -1,19 +1,19 @@
-//! [`BackOffLayer`]: puts a [`BackOff`] around a service.
+//! [`CircuitBreakerLayer`]: puts a [`CircuitBreaker`] around a service.
 
 use std::sync::Arc;
 
 use portcullis_core::Clock;
 use tower_layer::Layer;
 
-use crate::BackOff;
+use crate::CircuitBreaker;
 
-/// Puts a [`BackOff`] around a service: once for each provider, because everything behind one `BackOff` fails together.
+/// Puts a [`CircuitBreaker`] around a service: once for each provider, because everything behind one `CircuitBreaker` fails together.
 #[derive(Clone, Debug)]
-pub struct BackOffLayer {
+pub struct CircuitBreakerLayer {
     clock: Arc<dyn Clock>,
 }
 
-impl BackOffLayer {
+impl CircuitBreakerLayer {
     /// The layer; `clock` is for a `Retry-After` that is a date.
     #[must_use]
     pub const fn new(clock: Arc<dyn Clock>) -> Self {
@@ -21,10 +21,10 @@ impl BackOffLayer {
     }
 }
 
-impl<S> Layer<S> for BackOffLayer {
-    type Service = BackOff<S>;
+impl<S> Layer<S> for CircuitBreakerLayer {
+    type Service = CircuitBreaker<S>;
 
-    fn layer(&self, inner: S) -> BackOff<S> {
-        BackOff::new(inner, Arc::clone(&self.clock))
+    fn layer(&self, inner: S) -> CircuitBreaker<S> {
+        CircuitBreaker::new(inner, Arc::clone(&self.clock))
     }
 }

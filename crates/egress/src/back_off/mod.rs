@@ -1,4 +1,4 @@
-//! [`BackOffLayer`]: a failing provider gets one call per back-off window, and one failing credential is no failing provider.
+//! [`CircuitBreakerLayer`]: a failing provider gets one call per back-off window, and one failing credential is no failing provider.
 
 mod answer;
 mod breaker;
@@ -18,9 +18,9 @@ use std::time::Duration;
 
 pub use answer::Answer;
 pub use credential_key::CredentialKey;
-pub use layer::BackOffLayer;
-pub use service::{BackOff, BackOffFuture};
-pub use standing_refusal::StandingRefusal;
+pub use layer::CircuitBreakerLayer;
+pub use service::{CircuitBreaker, CircuitBreakerFuture};
+pub use standing_refusal::CredentialRejection;
 pub use window::back_off_window;
 
 use crate::EgressErrorKind;

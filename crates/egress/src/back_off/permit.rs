@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    breaker::{Caller, CircuitBreaker},
+    breaker::{Caller, Circuit},
     record::State,
 };
 use crate::EgressErrorKind;
 
 /// One call that may go out. Dropped without a verdict, it says nothing about the provider and leaves its place to the next call.
 pub(super) struct Permit {
-    breaker: Arc<CircuitBreaker>,
+    breaker: Arc<Circuit>,
     pub(super) call: Call,
 }
 
@@ -53,7 +53,7 @@ pub(super) enum Consequence {
 }
 
 impl Permit {
-    pub(super) const fn new(breaker: Arc<CircuitBreaker>, call: Call) -> Self {
+    pub(super) const fn new(breaker: Arc<Circuit>, call: Call) -> Self {
         Self { breaker, call }
     }
 

@@ -17,7 +17,7 @@ pub(super) const REFUSALS: usize = 16;
 /// For so long after a credential was accepted, the refusal of others is about them.
 const LATELY: Duration = Duration::from_secs(60);
 
-/// The state of a circuit breaker: the table is in the documentation of [`BackOff`](crate::BackOff).
+/// The state of a circuit breaker: the table is in the documentation of [`CircuitBreaker`](crate::CircuitBreaker).
 pub(super) struct Record {
     pub(super) state: State,
     /// Credentials that were refused, or this server was.

@@ -1,4 +1,4 @@
-//! [`BackOff`]: leaves a failing provider alone, and pauses a failing credential.
+//! [`CircuitBreaker`]: leaves a failing provider alone, and pauses a failing credential.
 
 use std::{
     fmt,
@@ -17,8 +17,8 @@ use tower_service::Service;
 use super::{Answer, CredentialKey, exchange::Exchanges};
 use crate::EgressError;
 
-/// Response future for [`BackOff`].
-pub type BackOffFuture = Pin<Box<dyn Future<Output = Result<Response<Bytes>, EgressError>> + Send>>;
+/// Response future for [`CircuitBreaker`].
+pub type CircuitBreakerFuture = Pin<Box<dyn Future<Output = Result<Response<Bytes>, EgressError>> + Send>>;
 
 /// A circuit breaker that knows which credential each request presents: it leaves a failing provider alone, and pauses a failing
 /// credential.
@@ -76,13 +76,13 @@ pub type BackOffFuture = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Egr
 ///
 /// Clones share one state. It does **not** tell hosts apart: put one around the egress of each provider.
 #[derive(Clone)]
-pub struct BackOff<S> {
+pub struct CircuitBreaker<S> {
     inner: S,
     exchanges: Arc<Exchanges>,
 }
 
-impl<S> BackOff<S> {
-    /// A `BackOff` around `inner`; `clock` is for a `Retry-After` that is a date.
+impl<S> CircuitBreaker<S> {
+    /// A `CircuitBreaker` around `inner`; `clock` is for a `Retry-After` that is a date.
     #[must_use]
     pub fn new(inner: S, clock: Arc<dyn Clock>) -> Self {
         Self { inner, exchanges: Arc::new(Exchanges::new(clock)) }
@@ -109,20 +109,20 @@ impl<S> BackOff<S> {
     }
 }
 
-impl<S> Service<Request<Bytes>> for BackOff<S>
+impl<S> Service<Request<Bytes>> for CircuitBreaker<S>
 where
     S: Service<Request<Bytes>, Response = Response<Bytes>, Error = EgressError> + Clone + Send + 'static,
     S::Future: Send,
 {
     type Response = Response<Bytes>;
     type Error = EgressError;
-    type Future = BackOffFuture;
+    type Future = CircuitBreakerFuture;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), EgressError>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Bytes>) -> BackOffFuture {
+    fn call(&mut self, request: Request<Bytes>) -> CircuitBreakerFuture {
         // The service that was made ready is the one that is called.
         let clone = self.inner.clone();
         let (inner, exchanges) = (mem::replace(&mut self.inner, clone), Arc::clone(&self.exchanges));
@@ -135,8 +135,8 @@ fn by_status(response: Response<Bytes>) -> (Response<Bytes>, Answer) {
     (response, answer)
 }
 
-impl<S: fmt::Debug> fmt::Debug for BackOff<S> {
+impl<S: fmt::Debug> fmt::Debug for CircuitBreaker<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BackOff").field("inner", &self.inner).finish_non_exhaustive()
+        f.debug_struct("CircuitBreaker").field("inner", &self.inner).finish_non_exhaustive()
     }
 }

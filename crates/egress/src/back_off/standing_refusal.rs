@@ -1,4 +1,4 @@
-//! [`StandingRefusal`]: a refusal that holds for everybody, for a while.
+//! [`CredentialRejection`]: a refusal that holds for everybody, for a while.
 
 use std::{
     fmt,
@@ -16,9 +16,9 @@ const LONGEST: Duration = Duration::from_secs(300);
 
 /// A refusal that holds for everybody, for a while: what was refused is this server, so nobody else need try.
 #[derive(Default)]
-pub struct StandingRefusal(Mutex<Option<(AuthError, Instant)>>);
+pub struct CredentialRejection(Mutex<Option<(AuthError, Instant)>>);
 
-impl StandingRefusal {
+impl CredentialRejection {
     /// From now on, for 5 s, or for as long as `refusal` asks, up to 5 min. What those are told who have just been refused.
     pub fn set(&self, refusal: AuthError) -> AuthError {
         let pause = refusal.retry_after().unwrap_or_default().clamp(REFUSED, LONGEST);
@@ -36,8 +36,8 @@ impl StandingRefusal {
     }
 }
 
-impl fmt::Debug for StandingRefusal {
+impl fmt::Debug for CredentialRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StandingRefusal").finish_non_exhaustive()
+        f.debug_struct("CredentialRejection").finish_non_exhaustive()
     }
 }

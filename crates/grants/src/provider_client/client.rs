@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, Response};
 use portcullis_core::{AccessToken, AuthError, Clock, Fingerprint, ScopeSet, UnixTime};
-use portcullis_egress::{Egress, Purpose};
+use portcullis_egress::{Egress, RequestKind};
 use portcullis_oauth::{
     ClientAuthentication, CodeVerifier, ProtocolError,
     providers::{Profile, Provider},
@@ -21,7 +21,7 @@ use crate::{RefreshError, TokenSet};
 /// 1. It is an [`TokenRefresh`](crate::TokenRefresh), for a [`Refresher`](crate::Refresher): what became of a refresh token is told apart as
 ///    [`RefreshErrorKind`](crate::RefreshErrorKind) wants it.
 /// 2. A provider that fails gets one call per back-off window, for each kind of request: codes, refresh tokens, introspection,
-///    revocation, profiles. A code or token that makes it fail is paused by itself: see [`BackOff`](portcullis_egress::BackOff).
+///    revocation, profiles. A code or token that makes it fail is paused by itself: see [`CircuitBreaker`](portcullis_egress::CircuitBreaker).
 ///    A provider that refuses *our* id or secret is not asked with them again for 5 s, or as long as it says.
 /// 3. The lifetime of an access token is what the response says, else the token itself, else introspection, else what the provider
 ///    is known for, else unknown.
@@ -72,7 +72,7 @@ impl ProviderClient {
     /// This server as the client `client` of `provider`.
     #[must_use]
     pub fn new(provider: Provider, client: ClientAuthentication, egress: Egress, clock: Arc<dyn Clock>) -> Self {
-        let line = |name| Line::new(egress.clone(), Arc::clone(&clock), Purpose::new(name));
+        let line = |name| Line::new(egress.clone(), Arc::clone(&clock), RequestKind::new(name));
         let provider = Arc::new(provider);
         // Two circuit breakers: refresh tokens that fail do not stop logins, nor codes that fail refreshes.
         let codes = line("token").with_owned_credentials();

@@ -12,7 +12,7 @@ use crate::RefreshError;
 pub(super) enum Failure {
     /// Not sent: a moment ago the provider refused this server's id or secret.
     Closed(AuthError),
-    /// There was no response, or one that the [back-off](portcullis_egress::BackOff) took for a failure.
+    /// There was no response, or one that the [back-off](portcullis_egress::CircuitBreaker) took for a failure.
     Egress(EgressError),
     /// The response does not say what was asked.
     Protocol(ProtocolError),

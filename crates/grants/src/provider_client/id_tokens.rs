@@ -2,11 +2,11 @@
 
 use portcullis_core::{AuthError, BearerToken, Clock};
 use portcullis_egress::Egress;
-use portcullis_keys::RemoteKeySet;
 use portcullis_oauth::{
     id_token::{IdToken, IdTokenPolicy},
     providers::Provider,
 };
+use portcullis_remote::RemoteKeySet;
 use secrecy::SecretString;
 
 /// The keys of a provider's ID tokens, and what they must say.

@@ -5,7 +5,9 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{Request, Response};
 use portcullis_core::{Clock, Fingerprint};
-use portcullis_egress::{Answer, BackOff, CredentialKey, Egress, EgressErrorKind, Purpose, StandingRefusal};
+use portcullis_egress::{
+    Answer, CircuitBreaker, CredentialKey, CredentialRejection, Egress, EgressErrorKind, RequestKind,
+};
 use portcullis_oauth::{ProtocolError, providers::Provider};
 
 use super::failure::Failure;
@@ -13,12 +15,12 @@ use super::failure::Failure;
 /// One kind of request to one provider: left alone while it fails, and while it says that our id or secret is no good. Clones share that.
 ///
 /// Every request presents one credential, and what the provider answers is about that credential unless it says otherwise: see
-/// [`BackOff`] and `docs/decisions/0021-an-answer-about-one-credential.md`.
+/// [`CircuitBreaker`] and `docs/decisions/0021-an-answer-about-one-credential.md`.
 #[derive(Clone)]
 pub(super) struct Line {
-    http: BackOff<Egress>,
-    purpose: Purpose,
-    closed: Arc<StandingRefusal>,
+    http: CircuitBreaker<Egress>,
+    purpose: RequestKind,
+    closed: Arc<CredentialRejection>,
     unclear_refusal: Duration,
 }
 
@@ -27,8 +29,8 @@ pub(super) struct Line {
 const UNCLEAR_REFUSAL: Duration = Duration::from_secs(5);
 
 impl Line {
-    pub(super) fn new(egress: Egress, clock: Arc<dyn Clock>, purpose: Purpose) -> Self {
-        let http = BackOff::new(egress, clock);
+    pub(super) fn new(egress: Egress, clock: Arc<dyn Clock>, purpose: RequestKind) -> Self {
+        let http = CircuitBreaker::new(egress, clock);
         Self { http, purpose, closed: Arc::default(), unclear_refusal: UNCLEAR_REFUSAL }
     }
 
@@ -40,7 +42,7 @@ impl Line {
 
     /// Another kind of request to the same endpoint: what the provider says about our id or secret holds for both, and nothing else.
     pub(super) fn beside(&self, egress: Egress, clock: Arc<dyn Clock>) -> Self {
-        Self { http: BackOff::new(egress, clock), ..self.clone() }
+        Self { http: CircuitBreaker::new(egress, clock), ..self.clone() }
     }
 
     /// Remembers that the provider has just issued `credential`: it is one that works until the provider says otherwise.

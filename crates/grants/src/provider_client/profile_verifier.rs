@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use portcullis_core::{AuthError, BearerToken, Clock, Reason, UserContext};
-use portcullis_egress::{Egress, Purpose};
+use portcullis_egress::{Egress, RequestKind};
 use portcullis_oauth::{
     ProtocolError,
     providers::{Profile, Provider},
@@ -40,7 +40,7 @@ impl ProfileVerifier {
     /// The users of `provider`.
     #[must_use]
     pub fn new(provider: Arc<Provider>, egress: Egress, clock: Arc<dyn Clock>) -> Self {
-        Self { provider, line: Line::new(egress, clock, Purpose::new("userinfo")).with_owned_credentials() }
+        Self { provider, line: Line::new(egress, clock, RequestKind::new("userinfo")).with_owned_credentials() }
     }
 
     /// Who the user of `token` is.

@@ -59,7 +59,7 @@ async fn google_may_leave_out_its_scheme_and_nobody_else_may() {
 async fn what_the_metadata_say_is_enough() {
     let idp = IdentityProvider::new();
     let issuer = Issuer::new(&idp.issuer()).expect("issuer");
-    let metadata = portcullis_keys::discover(&Egress::from_service(idp.clone()), &issuer).await.expect("metadata");
+    let metadata = portcullis_remote::discover(&Egress::from_service(idp.clone()), &issuer).await.expect("metadata");
     let provider = Provider::oidc(&metadata).expect("endpoints");
     assert!(provider.jwks_uri().is_some() && provider.advertises_issuer());
     assert_eq!(metadata.code_challenge_methods(), ["S256".into()]);

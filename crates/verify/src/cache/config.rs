@@ -9,8 +9,8 @@ use portcullis_core::{Clock, SystemClock};
 pub struct CacheConfig {
     pub(super) ttl: Duration,
     pub(super) capacity: u64,
-    pub(super) rejected_ttl: Duration,
-    pub(super) rejected_capacity: u64,
+    pub(super) negative_ttl: Duration,
+    pub(super) negative_capacity: u64,
     pub(super) stale_if_error: Duration,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -22,8 +22,8 @@ impl CacheConfig {
         Self {
             ttl: Duration::from_mins(5),
             capacity: 100_000,
-            rejected_ttl: Duration::from_secs(10),
-            rejected_capacity: 10_000,
+            negative_ttl: Duration::from_secs(10),
+            negative_capacity: 10_000,
             stale_if_error: Duration::ZERO,
             clock: Arc::new(SystemClock::new()),
         }
@@ -45,15 +45,15 @@ impl CacheConfig {
 
     /// For how long a refused token is refused again without asking. Zero: not remembered.
     #[must_use]
-    pub const fn with_rejected_ttl(mut self, ttl: Duration) -> Self {
-        self.rejected_ttl = ttl;
+    pub const fn with_negative_ttl(mut self, ttl: Duration) -> Self {
+        self.negative_ttl = ttl;
         self
     }
 
     /// How many refusals are kept. They never take the room of contexts.
     #[must_use]
-    pub const fn with_rejected_capacity(mut self, refusals: u64) -> Self {
-        self.rejected_capacity = refusals;
+    pub const fn with_negative_capacity(mut self, refusals: u64) -> Self {
+        self.negative_capacity = refusals;
         self
     }
 

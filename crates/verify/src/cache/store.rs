@@ -56,7 +56,7 @@ impl Store {
             index,
             flights: Flights::default(),
             registry: Registry::default(),
-            rejections: Rejections::new(config.rejected_capacity, config.rejected_ttl),
+            rejections: Rejections::new(config.negative_capacity, config.negative_ttl),
             telemetry: Telemetry::new(),
             contexts,
             use_interval: (config.ttl / 8).clamp(Duration::from_millis(100), Duration::from_secs(30)),

@@ -367,7 +367,7 @@ async fn a_refusal_is_remembered_briefly() {
 async fn a_refusal_is_not_remembered_if_so_configured() {
     let provider = Provider::new();
     provider.answers(Answer::Refuse(Reason::Inactive));
-    let cache = Cache::around(provider.clone(), provider.config().with_rejected_ttl(Duration::ZERO));
+    let cache = Cache::around(provider.clone(), provider.config().with_negative_ttl(Duration::ZERO));
     for _ in 0..3 {
         assert_eq!(reason(ask(&cache, "junk").await), Reason::Inactive);
     }
@@ -377,7 +377,7 @@ async fn a_refusal_is_not_remembered_if_so_configured() {
 #[tokio::test(start_paused = true)]
 async fn junk_cannot_evict_a_user() {
     let provider = Provider::new();
-    let config = provider.config().with_capacity(10).with_rejected_capacity(10);
+    let config = provider.config().with_capacity(10).with_negative_capacity(10);
     let cache = Cache::around(provider.clone(), config);
     ask(&cache, "alice").await.expect("valid");
     provider.answers(Answer::Refuse(Reason::Inactive));
@@ -629,7 +629,7 @@ async fn contexts_made_together_do_not_expire_together() {
 async fn durations_that_mean_for_ever_are_taken_so() {
     let provider = Provider::new();
     provider.lifetime.store(u64::MAX, SeqCst);
-    let config = provider.config().with_ttl(Duration::MAX).with_rejected_ttl(Duration::MAX);
+    let config = provider.config().with_ttl(Duration::MAX).with_negative_ttl(Duration::MAX);
     let cache = Cache::around(provider.clone(), config.with_stale_if_error(Duration::MAX));
     ask(&cache, "alice").await.expect("valid");
     provider.answers(Answer::Refuse(Reason::Inactive));

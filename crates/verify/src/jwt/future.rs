@@ -14,7 +14,7 @@ use portcullis_core::{AuthError, BearerToken, Reason, UserContext};
 use portcullis_oauth::jwt::SignedJwt;
 
 use super::verifier::Inner;
-use portcullis_keys::Verification;
+use portcullis_remote::Verification;
 
 /// The future of a [`JwtVerifier`](super::JwtVerifier). Nothing happens before it is polled.
 #[must_use]

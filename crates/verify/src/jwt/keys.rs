@@ -1,21 +1,21 @@
-//! [`Keys`]: where a [`JwtVerifier`](super::JwtVerifier) has its keys from.
+//! [`KeySource`]: where a [`JwtVerifier`](super::JwtVerifier) has its keys from.
 
 use portcullis_core::{AuthError, Reason};
 use portcullis_oauth::jwt::{KeySet, ScreenedJwt};
 
-use portcullis_keys::{RemoteKeySet, Verification};
+use portcullis_remote::{RemoteKeySet, Verification};
 
 /// Where a [`JwtVerifier`](super::JwtVerifier) has its keys from.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Keys {
+pub enum KeySource {
     /// From the configuration: they never change.
     Fixed(KeySet),
     /// From the issuer.
     Remote(RemoteKeySet),
 }
 
-impl Keys {
+impl KeySource {
     pub(super) fn verify(&self, jwt: ScreenedJwt) -> Verification {
         match self {
             Self::Remote(keys) => keys.verify(jwt),
@@ -27,13 +27,13 @@ impl Keys {
     }
 }
 
-impl From<KeySet> for Keys {
+impl From<KeySet> for KeySource {
     fn from(keys: KeySet) -> Self {
         Self::Fixed(keys)
     }
 }
 
-impl From<RemoteKeySet> for Keys {
+impl From<RemoteKeySet> for KeySource {
     fn from(keys: RemoteKeySet) -> Self {
         Self::Remote(keys)
     }

@@ -5,5 +5,5 @@ mod keys;
 mod verifier;
 
 pub use future::JwtFuture;
-pub use keys::Keys;
+pub use keys::KeySource;
 pub use verifier::JwtVerifier;

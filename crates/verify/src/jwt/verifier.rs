@@ -9,8 +9,8 @@ use portcullis_core::{AuthError, BearerToken, Clock, UserContext};
 use portcullis_oauth::jwt::{JwtPolicy, SignedJwt, UnverifiedJwt};
 use tower_service::Service;
 
-use super::{JwtFuture, Keys};
-use portcullis_keys::Verification;
+use super::{JwtFuture, KeySource};
+use portcullis_remote::Verification;
 
 /// Verifies the JWTs of one issuer: a [`VerifyToken`](portcullis_core::VerifyToken).
 ///
@@ -46,14 +46,14 @@ pub struct JwtVerifier(Arc<Inner>);
 #[derive(Debug)]
 pub(super) struct Inner {
     policy: JwtPolicy,
-    keys: Keys,
+    keys: KeySource,
     clock: Arc<dyn Clock>,
 }
 
 impl JwtVerifier {
     /// Accepts what `policy` accepts if it is signed by one of `keys`, which are those of the policy's issuer.
     #[must_use]
-    pub fn new(policy: JwtPolicy, keys: impl Into<Keys>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(policy: JwtPolicy, keys: impl Into<KeySource>, clock: Arc<dyn Clock>) -> Self {
         Self(Arc::new(Inner { policy, keys: keys.into(), clock }))
     }
 }

@@ -17,7 +17,7 @@ use portcullis_egress::Egress;
 use portcullis_oauth::{ProtocolError, metadata::AuthorizationServerMetadata};
 use tokio::time::Instant;
 
-use portcullis_keys::discover;
+use portcullis_remote::discover;
 
 /// How long what was found is used before it is looked up again.
 const LIFETIME: Duration = Duration::from_secs(3600);

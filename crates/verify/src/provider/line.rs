@@ -9,7 +9,9 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use portcullis_core::{AuthError, BearerToken, Clock, Reason};
-use portcullis_egress::{Answer, BackOff, CredentialKey, Egress, EgressErrorKind, Purpose, StandingRefusal};
+use portcullis_egress::{
+    Answer, CircuitBreaker, CredentialKey, CredentialRejection, Egress, EgressErrorKind, RequestKind,
+};
 use portcullis_oauth::ProtocolError;
 use tokio::time::Instant;
 
@@ -21,18 +23,23 @@ const UNCLEAR_REFUSAL: Duration = Duration::from_secs(5);
 /// One kind of request to one provider: left alone while it fails, and while it says that our credentials are no good.
 ///
 /// Every request is about one token, and what the provider answers is about that token unless it says otherwise: see
-/// [`BackOff`] and `docs/decisions/0021-an-answer-about-one-credential.md`.
+/// [`CircuitBreaker`] and `docs/decisions/0021-an-answer-about-one-credential.md`.
 #[derive(Clone)]
 pub(crate) struct Line {
-    http: BackOff<Egress>,
-    purpose: Purpose,
-    refused: Arc<StandingRefusal>,
+    http: CircuitBreaker<Egress>,
+    purpose: RequestKind,
+    refused: Arc<CredentialRejection>,
     next_complaint: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Line {
-    pub(crate) fn new(egress: Egress, clock: Arc<dyn Clock>, purpose: Purpose) -> Self {
-        Self { http: BackOff::new(egress, clock), purpose, refused: Arc::default(), next_complaint: Arc::default() }
+    pub(crate) fn new(egress: Egress, clock: Arc<dyn Clock>, purpose: RequestKind) -> Self {
+        Self {
+            http: CircuitBreaker::new(egress, clock),
+            purpose,
+            refused: Arc::default(),
+            next_complaint: Arc::default(),
+        }
     }
 
     /// Sends `request`, which is about `token`, and judges the response by `process`.

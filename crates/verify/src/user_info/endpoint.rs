@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Uri;
 use portcullis_core::{AuthError, BearerToken, Clock, Issuer, Reason};
-use portcullis_egress::{Egress, Purpose};
+use portcullis_egress::{Egress, RequestKind};
 use portcullis_oauth::user_info::{self, UserInfo, UserInfoFormat};
 use serde_json::Value;
 
@@ -31,7 +31,7 @@ impl UserInfoEndpoint {
         Self {
             endpoint: Endpoint::discovered(issuer.clone(), Wanted::UserInfo, egress.clone()),
             issuer,
-            line: Line::new(egress, clock, Purpose::new("userinfo")),
+            line: Line::new(egress, clock, RequestKind::new("userinfo")),
             format: UserInfoFormat::default(),
             subject_claim: None,
         }

@@ -1,4 +1,4 @@
-//! `Issuers`.
+//! `IssuerRouter`.
 
 use std::sync::{
     Arc,
@@ -7,7 +7,7 @@ use std::sync::{
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use portcullis_core::{AuthError, BearerToken, Reason, UserContext, VerifyToken};
-use portcullis_verify::{ConfigError, Issuers, UserInfoEndpoint, UserInfoLayer};
+use portcullis_verify::{ConfigError, IssuerRouter, UserInfoEndpoint, UserInfoLayer};
 use tower::{Layer as _, service_fn};
 
 use super::stub::{ISSUER, Stub, TOKEN, clock, introspection, issuer, verify};
@@ -37,7 +37,7 @@ fn calls(counter: &AtomicUsize) -> usize {
 #[tokio::test(start_paused = true)]
 async fn a_jwt_goes_to_the_verifier_of_the_issuer_it_names_and_to_no_other() {
     let ((first, first_calls), (second, second_calls)) = (fake(ISSUER), fake(OTHER));
-    let issuers = Issuers::builder()
+    let issuers = IssuerRouter::builder()
         .with_issuer(issuer(ISSUER), first)
         .with_issuer(issuer(OTHER), second)
         .build()
@@ -62,7 +62,7 @@ async fn a_jwt_goes_to_the_verifier_of_the_issuer_it_names_and_to_no_other() {
 async fn an_opaque_token_goes_to_the_one_for_opaque_tokens_and_so_do_jwts_of_that_issuer() {
     let stub = Stub::new();
     let (other, other_calls) = fake(OTHER);
-    let issuers = Issuers::builder()
+    let issuers = IssuerRouter::builder()
         .with_issuer(issuer(OTHER), other)
         .with_opaque_issuer(issuer(ISSUER), introspection(&stub))
         .build()
@@ -82,7 +82,7 @@ async fn an_opaque_token_goes_to_the_one_for_opaque_tokens_and_so_do_jwts_of_tha
 #[tokio::test(start_paused = true)]
 async fn a_verifier_cannot_speak_for_another_issuer() {
     let (liar, _) = fake(OTHER);
-    let issuers = Issuers::builder().with_issuer(issuer(ISSUER), liar).build().expect("issuers");
+    let issuers = IssuerRouter::builder().with_issuer(issuer(ISSUER), liar).build().expect("issuers");
     let refusal = verify(issuers, &jwt(&format!(r#"{{"iss":"{ISSUER}"}}"#))).await.expect_err("liar");
     assert_eq!(refusal.reason(), Reason::WrongIssuer);
 }
@@ -91,20 +91,20 @@ async fn a_verifier_cannot_speak_for_another_issuer() {
 async fn a_huge_token_is_not_looked_at() {
     let (verifier, asked) = fake(ISSUER);
     let issuers =
-        Issuers::builder().with_opaque_issuer(issuer(ISSUER), verifier).with_max_len(64).build().expect("issuers");
+        IssuerRouter::builder().with_opaque_issuer(issuer(ISSUER), verifier).with_max_len(64).build().expect("issuers");
     let refusal = verify(issuers, &"x".repeat(65)).await.expect_err("huge");
     assert_eq!((refusal.reason(), calls(&asked)), (Reason::TokenTooLarge, 0));
 }
 
 #[test]
 fn what_is_ambiguous_is_refused_at_start() {
-    let builder = || Issuers::builder().with_opaque_issuer(issuer(ISSUER), fake(ISSUER).0);
+    let builder = || IssuerRouter::builder().with_opaque_issuer(issuer(ISSUER), fake(ISSUER).0);
     let twice = builder().with_issuer(issuer(ISSUER), fake(ISSUER).0).build().expect_err("twice");
     assert_eq!(twice, ConfigError::DuplicateIssuer(issuer(ISSUER)));
     let both = builder().with_opaque_issuer(issuer(OTHER), fake(OTHER).0).build().expect_err("both");
     assert_eq!(both, ConfigError::TwoForOpaqueTokens(issuer(ISSUER), issuer(OTHER)));
     assert!(both.to_string().contains(ISSUER) && both.to_string().contains(OTHER));
-    assert_eq!(Issuers::builder().build().expect_err("none"), ConfigError::NoIssuer);
+    assert_eq!(IssuerRouter::builder().build().expect_err("none"), ConfigError::NoIssuer);
     assert_eq!(builder().build().expect("one").iter().count(), 1);
 }
 
@@ -112,7 +112,7 @@ fn what_is_ambiguous_is_refused_at_start() {
 async fn rs_14_a_token_is_sent_to_its_own_issuer_and_to_nobody_else() {
     let (own, (other, other_calls)) = (Stub::new(), fake(OTHER));
     let profile = UserInfoLayer::new(UserInfoEndpoint::new(issuer(ISSUER), own.egress(), clock()));
-    let issuers = Issuers::builder()
+    let issuers = IssuerRouter::builder()
         .with_opaque_issuer(issuer(ISSUER), profile.layer(introspection(&own)))
         .with_issuer(issuer(OTHER), profile.layer(other))
         .build()

@@ -7,11 +7,11 @@ use moka::sync::Cache;
 use portcullis_core::{AuthError, Clock, Issuer, Reason};
 use portcullis_egress::{Egress, EgressError, EgressErrorKind, MaxBody};
 use portcullis_grants::records::{Collection, RecordKey, SealedStore};
-use portcullis_keys::RemoteKeySet;
 use portcullis_oauth::{
     assertion::ClientAssertionPolicy,
     jwt::{KeySet, ScreenedJwt, SignedJwt, UnverifiedJwt},
 };
+use portcullis_remote::RemoteKeySet;
 
 use crate::{
     clients::{Client, ClientKeys, Origin},

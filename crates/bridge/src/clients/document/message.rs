@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use portcullis_core::UnixTime;
-use portcullis_egress::{MaxBody, Purpose, max_age};
+use portcullis_egress::{MaxBody, RequestKind, max_age};
 use serde::de::IgnoredAny;
 
 use super::{ClientUrl, Fetched, Unfetched};
@@ -28,7 +28,7 @@ pub(super) fn request(url: &ClientUrl) -> Request<Bytes> {
     let mut request = Request::new(Bytes::new());
     *request.uri_mut() = url.uri().clone();
     request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-    request.extensions_mut().insert(Purpose::new("client_document"));
+    request.extensions_mut().insert(RequestKind::new("client_document"));
     request.extensions_mut().insert(MaxBody::new(MAX_LEN));
     request
 }

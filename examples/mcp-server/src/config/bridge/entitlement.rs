@@ -18,7 +18,7 @@ struct Rule {
 }
 
 /// The issuers whose users there are.
-pub(super) struct Issuers<'a> {
+pub(super) struct IssuerRouter<'a> {
     pub(super) provider: &'a Issuer,
     pub(super) trusted: &'a [TrustedIssuerSettings],
 }
@@ -28,7 +28,7 @@ pub(super) fn validate_all(
     section: &Section<'_>,
     tables: Vec<Entitlement>,
     supported: &ScopeSet,
-    issuers: &Issuers<'_>,
+    issuers: &IssuerRouter<'_>,
 ) -> Result<ScopePolicy, ConfigError> {
     let validate =
         |(index, table)| validate(&section.below(&element("entitlements", index)), table, supported, issuers);
@@ -46,7 +46,7 @@ fn validate(
     entry: &Section<'_>,
     table: Entitlement,
     supported: &ScopeSet,
-    issuers: &Issuers<'_>,
+    issuers: &IssuerRouter<'_>,
 ) -> Result<Rule, ConfigError> {
     if !supported.contains(&table.scope) {
         return Err(entry.error("scope", format!("is {:?}, which is not among `scopes_supported`", table.scope)));
@@ -65,7 +65,7 @@ fn validate(
 }
 
 /// The issuer that is named, which must be one that has users here; else the provider's.
-fn issuer(entry: &Section<'_>, named: Option<String>, issuers: &Issuers<'_>) -> Result<Issuer, ConfigError> {
+fn issuer(entry: &Section<'_>, named: Option<String>, issuers: &IssuerRouter<'_>) -> Result<Issuer, ConfigError> {
     let Some(named) = given(named) else { return Ok(issuers.provider.clone()) };
     let named = entry.issuer("issuer", &named)?;
     let is_trusted = issuers.trusted.iter().any(|trusted| trusted.issuer == named);

@@ -34,7 +34,7 @@ pub(in crate::config) fn validate(
     let client = authentication(section, &mut table)?;
     let trusted_issuers = trusted_issuers(section, std::mem::take(&mut table.trusted_issuers))?;
     let outage_grace = duration(section.document, &section.path("outage_grace"), &table.outage_grace)?;
-    let issuers = entitlement::Issuers { provider: provider.issuer(), trusted: &trusted_issuers };
+    let issuers = entitlement::IssuerRouter { provider: provider.issuer(), trusted: &trusted_issuers };
     let config = config(section, table, resource, required_scopes, &issuers)?;
     Ok(BridgeSettings { config, provider, client, outage_grace, trusted_issuers })
 }
@@ -57,7 +57,7 @@ fn config(
     table: Bridge,
     resource: ResourceUri,
     required_scopes: &ScopeSet,
-    issuers: &entitlement::Issuers<'_>,
+    issuers: &entitlement::IssuerRouter<'_>,
 ) -> Result<BridgeConfig, ConfigError> {
     let issuer =
         Issuer::new(resource.origin()).map_err(|error| section.document.error("public_url", uri_problem(&error)))?;

@@ -48,7 +48,7 @@ use crate::{
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use portcullis_core::Issuer;
 /// use portcullis_egress::{Egress, EgressConfig};
-/// use portcullis_keys::RemoteKeySet;
+/// use portcullis_remote::RemoteKeySet;
 ///
 /// let keys = RemoteKeySet::discovered(Issuer::new("https://idp.example.com")?, Egress::new(EgressConfig::new())?);
 /// assert!(!keys.is_ready(), "nothing is fetched before somebody needs it");

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use portcullis_core::{AuthError, Issuer};
-use portcullis_egress::{Egress, Purpose};
+use portcullis_egress::{Egress, RequestKind};
 use portcullis_oauth::{
     ProtocolError,
     metadata::{self, AuthorizationServerMetadata},
@@ -20,7 +20,7 @@ use tower::ServiceExt;
 pub async fn discover(egress: &Egress, issuer: &Issuer) -> Result<AuthorizationServerMetadata, AuthError> {
     let mut problem = ProtocolError::UnexpectedStatus(StatusCode::NOT_FOUND);
     for url in metadata::well_known_urls(issuer) {
-        let response = send(egress, metadata::request(&url), Purpose::new("discovery")).await?;
+        let response = send(egress, metadata::request(&url), RequestKind::new("discovery")).await?;
         match metadata::process(issuer, &response) {
             Ok(metadata) => return Ok(metadata),
             Err(error @ (ProtocolError::ServerError { .. } | ProtocolError::RateLimited { .. })) => {
@@ -37,7 +37,7 @@ pub async fn discover(egress: &Egress, issuer: &Issuer) -> Result<AuthorizationS
 pub(crate) async fn send(
     egress: &Egress,
     mut request: Request<Bytes>,
-    purpose: Purpose,
+    purpose: RequestKind,
 ) -> Result<Response<Bytes>, AuthError> {
     request.extensions_mut().insert(purpose);
     Ok(egress.clone().oneshot(request).await?)

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::{Response, Uri};
 use portcullis_core::{AuthError, Issuer};
-use portcullis_egress::{Egress, Purpose};
+use portcullis_egress::{Egress, RequestKind};
 use portcullis_oauth::{ProtocolError, jwt::KeySet};
 
 use crate::discovery;
@@ -29,7 +29,7 @@ impl Location {
                 metadata.jwks_uri().cloned().ok_or(ProtocolError::InvalidMember("jwks_uri"))?
             }
         };
-        let response = discovery::send(egress, KeySet::request(&url), Purpose::new("key_set")).await?;
+        let response = discovery::send(egress, KeySet::request(&url), RequestKind::new("key_set")).await?;
         Ok((KeySet::process(&response)?, response))
     }
 }
