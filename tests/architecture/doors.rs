@@ -40,7 +40,7 @@ const SECRETS: [&str; 27] = [
     "crates/oauth/src/revocation.rs",
     "crates/oauth/src/token_check.rs",
     // Whether it is given at all.
-    "examples/mcp-server/src/config/section.rs",
+    "crates/server/src/config/section.rs",
 ];
 
 /// Where it is said that somebody is somebody: what decides it, and what passes it on.

@@ -1,4 +1,6 @@
-//! For whoever runs the server: `/healthz`, `/readyz` and `/metrics`, on an address of their own.
+//! The admin listener: `/healthz`, `/readyz` and `/metrics`.
+
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -6,12 +8,17 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use futures_util::future::join_all;
 use http::{StatusCode, header};
-use metrics_exporter_prometheus::PrometheusHandle;
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use portcullis::{Issuer, verify::RemoteKeySet};
 
-use crate::{readiness::Readiness, shutdown::Shutdown};
+use crate::{routes::LateRoutes, shutdown::Shutdown, store::OpenStore};
 
-/// What the routes show.
+/// Histogram buckets in seconds, from a cache hit to a provider that does not respond.
+const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0];
+
+/// The state of the admin routes.
 #[derive(Clone, Debug)]
 pub(crate) struct Admin {
     pub(crate) metrics: PrometheusHandle,
@@ -19,7 +26,23 @@ pub(crate) struct Admin {
     pub(crate) shutdown: Shutdown,
 }
 
-/// The routes.
+/// What the server needs before it can authenticate users.
+#[derive(Clone, Debug)]
+pub(crate) enum Readiness {
+    /// The keys of every issuer.
+    Keys(Arc<[(Issuer, RemoteKeySet)]>),
+    /// The provider's metadata, and a store that responds.
+    Bridge(LateRoutes, OpenStore),
+}
+
+/// Installs the recorder of the process's metrics. Only what is measured afterwards is recorded.
+pub(crate) fn install_metrics() -> Result<PrometheusHandle, BuildError> {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS)?
+        .install_recorder()
+}
+
+/// Returns the admin routes.
 pub(crate) fn routes(admin: Admin) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
@@ -28,20 +51,38 @@ pub(crate) fn routes(admin: Admin) -> Router {
         .with_state(admin)
 }
 
-/// Ready once users could get in, until the server stops.
+/// Responds 200 while the server can authenticate users and is not stopping.
 async fn ready(State(admin): State<Admin>) -> Response {
     if admin.shutdown.closing.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
-    let waiting = admin.readiness.waiting().await;
-    if waiting.is_empty() {
+    let missing = admin.readiness.missing().await;
+    if missing.is_empty() {
         return "ready\n".into_response();
     }
-    (StatusCode::SERVICE_UNAVAILABLE, waiting.join("\n") + "\n").into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, missing.join("\n") + "\n").into_response()
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
-    // The exporter asks for this now and then, and a scrape is now and then.
+    // The exporter needs its upkeep at intervals, and scrapes come at intervals.
     admin.metrics.run_upkeep();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.metrics.render()).into_response()
+}
+
+impl Readiness {
+    /// Tries to get what is missing, and returns what is still missing, one line each.
+    pub(crate) async fn missing(&self) -> Vec<String> {
+        match self {
+            Self::Keys(key_sets) => {
+                let tries = key_sets.iter().map(async |(issuer, keys)| keys.prefetch().await.err().map(|_| issuer));
+                let missing = join_all(tries).await.into_iter().flatten();
+                missing.map(|issuer| format!("no keys of {issuer}")).collect()
+            }
+            Self::Bridge(routes, store) => {
+                let provider = (!routes.are_set()).then(|| "no metadata of the provider".to_owned());
+                let store = store.check().await.err().map(|error| error.to_string());
+                provider.into_iter().chain(store).collect()
+            }
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Host and Origin of every request, checked before its token: the defence against DNS rebinding (TR-1).
+//! The check of `Host` and `Origin`, before the token is verified: the defence against DNS rebinding (TR-1).
 
 use axum::{
     extract::{Request, State},
@@ -10,7 +10,7 @@ use portcullis::ResourceUri;
 
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
-/// The names by which this server may be addressed: its public one, and loopback at any port.
+/// The names by which clients may address this server: its public name, and loopback at any port.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     public: Option<Origin>,
@@ -28,7 +28,7 @@ impl Names {
         Self { public: Origin::parse(resource.origin()) }
     }
 
-    /// The hosts, for rmcp, which checks again.
+    /// Returns the host names.
     pub(crate) fn hosts(&self) -> impl Iterator<Item = &str> {
         LOOPBACK.into_iter().chain(self.public.iter().map(|origin| &*origin.host))
     }
@@ -45,7 +45,7 @@ impl Names {
     fn allow(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         // Over HTTP/2 the authority is part of the URI.
         let host = uri.authority().map(Authority::as_str).or_else(|| headers.get(header::HOST)?.to_str().ok());
-        // Only browsers send an origin.
+        // Only browsers send `Origin`.
         let mut origins = headers.get_all(header::ORIGIN).iter();
         host.is_some_and(|host| self.allow_host(host))
             && origins.all(|origin| origin.to_str().is_ok_and(|origin| self.allow_origin(origin)))
@@ -70,7 +70,7 @@ fn authority(text: &str) -> Option<(String, Option<u16>)> {
     (!text.contains('@')).then(|| (authority.host().to_ascii_lowercase(), authority.port_u16()))
 }
 
-/// Answers 403 to a request with a foreign Host or Origin, except for the metadata, which is for everybody (TR-13).
+/// Rejects a request with a foreign `Host` or `Origin` with 403. Metadata documents are public and exempt (TR-13).
 pub(crate) async fn check(State(names): State<Names>, request: Request, next: Next) -> Response {
     if request.uri().path().starts_with("/.well-known/") || names.allow(request.uri(), request.headers()) {
         return next.run(request).await;
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn tr_01_the_public_name_and_loopback_are_good() {
+    fn tr_01_the_public_name_and_loopback_are_allowed() {
         for host in ["mcp.example.com", "MCP.example.com:443", "localhost:8000", "127.0.0.1", "[::1]:8000"] {
             assert!(allowed(host, None), "{host}");
         }

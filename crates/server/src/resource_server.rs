@@ -1,4 +1,4 @@
-//! mode = "resource-server": the gate for tokens of other authorization servers.
+//! `mode = "resource-server"`: authentication with the tokens of other authorization servers, from the configuration.
 
 use std::sync::Arc;
 
@@ -22,27 +22,30 @@ use tower::{Layer, util::option_layer};
 
 use crate::{
     config::{CacheSettings, Config, Credentials, EgressSettings, IssuerSettings, Verification},
-    run::Failure,
-    tools,
+    server::{Failure, Server},
 };
 
-/// Who is calling: remembered, else found out by the issuer's verifier.
+/// The verifier of every issuer, behind the cache.
 pub(crate) type Verifier = Cache<IssuerRouter>;
 
-/// The keys of the issuers.
+/// The key sets of the issuers.
 pub(crate) type KeySets = Vec<(Issuer, RemoteKeySet)>;
 
-/// Makes the gate, and the keys that it needs.
-pub(crate) fn build(config: &Config, issuers: &[IssuerSettings]) -> Result<(AuthConfig<Verifier>, KeySets), Failure> {
+/// Builds the authentication of requests, and the key sets that it needs.
+pub(crate) fn build(
+    config: &Config,
+    issuers: &[IssuerSettings],
+    server: &Server,
+) -> Result<(AuthConfig<Verifier>, KeySets), Failure> {
     let [first, others @ ..] = issuers else {
         return Err(ConfigError::NoIssuer.into());
     };
     let metadata = ProtectedResourceMetadata::new(config.resource.clone(), first.issuer.clone());
     let metadata =
         others.iter().fold(metadata, |metadata, other| metadata.with_authorization_server(other.issuer.clone()));
-    let metadata = metadata
-        .with_scopes_supported(&config.required_scopes.union(&tools::admin_scope()))
-        .with_resource_name("Portcullis example");
+    let metadata = metadata.with_scopes_supported(&config.required_scopes.union(&server.scopes_supported));
+    let metadata =
+        server.resource_name.as_deref().into_iter().fold(metadata, ProtectedResourceMetadata::with_resource_name);
 
     let mut parts = Parts {
         egress: Egress::new(egress_config(&config.egress))?,
@@ -56,7 +59,7 @@ pub(crate) fn build(config: &Config, issuers: &[IssuerSettings]) -> Result<(Auth
     Ok((auth, parts.key_sets))
 }
 
-/// Where providers are.
+/// Returns the egress configuration for requests to providers.
 pub(crate) fn egress_config(settings: &EgressSettings) -> EgressConfig {
     EgressConfig::new()
         .with_allow_loopback(settings.allow_loopback)
@@ -72,7 +75,7 @@ pub(crate) fn cache_config(settings: &CacheSettings) -> CacheConfig {
         .with_stale_if_error(settings.stale_if_error)
 }
 
-/// What verifiers are made of.
+/// The parts that verifiers share.
 struct Parts<'a> {
     egress: Egress,
     clock: Arc<dyn Clock>,
@@ -164,7 +167,7 @@ impl Parts<'_> {
             let check = AudienceCheck::introspection(self.introspection(settings, credentials));
             return UserInfoVerifier::new(endpoint, check);
         };
-        // Whoever checks tokens as GitHub does describes users as GitHub does.
+        // Only GitHub has this endpoint, and its profiles have a format of their own.
         let (issuer, client) = (settings.issuer.clone(), credentials.client());
         let check = TokenCheck::new(issuer, url.clone(), client, self.egress.clone(), Arc::clone(&self.clock));
         UserInfoVerifier::new(endpoint.with_format(UserInfoFormat::GitHub), AudienceCheck::token_check(check))

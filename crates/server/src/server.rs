@@ -1,146 +1,184 @@
-//! The MCP server, the gate in front of it, and what belongs in front of the gate.
+//! [`Server`]: serves MCP routes behind authentication, from the start of the process to its end.
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{io, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Router, extract::ConnectInfo, middleware};
-use connections::{Limits, RequestBody};
-use http::{HeaderMap, HeaderName, Request};
-use metrics_exporter_prometheus::PrometheusHandle;
-use portcullis::{
-    AuthConfig, AuthLayer, VerifyToken,
-    core::{RequestSource, forwarded_address},
-    layer::{RequireUpstreamLayer, scope::ToolScopesLayer},
-};
-use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tower::{Layer, ServiceExt as _};
+use axum::Router;
+use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
+use portcullis::{ScopeSet, bridge::Bridge, core::SystemClock, egress::EgressConfigError};
+use tokio::time::timeout;
 
 use crate::{
-    admin::{self, Admin},
-    config::Config,
-    cors,
-    origin::{self, Names},
-    readiness::Readiness,
-    sessions::UserSessions,
-    shutdown::{self, Shutdown},
-    tools::{self, Tools},
+    admin::{self, Admin, Readiness},
+    bridge,
+    config::{BridgeSettings, Config, IssuerSettings, ModeSettings, StoreSettings},
+    listeners::{BindError, Listeners},
+    resource_server,
+    routes::{LateRoutes, RouteContext, protect},
+    shutdown::Shutdown,
+    store::{OpenStore, OpenStoreError},
 };
 
-/// How many connections the admin listener may have: monitoring needs a few, and they are no part of those of clients.
-const ADMIN_CONNECTIONS: usize = 64;
+/// The time for refreshes that are in progress, and for revocations at the provider. One exchange takes at most 10 s.
+const DRAIN: Duration = Duration::from_secs(15);
 
-/// The sockets, before anything is served on them.
+/// A server of MCP routes behind authentication.
 #[derive(Debug)]
-pub(crate) struct Listeners {
-    mcp: TcpListener,
-    admin: Option<TcpListener>,
-    limits: Limits,
-    client_address_header: Option<HeaderName>,
+pub struct Server {
+    config: Config,
+    pub(crate) resource_name: Option<String>,
+    pub(crate) scopes_supported: ScopeSet,
 }
 
-impl Listeners {
-    pub(crate) async fn bind(config: &Config) -> Result<Self, BindError> {
-        let mcp = bind("listen", config.listen).await?;
-        let admin = match config.admin_listen {
-            Some(address) => Some(bind("admin_listen", address).await?),
-            None => None,
-        };
-        Ok(Self { mcp, admin, limits: config.connections, client_address_header: config.client_address_header.clone() })
-    }
-}
-
-/// An address that cannot be listened on.
+/// An error that prevents the server from starting.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}; `{key}` or PORTCULLIS__{} changes it", key.to_ascii_uppercase())]
-pub(crate) struct BindError {
-    key: &'static str,
-    address: SocketAddr,
-    source: io::Error,
+#[error(transparent)]
+pub struct ServeError(#[from] Failure);
+
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) enum Failure {
+    Verifiers(#[from] portcullis::verify::ConfigError),
+    Egress(#[from] EgressConfigError),
+    Bridge(#[from] portcullis::BuildError),
+    Store(#[from] OpenStoreError),
+    Bind(#[from] BindError),
+    Metrics(#[from] BuildError),
+    Io(#[from] io::Error),
 }
 
-async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).await.map_err(|source| BindError { key, address, source })
-}
-
-/// One address has at most half of them.
-fn admin_limits() -> Limits {
-    Limits::default().with_max(ADMIN_CONNECTIONS).with_max_per_address(Some(ADMIN_CONNECTIONS / 2))
-}
-
-/// The address to limit by, if it is that of one client: not that of a proxy which this server has not been told of.
-fn source_address(peer: IpAddr, headers: &HeaderMap, header: Option<&HeaderName>) -> Option<IpAddr> {
-    if let Some(header) = header {
-        return forwarded_address(headers, header);
+impl ServeError {
+    /// Reports whether the configuration is the cause. By convention the process then exits with 2, otherwise with 1.
+    #[must_use]
+    pub const fn is_configuration(&self) -> bool {
+        match &self.0 {
+            Failure::Verifiers(_) | Failure::Store(OpenStoreError::WrongKeys { .. }) => true,
+            Failure::Egress(_)
+            | Failure::Bridge(_)
+            | Failure::Store(_)
+            | Failure::Bind(_)
+            | Failure::Metrics(_)
+            | Failure::Io(_) => false,
+        }
     }
-    let is_forwarded =
-        ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| headers.contains_key(*name));
-    let is_local = match peer.to_canonical() {
-        IpAddr::V4(peer) => peer.is_loopback() || peer.is_private() || peer.is_link_local(),
-        IpAddr::V6(peer) => peer.is_loopback() || peer.is_unique_local() || peer.is_unicast_link_local(),
-    };
-    (!is_forwarded && !is_local).then_some(peer)
 }
 
-/// Serves until the process is told to stop.
-pub(crate) async fn serve(
-    listeners: Listeners,
-    routes: Router,
-    readiness: Readiness,
-    metrics: PrometheusHandle,
-    shutdown: Shutdown,
-) {
-    if let Some(listener) = listeners.admin {
-        let routes = admin::routes(Admin { metrics, readiness, shutdown: shutdown.clone() });
-        // It goes on while the other one drains, so that monitoring sees that.
-        let (limits, never) = (admin_limits(), CancellationToken::new());
-        tokio::spawn(connections::serve(listener, limits, never, move |_| routes.clone()));
+impl Server {
+    /// Creates a server from `config`.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self { config, resource_name: None, scopes_supported: ScopeSet::default() }
     }
-    // Some limits are by address: of the bridge, and of the calls that unknown tokens cause.
-    let header = listeners.client_address_header;
-    let app = move |peer: SocketAddr| {
-        let header = header.clone();
-        routes.clone().map_request(move |mut request: Request<RequestBody>| {
-            if let Some(address) = source_address(peer.ip(), request.headers(), header.as_ref()) {
-                request.extensions_mut().insert(RequestSource::new(address));
+
+    /// Sets the name of the MCP server, as metadata and the pages of the bridge show it.
+    #[must_use]
+    pub fn with_resource_name(self, name: &str) -> Self {
+        Self { resource_name: Some(name.to_owned()), ..self }
+    }
+
+    /// Sets the scopes that the protected resource metadata lists in resource-server mode, beside the required scopes. A bridge
+    /// lists the scopes that its configuration names.
+    #[must_use]
+    pub fn with_scopes_supported(self, scopes: ScopeSet) -> Self {
+        Self { scopes_supported: scopes, ..self }
+    }
+
+    /// Serves the routes that `mcp` returns, until the process receives SIGTERM or SIGINT; then finishes the requests and
+    /// refreshes that are in progress.
+    ///
+    /// The routes receive authenticated requests only; the resource is `/mcp`. `announce` is called when users can be
+    /// authenticated. A bridge whose provider does not respond listens meanwhile, and responds 503.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the configured addresses, store or provider cannot be used.
+    pub async fn serve(
+        &self,
+        mcp: impl FnOnce(&RouteContext) -> Router,
+        announce: impl FnOnce(&Config),
+    ) -> Result<(), ServeError> {
+        Ok(self.run(mcp, announce).await?)
+    }
+
+    async fn run(
+        &self,
+        mcp: impl FnOnce(&RouteContext) -> Router,
+        announce: impl FnOnce(&Config),
+    ) -> Result<(), Failure> {
+        let shutdown = Shutdown::on_signal()?;
+        // The recorder is installed before anything that counts is created.
+        let metrics = admin::install_metrics()?;
+        let context = RouteContext::new(&self.config, shutdown);
+        match &self.config.mode {
+            ModeSettings::ResourceServer(issuers) => {
+                self.run_resource_server(issuers, mcp, announce, metrics, context).await
             }
-            request.extensions_mut().insert(ConnectInfo(peer));
-            request
-        })
-    };
-    shutdown.bound(connections::serve(listeners.mcp, listeners.limits, shutdown.closing.clone(), app)).await;
+            ModeSettings::Bridge(settings, store) => {
+                self.run_bridge(settings, store, mcp, announce, metrics, context).await
+            }
+        }
+    }
+
+    async fn run_resource_server(
+        &self,
+        issuers: &[IssuerSettings],
+        mcp: impl FnOnce(&RouteContext) -> Router,
+        announce: impl FnOnce(&Config),
+        metrics: PrometheusHandle,
+        context: RouteContext,
+    ) -> Result<(), Failure> {
+        let (auth, keys) = resource_server::build(&self.config, issuers, self)?;
+        let readiness = Readiness::Keys(keys.into());
+        let listeners = Listeners::bind(&self.config).await?;
+        // Fetches the keys before the first request. A failure is logged, and the fetch is repeated when a request needs the keys.
+        tokio::spawn({
+            let readiness = readiness.clone();
+            async move { drop(readiness.missing().await) }
+        });
+        announce(&self.config);
+        let admin = Admin { metrics, readiness, shutdown: context.shutdown.clone() };
+        listeners.serve(protect(mcp(&context), auth, context), admin).await;
+        Ok(())
+    }
+
+    async fn run_bridge(
+        &self,
+        settings: &BridgeSettings,
+        store: &StoreSettings,
+        mcp: impl FnOnce(&RouteContext) -> Router,
+        announce: impl FnOnce(&Config),
+        metrics: PrometheusHandle,
+        context: RouteContext,
+    ) -> Result<(), Failure> {
+        let listeners = Listeners::bind(&self.config).await?;
+        let store = OpenStore::open(store, Arc::new(SystemClock::new())).await?;
+        let late = LateRoutes::default();
+        let readiness = Readiness::Bridge(late.clone(), store.clone());
+        let admin = Admin { metrics, readiness, shutdown: context.shutdown.clone() };
+        let mut serving = pin!(listeners.serve(late.router(), admin));
+        let starting = async {
+            let (auth, bridge) = bridge::build(&self.config, settings, store, self.resource_name.as_deref()).await?;
+            let context = context.with_provider(bridge.provider().clone());
+            // Users of a trusted issuer have no grant at the provider.
+            let context = if settings.trusted_issuers.is_empty() { context.with_required_upstream() } else { context };
+            late.set(bridge.router().merge(protect(mcp(&context), auth, context)));
+            Ok::<Bridge, Failure>(bridge)
+        };
+        let bridge = tokio::select! {
+            started = starting => started?,
+            () = &mut serving => return Ok(()),
+        };
+        announce(&self.config);
+        serving.await;
+        drain(&bridge).await;
+        Ok(())
+    }
 }
 
-/// The MCP server, from the outside to the inside: CORS, Host and Origin, the gate, the scopes of tools, the tools.
-///
-/// If all users have a token of the provider (`upstream`), one is at hand before a tool is called.
-pub(crate) fn routes<V>(
-    config: &Config,
-    auth: AuthConfig<V>,
-    tools: Tools,
-    upstream: bool,
-    shutdown: Shutdown,
-) -> Router
-where
-    V: VerifyToken<Future: Send> + Clone + Send + Sync + 'static,
-{
-    let names = Names::new(&config.resource);
-    // Both wires on one path: 2025-11-25 with sessions, 2026-07-28 without; rmcp tells them apart by the request.
-    let transport = StreamableHttpServerConfig::default()
-        .with_allowed_hosts(names.hosts())
-        .with_json_response(true)
-        .with_cancellation_token(shutdown.cut.clone());
-    let mcp = StreamableHttpService::new(move || Ok(tools.clone()), Arc::new(UserSessions::default()), transport);
-    let routes =
-        Router::new().route_service("/mcp", ToolScopesLayer::new(tools::scopes(&config.required_scopes)).layer(mcp));
-    let routes = if upstream { routes.layer(RequireUpstreamLayer::new()) } else { routes };
-    routes
-        .layer(middleware::from_fn_with_state(shutdown, shutdown::end_streams))
-        .layer(AuthLayer::new(auth))
-        .layer(middleware::from_fn_with_state(names, origin::check))
-        .layer(cors::layer())
+/// Waits for refreshes that are in progress: an abandoned refresh can cost the user a login.
+async fn drain(bridge: &Bridge) {
+    match timeout(DRAIN, bridge.shutdown()).await {
+        Ok(0) => {}
+        Ok(lost) => tracing::error!(lost, "grants could not be saved; their users have to log in again"),
+        Err(_) => tracing::error!("the provider did not answer in time; a refresh may be lost"),
+    }
 }

@@ -1,4 +1,4 @@
-//! Stopping: on SIGTERM or SIGINT requests finish, streams that only listen are closed, and it takes a bounded time.
+//! [`Shutdown`]: a clean shutdown on SIGTERM or SIGINT, within a bounded time.
 
 use std::{future::Future, io, time::Duration};
 
@@ -13,22 +13,22 @@ use http::Method;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-/// How long requests may take to finish.
+/// The time in which requests may finish.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long connections may take to close once their streams have been cut.
+/// The time in which connections may close after their streams have been ended.
 const LAST: Duration = Duration::from_secs(1);
 
-/// The phases of stopping.
+/// The phases of a shutdown.
 #[derive(Clone, Debug)]
 pub(crate) struct Shutdown {
-    /// No new connections; streams that only listen end.
+    /// Cancelled first: the server accepts no new connections and ends the streams of GET requests.
     pub(crate) closing: CancellationToken,
-    /// Every stream ends.
+    /// Cancelled after the time for requests to finish: every stream ends.
     pub(crate) cut: CancellationToken,
 }
 
 impl Shutdown {
-    /// Listens for the signals from now on.
+    /// Installs the signal handlers.
     pub(crate) fn on_signal() -> io::Result<Self> {
         let shutdown = Self { closing: CancellationToken::new(), cut: CancellationToken::new() };
         let (signal, closing) = (signal()?, shutdown.closing.clone());
@@ -40,9 +40,9 @@ impl Shutdown {
         Ok(shutdown)
     }
 
-    /// Runs `server` to its end, or to the end of our patience with it.
+    /// Runs `server` until it ends, and for a bounded time after the first signal.
     pub(crate) async fn bound(&self, server: impl Future<Output = ()>) {
-        let patience = async {
+        let deadline = async {
             self.closing.cancelled().await;
             sleep(GRACE).await;
             self.cut.cancel();
@@ -50,16 +50,16 @@ impl Shutdown {
         };
         tokio::select! {
             () = server => {}
-            () = patience => tracing::warn!("some connections did not close in time"),
+            () = deadline => tracing::warn!("some connections did not close in time"),
         }
     }
 }
 
-/// Ends the answer to a GET, which is a stream that waits for what may never come, when the server stops.
+/// Ends the response to a GET request when the server stops: such a stream waits for messages that may never come.
 pub(crate) async fn end_streams(State(shutdown): State<Shutdown>, request: Request, next: Next) -> Response {
-    let listens = request.method() == Method::GET;
+    let is_stream = request.method() == Method::GET;
     let response = next.run(request).await;
-    if !listens {
+    if !is_stream {
         return response;
     }
     let closing = shutdown.closing.cancelled_owned();
@@ -83,7 +83,7 @@ fn signal() -> io::Result<impl Future<Output = ()> + Send> {
 #[cfg(not(unix))]
 fn signal() -> io::Result<impl Future<Output = ()> + Send> {
     Ok(async {
-        // Without a handler there is no signal; the process ends as the operating system sees fit.
+        // Without a handler, the operating system ends the process at the signal.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

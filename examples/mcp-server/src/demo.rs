@@ -8,10 +8,9 @@ use std::{
     net::Ipv4Addr,
 };
 
+use portcullis_server::{Config, ConfigError};
 use portcullis_testkit::{IdentityProvider, RunningIdentityProvider};
 use tokio::net::TcpListener;
-
-use crate::config::{self, Config, ConfigError};
 
 /// Where the demo keeps what it remembers, so that clients are known after a restart.
 const DATABASE: &str = "portcullis-demo.db";
@@ -74,15 +73,15 @@ scope = "mcp:admin"
 subjects = ["ada"]
 "#
         );
-        let config = config::load_text("the demo's configuration", &text, env::vars_os())?;
-        let callback = format!("{}/callback", config.resource.origin());
+        let config = Config::parse("the demo's configuration", &text, env::vars_os())?;
+        let callback = format!("{}/callback", config.resource().origin());
         self.provider.set_redirect_uris(IdentityProvider::CLIENT_ID, &[&callback]);
         Ok(config)
     }
 
     /// What to do with a server that listens as `config` says.
     pub(crate) fn instructions(&self, config: &Config) -> String {
-        let (url, origin) = (config.resource.as_str(), config.resource.origin());
+        let (url, origin) = (config.resource().as_str(), config.resource().origin());
         format!(
             r#"Portcullis demo: an MCP server whose tools know who is calling.
 
@@ -115,7 +114,7 @@ It remembers in {DATABASE}, sealed with {KEYS}; delete both to begin anew. Stop 
 }
 
 /// Makes the keys that seal what the demo remembers, unless there are some, or nothing is kept.
-pub(crate) fn make_keys() -> Result<(), DemoError> {
+pub(crate) fn create_keys() -> Result<(), DemoError> {
     let is_in_memory = env::var("PORTCULLIS__STORE__URL").is_ok_and(|url| url.starts_with("memory:"));
     if is_in_memory {
         return Ok(());

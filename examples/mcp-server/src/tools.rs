@@ -25,8 +25,9 @@ pub(crate) struct Tools {
 const NO_UPSTREAM: &str = "There is no upstream token in resource-server mode: your access token is for this server only, and is never \
                            passed on.";
 
-/// What the echo tools are told.
+/// The arguments of the echo tools.
 #[derive(Deserialize, JsonSchema, Debug)]
+#[schemars(crate = "rmcp::schemars")]
 pub(crate) struct Message {
     /// The text to send back.
     message: String,
@@ -45,7 +46,7 @@ pub(crate) fn admin_scope() -> ScopeSet {
 }
 
 impl Tools {
-    /// Their users have tokens of `provider`.
+    /// Creates the tools for users who have upstream tokens at `provider`.
     pub(crate) const fn calling(provider: ProviderClient) -> Self {
         Self { provider: Some(provider) }
     }

@@ -1,4 +1,4 @@
-//! [`Forward`]: a tower service that sends a request to another server.
+//! [`Forward`]: a tower service that forwards requests to another server.
 
 use std::{
     convert::Infallible,
@@ -8,7 +8,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use connections::RequestBody;
 use http::{
     HeaderMap, HeaderName, Request, Response, StatusCode, Uri,
     header::{CONNECTION, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
@@ -20,12 +19,13 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use portcullis_server::connections::RequestBody;
 use tower::Service;
 
-/// What comes back: the upstream's body as it streams in, or none if there is no upstream.
+/// The body of a response: that of the upstream, streamed, or an empty one of the proxy.
 type Body = Either<Incoming, Empty<Bytes>>;
 
-/// Sends requests to one upstream, over pooled connections.
+/// A service that forwards requests to one upstream, over pooled connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Forward {
     client: Client<HttpConnector, RequestBody>,
@@ -36,7 +36,7 @@ impl Forward {
     pub(crate) fn new(upstream: &Uri) -> Result<Self, Box<dyn Error>> {
         match (upstream.scheme_str(), upstream.authority()) {
             (Some("http"), Some(authority)) => {
-                // Without it the second part of a request waits until the upstream has acknowledged the first.
+                // Otherwise the second part of a request waits until the upstream acknowledges the first part.
                 let mut connector = HttpConnector::new();
                 connector.set_nodelay(true);
                 let client = Client::builder(TokioExecutor::new()).build(connector);
@@ -63,12 +63,12 @@ impl Service<Request<RequestBody>> for Forward {
 
     fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
         let Ok(target) = self.target(request.uri()) else {
-            return Box::pin(async { Ok(answer(StatusCode::BAD_REQUEST)) });
+            return Box::pin(async { Ok(respond(StatusCode::BAD_REQUEST)) });
         };
         *request.uri_mut() = target;
         *request.version_mut() = http::Version::HTTP_11;
-        // The client writes the upstream's own name: an MCP server refuses others, for fear of DNS rebinding. `Names` has
-        // judged the one that came.
+        // The client sets the upstream's own name: an MCP server rejects other names, as a defence against DNS rebinding. `Names`
+        // has checked the name in the request.
         request.headers_mut().remove(HOST);
         remove_hop_by_hop(request.headers_mut());
         let response = self.client.request(request);
@@ -80,21 +80,21 @@ impl Service<Request<RequestBody>> for Forward {
                 }
                 Err(error) => {
                     eprintln!("upstream: {error}");
-                    Ok(answer(StatusCode::BAD_GATEWAY))
+                    Ok(respond(StatusCode::BAD_GATEWAY))
                 }
             }
         })
     }
 }
 
-/// An answer of the proxy itself.
-pub(crate) fn answer(status: StatusCode) -> Response<Body> {
+/// Returns a response of the proxy itself.
+pub(crate) fn respond(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Either::Right(Empty::new()));
     *response.status_mut() = status;
     response
 }
 
-/// What one connection says about itself is not for the next (RFC 9110 section 7.6.1).
+/// Removes the headers that are about one connection only (RFC 9110 section 7.6.1).
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)

@@ -1,28 +1,29 @@
-//! The gate in front of an MCP server that is not ours: plain hyper, no axum, streams in both directions.
+//! Authentication in front of another MCP server: plain hyper, no axum, streams in both directions.
 //!
 //! ```text
 //! cargo run -p reverse-proxy -- RESOURCE UPSTREAM ISSUER
 //! cargo run -p reverse-proxy -- http://127.0.0.1:8080/mcp http://127.0.0.1:3001 https://idp.example.com
 //! ```
 //!
-//! It listens at the host and port of RESOURCE, and sends what the gate lets through to the same path of UPSTREAM: without
-//! the token, with everything else. How connections of clients are limited is in `examples/connections`. TLS, and more than one upstream, are for the reverse proxy in front of this one.
+//! It listens at the host and port of RESOURCE and forwards authenticated requests to the same path of UPSTREAM, without the token.
+//! `portcullis_server::connections` limits the connections of clients. TLS, and more than one upstream, are the task of a reverse
+//! proxy in front of this one.
 
 mod forward;
 mod names;
 
 use std::{env, error::Error};
 
-use connections::{Limits, RequestBody};
 use http::{Request, StatusCode, Uri};
 use http_body_util::Either;
 use portcullis::{AuthLayer, ResourceServer, egress::EgressConfig};
+use portcullis_server::connections::{self, Limits, RequestBody};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, ServiceExt, service_fn};
 
 use crate::{
-    forward::{Forward, answer},
+    forward::{Forward, respond},
     names::Names,
 };
 
@@ -41,7 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let names = Names::new(&resource);
     let address = (resource.host().unwrap_or_default().trim_matches(['[', ']']), resource.port_u16().unwrap_or(80));
     let listener = TcpListener::bind(address).await?;
-    println!("{resource} is open for tokens of {issuer}, and leads to {upstream}");
+    println!("serving {resource} for tokens of {issuer}, forwarding to {upstream}");
     let service = service_fn(move |request: Request<RequestBody>| {
         let is_allowed = names.allow(request.uri(), request.headers());
         let gate = gate.clone();
@@ -49,7 +50,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             if is_allowed {
                 gate.oneshot(request).await.map(|response| response.map(Either::Left))
             } else {
-                Ok(answer(StatusCode::FORBIDDEN).map(Either::Right))
+                Ok(respond(StatusCode::FORBIDDEN).map(Either::Right))
             }
         }
     });

@@ -1,12 +1,12 @@
-//! [`Names`]: by which names the proxy may be addressed, checked before any token: the defence against DNS rebinding.
+//! [`Names`]: the names by which clients may address the proxy, checked before any token: the defence against DNS rebinding.
 
 use http::{HeaderMap, Uri, header, uri::Authority};
 
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
-/// The host of the resource, and loopback, at any port.
+/// The names by which clients may address the proxy: the host of the resource, and loopback, at any port.
 ///
-/// The upstream cannot check: it sees its own name, which the proxy writes.
+/// The upstream cannot check them: the proxy replaces `Host` by the upstream's name.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     public: String,
@@ -17,7 +17,7 @@ impl Names {
         Self { public: resource.host().unwrap_or_default().to_ascii_lowercase() }
     }
 
-    /// Whether `Host` is a name of ours, and so is `Origin`, which only browsers send.
+    /// Reports whether `Host` names this proxy, and so does `Origin`, which only browsers send.
     pub(crate) fn allow(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         // Over HTTP/2 the authority is part of the URI.
         let host = uri.authority().map(Authority::as_str).or_else(|| headers.get(header::HOST)?.to_str().ok());

@@ -1,10 +1,10 @@
 //! The section `connections`: how many there may be, and how long each may take for what.
 
-use connections::Limits;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{ConfigError, document::Document, validate::positive};
+use crate::connections::Limits;
 
 /// How many connections one address may have, if the operator does not say, and never more than half of all.
 const USUAL_SHARE: usize = 1_000;

@@ -8,7 +8,22 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::ConfigError;
+/// A configuration error: one line with the place (file and line, or variable), the key and the problem. It never contains the value
+/// of a secret.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct ConfigError {
+    place: String,
+    problem: String,
+}
+
+impl ConfigError {
+    pub(super) fn new(place: impl Into<String>, problem: impl Into<String>) -> Self {
+        // The messages of parsers have several lines; the log of an operator has one per error.
+        let problem = problem.into().lines().collect::<Vec<_>>().join(", ");
+        Self { place: place.into(), problem }
+    }
+}
 
 /// The values of a configuration, and where each comes from.
 #[derive(Debug)]

@@ -1,30 +1,16 @@
 //! [`Config`]: the configuration as it is meant; a value of it has been validated.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
-use connections::Limits;
-use http::{HeaderName, Uri};
+use http::Uri;
 use ipnet::IpNet;
 use portcullis::{
-    Issuer, ResourceUri, ScopeSet,
+    Issuer,
     oauth::{ClientAuthentication, jwt::Algorithm},
 };
 use secrecy::SecretString;
 
 use super::{bridge::BridgeSettings, store::StoreSettings};
-
-#[derive(Debug)]
-pub(crate) struct Config {
-    pub(crate) listen: SocketAddr,
-    pub(crate) resource: ResourceUri,
-    pub(crate) admin_listen: Option<SocketAddr>,
-    pub(crate) client_address_header: Option<HeaderName>,
-    pub(crate) connections: Limits,
-    pub(crate) required_scopes: ScopeSet,
-    pub(crate) mode: ModeSettings,
-    pub(crate) cache: CacheSettings,
-    pub(crate) egress: EgressSettings,
-}
 
 /// Who issues the tokens.
 #[derive(Debug)]

@@ -4,13 +4,13 @@ use std::{ffi::OsString, time::Duration};
 
 use secrecy::ExposeSecret;
 
-use super::{Config, IssuerSettings, ModeSettings, Verification, load_text};
+use super::{Config, IssuerSettings, ModeSettings, Verification};
 
 const MINIMAL: &str = "[[resource_server.issuers]]\nissuer = \"https://idp.example.com\"\n";
 
 fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
     let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
-    load_text("file.toml", text, variables).map_err(|error| error.to_string())
+    Config::parse("file.toml", text, variables).map_err(|error| error.to_string())
 }
 
 fn issuers(config: &Config) -> &[IssuerSettings] {

@@ -1,4 +1,4 @@
-//! [`Activity`]: what a connection is busy with, and since when with nothing.
+//! [`Activity`]: the active requests of a connection, and the time since which there are none.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -7,33 +7,33 @@ use std::{
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::Limits;
+use super::Limits;
 
-/// How long a connection that is being closed may do nothing before it is cut.
-const CUT_AFTER: Duration = Duration::from_secs(1);
+/// The interval at which a connection that is shutting down is checked. It is dropped when it has no active request.
+const SHUTDOWN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a connection is busy with, and since when with nothing.
+/// The active requests of a connection, and the time since which there are none.
 #[derive(Debug)]
-pub(crate) struct Activity(Mutex<State>);
+pub(super) struct Activity(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
     requests: usize,
-    /// Whether something is to be written, and the client does not take it.
+    /// Whether a write waits because the client does not read.
     is_blocked: bool,
-    /// Since when there is neither.
+    /// The time since which there is neither a request nor a blocked write.
     idle_since: Instant,
-    /// Whether there has been one.
+    /// Whether there has been a request.
     is_used: bool,
     lingers: bool,
 }
 
-/// A request from its head to the end of its response.
+/// A guard for a request, held from its head to the end of its response.
 #[derive(Debug)]
-pub(crate) struct InFlight(Arc<Activity>);
+pub(super) struct ActiveRequest(Arc<Activity>);
 
 impl Activity {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(Mutex::new(State {
             requests: 0,
             is_blocked: false,
@@ -43,34 +43,36 @@ impl Activity {
         }))
     }
 
-    /// Notes that a request begins; it lasts as long as the returned guard.
-    pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
+    /// Begins a request, which ends when the returned guard is dropped.
+    pub(super) fn begin(self: &Arc<Self>) -> ActiveRequest {
         let mut state = self.state();
         state.requests += 1;
         state.is_used = true;
-        InFlight(Arc::clone(self))
+        ActiveRequest(Arc::clone(self))
     }
 
-    /// Notes whether a write waits for the client. What is written of a response may be all that is left of it.
-    pub(crate) fn block(&self, is_blocked: bool) {
+    /// Sets whether a write waits for the client. The body of a response may be dropped before its last bytes are written, so a
+    /// connection without requests can still have a blocked write.
+    pub(super) fn set_blocked(&self, is_blocked: bool) {
         let mut state = self.state();
         state.is_blocked = is_blocked;
         state.idle_since = Instant::now();
     }
 
-    /// Notes that the connection ends with this response, and that the client may still be sending.
-    pub(crate) fn linger(&self) {
+    /// Marks the connection as one that ends with the current response while the client may still be sending.
+    pub(super) fn set_lingering(&self) {
         self.state().lingers = true;
     }
 
-    pub(crate) fn lingers(&self) -> bool {
+    /// Reports whether [`set_lingering`](Self::set_lingering) was called.
+    pub(super) fn lingers(&self) -> bool {
         self.state().lingers
     }
 
-    /// Waits until the connection has been without a request for longer than `limits` allow.
-    pub(crate) async fn overdue(&self, limits: &Limits) {
+    /// Waits until the connection has had no request for longer than `limits` allow.
+    pub(super) async fn idle(&self, limits: &Limits) {
         loop {
-            let deadline = self.deadline(limits);
+            let deadline = self.idle_deadline(limits);
             if deadline <= Instant::now() {
                 return;
             }
@@ -78,18 +80,18 @@ impl Activity {
         }
     }
 
-    /// Waits until a connection that is being closed has nothing left to finish.
-    pub(crate) async fn finished(&self) {
+    /// Waits until a connection that is shutting down has no active request.
+    pub(super) async fn finished(&self) {
         loop {
-            sleep(CUT_AFTER).await;
+            sleep(SHUTDOWN_INTERVAL).await;
             if !self.state().is_busy() {
                 return;
             }
         }
     }
 
-    /// When the connection is overdue at the earliest.
-    fn deadline(&self, limits: &Limits) -> Instant {
+    /// Returns the earliest time at which the connection can be idle for too long.
+    fn idle_deadline(&self, limits: &Limits) -> Instant {
         let state = self.state();
         if state.is_busy() {
             return Instant::now() + limits.idle_timeout;
@@ -98,7 +100,7 @@ impl Activity {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A few numbers, which are consistent whatever panics.
+        // A poisoned lock is usable: each critical section leaves the state consistent.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -109,7 +111,7 @@ impl State {
     }
 }
 
-impl Drop for InFlight {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.requests -= 1;

@@ -1,4 +1,4 @@
-//! [`serve_connection`]: one connection from its first byte to its end.
+//! [`serve_connection`]: serves one connection from its first byte to its end.
 
 use std::{convert::Infallible, error::Error, pin::pin, sync::Arc, time::Duration};
 
@@ -9,24 +9,25 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
-use portcullis_layer::drain::DrainLayer;
+use portcullis::layer::drain::DrainLayer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer as _, Service, ServiceExt as _};
 
-use crate::{Limits, RequestBody, TimedBody, TrackedBody, activity::Activity, stream::Stream};
+use super::{Limits, RequestBody, TimedBody, TrackedBody, activity::Activity, stream::Stream};
 
-/// The most memory that one HTTP/1 connection takes for what has come and has not been used, and the longest head.
+/// The size of the read buffer of an HTTP/1 connection, and so the longest request head.
 const MAX_BUFFER: usize = 64 * 1024;
-/// The longest head of a request over HTTP/2.
+/// The longest request head over HTTP/2.
 const MAX_HEADERS: u32 = 64 * 1024;
-/// How often the other end of an HTTP/2 connection is asked whether it is there.
-const PING_EVERY: Duration = Duration::from_secs(30);
-/// How long its answer may take.
-const PONG_WITHIN: Duration = Duration::from_secs(20);
+/// The interval of HTTP/2 pings.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// The time that the answer to a ping may take.
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Serves the requests that come over `io`, HTTP/1.1 or HTTP/2, within `limits`. When `closing` is cancelled the requests that
-/// have begun are finished, and no more are taken.
+/// Serves the requests of one connection, HTTP/1.1 or HTTP/2, within `limits`.
+///
+/// When `closing` is cancelled, the connection finishes the requests that have begun and accepts no further requests.
 pub async fn serve_connection<I, S, C>(io: I, service: S, limits: Limits, closing: CancellationToken)
 where
     I: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -37,27 +38,28 @@ where
     let activity = Arc::new(Activity::new());
     let service = DrainLayer::new().layer(service);
     let service = service_fn(|request: Request<Incoming>| {
-        let (in_flight, activity) = (activity.begin(), Arc::clone(&activity));
+        let (active, activity) = (activity.begin(), Arc::clone(&activity));
         let responding = service.clone().oneshot(request.map(|body| TimedBody::new(body, limits.body_timeout)));
         async move {
             let response = responding.await?;
+            // `DrainLayer` sets this header when the rest of the request body is too long to be drained.
             if response.headers().get(CONNECTION).is_some_and(|value| value == "close") {
-                activity.linger();
+                activity.set_lingering();
             }
-            Ok::<_, Infallible>(response.map(|body| TrackedBody::new(body, in_flight)))
+            Ok::<_, Infallible>(response.map(|body| TrackedBody::new(body, active)))
         }
     });
     let stream = TokioIo::new(Stream::new(io, Arc::clone(&activity), limits.write_timeout));
     let builder = builder();
     let mut connection = pin!(builder.serve_connection(stream, service));
     tokio::select! {
-        served = connection.as_mut() => return ended(served),
-        () = activity.overdue(&limits) => {}
+        served = connection.as_mut() => return log_error(served),
+        () = activity.idle(&limits) => {}
         () = closing.cancelled() => {}
     }
     connection.as_mut().graceful_shutdown();
     tokio::select! {
-        served = connection => ended(served),
+        served = connection => log_error(served),
         () = activity.finished() => {}
     }
 }
@@ -68,14 +70,14 @@ fn builder() -> Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PONG_WITHIN)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
         .max_header_list_size(MAX_HEADERS);
     builder
 }
 
-/// What clients do to their connections is no news.
-fn ended(served: Result<(), Box<dyn Error + Send + Sync>>) {
+/// Logs at debug level only: clients can cause these errors at will.
+fn log_error(served: Result<(), Box<dyn Error + Send + Sync>>) {
     if let Err(error) = served {
         tracing::debug!(error, "a connection ended early");
     }

@@ -1,16 +1,16 @@
-//! [`Limits`]: how many connections there may be, and how long each may take for what.
+//! [`Limits`]: the number of connections, and the time-outs of each.
 
 use std::time::Duration;
 
-/// How many connections there may be, and how long each may take for what.
+/// The number of connections, and the time-outs of each. The getters return the defaults for [`Limits::default`].
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    pub(crate) max: usize,
-    pub(crate) max_per_address: Option<usize>,
-    pub(crate) head_timeout: Duration,
-    pub(crate) idle_timeout: Duration,
-    pub(crate) body_timeout: Duration,
-    pub(crate) write_timeout: Duration,
+    pub(super) max: usize,
+    pub(super) max_per_address: Option<usize>,
+    pub(super) head_timeout: Duration,
+    pub(super) idle_timeout: Duration,
+    pub(super) body_timeout: Duration,
+    pub(super) write_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -27,49 +27,49 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Connections at once; more wait until one ends. Default: 10,000.
+    /// Sets the number of simultaneous connections; further connections wait. Default: 10,000.
     #[must_use]
     pub const fn with_max(self, max: usize) -> Self {
         Self { max, ..self }
     }
 
-    /// Connections at once from one IPv4 address or one IPv6 network (/64); more are closed. Default: 1,000. `None`, for a server
-    /// behind a proxy: no limit but the total.
+    /// Sets the number of simultaneous connections from one IPv4 address or one IPv6 network (/64); further connections are closed.
+    /// Default: 1,000. `None`, for a server behind a proxy, leaves only the total limit.
     #[must_use]
     pub const fn with_max_per_address(self, max: Option<usize>) -> Self {
         Self { max_per_address: max, ..self }
     }
 
-    /// With at most `room` connections, of which one address has at most half.
-    pub(crate) fn within(self, room: usize) -> Self {
-        if room >= self.max {
-            return self;
-        }
-        Self { max: room, max_per_address: self.max_per_address.map(|max| max.min(room.div_ceil(2))), ..self }
-    }
-
-    /// From the beginning of a connection to the head of its first request. Default: 30 s.
+    /// Sets the time from the start of a connection to the head of its first request. Default: 30 s.
     #[must_use]
     pub const fn with_head_timeout(self, timeout: Duration) -> Self {
         Self { head_timeout: timeout, ..self }
     }
 
-    /// From the end of a response to the head of the next request. Default: 2 min, which is longer than the connection pools of
-    /// usual clients and proxies, so that the client is the one that closes.
+    /// Sets the time from the end of a response to the head of the next request. Default: 2 min, which is longer than the time-outs
+    /// of common connection pools and proxies, so that the client is the side that closes.
     #[must_use]
     pub const fn with_idle_timeout(self, timeout: Duration) -> Self {
         Self { idle_timeout: timeout, ..self }
     }
 
-    /// For the body of a request, from when it is first waited for. Default: 1 min.
+    /// Sets the time for the body of a request, from when the service first waits for the body. Default: 1 min.
     #[must_use]
     pub const fn with_body_timeout(self, timeout: Duration) -> Self {
         Self { body_timeout: timeout, ..self }
     }
 
-    /// For a write that makes no progress, because the client reads nothing. Default: 1 min.
+    /// Sets the time for a write that makes no progress because the client does not read. Default: 1 min.
     #[must_use]
     pub const fn with_write_timeout(self, timeout: Duration) -> Self {
         Self { write_timeout: timeout, ..self }
+    }
+
+    /// Lowers the limits to at most `room` connections, of which one address may have at most half.
+    pub(super) fn within(self, room: usize) -> Self {
+        if room >= self.max {
+            return self;
+        }
+        Self { max: room, max_per_address: self.max_per_address.map(|max| max.min(room.div_ceil(2))), ..self }
     }
 }

@@ -1,31 +1,26 @@
-//! Serving HTTP/1.1 and HTTP/2 on connections that are limited in number and in time.
+//! An HTTP/1.1 and HTTP/2 server whose connections are limited in number and in time.
 //!
-//! [`serve`] accepts connections and hands each to [`serve_connection`]:
+//! [`serve`] accepts connections and passes each to [`serve_connection`]:
 //!
-//! - there are at most so many at once, and at most so many from one address ([`Limits`]);
-//! - one without a request is closed: a silent one, half a head, a head byte by byte, an HTTP/2 connection without streams;
-//! - the body of a request has to arrive in time, and a client has to take what it is sent;
-//! - what a response leaves of a request's body is drained, and where that is too much, the connection ends with a response that
-//!   says so and that the client can still read.
+//! - The number of connections is limited, in total and per client address ([`Limits`]).
+//! - A connection without a request is closed. This includes a connection that sends nothing, a request head that is incomplete
+//!   or arrives byte by byte, and an HTTP/2 connection without streams.
+//! - A request body must arrive in time, and the client must read the response.
+//! - The part of a request body that the service has not read is drained. If it is too long, the response carries
+//!   `Connection: close`, and the connection stays open long enough for the client to read the response.
 //!
-//! A request whose body has been read takes as long as it likes: event streams are not touched.
+//! Once its body has been read, a request has no time limit: event streams are not affected.
 
-mod accept;
 mod activity;
+mod body;
 mod connection;
-mod descriptors;
 mod limits;
-mod occasional;
-mod request_body;
-mod response_body;
+mod log_rate_limit;
 mod serve;
 mod slots;
 mod stream;
 
-pub use accept::accept;
+pub use body::{BodyError, RequestBody, TimedBody, TrackedBody};
 pub use connection::serve_connection;
-pub use descriptors::raise_descriptor_limit;
 pub use limits::Limits;
-pub use request_body::{BodyError, RequestBody, TimedBody};
-pub use response_body::TrackedBody;
-pub use serve::serve;
+pub use serve::{accept, raise_descriptor_limit, serve};

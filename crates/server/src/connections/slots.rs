@@ -1,4 +1,4 @@
-//! [`Slots`]: how many connections there are, in all and from each address.
+//! [`Slots`]: the limits on the number of connections, in total and per client network.
 
 use std::{
     collections::HashMap,
@@ -8,16 +8,16 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{Limits, occasional::Occasional};
+use super::{Limits, log_rate_limit::LogRateLimit};
 
-/// How many connections there are, in all and from each address.
+/// The limits on the number of connections, in total and per client network.
 #[derive(Debug)]
-pub(crate) struct Slots {
+pub(super) struct Slots {
     max: usize,
-    free: Arc<Semaphore>,
+    total: Arc<Semaphore>,
     by_network: Option<Arc<ByNetwork>>,
-    full: Occasional,
-    crowded: Occasional,
+    total_log: LogRateLimit,
+    network_log: LogRateLimit,
 }
 
 #[derive(Debug)]
@@ -26,51 +26,51 @@ struct ByNetwork {
     taken: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// A place for one connection; dropping it makes room for another.
+/// A guard for one connection; dropping it frees the slot.
 #[derive(Debug)]
-pub(crate) struct Slot {
+pub(super) struct Slot {
     _total: OwnedSemaphorePermit,
-    _network: Option<InNetwork>,
+    _network: Option<NetworkSlot>,
 }
 
 #[derive(Debug)]
-struct InNetwork {
+struct NetworkSlot {
     all: Arc<ByNetwork>,
     network: IpAddr,
 }
 
 impl Slots {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
         let max = limits.max.min(Semaphore::MAX_PERMITS);
         let by_network = limits.max_per_address.map(|max| Arc::new(ByNetwork { max, taken: Mutex::default() }));
-        let (full, crowded) = (Occasional::new(), Occasional::new());
-        Self { max, free: Arc::new(Semaphore::new(max)), by_network, full, crowded }
+        let (total_log, network_log) = (LogRateLimit::new(), LogRateLimit::new());
+        Self { max, total: Arc::new(Semaphore::new(max)), by_network, total_log, network_log }
     }
 
-    /// Waits for a place.
-    pub(crate) async fn free(&self) -> OwnedSemaphorePermit {
-        if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
+    /// Waits until a connection more is permitted in total.
+    pub(super) async fn acquire_total(&self) -> OwnedSemaphorePermit {
+        if let Ok(permit) = Arc::clone(&self.total).try_acquire_owned() {
             return permit;
         }
-        if let Some(count) = self.full.due() {
+        if let Some(count) = self.total_log.record() {
             tracing::warn!(max = self.max, count, "there are as many connections as there may be (max): new ones wait");
         }
-        Arc::clone(&self.free).acquire_owned().await.expect("it is never closed")
+        Arc::clone(&self.total).acquire_owned().await.expect("the semaphore is never closed")
     }
 
-    /// Gives the place to a connection from `address`, unless there are too many from there.
-    pub(crate) fn take(&self, total: OwnedSemaphorePermit, address: IpAddr) -> Option<Slot> {
+    /// Returns a slot for a connection from `address`, or `None` if its network has the maximum number of connections.
+    pub(super) fn acquire(&self, total: OwnedSemaphorePermit, address: IpAddr) -> Option<Slot> {
         let Some(all) = &self.by_network else { return Some(Slot { _total: total, _network: None }) };
         let network = network(address);
         let mut taken = all.taken();
         let count = taken.entry(network).or_default();
         if *count < all.max {
             *count += 1;
-            let network = InNetwork { all: Arc::clone(all), network };
+            let network = NetworkSlot { all: Arc::clone(all), network };
             return Some(Slot { _total: total, _network: Some(network) });
         }
         drop(taken);
-        if let Some(count) = self.crowded.due() {
+        if let Some(count) = self.network_log.record() {
             let max = all.max;
             tracing::warn!(%network, max, count, "too many connections from one address (max_per_address): closed");
         }
@@ -80,12 +80,12 @@ impl Slots {
 
 impl ByNetwork {
     fn taken(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        // Counts, which are consistent whatever panics.
+        // A poisoned lock is usable: each critical section leaves the counts consistent.
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for InNetwork {
+impl Drop for NetworkSlot {
     fn drop(&mut self) {
         let mut taken = self.all.taken();
         if let Some(count) = taken.get_mut(&self.network) {
@@ -97,7 +97,7 @@ impl Drop for InNetwork {
     }
 }
 
-/// The network that one subscriber has: an IPv4 address, or a /64 of IPv6.
+/// Returns the network that is assigned to one subscriber: an IPv4 address, or a /64 of IPv6.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),

@@ -1,4 +1,4 @@
-//! [`Stream`]: the bytes of a connection, with an end to writes that nobody reads, and an end that the client can read.
+//! [`Stream`]: the bytes of a connection, with a time-out for blocked writes and a lingering close.
 
 use std::{
     future::Future,
@@ -14,39 +14,39 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::activity::Activity;
+use super::activity::Activity;
 
-/// How long a connection that ends before the client has sent everything is read from, and what comes is dropped: a socket that is
-/// closed with bytes unread is reset, and the client may lose the response (RFC 9112 section 9.6).
+/// The time for which a connection is read after its last response if the client may still be sending. What arrives is dropped. A
+/// socket that is closed with unread bytes is reset, and the client may lose the response (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(5);
 
-/// The bytes of a connection.
+/// The bytes of a connection, with a time-out for blocked writes and a lingering close.
 #[derive(Debug)]
-pub(crate) struct Stream<I> {
+pub(super) struct Stream<I> {
     io: I,
     activity: Arc<Activity>,
     write_timeout: Duration,
-    /// Runs while a write makes no progress.
+    /// The time-out of a write that makes no progress.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// Runs from when the last byte has been written.
+    /// The end of the lingering close, set when the last byte has been written.
     lingering: Option<Pin<Box<Sleep>>>,
 }
 
 impl<I> Stream<I> {
-    pub(crate) const fn new(io: I, activity: Arc<Activity>, write_timeout: Duration) -> Self {
+    pub(super) const fn new(io: I, activity: Arc<Activity>, write_timeout: Duration) -> Self {
         Self { io, activity, write_timeout, stalled: None, lingering: None }
     }
 
-    /// Fails what has been pending for too long.
+    /// Returns `written`, or an error if writes have been pending for longer than the time-out.
     fn limit<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             if self.stalled.take().is_some() {
-                self.activity.block(false);
+                self.activity.set_blocked(false);
             }
             return written;
         }
         if self.stalled.is_none() {
-            self.activity.block(true);
+            self.activity.set_blocked(true);
         }
         let timeout = self.write_timeout;
         ready!(self.stalled.get_or_insert_with(|| Box::pin(sleep(timeout))).as_mut().poll(cx));
@@ -55,14 +55,14 @@ impl<I> Stream<I> {
 }
 
 impl<I: AsyncRead + Unpin> Stream<I> {
-    /// Reads and drops what the client still sends.
+    /// Reads and drops what the client still sends, until [`LINGER`] has passed.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let lingering = self.lingering.get_or_insert_with(|| Box::pin(sleep(LINGER)));
         if lingering.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }
         let mut buffer = [0; 8 * 1024];
-        // A few at a time: other connections want to be served too.
+        // At most 64 KiB per poll, so that other connections are served too.
         for _ in 0..8 {
             let mut buffer = ReadBuf::new(&mut buffer);
             ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;

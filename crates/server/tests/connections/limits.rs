@@ -5,10 +5,10 @@
 use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
-use connections::{Limits, RequestBody, serve_connection};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
+use portcullis_server::connections::{Limits, RequestBody, serve_connection};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
     task::JoinSet,

@@ -6,9 +6,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use connections::{Limits, RequestBody, accept, raise_descriptor_limit, serve};
 use http::{Request, Response};
 use http_body_util::Full;
+use portcullis_server::connections::{Limits, RequestBody, accept, raise_descriptor_limit, serve};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpSocket, TcpStream},

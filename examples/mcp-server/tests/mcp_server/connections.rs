@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use connections::raise_descriptor_limit;
+use portcullis_server::connections::raise_descriptor_limit;
 use portcullis_testkit::IdentityProvider;
 use serde_json::json;
 use tokio::{

@@ -1,4 +1,4 @@
-//! The store, opened.
+//! [`OpenStore`]: the store of the bridge, opened.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -11,23 +11,23 @@ use portcullis::{
 
 use crate::config::StoreSettings;
 
-/// The store, opened.
+/// The store of the bridge, opened.
 #[derive(Clone, Debug)]
 pub(crate) enum OpenStore {
-    /// In this process.
+    /// In the memory of this process.
     Memory,
     /// In a file.
     Sqlite(SqliteStore, GrantStore, SealedStore),
 }
 
-/// Why the store is not opened.
+/// An error of opening the store.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenStoreError {
     #[error(transparent)]
     Sqlite(#[from] SqliteError),
     #[error("{path}: {cause}", path = path.display())]
     Unusable { path: PathBuf, cause: OpenError },
-    /// The configuration is to blame.
+    /// An error of the configuration.
     #[error(
         "`store.encryption_keys_file`: {keys_file} is not the file of keys of {path}: {cause}; put back the keys that it was sealed with, or \
          begin anew: stop every process that uses {path}, move it and its companions (-wal, -shm) away and start again, and then \
@@ -39,6 +39,7 @@ pub(crate) enum OpenStoreError {
 }
 
 impl OpenStore {
+    /// Opens the store that `settings` name.
     pub(crate) async fn open(settings: &StoreSettings, clock: Arc<dyn Clock>) -> Result<Self, OpenStoreError> {
         let StoreSettings::Sqlite { path, keys, keys_file } = settings else { return Ok(Self::Memory) };
         let store = SqliteStore::open(path.as_path(), clock).await?;
@@ -53,15 +54,15 @@ impl OpenStore {
         Ok(Self::Sqlite(store, vault, records))
     }
 
-    /// `server` with this store.
-    pub(super) fn behind(self, server: BridgedServer) -> BridgedServer {
+    /// Returns `server` with this store.
+    pub(crate) fn behind(self, server: BridgedServer) -> BridgedServer {
         match self {
             Self::Memory => server,
             Self::Sqlite(_, vault, records) => server.with_vault(vault, records),
         }
     }
 
-    /// Whether it answers: for a readiness probe.
+    /// Checks that the store responds, for the readiness probe.
     pub(crate) async fn check(&self) -> Result<(), StoreError> {
         match self {
             Self::Memory => Ok(()),

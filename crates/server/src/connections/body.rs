@@ -1,4 +1,4 @@
-//! [`TimedBody`]: a request's body, which has to arrive in time.
+//! The bodies of a connection: [`TimedBody`] of a request, [`TrackedBody`] of a response.
 
 use std::{
     error::Error,
@@ -11,15 +11,16 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use portcullis_layer::drain::DrainBody;
+use pin_project_lite::pin_project;
+use portcullis::layer::drain::DrainBody;
 use tokio::time::{Sleep, sleep};
 
-use crate::occasional::Occasional;
+use super::{activity::ActiveRequest, log_rate_limit::LogRateLimit};
 
-/// The body of a request, as a service gets it.
+/// The request body that a service receives.
 pub type RequestBody = DrainBody<TimedBody<Incoming>>;
 
-/// A request's body, which has to arrive in time. The time begins when it is first waited for.
+/// A request body that must arrive within a time-out. The time-out starts when the body is first polled and not ready.
 #[derive(Debug)]
 pub struct TimedBody<B> {
     body: B,
@@ -27,23 +28,22 @@ pub struct TimedBody<B> {
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-/// Why a body does not go on.
+/// An error of a request body.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BodyError {
-    /// It has not arrived in time.
+    /// The body did not arrive in time.
     #[error("the body of a request did not arrive within {0:?}")]
     Timeout(Duration),
-    /// The connection broke off, or its framing is wrong.
+    /// The connection was closed, or the body's framing is invalid.
     #[error(transparent)]
     Broken(Box<dyn Error + Send + Sync>),
 }
 
-/// Slow bodies are logged once in a while.
-static SLOW: Occasional = Occasional::new();
+static SLOW: LogRateLimit = LogRateLimit::new();
 
 impl<B> TimedBody<B> {
-    pub(crate) const fn new(body: B, timeout: Duration) -> Self {
+    pub(super) const fn new(body: B, timeout: Duration) -> Self {
         Self { body, timeout, deadline: None }
     }
 }
@@ -62,10 +62,43 @@ where
         let timeout = self.timeout;
         let is_first = self.deadline.as_ref().is_none_or(|deadline| !deadline.is_elapsed());
         ready!(self.deadline.get_or_insert_with(|| Box::pin(sleep(timeout))).as_mut().poll(cx));
-        if let Some(count) = SLOW.due().filter(|_| is_first) {
+        if let Some(count) = SLOW.record().filter(|_| is_first) {
             tracing::warn!(count, ?timeout, "bodies of requests did not arrive in time (body_timeout)");
         }
         Poll::Ready(Some(Err(BodyError::Timeout(timeout))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+pin_project! {
+    /// A response body. The request counts as active until this body is dropped.
+    #[derive(Debug)]
+    pub struct TrackedBody<B> {
+        #[pin]
+        body: B,
+        request: ActiveRequest,
+    }
+}
+
+impl<B> TrackedBody<B> {
+    pub(super) const fn new(body: B, request: ActiveRequest) -> Self {
+        Self { body, request }
+    }
+}
+
+impl<B: Body> Body for TrackedBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.project().body.poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {

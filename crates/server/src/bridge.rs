@@ -1,0 +1,102 @@
+//! `mode = "bridge"`: authentication with an authorization server of our own, from the configuration.
+
+use std::{error::Error as _, sync::Arc, time::Duration};
+
+use http::Uri;
+use portcullis::{
+    AuthConfig, BridgedServer, BridgedUsers, Issuer,
+    bridge::{Bridge, BridgeConfig, TrustedIssuer},
+    core::SystemClock,
+    egress::{Egress, EgressConfig},
+    oauth::providers::Provider,
+    verify::{RemoteKeySet, discover},
+};
+use tokio::time::sleep;
+
+use crate::{
+    config::{BridgeSettings, Config, EndpointSettings, KnownProvider, ProviderSettings},
+    resource_server,
+    server::Failure,
+    store::OpenStore,
+};
+
+/// The first pause after the provider's metadata could not be fetched; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Builds the authentication of requests, and the bridge. Waits for the provider's metadata if the configuration does not name all
+/// endpoints.
+pub(crate) async fn build(
+    config: &Config,
+    settings: &BridgeSettings,
+    store: OpenStore,
+    resource_name: Option<&str>,
+) -> Result<(AuthConfig<BridgedUsers>, Bridge), Failure> {
+    let provider_egress = resource_server::egress_config(&config.egress);
+    let egress = Egress::new(provider_egress.clone())?;
+    let provider = provider(&settings.provider, &egress).await;
+    let server = BridgedServer::new(with_trusted_issuers(settings, &egress), provider, settings.client.clone())
+        .with_cache(resource_server::cache_config(&config.cache))
+        .with_outage_grace(settings.outage_grace)
+        .with_provider_egress(provider_egress)
+        // The URLs that clients name must be public, even if the provider is in a private network.
+        .with_client_egress(
+            EgressConfig::new()
+                .with_allow_loopback(config.egress.allow_loopback_for_clients)
+                .with_timeout(config.egress.timeout),
+        )
+        .with_clock(Arc::new(SystemClock::new()));
+    let server = resource_name.into_iter().fold(server, BridgedServer::with_resource_name);
+    let (auth, bridge) = store.behind(server).build()?;
+    Ok((auth.with_required_scopes(config.required_scopes.clone()), bridge))
+}
+
+fn with_trusted_issuers(settings: &BridgeSettings, egress: &Egress) -> BridgeConfig {
+    settings.trusted_issuers.iter().fold(settings.config.clone(), |config, trusted| {
+        let keys = match &trusted.jwks_uri {
+            Some(uri) => RemoteKeySet::at(uri.clone(), egress.clone()),
+            None => RemoteKeySet::discovered(trusted.issuer.clone(), egress.clone()),
+        };
+        config.with_trusted_issuer(TrustedIssuer::new(trusted.issuer.clone(), keys))
+    })
+}
+
+/// Returns the provider of the configuration. Repeats discovery until it succeeds.
+async fn provider(settings: &ProviderSettings, egress: &Egress) -> Provider {
+    let provider = match &settings.known {
+        KnownProvider::All(provider) => provider.as_ref().clone(),
+        KnownProvider::Issuer(issuer) => discovered(issuer, egress).await,
+    };
+    let errors = settings.dead_grant_errors.iter().map(String::as_str);
+    with_endpoints(provider.with_dead_grant_errors(errors), &settings.endpoints)
+}
+
+async fn discovered(issuer: &Issuer, egress: &Egress) -> Provider {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let problem = match discover(egress, issuer).await {
+            Ok(metadata) => match Provider::oidc(&metadata) {
+                Ok(provider) => return provider,
+                Err(error) => error.to_string(),
+            },
+            Err(error) => error.source().map_or_else(|| error.to_string(), ToString::to_string),
+        };
+        tracing::warn!(%issuer, problem, again_in = ?pause, "the provider's metadata cannot be had; nobody is let in before that");
+        sleep(pause).await;
+        pause = LONGEST_PAUSE.min(pause * 2);
+    }
+}
+
+fn with_endpoints(provider: Provider, endpoints: &EndpointSettings) -> Provider {
+    let EndpointSettings { authorize, token, userinfo, revocation, introspection, jwks } = endpoints;
+    let at = |provider, endpoint: &Option<Uri>, change: fn(Provider, Uri) -> Provider| match endpoint {
+        Some(endpoint) => change(provider, endpoint.clone()),
+        None => provider,
+    };
+    let provider = at(provider, authorize, Provider::with_authorization_endpoint);
+    let provider = at(provider, token, Provider::with_token_endpoint);
+    let provider = at(provider, userinfo, Provider::with_userinfo_endpoint);
+    let provider = at(provider, revocation, Provider::with_revocation_endpoint);
+    let provider = at(provider, introspection, Provider::with_introspection_endpoint);
+    at(provider, jwks, Provider::with_jwks_uri)
+}

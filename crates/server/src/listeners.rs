@@ -1,0 +1,102 @@
+//! [`Listeners`]: the sockets of the server, and what is served on each.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+};
+
+use axum::{Router, extract::ConnectInfo};
+use http::{HeaderMap, HeaderName, Request};
+use portcullis::core::{RequestSource, forwarded_address};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use crate::{
+    admin::{self, Admin},
+    config::Config,
+    connections::{self, Limits, RequestBody},
+};
+
+/// The number of connections of the admin listener. They do not count against those of clients, and monitoring needs few.
+const ADMIN_CONNECTIONS: usize = 64;
+
+/// The sockets of the server, bound and not yet served.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    mcp: TcpListener,
+    admin: Option<TcpListener>,
+    limits: Limits,
+    client_address_header: Option<HeaderName>,
+}
+
+/// An address that the server cannot listen on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}; `{key}` or PORTCULLIS__{} changes it", key.to_ascii_uppercase())]
+pub(crate) struct BindError {
+    key: &'static str,
+    address: SocketAddr,
+    source: io::Error,
+}
+
+impl Listeners {
+    /// Binds the addresses of `config`.
+    pub(crate) async fn bind(config: &Config) -> Result<Self, BindError> {
+        let mcp = bind("listen", config.listen).await?;
+        let admin = match config.admin_listen {
+            Some(address) => Some(bind("admin_listen", address).await?),
+            None => None,
+        };
+        Ok(Self { mcp, admin, limits: config.connections, client_address_header: config.client_address_header.clone() })
+    }
+
+    /// Serves `routes` to clients, and `admin` on the admin listener, until the process is stopped.
+    pub(crate) async fn serve(self, routes: Router, admin: Admin) {
+        let shutdown = admin.shutdown.clone();
+        if let Some(listener) = self.admin {
+            let routes = admin::routes(admin);
+            // The admin listener is not closed while the other drains, so that monitoring can observe the shutdown.
+            let (limits, never) = (admin_limits(), CancellationToken::new());
+            tokio::spawn(connections::serve(listener, limits, never, move |_| routes.clone()));
+        }
+        let header = self.client_address_header;
+        let app = move |peer: SocketAddr| {
+            let header = header.clone();
+            routes.clone().map_request(move |mut request: Request<RequestBody>| {
+                // The bridge, and the verification of unknown tokens, are limited per client address.
+                if let Some(address) = client_address(peer.ip(), request.headers(), header.as_ref()) {
+                    request.extensions_mut().insert(RequestSource::new(address));
+                }
+                request.extensions_mut().insert(ConnectInfo(peer));
+                request
+            })
+        };
+        shutdown.bound(connections::serve(self.mcp, self.limits, shutdown.closing.clone(), app)).await;
+    }
+}
+
+async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|source| BindError { key, address, source })
+}
+
+/// Returns the limits of the admin listener, where one address may have at most half of the connections.
+fn admin_limits() -> Limits {
+    Limits::default().with_max(ADMIN_CONNECTIONS).with_max_per_address(Some(ADMIN_CONNECTIONS / 2))
+}
+
+/// Returns the address of the client, for limits per address.
+///
+/// Without a configured `header`, returns `None` if the request seems to come from a proxy: many clients would then share its
+/// address, and with it one limit.
+fn client_address(peer: IpAddr, headers: &HeaderMap, header: Option<&HeaderName>) -> Option<IpAddr> {
+    if let Some(header) = header {
+        return forwarded_address(headers, header);
+    }
+    let is_forwarded =
+        ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| headers.contains_key(*name));
+    let is_local = match peer.to_canonical() {
+        IpAddr::V4(peer) => peer.is_loopback() || peer.is_private() || peer.is_link_local(),
+        IpAddr::V6(peer) => peer.is_loopback() || peer.is_unique_local() || peer.is_unicast_link_local(),
+    };
+    (!is_forwarded && !is_local).then_some(peer)
+}

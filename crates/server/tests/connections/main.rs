@@ -1,0 +1,4 @@
+//! The limits of connections, and the time-outs of each.
+
+mod limits;
+mod slots;
