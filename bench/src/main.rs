@@ -7,8 +7,8 @@ mod alloc;
 mod bridge;
 mod calls;
 mod crowd;
-#[path = "../../tests/experiments/mod.rs"]
-mod experiments;
+#[path = "../../tests/scenarios/load/mod.rs"]
+mod load;
 mod gate;
 mod grants;
 mod hits;

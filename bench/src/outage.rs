@@ -5,7 +5,7 @@ use std::{error::Error, time::Duration};
 use http::StatusCode;
 use portcullis_testkit::{Endpoint, Fault};
 
-use crate::crowd::{Answer, Crowd};
+use crate::concurrent_requests::{Answer, Crowd};
 
 const WAITERS: usize = 1_000;
 const WINDOWS: usize = 5;

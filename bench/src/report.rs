@@ -78,7 +78,7 @@ fn timed(measured: &[Measured]) -> Vec<String> {
 }
 
 fn outage_rows(outage: &Outage) -> Vec<String> {
-    let answers = |answers: &[crate::crowd::Answer]| {
+    let answers = |answers: &[crate::concurrent_requests::Answer]| {
         let mut after: Vec<_> = answers.iter().map(|answer| answer.after.as_secs_f64()).collect();
         after.sort_by(f64::total_cmp);
         let retry = || answers.iter().filter_map(|answer| answer.retry_after);

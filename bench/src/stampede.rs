@@ -11,7 +11,7 @@ use http::StatusCode;
 use portcullis_testkit::{Endpoint, IdentityProvider};
 use tower::ServiceExt;
 
-use crate::crowd::Crowd;
+use crate::concurrent_requests::Crowd;
 
 const CALLERS: usize = 10_000;
 const ROUNDS: usize = 3;

@@ -1,9 +1,9 @@
 //! The body of a request, read for the check of scopes.
 #![no_main]
 
-#[path = "../../tests/hostile/property/json_rpc.rs"]
+#[path = "../../tests/fuzz_corpus/property/json_rpc.rs"]
 mod property;
-#[path = "../../tests/hostile/reader.rs"]
+#[path = "../../tests/fuzz_corpus/reader.rs"]
 mod reader;
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| property::hold(input));

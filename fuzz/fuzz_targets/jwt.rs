@@ -1,7 +1,7 @@
 //! A bearer token that is, or is not, a JWT of the issuer.
 #![no_main]
 
-#[path = "../../tests/hostile/property/jwt.rs"]
+#[path = "../../tests/fuzz_corpus/property/jwt.rs"]
 mod property;
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| property::hold(input));

@@ -1,7 +1,7 @@
 //! What an issuer publishes as its keys.
 #![no_main]
 
-#[path = "../../tests/hostile/property/key_set.rs"]
+#[path = "../../tests/fuzz_corpus/property/key_set.rs"]
 mod property;
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| property::hold(input));

@@ -1,9 +1,9 @@
 //! A text that is, or is not, JSON.
 #![no_main]
 
-#[path = "../../tests/hostile/property/strict_json.rs"]
+#[path = "../../tests/fuzz_corpus/property/strict_json.rs"]
 mod property;
-#[path = "../../tests/hostile/reader.rs"]
+#[path = "../../tests/fuzz_corpus/reader.rs"]
 mod reader;
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| property::hold(input));

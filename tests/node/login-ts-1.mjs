@@ -3,7 +3,7 @@ import { auth } from '@modelcontextprotocol/sdk/client/auth.js';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { application } from './application.mjs';
-import { live } from './life.mjs';
+import { live } from './client_session.mjs';
 
 const [serverUrl, document] = process.argv.slice(2);
 const app = await application('ts-sdk-1', document);

@@ -2,7 +2,7 @@
 // document (or none).
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { application } from './application.mjs';
-import { live } from './life.mjs';
+import { live } from './client_session.mjs';
 
 const [serverUrl, wire, document] = process.argv.slice(2);
 const mode = wire === '2025-11-25' ? 'legacy' : { pin: wire };

@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::orders::{MARK, ORDERS, Orders, Said};
+use crate::commands::{COMMANDS, Commands, MARK, Report};
 
 /// A machine that builds something else meanwhile is slow.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const TICK: Duration = Duration::from_millis(5);
 
 /// A process that says something of the kind `S`. Dropping it kills it; what it logged is printed if the test fails.
-pub(crate) struct Child<S: fmt::Debug = Said> {
+pub(crate) struct Child<S: fmt::Debug = Report> {
     process: process::Child,
     lines: Arc<Mutex<Lines<S>>>,
     readers: JoinSet<()>,
@@ -36,21 +36,21 @@ struct Lines<S> {
 }
 
 impl Child {
-    pub(crate) fn start(orders: &Orders) -> Self {
-        Self::run("worker::a_process_of_its_own", orders)
+    pub(crate) fn start(commands: &Commands) -> Self {
+        Self::run("worker::a_process_of_its_own", commands)
     }
 
     pub(crate) async fn is_ready(&self) {
-        self.says(1, |said| matches!(said, Said::Ready)).await;
+        self.says(1, |said| matches!(said, Report::Ready)).await;
     }
 }
 
 impl<S: fmt::Debug + DeserializeOwned + Send + 'static> Child<S> {
     /// Starts this program anew, as the test `test`.
-    pub(crate) fn run(test: &str, orders: &impl Serialize) -> Self {
+    pub(crate) fn run(test: &str, commands: &impl Serialize) -> Self {
         let mut command = Command::new(env::current_exe().expect("a path"));
         command.args([test, "--exact", "--ignored", "--nocapture", "--test-threads=1"]);
-        command.env(ORDERS, serde_json::to_string(orders).expect("plain data")).env_remove("RUST_LOG");
+        command.env(COMMANDS, serde_json::to_string(commands).expect("plain data")).env_remove("RUST_LOG");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut process = command.spawn().expect("a process");
         let lines = Arc::new(Mutex::new(Lines { said: Vec::new(), log: Vec::new() }));

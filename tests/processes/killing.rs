@@ -12,9 +12,9 @@ use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     child::Child,
-    orders::{ALIVE, Said},
+    commands::{ALIVE, Report},
+    fixture::World,
     worker::{Ahead, client, open, refresher, vault},
-    world::World,
 };
 
 const KILLS: usize = 120;
@@ -55,13 +55,13 @@ async fn kills_lose_no_grant_that_the_provider_did_not_consume_unanswered() {
         own.extend(grants);
         said.extend(more);
     }
-    assert!(survivor.count(|said| matches!(said, Said::Handed { .. })) > 0);
+    assert!(survivor.count(|said| matches!(said, Report::Handed { .. })) > 0);
     said.extend(survivor.stop().await);
 
     let log = Log::new(&world, &said);
     let later = Later::new(&world).await;
     let tally: Vec<_> = stream::iter(own.iter().chain(&untouched).chain(&shared))
-        .map(|grant| later.judge(&world, &log, *grant))
+        .map(|grant| later.check(&world, &log, *grant))
         .buffer_unordered(8)
         .collect()
         .await;
@@ -74,10 +74,10 @@ async fn kills_lose_no_grant_that_the_provider_did_not_consume_unanswered() {
 }
 
 fn start<'a>(world: &World, grants: impl Iterator<Item = &'a GrantId>) -> Child {
-    let mut orders = world.orders(grants.copied());
+    let mut commands = world.commands(grants.copied());
     // What a dead process has reserved is free again after this and eight seconds.
-    orders.exchange_timeout_ms = 2_000;
-    Child::start(&orders)
+    commands.exchange_timeout_ms = 2_000;
+    Child::start(&commands)
 }
 
 /// What the processes have said, by grant.
@@ -87,11 +87,11 @@ struct Log {
 }
 
 impl Log {
-    fn new(world: &World, said: &[Said]) -> Self {
+    fn new(world: &World, said: &[Report]) -> Self {
         let mut newest = HashMap::<String, u64>::new();
         for said in said {
             match said {
-                Said::Handed { grant, generation, asked_at, expires_at } => {
+                Report::Handed { grant, generation, asked_at, expires_at } => {
                     assert!(asked_at < expires_at, "known to be dead: {said:?}");
                     let ended_at = world.provider.history(grant.parse().expect("a grant")).ended_at;
                     assert!(ended_at.is_none_or(|ended_at| *asked_at <= ended_at.as_nanos()), "{said:?} {ended_at:?}");
@@ -99,11 +99,11 @@ impl Log {
                     *newest = (*newest).max(*generation);
                 }
                 // Whoever had it in the hand when the grant ended may see it die.
-                Said::Used { grant, outcome, .. } if outcome != ALIVE => {
+                Report::Used { grant, outcome, .. } if outcome != ALIVE => {
                     let history = world.provider.history(grant.parse().expect("a grant"));
                     assert!(history.ended_at.is_some(), "{said:?} {history:?}");
                 }
-                Said::Ended { grant, .. } => {
+                Report::Ended { grant, .. } => {
                     let history = world.provider.history(grant.parse().expect("a grant"));
                     assert!(history.ended_at.is_some(), "{said:?} {history:?}");
                 }
@@ -129,7 +129,7 @@ impl Later {
     }
 
     /// Whether the grant is alive. If it is not, the provider has consumed its refresh token, and the answer was never saved.
-    async fn judge(&self, world: &World, log: &Log, grant: GrantId) -> (GrantId, bool) {
+    async fn check(&self, world: &World, log: &Log, grant: GrantId) -> (GrantId, bool) {
         let idp = &world.provider.idp;
         let (history, stored) = (world.provider.history(grant), world.stored(grant).await);
         let newest = log.newest.get(&grant.to_string()).copied().unwrap_or_default();

@@ -6,11 +6,11 @@
 
 mod bridge;
 mod child;
-mod in_between;
+mod commands;
+mod crash_before_save;
+mod faulty_store;
+mod fixture;
 mod killing;
-mod orders;
 mod provider;
 mod sharing;
-mod stopping_store;
 mod worker;
-mod world;

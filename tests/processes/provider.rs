@@ -55,13 +55,13 @@ impl Clock for Still {
 }
 
 impl Observed {
-    /// A provider that says of its tokens that they live for `life`.
-    pub(crate) async fn serve(life: Duration, slowness: Duration) -> (Self, String, JoinHandle<()>) {
+    /// A provider that says of its tokens that they live for `token_lifetime`.
+    pub(crate) async fn serve(token_lifetime: Duration, slowness: Duration) -> (Self, String, JoinHandle<()>) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let issuer = format!("http://{}", listener.local_addr().expect("an address"));
         let clock = Arc::new(Still(SystemClock::new().now()));
         let idp = IdentityProvider::new().with_issuer(&issuer).with_clock(clock);
-        idp.set_token_policy(TokenPolicy::new().with_access_token_lifetime(life));
+        idp.set_token_policy(TokenPolicy::new().with_access_token_lifetime(token_lifetime));
         let this = Self { idp, ledger: Arc::default(), slowness };
         let app = Router::new().fallback(answer).with_state(this.clone());
         let server = tokio::spawn(async { axum::serve(listener, app).await.expect("it serves for ever") });
@@ -114,7 +114,7 @@ impl Observed {
 
 async fn answer(State(provider): State<Observed>, request: Request) -> Result<Response, Infallible> {
     let slowness = provider.slowness.mul_f64(rand::random());
-    // What was sent is processed and noted, whether or not its sender lives.
+    // What was sent is processed and noted, whether or not its sender still waits.
     let response = tokio::spawn(provider.process(request)).await.expect("no panic");
     sleep(slowness).await;
     Ok(response.map(Body::from))

@@ -7,8 +7,8 @@ use secrecy::ExposeSecret as _;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    orders::{ALIVE, Said},
-    world::World,
+    commands::{ALIVE, Report},
+    fixture::World,
 };
 
 const PROCESSES: usize = 4;
@@ -21,9 +21,9 @@ async fn four_processes_spend_every_refresh_token_once() {
     let world = World::new(Duration::from_secs(1), Duration::from_millis(20)).await;
     let idp = &world.provider.idp;
     let grants = world.log_in(GRANTS, Duration::ZERO).await;
-    let mut orders = world.orders(grants.clone());
-    (orders.tasks_per_grant, orders.pause_ms) = (4, 250);
-    let processes: Vec<_> = (0..PROCESSES).map(|_| crate::child::Child::start(&orders)).collect();
+    let mut commands = world.commands(grants.clone());
+    (commands.tasks_per_grant, commands.pause_ms) = (4, 250);
+    let processes: Vec<_> = (0..PROCESSES).map(|_| crate::child::Child::start(&commands)).collect();
 
     let give_up = Instant::now() + Duration::from_secs(120);
     while idp.rotations() < GRANTS * GENERATIONS {
@@ -34,21 +34,21 @@ async fn four_processes_spend_every_refresh_token_once() {
     let mut handed = 0;
     for process in processes {
         let said = process.stop().await;
-        assert!(matches!(said.last(), Some(Said::Done { lost: 0 })), "{:?}", said.last());
+        assert!(matches!(said.last(), Some(Report::Done { lost: 0 })), "{:?}", said.last());
         for said in &said {
             match said {
                 // It was not known to be dead when it was asked for.
-                Said::Handed { asked_at, expires_at, .. } => {
+                Report::Handed { asked_at, expires_at, .. } => {
                     assert!(asked_at < expires_at, "{said:?}");
                     handed += 1;
                 }
-                Said::Used { outcome, .. } => assert_eq!(outcome, ALIVE, "{said:?}"),
-                Said::Failed { .. } | Said::Ended { .. } | Said::Saving => panic!("{said:?}"),
-                Said::Ready | Said::Done { .. } => {}
+                Report::Used { outcome, .. } => assert_eq!(outcome, ALIVE, "{said:?}"),
+                Report::Failed { .. } | Report::Ended { .. } | Report::Saving => panic!("{said:?}"),
+                Report::Ready | Report::Done { .. } => {}
             }
         }
         for grant in &grants {
-            let seen = |said: &Said| matches!(said, Said::Handed { grant: of, generation, .. } if *of == grant.to_string() && *generation > 1);
+            let seen = |said: &Report| matches!(said, Report::Handed { grant: of, generation, .. } if *of == grant.to_string() && *generation > 1);
             assert!(said.iter().any(seen), "every process has what the others got");
         }
     }

@@ -25,8 +25,8 @@ use tokio::{
 };
 
 use crate::{
-    orders::{ALIVE, MARK, ORDERS, Orders, Said},
-    stopping_store::StoppingStore,
+    commands::{ALIVE, COMMANDS, Commands, MARK, Report},
+    faulty_store::StoppingStore,
 };
 
 /// The system's clock, ahead by so much: to be later without waiting.
@@ -76,36 +76,36 @@ pub(crate) fn say(said: &impl Serialize) {
 #[test]
 #[ignore = "run by the other tests as a process of its own"]
 fn a_process_of_its_own() {
-    let Ok(orders) = env::var(ORDERS) else { return };
-    let orders: Orders = serde_json::from_str(&orders).expect("orders");
+    let Ok(commands) = env::var(COMMANDS) else { return };
+    let commands: Commands = serde_json::from_str(&commands).expect("commands");
     tracing_subscriber::fmt().with_ansi(false).with_writer(io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("a runtime").block_on(work(orders));
+    runtime.expect("a runtime").block_on(work(commands));
 }
 
-async fn work(orders: Orders) {
-    let clock: Arc<dyn Clock> = Arc::new(Ahead(Duration::from_secs(orders.ahead)));
-    let store = open(&orders.database, Arc::clone(&clock)).await;
-    let vault = if orders.stops_before_saving { vault(StoppingStore(store)) } else { vault(store) };
-    let client = client(&orders.issuer, Arc::clone(&clock));
-    let limit = Duration::from_millis(orders.exchange_timeout_ms);
+async fn work(commands: Commands) {
+    let clock: Arc<dyn Clock> = Arc::new(Ahead(Duration::from_secs(commands.ahead)));
+    let store = open(&commands.database, Arc::clone(&clock)).await;
+    let vault = if commands.stops_before_saving { vault(StoppingStore(store)) } else { vault(store) };
+    let client = client(&commands.issuer, Arc::clone(&clock));
+    let limit = Duration::from_millis(commands.exchange_timeout_ms);
     let refresher = refresher(vault, &client, Arc::clone(&clock), limit);
     let stopped = standard_input_ends();
-    say(&Said::Ready);
+    say(&Report::Ready);
     let mut tasks = JoinSet::new();
-    for grant in &orders.grants {
-        for _ in 0..orders.tasks_per_grant {
+    for grant in &commands.grants {
+        for _ in 0..commands.tasks_per_grant {
             let handler = Handler {
                 refresher: refresher.clone(),
                 client: client.clone(),
                 clock: Arc::clone(&clock),
                 grant: grant.parse().expect("a grant"),
             };
-            tasks.spawn(handler.ask_until(stopped.clone(), Duration::from_millis(orders.pause_ms)));
+            tasks.spawn(handler.ask_until(stopped.clone(), Duration::from_millis(commands.pause_ms)));
         }
     }
     tasks.join_all().await;
-    say(&Said::Done { lost: refresher.shutdown().await });
+    say(&Report::Done { lost: refresher.shutdown().await });
 }
 
 pub(crate) fn standard_input_ends() -> watch::Receiver<bool> {
@@ -143,24 +143,24 @@ impl Handler {
         let token = match self.refresher.upstream(self.grant).access_token().await {
             Ok(token) => token,
             Err(error) if error.is_transient() => {
-                say(&Said::Failed { grant, reason: error.reason().to_string() });
+                say(&Report::Failed { grant, reason: error.reason().to_string() });
                 sleep(Duration::from_millis(100)).await;
                 return true;
             }
             Err(error) => {
                 let is_login_needed = error.kind() == portcullis::core::AuthErrorKind::InvalidToken;
-                say(&Said::Ended { grant, reason: error.reason().to_string(), is_login_needed });
+                say(&Report::Ended { grant, reason: error.reason().to_string(), is_login_needed });
                 return false;
             }
         };
         let (generation, expires_at) = (token.generation().number(), token.expires_at().expect("it was told"));
-        say(&Said::Handed { grant: grant.clone(), generation, asked_at, expires_at: expires_at.as_nanos() });
+        say(&Report::Handed { grant: grant.clone(), generation, asked_at, expires_at: expires_at.as_nanos() });
         let outcome = match self.client.profile(&token).await {
             Ok(profile) if profile.subject() == grant => ALIVE.to_owned(),
             Ok(_) => "somebody else's".to_owned(),
             Err(error) => error.reason().to_string(),
         };
-        say(&Said::Used { grant, generation, outcome });
+        say(&Report::Used { grant, generation, outcome });
         true
     }
 }

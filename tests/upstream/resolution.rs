@@ -6,7 +6,7 @@ use portcullis::core::Reason;
 use portcullis_testkit::{Endpoint, Fault, TokenPolicy};
 use tokio::time::sleep;
 
-use crate::world::{Calls, LIFETIME, World, ask, crowd};
+use crate::fixture::{Calls, LIFETIME, World, ask, crowd};
 
 const CROWD: usize = 1_000;
 

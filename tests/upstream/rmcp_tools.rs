@@ -30,7 +30,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use tower::{Layer as _, Service, ServiceExt as _};
 
-use crate::world::{LIFETIME, World};
+use crate::fixture::{LIFETIME, World};
 
 const MODERN: &str = "2026-07-28";
 

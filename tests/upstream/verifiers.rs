@@ -6,7 +6,7 @@ use portcullis::core::VerifyToken;
 use portcullis_testkit::{Endpoint, Fault, TokenPolicy};
 use tokio::time::sleep;
 
-use crate::world::{LIFETIME, World, ask, crowd};
+use crate::fixture::{LIFETIME, World, ask, crowd};
 
 /// And nobody remembers what it stood for; those who look at the expiry themselves have a minute's leeway.
 async fn until_the_token_is_dead() {

@@ -7,7 +7,7 @@ use super::{
     scenes::Scene,
     wave::Wave,
 };
-use crate::{experiments::scenarios::Outcome, measure::Measured, report::machine};
+use crate::{load::contention::Outcome, measure::Measured, report::machine};
 
 /// All of it, in Markdown.
 pub(crate) fn text(results: &Results) -> String {

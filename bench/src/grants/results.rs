@@ -6,13 +6,13 @@ use portcullis_testkit::Endpoint;
 
 use super::{access_token, memory, scenes, sqlite, wave};
 use crate::{
-    experiments::{
+    load::{
         cold::{self, Cold},
         disconnects::{self, Disconnects},
         expired::{self, Expired},
         failing::{self, Failing},
         late::{self, Late},
-        stack::Expiry,
+        fixture::Expiry,
     },
     measure::{Measured, measure},
 };

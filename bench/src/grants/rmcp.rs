@@ -28,7 +28,7 @@ use serde_json::json;
 use sse_stream::Sse;
 use tokio::sync::Mutex;
 
-use crate::experiments::scenarios::{Client, Contender, Held, Refusal, Site, Team};
+use crate::load::contention::{Client, Contender, Held, Refusal, Site, Team};
 
 /// An `AuthClient` around the resource, with an `AuthorizationManager` of its own for each process.
 pub(crate) struct Rmcp;

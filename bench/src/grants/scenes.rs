@@ -6,7 +6,7 @@ use portcullis::egress::{Egress, EgressConfig};
 use portcullis_testkit::{IdentityProvider, TestClock};
 
 use super::rmcp::Rmcp;
-use crate::experiments::scenarios::{Contender, Outcome, Portcullis, SCENARIOS, Scenario, Site, play};
+use crate::load::contention::{Contender, Outcome, Portcullis, SCENARIOS, Scenario, Site, play};
 
 /// A scenario, and what it came to.
 pub(crate) struct Scene {

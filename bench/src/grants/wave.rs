@@ -17,7 +17,7 @@ use portcullis_testkit::{Endpoint, IdentityProvider};
 use tower::{ServiceExt, limit::ConcurrencyLimit};
 
 use super::tokens;
-use crate::experiments::stack::{provider_client, token_response};
+use crate::load::fixture::{provider_client, token_response};
 
 const GRANTS: usize = 10_000;
 const CONNECTIONS: usize = 64;

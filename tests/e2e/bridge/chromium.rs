@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path};
 
-use super::site::{APPLICATION, GLEWLWYD, Place, Site};
+use super::server::{APPLICATION, GLEWLWYD, Place, Site};
 use crate::harness::{Glewlwyd, Process, Provider, free_port, script};
 
 /// Runs a story in Chromium, whose users log in at a provider on another site.
@@ -49,7 +49,7 @@ async fn a_click_that_was_meant_for_something_else_says_yes_to_nothing() {
 
 #[tokio::test]
 async fn each_of_two_users_is_asked_and_a_stolen_answer_logs_nobody_in() {
-    on_loopback("strangers").await;
+    on_loopback("two_users").await;
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::{
-    site::{APPLICATION, Place, Site},
+    server::{APPLICATION, Place, Site},
     user::{accompany, browser, log_in},
 };
 use crate::harness::{Demo, Process, Provider, REDIRECT_URI, script};

@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use super::{
-    site::{APPLICATION, Place, Site},
+    server::{APPLICATION, Place, Site},
     user::{browser, code},
 };
 use crate::harness::{Provider, call};

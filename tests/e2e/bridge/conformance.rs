@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use serde_json::Value;
 
 use super::{
-    site::{APPLICATION, Place, Site},
+    server::{APPLICATION, Place, Site},
     user::{accompany, browser, tokens},
 };
 use crate::{

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    site::{APPLICATION, Place, Site},
+    server::{APPLICATION, Place, Site},
     user::tokens,
 };
 use crate::harness::{Provider, call, free_port, tool_text};

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::{
-    site::{GLEWLWYD, Place},
+    server::{GLEWLWYD, Place},
     user::browser,
 };
 use crate::harness::{Glewlwyd, call, tool_text};

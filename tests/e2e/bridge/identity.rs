@@ -4,7 +4,7 @@ use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
-    site::{APPLICATION, Place},
+    server::{APPLICATION, Place},
     user::tokens,
 };
 use crate::harness::{Provider, message, post};

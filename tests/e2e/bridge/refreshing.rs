@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::{
-    site::{APPLICATION, Place, Site},
+    server::{APPLICATION, Place, Site},
     user::tokens,
 };
 use crate::harness::{Provider, call, tool_text};

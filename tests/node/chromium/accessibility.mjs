@@ -1,7 +1,7 @@
 // axe-core finds nothing on any page, in light and in dark, on a desk and on a phone.
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
-import { shown } from './shown.mjs';
+import { pages } from './pages.mjs';
 
 const axe = createRequire(import.meta.url).resolve('axe-core');
 
@@ -10,7 +10,7 @@ export default async function ({ site, client, browser }) {
     for (const viewport of [{ width: 1000, height: 800 }, { width: 320, height: 640 }]) {
       // It is a script, which our pages do not let in.
       const page = await browser.open({ colorScheme, viewport, bypassCSP: true });
-      for await (const name of shown(page, site, client)) {
+      for await (const name of pages(page, site, client)) {
         await page.addScriptTag({ path: axe });
         const { violations, passes } = await page.evaluate(() => axe.run());
         assert.ok(passes.length > 10);

@@ -1,7 +1,7 @@
 // A form on a page of somebody else cannot say yes for a user, whatever it sends and however near its page is.
 import assert from 'node:assert/strict';
 import { open } from './user.mjs';
-import { stranger } from './stranger.mjs';
+import { otherSite } from './other_site.mjs';
 
 const form = ({ action, request }) => `<form method="post" action="${action}"><input name="request" value="${request}">
   <input name="decision" value="approve"><button>Prize</button></form>`;
@@ -16,7 +16,7 @@ export default async function ({ site, client, browser }) {
 
   for (const request of [await sealed(thief), await sealed(page), 'nonsense']) {
     for (const host of ['localhost', '127.0.0.1']) {
-      const evil = await stranger(form, { action: `${site}/consent`, request }, host);
+      const evil = await otherSite(form, { action: `${site}/consent`, request }, host);
       const victim = await page.context().newPage();
       const elsewhere = [];
       victim.on('request', (request) => { if (!request.url().startsWith(site) && !request.url().startsWith(evil.url)) elsewhere.push(request.url()); });

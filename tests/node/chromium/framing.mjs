@@ -1,10 +1,10 @@
 // A page of somebody else shows none of ours in a frame: a user cannot be made to click on what they do not see.
 import assert from 'node:assert/strict';
-import { stranger } from './stranger.mjs';
+import { otherSite } from './other_site.mjs';
 
 export default async function ({ site, client, browser }) {
   async function framed(url) {
-    const evil = await stranger((url) => `<iframe src="${url.replaceAll('&', '&amp;')}"></iframe>`, url);
+    const evil = await otherSite((url) => `<iframe src="${url.replaceAll('&', '&amp;')}"></iframe>`, url);
     const page = await browser.open();
     const messages = [];
     page.on('console', (message) => messages.push(message.text()));

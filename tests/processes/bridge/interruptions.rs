@@ -5,10 +5,10 @@ use std::time::Duration;
 use portcullis_testkit::{Browser, Endpoint, Fault};
 
 use super::{
-    asking::{WHOAMI, tool},
-    judge::{session_of, tokens},
+    fixture::{Process, World},
+    invariants::{session_of, tokens},
+    retrying_client::{WHOAMI, tool},
     waiting::until_nothing_is_left,
-    world::{Process, World},
 };
 
 /// Long enough for a slow machine.
@@ -122,5 +122,5 @@ async fn the_grant_of_a_code_that_nobody_redeems_ends_although_the_process_died(
 }
 
 async fn whoami(world: &World, token: &str) -> u16 {
-    tool(&world.network, &world.front.url, WHOAMI, token).await.expect("an answer").0
+    tool(&world.network, &world.proxy.url, WHOAMI, token).await.expect("an answer").0
 }

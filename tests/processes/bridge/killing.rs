@@ -6,10 +6,10 @@ use futures_util::{StreamExt as _, stream};
 use tokio::{sync::watch, time::sleep};
 
 use super::{
-    judge::{Judge, Verdict, session_of},
-    life::Life,
+    client_history::ClientHistory,
+    fixture::World,
+    invariants::{InvariantChecker, Verdict, session_of},
     user::User,
-    world::World,
 };
 
 const LOGINS: usize = 200;
@@ -31,29 +31,30 @@ async fn kills_lose_no_token_that_was_handed_out_and_let_none_be_used_twice() {
     let kills = one + other;
 
     let (lost, anew) = users.iter().fold((0, 0), |(lost, anew), user| (lost + user.lost, anew + user.begun_anew));
-    let lives: Vec<_> = users.into_iter().map(|user| user.life).collect();
-    let pairs = lives.iter().map(|life| life.pairs.len()).sum::<usize>();
+    let histories: Vec<_> = users.into_iter().map(|user| user.history).collect();
+    let pairs = histories.iter().map(|history| history.pairs.len()).sum::<usize>();
     let left = world.refresh_tokens().await;
-    let judge = Judge::new(&world).await;
-    let verdicts: Vec<_> = stream::iter(&lives).map(|life| judge.judge(life)).buffer_unordered(8).collect().await;
+    let checker = InvariantChecker::new(&world).await;
+    let verdicts: Vec<_> =
+        stream::iter(&histories).map(|history| checker.check(history)).buffer_unordered(8).collect().await;
     let count = |wanted: Verdict| verdicts.iter().filter(|verdict| **verdict == wanted).count();
-    judge.has_nothing_left().await;
+    checker.has_nothing_left().await;
     for (id, refresh_token) in &left {
         assert!(!world.idp.is_refreshable(refresh_token), "{id}: the provider was not told of its end");
     }
-    let sessions: HashSet<_> = lives.iter().map(|life| session_of(life.newest())).collect();
+    let sessions: HashSet<_> = histories.iter().map(|history| session_of(history.newest())).collect();
     let orphans = left.keys().filter(|id| !sessions.contains(id)).count();
     // Those of earlier processes were swept by later ones: they sweep when they start.
-    let is_untold = |life: &&Life| life.is_revoked && left.contains_key(&session_of(life.newest()));
-    let untold = lives.iter().filter(is_untold).count();
+    let is_untold = |history: &&ClientHistory| history.is_revoked && left.contains_key(&session_of(history.newest()));
+    let untold = histories.iter().filter(is_untold).count();
 
     assert!(lost > 0, "some answers were lost");
-    assert!(lives.iter().any(|life| life.generation > 0), "some tokens of the provider were renewed");
+    assert!(histories.iter().any(|history| history.generation > 0), "some tokens of the provider were renewed");
     let (ended, revoked) = (count(Verdict::Unanswered) + count(Verdict::Ended), count(Verdict::Revoked));
     let killed = world.idp.families_killed();
     assert!((ended..=ended + revoked).contains(&killed), "{killed}: each that has ended was consumed unanswered");
     let tokens: HashSet<_> =
-        lives.iter().flat_map(|life| &life.pairs).map(|pair| pair.access_token().to_owned()).collect();
+        histories.iter().flat_map(|history| &history.pairs).map(|pair| pair.access_token().to_owned()).collect();
     assert_eq!(tokens.len(), pairs, "no token was handed out twice");
     println!(
         "{kills} kills, {LOGINS} logins, {pairs} pairs of tokens: {lost} answers lost, {anew} logins begun anew; {} alive, {revoked} revoked \
@@ -72,9 +73,9 @@ async fn live(world: &World, n: usize) -> User<'_> {
     for _ in 0..3 {
         sleep(Duration::from_millis(rand::random_range(0..600))).await;
         user.use_upstream().await;
-        goes_on = goes_on && user.call(rand::random_range(0..user.life.pairs.len())).await;
+        goes_on = goes_on && user.call(rand::random_range(0..user.history.pairs.len())).await;
         goes_on = goes_on && user.refresh().await;
-        goes_on = goes_on && user.call(user.life.pairs.len() - 1).await;
+        goes_on = goes_on && user.call(user.history.pairs.len() - 1).await;
     }
     if goes_on && n.is_multiple_of(8) {
         user.revoke().await;
@@ -88,7 +89,7 @@ async fn kill_until(world: &World, mut is_done: watch::Receiver<bool>) -> usize 
     while !*is_done.borrow() {
         let process = world.start().await;
         tokio::select! {
-            () = world.front.carries(rand::random_range(1..=LONGEST_REIGN)) => {}
+            () = world.proxy.carries(rand::random_range(1..=LONGEST_REIGN)) => {}
             _ = is_done.wait_for(|is_done| *is_done) => {}
         }
         sleep(Duration::from_micros(rand::random_range(0..30_000))).await;

@@ -9,10 +9,10 @@ use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::{
-    asking::{WHOAMI, tool},
-    judge::session_of,
+    fixture::World,
+    invariants::session_of,
     log::Log,
-    world::World,
+    retrying_client::{WHOAMI, tool},
 };
 
 /// Long enough for a slow machine.
@@ -37,7 +37,7 @@ impl Place {
         let clock = TestClock::starting_at(SystemClock::new().now());
         let site = world.site(Arc::new(clock.clone())).await;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
-        world.front.open(listener.local_addr().expect("an address").port());
+        world.proxy.open(listener.local_addr().expect("an address").port());
         let server = tokio::spawn(async { axum::serve(listener, site.router).await.expect("it serves for ever") });
         let client = world.app().await.expect("metadata");
         Self { world, clock, vault: site.vault, client, server }
@@ -49,7 +49,7 @@ impl Place {
 
     /// The tokens that `call` brings to nobody.
     async fn lose(&self, call: Call) -> Value {
-        let lost = self.world.front.loses_an_answer();
+        let lost = self.world.proxy.loses_an_answer();
         let answer = call.await;
         assert!(matches!(answer, Err(ClientError::Network(_))), "{answer:?}");
         let body: Bytes = lost.await.expect("it was given");
@@ -57,7 +57,7 @@ impl Place {
     }
 
     async fn whoami(&self, access_token: &str) -> u16 {
-        tool(&self.world.network, &self.world.front.url, WHOAMI, access_token).await.expect("an answer").0
+        tool(&self.world.network, &self.world.proxy.url, WHOAMI, access_token).await.expect("an answer").0
     }
 
     async fn has_grant(&self, pair: &Answer) -> bool {

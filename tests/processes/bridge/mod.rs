@@ -1,15 +1,15 @@
 //! Bridges in processes of their own: killed, restarted, and sharing a file; and answers that are lost on the way.
 
-mod asking;
-mod front;
+mod client_history;
+mod fixture;
 mod interruptions;
-mod judge;
+mod invariants;
 mod killing;
-mod life;
 mod log;
 mod lost_answers;
+mod proxy;
 mod repeats;
-mod site;
+mod retrying_client;
+mod server;
 mod user;
 mod waiting;
-mod world;

@@ -6,9 +6,9 @@ use futures_util::future::join_all;
 use portcullis_testkit::{Answer, Endpoint};
 
 use super::{
-    asking::{WHOAMI, tool},
-    judge::tokens,
-    world::World,
+    fixture::World,
+    invariants::tokens,
+    retrying_client::{WHOAMI, tool},
 };
 
 /// Long enough for a slow machine.
@@ -75,5 +75,5 @@ async fn of_five_redemptions_of_one_code_one_brings_tokens_and_the_others_end_th
 }
 
 async fn whoami(world: &World, pair: &Answer) -> u16 {
-    tool(&world.network, &world.front.url, WHOAMI, pair.access_token()).await.expect("an answer").0
+    tool(&world.network, &world.proxy.url, WHOAMI, pair.access_token()).await.expect("an answer").0
 }

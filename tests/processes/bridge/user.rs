@@ -6,9 +6,9 @@ use portcullis_testkit::{Arrival, Browser, ClientError, OAuthClient};
 use tokio::time::timeout;
 
 use super::{
-    asking::{PATIENCE, UPSTREAM, WHOAMI, hang_up_after, tool, until_answered},
-    life::Life,
-    world::World,
+    client_history::ClientHistory,
+    fixture::World,
+    retrying_client::{PATIENCE, UPSTREAM, WHOAMI, hang_up_after, tool, until_answered},
 };
 
 /// How long a tool is waited for that wants the user's token at the provider: what a dead process has reserved is out of reach for long.
@@ -20,7 +20,7 @@ pub(crate) struct User<'a> {
     client: OAuthClient,
     browser: Browser,
     /// What is known of the session.
-    pub(crate) life: Life,
+    pub(crate) history: ClientHistory,
     /// How many answers did not come.
     pub(crate) lost: usize,
     /// How many logins had to begin anew.
@@ -30,7 +30,7 @@ pub(crate) struct User<'a> {
 impl<'a> User<'a> {
     pub(crate) async fn new(world: &'a World, subject: &str) -> Self {
         let client = until_answered(world, || PATIENCE, async || world.app().await).await.0;
-        let life = Life {
+        let history = ClientHistory {
             client_id: client.client_id().to_owned(),
             subject: subject.to_owned(),
             codes: Vec::new(),
@@ -38,7 +38,7 @@ impl<'a> User<'a> {
             generation: 0,
             is_revoked: false,
         };
-        Self { world, client, browser: world.browser(), life, lost: 0, begun_anew: 0 }
+        Self { world, client, browser: world.browser(), history, lost: 0, begun_anew: 0 }
     }
 
     /// The client registers itself: what is presented in vain is limited by client.
@@ -47,7 +47,7 @@ impl<'a> User<'a> {
         let registration = client.registration();
         let answer = self.answered(async || client.register(&registration).await).await.0;
         assert_eq!(answer.status(), 201, "{answer:?}");
-        client.client_id().clone_into(&mut self.life.client_id);
+        client.client_id().clone_into(&mut self.history.client_id);
         self.client = client;
     }
 
@@ -69,8 +69,8 @@ impl<'a> User<'a> {
             page = self.answered(async || Ok(browser.submit(consent.clone()).await?.page()?)).await.0;
         }
         // The provider is always there. From here on its answer is in the address bar.
-        let mut at_provider = browser.clone().with_stop_at(&format!("{}/callback", self.world.front.url));
-        let login = page.press("user", &self.life.subject).expect("the provider's page");
+        let mut at_provider = browser.clone().with_stop_at(&format!("{}/callback", self.world.proxy.url));
+        let login = page.press("user", &self.history.subject).expect("the provider's page");
         let callback = at_provider.submit(login).await.and_then(Arrival::left).expect("the provider's answer");
         let (arrival, lost) = self.answered(async || Ok(browser.get(callback.as_str()).await?)).await;
         self.browser = browser;
@@ -84,9 +84,9 @@ impl<'a> User<'a> {
         let (answer, lost) =
             until_answered(self.world, || PATIENCE, async || client.redeem(&authorization, &code).await).await;
         self.lost += lost;
-        self.life.codes.push((authorization, code));
+        self.history.codes.push((authorization, code));
         if answer.status() == 200 {
-            self.life.pairs.push(answer);
+            self.history.pairs.push(answer);
             return true;
         }
         assert!(lost > 0, "it was not answered before: {answer:?}");
@@ -96,10 +96,10 @@ impl<'a> User<'a> {
 
     /// Whether the session goes on.
     pub(crate) async fn refresh(&mut self) -> bool {
-        let (client, refresh_token) = (self.client.clone(), self.life.newest().refresh_token().to_owned());
+        let (client, refresh_token) = (self.client.clone(), self.history.newest().refresh_token().to_owned());
         let answer = self.answered(async || client.refresh(&refresh_token).await).await.0;
         if answer.status() == 200 {
-            self.life.pairs.push(answer);
+            self.history.pairs.push(answer);
             return true;
         }
         // Whether that is true is found out at the end.
@@ -110,33 +110,33 @@ impl<'a> User<'a> {
 
     /// The client revokes what it has.
     pub(crate) async fn revoke(&mut self) {
-        let (client, refresh_token) = (self.client.clone(), self.life.newest().refresh_token().to_owned());
+        let (client, refresh_token) = (self.client.clone(), self.history.newest().refresh_token().to_owned());
         let answer = self.answered(async || client.revoke(&refresh_token).await).await.0;
         assert_eq!(answer.status(), 200, "{answer:?}");
-        self.life.is_revoked = true;
+        self.history.is_revoked = true;
     }
 
     /// Uses one of the access tokens that came. Whether the session goes on.
     pub(crate) async fn call(&mut self, pair: usize) -> bool {
-        let (network, url) = (self.world.network.clone(), self.world.front.url.clone());
-        let token = self.life.pairs[pair].access_token().to_owned();
+        let (network, url) = (self.world.network.clone(), self.world.proxy.url.clone());
+        let token = self.history.pairs[pair].access_token().to_owned();
         let (status, answer) = self.answered(async || Ok(tool(&network, &url, WHOAMI, &token).await?)).await.0;
         if status == 401 {
             // A process that knows that the grant has ended lets nobody in.
             assert!(!self.refresh().await, "a token that was handed out does not work: {answer}");
             return false;
         }
-        assert_eq!((status, &answer["subject"]), (200, &(*self.life.subject).into()), "{answer}");
+        assert_eq!((status, &answer["subject"]), (200, &(*self.history.subject).into()), "{answer}");
         true
     }
 
     /// Lets a tool use the user's token at the provider, once, and does not wait for long.
     pub(crate) async fn use_upstream(&mut self) {
-        let called = tool(&self.world.network, &self.world.front.url, UPSTREAM, self.life.newest().access_token());
+        let called = tool(&self.world.network, &self.world.proxy.url, UPSTREAM, self.history.newest().access_token());
         let Ok(Ok((_, answer))) = timeout(SHORT, called).await else { return self.lost += 1 };
         if let Some(generation) = answer["generation"].as_u64() {
-            assert_eq!(answer["subject"], *self.life.subject, "{answer}");
-            self.life.generation = self.life.generation.max(generation);
+            assert_eq!(answer["subject"], *self.history.subject, "{answer}");
+            self.history.generation = self.history.generation.max(generation);
         }
     }
 

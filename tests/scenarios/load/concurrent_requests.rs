@@ -12,7 +12,7 @@ use http_body_util::BodyExt as _;
 use tokio::{task::JoinHandle, time::Instant};
 use tower::ServiceExt as _;
 
-use super::stack::Stack;
+use super::fixture::Stack;
 
 /// What one request got.
 #[derive(Clone, Debug)]

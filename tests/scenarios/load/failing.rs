@@ -6,8 +6,8 @@ use http::StatusCode;
 use portcullis_testkit::{Endpoint, Fault};
 
 use super::{
-    crowd::last,
-    stack::{Expiry, Stack},
+    concurrent_requests::last,
+    fixture::{Expiry, Stack},
 };
 
 /// What one call of the provider takes.

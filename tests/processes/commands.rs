@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a process finds its [`Orders`].
-pub(crate) const ORDERS: &str = "PORTCULLIS_TEST_ORDERS";
+/// Where a process finds its [`Commands`].
+pub(crate) const COMMANDS: &str = "PORTCULLIS_TEST_COMMANDS";
 
-/// With this begins a line that is a [`Said`].
+/// With this begins a line that is a [`Report`].
 pub(crate) const MARK: &str = "@ ";
 
 /// What a process is to do.
 #[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Orders {
+pub(crate) struct Commands {
     pub(crate) database: PathBuf,
     pub(crate) issuer: String,
     /// Each is asked for by so many tasks.
@@ -29,7 +29,7 @@ pub(crate) struct Orders {
 
 /// What a process says, before it goes on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) enum Said {
+pub(crate) enum Report {
     /// It is about to ask.
     Ready,
     /// A token was handed out to somebody who asked at that time, in nanoseconds.

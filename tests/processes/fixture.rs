@@ -10,7 +10,7 @@ use portcullis::{
 use tokio::task::JoinHandle;
 
 use crate::{
-    orders::Orders,
+    commands::Commands,
     provider::Observed,
     worker::{client, open, refresher, vault},
 };
@@ -22,15 +22,15 @@ pub(crate) struct World {
     vault: GrantStore,
     /// Grants begin with it. Nobody asks it for tokens.
     refresher: Refresher,
-    life: Duration,
+    token_lifetime: Duration,
     folder: PathBuf,
     server: JoinHandle<()>,
 }
 
 impl World {
-    /// `life` is what the provider says of its access tokens.
-    pub(crate) async fn new(life: Duration, slowness: Duration) -> Self {
-        let (provider, issuer, server) = Observed::serve(life, slowness).await;
+    /// `token_lifetime` is what the provider says of its access tokens.
+    pub(crate) async fn new(token_lifetime: Duration, slowness: Duration) -> Self {
+        let (provider, issuer, server) = Observed::serve(token_lifetime, slowness).await;
         let folder =
             env::temp_dir().join(format!("portcullis-processes-{}-{:x}", process::id(), rand::random::<u64>()));
         fs::create_dir_all(&folder).expect("a folder");
@@ -38,7 +38,7 @@ impl World {
         let vault = vault(open(&folder.join("portcullis.db"), clock.clone()).await);
         let client = client(&issuer, clock.clone());
         let refresher = refresher(vault.clone(), &client, clock, Duration::from_secs(12));
-        Self { provider, issuer, vault, refresher, life, folder, server }
+        Self { provider, issuer, vault, refresher, token_lifetime, folder, server }
     }
 
     pub(crate) fn database(&self) -> PathBuf {
@@ -52,7 +52,7 @@ impl World {
             let grant = GrantId::from_bytes(rand::random());
             let (access_token, refresh_token) = self.provider.issue(grant);
             let mut response = TokenResponse::new(BearerToken::issued(&access_token).expect("a token"));
-            (response.refresh_token, response.expires_in) = (Some(refresh_token.into()), Some(self.life));
+            (response.refresh_token, response.expires_in) = (Some(refresh_token.into()), Some(self.token_lifetime));
             let tokens =
                 TokenSet::from_login(response, &ScopeSet::default(), SystemClock::new().now().saturating_sub(ago));
             self.refresher.create(grant, tokens).await.expect("a new grant");
@@ -61,9 +61,9 @@ impl World {
         grants
     }
 
-    /// Orders for a process that asks for `grants`.
-    pub(crate) fn orders(&self, grants: impl IntoIterator<Item = GrantId>) -> Orders {
-        Orders {
+    /// Commands for a process that asks for `grants`.
+    pub(crate) fn commands(&self, grants: impl IntoIterator<Item = GrantId>) -> Commands {
+        Commands {
             database: self.database(),
             issuer: self.issuer.clone(),
             grants: grants.into_iter().map(|grant| grant.to_string()).collect(),

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use tower::ServiceExt as _;
 
 use super::{
-    crowd::last,
-    stack::{Expiry, Stack},
+    concurrent_requests::last,
+    fixture::{Expiry, Stack},
 };
 
 /// What one call of the provider takes.

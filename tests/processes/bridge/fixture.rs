@@ -15,8 +15,8 @@ use portcullis_testkit::{
 use secrecy::ExposeSecret as _;
 
 use super::{
-    front::Front,
-    site::{APP, Plan, REDIRECT_URI, Said, Site},
+    proxy::Proxy,
+    server::{APP, Plan, REDIRECT_URI, Report, Site},
     waiting::until_nothing_is_left,
 };
 use crate::{
@@ -28,31 +28,31 @@ use crate::{
 /// A provider, a file, keys, and the address of a bridge.
 pub(crate) struct World {
     pub(crate) idp: IdentityProvider,
-    pub(crate) front: Front,
+    pub(crate) proxy: Proxy,
     pub(crate) network: Network,
     provider: RunningIdentityProvider,
     folder: PathBuf,
 }
 
-/// A process behind the front.
+/// A process behind the proxy.
 pub(crate) struct Process {
-    child: Child<Said>,
+    child: Child<Report>,
     port: u16,
 }
 
 impl World {
-    /// `life` is what the provider says of its access tokens, and `slowness` how long its answers are under way. Its own clock stands
+    /// `token_lifetime` is what the provider says of its access tokens, and `slowness` how long its answers are under way. Its own clock stands
     /// still: whatever it refuses has ended, and has not expired.
-    pub(crate) async fn new(life: Duration, slowness: Duration) -> Self {
+    pub(crate) async fn new(token_lifetime: Duration, slowness: Duration) -> Self {
         let idp = IdentityProvider::new().with_clock(Arc::new(Still(SystemClock::new().now())));
-        idp.set_token_policy(TokenPolicy::new().with_access_token_lifetime(life));
+        idp.set_token_policy(TokenPolicy::new().with_access_token_lifetime(token_lifetime));
         idp.set_answer_latency(Endpoint::Token, slowness);
         let provider = idp.serve().await.expect("a port");
         let folder = env::temp_dir().join(format!("portcullis-bridge-{}-{:x}", process::id(), rand::random::<u64>()));
         fs::create_dir_all(&folder).expect("a folder");
         let keys = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join("keys"));
         writeln!(keys.expect("a file"), "{}", "5a".repeat(32)).expect("a key");
-        Self { idp, front: Front::new().await, network: Network::new(), provider, folder }
+        Self { idp, proxy: Proxy::new().await, network: Network::new(), provider, folder }
     }
 
     fn database(&self) -> PathBuf {
@@ -63,28 +63,28 @@ impl World {
         Plan {
             database: self.database(),
             key_file: self.folder.join("keys"),
-            issuer: self.front.url.clone(),
+            issuer: self.proxy.url.clone(),
             provider: self.provider.url().to_owned(),
         }
     }
 
-    /// A process behind the front.
+    /// A process behind the proxy.
     pub(crate) async fn start(&self) -> Process {
-        let child = Child::run("bridge::site::a_bridge_of_its_own", &self.plan());
-        let port = child.tells(|Said::Listening { port }| Some(*port)).await;
-        self.front.open(port);
+        let child = Child::run("bridge::server::a_bridge_of_its_own", &self.plan());
+        let port = child.tells(|Report::Listening { port }| Some(*port)).await;
+        self.proxy.open(port);
         Process { child, port }
     }
 
     /// Kills a process as `kill -9` does.
     pub(crate) async fn kill(&self, process: Process) {
-        self.front.close(process.port);
+        self.proxy.close(process.port);
         process.child.kill().await;
     }
 
     /// Lets a process come to its end.
     pub(crate) async fn stop(&self, process: Process) {
-        self.front.close(process.port);
+        self.proxy.close(process.port);
         process.child.stop().await;
     }
 
@@ -134,13 +134,13 @@ impl World {
 
     /// The same on a network where something else answers at the address of the bridge.
     pub(crate) async fn app_on(&self, network: &Network) -> Result<OAuthClient, ClientError> {
-        let client = OAuthClient::discover(network, &self.front.url).await?;
+        let client = OAuthClient::discover(network, &self.proxy.url).await?;
         Ok(client.with_client_id(APP).with_redirect_uri(REDIRECT_URI))
     }
 
     /// A network where `site` answers at the address of the bridge.
     pub(crate) fn network_with(&self, site: &Site) -> Network {
-        Network::new().with_service(&self.front.url, site.router.clone())
+        Network::new().with_service(&self.proxy.url, site.router.clone())
     }
 
     pub(crate) fn browser(&self) -> Browser {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis::egress::Egress;
 use portcullis_testkit::{IdentityProvider, TestClock};
 
-use crate::experiments::scenarios::{Outcome, Portcullis, SCENARIOS, Scenario, Site, play};
+use crate::load::contention::{Outcome, Portcullis, SCENARIOS, Scenario, Site, play};
 
 async fn played(scenario: Scenario) -> Vec<Outcome> {
     let in_memory = |idp: &IdentityProvider| Egress::from_service(idp.clone());

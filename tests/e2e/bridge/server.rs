@@ -34,7 +34,7 @@ use serde_json::json;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tower::Layer as _;
 
-use super::moody_store::MoodyStore;
+use super::faulty_store::FaultyStore;
 use crate::{
     harness::{Glewlwyd, free_port},
     tools::Tools,
@@ -194,7 +194,7 @@ struct Parts {
 impl Parts {
     async fn bridge(&self, place: &Place) -> Bridge {
         let store = SqliteStore::open(place.folder.join("site.db"), self.clock.clone()).await.expect("a database");
-        let grants = MoodyStore { store: store.clone(), is_read_only: Arc::clone(&place.is_read_only) };
+        let grants = FaultyStore { store: store.clone(), is_read_only: Arc::clone(&place.is_read_only) };
         let keys = KeyRing::new(&self.keys).expect("a key");
         let vault = GrantStore::new(Arc::new(grants), keys.clone()).expect("a vault");
         let records = SealedStore::new(Arc::new(store), keys).expect("records");

@@ -5,8 +5,8 @@ use std::time::Duration;
 use portcullis_testkit::Endpoint;
 
 use super::{
-    crowd::last,
-    stack::{Expiry, Stack},
+    concurrent_requests::last,
+    fixture::{Expiry, Stack},
 };
 
 /// What one call of the provider takes.

@@ -7,7 +7,7 @@ use portcullis::{
     grants::{Lease, LeaseOutcome, SealedGrant, StoreFuture, StoredRow, Swap, TokenStore, Version},
 };
 
-use crate::{orders::Said, worker::say};
+use crate::{commands::Report, worker::say};
 
 /// Says when tokens are to be written, and never writes them.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl<S: TokenStore> TokenStore for StoppingStore<S> {
         _: SealedGrant,
         _: Option<Lease>,
     ) -> StoreFuture<'_, Swap> {
-        say(&Said::Saving);
+        say(&Report::Saving);
         Box::pin(pending())
     }
 

@@ -1,9 +1,9 @@
-//! [`Life`]: what a client has received of a session.
+//! [`ClientHistory`]: what a client has received of a session.
 
 use portcullis_testkit::{Answer, Authorization};
 
 /// What a client has received.
-pub(crate) struct Life {
+pub(crate) struct ClientHistory {
     pub(crate) client_id: String,
     /// Who the user is at the provider.
     pub(crate) subject: String,
@@ -17,7 +17,7 @@ pub(crate) struct Life {
     pub(crate) is_revoked: bool,
 }
 
-impl Life {
+impl ClientHistory {
     /// The newest tokens.
     pub(crate) fn newest(&self) -> &Answer {
         self.pairs.last().expect("tokens")

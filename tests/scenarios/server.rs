@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use portcullis_testkit::Endpoint;
 
-use crate::experiments::{
+use crate::load::{
     cold::{self, Cold},
     disconnects::{self, Disconnects},
     expired::{self, Expired},
     failing::{self, Failing},
+    fixture::Expiry,
     late::{self, Late},
-    stack::Expiry,
 };
 
 const REQUESTS: usize = 1_000;

@@ -8,7 +8,7 @@ use portcullis::{core::Clock as _, egress::Egress};
 use portcullis_testkit::{Endpoint, Fault, IdentityProvider, IssuedGrant, TestClock, TokenPolicy};
 use tower::ServiceExt as _;
 
-use super::super::stack::endpoint;
+use super::super::fixture::endpoint;
 
 /// A provider whose refresh tokens are good once, and end the grant when they come twice. Its UserInfo is the resource.
 #[derive(Clone)]

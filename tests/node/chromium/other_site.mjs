@@ -2,7 +2,7 @@
 import http from 'node:http';
 
 // `html` makes it; `host` is its name, by which it is another site or merely another origin.
-export async function stranger(html, argument, host = 'localhost') {
+export async function otherSite(html, argument, host = 'localhost') {
   const server = http.createServer((_req, res) => {
     res.setHeader('content-type', 'text/html; charset=utf-8');
     res.end(`<!doctype html><title>Win a prize</title>${html(argument)}`);

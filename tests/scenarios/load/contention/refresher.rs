@@ -10,7 +10,7 @@ use portcullis::{
 };
 
 use super::{
-    super::stack::{provider_client, token_response},
+    super::fixture::{provider_client, token_response},
     Client, Contender, Held, Refusal, Site, Team,
 };
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis_testkit::Endpoint;
 use tokio::time::sleep;
 
-use super::stack::{Expiry, Stack};
+use super::fixture::{Expiry, Stack};
 
 /// What one call of the provider takes.
 const LATENCY: Duration = Duration::from_millis(10);

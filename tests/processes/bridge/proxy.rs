@@ -1,4 +1,4 @@
-//! [`Front`]: the address by which a bridge is known, whichever processes are behind it at the moment.
+//! [`Proxy`]: the address by which a bridge is known, whichever processes are behind it at the moment.
 
 use std::{
     io,
@@ -16,7 +16,7 @@ use tokio::{
 
 /// A socket that carries connections to the processes that are [open](Self::open), to one after the other. Without one it breaks
 /// connections off.
-pub(crate) struct Front {
+pub(crate) struct Proxy {
     pub(crate) url: String,
     shared: Arc<Shared>,
     server: JoinHandle<()>,
@@ -30,7 +30,7 @@ struct Shared {
     loses: Mutex<Option<oneshot::Sender<Bytes>>>,
 }
 
-impl Front {
+impl Proxy {
     pub(crate) async fn new() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -70,7 +70,7 @@ impl Front {
     }
 }
 
-impl Drop for Front {
+impl Drop for Proxy {
     fn drop(&mut self) {
         self.server.abort();
     }
@@ -86,7 +86,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         };
         let Some(port) = port else { continue };
         let loses = shared.loses.lock().expect("a lock").take();
-        // A process that was killed breaks off, and so does its front.
+        // A process that was killed breaks off, and so does its proxy.
         tokio::spawn(carry(client, port, loses));
     }
 }

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::{
-    orders::ORDERS,
+    commands::COMMANDS,
     worker::{open, say, standard_input_ends},
 };
 
@@ -41,7 +41,7 @@ pub(crate) struct Plan {
 
 /// What a process says.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) enum Said {
+pub(crate) enum Report {
     /// It is there.
     Listening { port: u16 },
 }
@@ -110,7 +110,7 @@ async fn upstream(State(provider): State<ProviderClient>, user: User) -> Json<Va
 #[test]
 #[ignore = "run by the other tests as a process of its own"]
 fn a_bridge_of_its_own() {
-    let Ok(plan) = env::var(ORDERS) else { return };
+    let Ok(plan) = env::var(COMMANDS) else { return };
     let plan: Plan = serde_json::from_str(&plan).expect("a plan");
     tracing_subscriber::fmt().with_ansi(false).with_writer(io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -122,7 +122,7 @@ async fn serve(plan: Plan) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let mut stopped = standard_input_ends();
-    say(&Said::Listening { port });
+    say(&Report::Listening { port });
     tokio::select! {
         served = axum::serve(listener, site.router) => served.expect("it serves for ever"),
         _ = stopped.wait_for(|stopped| *stopped) => {}

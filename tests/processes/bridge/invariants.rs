@@ -1,4 +1,4 @@
-//! [`Judge`]: what there is when nobody is killed any more, against what clients have received.
+//! [`InvariantChecker`]: what there is when nobody is killed any more, against what clients have received.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,11 +15,11 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use super::{
-    asking::{UPSTREAM, WHOAMI, tool},
-    life::Life,
-    site::Site,
+    client_history::ClientHistory,
+    fixture::World,
+    retrying_client::{UPSTREAM, WHOAMI, tool},
+    server::Site,
     waiting::until_nothing_is_left,
-    world::World,
 };
 
 /// Codes have expired by then, and so has all that dead processes have reserved; but no token of the bridge, and no grace period.
@@ -39,14 +39,14 @@ pub(crate) enum Verdict {
 }
 
 /// A bridge on the same file, later, that nobody kills.
-pub(crate) struct Judge<'a> {
+pub(crate) struct InvariantChecker<'a> {
     world: &'a World,
     site: Site,
     network: Network,
     client: OAuthClient,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> InvariantChecker<'a> {
     pub(crate) async fn new(world: &'a World) -> Self {
         let site = world.later(LATER).await;
         let network = world.network_with(&site);
@@ -55,34 +55,34 @@ impl<'a> Judge<'a> {
     }
 
     /// Lets a session live to its end.
-    pub(crate) async fn judge(&self, life: &Life) -> Verdict {
-        let client = self.client.clone().with_client_id(&life.client_id);
-        let stored = self.stored(life).await.filter(|_| !life.is_revoked);
+    pub(crate) async fn check(&self, history: &ClientHistory) -> Verdict {
+        let client = self.client.clone().with_client_id(&history.client_id);
+        let stored = self.stored(history).await.filter(|_| !history.is_revoked);
         let Some(stored) = stored else {
-            assert_eq!(client.refresh(life.newest().refresh_token()).await.expect("an answer").status(), 400);
-            self.is_dead(life, &client, life.newest()).await;
-            return if life.is_revoked { Verdict::Revoked } else { Verdict::Ended };
+            assert_eq!(client.refresh(history.newest().refresh_token()).await.expect("an answer").status(), 400);
+            self.is_dead(history, &client, history.newest()).await;
+            return if history.is_revoked { Verdict::Revoked } else { Verdict::Ended };
         };
-        for pair in &life.pairs {
-            self.works(pair, life).await;
+        for pair in &history.pairs {
+            self.works(pair, history).await;
         }
-        let newest = client.refresh(life.newest().refresh_token()).await.expect("an answer");
-        assert_eq!(newest.status(), 200, "{}: {newest:?}", life.subject);
-        self.works(&newest, life).await;
-        let verdict = self.use_upstream(life, &newest, &stored).await;
+        let newest = client.refresh(history.newest().refresh_token()).await.expect("an answer");
+        assert_eq!(newest.status(), 200, "{}: {newest:?}", history.subject);
+        self.works(&newest, history).await;
+        let verdict = self.use_upstream(history, &newest, &stored).await;
         if verdict == Verdict::Alive {
-            let again = client.refresh(life.newest().refresh_token()).await.expect("an answer");
-            assert_eq!(tokens(&again), tokens(&newest), "{}: a repetition", life.subject);
-            self.works(&newest, life).await;
+            let again = client.refresh(history.newest().refresh_token()).await.expect("an answer");
+            assert_eq!(tokens(&again), tokens(&newest), "{}: a repetition", history.subject);
+            self.works(&newest, history).await;
         }
-        let last = self.stored(life).await;
+        let last = self.stored(history).await;
         // The first that ever came has had a successor that was used.
-        let oldest = client.refresh(life.pairs[0].refresh_token()).await.expect("an answer");
-        assert_eq!(oldest.error(), Some("invalid_grant"), "{}", life.subject);
-        self.is_dead(life, &client, &newest).await;
+        let oldest = client.refresh(history.pairs[0].refresh_token()).await.expect("an answer");
+        assert_eq!(oldest.error(), Some("invalid_grant"), "{}", history.subject);
+        self.is_dead(history, &client, &newest).await;
         if let Some(last) = last {
             let refresh_token = last.refresh_token().expect("one").expose_secret();
-            assert!(!self.world.idp.is_refreshable(refresh_token), "{}: the provider was not told", life.subject);
+            assert!(!self.world.idp.is_refreshable(refresh_token), "{}: the provider was not told", history.subject);
         }
         verdict
     }
@@ -99,15 +99,15 @@ impl<'a> Judge<'a> {
     }
 
     /// What is kept of the grant.
-    async fn stored(&self, life: &Life) -> Option<Arc<TokenSet>> {
-        let kept = self.site.vault.load(session_of(life.newest())).await.expect("the file can be read");
+    async fn stored(&self, history: &ClientHistory) -> Option<Arc<TokenSet>> {
+        let kept = self.site.vault.load(session_of(history.newest())).await.expect("the file can be read");
         kept.map(|kept| Arc::clone(kept.record.tokens()))
     }
 
-    /// The refresh token in the file is the provider's newest, unless the answer with a newer one came to nobody who lives.
-    async fn use_upstream(&self, life: &Life, newest: &Answer, stored: &TokenSet) -> Verdict {
-        let (idp, subject, generation) = (&self.world.idp, &life.subject, stored.generation().number());
-        assert!(life.generation <= generation, "{subject}: what was handed out was not saved");
+    /// The refresh token in the file is the provider's newest, unless the answer with a newer one was lost with a process.
+    async fn use_upstream(&self, history: &ClientHistory, newest: &Answer, stored: &TokenSet) -> Verdict {
+        let (idp, subject, generation) = (&self.world.idp, &history.subject, stored.generation().number());
+        assert!(history.generation <= generation, "{subject}: what was handed out was not saved");
         let refresh_token = stored.refresh_token().expect("one").expose_secret();
         let (presented, is_good) = (idp.times_presented(refresh_token), idp.is_refreshable(refresh_token));
         let answer = self.tool(UPSTREAM, newest).await;
@@ -121,31 +121,31 @@ impl<'a> Judge<'a> {
         Verdict::Unanswered
     }
 
-    async fn works(&self, pair: &Answer, life: &Life) {
-        assert_eq!(self.tool(WHOAMI, pair).await, (200, json!({ "subject": life.subject })));
+    async fn works(&self, pair: &Answer, history: &ClientHistory) {
+        assert_eq!(self.tool(WHOAMI, pair).await, (200, json!({ "subject": history.subject })));
     }
 
     /// Nothing works that ever came, and nothing can be had for it.
-    async fn is_dead(&self, life: &Life, client: &OAuthClient, newest: &Answer) {
-        for pair in life.pairs.iter().chain([newest]) {
-            assert_eq!(self.tool(WHOAMI, pair).await.0, 401, "{}", life.subject);
+    async fn is_dead(&self, history: &ClientHistory, client: &OAuthClient, newest: &Answer) {
+        for pair in history.pairs.iter().chain([newest]) {
+            assert_eq!(self.tool(WHOAMI, pair).await.0, 401, "{}", history.subject);
             let answer = client.refresh(pair.refresh_token()).await.expect("an answer");
-            assert_eq!(answer.error(), Some("invalid_grant"), "{}", life.subject);
+            assert_eq!(answer.error(), Some("invalid_grant"), "{}", history.subject);
         }
-        for (authorization, code) in &life.codes {
+        for (authorization, code) in &history.codes {
             let answer = client.redeem(authorization, code).await.expect("an answer");
-            assert_eq!(answer.error(), Some("invalid_grant"), "{}", life.subject);
+            assert_eq!(answer.error(), Some("invalid_grant"), "{}", history.subject);
         }
         // The provider is told before it goes, and nobody waits for that.
         until_nothing_is_left(async || {
-            let kept = self.stored(life).await;
-            kept.map(|_| format!("{}: the grant is still there", life.subject))
+            let kept = self.stored(history).await;
+            kept.map(|_| format!("{}: the grant is still there", history.subject))
         })
         .await;
     }
 
     async fn tool(&self, path: &str, pair: &Answer) -> (u16, serde_json::Value) {
-        tool(&self.network, &self.world.front.url, path, pair.access_token()).await.expect("an answer")
+        tool(&self.network, &self.world.proxy.url, path, pair.access_token()).await.expect("an answer")
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`MoodyStore`]: a store that can be read, and at times not written.
+//! [`FaultyStore`]: a store that can be read, and at times not written.
 
 use std::{
     sync::{
@@ -16,12 +16,12 @@ use portcullis::{
 
 /// A store that can be read, and at times not written.
 #[derive(Debug)]
-pub(crate) struct MoodyStore {
+pub(crate) struct FaultyStore {
     pub(crate) store: SqliteStore,
     pub(crate) is_read_only: Arc<AtomicBool>,
 }
 
-impl TokenStore for MoodyStore {
+impl TokenStore for FaultyStore {
     fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredRow>> {
         TokenStore::load(&self.store, id)
     }

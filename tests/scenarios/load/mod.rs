@@ -3,10 +3,10 @@
 //! Each runs in the time of its runtime; in paused time delays are exact and take no time.
 
 pub(crate) mod cold;
-pub(crate) mod crowd;
+pub(crate) mod concurrent_requests;
+pub(crate) mod contention;
 pub(crate) mod disconnects;
 pub(crate) mod expired;
 pub(crate) mod failing;
+pub(crate) mod fixture;
 pub(crate) mod late;
-pub(crate) mod scenarios;
-pub(crate) mod stack;

@@ -1,5 +1,5 @@
 // The pages that users see, one after the other.
-export async function* shown(page, site, client) {
+export async function* pages(page, site, client) {
   await page.goto(client.authorization());
   // Its buttons come late.
   await page.locator('button[value=approve]').waitFor();

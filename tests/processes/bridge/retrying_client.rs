@@ -8,7 +8,7 @@ use portcullis_testkit::{BrowserError, ClientError, Network, NetworkError};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::world::World;
+use super::fixture::World;
 
 /// A machine that builds something else meanwhile is slow.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -22,7 +22,7 @@ pub(crate) async fn until_answered<T>(
     let mut lost = 0;
     let answered = timeout(PATIENCE, async {
         loop {
-            world.front.is_open().await;
+            world.proxy.is_open().await;
             match timeout(patience(), act()).await {
                 Ok(Ok(answer)) => break answer,
                 Ok(Err(ClientError::Network(_) | ClientError::Browser(BrowserError::Network(_)))) | Err(_) => lost += 1,

@@ -7,8 +7,8 @@ use secrecy::ExposeSecret as _;
 
 use crate::{
     child::Child,
-    orders::{ALIVE, Said},
-    world::World,
+    commands::{ALIVE, Report},
+    fixture::World,
 };
 
 /// Long enough for a slow machine: the clocks of the processes are ahead, so nobody waits for it.
@@ -30,41 +30,41 @@ async fn tokens_that_died_with_a_process_are_spared_while_the_old_one_works_and_
     let grant = world.log_in(1, Duration::ZERO).await[0];
     let spent =
         world.stored(grant).await.expect("it is there").refresh_token().expect("one").expose_secret().to_owned();
-    let mut orders = world.orders([grant]);
+    let mut commands = world.commands([grant]);
 
-    (orders.ahead, orders.stops_before_saving) = (EARLY, true);
-    let process = Child::start(&orders);
-    process.says(1, |said| matches!(said, Said::Saving)).await;
+    (commands.ahead, commands.stops_before_saving) = (EARLY, true);
+    let process = Child::start(&commands);
+    process.says(1, |said| matches!(said, Report::Saving)).await;
     let said = process.kill().await;
-    assert!(said.iter().all(|said| !matches!(said, Said::Handed { generation: 1.., .. })), "it was not durable");
+    assert!(said.iter().all(|said| !matches!(said, Report::Handed { generation: 1.., .. })), "it was not durable");
     assert_eq!((idp.rotations(), idp.is_refreshable(&spent)), (1, false));
 
     // One after the other, as after a crash that comes back: none takes the risk while there is another way.
-    (orders.ahead, orders.stops_before_saving) = (LATER, false);
+    (commands.ahead, commands.stops_before_saving) = (LATER, false);
     for _ in 0..2 {
-        let process = Child::start(&orders);
+        let process = Child::start(&commands);
         process.logs(TAKEN_OVER).await;
         let so_far = process.count(is_alive);
         process.says(so_far + 5, is_alive).await;
         let said = process.stop().await;
-        assert!(said.iter().all(|said| !matches!(said, Said::Failed { .. } | Said::Ended { .. })), "{said:#?}");
+        assert!(said.iter().all(|said| !matches!(said, Report::Failed { .. } | Report::Ended { .. })), "{said:#?}");
         assert_eq!((idp.calls(Endpoint::Token), idp.times_presented(&spent)), (1, 1));
     }
 
     // It is the only hope left. It is not, and the log says why the user has to log in again.
-    orders.ahead = TOO_LATE;
-    let process = Child::start(&orders);
+    commands.ahead = TOO_LATE;
+    let process = Child::start(&commands);
     process.logs(TAKEN_OVER).await;
     process.logs(WHY).await;
     let ended =
-        |said: &Said| matches!(said, Said::Ended { reason, is_login_needed: true, .. } if reason == "grant_ended");
-    process.says(orders.tasks_per_grant, ended).await;
+        |said: &Report| matches!(said, Report::Ended { reason, is_login_needed: true, .. } if reason == "grant_ended");
+    process.says(commands.tasks_per_grant, ended).await;
     let said = process.stop().await;
-    assert!(said.iter().all(|said| !matches!(said, Said::Handed { .. } | Said::Failed { .. })), "{said:#?}");
+    assert!(said.iter().all(|said| !matches!(said, Report::Handed { .. } | Report::Failed { .. })), "{said:#?}");
     assert_eq!((idp.calls(Endpoint::Token), idp.times_presented(&spent), idp.families_killed()), (2, 2, 1));
     assert!(world.stored(grant).await.is_none());
 }
 
-fn is_alive(said: &Said) -> bool {
-    matches!(said, Said::Used { generation: 0, outcome, .. } if outcome == ALIVE)
+fn is_alive(said: &Report) -> bool {
+    matches!(said, Report::Used { generation: 0, outcome, .. } if outcome == ALIVE)
 }
