@@ -8,7 +8,7 @@ use http::{Response, StatusCode, header::RETRY_AFTER};
 use http_body_util::Full;
 use portcullis::{
     Auth, AuthConfig, Issuer, ResourceUri,
-    core::{Clock, SystemClock},
+    types::{Clock, SystemClock},
     egress::Egress,
     oauth::{ClientAuthentication, introspection::IntrospectionPolicy},
     verify::{Cache, CacheConfig, IntrospectionVerifier},
@@ -55,7 +55,7 @@ impl Crowd {
             ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.to_owned().into());
         let egress = Egress::from_service(provider.clone());
         let verifier = IntrospectionVerifier::new(policy, client, egress, clock);
-        let gate = Auth::around(Bare, AuthConfig::new(metadata()?, Cache::around(verifier, CacheConfig::new())));
+        let gate = Auth::new(Bare, AuthConfig::new(metadata()?, Cache::around(verifier, CacheConfig::new())));
         let crowd = Self { provider, gate };
         // The provider's metadata is known from here on.
         assert_eq!(crowd.call(crowd.token()).await.status, StatusCode::OK);

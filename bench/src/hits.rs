@@ -10,7 +10,7 @@ use std::{
 use axum::{Router, body::Body};
 use bytes::Bytes;
 use http_body_util::Full;
-use portcullis::{Auth, AuthConfig, AuthLayer, Issuer, ResourceUri, core::SystemClock, oauth::jwt::JwtPolicy};
+use portcullis::{Auth, AuthConfig, AuthLayer, Issuer, ResourceUri, types::SystemClock, oauth::jwt::JwtPolicy};
 use portcullis::{
     egress::{Egress, EgressConfig},
     verify::{JwtVerifier, RemoteKeySet},

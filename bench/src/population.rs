@@ -18,7 +18,7 @@ use http::HeaderValue;
 use http_body_util::Full;
 use portcullis::{
     Auth, AuthConfig, AuthError, BearerToken, CacheConfig, Issuer, ScopeSet, UserContext,
-    core::{Clock, SystemClock, UnixTime},
+    types::{Clock, SystemClock, UnixTime},
     verify::Cache,
 };
 use portcullis_testkit::IdentityProvider;
@@ -67,7 +67,7 @@ pub(crate) fn cases(runtime: &Rc<Runtime>) -> Result<Population, Box<dyn Error>>
     for contexts in SIZES {
         let clock = ShiftedClock::default();
         let (cache, filled) = alloc::count(|| runtime.block_on(fill(contexts, &clock)));
-        let auth = Auth::around(Bare, AuthConfig::new(metadata()?, cache));
+        let auth = Auth::new(Bare, AuthConfig::new(metadata()?, cache));
         let calls = Calls::<_, _, Full<Bytes>>::new(runtime, auth.clone(), move || any_of(contexts));
         cases.push(Case::new(&name(contexts), TIMES, calls));
         last = Some((auth, clock, contexts, filled.live as f64 / contexts as f64));
@@ -148,7 +148,7 @@ impl Service<BearerToken> for Directory {
             "token_type": "Bearer",
         });
         let issuer = Issuer::new(IdentityProvider::ISSUER).expect("an issuer");
-        let context = UserContext::assertion(issuer, subject)
+        let context = UserContext::builder(issuer, subject)
             .with_client_id("mcp-client")
             .with_scopes(ScopeSet::parse("mcp:use").expect("a scope"))
             .with_claims(claims.as_object().cloned().unwrap_or_default());

@@ -4,7 +4,7 @@ use std::{error::Error, time::Duration};
 
 use portcullis::{
     AuthConfig, CacheConfig, ResourceServer, ResourceUri,
-    core::Issuer,
+    types::Issuer,
     egress::EgressConfig,
     oauth::{ClientAuthentication, protected_resource::ProtectedResourceMetadata},
     verify::{Cache, IssuerRouter},

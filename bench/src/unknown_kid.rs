@@ -7,7 +7,7 @@ use http::StatusCode;
 use http_body_util::Full;
 use portcullis::{
     Auth, AuthConfig, Issuer, ResourceUri,
-    core::SystemClock,
+    types::SystemClock,
     egress::Egress,
     oauth::jwt::JwtPolicy,
     verify::{Cache, CacheConfig, JwtVerifier, RemoteKeySet},
@@ -33,7 +33,7 @@ pub(crate) fn run() -> Result<usize, Box<dyn Error>> {
         let keys = RemoteKeySet::discovered(issuer.clone(), Egress::from_service(provider.clone()));
         let policy = JwtPolicy::new(issuer, ResourceUri::new(IdentityProvider::AUDIENCE)?);
         let verifier = JwtVerifier::new(policy, keys, Arc::new(SystemClock::new()));
-        let gate = Auth::around(Bare, AuthConfig::new(metadata()?, Cache::around(verifier, CacheConfig::new())));
+        let gate = Auth::new(Bare, AuthConfig::new(metadata()?, Cache::around(verifier, CacheConfig::new())));
         // The keys that exist are known from here on.
         // Issued before the keys were fetched: a newer token might be signed by a key that is newer as well, which is 503.
         let forged = |kid: &str| {

@@ -3,7 +3,7 @@
 use std::{future::pending, time::Duration};
 
 use portcullis::{
-    core::GrantId,
+    types::GrantId,
     grants::{Lease, LeaseOutcome, SealedGrant, StoreFuture, StoredRow, Swap, TokenStore, Version},
 };
 

@@ -3,7 +3,7 @@
 use std::{env, fs, path::PathBuf, process, sync::Arc, time::Duration};
 
 use portcullis::{
-    core::{BearerToken, Clock as _, GrantId, ScopeSet, SystemClock},
+    types::{BearerToken, Clock as _, GrantId, ScopeSet, SystemClock},
     grants::{GrantStore, Refresher, TokenSet},
     oauth::TokenResponse,
 };

@@ -4,8 +4,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use portcullis::{
-    core::{GrantId, Reason},
     grants::{ProviderClient, Refresher},
+    types::{GrantId, Reason},
 };
 use secrecy::ExposeSecret as _;
 use tokio::{task::JoinSet, time::sleep};

@@ -13,7 +13,7 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use portcullis::core::{Clock, GrantId, SystemClock, UnixTime};
+use portcullis::types::{Clock, GrantId, SystemClock, UnixTime};
 use portcullis_testkit::{IdentityProvider, TokenPolicy};
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle, time::sleep};

@@ -10,7 +10,7 @@ use std::{
 };
 
 use portcullis::{
-    core::{Clock, GrantId, SystemClock, UnixTime},
+    types::{Clock, GrantId, SystemClock, UnixTime},
     egress::{Egress, EgressConfig},
     grants::{GrantStore, KeyRing, ProviderClient, Refresher, RefresherConfig, TokenStore},
     oauth::{ClientAuthentication, providers::Provider},
@@ -148,7 +148,7 @@ impl Handler {
                 return true;
             }
             Err(error) => {
-                let is_login_needed = error.kind() == portcullis::core::AuthErrorKind::InvalidToken;
+                let is_login_needed = error.kind() == portcullis::types::AuthErrorKind::InvalidToken;
                 say(&Report::Ended { grant, reason: error.reason().to_string(), is_login_needed });
                 return false;
             }

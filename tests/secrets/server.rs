@@ -10,12 +10,12 @@ use axum::{Router, routing::post};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use portcullis::{
     AuthConfig, AuthLayer, CacheConfig, Issuer, ResourceUri, ScopeSet,
-    axum::User,
+    extract::User,
     bridge::{
         AccessTokenKind, Bridge, BridgeConfig, Client, ClientMetadataDocumentPolicy, GrantType, IntrospectionClient,
         RedirectUri, SigningKeys, TrustedIssuer,
     },
-    core::Clock,
+    types::Clock,
     egress::{Egress, EgressConfig},
     grants::{GrantStore, KeyRing, ProviderClient, UpstreamVerifier, records::SealedStore},
     oauth::{ClientAuthentication, providers::Provider},

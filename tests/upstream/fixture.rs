@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use http::Uri;
 use portcullis::{
-    core::{AuthError, BearerToken, Clock, GrantId, Issuer, ResourceUri, ScopeSet, UserContext, VerifyToken},
     egress::Egress,
     grants::{
         GrantStore, KeyRing, MemoryStore, ProfileVerifier, ProviderClient, Refresher, RefresherConfig, TokenSet,
@@ -14,6 +13,7 @@ use portcullis::{
     oauth::{
         ClientAuthentication, TokenResponse, introspection::IntrospectionPolicy, jwt::JwtPolicy, providers::Provider,
     },
+    types::{AuthError, BearerToken, Clock, GrantId, Issuer, ResourceUri, ScopeSet, UserContext, VerifyToken},
     verify::{
         Cache, CacheConfig, IntrospectionVerifier, JwtVerifier, RemoteKeySet, UserInfoEndpoint, UserInfoVerifier,
         danger,
@@ -78,7 +78,7 @@ impl World {
         let refresher = self.refresher.clone();
         service_fn(move |token: BearerToken| {
             assert!(token.expose_secret().starts_with("ours"));
-            let user = UserContext::assertion(issuer(), "alice").with_upstream(refresher.upstream(GRANT)).build();
+            let user = UserContext::builder(issuer(), "alice").with_upstream(refresher.upstream(GRANT)).build();
             std::future::ready(Ok::<_, AuthError>(Arc::new(user)))
         })
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis::core::Reason;
+use portcullis::types::Reason;
 use portcullis_testkit::{Endpoint, Fault, TokenPolicy};
 use tokio::time::sleep;
 

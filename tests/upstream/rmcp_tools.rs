@@ -12,9 +12,9 @@ use http_body::Body;
 use http_body_util::{BodyExt as _, Full};
 use portcullis::{
     AuthConfig, AuthLayer, UserContext,
-    core::{AuthError, Issuer, ResourceUri, VerifyToken},
     layer::RequireUpstreamLayer,
     oauth::protected_resource::ProtectedResourceMetadata,
+    types::{AuthError, Issuer, ResourceUri, VerifyToken},
 };
 use portcullis_testkit::{Endpoint, Fault, IdentityProvider, TokenPolicy};
 use rmcp::{

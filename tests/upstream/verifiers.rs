@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis::core::VerifyToken;
+use portcullis::types::VerifyToken;
 use portcullis_testkit::{Endpoint, Fault, TokenPolicy};
 use tokio::time::sleep;
 

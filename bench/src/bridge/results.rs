@@ -13,7 +13,7 @@ use std::{
 
 use futures_util::future::try_join_all;
 use portcullis::{
-    core::{BearerToken, VerifyToken},
+    types::{BearerToken, VerifyToken},
     oauth::CodeVerifier,
     verify::{CacheConfig, CacheLayer},
 };

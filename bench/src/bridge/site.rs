@@ -5,7 +5,7 @@ use std::{error::Error, path::Path, sync::Arc, time::Duration};
 use axum::Router;
 use portcullis::{
     Issuer, ResourceUri, ScopeSet,
-    core::SystemClock,
+    types::SystemClock,
     egress::{Egress, EgressConfig},
     grants::{KeyRing, ProviderClient, GrantStore, records::SealedStore},
     oauth::{ClientAuthentication, providers::Provider},

@@ -9,7 +9,7 @@ use std::{
 };
 
 use portcullis::{
-    core::{SystemClock, Upstream},
+    types::{SystemClock, Upstream},
     grants::{KeyRing, MemoryStore, GrantStore},
 };
 use tokio::{runtime::Runtime, sync::Mutex};

@@ -3,7 +3,7 @@
 use std::{error::Error, sync::Arc};
 
 use portcullis::{
-    core::SystemClock,
+    types::SystemClock,
     grants::{GrantRecord, KeyRing, MemoryStore, GrantStore},
 };
 use tokio::runtime::Runtime;

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use portcullis::{
-    core::SystemClock,
+    types::SystemClock,
     grants::{SealedGrant, Swap, TokenStore},
 };
 use portcullis_store_sqlite::SqliteStore;

@@ -4,7 +4,7 @@ use std::{error::Error, future::ready, sync::Arc, time::Duration};
 
 use portcullis::{
     BearerToken, Issuer, ScopeSet,
-    core::{Clock, GrantId, SystemClock},
+    types::{Clock, GrantId, SystemClock},
     grants::{RefreshError, Refresher, RefresherConfig, TokenSet, GrantStore},
     oauth::{TokenResponse, providers::Rotation},
 };

@@ -9,7 +9,7 @@ use std::{
 use futures_util::future::join_all;
 use portcullis::{
     ScopeSet,
-    core::{Clock, SystemClock},
+    types::{Clock, SystemClock},
     egress::Egress,
     grants::{KeyRing, MemoryStore, ProviderClient, Refresher, RefresherConfig, TokenSet, GrantStore},
 };

@@ -25,7 +25,7 @@ pub struct UserContext {
     scopes: ScopeSet,
     expires_at: Option<UnixTime>,
     #[serde(skip)]
-    known_until: Option<UnixTime>,
+    revalidate_at: Option<UnixTime>,
     /// In nanoseconds since the epoch; 0 if no cache has said.
     #[serde(skip)]
     fresh_until: AtomicU64,
@@ -42,7 +42,7 @@ impl UserContext {
     /// Asserts that `issuer` vouches for `subject`: the door for verifiers of your own.
     ///
     /// Whoever calls this has checked that the token is valid **and issued for this resource**.
-    pub fn assertion(issuer: Issuer, subject: &str) -> UserContextBuilder {
+    pub fn builder(issuer: Issuer, subject: &str) -> UserContextBuilder {
         UserContextBuilder {
             issuer,
             subject: subject.to_owned(),
@@ -134,8 +134,8 @@ impl UserContext {
 
     /// Until when this may be used without asking again, if that is known: until the token expires, or earlier.
     #[must_use]
-    pub fn known_until(&self) -> Option<UnixTime> {
-        self.known_until.into_iter().chain(self.expires_at).min()
+    pub fn revalidate_at(&self) -> Option<UnixTime> {
+        self.revalidate_at.into_iter().chain(self.expires_at).min()
     }
 
     /// Until when a cache answers with this context without asking its verifier again; `None` if no cache keeps it.
@@ -160,8 +160,8 @@ impl UserContext {
 
     /// The same user, to be asked for again at `at`, if not before. The token lives on, and so do the streams that it opened.
     #[must_use]
-    pub fn until(mut self, at: UnixTime) -> Self {
-        self.known_until = Some(self.known_until.map_or(at, |known| known.min(at)));
+    pub fn with_revalidate_at(mut self, at: UnixTime) -> Self {
+        self.revalidate_at = Some(self.revalidate_at.map_or(at, |known| known.min(at)));
         self
     }
 
@@ -176,7 +176,7 @@ impl UserContext {
 
     /// The same user with further claims: those that the token does not make itself.
     #[must_use]
-    pub fn with_further_claims(mut self, claims: impl IntoIterator<Item = (String, Value)>) -> Self {
+    pub fn with_extra_claims(mut self, claims: impl IntoIterator<Item = (String, Value)>) -> Self {
         for (name, value) in claims {
             self.claims.entry(name).or_insert(value);
         }
@@ -191,7 +191,7 @@ impl UserContext {
             client_id: self.client_id.clone(),
             scopes: self.scopes.clone(),
             expires_at: self.expires_at,
-            known_until: self.known_until,
+            revalidate_at: self.revalidate_at,
             fresh_until: AtomicU64::default(),
             confirmed_at: self.confirmed_at,
             claims: self.claims.clone(),
@@ -312,7 +312,7 @@ impl UserContextBuilder {
             client_id: self.client_id,
             scopes: self.scopes,
             expires_at: self.expires_at,
-            known_until: None,
+            revalidate_at: None,
             fresh_until: AtomicU64::default(),
             confirmed_at: self.confirmed_at,
             claims: self.claims,
@@ -339,7 +339,7 @@ mod tests {
     fn context() -> UserContext {
         let claims = serde_json::json!({"email": "claim@example.test", "name": "Claim", "secret": "hush"});
         let profile = serde_json::json!({"email": "profile@example.test"});
-        UserContext::assertion(Issuer::new("https://idp.example.com").expect("issuer"), "alice")
+        UserContext::builder(Issuer::new("https://idp.example.com").expect("issuer"), "alice")
             .with_client_id("client-1")
             .with_scopes(ScopeSet::parse("mcp:read").expect("scopes"))
             .with_expires_at(UnixTime::from_secs(17))
@@ -359,17 +359,20 @@ mod tests {
     fn a_context_may_have_to_be_renewed_before_its_token_expires_and_not_after() {
         let at = |secs| Some(UnixTime::from_secs(secs));
         let user = context();
-        assert_eq!(user.known_until(), at(17));
-        let user = user.until(UnixTime::from_secs(20));
-        assert_eq!((user.known_until(), user.expires_at()), (at(17), at(17)));
-        let user = user.until(UnixTime::from_secs(5)).until(UnixTime::from_secs(9)).with_profile(Map::new());
-        assert_eq!((user.known_until(), user.expires_at()), (at(5), at(17)));
+        assert_eq!(user.revalidate_at(), at(17));
+        let user = user.with_revalidate_at(UnixTime::from_secs(20));
+        assert_eq!((user.revalidate_at(), user.expires_at()), (at(17), at(17)));
+        let user = user
+            .with_revalidate_at(UnixTime::from_secs(5))
+            .with_revalidate_at(UnixTime::from_secs(9))
+            .with_profile(Map::new());
+        assert_eq!((user.revalidate_at(), user.expires_at()), (at(5), at(17)));
     }
 
     #[test]
     fn further_claims_replace_none() {
         let further = serde_json::json!({"name": "Other", "roles": ["admin"]});
-        let user = context().with_further_claims(further.as_object().cloned().unwrap_or_default());
+        let user = context().with_extra_claims(further.as_object().cloned().unwrap_or_default());
         assert_eq!((user.name(), user.claims()["roles"][0].as_str()), (Some("Claim"), Some("admin")));
     }
 

@@ -52,7 +52,7 @@ fn object(value: &Value) -> Map<String, Value> {
 
 /// Alice, as our own token says it.
 fn alice(upstream: Upstream) -> UserContext {
-    UserContext::assertion(issuer(PROVIDER), "alice")
+    UserContext::builder(issuer(PROVIDER), "alice")
         .with_scopes(ScopeSet::parse("mcp:read").expect("scopes"))
         .with_expires_at(UnixTime::from_secs(1_000))
         .with_claims(object(&json!({"from": "our token"})))
@@ -62,7 +62,7 @@ fn alice(upstream: Upstream) -> UserContext {
 
 /// Whoever the provider says it is.
 fn known(issuer_name: &str, subject: &str) -> UserContext {
-    UserContext::assertion(issuer(issuer_name), subject).with_profile(object(&json!({"name": "Alice"}))).build()
+    UserContext::builder(issuer(issuer_name), subject).with_profile(object(&json!({"name": "Alice"}))).build()
 }
 
 struct Outcome {
@@ -110,7 +110,7 @@ async fn the_user_is_who_our_token_says_with_the_profile_that_the_provider_knows
     assert!(user.scopes().contains("mcp:read") && user.claims().contains_key("from"));
     assert!(user.upstream().is_present());
     assert_eq!(user.expires_at(), Some(UnixTime::from_secs(1_000)), "our token lives on");
-    assert_eq!(user.known_until(), Some(UnixTime::from_secs(100)), "the provider's does not");
+    assert_eq!(user.revalidate_at(), Some(UnixTime::from_secs(100)), "the provider's does not");
 
     assert!(!user.revocation().is_revoked());
     grant.end.revoke();
@@ -124,7 +124,7 @@ async fn roles_of_the_providers_token_are_the_users_and_its_scopes_are_not() {
             "realm_access": {"roles": ["admin"]}, "scope": "root", "aud": "elsewhere", "acr": "gold", "from": "them",
             "permissions": ["all"], "authorization_details": [{"type": "payment"}], "email": "alice@example.test",
         }));
-        Ok(UserContext::assertion(issuer(PROVIDER), "alice").with_claims(claims).build())
+        Ok(UserContext::builder(issuer(PROVIDER), "alice").with_claims(claims).build())
     };
     let user = resolve(Ok(alice(Upstream::new(Grant::default()))), answer).await.user.expect("a user");
     assert_eq!(user.claims()["realm_access"]["roles"][0], "admin");
@@ -139,11 +139,11 @@ async fn roles_of_the_providers_token_are_the_users_and_its_scopes_are_not() {
 async fn what_the_provider_knows_may_end_before_its_token() {
     let answer = |_: &str| {
         let claims = object(&json!({"email": "alice@example.test"}));
-        let user = UserContext::assertion(issuer(PROVIDER), "alice").with_claims(claims);
+        let user = UserContext::builder(issuer(PROVIDER), "alice").with_claims(claims);
         Ok(user.with_expires_at(UnixTime::from_secs(50)).build())
     };
     let user = resolve(Ok(alice(Upstream::new(Grant::default()))), answer).await.user.expect("a user");
-    assert_eq!(user.known_until(), Some(UnixTime::from_secs(50)));
+    assert_eq!(user.revalidate_at(), Some(UnixTime::from_secs(50)));
     assert_eq!(user.email(), Some("alice@example.test"), "claims, if there is no profile");
 }
 
@@ -153,7 +153,7 @@ async fn a_refused_token_is_reported_and_the_next_one_asked_about() {
         |token: &str| if token == "token-0" { Err(Reason::Inactive.into()) } else { Ok(known(PROVIDER, "alice")) };
     let outcome = resolve(Ok(alice(Upstream::new(Grant::default()))), answer).await;
     assert_eq!(outcome.asked, ["token-0", "token-1"]);
-    assert_eq!(outcome.user.expect("a user").known_until(), Some(UnixTime::from_secs(101)), "that of the new token");
+    assert_eq!(outcome.user.expect("a user").revalidate_at(), Some(UnixTime::from_secs(101)), "that of the new token");
 }
 
 #[tokio::test]
@@ -228,7 +228,7 @@ async fn a_grant_of_somebody_else_is_noticed_where_both_speak_of_the_same_issuer
     let outcome = resolve(Ok(alice(upstream())), |_| Ok(known(PROVIDER, "mallory"))).await;
     assert_eq!(outcome.reason(), Reason::SubjectMismatch);
 
-    let ours = UserContext::assertion(issuer("https://here.example"), "user-17").with_upstream(upstream()).build();
+    let ours = UserContext::builder(issuer("https://here.example"), "user-17").with_upstream(upstream()).build();
     let user = resolve(Ok(ours), |_| Ok(known(PROVIDER, "alice"))).await.user.expect("a user");
     assert_eq!((user.issuer().as_str(), user.subject()), ("https://here.example", "user-17"));
     assert_eq!(user.name(), Some("Alice"));

@@ -12,11 +12,11 @@
 //! It does **not** check `Host` and `Origin` (the MCP server does), and it does not limit rates.
 
 mod auth;
-#[cfg(feature = "axum")]
-pub mod axum;
 mod body;
 pub mod danger;
 pub mod drain;
+#[cfg(feature = "axum")]
+pub mod extract;
 mod metadata;
 mod protocol_version;
 mod rejection;
@@ -24,7 +24,7 @@ pub mod scope;
 mod session;
 mod upstream;
 
-pub use auth::{Auth, AuthConfig, AuthLayer, ResponseFuture, StreamLife};
+pub use auth::{Auth, AuthConfig, AuthLayer, ResponseFuture, StreamLifetime};
 pub use body::ResponseBody;
 pub use session::SessionBinding;
 pub use upstream::{RequireUpstream, RequireUpstreamFuture, RequireUpstreamLayer};

@@ -117,7 +117,7 @@ fn judge(body: Vec<u8>) -> StatusCode {
         Ok::<_, Infallible>(Response::new(request.into_body()))
     });
     let service = ToolScopesLayer::new(policy).layer(inner);
-    let user = UserContext::assertion(Issuer::new("https://idp.example.com").expect("an issuer"), "alice").build();
+    let user = UserContext::builder(Issuer::new("https://idp.example.com").expect("an issuer"), "alice").build();
     let mut request = Request::new(Full::new(Bytes::from(body)));
     request.extensions_mut().insert(Arc::new(user));
     service.oneshot(request).now_or_never().expect("nothing to wait for").expect("a response").status()

@@ -47,7 +47,7 @@ impl Verified<Claims> {
     /// [`Reason::MissingClaim`](portcullis_core::Reason::MissingClaim) if a claim has the wrong type.
     pub fn into_user_context(self) -> Result<UserContextBuilder, AuthError> {
         let Self { issuer, subject, value: claims } = self;
-        let user = UserContext::assertion(issuer, &subject.name).with_kind(subject.kind);
+        let user = UserContext::builder(issuer, &subject.name).with_kind(subject.kind);
         let mut user = user.with_scopes(claims.scopes()?);
         if let Some(client_id) = claims.client_id()? {
             user = user.with_client_id(client_id);

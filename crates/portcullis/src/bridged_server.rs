@@ -28,7 +28,7 @@ pub type BridgedUsers = Cache<UpstreamVerifier<BridgeVerifier, ProfileVerifier>>
 /// use axum::{Router, routing::post};
 /// use portcullis::{
 ///     AuthLayer, BridgedServer, Issuer, ResourceUri, ScopeSet,
-///     axum::User,
+///     extract::User,
 ///     bridge::BridgeConfig,
 ///     oauth::{ClientAuthentication, providers::Provider},
 /// };

@@ -3,7 +3,7 @@
 //!
 //! ```
 //! use axum::{Router, routing::post};
-//! use portcullis::{AuthLayer, ResourceServer, axum::User};
+//! use portcullis::{AuthLayer, ResourceServer, extract::User};
 //!
 //! # fn main() -> Result<(), portcullis::BuildError> {
 //! let cfg = ResourceServer::new("https://mcp.example.com/mcp")?
@@ -27,7 +27,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | [`core`] | the words: tokens, scopes, the user context, errors, challenges |
+//! | [`types`] | tokens, scopes, the user context, errors, challenges, clocks |
 //! | [`oauth`] | the messages of OAuth as pure functions, and the policies that judge tokens |
 //! | [`egress`] | the only way out: guarded HTTP |
 //! | [`verify`] | verifiers (JWT, introspection, UserInfo), the choice between issuers, the cache |
@@ -35,7 +35,7 @@
 //! | `grants` | tokens of a provider behind this server: sealed, refreshed once, handed out fresh (feature `grants`) |
 //! | `sqlite` | those, in an SQLite database (feature `sqlite`) |
 //! | [`layer`] | the gate in front of a service, scopes, sessions |
-//! | [`axum`] | extractor and routes for axum |
+//! | [`extract`] | extractors and routes for axum |
 
 #[cfg(feature = "bridge")]
 mod bridged_server;
@@ -44,14 +44,14 @@ mod resource_server;
 
 #[cfg(feature = "bridge")]
 pub use portcullis_bridge as bridge;
-pub use portcullis_core as core;
+pub use portcullis_core as types;
 #[cfg(any(feature = "grants", feature = "verify"))]
 pub use portcullis_egress as egress;
 #[cfg(feature = "grants")]
 pub use portcullis_grants as grants;
 pub use portcullis_layer as layer;
 #[cfg(feature = "axum")]
-pub use portcullis_layer::axum;
+pub use portcullis_layer::extract;
 pub use portcullis_oauth as oauth;
 #[cfg(feature = "sqlite")]
 pub use portcullis_store_sqlite as sqlite;

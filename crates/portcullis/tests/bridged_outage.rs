@@ -7,9 +7,9 @@ use axum::{Router, body::Body, routing::get};
 use http::{Request, StatusCode, header};
 use portcullis::{
     AuthLayer, BridgedServer, Issuer, ResourceUri, ScopeSet,
-    axum::User,
     bridge::BridgeConfig,
     egress::EgressConfig,
+    extract::User,
     oauth::{ClientAuthentication, providers::Provider},
     verify::CacheConfig,
 };

@@ -7,13 +7,13 @@ use axum::{Router, body::Body, routing::get};
 use http::{Request, StatusCode, header};
 use portcullis::{
     AuthLayer, BridgedServer, BuildError, Issuer, ResourceUri, ScopeSet,
-    axum::{UpstreamToken, User},
     bridge::BridgeConfig,
-    core::SystemClock,
     egress::EgressConfig,
+    extract::{UpstreamToken, User},
     grants::KeyRing,
     oauth::{ClientAuthentication, providers::Provider},
     sqlite::SqliteStore,
+    types::SystemClock,
 };
 use portcullis_testkit::{Browser, Endpoint, IdentityProvider, Network, OAuthClient};
 use tower::ServiceExt as _;

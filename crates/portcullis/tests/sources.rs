@@ -15,9 +15,9 @@ use axum::body::{Body, Bytes};
 use http::{Request, Response, StatusCode, Uri, header};
 use portcullis::{
     AuthConfig, AuthError, AuthLayer, Issuer, ResourceUri,
-    core::{RequestSource, SystemClock},
     egress::Egress,
     oauth::{ClientAuthentication, introspection::IntrospectionPolicy, protected_resource::ProtectedResourceMetadata},
+    types::{RequestSource, SystemClock},
     verify::{Cache, CacheConfig, IntrospectionVerifier},
 };
 use tokio::{

@@ -7,9 +7,9 @@ use axum::body::{Body, Bytes};
 use http::{Request, Response, StatusCode, Uri, header};
 use portcullis::{
     AuthConfig, AuthError, AuthLayer, Issuer, ResourceUri,
-    core::SystemClock,
     egress::Egress,
     oauth::{ClientAuthentication, introspection::IntrospectionPolicy, protected_resource::ProtectedResourceMetadata},
+    types::SystemClock,
     verify::{Cache, CacheConfig, IntrospectionVerifier},
 };
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};

@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use http::Uri;
 use portcullis_core::{AuthError, Clock, Issuer, Reason, SystemClock};
 use portcullis_egress::Egress;
-use portcullis_oauth::jwt::{ScreenedJwt, SignedJwt};
+use portcullis_oauth::jwt::{HeaderCheckedJwt, SignedJwt};
 use tokio::time::Instant;
 
 use crate::{
@@ -127,7 +127,7 @@ impl RemoteKeySet {
     ///
     /// # Errors
     /// [`Reason::UnknownKey`], [`Reason::BadSignature`]; [`Reason::KeySetUnavailable`] if nobody can tell.
-    pub async fn verified(&self, jwt: ScreenedJwt) -> Result<SignedJwt, AuthError> {
+    pub async fn verified(&self, jwt: HeaderCheckedJwt) -> Result<SignedJwt, AuthError> {
         match self.verify(jwt) {
             Verification::Done(outcome) => outcome,
             Verification::Pending(outcome) => outcome.await,
@@ -136,7 +136,7 @@ impl RemoteKeySet {
 
     /// Verifies the signature of `jwt` at once, if the key for it is at hand or certainly does not exist: as
     /// [`verified`](Self::verified), for those who do not want to box a future for it.
-    pub fn verify(&self, jwt: ScreenedJwt) -> Verification {
+    pub fn verify(&self, jwt: HeaderCheckedJwt) -> Verification {
         let current = self.state.current.load();
         let fetch = match current.as_ref().map(|current| (current, self.age(current))) {
             None | Some((_, Age::Expired)) => self.fetch(),
@@ -162,7 +162,7 @@ impl RemoteKeySet {
     }
 
     /// Verifies `jwt` after the fetch it has to wait for.
-    async fn verify_after(self, flight: Flight, jwt: ScreenedJwt) -> Result<SignedJwt, AuthError> {
+    async fn verify_after(self, flight: Flight, jwt: HeaderCheckedJwt) -> Result<SignedJwt, AuthError> {
         let fetched = flight.await;
         let current = self.state.current.load_full().filter(|current| self.age(current) != Age::Expired);
         match (current.as_ref().and_then(|current| current.keys.select(&jwt)), fetched) {

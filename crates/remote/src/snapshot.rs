@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use portcullis_core::UnixTime;
 use portcullis_egress::max_age;
-use portcullis_oauth::jwt::{KeySet, ScreenedJwt};
+use portcullis_oauth::jwt::{HeaderCheckedJwt, KeySet};
 use tokio::time::Instant;
 
 /// How far the issuer's clock may be behind ours: `iat` counts whole seconds, and synchronized clocks differ by less than these.
@@ -52,7 +52,7 @@ impl Snapshot {
     /// been issued later, or does not claim when.
     ///
     /// The claim is not verified: whoever forges it learns later that the token is refused, and nothing else follows from it.
-    pub(crate) fn is_older_than(&self, jwt: &ScreenedJwt, now: UnixTime) -> bool {
+    pub(crate) fn is_older_than(&self, jwt: &HeaderCheckedJwt, now: UnixTime) -> bool {
         jwt.key_id().is_some()
             && match jwt.claimed_issued_at() {
                 Ok(Some(issued_at)) => issued_at + LEEWAY > self.fetched_on && issued_at <= now + FUTURE,

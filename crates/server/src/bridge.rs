@@ -6,7 +6,7 @@ use http::Uri;
 use portcullis::{
     AuthConfig, BridgedServer, BridgedUsers, Issuer,
     bridge::{Bridge, BridgeConfig, TrustedIssuer},
-    core::SystemClock,
+    types::SystemClock,
     egress::{Egress, EgressConfig},
     oauth::providers::Provider,
     verify::{RemoteKeySet, discover},

@@ -7,7 +7,7 @@ use std::{
 
 use axum::{Router, extract::ConnectInfo};
 use http::{HeaderMap, HeaderName, Request};
-use portcullis::core::{RequestSource, forwarded_address};
+use portcullis::types::{RequestSource, forwarded_address};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;

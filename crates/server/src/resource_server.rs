@@ -5,7 +5,6 @@ use std::sync::Arc;
 use http::Uri;
 use portcullis::{
     AuthConfig, Issuer, ResourceUri,
-    core::{Clock, SystemClock},
     egress::{Egress, EgressConfig},
     oauth::{
         introspection::IntrospectionPolicy,
@@ -13,6 +12,7 @@ use portcullis::{
         protected_resource::ProtectedResourceMetadata,
         user_info::UserInfoFormat,
     },
+    types::{Clock, SystemClock},
     verify::{
         AudienceCheck, Cache, CacheConfig, ConfigError, IntrospectionVerifier, IssuerRouter, IssuerRouterBuilder,
         JwtVerifier, RemoteKeySet, TokenCheck, UserInfoEndpoint, UserInfoLayer, UserInfoVerifier,

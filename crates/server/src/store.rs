@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use portcullis::{
     BridgedServer,
-    core::{Clock, GrantId},
+    types::{Clock, GrantId},
     grants::{GrantStore, OpenError, StoreError, TokenStore, WrongKeys, records::SealedStore},
     sqlite::{SqliteError, SqliteStore},
 };

@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::Stream;
 use http::request::Parts;
-use portcullis::{UserContext, core::Principal, layer::SessionBinding};
+use portcullis::{UserContext, layer::SessionBinding, types::Principal};
 use rmcp::{
     model::{ClientJsonRpcMessage, GetExtensions, ServerJsonRpcMessage},
     transport::streamable_http_server::session::{
@@ -160,8 +160,8 @@ mod tests {
     use axum::body::Body;
     use http::{Request, Response, StatusCode, header};
     use portcullis::{
-        AuthConfig, AuthLayer, BearerToken, Issuer, ResourceUri, core::AuthError,
-        oauth::protected_resource::ProtectedResourceMetadata,
+        AuthConfig, AuthLayer, BearerToken, Issuer, ResourceUri, oauth::protected_resource::ProtectedResourceMetadata,
+        types::AuthError,
     };
     use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
     use tower::{ServiceExt, service_fn};
@@ -187,7 +187,7 @@ mod tests {
             let verifier = service_fn({
                 let issuer = issuer.clone();
                 move |token: BearerToken| {
-                    let user = UserContext::assertion(issuer.clone(), &token.len().to_string()).build();
+                    let user = UserContext::builder(issuer.clone(), &token.len().to_string()).build();
                     std::future::ready(Ok::<_, AuthError>(Arc::new(user)))
                 }
             });

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use portcullis::{
-    AuthError, ScopeSet, UserContext, core::AuthErrorKind, grants::ProviderClient, layer::scope::OperationPolicy,
-    oauth::providers::Profile,
+    AuthError, ScopeSet, UserContext, grants::ProviderClient, layer::scope::OperationPolicy, oauth::providers::Profile,
+    types::AuthErrorKind,
 };
 use rmcp::{
     ErrorData,

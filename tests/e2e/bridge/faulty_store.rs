@@ -9,7 +9,7 @@ use std::{
 };
 
 use portcullis::{
-    core::GrantId,
+    types::GrantId,
     grants::{Lease, LeaseOutcome, SealedGrant, StoreError, StoreFuture, StoredRow, Swap, TokenStore, Version},
     sqlite::SqliteStore,
 };

@@ -15,7 +15,6 @@ use axum::{Json, Router, extract::Path, routing::get};
 use portcullis::{
     AuthConfig, AuthLayer, Issuer, ResourceUri, ScopeSet,
     bridge::{Bridge, BridgeConfig},
-    core::{Clock, SystemClock},
     egress::{Egress, EgressConfig},
     grants::{GrantStore, KeyRing, ProviderClient, UpstreamLayer, records::SealedStore},
     layer::{
@@ -24,6 +23,7 @@ use portcullis::{
     },
     oauth::{ClientAuthentication, providers::Provider},
     sqlite::SqliteStore,
+    types::{Clock, SystemClock},
     verify::{Cache, CacheConfig},
 };
 use portcullis_testkit::{Network, OAuthClient};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use portcullis::{
-    core::{AuthErrorKind, Reason},
     grants::TokenSet,
+    types::{AuthErrorKind, Reason},
 };
 use reqwest::{StatusCode, header};
 use secrecy::ExposeSecret as _;

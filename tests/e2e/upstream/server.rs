@@ -12,9 +12,8 @@ use std::{
 use axum::{Router, body::Body, extract::State, routing::get};
 use portcullis::{
     AuthConfig, AuthError, AuthLayer, BearerToken, CacheConfig, Issuer, ResourceUri, ScopeSet, UserContext,
-    axum::{AuthRejection, User},
-    core::{AccessToken, GrantId, Reason, SystemClock},
     egress::{Egress, EgressConfig},
+    extract::{AuthRejection, User},
     grants::{
         GrantStore, KeyRing, MemoryStore, ProviderClient, RefreshRequest, Refresher, RefresherConfig, TokenSet,
         UpstreamLayer,
@@ -24,6 +23,7 @@ use portcullis::{
         protected_resource::ProtectedResourceMetadata,
         providers::{AuthorizationRequest, Provider},
     },
+    types::{AccessToken, GrantId, Reason, SystemClock},
     verify::Cache,
 };
 use reqwest::{Client, Response, StatusCode};
@@ -172,7 +172,7 @@ fn whose(token: &BearerToken, refresher: &Refresher) -> Result<Arc<UserContext>,
         return Err(AuthError::new(Reason::Inactive));
     }
     let issuer = Issuer::new("https://this-server.example.test").expect("an issuer");
-    Ok(Arc::new(UserContext::assertion(issuer, "alice").with_upstream(refresher.upstream(GRANT)).build()))
+    Ok(Arc::new(UserContext::builder(issuer, "alice").with_upstream(refresher.upstream(GRANT)).build()))
 }
 
 struct Calls {

@@ -29,7 +29,7 @@ fn accepts(policy: &JwtPolicy, token: &BearerToken) -> bool {
     let is_likely = UnverifiedJwt::is_likely(token);
     let Ok(jwt) = UnverifiedJwt::parse(token, policy.max_len()) else { return false };
     drop(jwt.claimed_issuer());
-    let Ok(jwt) = policy.screen(jwt) else { return false };
+    let Ok(jwt) = policy.check_header(jwt) else { return false };
     let Some(key) = KEY_SET.select(&jwt) else { return false };
     let Ok(jwt) = jwt.verify(key) else { return false };
     assert!(is_likely, "a JWT that would have been taken for an opaque token");

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis_core::{BearerToken, Issuer, ResourceUri};
-use portcullis_oauth::jwt::{JwtPolicy, KeySet, ScreenedJwt, UnverifiedJwt};
+use portcullis_oauth::jwt::{HeaderCheckedJwt, JwtPolicy, KeySet, UnverifiedJwt};
 use serde_json::Value;
 
 /// Tokens of the issuer, and the public parameter of the key that signed each.
@@ -37,9 +37,9 @@ pub(crate) fn hold(input: &[u8]) {
     }
 }
 
-fn screened(token: &str) -> ScreenedJwt {
+fn screened(token: &str) -> HeaderCheckedJwt {
     let token = BearerToken::new(token).expect("a token");
-    POLICY.screen(UnverifiedJwt::parse(&token, 4096).expect("a JWT")).expect("a good header")
+    POLICY.check_header(UnverifiedJwt::parse(&token, 4096).expect("a JWT")).expect("a good header")
 }
 
 /// A number in base64url, without the sign byte that some issuers write.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use portcullis::{
-    core::{Clock, GrantId, SystemClock},
+    types::{Clock, GrantId, SystemClock},
     grants::{GrantStore, KeyRing, TokenStore},
 };
 use portcullis_testkit::{

@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use portcullis::{
-    core::GrantId,
     grants::{
         TokenSet,
         records::{Collection, RecordStore as _},
     },
+    types::GrantId,
 };
 use portcullis_testkit::{Answer, Network, OAuthClient};
 use secrecy::ExposeSecret as _;

@@ -5,9 +5,9 @@ use std::{env, io, net::Ipv4Addr, path::PathBuf, sync::Arc};
 use axum::{Json, Router, extract::State, routing::get};
 use portcullis::{
     AuthConfig, AuthLayer,
-    axum::User,
+    extract::User,
     bridge::{Bridge, BridgeConfig, Client, RedirectUri},
-    core::{Clock, Issuer, ResourceUri, ScopeSet, SystemClock},
+    types::{Clock, Issuer, ResourceUri, ScopeSet, SystemClock},
     egress::{Egress, EgressConfig},
     grants::{GrantStore, KeyRing, ProviderClient, records::SealedStore},
     oauth::{ClientAuthentication, providers::Provider},

@@ -6,8 +6,8 @@ use axum::{Router, routing::post};
 use http::Uri;
 use portcullis::{
     AuthConfig, AuthError, AuthLayer, BearerToken, CacheConfig, Issuer, ResourceUri, ScopeSet, UserContext,
-    axum::UpstreamToken,
-    core::{Clock, GrantId},
+    extract::UpstreamToken,
+    types::{Clock, GrantId},
     egress::Egress,
     grants::{
         GrantStore, KeyRing, MemoryStore, ProviderClient, Refresher, RefresherConfig, TokenSet, UpstreamVerifier,
@@ -64,7 +64,7 @@ impl Stack {
         let own = service_fn({
             let refresher = refresher.clone();
             move |_: BearerToken| {
-                let user = UserContext::assertion(issuer(IdentityProvider::ISSUER), "alice");
+                let user = UserContext::builder(issuer(IdentityProvider::ISSUER), "alice");
                 let user = user.with_upstream(refresher.upstream(GRANT)).build();
                 ready(Ok::<_, AuthError>(Arc::new(user)))
             }
@@ -100,7 +100,7 @@ impl Stack {
     }
 
     /// Alice's tokens, as a handler sees them.
-    pub(crate) fn upstream(&self) -> portcullis::core::Upstream {
+    pub(crate) fn upstream(&self) -> portcullis::types::Upstream {
         self.refresher.upstream(GRANT)
     }
 

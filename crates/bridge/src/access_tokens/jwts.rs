@@ -63,7 +63,7 @@ impl Jwts {
     }
 
     pub(super) fn identify(&self, token: &BearerToken, now: UnixTime) -> Result<(GrantId, SecretHash), AuthError> {
-        let jwt = self.policy.screen(UnverifiedJwt::parse(token, self.policy.max_len())?)?;
+        let jwt = self.policy.check_header(UnverifiedJwt::parse(token, self.policy.max_len())?)?;
         let key = self.key_set.select(&jwt).ok_or_else(|| AuthError::new(Reason::UnknownKey))?;
         let claims = self.policy.check(jwt.verify(key)?, now)?;
         let text = |name| claims.as_ref().claim(name).and_then(|value| value.as_str());

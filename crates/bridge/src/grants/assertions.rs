@@ -53,7 +53,7 @@ impl Assertions {
         let jwt = assertion::parse(assertion)?;
         let trusted = self.trusted.get(jwt.claimed_issuer()?);
         let (policy, keys) = trusted.ok_or_else(|| AuthError::new(portcullis_core::Reason::UnknownIssuer))?;
-        let signed = keys.verified(policy.screen(jwt)?).await?;
+        let signed = keys.verified(policy.check_header(jwt)?).await?;
         policy.check(signed, client_id, self.clock.now())
     }
 

@@ -90,7 +90,7 @@ pub(crate) struct SessionUser {
 impl SessionUser {
     /// The user, with the profile and the claims.
     pub(crate) fn context(&self) -> UserContextBuilder {
-        UserContext::assertion(self.issuer.clone(), &self.subject)
+        UserContext::builder(self.issuer.clone(), &self.subject)
             .with_claims(self.claims.clone())
             .with_profile(self.profile.clone())
     }

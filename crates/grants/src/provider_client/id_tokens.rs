@@ -35,7 +35,7 @@ impl IdTokens {
         access_token: &BearerToken,
         clock: &dyn Clock,
     ) -> Result<IdToken, AuthError> {
-        let signed = self.keys.verified(self.policy.screen(id_token)?).await?;
+        let signed = self.keys.verified(self.policy.check_header(id_token)?).await?;
         self.policy.check(signed, nonce, access_token, clock.now())
     }
 }

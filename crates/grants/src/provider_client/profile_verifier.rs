@@ -71,7 +71,7 @@ impl ProfileVerifier {
 
     async fn verify(&self, token: &BearerToken) -> Result<Arc<UserContext>, AuthError> {
         let profile = self.profile(token).await?;
-        let user = UserContext::assertion(self.provider.issuer().clone(), profile.subject());
+        let user = UserContext::builder(self.provider.issuer().clone(), profile.subject());
         let (members, claims) = profile.into_parts();
         // Claims that cannot be read are not the token's fault: the provider has just accepted it.
         let user = user.with_scopes(claims.scopes().unwrap_or_default()).with_profile(members);

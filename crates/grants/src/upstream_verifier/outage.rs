@@ -86,7 +86,7 @@ impl Outage {
         match self.known(grant, &user) {
             Some(context) if !user.revocation().is_revoked() => {
                 self.tell(error.reason());
-                Ok(Arc::new(context.until(self.0.clock.now() + PAUSE)))
+                Ok(Arc::new(context.with_revalidate_at(self.0.clock.now() + PAUSE)))
             }
             _ => Err(error),
         }
@@ -102,7 +102,7 @@ impl Outage {
         match answer {
             Some(Answer { known, .. }) => {
                 let known = known?;
-                Some(user.with_profile(known.profile.clone()).with_further_claims(known.claims.clone()))
+                Some(user.with_profile(known.profile.clone()).with_extra_claims(known.claims.clone()))
             }
             None => Some(user.with_profile(user.profile().clone())),
         }

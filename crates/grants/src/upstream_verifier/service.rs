@@ -36,7 +36,7 @@ use super::{
 /// 7. The user stays who they are by `G`; the profile is that of `P`, or its claims if it has none. Roles and groups among the claims
 ///    of `P` are added to those of `G` ([which](crate::UpstreamLayer::with_claims)); nothing else is, because what is true of the
 ///    provider's token is not true of the token that came. It is
-///    [asked for again](UserContext::until) when the upstream token or what `P` knows of it expires.
+///    [asked for again](UserContext::with_revalidate_at) when the upstream token or what `P` knows of it expires.
 /// 8. A user without a grant is refused with [`Reason::NoUpstream`], 503: `G` is not what it should be. Unless
 ///    [it may be](crate::UpstreamLayer::with_users_without_grant).
 ///
@@ -123,9 +123,9 @@ async fn resolve<P: VerifyToken>(
     };
     let further = members(known.claims(), |name| claims.iter().any(|claim| **claim == *name));
     // A new context: the one inside was never given to anybody.
-    let user = user.with_profile(profile).with_further_claims(further);
-    let ends = token.expires_at().into_iter().chain(known.known_until());
-    Ok(Arc::new(ends.fold(user, UserContext::until)))
+    let user = user.with_profile(profile).with_extra_claims(further);
+    let ends = token.expires_at().into_iter().chain(known.revalidate_at());
+    Ok(Arc::new(ends.fold(user, UserContext::with_revalidate_at)))
 }
 
 /// The claims that are taken over: what its issuer says of the user. A list of what is *not* taken would let in whatever nobody has

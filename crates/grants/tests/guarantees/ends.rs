@@ -195,7 +195,7 @@ async fn our_own_wrong_audience_ends_no_grant_and_spends_no_refresh_token() {
         let upstream = world.refresher.upstream(id);
         let own = service_fn(move |_: BearerToken| {
             let issuer = Issuer::new("https://us.example").expect("issuer");
-            let user = UserContext::assertion(issuer, "bob").with_upstream(upstream.clone()).build();
+            let user = UserContext::builder(issuer, "bob").with_upstream(upstream.clone()).build();
             std::future::ready(Ok::<_, portcullis_core::AuthError>(std::sync::Arc::new(user)))
         });
         let provider = service_fn(|_: BearerToken| std::future::ready(Err(Reason::WrongAudience.into())));

@@ -73,7 +73,7 @@ async fn g_06_a_provider_that_hangs_is_given_up_after_the_time_limit() {
 async fn g_07_a_refused_refresh_token_is_never_presented_again() {
     let world = World::new().await;
     let upstream = world.upstream();
-    let user = UserContext::assertion(Issuer::new("https://idp.example").expect("issuer"), "alice")
+    let user = UserContext::builder(Issuer::new("https://idp.example").expect("issuer"), "alice")
         .with_upstream(upstream.clone())
         .build();
     let mut stream = Box::pin(user.revocation().revoked());

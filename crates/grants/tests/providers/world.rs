@@ -121,7 +121,7 @@ impl World {
     pub(crate) async fn resolve(&self) -> Result<Arc<UserContext>, AuthError> {
         let upstream = self.upstream();
         let own = tower::service_fn(move |_: BearerToken| {
-            let user = UserContext::assertion("https://mcp.example.test".parse().expect("issuer"), "alice");
+            let user = UserContext::builder("https://mcp.example.test".parse().expect("issuer"), "alice");
             let user = user.with_upstream(upstream.clone()).build();
             async move { Ok::<_, AuthError>(Arc::new(user)) }
         });

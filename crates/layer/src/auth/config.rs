@@ -38,7 +38,7 @@ pub struct AuthConfig<V> {
     pub(super) challenge_scopes: Option<ScopeSet>,
     pub(super) open_paths: Vec<Box<str>>,
     pub(super) session_binding: SessionBinding,
-    pub(super) stream_life: StreamLife,
+    pub(super) stream_lifetime: StreamLifetime,
     pub(super) stream_check_interval: Duration,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -46,7 +46,7 @@ pub struct AuthConfig<V> {
 /// For how long a response stream (`text/event-stream`) may go on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
-pub enum StreamLife {
+pub enum StreamLifetime {
     /// It ends, cleanly, when the token that opened it expires, is withdrawn, or is refused. The client comes back with a
     /// fresh one.
     ///
@@ -57,7 +57,7 @@ pub enum StreamLife {
     ///
     /// If the token has expired already (accepted by leeway, or while the answer was made), it ends after a minute.
     #[default]
-    OfToken,
+    UntilTokenExpiry,
     /// It goes on until the server or the client ends it: a token that was good once is good for hours.
     Unlimited,
 }
@@ -74,7 +74,7 @@ impl<V> AuthConfig<V> {
             challenge_scopes: None,
             open_paths: Vec::new(),
             session_binding: SessionBinding::default(),
-            stream_life: StreamLife::default(),
+            stream_lifetime: StreamLifetime::default(),
             stream_check_interval: Duration::from_mins(5),
             clock: Arc::new(SystemClock::new()),
         }
@@ -119,8 +119,8 @@ impl<V> AuthConfig<V> {
 
     /// For how long a response stream may go on. Default: as long as the token that opened it.
     #[must_use]
-    pub const fn with_stream_life(mut self, life: StreamLife) -> Self {
-        self.stream_life = life;
+    pub const fn with_stream_lifetime(mut self, life: StreamLifetime) -> Self {
+        self.stream_lifetime = life;
         self
     }
 
@@ -150,7 +150,7 @@ impl<V> AuthConfig<V> {
             challenge_scopes: self.challenge_scopes,
             open_paths: self.open_paths,
             session_binding: self.session_binding,
-            stream_life: self.stream_life,
+            stream_lifetime: self.stream_lifetime,
             stream_check_interval: self.stream_check_interval,
             clock: self.clock,
         }

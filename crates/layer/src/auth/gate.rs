@@ -12,7 +12,7 @@ use portcullis_core::{AuthError, BearerToken, Clock, Reason, ScopeSet, UserConte
 use portcullis_oauth::protected_resource::metadata_url;
 
 use super::{
-    AuthConfig, StreamLife, bearer::take_bearer_token, challenges::Challenges, response, telemetry::Telemetry,
+    AuthConfig, StreamLifetime, bearer::take_bearer_token, challenges::Challenges, response, telemetry::Telemetry,
     token_recheck::TokenRecheck,
 };
 use crate::{
@@ -32,7 +32,7 @@ pub(crate) struct Gate {
     open_paths: Vec<Box<str>>,
     challenges: Challenges,
     sessions: Option<Sessions>,
-    stream_life: StreamLife,
+    stream_lifetime: StreamLifetime,
     stream_check_interval: Duration,
     clock: Arc<dyn Clock>,
     telemetry: Telemetry,
@@ -72,7 +72,7 @@ impl Gate {
             scope_hierarchy: config.scope_hierarchy,
             open_paths: config.open_paths,
             sessions: config.session_binding.sessions(),
-            stream_life: config.stream_life,
+            stream_lifetime: config.stream_lifetime,
             stream_check_interval: config.stream_check_interval,
             clock: config.clock,
             telemetry: Telemetry::new(),
@@ -101,7 +101,7 @@ impl Gate {
 
     /// The token, if a response stream may have to be checked by it. It shares the memory of the request.
     pub(super) fn token_of_stream(&self, token: &BearerToken) -> Option<BearerToken> {
-        (self.stream_life == StreamLife::OfToken).then(|| token.clone())
+        (self.stream_lifetime == StreamLifetime::UntilTokenExpiry).then(|| token.clone())
     }
 
     /// Whether `user` has the scopes that every request needs.

@@ -35,6 +35,6 @@ impl<S, V: Clone> Layer<S> for AuthLayer<V> {
     type Service = Auth<S, V>;
 
     fn layer(&self, inner: S) -> Auth<S, V> {
-        Auth::new(inner, self.verifier.clone(), Arc::clone(&self.gate))
+        Auth::from_parts(inner, self.verifier.clone(), Arc::clone(&self.gate))
     }
 }

@@ -11,7 +11,7 @@ mod service;
 mod telemetry;
 mod token_recheck;
 
-pub use config::{AuthConfig, StreamLife};
+pub use config::{AuthConfig, StreamLifetime};
 pub use future::ResponseFuture;
 pub(crate) use gate::is_preflight;
 pub use layer::AuthLayer;

@@ -29,14 +29,14 @@ pub struct Auth<S, V> {
 impl<S, V> Auth<S, V> {
     /// The gate before `inner`, for use without a [`Layer`](tower_layer::Layer).
     #[must_use]
-    pub fn around(inner: S, config: AuthConfig<V>) -> Self
+    pub fn new(inner: S, config: AuthConfig<V>) -> Self
     where
         V: Clone,
     {
         AuthLayer::new(config).layer(inner)
     }
 
-    pub(super) const fn new(inner: S, verifier: V, gate: Arc<Gate>) -> Self {
+    pub(super) const fn from_parts(inner: S, verifier: V, gate: Arc<Gate>) -> Self {
         Self { inner, verifier, gate }
     }
 }

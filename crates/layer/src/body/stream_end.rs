@@ -181,7 +181,7 @@ impl StreamEnd {
 
 /// When the verifier has to be asked about the token of `user` again.
 fn check_at(user: &UserContext, now: UnixTime, interval: Duration) -> UnixTime {
-    let by_interval = || (now + interval).min(user.known_until().unwrap_or(UnixTime::MAX));
+    let by_interval = || (now + interval).min(user.revalidate_at().unwrap_or(UnixTime::MAX));
     user.fresh_until().unwrap_or_else(by_interval)
 }
 

@@ -16,7 +16,7 @@ async fn send(request: Request<Body>) -> Response<ResponseBody<Body>> {
     let config = config(&Verifier::new())
         .with_required_scopes(scopes("mcp:use"))
         .with_challenge_scopes(scopes("mcp:use mcp:read offline_access"));
-    Auth::around(tower::service_fn(whoami::<Body>), config).oneshot(request).await.expect("response")
+    Auth::new(tower::service_fn(whoami::<Body>), config).oneshot(request).await.expect("response")
 }
 
 fn with_credentials(values: &[&str]) -> Request<Body> {
@@ -43,7 +43,7 @@ async fn rs_04_the_first_challenge_names_the_scopes_to_ask_for() {
 async fn rs_05_a_challenge_may_name_other_scopes_than_the_metadata() {
     let supported = metadata().with_scopes_supported(&scopes("mcp:read"));
     let config = AuthConfig::new(supported, Verifier::new()).with_challenge_scopes(scopes("mcp:write"));
-    let auth = Auth::around(tower::service_fn(whoami::<Body>), config);
+    let auth = Auth::new(tower::service_fn(whoami::<Body>), config);
     let rejected = auth.clone().oneshot(request("POST", "")).await.expect("response");
     assert_eq!(challenge(&rejected).param("scope"), Some("mcp:write"));
     let path = METADATA.strip_prefix("https://mcp.example.com").expect("same origin");
@@ -106,7 +106,7 @@ async fn rs_18_a_missing_scope_is_told_with_what_is_needed() {
 #[tokio::test]
 async fn rs_21_the_scopes_of_a_challenge_depend_on_the_operation_and_not_on_the_token() {
     let config = config(&Verifier::new()).with_required_scopes(scopes("mcp:use mcp:read"));
-    let auth = Auth::around(tower::service_fn(whoami::<Body>), config);
+    let auth = Auth::new(tower::service_fn(whoami::<Body>), config);
     for token in ["alice", "alice.c.other", "alice.c.mcp-use", "bob.c.mcp-read~other"] {
         let response = auth.clone().oneshot(request("POST", token)).await.expect("response");
         assert_eq!(challenge(&response).param("scope"), Some("mcp:use mcp:read"), "{token}");
@@ -117,14 +117,14 @@ async fn rs_21_the_scopes_of_a_challenge_depend_on_the_operation_and_not_on_the_
 async fn rs_22_the_first_challenge_asks_for_what_is_configured_and_not_for_all_there_is() {
     let everything = metadata().with_scopes_supported(&scopes("mcp:use mcp:read mcp:write mcp:admin"));
     let config = AuthConfig::new(everything, Verifier::new()).with_required_scopes(scopes("mcp:use"));
-    let auth = Auth::around(tower::service_fn(whoami::<Body>), config);
+    let auth = Auth::new(tower::service_fn(whoami::<Body>), config);
     let rejected = auth.oneshot(request("POST", "")).await.expect("response");
     assert_eq!(challenge(&rejected).param("scope"), Some("mcp:use"));
 }
 
 #[tokio::test]
 async fn rs_40_the_scheme_is_never_bare() {
-    let bare = Auth::around(tower::service_fn(whoami::<Body>), config(&Verifier::new()));
+    let bare = Auth::new(tower::service_fn(whoami::<Body>), config(&Verifier::new()));
     for token in ["", "junk"] {
         let response = bare.clone().oneshot(request("GET", token)).await.expect("response");
         let header = response.headers()["www-authenticate"].to_str().expect("text").to_owned();
@@ -215,7 +215,7 @@ async fn tr_09_no_refusal_looks_like_an_old_transport() {
     for reason in Reason::ALL {
         let refusing =
             tower::service_fn(move |_: BearerToken| ready(Err::<Arc<UserContext>, _>(AuthError::new(*reason))));
-        let auth = Auth::around(tower::service_fn(whoami::<Body>), AuthConfig::new(metadata(), refusing));
+        let auth = Auth::new(tower::service_fn(whoami::<Body>), AuthConfig::new(metadata(), refusing));
         let (status, body) = text(auth.oneshot(request("POST", "alice")).await.expect("response")).await;
         let status = status.as_u16();
         assert!([400, 401, 403, 503].contains(&status), "{reason}: {status}");
@@ -232,7 +232,7 @@ async fn tr_16_404_is_the_servers_word_and_passes_as_it_is() {
         *response.status_mut() = StatusCode::NOT_FOUND;
         Ok::<_, Infallible>(response)
     });
-    let auth = Auth::around(inner, config(&Verifier::new()));
+    let auth = Auth::new(inner, config(&Verifier::new()));
     let found = text(auth.clone().oneshot(request("POST", "alice")).await.expect("response")).await;
     assert_eq!(found, (StatusCode::NOT_FOUND, UNKNOWN.to_owned()));
     for token in ["", "junk", "down"] {

@@ -32,14 +32,14 @@ fn by_issuer() -> impl VerifyToken<Future: Send> + Clone {
         let parts: Vec<_> = token.expose_secret().split('.').collect();
         let issuer = Issuer::new(&format!("https://{}.example", parts[0])).expect("issuer");
         let kind = if parts.len() > 2 { PrincipalKind::Client } else { PrincipalKind::User };
-        ready(Ok::<_, AuthError>(Arc::new(UserContext::assertion(issuer, parts[1]).with_kind(kind).build())))
+        ready(Ok::<_, AuthError>(Arc::new(UserContext::builder(issuer, parts[1]).with_kind(kind).build())))
     })
 }
 
 #[tokio::test]
 async fn rs_24_a_known_session_excuses_no_request_from_being_verified() {
     let strict = StrictService::new(one_session);
-    let auth = Auth::around(strict.clone(), config(&Verifier::new()));
+    let auth = Auth::new(strict.clone(), config(&Verifier::new()));
     assert_eq!(auth.clone().oneshot(request("POST", "alice")).await.expect("response").status(), 200);
     for (method, token) in [("POST", ""), ("POST", "junk"), ("GET", ""), ("GET", "junk"), ("DELETE", ""), ("HEAD", "")]
     {
@@ -57,7 +57,7 @@ async fn rs_25_the_principal_is_a_key_for_handles_that_no_two_callers_share() {
         response.extensions_mut().insert(user.principal().clone());
         Ok::<_, Infallible>(response)
     });
-    let auth = Auth::around(told, AuthConfig::new(metadata(), by_issuer()));
+    let auth = Auth::new(told, AuthConfig::new(metadata(), by_issuer()));
     let principal = async |token: &str| {
         let response = auth.clone().oneshot(request("POST", token)).await.expect("response");
         response.extensions().get::<Principal>().expect("told").clone()
@@ -71,7 +71,7 @@ async fn rs_25_the_principal_is_a_key_for_handles_that_no_two_callers_share() {
 
 #[tokio::test]
 async fn rs_26_a_session_id_is_no_credential() {
-    let auth = Auth::around(tower::service_fn(one_session), config(&Verifier::new()));
+    let auth = Auth::new(tower::service_fn(one_session), config(&Verifier::new()));
     auth.clone().oneshot(request("POST", "alice")).await.expect("response");
     for method in ["POST", "GET", "DELETE"] {
         let response = auth.clone().oneshot(in_session(method, "")).await.expect("response");
@@ -81,7 +81,7 @@ async fn rs_26_a_session_id_is_no_credential() {
 
 #[tokio::test]
 async fn rs_27_a_session_is_bound_to_issuer_and_subject_of_the_token_that_opened_it() {
-    let auth = Auth::around(tower::service_fn(one_session), AuthConfig::new(metadata(), by_issuer()));
+    let auth = Auth::new(tower::service_fn(one_session), AuthConfig::new(metadata(), by_issuer()));
     auth.clone().oneshot(request("POST", "one.alice")).await.expect("response");
     for thief in ["two.alice", "one.bob", "one.alice.client"] {
         let response = auth.clone().oneshot(in_session("POST", thief)).await.expect("response");
@@ -97,7 +97,7 @@ async fn rs_30_access_is_decided_for_each_primitive_and_what_one_user_got_is_not
         let answer = r#"{"jsonrpc":"2.0","id":1,"result":{"cacheScope":"public","ttlMs":60000}}"#;
         Ok::<_, Infallible>(Response::new(Body::from(answer)))
     });
-    let auth = Auth::around(ToolScopesLayer::new(policy).layer(cacheable), config(&Verifier::new()));
+    let auth = Auth::new(ToolScopesLayer::new(policy).layer(cacheable), config(&Verifier::new()));
     let call = |token: &str| {
         let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"report"}}"#;
         auth.clone().oneshot(request("POST", token).map(|_| Body::from(body)))
@@ -111,7 +111,7 @@ async fn rs_30_access_is_decided_for_each_primitive_and_what_one_user_got_is_not
 #[tokio::test]
 async fn rs_31_the_user_is_that_of_the_request_and_not_of_the_connection() {
     // A connection is one instance of a service, called again and again.
-    let mut connection = Auth::around(StrictService::new(whoami::<Body>), config(&Verifier::new()));
+    let mut connection = Auth::new(StrictService::new(whoami::<Body>), config(&Verifier::new()));
     for name in ["alice", "bob", "alice"] {
         let response = connection.ready().await.expect("ready").call(request("POST", name)).await.expect("response");
         assert_eq!(text(response).await.1, name);
@@ -123,7 +123,7 @@ async fn rs_31_the_user_is_that_of_the_request_and_not_of_the_connection() {
 #[tokio::test]
 async fn tr_03_every_request_is_verified_by_its_own_token() {
     let verifier = Verifier::new();
-    let auth = Auth::around(tower::service_fn(one_session), config(&verifier));
+    let auth = Auth::new(tower::service_fn(one_session), config(&verifier));
     let mut requests = vec![request("POST", "alice")];
     requests.extend(["POST", "GET", "DELETE"].map(|method| in_session(method, "alice")));
     let mut resumed = in_session("GET", "alice");
@@ -142,7 +142,7 @@ async fn tr_11_a_notification_needs_a_token_like_any_request_and_its_answer_stay
         *response.status_mut() = StatusCode::ACCEPTED;
         Ok::<_, Infallible>(response)
     });
-    let auth = Auth::around(accepting, config(&Verifier::new()));
+    let auth = Auth::new(accepting, config(&Verifier::new()));
     let notify = |token: &str| {
         let body = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
         auth.clone().oneshot(request(Method::POST.as_str(), token).map(|_| Body::from(body)))
@@ -157,7 +157,7 @@ async fn tr_17_the_inner_service_can_print_its_request_without_printing_a_token(
         Ok::<_, Infallible>(Response::new(Body::from(format!("{request:?} {:?}", request.extensions()))))
     });
     let config = config(&Verifier::new()).with_open_path("/open");
-    let auth = Auth::around(printed, config);
+    let auth = Auth::new(printed, config);
     let mut open = request("GET", "planted-token");
     *open.uri_mut() = "/open".parse().expect("URI");
     let mut preflight = request("OPTIONS", "planted-token");

@@ -11,7 +11,7 @@ use http::{Request, Response, StatusCode};
 use portcullis_core::UserContext;
 use portcullis_layer::{
     AuthLayer,
-    axum::{User, metadata_routes},
+    extract::{User, metadata_routes},
 };
 use tower::ServiceExt as _;
 

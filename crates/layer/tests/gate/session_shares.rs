@@ -58,7 +58,7 @@ where
 fn users(
     binding: SessionBinding,
 ) -> Users<impl Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone> {
-    Users(Auth::around(sessions(), config(&Verifier::new()).with_session_binding(binding)))
+    Users(Auth::new(sessions(), config(&Verifier::new()).with_session_binding(binding)))
 }
 
 #[tokio::test]

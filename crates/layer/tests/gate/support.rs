@@ -58,7 +58,7 @@ impl Verifier {
         let first_seen = *first_seen.entry(token.to_owned()).or_insert_with(|| self.clock.now());
         let mut parts = token.split('.');
         let issuer = Issuer::new("https://idp.example.com").expect("issuer");
-        let mut user = UserContext::assertion(issuer, parts.next().expect("subject"))
+        let mut user = UserContext::builder(issuer, parts.next().expect("subject"))
             .with_expires_at(first_seen + Duration::from_hours(1));
         if let Some(client) = parts.next() {
             user = user.with_client_id(client);

@@ -31,7 +31,7 @@ async fn every_request_is_counted_once_by_its_outcome() {
         }
         Ok::<_, Infallible>(response)
     });
-    let auth = metrics::with_local_recorder(&recorder, || Auth::around(inner, config(&Verifier::new())));
+    let auth = metrics::with_local_recorder(&recorder, || Auth::new(inner, config(&Verifier::new())));
     let mut stolen = request("POST", "alice");
     stolen.headers_mut().insert("mcp-session-id", "guessed".parse().expect("value"));
     let requests = [
@@ -116,7 +116,7 @@ impl Subscriber for Recorder {
 async fn the_cause_of_a_refusal_is_logged_once_in_five_seconds_for_each_reason() {
     tracing::subscriber::set_global_default(Recorder).expect("the only one");
     let inner = tower::service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::default())));
-    let auth = Auth::around(inner, config(&Verifier::new()));
+    let auth = Auth::new(inner, config(&Verifier::new()));
     for _ in 0..2 {
         for _ in 0..100 {
             for token in ["junk", "down", "", "alice"] {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, StreamBody};
 use portcullis_core::UserContext;
-use portcullis_layer::{Auth, SessionBinding, StreamLife, danger};
+use portcullis_layer::{Auth, SessionBinding, StreamLifetime, danger};
 use portcullis_testkit::StrictService;
 use tokio::{
     sync::mpsc,
@@ -23,7 +23,7 @@ fn bare(method: Method, path: &str) -> Request<Body> {
 
 #[tokio::test]
 async fn tr_13_the_metadata_is_served_without_a_token_under_both_paths() {
-    let auth = Auth::around(StrictService::new(whoami::<Body>), config(&Verifier::new()));
+    let auth = Auth::new(StrictService::new(whoami::<Body>), config(&Verifier::new()));
     for path in ["/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource"] {
         let response = auth.clone().oneshot(bare(Method::GET, path)).await.expect("response");
         assert_eq!(response.status(), 200);
@@ -49,7 +49,7 @@ async fn tr_13_the_metadata_is_served_without_a_token_under_both_paths() {
 
 #[tokio::test]
 async fn tr_13_only_exactly_the_well_known_paths_are_open() {
-    let auth = Auth::around(StrictService::new(whoami::<Body>), config(&Verifier::new()));
+    let auth = Auth::new(StrictService::new(whoami::<Body>), config(&Verifier::new()));
     for path in [
         "/.well-known/oauth-protected-resource/mcp/",
         "/.well-known/oauth-protected-resource/mcp/x",
@@ -65,14 +65,14 @@ async fn tr_13_only_exactly_the_well_known_paths_are_open() {
 
 #[tokio::test]
 async fn rs_03_the_url_in_the_challenge_is_the_one_that_is_served() {
-    let auth = Auth::around(tower::service_fn(whoami::<Body>), config(&Verifier::new()));
+    let auth = Auth::new(tower::service_fn(whoami::<Body>), config(&Verifier::new()));
     let path = METADATA.strip_prefix("https://mcp.example.com").expect("same origin");
     assert_eq!(auth.oneshot(bare(Method::GET, path)).await.expect("response").status(), 200);
 }
 
 #[tokio::test]
 async fn tr_12_a_preflight_passes_and_no_other_options_request_does() {
-    let auth = Auth::around(tower::service_fn(whoami::<Body>), config(&Verifier::new()));
+    let auth = Auth::new(tower::service_fn(whoami::<Body>), config(&Verifier::new()));
     let mut preflight = bare(Method::OPTIONS, "/mcp");
     preflight.headers_mut().insert("origin", "https://app.example".parse().expect("value"));
     assert_eq!(auth.clone().oneshot(preflight.clone()).await.expect("response").status(), 401);
@@ -89,7 +89,7 @@ async fn tr_02_every_method_needs_a_token_and_the_inner_service_answers_405() {
         *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
         Ok::<_, Infallible>(response)
     });
-    let auth = Auth::around(not_allowed, config(&Verifier::new()));
+    let auth = Auth::new(not_allowed, config(&Verifier::new()));
     for method in ["GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "HEAD", "BREW"] {
         assert_eq!(auth.clone().oneshot(request(method, "")).await.expect("response").status(), 401, "{method}");
         assert_eq!(auth.clone().oneshot(request(method, "alice")).await.expect("response").status(), 405, "{method}");
@@ -99,7 +99,7 @@ async fn tr_02_every_method_needs_a_token_and_the_inner_service_answers_405() {
 #[tokio::test]
 async fn tr_14_only_paths_that_were_named_are_open() {
     let config = config(&Verifier::new()).with_open_path("/healthz");
-    let auth = Auth::around(tower::service_fn(whoami::<Body>), config);
+    let auth = Auth::new(tower::service_fn(whoami::<Body>), config);
     let status = async |path: &str| auth.clone().oneshot(bare(Method::GET, path)).await.expect("response").status();
     assert_eq!(status("/healthz").await, 200);
     for path in ["/healthz/", "/healthz/x", "/Healthz", "/mcp"] {
@@ -141,7 +141,7 @@ async fn a_session_does_not_keep_the_buffer_in_which_its_id_came() {
         }
         std::future::ready(Ok::<_, Infallible>(response))
     });
-    let auth = Auth::around(inner, config(&Verifier::new()));
+    let auth = Auth::new(inner, config(&Verifier::new()));
     drop(auth.clone().oneshot(request("POST", "alice")).await.expect("response"));
     assert_eq!(Arc::strong_count(&buffer), 1, "nobody else holds it");
     let again = auth.oneshot(in_session("POST", "alice", "session-1")).await.expect("response");
@@ -150,7 +150,7 @@ async fn a_session_does_not_keep_the_buffer_in_which_its_id_came() {
 
 #[tokio::test]
 async fn tr_06_a_session_is_for_whoever_it_was_given_to() {
-    let auth = Auth::around(sessions(), config(&Verifier::new()));
+    let auth = Auth::new(sessions(), config(&Verifier::new()));
     let send = async |request| auth.clone().oneshot(request).await.expect("response");
     let opened = send(request("POST", "alice.client")).await;
     assert_eq!(opened.headers()["mcp-session-id"], "session-of-alice");
@@ -168,7 +168,7 @@ async fn tr_06_a_session_is_for_whoever_it_was_given_to() {
 
 #[tokio::test]
 async fn tr_06_a_session_survives_a_token_refresh() {
-    let auth = Auth::around(sessions(), config(&Verifier::new()));
+    let auth = Auth::new(sessions(), config(&Verifier::new()));
     auth.clone().oneshot(request("POST", "alice.client.a")).await.expect("response");
     let refreshed = in_session("POST", "alice.client.b", "session-of-alice");
     assert_eq!(auth.oneshot(refreshed).await.expect("response").status(), 200);
@@ -176,14 +176,14 @@ async fn tr_06_a_session_survives_a_token_refresh() {
 
 #[tokio::test]
 async fn tr_06_a_session_that_nobody_was_given_is_not_found() {
-    let auth = Auth::around(sessions(), config(&Verifier::new()));
+    let auth = Auth::new(sessions(), config(&Verifier::new()));
     let response = auth.oneshot(in_session("POST", "alice", "guessed")).await.expect("response");
     assert_eq!(response.status(), 404);
 }
 
 #[tokio::test]
 async fn tr_07_a_stream_is_resumed_by_its_own_principal_only() {
-    let auth = Auth::around(sessions(), config(&Verifier::new()));
+    let auth = Auth::new(sessions(), config(&Verifier::new()));
     auth.clone().oneshot(request("POST", "alice")).await.expect("response");
     let resume = |token| {
         let mut request = in_session("GET", token, "session-of-alice");
@@ -197,7 +197,7 @@ async fn tr_07_a_stream_is_resumed_by_its_own_principal_only() {
 #[tokio::test]
 async fn sessions_may_be_idle_for_ever() {
     let binding = SessionBinding::new().with_idle_timeout(Duration::MAX);
-    let auth = Auth::around(sessions(), config(&Verifier::new()).with_session_binding(binding));
+    let auth = Auth::new(sessions(), config(&Verifier::new()).with_session_binding(binding));
     auth.clone().oneshot(request("POST", "alice")).await.expect("response");
     let response = auth.oneshot(in_session("POST", "alice", "session-of-alice")).await.expect("response");
     assert_eq!(response.status(), 200);
@@ -205,7 +205,7 @@ async fn sessions_may_be_idle_for_ever() {
 
 #[tokio::test]
 async fn a_deleted_session_is_gone() {
-    let auth = Auth::around(sessions(), config(&Verifier::new()));
+    let auth = Auth::new(sessions(), config(&Verifier::new()));
     let send = async |request| auth.clone().oneshot(request).await.expect("response").status();
     send(request("POST", "alice")).await;
     assert_eq!(send(in_session("DELETE", "mallory", "session-of-alice")).await, 404);
@@ -220,7 +220,7 @@ async fn a_session_id_given_out_twice_stays_with_the_first() {
         response.headers_mut().insert("mcp-session-id", "same".parse().expect("value"));
         Ok::<_, Infallible>(response)
     });
-    let auth = Auth::around(same_for_all, config(&Verifier::new()));
+    let auth = Auth::new(same_for_all, config(&Verifier::new()));
     let send = async |request| auth.clone().oneshot(request).await.expect("response").status();
     send(request("POST", "alice")).await;
     send(request("POST", "mallory")).await;
@@ -230,7 +230,7 @@ async fn a_session_id_given_out_twice_stays_with_the_first() {
 
 #[tokio::test]
 async fn two_session_headers_are_refused_because_nobody_knows_which_one_counts() {
-    let auth = Auth::around(sessions(), config(&Verifier::new()));
+    let auth = Auth::new(sessions(), config(&Verifier::new()));
     auth.clone().oneshot(request("POST", "alice")).await.expect("response");
     let mut twice = in_session("POST", "alice", "session-of-alice");
     twice.headers_mut().append("mcp-session-id", "session-of-bob".parse().expect("value"));
@@ -239,7 +239,7 @@ async fn two_session_headers_are_refused_because_nobody_knows_which_one_counts()
 
 #[tokio::test]
 async fn tr_08_both_wires_pass_and_the_sessionless_one_carries_no_session() {
-    let auth = Auth::around(sessions(), config(&Verifier::new()));
+    let auth = Auth::new(sessions(), config(&Verifier::new()));
     for version in [None, Some("2025-03-26"), Some("2025-11-25"), Some("2026-07-28"), Some("2099-01-01")] {
         let mut request = request("POST", "alice");
         if let Some(version) = version {
@@ -256,13 +256,13 @@ async fn tr_08_both_wires_pass_and_the_sessionless_one_carries_no_session() {
 #[tokio::test]
 async fn sessions_are_bounded_and_the_door_that_unbinds_them_says_danger() {
     let bounded = config(&Verifier::new()).with_session_binding(SessionBinding::new().with_capacity(0));
-    let auth = Auth::around(sessions(), bounded);
+    let auth = Auth::new(sessions(), bounded);
     auth.clone().oneshot(request("POST", "alice")).await.expect("response");
     let evicted = auth.oneshot(in_session("POST", "alice", "session-of-alice")).await.expect("response");
     assert_eq!(evicted.status(), 404, "fails closed");
 
     let unbound = config(&Verifier::new()).with_session_binding(danger::unbound_sessions());
-    let auth = Auth::around(sessions(), unbound);
+    let auth = Auth::new(sessions(), unbound);
     let response = auth.oneshot(in_session("POST", "mallory", "session-of-alice")).await.expect("response");
     assert_eq!(response.status(), 200);
 }
@@ -288,7 +288,7 @@ impl futures_core::Stream for Receiver {
 /// A response stream of type `media_type` through a gate, and its producer's end.
 async fn stream(
     verifier: &Verifier,
-    life: StreamLife,
+    life: StreamLifetime,
     media_type: &'static str,
 ) -> (portcullis_layer::ResponseBody<Frames>, mpsc::Sender<Bytes>) {
     let (sender, receiver) = mpsc::channel(4);
@@ -299,7 +299,7 @@ async fn stream(
         response.headers_mut().insert("content-type", media_type.parse().expect("value"));
         std::future::ready(Ok::<_, Infallible>(response))
     });
-    let auth = Auth::around(inner, config(verifier).with_stream_life(life));
+    let auth = Auth::new(inner, config(verifier).with_stream_lifetime(life));
     let response = auth.oneshot(request("GET", "alice")).await.expect("response");
     (response.into_body(), sender)
 }
@@ -307,7 +307,7 @@ async fn stream(
 #[tokio::test(start_paused = true)]
 async fn tr_05_frames_come_as_they_are_sent() {
     for media_type in ["text/event-stream", "application/json"] {
-        let (mut body, sender) = stream(&Verifier::new(), StreamLife::OfToken, media_type).await;
+        let (mut body, sender) = stream(&Verifier::new(), StreamLifetime::UntilTokenExpiry, media_type).await;
         for word in ["one", "two"] {
             sender.send(Bytes::from_static(word.as_bytes())).await.expect("open");
             let frame = body.frame().await.expect("a frame").expect("no error");
@@ -326,7 +326,7 @@ async fn tr_05_trailers_pass() {
         let body = Body::from("data").with_trailers(std::future::ready(Some(Ok(trailers))));
         Ok::<_, Infallible>(Response::new(body))
     });
-    let auth = Auth::around(inner, config(&Verifier::new()));
+    let auth = Auth::new(inner, config(&Verifier::new()));
     let body =
         auth.oneshot(request("GET", "alice")).await.expect("response").into_body().collect().await.expect("body");
     assert_eq!(body.trailers().expect("trailers")["x-checksum"], "1");
@@ -335,7 +335,8 @@ async fn tr_05_trailers_pass() {
 #[tokio::test(start_paused = true)]
 async fn tr_04_an_event_stream_ends_cleanly_when_its_token_expires() {
     let verifier = Verifier::new();
-    let (mut body, sender) = stream(&verifier, StreamLife::OfToken, "text/event-stream; charset=utf-8").await;
+    let (mut body, sender) =
+        stream(&verifier, StreamLifetime::UntilTokenExpiry, "text/event-stream; charset=utf-8").await;
     let begun = Instant::now();
     sender.send(Bytes::from_static(b"data: 1\n\n")).await.expect("open");
     assert!(body.frame().await.is_some());
@@ -348,7 +349,7 @@ async fn tr_04_an_event_stream_ends_cleanly_when_its_token_expires() {
 #[tokio::test(start_paused = true)]
 async fn tr_04_an_event_stream_ends_when_the_wall_clock_passes_the_expiry_while_the_machine_sleeps() {
     let verifier = Verifier::new();
-    let (mut body, _sender) = stream(&verifier, StreamLife::OfToken, "text/event-stream").await;
+    let (mut body, _sender) = stream(&verifier, StreamLifetime::UntilTokenExpiry, "text/event-stream").await;
     timeout(Duration::from_secs(1), body.frame()).await.expect_err("open");
     verifier.clock.advance(Duration::from_hours(2));
     assert!(timeout(Duration::from_mins(2), body.frame()).await.expect("noticed").is_none());
@@ -368,7 +369,7 @@ async fn tr_04_a_stream_that_begins_past_the_expiry_is_not_empty() {
         let response = Response::builder().header("content-type", "text/event-stream");
         std::future::ready(Ok::<_, Infallible>(response.body(StreamBody::new(Receiver(receiver))).expect("response")))
     });
-    let response = Auth::around(inner, config(&verifier)).oneshot(request("POST", "alice")).await.expect("response");
+    let response = Auth::new(inner, config(&verifier)).oneshot(request("POST", "alice")).await.expect("response");
     let (mut body, begun) = (response.into_body(), Instant::now());
     assert!(body.frame().await.is_some(), "the answer arrives");
     assert!(body.frame().await.is_none());
@@ -378,7 +379,7 @@ async fn tr_04_a_stream_that_begins_past_the_expiry_is_not_empty() {
 #[tokio::test(start_paused = true)]
 async fn tr_04_an_event_stream_ends_at_once_when_its_token_is_withdrawn() {
     let verifier = Verifier::new();
-    let (mut body, sender) = stream(&verifier, StreamLife::OfToken, "text/event-stream").await;
+    let (mut body, sender) = stream(&verifier, StreamLifetime::UntilTokenExpiry, "text/event-stream").await;
     timeout(Duration::from_secs(1), body.frame()).await.expect_err("open");
     let reading = tokio::spawn(async move { body.frame().await.is_none() });
     advance(Duration::from_secs(1)).await;
@@ -389,7 +390,8 @@ async fn tr_04_an_event_stream_ends_at_once_when_its_token_is_withdrawn() {
 
 #[tokio::test(start_paused = true)]
 async fn tr_04_other_responses_and_unlimited_streams_go_on() {
-    for (life, media_type) in [(StreamLife::OfToken, "application/json"), (StreamLife::Unlimited, "text/event-stream")]
+    for (life, media_type) in
+        [(StreamLifetime::UntilTokenExpiry, "application/json"), (StreamLifetime::Unlimited, "text/event-stream")]
     {
         let verifier = Verifier::new();
         let (mut body, sender) = stream(&verifier, life, media_type).await;

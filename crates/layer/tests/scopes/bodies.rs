@@ -85,7 +85,7 @@ async fn trailers_and_the_length_are_replayed() {
         assert_eq!(body.trailers().map(|trailers| trailers["etag"].clone()), Some(HeaderValue::from_static("x")));
         Ok::<_, Infallible>(Response::new(Full::new(body.to_bytes())))
     });
-    let response = Auth::around(layer().layer(inner.clone()), config()).oneshot(in_frames("none", body)).await;
+    let response = Auth::new(layer().layer(inner.clone()), config()).oneshot(in_frames("none", body)).await;
     Outcome::of(response.expect("response"), inner.calls()).await.assert_passed();
 }
 
@@ -138,7 +138,7 @@ async fn the_inner_service_is_not_called_before_the_whole_body_is_there() {
     let mut body = Frames::new(&[r#"{"method":"ping"}"#]);
     body.end = Poll::Pending;
     let inner = StrictService::new(echo::<RequestBody<Frames>>);
-    let mut response = pin!(Auth::around(layer().layer(inner.clone()), config()).oneshot(in_frames("none", body)));
+    let mut response = pin!(Auth::new(layer().layer(inner.clone()), config()).oneshot(in_frames("none", body)));
     assert!(response.as_mut().now_or_never().is_none());
     assert_eq!(inner.calls(), 0);
 }
@@ -148,7 +148,7 @@ async fn nothing_happens_before_the_first_poll_and_a_dropped_response_drops_the_
     let inner = StrictService::new(async |_: Request<RequestBody<Full<Bytes>>>| {
         std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>().await
     });
-    let gate = Auth::around(layer().layer(inner.clone()), config());
+    let gate = Auth::new(layer().layer(inner.clone()), config());
     drop(gate.clone().oneshot(post("none", call("echo"))));
     assert_eq!(inner.calls(), 0);
     assert!(gate.oneshot(post("none", call("echo"))).now_or_never().is_none());
@@ -162,7 +162,7 @@ async fn a_response_streams_through() {
         body.end = Poll::Pending;
         Ok::<_, Infallible>(Response::new(body))
     });
-    let response = Auth::around(layer().layer(inner), config()).oneshot(post("none", call("echo"))).await;
+    let response = Auth::new(layer().layer(inner), config()).oneshot(post("none", call("echo"))).await;
     let mut body = response.expect("response").into_body();
     let frame = body.frame().now_or_never().expect("the first frame at once").expect("frame").expect("no error");
     assert_eq!(frame.into_data().expect("data"), "data: 1\n\n");

@@ -125,7 +125,7 @@ async fn without_a_user_the_answer_is_500_and_nothing_is_called() {
     let outcome = Outcome::of(server.oneshot(post("none", call("echo"))).await.expect("response"), inner.calls()).await;
     assert_eq!((outcome.status, outcome.calls), (500, 0));
 
-    let open = Auth::around(ToolScopesLayer::new(policy()).layer(inner.clone()), config().with_open_path("/mcp"));
+    let open = Auth::new(ToolScopesLayer::new(policy()).layer(inner.clone()), config().with_open_path("/mcp"));
     let outcome = Outcome::of(open.oneshot(post("none", call("echo"))).await.expect("response"), inner.calls()).await;
     assert_eq!((outcome.status, outcome.calls), (500, 0));
 }

@@ -8,7 +8,7 @@ use crate::support::{Outcome, Verifier, config, echo, post, scopes};
 
 async fn ask(config: AuthConfig<Verifier>, token: &str) -> Outcome {
     let inner = StrictService::new(echo);
-    let response = Auth::around(inner.clone(), config).oneshot(post(token, "")).await.expect("response");
+    let response = Auth::new(inner.clone(), config).oneshot(post(token, "")).await.expect("response");
     Outcome::of(response, inner.calls()).await
 }
 

@@ -14,7 +14,7 @@ use crate::support::{Outcome, config, echo, post, scopes};
 
 async fn ask(layer: RequireScopeLayer, token: &str) -> Outcome {
     let inner = StrictService::new(echo);
-    let gate = Auth::around(layer.layer(inner.clone()), config());
+    let gate = Auth::new(layer.layer(inner.clone()), config());
     let response = gate.oneshot(post(token, "hello")).await.expect("response");
     Outcome::of(response, inner.calls()).await
 }
@@ -60,7 +60,7 @@ async fn without_a_user_a_route_answers_500_and_is_not_called() {
 async fn without_a_gate_a_refusal_is_a_refusal_still() {
     let inner = StrictService::new(echo);
     let mut request = post("read", "hello");
-    let user = portcullis_core::UserContext::assertion(
+    let user = portcullis_core::UserContext::builder(
         portcullis_core::Issuer::new("https://idp.example.com").expect("issuer"),
         "alice",
     );
@@ -73,7 +73,7 @@ async fn without_a_gate_a_refusal_is_a_refusal_still() {
 #[tokio::test]
 async fn tr_12_a_preflight_passes_a_route_as_it_passes_the_gate() {
     let inner = StrictService::new(echo);
-    let gate = Auth::around(RequireScopeLayer::new(scopes("write")).layer(inner.clone()), config());
+    let gate = Auth::new(RequireScopeLayer::new(scopes("write")).layer(inner.clone()), config());
     let preflight = Request::options("/mcp")
         .header("origin", "https://app.example.com")
         .header("access-control-request-method", "POST")

@@ -46,7 +46,7 @@ impl Service<BearerToken> for Verifier {
     fn call(&mut self, token: BearerToken) -> Self::Future {
         let issuer = Issuer::new("https://idp.example.com").expect("issuer");
         let held = scopes(&token.expose_secret().replace('~', " "));
-        ready(Ok(Arc::new(UserContext::assertion(issuer, "alice").with_scopes(held).build())))
+        ready(Ok(Arc::new(UserContext::builder(issuer, "alice").with_scopes(held).build())))
     }
 }
 
@@ -150,7 +150,7 @@ where
     B: Body<Data = Bytes, Error: fmt::Debug>,
 {
     let inner = StrictService::new(echo::<RequestBody<B>>);
-    let response = Auth::around(layer.layer(inner.clone()), config()).oneshot(request).await.expect("response");
+    let response = Auth::new(layer.layer(inner.clone()), config()).oneshot(request).await.expect("response");
     Outcome::of(response, inner.calls()).await
 }
 

@@ -92,7 +92,7 @@ where
         Ok::<_, Infallible>(response.body(Idle).expect("a response"))
     });
     let request = Request::get("/mcp").header(AUTHORIZATION, format!("Bearer {token}"));
-    let response = Auth::around(inner, config.clone()).oneshot(request.body(Empty::new()).expect("a request")).await;
+    let response = Auth::new(inner, config.clone()).oneshot(request.body(Empty::new()).expect("a request")).await;
     let response = response.expect("a response");
     assert_eq!(response.status(), 200);
     response.into_body()

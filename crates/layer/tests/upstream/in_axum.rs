@@ -14,7 +14,7 @@ use http_body_util::BodyExt as _;
 use portcullis_core::{AuthError, Reason, ScopeSet};
 use portcullis_layer::{
     AuthLayer,
-    axum::{AuthRejection, UpstreamToken, User},
+    extract::{AuthRejection, UpstreamToken, User},
 };
 use tower::ServiceExt as _;
 

@@ -19,7 +19,7 @@ async fn server(_: Request<Plain>) -> Result<Response<Plain>, Infallible> {
 /// The answer to a request with `method`, and how often the server was called.
 async fn ask(grant: impl Into<Option<Grant>>, method: &str) -> (Answer, usize) {
     let inner = StrictService::new(server);
-    let gate = Auth::around(RequireUpstreamLayer::new().layer(inner.clone()), config(grant));
+    let gate = Auth::new(RequireUpstreamLayer::new().layer(inner.clone()), config(grant));
     let answer = Answer::of(gate.oneshot(request(method)).await.expect("response")).await;
     (answer, inner.calls())
 }

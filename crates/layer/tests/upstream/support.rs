@@ -99,7 +99,7 @@ impl Service<BearerToken> for Verifier {
     }
 
     fn call(&mut self, _: BearerToken) -> Self::Future {
-        let user = UserContext::assertion(Issuer::new("https://idp.example.com").expect("issuer"), "alice");
+        let user = UserContext::builder(Issuer::new("https://idp.example.com").expect("issuer"), "alice");
         ready(match &self.0 {
             Some(grant) if grant.state().end.is_revoked() => Err(Reason::GrantEnded.into()),
             Some(grant) => Ok(Arc::new(user.with_upstream(Upstream::new(grant.clone())).build())),

@@ -6,7 +6,7 @@ use portcullis_core::{AuthError, Issuer, Reason, UnixTime};
 
 use super::rules::{check_short_life, check_sole_audience, required};
 use crate::{
-    jwt::{Algorithm, JwtUse, ScreenedJwt, Screening, SignedJwt, UnverifiedJwt},
+    jwt::{Algorithm, HeaderCheckedJwt, HeaderPolicy, JwtPurpose, SignedJwt, UnverifiedJwt},
     lifetime::MAX_LEEWAY,
 };
 
@@ -29,7 +29,7 @@ const LONGEST_LIFE: Duration = Duration::from_mins(10);
 pub struct ClientAssertionPolicy {
     client_id: Box<str>,
     audience: Issuer,
-    screening: Screening,
+    header: HeaderPolicy,
     leeway: Duration,
 }
 
@@ -45,14 +45,14 @@ impl ClientAssertionPolicy {
     /// Assertions of the client `client_id`, to the authorization server `audience`: ours.
     #[must_use]
     pub fn new(client_id: &str, audience: Issuer) -> Self {
-        let screening = Screening::new(JwtUse::ClientAssertion, "client-authentication+jwt").with_untyped_tokens();
-        Self { client_id: client_id.into(), audience, screening, leeway: Duration::from_secs(60) }
+        let header = HeaderPolicy::new(JwtPurpose::ClientAssertion, "client-authentication+jwt").with_untyped_tokens();
+        Self { client_id: client_id.into(), audience, header, leeway: Duration::from_secs(60) }
     }
 
     /// The algorithms that the client signs by. Default: every [`Algorithm`]; each is bound to a type of key.
     #[must_use]
     pub fn with_algorithms<I: IntoIterator<Item = Algorithm>>(mut self, algorithms: I) -> Self {
-        self.screening = self.screening.with_algorithms(algorithms);
+        self.header = self.header.with_algorithms(algorithms);
         self
     }
 
@@ -66,9 +66,9 @@ impl ClientAssertionPolicy {
     /// Judges the header. No cryptography is done for one that fails.
     ///
     /// # Errors
-    /// As [`JwtPolicy::screen`](crate::jwt::JwtPolicy::screen).
-    pub fn screen(&self, jwt: UnverifiedJwt) -> Result<ScreenedJwt, AuthError> {
-        self.screening.screen(jwt)
+    /// As [`JwtPolicy::check_header`](crate::jwt::JwtPolicy::check_header).
+    pub fn check_header(&self, jwt: UnverifiedJwt) -> Result<HeaderCheckedJwt, AuthError> {
+        self.header.check_header(jwt)
     }
 
     /// Checks the claims at the instant `now`.
@@ -77,7 +77,7 @@ impl ClientAssertionPolicy {
     /// [`Reason::WrongClient`], [`Reason::WrongAudience`], [`Reason::Expired`], [`Reason::TooLongLived`], [`Reason::NotYetValid`],
     /// [`Reason::IssuedInFuture`]; [`Reason::MissingClaim`] for a claim that must be there or cannot be read.
     pub fn check(&self, jwt: SignedJwt, now: UnixTime) -> Result<ClientAssertion, AuthError> {
-        let claims = jwt.into_claims(JwtUse::ClientAssertion)?;
+        let claims = jwt.into_claims(JwtPurpose::ClientAssertion)?;
         for claim in ["iss", "sub"] {
             if *required(&claims, claim)? != *self.client_id {
                 return Err(AuthError::new(Reason::WrongClient).with_source(claim));

@@ -7,7 +7,7 @@ use portcullis_core::{AuthError, Issuer, Reason, ResourceUri, ScopeSet, UnixTime
 use super::rules::{check_short_life, check_sole_audience, required};
 use crate::{
     Claims, InvalidClaim,
-    jwt::{Algorithm, JwtUse, ScreenedJwt, Screening, SignedJwt, UnverifiedJwt},
+    jwt::{Algorithm, HeaderCheckedJwt, HeaderPolicy, JwtPurpose, SignedJwt, UnverifiedJwt},
     lifetime::MAX_LEEWAY,
 };
 
@@ -37,14 +37,14 @@ const LONGEST_LIFE: Duration = Duration::from_hours(1);
 /// let idp = Issuer::new("https://idp.example.com")?;
 /// let policy = IdJagPolicy::new(idp, Issuer::new("https://mcp.example.com")?);
 /// let access_token = assertion::parse(&"eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9.e30.".into())?;
-/// assert_eq!(policy.screen(access_token).unwrap_err().reason(), Reason::WrongType);
+/// assert_eq!(policy.check_header(access_token).unwrap_err().reason(), Reason::WrongType);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct IdJagPolicy {
     issuer: Issuer,
     audience: Issuer,
-    screening: Screening,
+    header: HeaderPolicy,
     leeway: Duration,
 }
 
@@ -66,14 +66,14 @@ impl IdJagPolicy {
     /// ID-JAGs of the identity provider `issuer`, for the authorization server `audience`: ours.
     #[must_use]
     pub fn new(issuer: Issuer, audience: Issuer) -> Self {
-        let screening = Screening::new(JwtUse::IdJag, "oauth-id-jag+jwt");
-        Self { issuer, audience, screening, leeway: Duration::from_secs(60) }
+        let header = HeaderPolicy::new(JwtPurpose::IdJag, "oauth-id-jag+jwt");
+        Self { issuer, audience, header, leeway: Duration::from_secs(60) }
     }
 
     /// The algorithms that the identity provider signs by. Default: every [`Algorithm`]; each is bound to a type of key.
     #[must_use]
     pub fn with_algorithms<I: IntoIterator<Item = Algorithm>>(mut self, algorithms: I) -> Self {
-        self.screening = self.screening.with_algorithms(algorithms);
+        self.header = self.header.with_algorithms(algorithms);
         self
     }
 
@@ -93,9 +93,9 @@ impl IdJagPolicy {
     /// Judges the header. No cryptography is done for one that fails.
     ///
     /// # Errors
-    /// As [`JwtPolicy::screen`](crate::jwt::JwtPolicy::screen).
-    pub fn screen(&self, jwt: UnverifiedJwt) -> Result<ScreenedJwt, AuthError> {
-        self.screening.screen(jwt)
+    /// As [`JwtPolicy::check_header`](crate::jwt::JwtPolicy::check_header).
+    pub fn check_header(&self, jwt: UnverifiedJwt) -> Result<HeaderCheckedJwt, AuthError> {
+        self.header.check_header(jwt)
     }
 
     /// Checks the claims at the instant `now`; `client_id` is the client that presents them and has authenticated itself.
@@ -105,7 +105,7 @@ impl IdJagPolicy {
     /// [`Reason::NotYetValid`], [`Reason::IssuedInFuture`], [`Reason::KeyBound`]; [`Reason::MissingClaim`] for a claim that must be
     /// there or cannot be read.
     pub fn check(&self, jwt: SignedJwt, client_id: &str, now: UnixTime) -> Result<IdJag, AuthError> {
-        let claims = jwt.into_claims(JwtUse::IdJag)?;
+        let claims = jwt.into_claims(JwtPurpose::IdJag)?;
         if required(&claims, "iss")? != self.issuer.as_str() {
             return Err(AuthError::new(Reason::WrongIssuer));
         }

@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq as _;
 use super::{IdToken, access_token_hash::access_token_hash};
 use crate::{
     Claims, InvalidClaim,
-    jwt::{Algorithm, JwtUse, ScreenedJwt, Screening, SignedJwt, UnverifiedJwt},
+    jwt::{Algorithm, HeaderCheckedJwt, HeaderPolicy, JwtPurpose, SignedJwt, UnverifiedJwt},
     lifetime::{MAX_LEEWAY, check_lifetime},
 };
 
@@ -37,7 +37,7 @@ const MAX_AGE: Duration = Duration::from_mins(10);
 ///
 /// let policy = IdTokenPolicy::new(Issuer::new("https://accounts.google.com")?, "my-app");
 /// let policy = policy.with_issuer_alias("accounts.google.com");
-/// assert_eq!(policy.screen(&"not.a-jwt".into()).unwrap_err().reason(), Reason::MalformedToken);
+/// assert_eq!(policy.check_header(&"not.a-jwt".into()).unwrap_err().reason(), Reason::MalformedToken);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ pub struct IdTokenPolicy {
     issuer: Issuer,
     alias: Option<Box<str>>,
     client_id: Box<str>,
-    screening: Screening,
+    header: HeaderPolicy,
     leeway: Duration,
 }
 
@@ -53,8 +53,8 @@ impl IdTokenPolicy {
     /// ID tokens of `issuer` for the client `client_id`.
     #[must_use]
     pub fn new(issuer: Issuer, client_id: &str) -> Self {
-        let screening = Screening::new(JwtUse::IdToken, "JWT").with_untyped_tokens();
-        Self { issuer, alias: None, client_id: client_id.into(), screening, leeway: Duration::from_secs(60) }
+        let header = HeaderPolicy::new(JwtPurpose::IdToken, "JWT").with_untyped_tokens();
+        Self { issuer, alias: None, client_id: client_id.into(), header, leeway: Duration::from_secs(60) }
     }
 
     /// Another name under which the issuer may issue. Default: none.
@@ -70,7 +70,7 @@ impl IdTokenPolicy {
     /// The algorithms that the issuer signs by. Default: every [`Algorithm`]; each is bound to a type of key.
     #[must_use]
     pub fn with_algorithms<I: IntoIterator<Item = Algorithm>>(mut self, algorithms: I) -> Self {
-        self.screening = self.screening.with_algorithms(algorithms);
+        self.header = self.header.with_algorithms(algorithms);
         self
     }
 
@@ -84,11 +84,11 @@ impl IdTokenPolicy {
     /// Reads `id_token` and judges its header. No cryptography is done for one that fails.
     ///
     /// # Errors
-    /// As [`UnverifiedJwt::parse`] (longer than 64 KiB is too large) and [`JwtPolicy::screen`](crate::jwt::JwtPolicy::screen).
-    pub fn screen(&self, id_token: &SecretString) -> Result<ScreenedJwt, AuthError> {
+    /// As [`UnverifiedJwt::parse`] (longer than 64 KiB is too large) and [`JwtPolicy::check_header`](crate::jwt::JwtPolicy::check_header).
+    pub fn check_header(&self, id_token: &SecretString) -> Result<HeaderCheckedJwt, AuthError> {
         let token = BearerToken::issued(id_token.expose_secret());
         let token = token.map_err(|error| AuthError::new(Reason::MalformedToken).with_source(error))?;
-        self.screening.screen(UnverifiedJwt::parse(&token, MAX_LEN)?)
+        self.header.check_header(UnverifiedJwt::parse(&token, MAX_LEN)?)
     }
 
     /// Checks the claims at the instant `now`: `nonce` is what this login asked to be repeated, `access_token` what came with it.
@@ -105,7 +105,7 @@ impl IdTokenPolicy {
         now: UnixTime,
     ) -> Result<IdToken, AuthError> {
         let algorithm = jwt.algorithm();
-        let claims = jwt.into_claims(JwtUse::IdToken)?;
+        let claims = jwt.into_claims(JwtPurpose::IdToken)?;
         self.check_parties(&claims)?;
         self.check_time(&claims, now)?;
         let repeated = claims.name("nonce")?.ok_or(InvalidClaim("nonce"))?;

@@ -5,7 +5,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use portcullis_core::{AuthError, Reason};
 use serde_json::Value;
 
-use super::{ScreenedJwt, VerificationKey};
+use super::{HeaderCheckedJwt, VerificationKey};
 use crate::{
     ProtocolError,
     response::failure,
@@ -117,7 +117,7 @@ impl KeySet {
     ///
     /// `None` if there is none, or more than one: which of several is meant is not for us to try out.
     #[must_use]
-    pub fn select(&self, jwt: &ScreenedJwt) -> Option<&VerificationKey> {
+    pub fn select(&self, jwt: &HeaderCheckedJwt) -> Option<&VerificationKey> {
         let named = |key: &VerificationKey| jwt.key_id().is_none_or(|id| key.id() == Some(id));
         let mut fitting = self.keys.iter().filter(|key| named(key) && key.fits(jwt.algorithm()));
         match (fitting.next(), fitting.next()) {

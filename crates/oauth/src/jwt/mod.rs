@@ -3,8 +3,8 @@
 //! | step | makes | knows |
 //! |---|---|---|
 //! | [`UnverifiedJwt::parse`] | an [`UnverifiedJwt`] | the form: size, three parts, base64url, strict JSON |
-//! | [`JwtPolicy::screen`] | a [`ScreenedJwt`] | the header: algorithm, type, nothing that brings its own key |
-//! | [`KeySet::select`], [`ScreenedJwt::verify`] | a [`SignedJwt`] | that a key of the issuer signed it |
+//! | [`JwtPolicy::check_header`] | a [`HeaderCheckedJwt`] | the header: algorithm, type, nothing that brings its own key |
+//! | [`KeySet::select`], [`HeaderCheckedJwt::verify`] | a [`SignedJwt`] | that a key of the issuer signed it |
 //! | [`JwtPolicy::check`] | [`Verified`](crate::Verified) [`Claims`](crate::Claims) | issuer, audience, time |
 //!
 //! [RFC 9068](https://www.rfc-editor.org/rfc/rfc9068) (access tokens),
@@ -13,17 +13,17 @@
 //! secp256k1, Ed448, and proof of possession: a token bound to a key (`cnf`) is refused, because nobody here checks the proof.
 
 mod algorithm;
+mod header_checked;
+mod header_policy;
 mod jwk;
 mod key_set;
 mod policy;
-mod screened;
-mod screening;
 mod unverified;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
+pub use header_checked::{HeaderCheckedJwt, SignedJwt};
+pub(crate) use header_policy::{HeaderPolicy, JwtPurpose};
 pub use jwk::VerificationKey;
 pub use key_set::{InvalidKeySet, KeySet, SkippedKey};
 pub use policy::JwtPolicy;
-pub use screened::{ScreenedJwt, SignedJwt};
-pub(crate) use screening::{JwtUse, Screening};
 pub use unverified::UnverifiedJwt;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use portcullis_core::{AuthError, Issuer, Reason, ResourceUri, UnixTime};
 
 use super::{
-    Algorithm, ScreenedJwt, SignedJwt, UnverifiedJwt,
-    screening::{JwtUse, Screening},
+    Algorithm, HeaderCheckedJwt, SignedJwt, UnverifiedJwt,
+    header_policy::{HeaderPolicy, JwtPurpose},
 };
 use crate::{
     Claims, InvalidClaim, Verified,
@@ -49,7 +49,7 @@ use crate::{
 pub struct JwtPolicy {
     issuer: Issuer,
     audience: Audience,
-    screening: Screening,
+    header: HeaderPolicy,
     subject: SubjectRule,
     leeway: Duration,
     max_len: usize,
@@ -62,7 +62,7 @@ impl JwtPolicy {
         Self {
             issuer,
             audience: Audience::Resource(resource),
-            screening: Screening::new(JwtUse::AccessToken, "at+jwt"),
+            header: HeaderPolicy::new(JwtPurpose::AccessToken, "at+jwt"),
             subject: SubjectRule::new(),
             leeway: Duration::from_secs(60),
             max_len: 16 * 1024,
@@ -81,14 +81,14 @@ impl JwtPolicy {
     /// The algorithms that the issuer signs by. Default: every [`Algorithm`]; each is bound to a type of key.
     #[must_use]
     pub fn with_algorithms<I: IntoIterator<Item = Algorithm>>(mut self, algorithms: I) -> Self {
-        self.screening = self.screening.with_algorithms(algorithms);
+        self.header = self.header.with_algorithms(algorithms);
         self
     }
 
     /// What `typ` may be, in any case, with or without `application/` before it. Default: `at+jwt` alone.
     #[must_use]
     pub fn with_token_types<I: IntoIterator<Item: AsRef<str>>>(mut self, types: I) -> Self {
-        self.screening = self.screening.with_token_types(types);
+        self.header = self.header.with_token_types(types);
         self
     }
 
@@ -107,7 +107,7 @@ impl JwtPolicy {
     /// [RFC 8725 section 3.11](https://www.rfc-editor.org/rfc/rfc8725#section-3.11)
     #[must_use]
     pub fn with_untyped_tokens(mut self) -> Self {
-        self.screening = self.screening.with_untyped_tokens();
+        self.header = self.header.with_untyped_tokens();
         self
     }
 
@@ -165,8 +165,8 @@ impl JwtPolicy {
     /// # Errors
     /// [`Reason::EncryptedToken`], [`Reason::CriticalHeader`], [`Reason::EmbeddedKey`], [`Reason::AlgorithmRefused`],
     /// [`Reason::WrongType`]; [`Reason::MalformedToken`] if `kid` is not a string.
-    pub fn screen(&self, jwt: UnverifiedJwt) -> Result<ScreenedJwt, AuthError> {
-        self.screening.screen(jwt)
+    pub fn check_header(&self, jwt: UnverifiedJwt) -> Result<HeaderCheckedJwt, AuthError> {
+        self.header.check_header(jwt)
     }
 
     /// Checks the claims at the instant `now`: rules 5 to 9.
@@ -176,7 +176,7 @@ impl JwtPolicy {
     /// [`Reason::NotYetValid`], [`Reason::IssuedInFuture`], [`Reason::NoSubject`], [`Reason::KeyBound`], and
     /// [`Reason::MissingClaim`] for another claim that must be there or cannot be read.
     pub fn check(&self, jwt: SignedJwt, now: UnixTime) -> Result<Verified<Claims>, AuthError> {
-        let claims = jwt.into_claims(JwtUse::AccessToken)?;
+        let claims = jwt.into_claims(JwtPurpose::AccessToken)?;
         if claims.issuer()?.ok_or(InvalidClaim("iss"))? != self.issuer.as_str() {
             return Err(AuthError::new(Reason::WrongIssuer));
         }
@@ -187,8 +187,8 @@ impl JwtPolicy {
         if !audience.iter().any(|audience| self.audience.is_named_by(audience)) {
             return Err(AuthError::new(Reason::WrongAudience));
         }
-        if self.screening.is_untyped_accepted() {
-            check_untyped(&claims, self.screening.token_types())?;
+        if self.header.is_untyped_accepted() {
+            check_untyped(&claims, self.header.token_types())?;
         }
         claims.expires_at()?.ok_or(InvalidClaim("exp"))?;
         check_lifetime(&claims, now, self.leeway)?;

@@ -25,7 +25,7 @@ fn token(claims: &Value) -> String {
 
 fn check(token: &str) -> Result<ClientAssertion, AuthError> {
     let jwt = assertion::parse(&token.into())?;
-    policy().check(verify(policy().screen(jwt)?)?, NOW)
+    policy().check(verify(policy().check_header(jwt)?)?, NOW)
 }
 
 pub(crate) fn ask(token: &str) -> Option<Reason> {

@@ -82,13 +82,13 @@ fn ema_06_one_kind_is_never_taken_for_another() {
 #[test]
 fn what_was_screened_for_one_use_is_not_checked_for_another() {
     let token = signed(&json!({"alg": "ES256", "kid": "k"}), &client_assertion::claims());
-    let screened =
-        client_assertion::policy().screen(assertion::parse(&token.into()).expect("a JWT")).expect("screened");
+    let checked =
+        client_assertion::policy().check_header(assertion::parse(&token.into()).expect("a JWT")).expect("checked");
     let access = JwtPolicy::new(
         Issuer::new("https://idp.example.com").expect("issuer"),
         ResourceUri::new("https://mcp.example.com/mcp").expect("resource"),
     );
-    let error = access.check(verify(screened).expect("signed"), NOW).expect_err("not an access token");
+    let error = access.check(verify(checked).expect("signed"), NOW).expect_err("not an access token");
     assert_eq!(error.reason(), Reason::WrongType);
 }
 
@@ -96,7 +96,7 @@ fn what_was_screened_for_one_use_is_not_checked_for_another() {
 fn algorithms_can_be_fewer() {
     let header = json!({"alg": "ES256", "typ": "oauth-id-jag+jwt", "kid": "k"});
     let jwt = || assertion::parse(&signed(&header, &id_jag::claims()).into()).expect("a JWT");
-    let screen = |algorithm: Algorithm| id_jag::policy().with_algorithms([algorithm]).screen(jwt()).map(drop);
+    let screen = |algorithm: Algorithm| id_jag::policy().with_algorithms([algorithm]).check_header(jwt()).map(drop);
     assert!(screen(Algorithm::Es256).is_ok());
     let reason = |outcome: Result<(), AuthError>| outcome.expect_err("refused").reason();
     assert_eq!(reason(screen(Algorithm::Rs256)), Reason::AlgorithmRefused);
@@ -109,6 +109,6 @@ fn what_is_too_large_or_no_token_is_refused_before_it_is_read() {
     for text in ["", "a b.c.d", "ä.b.c", "a.b", "a.b.c", "a\n.b.c"] {
         assert_eq!(parse(text.to_owned()), Reason::MalformedToken, "{text:?}");
     }
-    let huge = id_token::policy().screen(&"A".repeat(64 * 1024 + 1).into()).expect_err("refused");
+    let huge = id_token::policy().check_header(&"A".repeat(64 * 1024 + 1).into()).expect_err("refused");
     assert_eq!(huge.reason(), Reason::TokenTooLarge);
 }

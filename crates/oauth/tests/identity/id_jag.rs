@@ -30,7 +30,7 @@ fn token(claims: &Value) -> String {
 
 fn check(token: &str) -> Result<IdJag, AuthError> {
     let jwt = assertion::parse(&token.into())?;
-    policy().check(verify(policy().screen(jwt)?)?, "client", NOW)
+    policy().check(verify(policy().check_header(jwt)?)?, "client", NOW)
 }
 
 pub(crate) fn ask(token: &str) -> Option<Reason> {
@@ -120,8 +120,8 @@ fn ema_07_the_jti_is_told_with_the_instant_until_which_it_must_be_remembered() {
     let id_jag = check(&jwt).expect("accepted");
     assert_eq!((id_jag.jti(), id_jag.accepted_until()), ("j1", expires_at + Duration::from_secs(60)));
     let at = |now| {
-        let screened = policy().screen(assertion::parse(&jwt.as_str().into()).expect("a JWT")).expect("screened");
-        policy().check(verify(screened).expect("signed"), "client", now).map(drop)
+        let checked = policy().check_header(assertion::parse(&jwt.as_str().into()).expect("a JWT")).expect("checked");
+        policy().check(verify(checked).expect("signed"), "client", now).map(drop)
     };
     assert!(at(NOW + Duration::from_secs(359)).is_ok());
     assert_eq!(at(id_jag.accepted_until()).expect_err("by then it is too old").reason(), Reason::Expired);

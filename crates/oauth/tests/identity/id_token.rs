@@ -26,7 +26,7 @@ pub(crate) fn claims() -> Value {
 
 fn check(policy: &IdTokenPolicy, token: &str) -> Result<IdToken, AuthError> {
     let access_token = BearerToken::new("jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y").expect("token");
-    policy.check(verify(policy.screen(&token.into())?)?, NONCE, &access_token, NOW)
+    policy.check(verify(policy.check_header(&token.into())?)?, NONCE, &access_token, NOW)
 }
 
 fn token(claims: &Value) -> String {

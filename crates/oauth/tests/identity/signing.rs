@@ -9,7 +9,7 @@ use aws_lc_rs::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis_core::{AuthError, Reason, UnixTime};
-use portcullis_oauth::jwt::{KeySet, ScreenedJwt, SignedJwt};
+use portcullis_oauth::jwt::{HeaderCheckedJwt, KeySet, SignedJwt};
 use serde_json::{Value, json};
 
 /// When the clock of these tests stands still.
@@ -71,8 +71,8 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// What a key set says of a token that was screened.
-pub(crate) fn verify(jwt: ScreenedJwt) -> Result<SignedJwt, AuthError> {
+/// What a key set says of a token that was checked.
+pub(crate) fn verify(jwt: HeaderCheckedJwt) -> Result<SignedJwt, AuthError> {
     match KEYS.select(&jwt) {
         Some(key) => jwt.verify(key),
         None => Err(AuthError::new(Reason::UnknownKey)),

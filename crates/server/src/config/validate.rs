@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, str::FromStr, time::Duration};
 
 use http::HeaderName;
-use portcullis::{ResourceUri, ScopeSet, core::InvalidUri};
+use portcullis::{ResourceUri, ScopeSet, types::InvalidUri};
 
 use super::{
     Config, ConfigError, bridge, connections,

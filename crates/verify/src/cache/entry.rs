@@ -47,7 +47,7 @@ impl Entry {
     pub(super) fn new(context: Arc<UserContext>, now: UnixTime, config: &CacheConfig) -> Option<Self> {
         let ttl = config.ttl.mul_f64(rand::rng().random_range(0.9..=1.0));
         let expires_at = context.expires_at().unwrap_or(UnixTime::MAX);
-        let valid_until = (now + ttl).min(context.known_until().unwrap_or(UnixTime::MAX));
+        let valid_until = (now + ttl).min(context.revalidate_at().unwrap_or(UnixTime::MAX));
         let revalidate_at = now + ttl.mul_f64(0.8);
         (valid_until > now).then(|| Self {
             context,

@@ -7,7 +7,7 @@
 //! - **Key.** The [fingerprint](portcullis_core::Fingerprint) of the whole token, so that no token is a hit before its own signature
 //!   has been verified. The token itself is not kept.
 //! - **Lifetime.** The shortest of the configured time to live (less up to a tenth, by chance, so that contexts made together
-//!   do not expire together), the token's own expiry, and [whatever else](portcullis_core::UserContext::until) the context rests
+//!   do not expire together), the token's own expiry, and [whatever else](portcullis_core::UserContext::with_revalidate_at) the context rests
 //!   on. From four fifths of the time to live on, the first request to come starts one revalidation in the background and
 //!   everybody goes on with what is there.
 //! - **Stampede.** All who miss on one token wait for one resolution, and all get its outcome, errors included. Resolutions

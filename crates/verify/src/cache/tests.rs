@@ -96,8 +96,13 @@ impl Service<BearerToken> for Provider {
             }
             let (subject, issuer) = (token.expose_secret().split('.').next().unwrap_or(""), issuer());
             let expires_at = provider.clock.now() + Duration::from_secs(provider.lifetime.load(SeqCst));
-            let known_until = provider.clock.now() + Duration::from_secs(provider.known_for.load(SeqCst));
-            Ok(Arc::new(UserContext::assertion(issuer, subject).with_expires_at(expires_at).build().until(known_until)))
+            let revalidate_at = provider.clock.now() + Duration::from_secs(provider.known_for.load(SeqCst));
+            Ok(Arc::new(
+                UserContext::builder(issuer, subject)
+                    .with_expires_at(expires_at)
+                    .build()
+                    .with_revalidate_at(revalidate_at),
+            ))
         })
     }
 }

@@ -1,7 +1,7 @@
 //! [`KeySource`]: where a [`JwtVerifier`](super::JwtVerifier) has its keys from.
 
 use portcullis_core::{AuthError, Reason};
-use portcullis_oauth::jwt::{KeySet, ScreenedJwt};
+use portcullis_oauth::jwt::{KeySet, HeaderCheckedJwt};
 
 use portcullis_remote::{RemoteKeySet, Verification};
 
@@ -16,7 +16,7 @@ pub enum KeySource {
 }
 
 impl KeySource {
-    pub(super) fn verify(&self, jwt: ScreenedJwt) -> Verification {
+    pub(super) fn verify(&self, jwt: HeaderCheckedJwt) -> Verification {
         match self {
             Self::Remote(keys) => keys.verify(jwt),
             Self::Fixed(keys) => Verification::Done(match keys.select(&jwt) {

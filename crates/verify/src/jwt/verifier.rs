@@ -62,7 +62,7 @@ impl Inner {
     /// Everything that can be done at once.
     pub(super) fn begin(&self, token: &BearerToken) -> Result<Verification, AuthError> {
         let jwt = UnverifiedJwt::parse(token, self.policy.max_len())?;
-        Ok(self.keys.verify(self.policy.screen(jwt)?))
+        Ok(self.keys.verify(self.policy.check_header(jwt)?))
     }
 
     /// What remains when the signature is known to fit.

@@ -94,7 +94,7 @@ impl UserInfoVerifier {
                 self.endpoint.check_subject(&user_info, user.subject(), sub.as_ref())?;
                 user
             }
-            None => UserContext::assertion(self.endpoint.issuer().clone(), self.endpoint.subject(&user_info)?),
+            None => UserContext::builder(self.endpoint.issuer().clone(), self.endpoint.subject(&user_info)?),
         };
         Ok(Arc::new(user.with_profile(user_info.into_members()).build()))
     }

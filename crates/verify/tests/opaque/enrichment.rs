@@ -94,7 +94,7 @@ async fn tokens_of_other_issuers_and_of_clients_are_not_sent_to_user_info() {
     assert!(user.profile().is_empty());
 
     let client = service_fn(|_: BearerToken| async {
-        let user = UserContext::assertion(issuer(ISSUER), "job").with_kind(PrincipalKind::Client).build();
+        let user = UserContext::builder(issuer(ISSUER), "job").with_kind(PrincipalKind::Client).build();
         Ok::<_, AuthError>(Arc::new(user))
     });
     let endpoint = UserInfoEndpoint::new(issuer(ISSUER), stub.egress(), clock());

@@ -20,7 +20,7 @@ fn fake(name: &'static str) -> (impl VerifyToken<Future: Send> + Clone + Send + 
     let counter = Arc::clone(&calls);
     let verifier = service_fn(move |_: BearerToken| {
         counter.fetch_add(1, Ordering::Relaxed);
-        async move { Ok::<_, AuthError>(Arc::new(UserContext::assertion(issuer(name), "alice").build())) }
+        async move { Ok::<_, AuthError>(Arc::new(UserContext::builder(issuer(name), "alice").build())) }
     });
     (verifier, calls)
 }

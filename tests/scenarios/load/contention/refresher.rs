@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use portcullis::{
     AuthError, ScopeSet,
-    core::{Clock, GrantId, Upstream},
+    types::{Clock, GrantId, Upstream},
     grants::{GrantStore, KeyRing, MemoryStore, Refresher, RefresherConfig, TokenSet},
 };
 
@@ -66,7 +66,7 @@ impl Client for Handler {
 }
 
 impl Handler {
-    async fn call_resource(&self, token: &portcullis::core::AccessToken) -> Result<StatusCode, Refusal> {
+    async fn call_resource(&self, token: &portcullis::types::AccessToken) -> Result<StatusCode, Refusal> {
         self.site.call_resource(token.expose_secret()).await.map_err(|_| Refusal::Later)
     }
 }

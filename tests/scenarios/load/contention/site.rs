@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header::AUTHORIZATION};
-use portcullis::{core::Clock as _, egress::Egress};
+use portcullis::{egress::Egress, types::Clock as _};
 use portcullis_testkit::{Endpoint, Fault, IdentityProvider, IssuedGrant, TestClock, TokenPolicy};
 use tower::ServiceExt as _;
 
@@ -95,7 +95,7 @@ impl Site {
         Ok(self.egress.clone().oneshot(request.expect("a request")).await?.status())
     }
 
-    pub(crate) fn received_at(&self, held: &Held) -> portcullis::core::UnixTime {
+    pub(crate) fn received_at(&self, held: &Held) -> portcullis::types::UnixTime {
         self.clock.now().saturating_sub(held.age)
     }
 }

@@ -9,7 +9,7 @@ use portcullis_egress::{Egress, EgressError, EgressErrorKind, MaxBody};
 use portcullis_grants::records::{Collection, RecordKey, SealedStore};
 use portcullis_oauth::{
     assertion::ClientAssertionPolicy,
-    jwt::{KeySet, ScreenedJwt, SignedJwt, UnverifiedJwt},
+    jwt::{HeaderCheckedJwt, KeySet, SignedJwt, UnverifiedJwt},
 };
 use portcullis_remote::RemoteKeySet;
 
@@ -92,10 +92,10 @@ impl ClientAssertions {
         caller: &Caller,
     ) -> Result<bool, Unaccepted> {
         let policy = ClientAssertionPolicy::new(client.id(), self.audience.clone());
-        let screened = policy.screen(jwt)?;
+        let checked = policy.check_header(jwt)?;
         let signed = match keys {
-            ClientKeys::Jwks(jwks) => verify(jwks, screened)?,
-            ClientKeys::JwksUri(url) => self.key_set(client, url, caller)?.verified(screened).await?,
+            ClientKeys::Jwks(jwks) => verify(jwks, checked)?,
+            ClientKeys::JwksUri(url) => self.key_set(client, url, caller)?.verified(checked).await?,
         };
         let evidence = policy.check(signed, self.clock.now())?;
         let is_limited = client.origin != Origin::Configured;
@@ -142,7 +142,7 @@ impl ClientAssertions {
     }
 }
 
-fn verify(jwks: &serde_json::Value, jwt: ScreenedJwt) -> Result<SignedJwt, AuthError> {
+fn verify(jwks: &serde_json::Value, jwt: HeaderCheckedJwt) -> Result<SignedJwt, AuthError> {
     let keys = KeySet::parse(jwks.to_string().as_bytes())?;
     let key = keys.select(&jwt).ok_or_else(|| AuthError::new(Reason::UnknownKey))?;
     jwt.verify(key)

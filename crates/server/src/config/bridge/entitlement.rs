@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_user_is_named_or_has_the_claim() {
         let members = |value: Value| value.as_object().cloned().unwrap_or_default();
-        let ada = UserContext::assertion(idp(), "ada")
+        let ada = UserContext::builder(idp(), "ada")
             .with_claims(members(json!({"realm_access": {"roles": ["staff", "admin"]}, "groups": "owners"})))
             .with_profile(members(json!({"department": ["research"], "level": 7})))
             .build();

@@ -1,6 +1,6 @@
 //! The rules for the provider: what each vendor needs to be told.
 
-use portcullis::{Issuer, core::InvalidUri, oauth::providers::Provider};
+use portcullis::{Issuer, oauth::providers::Provider, types::InvalidUri};
 
 use super::{
     EndpointSettings, KnownProvider, ProviderSettings,

@@ -16,7 +16,7 @@ use crate::rejection::Rejection;
 ///
 /// ```
 /// use portcullis_core::{AuthError, ScopeSet};
-/// use portcullis_layer::axum::{AuthRejection, User};
+/// use portcullis_layer::extract::{AuthRejection, User};
 ///
 /// # async fn call(_: &portcullis_core::AccessToken) -> http::StatusCode { http::StatusCode::OK }
 /// async fn calendar(user: User) -> Result<String, AuthRejection> {

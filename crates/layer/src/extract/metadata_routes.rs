@@ -11,7 +11,7 @@ use crate::{AuthConfig, metadata::MetadataEndpoint};
 /// ```
 /// use axum::Router;
 /// use portcullis_core::VerifyToken;
-/// use portcullis_layer::{AuthConfig, AuthLayer, axum::metadata_routes};
+/// use portcullis_layer::{AuthConfig, AuthLayer, extract::metadata_routes};
 ///
 /// fn app<V>(mcp: Router, cfg: AuthConfig<V>) -> Router
 /// where

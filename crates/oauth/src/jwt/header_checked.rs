@@ -1,17 +1,17 @@
-//! [`ScreenedJwt`] and [`SignedJwt`]: a JWT whose header is acceptable, and one whose signature fits.
+//! [`HeaderCheckedJwt`] and [`SignedJwt`]: a JWT whose header is acceptable, and one whose signature fits.
 
 use jsonwebtoken::crypto::aws_lc;
 use portcullis_core::{AuthError, Reason, UnixTime};
 
-use super::{Algorithm, UnverifiedJwt, VerificationKey, screening::JwtUse};
+use super::{Algorithm, UnverifiedJwt, VerificationKey, header_policy::JwtPurpose};
 use crate::{Claims, InvalidClaim};
 
 /// A JWT whose header is acceptable to a policy. Its signature is not verified.
 #[derive(Debug)]
-pub struct ScreenedJwt {
+pub struct HeaderCheckedJwt {
     jwt: UnverifiedJwt,
     algorithm: Algorithm,
-    jwt_use: JwtUse,
+    purpose: JwtPurpose,
 }
 
 /// A JWT that was signed by the key it was verified with. Its claims are not checked.
@@ -19,12 +19,12 @@ pub struct ScreenedJwt {
 pub struct SignedJwt {
     claims: Claims,
     algorithm: Algorithm,
-    jwt_use: JwtUse,
+    purpose: JwtPurpose,
 }
 
-impl ScreenedJwt {
-    pub(super) const fn new(jwt: UnverifiedJwt, algorithm: Algorithm, jwt_use: JwtUse) -> Self {
-        Self { jwt, algorithm, jwt_use }
+impl HeaderCheckedJwt {
+    pub(super) const fn new(jwt: UnverifiedJwt, algorithm: Algorithm, purpose: JwtPurpose) -> Self {
+        Self { jwt, algorithm, purpose }
     }
 
     /// By which algorithm it says to be signed: one that the policy allows.
@@ -63,7 +63,7 @@ impl ScreenedJwt {
         let UnverifiedJwt { token, claims, signature, signed_len, .. } = self.jwt;
         let signed = &token.expose_secret().as_bytes()[..signed_len];
         verifier.verify(signed, &signature).map_err(|_| bad_signature())?;
-        Ok(SignedJwt { claims, algorithm: self.algorithm, jwt_use: self.jwt_use })
+        Ok(SignedJwt { claims, algorithm: self.algorithm, purpose: self.purpose })
     }
 }
 
@@ -74,7 +74,7 @@ impl SignedJwt {
     }
 
     /// What it says, if it was screened for this use.
-    pub(crate) fn into_claims(self, jwt_use: JwtUse) -> Result<Claims, AuthError> {
-        if self.jwt_use == jwt_use { Ok(self.claims) } else { Err(AuthError::new(Reason::WrongType)) }
+    pub(crate) fn into_claims(self, purpose: JwtPurpose) -> Result<Claims, AuthError> {
+        if self.purpose == purpose { Ok(self.claims) } else { Err(AuthError::new(Reason::WrongType)) }
     }
 }

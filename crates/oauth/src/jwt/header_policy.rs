@@ -1,14 +1,14 @@
-//! [`Screening`]: what the header of a JWT must be like.
+//! [`HeaderPolicy`]: what the header of a JWT must be like.
 
 use portcullis_core::{AuthError, Reason};
 use serde_json::Value;
 
-use super::{Algorithm, ScreenedJwt, UnverifiedJwt};
+use super::{Algorithm, HeaderCheckedJwt, UnverifiedJwt};
 
 /// What a JWT is for. One that was screened for one use is never checked for another
 /// ([RFC 8725 section 3.12](https://www.rfc-editor.org/rfc/rfc8725#section-3.12)).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum JwtUse {
+pub(crate) enum JwtPurpose {
     AccessToken,
     IdToken,
     IdJag,
@@ -17,17 +17,17 @@ pub(crate) enum JwtUse {
 
 /// What the header of a JWT must be like: the same rules for every use, but for the types and the algorithms.
 #[derive(Clone, Debug)]
-pub(crate) struct Screening {
-    jwt_use: JwtUse,
+pub(crate) struct HeaderPolicy {
+    purpose: JwtPurpose,
     algorithms: Vec<Algorithm>,
     token_types: Vec<Box<str>>,
     untyped: bool,
 }
 
-impl Screening {
+impl HeaderPolicy {
     /// For JWTs that say in `typ` that they are a `token_type`, signed by any algorithm.
-    pub(crate) fn new(jwt_use: JwtUse, token_type: &str) -> Self {
-        Self { jwt_use, algorithms: Algorithm::ALL.to_vec(), token_types: vec![token_type.into()], untyped: false }
+    pub(crate) fn new(purpose: JwtPurpose, token_type: &str) -> Self {
+        Self { purpose, algorithms: Algorithm::ALL.to_vec(), token_types: vec![token_type.into()], untyped: false }
     }
 
     pub(crate) fn with_algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
@@ -56,7 +56,7 @@ impl Screening {
     }
 
     /// Judges the header. No cryptography is done for a token that fails.
-    pub(crate) fn screen(&self, jwt: UnverifiedJwt) -> Result<ScreenedJwt, AuthError> {
+    pub(crate) fn check_header(&self, jwt: UnverifiedJwt) -> Result<HeaderCheckedJwt, AuthError> {
         let has = |names: &[&str]| names.iter().any(|name| jwt.header.contains_key(*name));
         if has(&["enc", "zip"]) {
             return Err(AuthError::new(Reason::EncryptedToken));
@@ -79,7 +79,7 @@ impl Screening {
         if jwt.header.get("kid").is_some_and(|kid| !kid.is_string()) {
             return Err(AuthError::new(Reason::MalformedToken).with_source("kid is not a string"));
         }
-        Ok(ScreenedJwt::new(jwt, algorithm, self.jwt_use))
+        Ok(HeaderCheckedJwt::new(jwt, algorithm, self.purpose))
     }
 
     fn is_type_accepted(&self, written: Option<&Value>) -> bool {

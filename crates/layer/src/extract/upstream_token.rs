@@ -18,7 +18,7 @@ use super::{AuthRejection, MissingAuthLayer, User};
 /// [reports](portcullis_core::Upstream::rejected) it.
 ///
 /// ```
-/// use portcullis_layer::axum::UpstreamToken;
+/// use portcullis_layer::extract::UpstreamToken;
 ///
 /// async fn calendar(token: UpstreamToken) -> String {
 ///     let authorization = token.authorization(); // for the request to the provider
