@@ -1,14 +1,14 @@
-//! [`AuthError`]: why a request is refused, for the operator in full and for the client by kind.
+//! [`AuthError`]: why a request is rejected, in full for the operator and by kind for the client.
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use crate::{Reason, ScopeSet};
 
-/// Why a request is refused.
+/// The reason why a request is rejected.
 ///
-/// The client learns its [`kind`](Self::kind), by the one table in [`wire`](crate::wire). The operator gets the
-/// [`reason`](Self::reason), a closed vocabulary, and the [`source`](Error::source). It is put into the extensions of the
-/// response, so that outer layers can see it. Cloning is cheap: one refusal may answer a thousand waiters.
+/// The client is shown the [`kind`](Self::kind), by the one table in [`wire`](crate::wire). The operator is shown the
+/// [`reason`](Self::reason), a closed vocabulary, and the [`source`](Error::source). The error is inserted into the extensions of the
+/// response, so that outer layers can read it. Cloning is cheap: one error may answer a thousand requests.
 #[derive(Clone)]
 pub struct AuthError(Arc<Inner>);
 
@@ -22,58 +22,58 @@ struct Inner {
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// What a client is told: one row each of the wire table.
+/// The category of an [`AuthError`], as shown to the client: each is one row of the [wire table](crate::wire).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum AuthErrorKind {
-    /// No bearer token. 401 without `error`.
+/// The request has no bearer token: 401 without `error`.
     MissingToken,
-    /// Authentication information that cannot be read. 400.
+/// The authentication information cannot be parsed: 400.
     InvalidRequest,
-    /// A token that is no good, whatever the operation. 401.
+/// The token is not valid for any operation: 401.
     InvalidToken,
-    /// A token that is good, but not for this operation. 403.
+/// The token is valid, but not for this operation: 403.
     InsufficientScope,
-    /// Nobody can tell at the moment. 503: a client is never sent to log in again because *we* cannot check.
+/// The token cannot be verified at present: 503. A failure of this server never sends a client to log in again.
     Unavailable,
 }
 
 impl AuthError {
-    /// A refusal for `reason`.
+/// Creates an error with `reason`.
     #[must_use]
     pub fn new(reason: Reason) -> Self {
         Self(Arc::new(Inner { reason, retry_after: None, scopes: ScopeSet::default(), source: None }))
     }
 
-    /// A refusal because the operation needs `scopes`: all of them, at once.
+/// Creates an error for an operation that needs all of `scopes`.
     #[must_use]
     pub fn insufficient_scope(scopes: ScopeSet) -> Self {
         let reason = Reason::InsufficientScope;
         Self(Arc::new(Inner { reason, retry_after: None, scopes, source: None }))
     }
 
-    /// What lies behind it. It must not contain a secret: it is logged.
+/// Sets the underlying error. It is logged, so it must not contain a secret.
     #[must_use]
     pub fn with_source(self, source: impl Into<BoxError>) -> Self {
         self.edit(|inner| inner.source = Some(source.into().into()))
     }
 
-    /// When trying again may help.
+/// Sets the delay after which a retry may succeed.
     #[must_use]
     pub fn with_retry_after(self, delay: Duration) -> Self {
         self.edit(|inner| inner.retry_after = Some(delay))
     }
 
-    /// Of its own: whoever shares it keeps what they have.
+/// Changes the error by copy on write: clones are unaffected.
     fn edit(self, change: impl FnOnce(&mut Inner)) -> Self {
         let mut this = self;
         change(Arc::make_mut(&mut this.0));
         this
     }
 
-    /// The `AuthError` that a generic tower layer has boxed, or [`Reason::Overloaded`] for an error of that layer's own.
+/// Returns the `AuthError` that a generic tower layer has boxed, or [`Reason::Overloaded`] for an error of that layer itself.
     ///
-    /// For putting tower's time-out, limits or load-shed around a verifier:
+/// It allows tower's timeout, limits or load-shed around a verifier:
     /// `ServiceBuilder::new().map_err(AuthError::recover).load_shed().concurrency_limit(64).service(verifier)`.
     #[must_use]
     pub fn recover(error: BoxError) -> Self {
@@ -83,31 +83,31 @@ impl AuthError {
         }
     }
 
-    /// What the client is told.
+/// Returns the kind, which is shown to the client.
     #[must_use]
     pub fn kind(&self) -> AuthErrorKind {
         self.0.reason.kind()
     }
 
-    /// What the operator is told.
+/// Returns the reason, which is shown to the operator.
     #[must_use]
     pub fn reason(&self) -> Reason {
         self.0.reason
     }
 
-    /// Whether trying again, unchanged, can help.
+/// Reports whether a retry of the unchanged request can succeed.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         self.kind() == AuthErrorKind::Unavailable
     }
 
-    /// When trying again may help, if that is known.
+/// Returns the delay after which a retry may succeed, if it is known.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// The scopes that the operation needs; empty unless the kind is [`AuthErrorKind::InsufficientScope`].
+/// Returns the scopes that the operation needs; empty unless the kind is [`AuthErrorKind::InsufficientScope`].
     #[must_use]
     pub fn scopes(&self) -> &ScopeSet {
         &self.0.scopes
@@ -122,7 +122,7 @@ impl From<Reason> for AuthError {
 
 impl fmt::Display for AuthError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "request refused: {}", self.0.reason)
+        write!(f, "request rejected: {}", self.0.reason)
     }
 }
 
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_boxed_error_is_recovered_and_a_foreign_one_is_never_the_tokens_fault() {
+fn a_boxed_auth_error_is_recovered_and_any_other_error_is_transient() {
         let own = AuthError::new(Reason::Expired);
         assert_eq!(AuthError::recover(own.into()).reason(), Reason::Expired);
         let foreign = AuthError::recover("time-out".into());

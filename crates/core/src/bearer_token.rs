@@ -1,4 +1,4 @@
-//! [`BearerToken`]: a token as presented, not yet trusted.
+//! [`BearerToken`]: a token as presented, not yet verified.
 
 use std::fmt;
 
@@ -6,12 +6,12 @@ use http::HeaderValue;
 
 use crate::{Fingerprint, RequestSource};
 
-/// A bearer token as presented: syntactically a token, otherwise untrusted.
+/// A bearer token as presented: syntactically valid, otherwise untrusted.
 ///
-/// It shares the memory of the header it came in, is never copied, does not print, and cannot be compared with `==`.
+/// It shares the memory of the header that it was read from. Its `Debug` output is redacted, and it has no `==`.
 /// [RFC 6750 section 2.1](https://www.rfc-editor.org/rfc/rfc6750#section-2.1), `b64token`.
 ///
-/// It does **not** say that the token means anything: that is what a [`VerifyToken`](crate::VerifyToken) finds out.
+/// It does **not** imply that the token is valid: a [`VerifyToken`](crate::VerifyToken) verifies it.
 #[derive(Clone)]
 pub struct BearerToken {
     credentials: HeaderValue,
@@ -19,20 +19,20 @@ pub struct BearerToken {
     source: Option<RequestSource>,
 }
 
-/// Why credentials are no [`BearerToken`].
+/// An error for credentials that are not a [`BearerToken`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidBearerToken {
-    /// Another authentication scheme, or none at all.
-    #[error("not the scheme Bearer")]
+/// Another authentication scheme, or no scheme.
+#[error("the authentication scheme is not Bearer")]
     OtherScheme,
-    /// The scheme is `Bearer`, but what follows is not one token.
-    #[error("not a token of letters, digits and -._~+/=")]
+/// The scheme is `Bearer`, but it is not followed by exactly one token.
+#[error("the token has characters other than letters, digits and -._~+/=")]
     Malformed,
 }
 
 impl BearerToken {
-    /// The token `text`, without a scheme.
+/// Parses the token `text`, without a scheme.
     ///
     /// # Errors
     /// [`InvalidBearerToken::Malformed`] if it is not a `token68`.
@@ -41,10 +41,10 @@ impl BearerToken {
         Self::after(credentials, 0)
     }
 
-    /// The token `text` as an authorization server issued it: any visible characters.
+/// Accepts the token `text` as an authorization server issued it: any visible ASCII characters.
     ///
     /// The grammar of token responses ([RFC 6749 appendix A.12](https://www.rfc-editor.org/rfc/rfc6749#appendix-A.12)) is wider
-    /// than that of the scheme `Bearer`, and Salesforce makes use of it.
+/// than that of the scheme `Bearer`, and tokens of Salesforce have such characters.
     ///
     /// # Errors
     /// [`InvalidBearerToken::Malformed`] if it is empty or has a character outside `%x21-7E`.
@@ -56,10 +56,10 @@ impl BearerToken {
         Ok(Self { credentials, start: 0, source: None })
     }
 
-    /// The token in the value of an `Authorization` header: scheme `Bearer` in any case, spaces, one `token68`.
+/// Parses the value of an `Authorization` header: the scheme `Bearer` in any case, spaces, one `token68`.
     ///
     /// # Errors
-    /// [`InvalidBearerToken`].
+/// [`InvalidBearerToken`] if the scheme is another one, or is not followed by exactly one token.
     pub fn from_credentials(credentials: HeaderValue) -> Result<Self, InvalidBearerToken> {
         const SCHEME: &[u8] = b"Bearer";
         let bytes = credentials.as_bytes();
@@ -85,13 +85,13 @@ impl BearerToken {
         Ok(Self { credentials, start, source: None })
     }
 
-    /// The token itself. Every call is a place where it could leak.
+/// Returns the text of the token. Every call is a place where it could leak.
     #[must_use]
     pub fn expose_secret(&self) -> &str {
         self.credentials.to_str().map_or("", |text| &text[self.start..])
     }
 
-    /// The value of an `Authorization` header for it, marked as a secret.
+/// Returns the value of an `Authorization` header for the token, marked as sensitive.
     #[must_use]
     pub fn authorization(&self) -> HeaderValue {
         let text = format!("Bearer {}", self.expose_secret());
@@ -100,7 +100,7 @@ impl BearerToken {
         credentials
     }
 
-    /// The same token in memory of its own: it does not keep the buffer of the connection alive in which it came.
+/// Returns a copy of the token in its own memory, which does not keep the read buffer of the connection alive.
     #[must_use]
     pub fn detached(&self) -> Self {
         let mut credentials = HeaderValue::from_bytes(&self.credentials.as_bytes()[self.start..])
@@ -109,37 +109,36 @@ impl BearerToken {
         Self { credentials, start: 0, source: self.source }
     }
 
-    /// Sets the source of the request that presented it: for a limit on the calls that tokens of one source cause.
+/// Sets the source of the request that presented the token, by which the calls that its tokens cause are limited.
     #[must_use]
     pub const fn with_source(mut self, source: Option<RequestSource>) -> Self {
         self.source = source;
         self
     }
 
-    /// Returns the source of the request that presented it, if that is known. It says nothing about whose token it is.
+/// Returns the source of the request that presented the token, if it is known. It does not identify the user.
     #[must_use]
     pub const fn source(&self) -> Option<RequestSource> {
         self.source
     }
 
-    /// How long it is, in bytes.
+/// Returns the length of the token in bytes.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a token is never empty")]
     pub fn len(&self) -> usize {
         self.credentials.len() - self.start
     }
 
-    /// The hash of the whole token.
+/// Returns the hash of the whole token.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(self.bytes())
     }
 
-    /// The hash of what identifies the token in each of its encodings: of a JWT, the part that is signed; of any other token, the
-    /// whole.
+/// Returns the hash of the part that all encodings of the token share: of a JWT the signed part, of any other token the whole.
     ///
-    /// One JWT has several encodings: anyone can turn an ECDSA signature (r, s) into (r, n - s), which is as valid. It is for naming
-    /// the token that is withdrawn, and **no key for a cache**: a token with a forged signature has the same.
+/// A JWT has several encodings: from an ECDSA signature (r, s), the valid signature (r, n - s) can be computed without the key. The
+    /// hash identifies a token that is revoked. It is **not a cache key**: a token with a forged signature has the same hash.
     #[must_use]
     pub fn signed_fingerprint(&self) -> Fingerprint {
         let bytes = self.bytes();
@@ -148,16 +147,16 @@ impl BearerToken {
         Fingerprint::of(&bytes[..end.unwrap_or(bytes.len())])
     }
 
-    /// Whether it is to be read as a JWT rather than as an opaque token: three parts (or five, encrypted), the first of which is the
-    /// base64url of something that begins with `{`.
+/// Reports whether the token has the form of a JWT rather than of an opaque token: three parts (five if encrypted), of which the
+    /// first is the base64url encoding of text that begins with `{`.
     ///
-    /// It may still be malformed: then it is a bad JWT, not an opaque token.
+/// A token of this form may still be malformed; it is then an invalid JWT, not an opaque token.
     #[must_use]
     pub fn is_likely_jwt(&self) -> bool {
         self.begins_like_jwt() && matches!(self.dots(), 2 | 4)
     }
 
-    /// Base64url of `{` and then white space, `"` or `}`.
+    /// Reports whether the token begins with the base64url encoding of `{` and white space, `"` or `}`.
     fn begins_like_jwt(&self) -> bool {
         [b"ew", b"ey", b"e3"].iter().any(|start| self.bytes().starts_with(*start))
     }
@@ -171,14 +170,16 @@ impl BearerToken {
     }
 }
 
-/// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`, without a branch: this is on the hit path.
+/// Reports whether `token` is `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`.
+///
+/// It has no branch per byte, because it runs on every request.
 fn is_token68(token: &[u8]) -> bool {
     let padding = token.iter().rev().take_while(|b| **b == b'=').count();
     let body = &token[..token.len() - padding];
     !body.is_empty() && body.iter().fold(0, |all, byte| all | distance(*byte)) == 0
 }
 
-/// Zero if the byte may be in a token. Differences and minima, because those the compiler makes vector instructions of.
+/// Returns zero if the byte is allowed in a token. Differences and minima compile to vector instructions.
 fn distance(b: u8) -> u8 {
     let from_letter = (b | 0x20).wrapping_sub(b'a').saturating_sub(b'z' - b'a');
     let from_digit_minus_dot_slash = b.wrapping_sub(b'-').saturating_sub(b'9' - b'-');
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_is_judged_as_the_grammar_says() {
+fn every_byte_is_accepted_or_rejected_by_the_grammar() {
         for byte in (0x20_u8..=0xff).filter(|b| *b != 0x7f) {
             let allowed = byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
             let credentials = [b"Bearer a".as_slice(), &[byte], b"a"].concat();
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_authorization_server_issues_may_be_more_than_the_scheme_allows() {
+fn an_issued_token_may_have_characters_that_the_scheme_does_not_allow() {
         let token = BearerToken::issued("00D!AQ.x").expect("issued");
         assert_eq!((token.expose_secret(), token.authorization().to_str().ok()), ("00D!AQ.x", Some("Bearer 00D!AQ.x")));
         assert!(token.authorization().is_sensitive());
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_detached_token_is_the_same_and_does_not_print_either() {
+fn a_detached_token_has_the_same_text_and_is_redacted() {
         let credentials = HeaderValue::from_static("Bearer s3cret");
         let token = BearerToken::from_credentials(credentials).expect("token").detached();
         assert_eq!((token.expose_secret(), token.len()), ("s3cret", 6));
@@ -262,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn does_not_print() {
+fn debug_output_is_redacted() {
         let token = BearerToken::new("s3cret").expect("token");
         assert!(!format!("{token:?}").contains("s3cret"));
         assert_eq!(token.len(), 6);

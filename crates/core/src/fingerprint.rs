@@ -1,4 +1,4 @@
-//! [`Fingerprint`]: a token's hash, by which it may be remembered.
+//! [`Fingerprint`]: the hash of a token, for caches and logs.
 
 use std::{
     collections::hash_map::RandomState,
@@ -8,17 +8,17 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-/// The SHA-256 of a bearer token: what caches and logs may hold instead of the token.
+/// The SHA-256 hash of a credential, for caches and logs.
 ///
-/// That of the [whole token](crate::BearerToken::fingerprint) covers every byte, signature included, so two tokens that differ
-/// anywhere have different fingerprints; that of its [signed part](crate::BearerToken::signed_fingerprint) is one for all encodings
-/// of a JWT. It is not keyed: a holder of the token can compute it, and a holder of the fingerprint alone learns nothing about a token of full
-/// entropy.
+/// The fingerprint of the [whole token](crate::BearerToken::fingerprint) covers every byte, signature included, so two tokens that
+/// differ anywhere have different fingerprints. The fingerprint of its [signed part](crate::BearerToken::signed_fingerprint) is the same
+/// for all encodings of a JWT. The hash is not keyed: a holder of the token can compute it, and a holder of the fingerprint learns
+/// nothing about a token of full entropy.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// The hash of a credential that is no bearer token: a refresh token or a code.
+/// Returns the fingerprint of a credential that is not a bearer token, such as a refresh token or an authorization code.
     #[must_use]
     pub fn of_credential(text: &str) -> Self {
         Self::of(text.as_bytes())
@@ -28,7 +28,7 @@ impl Fingerprint {
         Self(Sha256::digest(token).into())
     }
 
-    /// The hash itself.
+/// Returns the bytes of the hash.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -41,7 +41,7 @@ impl Fingerprint {
     }
 }
 
-/// Two words are enough: they are uniform already, and [`FingerprintState`] mixes a secret in.
+/// Hashes two words: they are uniform already, and [`FingerprintState`] adds a secret.
 impl Hash for Fingerprint {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.word(0));
@@ -49,7 +49,7 @@ impl Hash for Fingerprint {
     }
 }
 
-/// The first four bytes, enough to tell log lines apart.
+/// Prints the first four bytes, which suffice to tell log lines apart.
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for byte in &self.0[..4] {
@@ -59,10 +59,10 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// The hasher for maps keyed by [`Fingerprint`]: next to nothing, because a fingerprint is a hash.
+/// A [`BuildHasher`] for maps keyed by [`Fingerprint`], which does little work because a fingerprint is already a hash.
 ///
-/// It multiplies two words of the fingerprint, each masked by a secret of this process, so that nobody can search for
-/// tokens whose fingerprints share a bucket.
+/// It multiplies two words of the fingerprint, each masked with a secret of this process, so that tokens whose fingerprints share a
+/// bucket cannot be searched for.
 #[derive(Clone, Debug)]
 pub struct FingerprintState {
     mask: [u64; 2],
@@ -83,7 +83,7 @@ impl BuildHasher for FingerprintState {
     }
 }
 
-/// The state of a [`FingerprintState`].
+/// The hasher that [`FingerprintState`] builds.
 #[derive(Clone, Debug)]
 pub struct FingerprintHasher {
     mask: [u64; 2],
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn prints_too_little_to_look_up() {
+fn debug_output_is_four_bytes() {
         assert_eq!(format!("{:?}", Fingerprint::of(b"")).chars().count(), 9);
     }
 

@@ -1,35 +1,35 @@
-//! [`GrantId`] and [`Generation`]: the name of what a user allowed, and which of its tokens is meant.
+//! [`GrantId`] and [`Generation`]: the identifier of a grant, and of one token of the grant.
 
 use std::{fmt, str::FromStr};
 
-/// The name of a grant: of what a user allowed at an upstream provider.
+/// The identifier of a grant: of an authorization that a user gave at an upstream provider.
 ///
-/// It survives every rotation of the tokens, and belongs to one login: the next login is another grant. Sixteen random bytes; no
-/// secret, and no proof of anything.
+/// It stays the same when the tokens are rotated, and belongs to one login: the next login creates another grant. It is 16 random bytes,
+/// and neither a secret nor a credential.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GrantId([u8; 16]);
 
-/// Text that is not the name of a grant.
+/// An error for text that is not a [`GrantId`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("not the id of a grant: 32 hexadecimal digits")]
+#[error("not a grant id, which is 32 hexadecimal digits")]
 #[non_exhaustive]
 pub struct InvalidGrantId;
 
 impl GrantId {
-    /// The grant of this name.
+/// Creates an identifier from its bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The name as it is stored.
+/// Returns the bytes of the identifier.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
 }
 
-/// 32 hexadecimal digits.
+/// Prints 32 hexadecimal digits.
 impl fmt::Display for GrantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -53,27 +53,27 @@ impl FromStr for GrantId {
     }
 }
 
-/// Which token of a grant is meant: it counts the exchanges.
+/// The number of an access token within its grant: the count of refreshes before it.
 ///
-/// A token that was refused is reported with its generation, so that a thousand reports about one token cause one exchange,
+/// A token that the provider rejected is reported with its generation, so that a thousand reports about one token cause one refresh,
 /// and a late report about an older token causes none.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Generation(u64);
 
 impl Generation {
-    /// The generation of this number; the first is 0.
+/// Creates a generation from its number; the first is 0.
     #[must_use]
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// Its number.
+/// Returns the number.
     #[must_use]
     pub const fn number(self) -> u64 {
         self.0
     }
 
-    /// The one after it.
+/// Returns the next generation.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_read_back_from_what_it_prints() {
+fn an_id_is_parsed_from_its_display_form() {
         let id = GrantId::from_bytes(*b"\x00\x01sixteen bytes.");
         assert_eq!(id.to_string().parse(), Ok(id));
         for text in ["", "00", "zz0102030405060708090a0b0c0d0e0f", "+0010203040506070809a0b0c0d0e0f0"] {

@@ -1,4 +1,4 @@
-//! [`Issuer`]: the name of an authorization server.
+//! [`Issuer`]: the identifier of an authorization server.
 
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{InvalidUri, uri};
 
-/// The identifier of an authorization server, kept as it was written.
+/// The identifier of an authorization server, stored as it was written.
 ///
 /// An `https` URL without query and fragment (`http` for loopback).
 /// [RFC 8414 section 2](https://www.rfc-editor.org/rfc/rfc8414#section-2). Compared as a string, byte for byte: never
@@ -15,7 +15,7 @@ use crate::{InvalidUri, uri};
 pub struct Issuer(Arc<str>);
 
 impl Issuer {
-    /// The issuer named `text`.
+/// Parses an issuer identifier.
     ///
     /// # Errors
     /// [`InvalidUri`] if it is not an absolute `https` URL (or `http` on loopback), or has a query, a fragment or a
@@ -25,7 +25,7 @@ impl Issuer {
         Ok(Self(text.into()))
     }
 
-    /// The issuer as it was written.
+/// Returns the identifier as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_kept_as_written() {
+fn an_issuer_is_stored_as_written() {
         for text in ["https://idp.example.com", "https://idp.example.com/", "https://IDP.example.com:443/realms/x"] {
             assert_eq!(Issuer::new(text).expect(text).as_str(), text);
         }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_identify_is_refused() {
+fn text_that_is_not_an_identifier_is_rejected() {
         for text in [
             "",
             "idp",

@@ -1,7 +1,10 @@
-//! The words of Portcullis: what a token, a user, a refusal and a challenge are.
+//! Core types of Portcullis: tokens, scopes, user contexts, authentication errors and challenges.
 //!
-//! **Authentication is a tower service from a token to a user**: [`VerifyToken`] is that service, [`BearerToken`] goes
-//! in, an `Arc<`[`UserContext`]`>` or an [`AuthError`] comes out. Everything else in the workspace is such a service, a
+//! This crate is an implementation detail of [`portcullis`](https://docs.rs/portcullis): depend on `portcullis`, which re-exports it as
+//! `portcullis::types`.
+//!
+//! **Authentication is a tower service from a token to a user**: [`VerifyToken`] is that service, [`BearerToken`] is its request, and
+//! an `Arc<`[`UserContext`]`>` or an [`AuthError`] is its outcome. Everything else in the workspace is such a service, a
 //! layer around one, or an adapter that puts one in front of HTTP.
 //!
 //! This crate does no I/O, needs no runtime and knows no framework.

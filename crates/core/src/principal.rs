@@ -1,4 +1,4 @@
-//! [`Principal`]: the stable name of whoever is calling.
+//! [`Principal`]: the stable identity of a caller.
 
 use std::{fmt, sync::Arc};
 
@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use crate::Issuer;
 
-/// Who is calling, stable across tokens, sessions and refreshes: the key for anything kept per user.
+/// The identity of a caller, stable across tokens, sessions and refreshes: the key for all data that belongs to a user.
 ///
-/// (issuer, subject), never an e-mail address. The kind belongs to the key because the `sub` of a client acting for itself
-/// may collide with a user's ([RFC 9068 section 5](https://www.rfc-editor.org/rfc/rfc9068#section-5)).
+/// It is the pair (issuer, subject), never an e-mail address. The kind is part of the key because the `sub` of a client that acts for
+/// itself may equal the `sub` of a user ([RFC 9068 section 5](https://www.rfc-editor.org/rfc/rfc9068#section-5)).
 #[derive(Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Principal {
     issuer: Issuer,
@@ -17,44 +17,44 @@ pub struct Principal {
     kind: PrincipalKind,
 }
 
-/// Whether a [`Principal`] is a person or a program.
+/// The kind of a [`Principal`]: a user or a client.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PrincipalKind {
-    /// Somebody on whose behalf a client acts.
+/// A user, on whose behalf a client acts.
     User,
-    /// A client acting for itself.
+/// A client that acts for itself.
     Client,
 }
 
 impl Principal {
-    /// The principal that `issuer` calls `subject`.
+/// Creates the principal that `issuer` names `subject`.
     #[must_use]
     pub fn new(issuer: Issuer, subject: &str, kind: PrincipalKind) -> Self {
         Self { issuer, subject: subject.into(), kind }
     }
 
-    /// The authorization server that vouches for it.
+/// Returns the authorization server that identifies the principal.
     #[must_use]
     pub const fn issuer(&self) -> &Issuer {
         &self.issuer
     }
 
-    /// Its name there, unique within the issuer and never reassigned.
+/// Returns the subject, which is unique within the issuer and never reassigned.
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// A person or a program.
+/// Returns the kind.
     #[must_use]
     pub const fn kind(&self) -> PrincipalKind {
         self.kind
     }
 }
 
-/// `subject@issuer`, quoted: for logs, not for parsing.
+/// Prints kind, quoted subject and issuer: for logs, not for parsing.
 impl fmt::Debug for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} {:?} of {}", self.kind, self.subject, self.issuer)

@@ -1,4 +1,4 @@
-//! [`Reason`]: why a request was refused, in a closed vocabulary.
+//! [`Reason`]: the closed vocabulary of rejections.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use crate::AuthErrorKind;
 
 macro_rules! reasons {
     ($($kind:ident { $($(#[doc = $doc:literal])+ $reason:ident = $name:literal,)+ })+) => {
-        /// Why a request was refused: the closed vocabulary of log fields, metric labels and span attributes.
+/// The reason for a rejection: the closed vocabulary of log fields, metric labels and span attributes.
         ///
         /// The names ([`Reason::as_str`]) are a stable interface. They never reach the wire: a client sees the
         /// [`kind`](Reason::kind) only.
@@ -15,16 +15,16 @@ macro_rules! reasons {
         pub enum Reason { $($($(#[doc = $doc])+ $reason,)+)+ }
 
         impl Reason {
-            /// All of them.
+/// All reasons.
             pub const ALL: &'static [Self] = &[$($(Self::$reason,)+)+];
 
-            /// The name under which it is logged and counted.
+/// Returns the name that logs and metrics use.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $($(Self::$reason => $name,)+)+ }
             }
 
-            /// What a client is told.
+/// Returns the kind, which is shown to the client.
             #[must_use]
             pub const fn kind(self) -> AuthErrorKind {
                 match self { $($(Self::$reason)|+ => AuthErrorKind::$kind,)+ }
@@ -45,91 +45,91 @@ reasons! {
         RepeatedHeader = "repeated_header",
         /// Scheme `Bearer`, but not followed by one token.
         MalformedHeader = "malformed_header",
-        /// A request body that cannot be judged: not JSON-RPC, or with repeated members.
+/// The request body is not JSON-RPC, or repeats a member.
         MalformedBody = "malformed_body",
-        /// A request body larger than what is read to judge it.
+/// The request body is larger than the limit for reading it.
         BodyTooLarge = "body_too_large",
     }
     InvalidToken {
         /// Longer than any token this server accepts.
         TokenTooLarge = "token_too_large",
-        /// Not the form of token that this server verifies.
+/// Not the form of a token that this server verifies.
         MalformedToken = "malformed_token",
         /// An encrypted or compressed JWT.
         EncryptedToken = "encrypted_token",
-        /// From an authorization server that this server does not know.
+/// The token is from an authorization server that is not configured.
         UnknownIssuer = "unknown_issuer",
-        /// Another kind of JWT, such as an ID token.
+/// The token is another type of JWT, such as an ID token.
         WrongType = "wrong_type",
-        /// Signed by an algorithm that is not on the list.
+/// The signature algorithm is not allowed.
         AlgorithmRefused = "algorithm_refused",
-        /// The header brings its own key, or says where to get it.
+/// The header contains a key, or the URL of one.
         EmbeddedKey = "embedded_key",
-        /// The header demands extensions (`crit`).
+/// The header requires extensions (`crit`).
         CriticalHeader = "critical_header",
         /// Signed by a key that the issuer does not publish.
         UnknownKey = "unknown_key",
-        /// The signature does not fit.
+/// The signature does not match.
         BadSignature = "bad_signature",
-        /// A claim that must be there is not, or has the wrong type.
+/// A required claim is missing, or has the wrong type.
         MissingClaim = "missing_claim",
-        /// Names no user: the claim that should (`sub`, or the configured one) is absent or cannot be read.
+/// The token names no user: the subject claim (`sub`, or the configured one) is missing or malformed.
         NoSubject = "no_subject",
-        /// Issued by another authorization server than the one asked.
+/// The token was issued by another authorization server than the one that was asked.
         WrongIssuer = "wrong_issuer",
-        /// Issued for another resource.
+/// The token was issued for another resource.
         WrongAudience = "wrong_audience",
-        /// Issued to another client than the one that presents it.
+/// The token was issued to another client than the one that presents it.
         WrongClient = "wrong_client",
-        /// An ID token of another login: its nonce or its access token is not the one of this.
+/// The ID token belongs to another login: its nonce or its access token is a different one.
         NotOfThisLogin = "not_of_this_login",
-        /// Past its `exp`.
+/// The token has expired (`exp`).
         Expired = "expired",
-        /// An assertion that lives for longer than it may.
+/// The lifetime of the assertion is longer than allowed.
         TooLongLived = "too_long_lived",
-        /// Before its `nbf`.
+/// The token is not yet valid (`nbf`).
         NotYetValid = "not_yet_valid",
-        /// Issued in the future.
+/// The token was issued in the future (`iat`).
         IssuedInFuture = "issued_in_future",
-        /// Bound to a key (`cnf`) whose possession was not proved.
+/// The token is bound to a key (`cnf`) whose possession was not proved.
         KeyBound = "key_bound",
-        /// The authorization server says that it is not active.
+/// The authorization server reports the token as not active.
         Inactive = "inactive",
-        /// Withdrawn by this server.
+/// The token was revoked at this server.
         Revoked = "revoked",
-        /// What the user allowed at the provider has ended: revoked there, expired, or spent.
+/// The grant at the provider has ended: it was revoked or has expired, or its refresh token was used up.
         GrantEnded = "grant_ended",
-        /// The token and the profile that came with it are of different subjects.
+/// The token and the profile belong to different subjects.
         SubjectMismatch = "subject_mismatch",
     }
     InsufficientScope {
-        /// Valid, but not for this operation.
+/// The token is valid, but lacks a scope of this operation.
         InsufficientScope = "insufficient_scope",
     }
     Unavailable {
-        /// The issuer's keys could not be had.
+/// The keys of the issuer could not be fetched.
         KeySetUnavailable = "key_set_unavailable",
-        /// The provider could not be reached, or answered with a server error.
+/// The provider could not be reached, or responded with a server error.
         ProviderUnavailable = "provider_unavailable",
-        /// The provider did not answer in time.
+/// The provider did not respond in time.
         ProviderTimeout = "provider_timeout",
-        /// The provider asked to be called less often.
+/// The provider limited the rate of requests.
         ProviderRateLimited = "provider_rate_limited",
-        /// The provider answered something that cannot be understood.
+/// The response of the provider is malformed.
         ProviderMisbehaved = "provider_misbehaved",
-        /// The provider refused *our* credentials or configuration, or this one token in a way that does not say so.
+/// The provider rejected the credentials or the configuration of this server, or rejected the token without saying so.
         ClientRefused = "client_refused",
-        /// The provider refused, and does not say whether the refresh token or this server is at fault.
+/// The provider rejected the request without saying whether the refresh token or this server is at fault.
         UnknownRefusal = "unknown_refusal",
-        /// The provider failed a moment ago, for this credential or for different ones, and is left alone until its back-off ends.
+/// The provider failed recently, for this credential or for several, and is not called until the back-off ends.
         BackingOff = "backing_off",
-        /// Tokens from this source that the provider did not accept have used up the calls that one source may cause.
+/// The rejected tokens of this source have used up the provider calls that one source may cause.
         SourceLimited = "source_limited",
-        /// The store of grants cannot be read or written.
+/// The store cannot be read or written.
         StoreUnavailable = "store_unavailable",
-        /// A handler asks for a provider's token, but no grant stands behind this user: a mistake in how this server is put together.
+/// A handler requests a provider's token for a user without a grant: the server is misconfigured.
         NoUpstream = "no_upstream",
-        /// The provider refuses even the token that it has just issued.
+/// The provider rejects the token that it has just issued.
         FreshTokenRefused = "fresh_token_refused",
         /// A limit of this server was reached.
         Overloaded = "overloaded",
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_distinct_and_fit_for_labels() {
+fn names_are_distinct_and_valid_as_labels() {
         let names: HashSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
         assert_eq!(names.len(), Reason::ALL.len());
         assert!(names.iter().all(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));

@@ -8,11 +8,11 @@ use std::{
 
 use http::{HeaderMap, HeaderName};
 
-/// The network that a request came from: an IPv4 address, or the 64-bit network of an IPv6 address, all of which a single machine has at
-/// its disposal.
+/// The network that a request came from: an IPv4 address, or the 64-bit network of an IPv6 address, because one machine can use every
+/// address of such a network.
 ///
-/// It is a key for rate limits, not evidence of who is calling. A server puts it into the extensions of a request; without it, a limit by
-/// source does not apply.
+/// It is a key for rate limits, not evidence of an identity. A server inserts it into the extensions of a request; without it, a limit
+/// per source does not apply.
 ///
 /// ```
 /// use portcullis_core::RequestSource;
@@ -26,7 +26,7 @@ use http::{HeaderMap, HeaderName};
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestSource(NonZeroU64);
 
-/// In front of an IPv4 address: no IPv6 network that is given out begins with it.
+/// The prefix of an IPv4 address. No assigned IPv6 network begins with it.
 const IPV4: u64 = 0xffff << 32;
 
 impl RequestSource {
@@ -57,7 +57,8 @@ impl fmt::Debug for RequestSource {
     }
 }
 
-/// Returns the last address in `header`, which a proxy in front of this server has set: those before it are claims of the requester.
+/// Returns the last address in `header`, which the proxy in front of this server has appended. The addresses before it are not
+/// trustworthy: the client can send them.
 ///
 /// Reads `192.0.2.1`, `192.0.2.1:4711`, `[2001:db8::1]` and `[2001:db8::1]:4711`; `None` if there is no header, or no address in it.
 #[must_use]

@@ -1,4 +1,4 @@
-//! [`ResourceUri`]: the name of a protected resource.
+//! [`ResourceUri`]: the identifier of a protected resource.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{InvalidUri, uri};
 
-/// The identifier of a protected resource (an MCP server), kept as it was written.
+/// The identifier of a protected resource (an MCP server), stored as it was written.
 ///
 /// An absolute `https` URL without fragment (`http` for loopback): the canonical URI of
 /// [RFC 8707 section 2](https://www.rfc-editor.org/rfc/rfc8707#section-2) and of MCP. Never normalized.
@@ -17,7 +17,7 @@ pub struct ResourceUri {
 }
 
 impl ResourceUri {
-    /// The resource named `text`.
+/// Parses a resource identifier.
     ///
     /// # Errors
     /// [`InvalidUri`] if it is not an absolute `https` URL (or `http` on loopback), or has a fragment or a user name.
@@ -26,28 +26,28 @@ impl ResourceUri {
         Ok(Self { text: text.into(), origin_len: origin_len(text) })
     }
 
-    /// The resource as it was written.
+/// Returns the identifier as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Scheme, host and port, as written, without a trailing slash.
+/// Returns scheme, host and port, as written, without a trailing slash.
     #[must_use]
     pub fn origin(&self) -> &str {
         &self.text[..self.origin_len]
     }
 
-    /// Path and query, as written; empty for a bare origin.
+/// Returns path and query, as written; empty for a bare origin.
     #[must_use]
     pub fn path_and_query(&self) -> &str {
         &self.text[self.origin_len..]
     }
 
-    /// Whether `audience` names this resource.
+/// Reports whether `audience` names this resource.
     ///
-    /// Equal as strings, except that scheme and host may be in upper case (MCP, Canonical Server URI). Nothing else is
-    /// normalized: a trailing slash makes another resource.
+/// The two are compared as strings, except that the case of scheme and host is ignored (MCP, Canonical Server URI). Nothing else is
+    /// normalized: a URI with a trailing slash is another resource.
     #[must_use]
     pub fn is_named_by(&self, audience: &str) -> bool {
         if audience == self.as_str() {
@@ -58,7 +58,7 @@ impl ResourceUri {
     }
 }
 
-/// Where scheme and authority end.
+/// Returns the length of scheme and authority.
 fn origin_len(text: &str) -> usize {
     let authority = text.find("://").map_or(0, |at| at + 3);
     text[authority..].find(['/', '?', '#']).map_or(text.len(), |at| authority + at)
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn is_kept_as_written_and_split() {
+fn a_uri_is_stored_as_written_and_split() {
         let bare = resource("https://mcp.example.com");
         assert_eq!((bare.origin(), bare.path_and_query()), ("https://mcp.example.com", ""));
         let deep = resource("https://mcp.example.com:8443/a/mcp?x=1");
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fragment_or_foreign_http_is_refused() {
+fn a_fragment_and_http_without_loopback_are_rejected() {
         for text in ["https://a.example/#x", "http://a.example/mcp", "mcp", "https://u:p@a.example"] {
             assert!(ResourceUri::new(text).is_err(), "{text}");
         }

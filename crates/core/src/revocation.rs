@@ -1,4 +1,4 @@
-//! [`Revocation`]: whether a user context has been withdrawn, as seen by everybody who holds it.
+//! [`Revocation`]: the shared state of whether a user context has been revoked.
 
 use std::{
     fmt,
@@ -13,12 +13,12 @@ use std::{
 
 use event_listener::{Event, EventListener};
 
-/// Whether a [`UserContext`](crate::UserContext) has been withdrawn.
+/// The shared state of whether a [`UserContext`](crate::UserContext) has been revoked.
 ///
-/// Asking is one atomic load, next to the context's reference count, so a cache asks on every hit; a response stream that
-/// lives for hours awaits [`revoked`](Self::revoked).
+/// A check is one atomic load, next to the reference count of the context, so a cache checks it on every hit. A long response stream
+/// awaits [`revoked`](Self::revoked).
 ///
-/// It may [follow](Self::following) another one: a context that was made from a grant is withdrawn with the grant.
+/// It may [follow](Self::following) another revocation: a context that was built from a grant is revoked with the grant.
 #[derive(Default)]
 pub struct Revocation {
     revoked: AtomicBool,
@@ -27,33 +27,33 @@ pub struct Revocation {
 }
 
 impl Revocation {
-    /// Not revoked.
+/// Creates a revocation that is not revoked.
     #[must_use]
     pub const fn new() -> Self {
         Self { revoked: AtomicBool::new(false), event: Event::new(), cause: None }
     }
 
-    /// Not revoked, and revoked when `cause` is.
+/// Creates a revocation that is revoked when `cause` is revoked.
     #[must_use]
     pub const fn following(cause: Arc<Self>) -> Self {
         Self { revoked: AtomicBool::new(false), event: Event::new(), cause: Some(cause) }
     }
 
-    /// Withdraws it, for ever, and wakes whoever awaits that.
+/// Revokes it permanently and wakes all waiting futures.
     pub fn revoke(&self) {
         self.revoked.store(true, Ordering::Release);
         self.event.notify(usize::MAX);
     }
 
-    /// Whether it has been withdrawn.
+/// Reports whether it has been revoked.
     #[must_use]
     pub fn is_revoked(&self) -> bool {
         self.revoked.load(Ordering::Acquire) || self.cause.as_ref().is_some_and(|cause| cause.is_revoked())
     }
 
-    /// Ready once it has been withdrawn.
+/// Returns a future that is ready when it has been revoked.
     pub fn revoked(&self) -> Revoked {
-        // Listening comes first, so a revocation between the two is not missed.
+// The listener is registered before the check, so that a revocation between the two is not missed.
         let own = self.event.listen();
         let cause = self.cause.as_ref().map(|cause| Box::new(cause.revoked()));
         Revoked { listening: (!self.is_revoked()).then_some(Listening { own, cause }) }
@@ -66,10 +66,10 @@ impl fmt::Debug for Revocation {
     }
 }
 
-/// Future for [`Revocation::revoked`]. It may outlive the context, and is then never ready.
+/// Future for [`Revocation::revoked`]. It may outlive the context, and then is never ready.
 #[must_use = "futures do nothing unless polled"]
 pub struct Revoked {
-    /// Nothing to listen for once it has happened. Only a revocation notifies.
+/// `None` once the revocation has happened. Only a revocation notifies the listeners.
     listening: Option<Listening>,
 }
 
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wakes_all_who_wait_and_whoever_asks_later() {
+fn a_revocation_wakes_all_waiting_futures_and_later_ones_are_ready() {
         let revocation = Revocation::new();
         let mut context = Context::from_waker(Waker::noop());
         let mut early = [Box::pin(revocation.revoked()), Box::pin(revocation.revoked())];
@@ -123,9 +123,10 @@ mod tests {
             assert!(waiting.as_mut().poll(&mut context).is_ready(), "and stays so");
         }
         assert!(Box::pin(revocation.revoked()).as_mut().poll(&mut context).is_ready());
-    }
+}
+
     #[test]
-    fn one_that_follows_is_revoked_by_its_cause_and_not_the_other_way() {
+    fn a_following_revocation_is_revoked_by_its_cause_and_not_the_reverse() {
         let cause = Arc::new(Revocation::new());
         let (first, second) = (Revocation::following(Arc::clone(&cause)), Revocation::following(Arc::clone(&cause)));
         let mut context = Context::from_waker(Waker::noop());

@@ -1,4 +1,4 @@
-//! [`ScopeSet`]: what a token may be used for.
+//! [`ScopeSet`]: a set of OAuth scopes.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -11,14 +11,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 #[derive(Clone, Default, Debug)]
 pub struct ScopeSet(Arc<[Box<str>]>);
 
-/// A scope name with a character that no scope may have.
+/// An error for text that is not a scope name.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("not a scope name: {0:?}")]
 #[non_exhaustive]
 pub struct InvalidScope(pub String);
 
 impl ScopeSet {
-    /// The scopes named, without repetitions.
+/// Creates a set from names, without repetitions.
     ///
     /// # Errors
     /// [`InvalidScope`] if a name is empty or has a character outside `%x21 / %x23-5B / %x5D-7E`.
@@ -36,7 +36,7 @@ impl ScopeSet {
         Ok(Self(scopes.into()))
     }
 
-    /// The scopes in `text`, separated by spaces, as in the claim `scope`.
+/// Parses names that are separated by spaces, as in the claim `scope`.
     ///
     /// # Errors
     /// [`InvalidScope`] as for [`ScopeSet::new`].
@@ -44,31 +44,31 @@ impl ScopeSet {
         Self::new(text.split(' ').filter(|name| !name.is_empty()))
     }
 
-    /// Whether there are none.
+/// Reports whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How many there are.
+/// Returns the number of scopes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether `name` is one of them.
+/// Reports whether the set contains `name`.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.0.iter().any(|scope| **scope == *name)
     }
 
-    /// Whether every scope of `other` is one of them.
+/// Reports whether the set contains every scope of `other`.
     #[must_use]
     pub fn is_superset(&self, other: &Self) -> bool {
         other.iter().all(|scope| self.contains(scope))
     }
 
-    /// These and those of `other`, these first.
+/// Returns the union with `other`, whose scopes come last.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         if self.is_superset(other) {
@@ -78,13 +78,13 @@ impl ScopeSet {
         Self(self.0.iter().chain(more).cloned().collect())
     }
 
-    /// Those that are in `other` too.
+/// Returns the scopes that are in both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         Self(self.0.iter().filter(|scope| other.contains(scope)).cloned().collect())
     }
 
-    /// Each name in turn.
+/// Returns an iterator over the names.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(AsRef::as_ref)
     }
@@ -94,7 +94,7 @@ fn is_scope_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
 }
 
-/// Sets are equal whatever their order.
+/// Compares as sets: the order does not matter.
 impl PartialEq for ScopeSet {
     fn eq(&self, other: &Self) -> bool {
         self.len() == other.len() && self.is_superset(other)
@@ -103,7 +103,7 @@ impl PartialEq for ScopeSet {
 
 impl Eq for ScopeSet {}
 
-/// Separated by spaces.
+/// Prints the names, separated by spaces.
 impl fmt::Display for ScopeSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, scope) in self.iter().enumerate() {
@@ -124,14 +124,14 @@ impl FromStr for ScopeSet {
     }
 }
 
-/// As a list.
+/// Serializes as a list.
 impl Serialize for ScopeSet {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.iter())
     }
 }
 
-/// From a list, or from one string separated by spaces.
+/// Deserializes from a list, or from one string of names that are separated by spaces.
 impl<'de> Deserialize<'de> for ScopeSet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_would_break_a_challenge() {
+fn characters_that_would_break_a_challenge_are_rejected() {
         for text in ["a\"b", "a\\b", "a\tb", "é", "a\u{7f}"] {
             assert!(ScopeSet::parse(text).is_err(), "{text:?}");
         }

@@ -1,10 +1,10 @@
-//! [`UnixTime`]: an instant as tokens write it.
+//! [`UnixTime`]: a point in time as in the claims of a token.
 
 use std::{fmt, ops::Add, time::Duration};
 
 use serde::{Serialize, Serializer};
 
-/// An instant as tokens write it: time since 1970-01-01T00:00:00Z, in nanoseconds, never negative.
+/// A point in time: nanoseconds since 1970-01-01T00:00:00Z, never negative.
 ///
 /// Arithmetic saturates, so a claim such as `"exp": 1e300` is the far future and not a panic.
 /// [RFC 7519 section 2](https://www.rfc-editor.org/rfc/rfc7519#section-2) (`NumericDate`).
@@ -12,22 +12,22 @@ use serde::{Serialize, Serializer};
 pub struct UnixTime(u64);
 
 impl UnixTime {
-    /// Later than every instant a clock will show.
+/// The latest representable time.
     pub const MAX: Self = Self(u64::MAX);
 
-    /// The instant `seconds` after the epoch.
+/// Creates the time `seconds` after the epoch.
     #[must_use]
     pub const fn from_secs(seconds: u64) -> Self {
         Self(seconds.saturating_mul(1_000_000_000))
     }
 
-    /// The instant `nanoseconds` after the epoch.
+/// Creates the time `nanoseconds` after the epoch.
     #[must_use]
     pub const fn from_nanos(nanoseconds: u64) -> Self {
         Self(nanoseconds)
     }
 
-    /// A `NumericDate`, which may have a fraction. `None` if it is negative or not a number.
+/// Converts a `NumericDate`, which may have a fraction. Returns `None` if it is negative or not a number.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
@@ -38,25 +38,25 @@ impl UnixTime {
         (seconds >= 0.0).then_some(Self((seconds * 1e9) as u64))
     }
 
-    /// Whole seconds since the epoch.
+/// Returns the whole seconds since the epoch.
     #[must_use]
     pub const fn as_secs(self) -> u64 {
         self.0 / 1_000_000_000
     }
 
-    /// Nanoseconds since the epoch.
+/// Returns the nanoseconds since the epoch.
     #[must_use]
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
-    /// How long after `earlier` this is; zero if it is before.
+/// Returns the time that has passed since `earlier`, or zero if `earlier` is later.
     #[must_use]
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// This instant less `duration`, or the epoch.
+/// Subtracts `duration`; the result is not before the epoch.
     #[must_use]
     pub fn saturating_sub(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(nanos(duration)))
@@ -81,7 +81,7 @@ impl fmt::Display for UnixTime {
     }
 }
 
-/// As whole seconds, like the claim `exp`.
+/// Serializes as whole seconds, like the claim `exp`.
 impl Serialize for UnixTime {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u64(self.as_secs())

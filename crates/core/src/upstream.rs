@@ -1,4 +1,4 @@
-//! [`Upstream`]: a user's way to the provider behind this server.
+//! [`Upstream`]: access to a user's tokens at the upstream provider.
 
 use std::{
     fmt,
@@ -10,9 +10,9 @@ use std::{
 
 use crate::{AccessToken, AuthError, Generation, GrantId, Reason, Revocation};
 
-/// A user's way to the provider behind this server: access tokens that are fresh when they are handed out.
+/// A handle to a user's tokens at the upstream provider: access tokens that are fresh when they are returned.
 ///
-/// A handler asks when it needs a token, and reports one that the provider refused, once:
+/// A handler requests a token when it needs one, and reports a token that the provider rejected once:
 ///
 /// ```
 /// # use portcullis_core::{AuthError, Reason, UserContext};
@@ -28,82 +28,82 @@ use crate::{AccessToken, AuthError, Generation, GrantId, Reason, Revocation};
 /// }
 /// ```
 ///
-/// The error is an [`AuthError`]; a handler that returns it lets the gate answer 401, 403 or 503, with the right challenge.
+/// The error is an [`AuthError`]; if a handler returns it, the response is 401, 403 or 503 with the right challenge.
 #[derive(Clone, Default)]
 pub struct Upstream {
     source: Option<Arc<dyn UpstreamSource>>,
-    /// Instead of the source's own.
+/// Takes precedence over the revocation of the source.
     revocation: Option<Arc<Revocation>>,
 }
 
-/// Where an [`Upstream`] gets its tokens: one grant. Implement it to bring token management of your own.
+/// A source of upstream tokens: one grant. Implement it for your own token management.
 pub trait UpstreamSource: fmt::Debug + Send + Sync + 'static {
-    /// A token that is not known to be dead.
+/// Returns a token that is not known to be invalid.
     ///
-    /// `refused` is the generation of a token that the provider refused. It starts a refresh if that token is still the current
-    /// one; otherwise the current one is the answer.
+    /// `refused` is the generation of a token that the provider rejected. A refresh is started if that token is still the current
+    /// one; otherwise the current one is returned.
     fn access_token(&self, refused: Option<Generation>) -> UpstreamFuture;
 
-    /// Which grant it is: what is known of its user may be kept by it. Default: unknown, and nothing is kept.
+/// Returns the id of the grant, by which data about its user may be cached. Default: `None`, and nothing is cached.
     fn grant(&self) -> Option<GrantId> {
         None
     }
 
-    /// Tells when the grant has ended, so that contexts made from it can be withdrawn at once. Default: nobody tells.
+/// Returns the revocation of the grant, which revokes the contexts that were built from it at once. Default: `None`.
     fn revocation(&self) -> Option<Arc<Revocation>> {
         None
     }
 }
 
 impl Upstream {
-    /// Tokens from `source`.
+/// Creates a handle that gets tokens from `source`.
     #[must_use]
     pub fn new(source: impl UpstreamSource) -> Self {
         Self { source: Some(Arc::new(source)), revocation: None }
     }
 
-    /// Whether there is a grant behind it. Without one every request for a token fails with [`Reason::NoUpstream`].
+/// Reports whether the user has a grant. Without one every request for a token fails with [`Reason::NoUpstream`].
     #[must_use]
     pub const fn is_present(&self) -> bool {
         self.source.is_some()
     }
 
-    /// The grant behind it, if there is one and its source says which.
+/// Returns the id of the grant, if there is a grant and its source has an id.
     #[must_use]
     pub fn grant(&self) -> Option<GrantId> {
         self.source.as_ref()?.grant()
     }
 
-    /// The same way for users whose contexts `revocation` withdraws: earlier than the grant ends, or without a grant. It is to
-    /// [follow](Revocation::following) the one that there is.
+/// Sets the revocation of the user's contexts, for users who are revoked before the grant ends or who have no grant. It must
+    /// [follow](Revocation::following) the [present one](Self::revocation).
     #[must_use]
     pub fn with_revocation(mut self, revocation: Arc<Revocation>) -> Self {
         self.revocation = Some(revocation);
         self
     }
 
-    /// A way that leads nowhere, for users without a grant, whose contexts are withdrawn as if there were one.
+/// Returns an `Upstream` without a token source: every request for a token fails with [`Reason::NoUpstream`]. The revocation stays.
     #[must_use]
     pub fn without_grant(self) -> Self {
         Self { revocation: self.revocation(), source: None }
     }
 
-    /// A token that is not known to be dead: the present one, or a new one if the present one has expired or was refused.
+/// Returns a token that is not known to be invalid: the current one, or a new one if the current one has expired or was rejected.
     ///
-    /// Dropping the future cancels no refresh.
+/// Dropping the future cancels no refresh.
     ///
     /// # Errors
-    /// `InvalidToken` if the grant has ended and the user must log in again; `Unavailable` if nobody can tell.
+    /// `InvalidToken` if the grant has ended and the user must log in again; `Unavailable` if the token cannot be obtained at present.
     pub fn access_token(&self) -> UpstreamFuture {
         self.ask(None)
     }
 
-    /// A token in place of `token`, which the provider refused. Use it once per request: if the new one is refused as well, a
-    /// refresh does not help.
+/// Returns a replacement for `token`, which the provider rejected. Call it once per request: if the new token is rejected as well,
+    /// another refresh does not help.
     ///
-    /// It starts a refresh only if `token` is still the current one. A report is not believed about a token that came a moment ago
-    /// in place of another refused one: it fails, and the token is still handed out to others. Either the provider refuses what it
-    /// issues, or the call was refused for another reason; another refresh helps against neither.
+/// A refresh is started only if `token` is still the current one. A report about a token that was just issued to replace another
+    /// rejected token is ignored: this call fails, and the token is still returned to other callers. Either the provider rejects the
+    /// tokens that it issues, or the call was rejected for another reason; another refresh helps in neither case.
     ///
     /// # Errors
     /// As for [`access_token`](Self::access_token).
@@ -118,7 +118,7 @@ impl Upstream {
         }
     }
 
-    /// Tells when the contexts of its user are withdrawn: when the grant has ended, if not before. `None` if nobody tells.
+/// Returns the revocation of the user's contexts: they are revoked when the grant ends, if not before. `None` if there is none.
     #[must_use]
     pub fn revocation(&self) -> Option<Arc<Revocation>> {
         self.revocation.clone().or_else(|| self.source.as_ref()?.revocation())
@@ -134,25 +134,25 @@ impl fmt::Debug for Upstream {
     }
 }
 
-/// Future for [`Upstream`]. A token that is at hand costs no allocation. Dropping it cancels no refresh.
+/// Future for [`Upstream`]. A token that is available at once needs no allocation. Dropping the future cancels no refresh.
 #[must_use = "futures do nothing unless polled"]
 pub struct UpstreamFuture(State);
 
 type Outcome = Result<AccessToken, AuthError>;
 
 enum State {
-    /// Empty once it has been given out.
+/// `None` once the outcome has been returned.
     Ready(Option<Outcome>),
     Waiting(Pin<Box<dyn Future<Output = Outcome> + Send>>),
 }
 
 impl UpstreamFuture {
-    /// The answer is at hand.
+/// Creates a future that is ready with `outcome`.
     pub const fn ready(outcome: Result<AccessToken, AuthError>) -> Self {
         Self(State::Ready(Some(outcome)))
     }
 
-    /// The answer comes later.
+/// Creates a future that awaits `answer`.
     pub fn waiting(answer: impl Future<Output = Result<AccessToken, AuthError>> + Send + 'static) -> Self {
         Self(State::Waiting(Box::pin(answer)))
     }

@@ -1,10 +1,10 @@
-//! What [`Issuer`](crate::Issuer) and [`ResourceUri`](crate::ResourceUri) have in common: validated, then kept as written.
+//! The validation that [`Issuer`](crate::Issuer) and [`ResourceUri`](crate::ResourceUri) share.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Url};
 
-/// Why a string is no [`Issuer`](crate::Issuer) or [`ResourceUri`](crate::ResourceUri).
+/// An error for text that is not an [`Issuer`](crate::Issuer) or [`ResourceUri`](crate::ResourceUri).
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidUri {
@@ -14,12 +14,12 @@ pub enum InvalidUri {
     /// Plain `http` to a host that is not loopback: tokens would cross the network unprotected.
     #[error("must be https (http is allowed for loopback only): {0:?}")]
     NotHttps(String),
-    /// A part that identifiers must not have: a query, a fragment, or a user name.
+/// A part that identifiers must not have: a query, a fragment or a user name.
     #[error("must not have a {1}: {0:?}")]
     Forbidden(String, &'static str),
 }
 
-/// Checks `text` and says nothing about how it is to be compared: that is done on the string.
+/// Validates `text`. Identifiers are compared as strings, never as the parsed URL.
 pub(crate) fn validate(text: &str, query_allowed: bool) -> Result<Url, InvalidUri> {
     let url = Url::parse(text).map_err(|_| InvalidUri::NotAbsolute(text.to_owned()))?;
     let host = url.host().ok_or_else(|| InvalidUri::NotAbsolute(text.to_owned()))?;
@@ -29,7 +29,7 @@ pub(crate) fn validate(text: &str, query_allowed: bool) -> Result<Url, InvalidUr
         "http" => return Err(InvalidUri::NotHttps(text.to_owned())),
         _ => return Err(InvalidUri::NotAbsolute(text.to_owned())),
     }
-    // `Url::parse` trims and repairs; what it would repair is not an identifier that two parties write alike.
+// `Url::parse` trims and repairs its input. Text that it would repair is not an identifier that compares equal as a string.
     if text.bytes().any(|b| b.is_ascii_whitespace() || b.is_ascii_control() || b == b'\\' || !b.is_ascii()) {
         return Err(InvalidUri::NotAbsolute(text.to_owned()));
     }

@@ -1,4 +1,4 @@
-//! [`UserContext`]: who is calling, as a handler sees it.
+//! [`UserContext`]: the authenticated caller, as a handler sees it.
 
 use std::{
     fmt,
@@ -10,12 +10,12 @@ use serde_json::{Map, Value};
 
 use crate::{Issuer, Principal, PrincipalKind, Revocation, ScopeSet, UnixTime, Upstream};
 
-/// Who is calling, with what rights, until when.
+/// The authenticated caller: identity, scopes and expiry.
 ///
-/// Made from evidence: a verifier builds one only after its checks; [`UserContext::assertion`] is the one public door.
+/// A verifier builds one only after its checks, with [`UserContext::builder`], which is the only public constructor.
 /// It never contains the token. `Debug` prints the principal and the scopes only; `Serialize` prints everything.
 #[derive(Serialize)]
-#[repr(C)] // The revocation comes first: in an `Arc` it shares a cache line with the reference count.
+#[repr(C)] // The revocation comes first: within an `Arc` it shares a cache line with the reference count.
 pub struct UserContext {
     #[serde(skip)]
     revocation: Revocation,
@@ -26,7 +26,7 @@ pub struct UserContext {
     expires_at: Option<UnixTime>,
     #[serde(skip)]
     revalidate_at: Option<UnixTime>,
-    /// In nanoseconds since the epoch; 0 if no cache has said.
+/// In nanoseconds since the epoch; 0 if no cache has set it.
     #[serde(skip)]
     fresh_until: AtomicU64,
     #[serde(skip)]
@@ -39,9 +39,9 @@ pub struct UserContext {
 }
 
 impl UserContext {
-    /// Asserts that `issuer` vouches for `subject`: the door for verifiers of your own.
+/// Creates a builder, which asserts that `issuer` identifies the caller as `subject`. It is for your own verifiers.
     ///
-    /// Whoever calls this has checked that the token is valid **and issued for this resource**.
+    /// The caller of this function must have verified that the token is valid **and was issued for this resource**.
     pub fn builder(issuer: Issuer, subject: &str) -> UserContextBuilder {
         UserContextBuilder {
             issuer,
@@ -57,116 +57,117 @@ impl UserContext {
         }
     }
 
-    /// The stable name of whoever is calling: the key for anything kept per user, such as handles and `requestState`.
+/// Returns the stable identity of the caller: the key for all data that belongs to a user, such as handles and `requestState`.
     #[must_use]
     pub const fn principal(&self) -> &Principal {
         &self.principal
     }
 
-    /// The authorization server that issued the token.
+/// Returns the authorization server that identifies the user.
     #[must_use]
     pub const fn issuer(&self) -> &Issuer {
         self.principal.issuer()
     }
 
-    /// The user's name at the issuer.
+/// Returns the subject: the user's identifier at the issuer.
     #[must_use]
     pub fn subject(&self) -> &str {
         self.principal.subject()
     }
 
-    /// The client through which the user calls, if the token says.
+/// Returns the client through which the user calls, if the token names it.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
         self.client_id.as_deref()
     }
 
-    /// What the token may be used for.
+/// Returns the scopes of the token.
     #[must_use]
     pub const fn scopes(&self) -> &ScopeSet {
         &self.scopes
     }
 
-    /// When the token expires, if it is known.
+/// Returns the expiry of the token, if it is known.
     #[must_use]
     pub const fn expires_at(&self) -> Option<UnixTime> {
         self.expires_at
     }
 
-    /// The claims of the token, or the members of the introspection response.
+/// Returns the claims of the token, or the members of the introspection response.
     #[must_use]
     pub const fn claims(&self) -> &Map<String, Value> {
         &self.claims
     }
 
-    /// The user's profile (UserInfo); empty unless a verifier was told to fetch it.
+/// Returns the user's profile (UserInfo); empty unless a verifier is configured to fetch it.
     #[must_use]
     pub const fn profile(&self) -> &Map<String, Value> {
         &self.profile
     }
 
-    /// The user's full name, for display: from the profile, else from the claims.
+/// Returns the user's full name, for display: from the profile, else from the claims.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.text("name")
     }
 
-    /// The user's login name, for display: `preferred_username`, or `login` as GitHub says.
+/// Returns the user's login name, for display: `preferred_username`, else `login` (GitHub).
     #[must_use]
     pub fn username(&self) -> Option<&str> {
         self.text("preferred_username").or_else(|| self.text("login"))
     }
 
-    /// The user's e-mail address, for display and mail. Not a key: addresses are reassigned, and may not be verified.
+/// Returns the user's e-mail address, for display and mail. It is not a key: addresses are reassigned, and may not be verified.
     #[must_use]
     pub fn email(&self) -> Option<&str> {
         self.text("email")
     }
 
-    /// The user's way to the provider behind this server.
+/// Returns the handle to the user's tokens at the upstream provider.
     ///
-    /// Always there to ask; without a grant behind it every request for a token fails with
+    /// It is always present; without a grant every request for a token fails with
     /// [`Reason::NoUpstream`](crate::Reason::NoUpstream).
     #[must_use]
     pub const fn upstream(&self) -> &Upstream {
         &self.upstream
     }
 
-    /// Until when this may be used without asking again, if that is known: until the token expires, or earlier.
+/// Returns the time after which the context must be revalidated, if it is known: the expiry of the token, or earlier.
     #[must_use]
     pub fn revalidate_at(&self) -> Option<UnixTime> {
         self.revalidate_at.into_iter().chain(self.expires_at).min()
     }
 
-    /// Until when a cache answers with this context without asking its verifier again; `None` if no cache keeps it.
+/// Returns the time until which a cache returns this context without calling its verifier; `None` if it is not in a cache.
     ///
-    /// Whatever holds a context for longer than one request, such as a response stream, asks the verifier again then.
+/// A component that holds a context for longer than one request, such as a response stream, verifies the token again at this time.
     #[must_use]
     pub fn fresh_until(&self) -> Option<UnixTime> {
         Some(self.fresh_until.load(Relaxed)).filter(|nanos| *nanos != 0).map(UnixTime::from_nanos)
     }
 
-    /// Sets until when this context [is fresh](Self::fresh_until). For caches, each time they keep it for some longer.
+/// Sets the time until which this context [is fresh](Self::fresh_until). A cache calls it whenever it extends the lifetime.
     pub fn set_fresh_until(&self, at: UnixTime) {
         self.fresh_until.store(at.as_nanos(), Relaxed);
     }
 
-    /// When the provider behind this server last confirmed the user, if that is known: at the login, or when it last renewed the tokens of
-    /// the grant.
+/// Returns the time at which the upstream provider last confirmed the user, if it is known: at the login, or at the last refresh of
+    /// the tokens of the grant.
     #[must_use]
     pub const fn confirmed_at(&self) -> Option<UnixTime> {
         self.confirmed_at
     }
 
-    /// The same user, to be asked for again at `at`, if not before. The token lives on, and so do the streams that it opened.
+/// Sets the time after which the context must be revalidated, unless an earlier one is set. The token does not expire then, and
+    /// response streams continue.
     #[must_use]
     pub fn with_revalidate_at(mut self, at: UnixTime) -> Self {
         self.revalidate_at = Some(self.revalidate_at.map_or(at, |known| known.min(at)));
         self
     }
 
-    /// The same user with a way to the provider: a new context, which is withdrawn when the grant behind it
-    /// [ends](Upstream::revocation). For users that a verifier knows by a token of this server's own.
+/// Sets the handle to the upstream provider. The result is a new context, which is revoked when the grant
+    /// [ends](Upstream::revocation). It is for users whose token this server has issued itself.
     #[must_use]
     pub fn with_upstream(mut self, upstream: Upstream) -> Self {
         self.revocation = revocation_of(&upstream);
@@ -174,7 +175,7 @@ impl UserContext {
         self
     }
 
-    /// The same user with further claims: those that the token does not make itself.
+/// Adds claims that the token does not have. A claim of the token is never replaced.
     #[must_use]
     pub fn with_extra_claims(mut self, claims: impl IntoIterator<Item = (String, Value)>) -> Self {
         for (name, value) in claims {
@@ -183,7 +184,7 @@ impl UserContext {
         self
     }
 
-    /// The same user with a profile: a new context, with a revocation of its own.
+/// Returns the same user with `profile`: a new context with its own revocation.
     #[must_use]
     pub fn with_profile(&self, profile: Map<String, Value>) -> Self {
         Self {
@@ -205,14 +206,14 @@ impl UserContext {
         self.profile.get(name).or_else(|| self.claims.get(name)).and_then(Value::as_str)
     }
 
-    /// Whether this context has been withdrawn, and a way to wait for that.
+/// Returns the revocation of this context.
     #[must_use]
     pub const fn revocation(&self) -> &Revocation {
         &self.revocation
     }
 }
 
-/// A context ends with the grant that it was made from.
+/// Returns the revocation of a context, which follows the grant that it was built from.
 fn revocation_of(upstream: &Upstream) -> Revocation {
     upstream.revocation().map_or_else(Revocation::new, Revocation::following)
 }
@@ -227,7 +228,7 @@ impl fmt::Debug for UserContext {
     }
 }
 
-/// Builds a [`UserContext`]; made by [`UserContext::assertion`].
+/// A builder for [`UserContext`], created by [`UserContext::builder`].
 #[derive(Clone)]
 #[must_use]
 pub struct UserContextBuilder {
@@ -244,67 +245,67 @@ pub struct UserContextBuilder {
 }
 
 impl UserContextBuilder {
-    /// A program acting for itself instead of a person.
+/// Sets the kind of the principal. Default: a user.
     pub fn with_kind(mut self, kind: PrincipalKind) -> Self {
         self.kind = kind;
         self
     }
 
-    /// The client through which the user calls.
+/// Sets the client through which the user calls.
     pub fn with_client_id(mut self, client_id: &str) -> Self {
         self.client_id = Some(client_id.into());
         self
     }
 
-    /// What the token may be used for. Default: nothing.
+/// Sets the scopes of the token. Default: none.
     pub fn with_scopes(mut self, scopes: ScopeSet) -> Self {
         self.scopes = scopes;
         self
     }
 
-    /// When the token expires. Default: unknown, and then only the cache's lifetime bounds it.
+/// Sets the expiry of the token. Default: unknown, so that only the lifetime of a cache entry limits it.
     pub const fn with_expires_at(mut self, expires_at: UnixTime) -> Self {
         self.expires_at = Some(expires_at);
         self
     }
 
-    /// When the provider behind this server last confirmed the user. Default: unknown.
+/// Sets the time at which the upstream provider last confirmed the user. Default: unknown.
     pub const fn with_confirmed_at(mut self, confirmed_at: UnixTime) -> Self {
         self.confirmed_at = Some(confirmed_at);
         self
     }
 
-    /// The claims of the token.
+/// Sets the claims of the token.
     pub fn with_claims(mut self, claims: Map<String, Value>) -> Self {
         self.claims = claims;
         self
     }
 
-    /// The user's profile.
+/// Sets the user's profile.
     pub fn with_profile(mut self, profile: Map<String, Value>) -> Self {
         self.profile = profile;
         self
     }
 
-    /// The user's way to the provider. The context is withdrawn when the grant behind it [ends](Upstream::revocation).
+/// Sets the handle to the upstream provider. The context is revoked when the grant [ends](Upstream::revocation).
     pub fn with_upstream(mut self, upstream: Upstream) -> Self {
         self.upstream = upstream;
         self
     }
 
-    /// When the token expires, if that is known.
+/// Returns the expiry of the token, if it is known.
     #[must_use]
     pub const fn expires_at(&self) -> Option<UnixTime> {
         self.expires_at
     }
 
-    /// The subject asserted.
+/// Returns the subject.
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// The context.
+/// Builds the context.
     #[must_use]
     pub fn build(self) -> UserContext {
         UserContext {
@@ -370,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn further_claims_replace_none() {
+fn extra_claims_do_not_replace_claims_of_the_token() {
         let further = serde_json::json!({"name": "Other", "roles": ["admin"]});
         let user = context().with_extra_claims(further.as_object().cloned().unwrap_or_default());
         assert_eq!((user.name(), user.claims()["roles"][0].as_str()), (Some("Claim"), Some("admin")));

@@ -1,4 +1,4 @@
-//! [`Challenge`]: what `WWW-Authenticate` says, written and parsed.
+//! [`Challenge`]: the `WWW-Authenticate` header, written and parsed.
 
 mod model;
 mod parse;

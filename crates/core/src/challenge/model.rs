@@ -1,9 +1,8 @@
-//! The challenge itself: a scheme and its parameters.
+//! [`Challenge`]: a scheme and its parameters, and the serializer.
 
 /// One challenge of a `WWW-Authenticate` header: a scheme with parameters, or with a `token68`.
 ///
-/// Written by [`Display`](std::fmt::Display) and [`Challenge::to_header_value`], read by [`Challenge::parse`]: the one
-/// serializer and the one parser of the project.
+/// It is written by [`Display`](std::fmt::Display) and [`Challenge::to_header_value`], and read by [`Challenge::parse`].
 /// [RFC 9110 section 11.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1),
 /// [RFC 6750 section 3](https://www.rfc-editor.org/rfc/rfc6750#section-3),
 /// [RFC 9728 section 5.1](https://www.rfc-editor.org/rfc/rfc9728#section-5.1).
@@ -26,15 +25,15 @@ pub struct Challenge {
 }
 
 impl Challenge {
-    /// A challenge of the scheme `Bearer`, as yet without the parameters it needs.
+/// Creates a challenge of the scheme `Bearer` without parameters.
     #[must_use]
     pub fn bearer() -> Self {
         Self { scheme: "Bearer".to_owned(), token68: None, params: Vec::new() }
     }
 
-    /// The same challenge with parameter `name`. A second value for a name replaces the first: each goes out once.
+/// Sets the parameter `name`. A second value for a name replaces the first: each is written once.
     ///
-    /// Characters that no parameter of RFC 6750 may have (`"`, `\`, controls, non-ASCII) become `?`, so a value can
+/// Characters that RFC 6750 does not allow in a parameter (`"`, `\`, controls, non-ASCII) are replaced by `?`, so that a value can
     /// neither end early nor split the header.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
@@ -46,38 +45,39 @@ impl Challenge {
         self
     }
 
-    /// The scheme, as written. Compare it without regard to case, or ask [`is_bearer`](Self::is_bearer).
+/// Returns the scheme, as written. Compare it without regard to case, or call [`is_bearer`](Self::is_bearer).
     #[must_use]
     pub fn scheme(&self) -> &str {
         &self.scheme
     }
 
-    /// Whether the scheme is `Bearer`.
+/// Reports whether the scheme is `Bearer`.
     #[must_use]
     pub fn is_bearer(&self) -> bool {
         self.scheme.eq_ignore_ascii_case("Bearer")
     }
 
-    /// The value of a parameter; its name in any case.
+/// Returns the value of a parameter; the case of its name is ignored.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&str> {
         let mut params = self.params.iter();
         params.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// All parameters in the order written.
+/// Returns all parameters in the order written.
     pub fn params(&self) -> impl Iterator<Item = (&str, &str)> {
         self.params.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// What stands in place of parameters in schemes such as `Negotiate`.
+/// Returns the `token68` that schemes such as `Negotiate` have in place of parameters.
     #[must_use]
     pub fn token68(&self) -> Option<&str> {
         self.token68.as_deref()
     }
 }
 
-/// `%x20-21 / %x23-5B / %x5D-7E`: what `error_description` may have, and every other parameter's characters are among them.
+/// Reports whether `c` is in `%x20-21 / %x23-5B / %x5D-7E`: the characters of `error_description`, which include those of every
+/// other parameter.
 const fn is_plain(c: char) -> bool {
     matches!(c, ' ' | '!' | '#'..='[' | ']'..='~')
 }

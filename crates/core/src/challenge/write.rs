@@ -7,14 +7,14 @@ use http::HeaderValue;
 use super::Challenge;
 
 impl Challenge {
-    /// The challenge as the value of a `WWW-Authenticate` header.
+/// Returns the challenge as the value of a `WWW-Authenticate` header.
     #[must_use]
     pub fn to_header_value(&self) -> HeaderValue {
         HeaderValue::try_from(self.to_string()).unwrap_or_else(|_| HeaderValue::from_static("Bearer"))
     }
 }
 
-/// Parameters are quoted and separated by commas. A bare scheme is written bare: give it a parameter.
+/// Prints the scheme, then the quoted parameters, separated by commas.
 impl fmt::Display for Challenge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.scheme)?;
