@@ -3,8 +3,8 @@
 use std::{future::pending, time::Duration};
 
 use portcullis::{
-    types::GrantId,
     grants::{Lease, LeaseOutcome, SealedGrant, StoreFuture, StoredRow, Swap, TokenStore, Version},
+    types::GrantId,
 };
 
 use crate::{commands::Report, worker::say};

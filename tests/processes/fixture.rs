@@ -3,9 +3,9 @@
 use std::{env, fs, path::PathBuf, process, sync::Arc, time::Duration};
 
 use portcullis::{
-    types::{BearerToken, Clock as _, GrantId, ScopeSet, SystemClock},
     grants::{GrantStore, Refresher, TokenSet},
     oauth::TokenResponse,
+    types::{BearerToken, Clock as _, GrantId, ScopeSet, SystemClock},
 };
 use tokio::task::JoinHandle;
 

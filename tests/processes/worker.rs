@@ -10,10 +10,10 @@ use std::{
 };
 
 use portcullis::{
-    types::{Clock, GrantId, SystemClock, UnixTime},
     egress::{Egress, EgressConfig},
     grants::{GrantStore, KeyRing, ProviderClient, Refresher, RefresherConfig, TokenStore},
     oauth::{ClientAuthentication, providers::Provider},
+    types::{Clock, GrantId, SystemClock, UnixTime},
 };
 use portcullis_store_sqlite::SqliteStore;
 use portcullis_testkit::IdentityProvider;

@@ -10,16 +10,16 @@ use axum::{Router, routing::post};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use portcullis::{
     AuthConfig, AuthLayer, CacheConfig, Issuer, ResourceUri, ScopeSet,
-    extract::User,
     bridge::{
         AccessTokenKind, Bridge, BridgeConfig, Client, ClientMetadataDocumentPolicy, GrantType, IntrospectionClient,
         RedirectUri, SigningKeys, TrustedIssuer,
     },
-    types::Clock,
     egress::{Egress, EgressConfig},
+    extract::User,
     grants::{GrantStore, KeyRing, ProviderClient, UpstreamVerifier, records::SealedStore},
     oauth::{ClientAuthentication, providers::Provider},
     sqlite::SqliteStore,
+    types::Clock,
     verify::{Cache, RemoteKeySet},
 };
 use portcullis_testkit::{Endpoint, IdentityProvider, Network, OAuthClient, RunningIdentityProvider, TestClock};

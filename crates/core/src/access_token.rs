@@ -16,38 +16,38 @@ pub struct AccessToken {
 }
 
 impl AccessToken {
-/// Creates the access token of `generation` with its expiry, if that is known.
+    /// Creates the access token of `generation` with its expiry, if that is known.
     #[must_use]
     pub const fn new(token: BearerToken, generation: Generation, expires_at: Option<UnixTime>) -> Self {
         Self { token, generation, expires_at }
     }
 
-/// Returns the token as a bearer token.
+    /// Returns the token as a bearer token.
     #[must_use]
     pub const fn token(&self) -> &BearerToken {
         &self.token
     }
 
-/// Returns the value of the header `Authorization`, marked as sensitive.
+    /// Returns the value of the header `Authorization`, marked as sensitive.
     /// [RFC 6750 section 2.1](https://www.rfc-editor.org/rfc/rfc6750#section-2.1)
     #[must_use]
     pub fn authorization(&self) -> HeaderValue {
         self.token.authorization()
     }
 
-/// Returns the text of the token. Every call is a place where it could leak.
+    /// Returns the text of the token. Every call is a place where it could leak.
     #[must_use]
     pub fn expose_secret(&self) -> &str {
         self.token.expose_secret()
     }
 
-/// Returns the generation: which token of the grant this is.
+    /// Returns the generation: which token of the grant this is.
     #[must_use]
     pub const fn generation(&self) -> Generation {
         self.generation
     }
 
-/// Returns the expiry, if it is known.
+    /// Returns the expiry, if it is known.
     #[must_use]
     pub const fn expires_at(&self) -> Option<UnixTime> {
         self.expires_at

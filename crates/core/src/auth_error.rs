@@ -26,54 +26,54 @@ type BoxError = Box<dyn Error + Send + Sync>;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum AuthErrorKind {
-/// The request has no bearer token: 401 without `error`.
+    /// The request has no bearer token: 401 without `error`.
     MissingToken,
-/// The authentication information cannot be parsed: 400.
+    /// The authentication information cannot be parsed: 400.
     InvalidRequest,
-/// The token is not valid for any operation: 401.
+    /// The token is not valid for any operation: 401.
     InvalidToken,
-/// The token is valid, but not for this operation: 403.
+    /// The token is valid, but not for this operation: 403.
     InsufficientScope,
-/// The token cannot be verified at present: 503. A failure of this server never sends a client to log in again.
+    /// The token cannot be verified at present: 503. A failure of this server never sends a client to log in again.
     Unavailable,
 }
 
 impl AuthError {
-/// Creates an error with `reason`.
+    /// Creates an error with `reason`.
     #[must_use]
     pub fn new(reason: Reason) -> Self {
         Self(Arc::new(Inner { reason, retry_after: None, scopes: ScopeSet::default(), source: None }))
     }
 
-/// Creates an error for an operation that needs all of `scopes`.
+    /// Creates an error for an operation that needs all of `scopes`.
     #[must_use]
     pub fn insufficient_scope(scopes: ScopeSet) -> Self {
         let reason = Reason::InsufficientScope;
         Self(Arc::new(Inner { reason, retry_after: None, scopes, source: None }))
     }
 
-/// Sets the underlying error. It is logged, so it must not contain a secret.
+    /// Sets the underlying error. It is logged, so it must not contain a secret.
     #[must_use]
     pub fn with_source(self, source: impl Into<BoxError>) -> Self {
         self.edit(|inner| inner.source = Some(source.into().into()))
     }
 
-/// Sets the delay after which a retry may succeed.
+    /// Sets the delay after which a retry may succeed.
     #[must_use]
     pub fn with_retry_after(self, delay: Duration) -> Self {
         self.edit(|inner| inner.retry_after = Some(delay))
     }
 
-/// Changes the error by copy on write: clones are unaffected.
+    /// Changes the error by copy on write: clones are unaffected.
     fn edit(self, change: impl FnOnce(&mut Inner)) -> Self {
         let mut this = self;
         change(Arc::make_mut(&mut this.0));
         this
     }
 
-/// Returns the `AuthError` that a generic tower layer has boxed, or [`Reason::Overloaded`] for an error of that layer itself.
+    /// Returns the `AuthError` that a generic tower layer has boxed, or [`Reason::Overloaded`] for an error of that layer itself.
     ///
-/// It allows tower's timeout, limits or load-shed around a verifier:
+    /// It allows tower's timeout, limits or load-shed around a verifier:
     /// `ServiceBuilder::new().map_err(AuthError::recover).load_shed().concurrency_limit(64).service(verifier)`.
     #[must_use]
     pub fn recover(error: BoxError) -> Self {
@@ -83,31 +83,31 @@ impl AuthError {
         }
     }
 
-/// Returns the kind, which is shown to the client.
+    /// Returns the kind, which is shown to the client.
     #[must_use]
     pub fn kind(&self) -> AuthErrorKind {
         self.0.reason.kind()
     }
 
-/// Returns the reason, which is shown to the operator.
+    /// Returns the reason, which is shown to the operator.
     #[must_use]
     pub fn reason(&self) -> Reason {
         self.0.reason
     }
 
-/// Reports whether a retry of the unchanged request can succeed.
+    /// Reports whether a retry of the unchanged request can succeed.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         self.kind() == AuthErrorKind::Unavailable
     }
 
-/// Returns the delay after which a retry may succeed, if it is known.
+    /// Returns the delay after which a retry may succeed, if it is known.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-/// Returns the scopes that the operation needs; empty unless the kind is [`AuthErrorKind::InsufficientScope`].
+    /// Returns the scopes that the operation needs; empty unless the kind is [`AuthErrorKind::InsufficientScope`].
     #[must_use]
     pub fn scopes(&self) -> &ScopeSet {
         &self.0.scopes
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-fn a_boxed_auth_error_is_recovered_and_any_other_error_is_transient() {
+    fn a_boxed_auth_error_is_recovered_and_any_other_error_is_transient() {
         let own = AuthError::new(Reason::Expired);
         assert_eq!(AuthError::recover(own.into()).reason(), Reason::Expired);
         let foreign = AuthError::recover("time-out".into());

@@ -23,16 +23,16 @@ pub struct BearerToken {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidBearerToken {
-/// Another authentication scheme, or no scheme.
-#[error("the authentication scheme is not Bearer")]
+    /// Another authentication scheme, or no scheme.
+    #[error("the authentication scheme is not Bearer")]
     OtherScheme,
-/// The scheme is `Bearer`, but it is not followed by exactly one token.
-#[error("the token has characters other than letters, digits and -._~+/=")]
+    /// The scheme is `Bearer`, but it is not followed by exactly one token.
+    #[error("the token has characters other than letters, digits and -._~+/=")]
     Malformed,
 }
 
 impl BearerToken {
-/// Parses the token `text`, without a scheme.
+    /// Parses the token `text`, without a scheme.
     ///
     /// # Errors
     /// [`InvalidBearerToken::Malformed`] if it is not a `token68`.
@@ -41,10 +41,10 @@ impl BearerToken {
         Self::after(credentials, 0)
     }
 
-/// Accepts the token `text` as an authorization server issued it: any visible ASCII characters.
+    /// Accepts the token `text` as an authorization server issued it: any visible ASCII characters.
     ///
     /// The grammar of token responses ([RFC 6749 appendix A.12](https://www.rfc-editor.org/rfc/rfc6749#appendix-A.12)) is wider
-/// than that of the scheme `Bearer`, and tokens of Salesforce have such characters.
+    /// than that of the scheme `Bearer`, and tokens of Salesforce have such characters.
     ///
     /// # Errors
     /// [`InvalidBearerToken::Malformed`] if it is empty or has a character outside `%x21-7E`.
@@ -56,10 +56,10 @@ impl BearerToken {
         Ok(Self { credentials, start: 0, source: None })
     }
 
-/// Parses the value of an `Authorization` header: the scheme `Bearer` in any case, spaces, one `token68`.
+    /// Parses the value of an `Authorization` header: the scheme `Bearer` in any case, spaces, one `token68`.
     ///
     /// # Errors
-/// [`InvalidBearerToken`] if the scheme is another one, or is not followed by exactly one token.
+    /// [`InvalidBearerToken`] if the scheme is another one, or is not followed by exactly one token.
     pub fn from_credentials(credentials: HeaderValue) -> Result<Self, InvalidBearerToken> {
         const SCHEME: &[u8] = b"Bearer";
         let bytes = credentials.as_bytes();
@@ -85,13 +85,13 @@ impl BearerToken {
         Ok(Self { credentials, start, source: None })
     }
 
-/// Returns the text of the token. Every call is a place where it could leak.
+    /// Returns the text of the token. Every call is a place where it could leak.
     #[must_use]
     pub fn expose_secret(&self) -> &str {
         self.credentials.to_str().map_or("", |text| &text[self.start..])
     }
 
-/// Returns the value of an `Authorization` header for the token, marked as sensitive.
+    /// Returns the value of an `Authorization` header for the token, marked as sensitive.
     #[must_use]
     pub fn authorization(&self) -> HeaderValue {
         let text = format!("Bearer {}", self.expose_secret());
@@ -100,7 +100,7 @@ impl BearerToken {
         credentials
     }
 
-/// Returns a copy of the token in its own memory, which does not keep the read buffer of the connection alive.
+    /// Returns a copy of the token in its own memory, which does not keep the read buffer of the connection alive.
     #[must_use]
     pub fn detached(&self) -> Self {
         let mut credentials = HeaderValue::from_bytes(&self.credentials.as_bytes()[self.start..])
@@ -109,35 +109,35 @@ impl BearerToken {
         Self { credentials, start: 0, source: self.source }
     }
 
-/// Sets the source of the request that presented the token, by which the calls that its tokens cause are limited.
+    /// Sets the source of the request that presented the token, by which the calls that its tokens cause are limited.
     #[must_use]
     pub const fn with_source(mut self, source: Option<RequestSource>) -> Self {
         self.source = source;
         self
     }
 
-/// Returns the source of the request that presented the token, if it is known. It does not identify the user.
+    /// Returns the source of the request that presented the token, if it is known. It does not identify the user.
     #[must_use]
     pub const fn source(&self) -> Option<RequestSource> {
         self.source
     }
 
-/// Returns the length of the token in bytes.
+    /// Returns the length of the token in bytes.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a token is never empty")]
     pub fn len(&self) -> usize {
         self.credentials.len() - self.start
     }
 
-/// Returns the hash of the whole token.
+    /// Returns the hash of the whole token.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(self.bytes())
     }
 
-/// Returns the hash of the part that all encodings of the token share: of a JWT the signed part, of any other token the whole.
+    /// Returns the hash of the part that all encodings of the token share: of a JWT the signed part, of any other token the whole.
     ///
-/// A JWT has several encodings: from an ECDSA signature (r, s), the valid signature (r, n - s) can be computed without the key. The
+    /// A JWT has several encodings: from an ECDSA signature (r, s), the valid signature (r, n - s) can be computed without the key. The
     /// hash identifies a token that is revoked. It is **not a cache key**: a token with a forged signature has the same hash.
     #[must_use]
     pub fn signed_fingerprint(&self) -> Fingerprint {
@@ -147,10 +147,10 @@ impl BearerToken {
         Fingerprint::of(&bytes[..end.unwrap_or(bytes.len())])
     }
 
-/// Reports whether the token has the form of a JWT rather than of an opaque token: three parts (five if encrypted), of which the
+    /// Reports whether the token has the form of a JWT rather than of an opaque token: three parts (five if encrypted), of which the
     /// first is the base64url encoding of text that begins with `{`.
     ///
-/// A token of this form may still be malformed; it is then an invalid JWT, not an opaque token.
+    /// A token of this form may still be malformed; it is then an invalid JWT, not an opaque token.
     #[must_use]
     pub fn is_likely_jwt(&self) -> bool {
         self.begins_like_jwt() && matches!(self.dots(), 2 | 4)
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-fn every_byte_is_accepted_or_rejected_by_the_grammar() {
+    fn every_byte_is_accepted_or_rejected_by_the_grammar() {
         for byte in (0x20_u8..=0xff).filter(|b| *b != 0x7f) {
             let allowed = byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
             let credentials = [b"Bearer a".as_slice(), &[byte], b"a"].concat();
@@ -231,7 +231,7 @@ fn every_byte_is_accepted_or_rejected_by_the_grammar() {
     }
 
     #[test]
-fn an_issued_token_may_have_characters_that_the_scheme_does_not_allow() {
+    fn an_issued_token_may_have_characters_that_the_scheme_does_not_allow() {
         let token = BearerToken::issued("00D!AQ.x").expect("issued");
         assert_eq!((token.expose_secret(), token.authorization().to_str().ok()), ("00D!AQ.x", Some("Bearer 00D!AQ.x")));
         assert!(token.authorization().is_sensitive());
@@ -255,7 +255,7 @@ fn an_issued_token_may_have_characters_that_the_scheme_does_not_allow() {
     }
 
     #[test]
-fn a_detached_token_has_the_same_text_and_is_redacted() {
+    fn a_detached_token_has_the_same_text_and_is_redacted() {
         let credentials = HeaderValue::from_static("Bearer s3cret");
         let token = BearerToken::from_credentials(credentials).expect("token").detached();
         assert_eq!((token.expose_secret(), token.len()), ("s3cret", 6));
@@ -263,7 +263,7 @@ fn a_detached_token_has_the_same_text_and_is_redacted() {
     }
 
     #[test]
-fn debug_output_is_redacted() {
+    fn debug_output_is_redacted() {
         let token = BearerToken::new("s3cret").expect("token");
         assert!(!format!("{token:?}").contains("s3cret"));
         assert_eq!(token.len(), 6);

@@ -9,7 +9,7 @@ use crate::UnixTime;
 /// Token claims are compared with this clock. Durations inside the process (back-off, cool-down, time-outs) are measured
 /// by the runtime's monotonic clock instead, so that a change of the system time does not change them.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-/// Returns the current time.
+    /// Returns the current time.
     fn now(&self) -> UnixTime;
 }
 
@@ -22,7 +22,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 pub struct SystemClock;
 
 impl SystemClock {
-/// Creates the clock.
+    /// Creates the clock.
     #[must_use]
     pub const fn new() -> Self {
         Self
@@ -34,7 +34,7 @@ impl Clock for SystemClock {
     fn now(&self) -> UnixTime {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
         let (seconds, nanoseconds) = (u64::try_from(now.tv_sec), u64::try_from(now.tv_nsec));
-// A system time before 1970 counts as 1970.
+        // A system time before 1970 counts as 1970.
         UnixTime::from_nanos(
             seconds.unwrap_or(0).saturating_mul(1_000_000_000).saturating_add(nanoseconds.unwrap_or(0)),
         )

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-/// Returns the fingerprint of a credential that is not a bearer token, such as a refresh token or an authorization code.
+    /// Returns the fingerprint of a credential that is not a bearer token, such as a refresh token or an authorization code.
     #[must_use]
     pub fn of_credential(text: &str) -> Self {
         Self::of(text.as_bytes())
@@ -28,7 +28,7 @@ impl Fingerprint {
         Self(Sha256::digest(token).into())
     }
 
-/// Returns the bytes of the hash.
+    /// Returns the bytes of the hash.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-fn debug_output_is_four_bytes() {
+    fn debug_output_is_four_bytes() {
         assert_eq!(format!("{:?}", Fingerprint::of(b"")).chars().count(), 9);
     }
 

@@ -16,13 +16,13 @@ pub struct GrantId([u8; 16]);
 pub struct InvalidGrantId;
 
 impl GrantId {
-/// Creates an identifier from its bytes.
+    /// Creates an identifier from its bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-/// Returns the bytes of the identifier.
+    /// Returns the bytes of the identifier.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
@@ -61,19 +61,19 @@ impl FromStr for GrantId {
 pub struct Generation(u64);
 
 impl Generation {
-/// Creates a generation from its number; the first is 0.
+    /// Creates a generation from its number; the first is 0.
     #[must_use]
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-/// Returns the number.
+    /// Returns the number.
     #[must_use]
     pub const fn number(self) -> u64 {
         self.0
     }
 
-/// Returns the next generation.
+    /// Returns the next generation.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-fn an_id_is_parsed_from_its_display_form() {
+    fn an_id_is_parsed_from_its_display_form() {
         let id = GrantId::from_bytes(*b"\x00\x01sixteen bytes.");
         assert_eq!(id.to_string().parse(), Ok(id));
         for text in ["", "00", "zz0102030405060708090a0b0c0d0e0f", "+0010203040506070809a0b0c0d0e0f0"] {

@@ -15,7 +15,7 @@ use crate::{InvalidUri, uri};
 pub struct Issuer(Arc<str>);
 
 impl Issuer {
-/// Parses an issuer identifier.
+    /// Parses an issuer identifier.
     ///
     /// # Errors
     /// [`InvalidUri`] if it is not an absolute `https` URL (or `http` on loopback), or has a query, a fragment or a
@@ -25,7 +25,7 @@ impl Issuer {
         Ok(Self(text.into()))
     }
 
-/// Returns the identifier as it was written.
+    /// Returns the identifier as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-fn an_issuer_is_stored_as_written() {
+    fn an_issuer_is_stored_as_written() {
         for text in ["https://idp.example.com", "https://idp.example.com/", "https://IDP.example.com:443/realms/x"] {
             assert_eq!(Issuer::new(text).expect(text).as_str(), text);
         }
@@ -88,7 +88,7 @@ fn an_issuer_is_stored_as_written() {
     }
 
     #[test]
-fn text_that_is_not_an_identifier_is_rejected() {
+    fn text_that_is_not_an_identifier_is_rejected() {
         for text in [
             "",
             "idp",

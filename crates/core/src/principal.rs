@@ -22,32 +22,32 @@ pub struct Principal {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PrincipalKind {
-/// A user, on whose behalf a client acts.
+    /// A user, on whose behalf a client acts.
     User,
-/// A client that acts for itself.
+    /// A client that acts for itself.
     Client,
 }
 
 impl Principal {
-/// Creates the principal that `issuer` names `subject`.
+    /// Creates the principal that `issuer` names `subject`.
     #[must_use]
     pub fn new(issuer: Issuer, subject: &str, kind: PrincipalKind) -> Self {
         Self { issuer, subject: subject.into(), kind }
     }
 
-/// Returns the authorization server that identifies the principal.
+    /// Returns the authorization server that identifies the principal.
     #[must_use]
     pub const fn issuer(&self) -> &Issuer {
         &self.issuer
     }
 
-/// Returns the subject, which is unique within the issuer and never reassigned.
+    /// Returns the subject, which is unique within the issuer and never reassigned.
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
-/// Returns the kind.
+    /// Returns the kind.
     #[must_use]
     pub const fn kind(&self) -> PrincipalKind {
         self.kind

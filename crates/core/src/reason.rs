@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-fn names_are_distinct_and_valid_as_labels() {
+    fn names_are_distinct_and_valid_as_labels() {
         let names: HashSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
         assert_eq!(names.len(), Reason::ALL.len());
         assert!(names.iter().all(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));

@@ -17,7 +17,7 @@ pub struct ResourceUri {
 }
 
 impl ResourceUri {
-/// Parses a resource identifier.
+    /// Parses a resource identifier.
     ///
     /// # Errors
     /// [`InvalidUri`] if it is not an absolute `https` URL (or `http` on loopback), or has a fragment or a user name.
@@ -26,27 +26,27 @@ impl ResourceUri {
         Ok(Self { text: text.into(), origin_len: origin_len(text) })
     }
 
-/// Returns the identifier as it was written.
+    /// Returns the identifier as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-/// Returns scheme, host and port, as written, without a trailing slash.
+    /// Returns scheme, host and port, as written, without a trailing slash.
     #[must_use]
     pub fn origin(&self) -> &str {
         &self.text[..self.origin_len]
     }
 
-/// Returns path and query, as written; empty for a bare origin.
+    /// Returns path and query, as written; empty for a bare origin.
     #[must_use]
     pub fn path_and_query(&self) -> &str {
         &self.text[self.origin_len..]
     }
 
-/// Reports whether `audience` names this resource.
+    /// Reports whether `audience` names this resource.
     ///
-/// The two are compared as strings, except that the case of scheme and host is ignored (MCP, Canonical Server URI). Nothing else is
+    /// The two are compared as strings, except that the case of scheme and host is ignored (MCP, Canonical Server URI). Nothing else is
     /// normalized: a URI with a trailing slash is another resource.
     #[must_use]
     pub fn is_named_by(&self, audience: &str) -> bool {
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-fn a_uri_is_stored_as_written_and_split() {
+    fn a_uri_is_stored_as_written_and_split() {
         let bare = resource("https://mcp.example.com");
         assert_eq!((bare.origin(), bare.path_and_query()), ("https://mcp.example.com", ""));
         let deep = resource("https://mcp.example.com:8443/a/mcp?x=1");
@@ -121,7 +121,7 @@ fn a_uri_is_stored_as_written_and_split() {
     }
 
     #[test]
-fn a_fragment_and_http_without_loopback_are_rejected() {
+    fn a_fragment_and_http_without_loopback_are_rejected() {
         for text in ["https://a.example/#x", "http://a.example/mcp", "mcp", "https://u:p@a.example"] {
             assert!(ResourceUri::new(text).is_err(), "{text}");
         }

@@ -27,33 +27,33 @@ pub struct Revocation {
 }
 
 impl Revocation {
-/// Creates a revocation that is not revoked.
+    /// Creates a revocation that is not revoked.
     #[must_use]
     pub const fn new() -> Self {
         Self { revoked: AtomicBool::new(false), event: Event::new(), cause: None }
     }
 
-/// Creates a revocation that is revoked when `cause` is revoked.
+    /// Creates a revocation that is revoked when `cause` is revoked.
     #[must_use]
     pub const fn following(cause: Arc<Self>) -> Self {
         Self { revoked: AtomicBool::new(false), event: Event::new(), cause: Some(cause) }
     }
 
-/// Revokes it permanently and wakes all waiting futures.
+    /// Revokes it permanently and wakes all waiting futures.
     pub fn revoke(&self) {
         self.revoked.store(true, Ordering::Release);
         self.event.notify(usize::MAX);
     }
 
-/// Reports whether it has been revoked.
+    /// Reports whether it has been revoked.
     #[must_use]
     pub fn is_revoked(&self) -> bool {
         self.revoked.load(Ordering::Acquire) || self.cause.as_ref().is_some_and(|cause| cause.is_revoked())
     }
 
-/// Returns a future that is ready when it has been revoked.
+    /// Returns a future that is ready when it has been revoked.
     pub fn revoked(&self) -> Revoked {
-// The listener is registered before the check, so that a revocation between the two is not missed.
+        // The listener is registered before the check, so that a revocation between the two is not missed.
         let own = self.event.listen();
         let cause = self.cause.as_ref().map(|cause| Box::new(cause.revoked()));
         Revoked { listening: (!self.is_revoked()).then_some(Listening { own, cause }) }
@@ -69,7 +69,7 @@ impl fmt::Debug for Revocation {
 /// Future for [`Revocation::revoked`]. It may outlive the context, and then is never ready.
 #[must_use = "futures do nothing unless polled"]
 pub struct Revoked {
-/// `None` once the revocation has happened. Only a revocation notifies the listeners.
+    /// `None` once the revocation has happened. Only a revocation notifies the listeners.
     listening: Option<Listening>,
 }
 
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-fn a_revocation_wakes_all_waiting_futures_and_later_ones_are_ready() {
+    fn a_revocation_wakes_all_waiting_futures_and_later_ones_are_ready() {
         let revocation = Revocation::new();
         let mut context = Context::from_waker(Waker::noop());
         let mut early = [Box::pin(revocation.revoked()), Box::pin(revocation.revoked())];
@@ -123,7 +123,7 @@ fn a_revocation_wakes_all_waiting_futures_and_later_ones_are_ready() {
             assert!(waiting.as_mut().poll(&mut context).is_ready(), "and stays so");
         }
         assert!(Box::pin(revocation.revoked()).as_mut().poll(&mut context).is_ready());
-}
+    }
 
     #[test]
     fn a_following_revocation_is_revoked_by_its_cause_and_not_the_reverse() {

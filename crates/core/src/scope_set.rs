@@ -18,7 +18,7 @@ pub struct ScopeSet(Arc<[Box<str>]>);
 pub struct InvalidScope(pub String);
 
 impl ScopeSet {
-/// Creates a set from names, without repetitions.
+    /// Creates a set from names, without repetitions.
     ///
     /// # Errors
     /// [`InvalidScope`] if a name is empty or has a character outside `%x21 / %x23-5B / %x5D-7E`.
@@ -36,7 +36,7 @@ impl ScopeSet {
         Ok(Self(scopes.into()))
     }
 
-/// Parses names that are separated by spaces, as in the claim `scope`.
+    /// Parses names that are separated by spaces, as in the claim `scope`.
     ///
     /// # Errors
     /// [`InvalidScope`] as for [`ScopeSet::new`].
@@ -44,31 +44,31 @@ impl ScopeSet {
         Self::new(text.split(' ').filter(|name| !name.is_empty()))
     }
 
-/// Reports whether the set is empty.
+    /// Reports whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-/// Returns the number of scopes.
+    /// Returns the number of scopes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-/// Reports whether the set contains `name`.
+    /// Reports whether the set contains `name`.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.0.iter().any(|scope| **scope == *name)
     }
 
-/// Reports whether the set contains every scope of `other`.
+    /// Reports whether the set contains every scope of `other`.
     #[must_use]
     pub fn is_superset(&self, other: &Self) -> bool {
         other.iter().all(|scope| self.contains(scope))
     }
 
-/// Returns the union with `other`, whose scopes come last.
+    /// Returns the union with `other`, whose scopes come last.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         if self.is_superset(other) {
@@ -78,13 +78,13 @@ impl ScopeSet {
         Self(self.0.iter().chain(more).cloned().collect())
     }
 
-/// Returns the scopes that are in both sets.
+    /// Returns the scopes that are in both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         Self(self.0.iter().filter(|scope| other.contains(scope)).cloned().collect())
     }
 
-/// Returns an iterator over the names.
+    /// Returns an iterator over the names.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(AsRef::as_ref)
     }
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-fn characters_that_would_break_a_challenge_are_rejected() {
+    fn characters_that_would_break_a_challenge_are_rejected() {
         for text in ["a\"b", "a\\b", "a\tb", "é", "a\u{7f}"] {
             assert!(ScopeSet::parse(text).is_err(), "{text:?}");
         }

@@ -12,22 +12,22 @@ use serde::{Serialize, Serializer};
 pub struct UnixTime(u64);
 
 impl UnixTime {
-/// The latest representable time.
+    /// The latest representable time.
     pub const MAX: Self = Self(u64::MAX);
 
-/// Creates the time `seconds` after the epoch.
+    /// Creates the time `seconds` after the epoch.
     #[must_use]
     pub const fn from_secs(seconds: u64) -> Self {
         Self(seconds.saturating_mul(1_000_000_000))
     }
 
-/// Creates the time `nanoseconds` after the epoch.
+    /// Creates the time `nanoseconds` after the epoch.
     #[must_use]
     pub const fn from_nanos(nanoseconds: u64) -> Self {
         Self(nanoseconds)
     }
 
-/// Converts a `NumericDate`, which may have a fraction. Returns `None` if it is negative or not a number.
+    /// Converts a `NumericDate`, which may have a fraction. Returns `None` if it is negative or not a number.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
@@ -38,25 +38,25 @@ impl UnixTime {
         (seconds >= 0.0).then_some(Self((seconds * 1e9) as u64))
     }
 
-/// Returns the whole seconds since the epoch.
+    /// Returns the whole seconds since the epoch.
     #[must_use]
     pub const fn as_secs(self) -> u64 {
         self.0 / 1_000_000_000
     }
 
-/// Returns the nanoseconds since the epoch.
+    /// Returns the nanoseconds since the epoch.
     #[must_use]
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
-/// Returns the time that has passed since `earlier`, or zero if `earlier` is later.
+    /// Returns the time that has passed since `earlier`, or zero if `earlier` is later.
     #[must_use]
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-/// Subtracts `duration`; the result is not before the epoch.
+    /// Subtracts `duration`; the result is not before the epoch.
     #[must_use]
     pub fn saturating_sub(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(nanos(duration)))

@@ -32,49 +32,49 @@ use crate::{AccessToken, AuthError, Generation, GrantId, Reason, Revocation};
 #[derive(Clone, Default)]
 pub struct Upstream {
     source: Option<Arc<dyn UpstreamSource>>,
-/// Takes precedence over the revocation of the source.
+    /// Takes precedence over the revocation of the source.
     revocation: Option<Arc<Revocation>>,
 }
 
 /// A source of upstream tokens: one grant. Implement it for your own token management.
 pub trait UpstreamSource: fmt::Debug + Send + Sync + 'static {
-/// Returns a token that is not known to be invalid.
+    /// Returns a token that is not known to be invalid.
     ///
     /// `refused` is the generation of a token that the provider rejected. A refresh is started if that token is still the current
     /// one; otherwise the current one is returned.
     fn access_token(&self, refused: Option<Generation>) -> UpstreamFuture;
 
-/// Returns the id of the grant, by which data about its user may be cached. Default: `None`, and nothing is cached.
+    /// Returns the id of the grant, by which data about its user may be cached. Default: `None`, and nothing is cached.
     fn grant(&self) -> Option<GrantId> {
         None
     }
 
-/// Returns the revocation of the grant, which revokes the contexts that were built from it at once. Default: `None`.
+    /// Returns the revocation of the grant, which revokes the contexts that were built from it at once. Default: `None`.
     fn revocation(&self) -> Option<Arc<Revocation>> {
         None
     }
 }
 
 impl Upstream {
-/// Creates a handle that gets tokens from `source`.
+    /// Creates a handle that gets tokens from `source`.
     #[must_use]
     pub fn new(source: impl UpstreamSource) -> Self {
         Self { source: Some(Arc::new(source)), revocation: None }
     }
 
-/// Reports whether the user has a grant. Without one every request for a token fails with [`Reason::NoUpstream`].
+    /// Reports whether the user has a grant. Without one every request for a token fails with [`Reason::NoUpstream`].
     #[must_use]
     pub const fn is_present(&self) -> bool {
         self.source.is_some()
     }
 
-/// Returns the id of the grant, if there is a grant and its source has an id.
+    /// Returns the id of the grant, if there is a grant and its source has an id.
     #[must_use]
     pub fn grant(&self) -> Option<GrantId> {
         self.source.as_ref()?.grant()
     }
 
-/// Sets the revocation of the user's contexts, for users who are revoked before the grant ends or who have no grant. It must
+    /// Sets the revocation of the user's contexts, for users who are revoked before the grant ends or who have no grant. It must
     /// [follow](Revocation::following) the [present one](Self::revocation).
     #[must_use]
     pub fn with_revocation(mut self, revocation: Arc<Revocation>) -> Self {
@@ -82,15 +82,15 @@ impl Upstream {
         self
     }
 
-/// Returns an `Upstream` without a token source: every request for a token fails with [`Reason::NoUpstream`]. The revocation stays.
+    /// Returns an `Upstream` without a token source: every request for a token fails with [`Reason::NoUpstream`]. The revocation stays.
     #[must_use]
     pub fn without_grant(self) -> Self {
         Self { revocation: self.revocation(), source: None }
     }
 
-/// Returns a token that is not known to be invalid: the current one, or a new one if the current one has expired or was rejected.
+    /// Returns a token that is not known to be invalid: the current one, or a new one if the current one has expired or was rejected.
     ///
-/// Dropping the future cancels no refresh.
+    /// Dropping the future cancels no refresh.
     ///
     /// # Errors
     /// `InvalidToken` if the grant has ended and the user must log in again; `Unavailable` if the token cannot be obtained at present.
@@ -98,10 +98,10 @@ impl Upstream {
         self.ask(None)
     }
 
-/// Returns a replacement for `token`, which the provider rejected. Call it once per request: if the new token is rejected as well,
+    /// Returns a replacement for `token`, which the provider rejected. Call it once per request: if the new token is rejected as well,
     /// another refresh does not help.
     ///
-/// A refresh is started only if `token` is still the current one. A report about a token that was just issued to replace another
+    /// A refresh is started only if `token` is still the current one. A report about a token that was just issued to replace another
     /// rejected token is ignored: this call fails, and the token is still returned to other callers. Either the provider rejects the
     /// tokens that it issues, or the call was rejected for another reason; another refresh helps in neither case.
     ///
@@ -118,7 +118,7 @@ impl Upstream {
         }
     }
 
-/// Returns the revocation of the user's contexts: they are revoked when the grant ends, if not before. `None` if there is none.
+    /// Returns the revocation of the user's contexts: they are revoked when the grant ends, if not before. `None` if there is none.
     #[must_use]
     pub fn revocation(&self) -> Option<Arc<Revocation>> {
         self.revocation.clone().or_else(|| self.source.as_ref()?.revocation())
@@ -141,18 +141,18 @@ pub struct UpstreamFuture(State);
 type Outcome = Result<AccessToken, AuthError>;
 
 enum State {
-/// `None` once the outcome has been returned.
+    /// `None` once the outcome has been returned.
     Ready(Option<Outcome>),
     Waiting(Pin<Box<dyn Future<Output = Outcome> + Send>>),
 }
 
 impl UpstreamFuture {
-/// Creates a future that is ready with `outcome`.
+    /// Creates a future that is ready with `outcome`.
     pub const fn ready(outcome: Result<AccessToken, AuthError>) -> Self {
         Self(State::Ready(Some(outcome)))
     }
 
-/// Creates a future that awaits `answer`.
+    /// Creates a future that awaits `answer`.
     pub fn waiting(answer: impl Future<Output = Result<AccessToken, AuthError>> + Send + 'static) -> Self {
         Self(State::Waiting(Box::pin(answer)))
     }

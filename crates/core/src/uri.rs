@@ -14,7 +14,7 @@ pub enum InvalidUri {
     /// Plain `http` to a host that is not loopback: tokens would cross the network unprotected.
     #[error("must be https (http is allowed for loopback only): {0:?}")]
     NotHttps(String),
-/// A part that identifiers must not have: a query, a fragment or a user name.
+    /// A part that identifiers must not have: a query, a fragment or a user name.
     #[error("must not have a {1}: {0:?}")]
     Forbidden(String, &'static str),
 }
@@ -29,7 +29,7 @@ pub(crate) fn validate(text: &str, query_allowed: bool) -> Result<Url, InvalidUr
         "http" => return Err(InvalidUri::NotHttps(text.to_owned())),
         _ => return Err(InvalidUri::NotAbsolute(text.to_owned())),
     }
-// `Url::parse` trims and repairs its input. Text that it would repair is not an identifier that compares equal as a string.
+    // `Url::parse` trims and repairs its input. Text that it would repair is not an identifier that compares equal as a string.
     if text.bytes().any(|b| b.is_ascii_whitespace() || b.is_ascii_control() || b == b'\\' || !b.is_ascii()) {
         return Err(InvalidUri::NotAbsolute(text.to_owned()));
     }

@@ -26,7 +26,7 @@ pub struct UserContext {
     expires_at: Option<UnixTime>,
     #[serde(skip)]
     revalidate_at: Option<UnixTime>,
-/// In nanoseconds since the epoch; 0 if no cache has set it.
+    /// In nanoseconds since the epoch; 0 if no cache has set it.
     #[serde(skip)]
     fresh_until: AtomicU64,
     #[serde(skip)]
@@ -39,7 +39,7 @@ pub struct UserContext {
 }
 
 impl UserContext {
-/// Creates a builder, which asserts that `issuer` identifies the caller as `subject`. It is for your own verifiers.
+    /// Creates a builder, which asserts that `issuer` identifies the caller as `subject`. It is for your own verifiers.
     ///
     /// The caller of this function must have verified that the token is valid **and was issued for this resource**.
     pub fn builder(issuer: Issuer, subject: &str) -> UserContextBuilder {
@@ -57,73 +57,73 @@ impl UserContext {
         }
     }
 
-/// Returns the stable identity of the caller: the key for all data that belongs to a user, such as handles and `requestState`.
+    /// Returns the stable identity of the caller: the key for all data that belongs to a user, such as handles and `requestState`.
     #[must_use]
     pub const fn principal(&self) -> &Principal {
         &self.principal
     }
 
-/// Returns the authorization server that identifies the user.
+    /// Returns the authorization server that identifies the user.
     #[must_use]
     pub const fn issuer(&self) -> &Issuer {
         self.principal.issuer()
     }
 
-/// Returns the subject: the user's identifier at the issuer.
+    /// Returns the subject: the user's identifier at the issuer.
     #[must_use]
     pub fn subject(&self) -> &str {
         self.principal.subject()
     }
 
-/// Returns the client through which the user calls, if the token names it.
+    /// Returns the client through which the user calls, if the token names it.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
         self.client_id.as_deref()
     }
 
-/// Returns the scopes of the token.
+    /// Returns the scopes of the token.
     #[must_use]
     pub const fn scopes(&self) -> &ScopeSet {
         &self.scopes
     }
 
-/// Returns the expiry of the token, if it is known.
+    /// Returns the expiry of the token, if it is known.
     #[must_use]
     pub const fn expires_at(&self) -> Option<UnixTime> {
         self.expires_at
     }
 
-/// Returns the claims of the token, or the members of the introspection response.
+    /// Returns the claims of the token, or the members of the introspection response.
     #[must_use]
     pub const fn claims(&self) -> &Map<String, Value> {
         &self.claims
     }
 
-/// Returns the user's profile (UserInfo); empty unless a verifier is configured to fetch it.
+    /// Returns the user's profile (UserInfo); empty unless a verifier is configured to fetch it.
     #[must_use]
     pub const fn profile(&self) -> &Map<String, Value> {
         &self.profile
     }
 
-/// Returns the user's full name, for display: from the profile, else from the claims.
+    /// Returns the user's full name, for display: from the profile, else from the claims.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.text("name")
     }
 
-/// Returns the user's login name, for display: `preferred_username`, else `login` (GitHub).
+    /// Returns the user's login name, for display: `preferred_username`, else `login` (GitHub).
     #[must_use]
     pub fn username(&self) -> Option<&str> {
         self.text("preferred_username").or_else(|| self.text("login"))
     }
 
-/// Returns the user's e-mail address, for display and mail. It is not a key: addresses are reassigned, and may not be verified.
+    /// Returns the user's e-mail address, for display and mail. It is not a key: addresses are reassigned, and may not be verified.
     #[must_use]
     pub fn email(&self) -> Option<&str> {
         self.text("email")
     }
 
-/// Returns the handle to the user's tokens at the upstream provider.
+    /// Returns the handle to the user's tokens at the upstream provider.
     ///
     /// It is always present; without a grant every request for a token fails with
     /// [`Reason::NoUpstream`](crate::Reason::NoUpstream).
@@ -132,33 +132,33 @@ impl UserContext {
         &self.upstream
     }
 
-/// Returns the time after which the context must be revalidated, if it is known: the expiry of the token, or earlier.
+    /// Returns the time after which the context must be revalidated, if it is known: the expiry of the token, or earlier.
     #[must_use]
     pub fn revalidate_at(&self) -> Option<UnixTime> {
         self.revalidate_at.into_iter().chain(self.expires_at).min()
     }
 
-/// Returns the time until which a cache returns this context without calling its verifier; `None` if it is not in a cache.
+    /// Returns the time until which a cache returns this context without calling its verifier; `None` if it is not in a cache.
     ///
-/// A component that holds a context for longer than one request, such as a response stream, verifies the token again at this time.
+    /// A component that holds a context for longer than one request, such as a response stream, verifies the token again at this time.
     #[must_use]
     pub fn fresh_until(&self) -> Option<UnixTime> {
         Some(self.fresh_until.load(Relaxed)).filter(|nanos| *nanos != 0).map(UnixTime::from_nanos)
     }
 
-/// Sets the time until which this context [is fresh](Self::fresh_until). A cache calls it whenever it extends the lifetime.
+    /// Sets the time until which this context [is fresh](Self::fresh_until). A cache calls it whenever it extends the lifetime.
     pub fn set_fresh_until(&self, at: UnixTime) {
         self.fresh_until.store(at.as_nanos(), Relaxed);
     }
 
-/// Returns the time at which the upstream provider last confirmed the user, if it is known: at the login, or at the last refresh of
+    /// Returns the time at which the upstream provider last confirmed the user, if it is known: at the login, or at the last refresh of
     /// the tokens of the grant.
     #[must_use]
     pub const fn confirmed_at(&self) -> Option<UnixTime> {
         self.confirmed_at
     }
 
-/// Sets the time after which the context must be revalidated, unless an earlier one is set. The token does not expire then, and
+    /// Sets the time after which the context must be revalidated, unless an earlier one is set. The token does not expire then, and
     /// response streams continue.
     #[must_use]
     pub fn with_revalidate_at(mut self, at: UnixTime) -> Self {
@@ -166,7 +166,7 @@ impl UserContext {
         self
     }
 
-/// Sets the handle to the upstream provider. The result is a new context, which is revoked when the grant
+    /// Sets the handle to the upstream provider. The result is a new context, which is revoked when the grant
     /// [ends](Upstream::revocation). It is for users whose token this server has issued itself.
     #[must_use]
     pub fn with_upstream(mut self, upstream: Upstream) -> Self {
@@ -175,7 +175,7 @@ impl UserContext {
         self
     }
 
-/// Adds claims that the token does not have. A claim of the token is never replaced.
+    /// Adds claims that the token does not have. A claim of the token is never replaced.
     #[must_use]
     pub fn with_extra_claims(mut self, claims: impl IntoIterator<Item = (String, Value)>) -> Self {
         for (name, value) in claims {
@@ -184,7 +184,7 @@ impl UserContext {
         self
     }
 
-/// Returns the same user with `profile`: a new context with its own revocation.
+    /// Returns the same user with `profile`: a new context with its own revocation.
     #[must_use]
     pub fn with_profile(&self, profile: Map<String, Value>) -> Self {
         Self {
@@ -206,7 +206,7 @@ impl UserContext {
         self.profile.get(name).or_else(|| self.claims.get(name)).and_then(Value::as_str)
     }
 
-/// Returns the revocation of this context.
+    /// Returns the revocation of this context.
     #[must_use]
     pub const fn revocation(&self) -> &Revocation {
         &self.revocation
@@ -245,67 +245,67 @@ pub struct UserContextBuilder {
 }
 
 impl UserContextBuilder {
-/// Sets the kind of the principal. Default: a user.
+    /// Sets the kind of the principal. Default: a user.
     pub fn with_kind(mut self, kind: PrincipalKind) -> Self {
         self.kind = kind;
         self
     }
 
-/// Sets the client through which the user calls.
+    /// Sets the client through which the user calls.
     pub fn with_client_id(mut self, client_id: &str) -> Self {
         self.client_id = Some(client_id.into());
         self
     }
 
-/// Sets the scopes of the token. Default: none.
+    /// Sets the scopes of the token. Default: none.
     pub fn with_scopes(mut self, scopes: ScopeSet) -> Self {
         self.scopes = scopes;
         self
     }
 
-/// Sets the expiry of the token. Default: unknown, so that only the lifetime of a cache entry limits it.
+    /// Sets the expiry of the token. Default: unknown, so that only the lifetime of a cache entry limits it.
     pub const fn with_expires_at(mut self, expires_at: UnixTime) -> Self {
         self.expires_at = Some(expires_at);
         self
     }
 
-/// Sets the time at which the upstream provider last confirmed the user. Default: unknown.
+    /// Sets the time at which the upstream provider last confirmed the user. Default: unknown.
     pub const fn with_confirmed_at(mut self, confirmed_at: UnixTime) -> Self {
         self.confirmed_at = Some(confirmed_at);
         self
     }
 
-/// Sets the claims of the token.
+    /// Sets the claims of the token.
     pub fn with_claims(mut self, claims: Map<String, Value>) -> Self {
         self.claims = claims;
         self
     }
 
-/// Sets the user's profile.
+    /// Sets the user's profile.
     pub fn with_profile(mut self, profile: Map<String, Value>) -> Self {
         self.profile = profile;
         self
     }
 
-/// Sets the handle to the upstream provider. The context is revoked when the grant [ends](Upstream::revocation).
+    /// Sets the handle to the upstream provider. The context is revoked when the grant [ends](Upstream::revocation).
     pub fn with_upstream(mut self, upstream: Upstream) -> Self {
         self.upstream = upstream;
         self
     }
 
-/// Returns the expiry of the token, if it is known.
+    /// Returns the expiry of the token, if it is known.
     #[must_use]
     pub const fn expires_at(&self) -> Option<UnixTime> {
         self.expires_at
     }
 
-/// Returns the subject.
+    /// Returns the subject.
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
-/// Builds the context.
+    /// Builds the context.
     #[must_use]
     pub fn build(self) -> UserContext {
         UserContext {
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-fn extra_claims_do_not_replace_claims_of_the_token() {
+    fn extra_claims_do_not_replace_claims_of_the_token() {
         let further = serde_json::json!({"name": "Other", "roles": ["admin"]});
         let user = context().with_extra_claims(further.as_object().cloned().unwrap_or_default());
         assert_eq!((user.name(), user.claims()["roles"][0].as_str()), (Some("Claim"), Some("admin")));

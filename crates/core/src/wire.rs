@@ -15,7 +15,7 @@ use http::StatusCode;
 use crate::AuthErrorKind;
 
 impl AuthErrorKind {
-/// Returns the status of the response.
+    /// Returns the status of the response.
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
@@ -26,13 +26,13 @@ impl AuthErrorKind {
         }
     }
 
-/// Reports whether the response has a `WWW-Authenticate` challenge.
+    /// Reports whether the response has a `WWW-Authenticate` challenge.
     #[must_use]
     pub const fn is_challenged(self) -> bool {
         !matches!(self, Self::Unavailable)
     }
 
-/// Returns the `error` code of the challenge and the body; `None` if the request had no authentication information.
+    /// Returns the `error` code of the challenge and the body; `None` if the request had no authentication information.
     #[must_use]
     pub const fn error_code(self) -> Option<&'static str> {
         match self {
@@ -44,7 +44,7 @@ impl AuthErrorKind {
         }
     }
 
-/// Returns the description for the developer of the client. It is the same for every reason of a kind.
+    /// Returns the description for the developer of the client. It is the same for every reason of a kind.
     #[must_use]
     pub const fn error_description(self) -> Option<&'static str> {
         match self {
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-fn each_kind_has_its_status_challenge_and_code() {
+    fn each_kind_has_its_status_challenge_and_code() {
         let row = |kind: AuthErrorKind| (kind.status().as_u16(), kind.is_challenged(), kind.error_code());
         assert_eq!(row(AuthErrorKind::MissingToken), (401, true, None));
         assert_eq!(row(AuthErrorKind::InvalidRequest), (400, true, Some("invalid_request")));

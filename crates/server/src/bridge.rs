@@ -6,9 +6,9 @@ use http::Uri;
 use portcullis::{
     AuthConfig, BridgedServer, BridgedUsers, Issuer,
     bridge::{Bridge, BridgeConfig, TrustedIssuer},
-    types::SystemClock,
     egress::{Egress, EgressConfig},
     oauth::providers::Provider,
+    types::SystemClock,
     verify::{RemoteKeySet, discover},
 };
 use tokio::time::sleep;

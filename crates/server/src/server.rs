@@ -4,7 +4,7 @@ use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
-use portcullis::{ScopeSet, bridge::Bridge, types::SystemClock, egress::EgressConfigError};
+use portcullis::{ScopeSet, bridge::Bridge, egress::EgressConfigError, types::SystemClock};
 use tokio::time::timeout;
 
 use crate::{

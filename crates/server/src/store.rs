@@ -4,9 +4,9 @@ use std::{path::PathBuf, sync::Arc};
 
 use portcullis::{
     BridgedServer,
-    types::{Clock, GrantId},
     grants::{GrantStore, OpenError, StoreError, TokenStore, WrongKeys, records::SealedStore},
     sqlite::{SqliteError, SqliteStore},
+    types::{Clock, GrantId},
 };
 
 use crate::config::StoreSettings;

@@ -9,9 +9,9 @@ use std::{
 };
 
 use portcullis::{
-    types::GrantId,
     grants::{Lease, LeaseOutcome, SealedGrant, StoreError, StoreFuture, StoredRow, Swap, TokenStore, Version},
     sqlite::SqliteStore,
+    types::GrantId,
 };
 
 /// A store that can be read, and at times not written.

@@ -6,8 +6,8 @@ use std::{
 };
 
 use portcullis::{
-    types::{Clock, GrantId, SystemClock},
     grants::{GrantStore, KeyRing, TokenStore},
+    types::{Clock, GrantId, SystemClock},
 };
 use portcullis_testkit::{
     Browser, ClientError, Endpoint, IdentityProvider, Network, OAuthClient, RunningIdentityProvider, TokenPolicy,

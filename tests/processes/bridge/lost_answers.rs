@@ -3,7 +3,7 @@
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use axum::body::Bytes;
-use portcullis::{types::Clock as _, types::SystemClock, grants::GrantStore};
+use portcullis::{grants::GrantStore, types::Clock as _, types::SystemClock};
 use portcullis_testkit::{Answer, Call, ClientError, Endpoint, OAuthClient, TestClock};
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};

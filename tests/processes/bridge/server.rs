@@ -5,12 +5,12 @@ use std::{env, io, net::Ipv4Addr, path::PathBuf, sync::Arc};
 use axum::{Json, Router, extract::State, routing::get};
 use portcullis::{
     AuthConfig, AuthLayer,
-    extract::User,
     bridge::{Bridge, BridgeConfig, Client, RedirectUri},
-    types::{Clock, Issuer, ResourceUri, ScopeSet, SystemClock},
     egress::{Egress, EgressConfig},
+    extract::User,
     grants::{GrantStore, KeyRing, ProviderClient, records::SealedStore},
     oauth::{ClientAuthentication, providers::Provider},
+    types::{Clock, Issuer, ResourceUri, ScopeSet, SystemClock},
 };
 use portcullis_store_sqlite::SqliteStore;
 use portcullis_testkit::IdentityProvider;

@@ -6,9 +6,8 @@ use axum::{Router, routing::post};
 use http::Uri;
 use portcullis::{
     AuthConfig, AuthError, AuthLayer, BearerToken, CacheConfig, Issuer, ResourceUri, ScopeSet, UserContext,
-    extract::UpstreamToken,
-    types::{Clock, GrantId},
     egress::Egress,
+    extract::UpstreamToken,
     grants::{
         GrantStore, KeyRing, MemoryStore, ProviderClient, Refresher, RefresherConfig, TokenSet, UpstreamVerifier,
     },
@@ -16,6 +15,7 @@ use portcullis::{
         ClientAuthentication, TokenResponse, introspection, protected_resource::ProtectedResourceMetadata,
         providers::Provider,
     },
+    types::{Clock, GrantId},
     verify::Cache,
 };
 use portcullis_testkit::{Endpoint, IdentityProvider, IssuedGrant, TestClock, TokenPolicy};

@@ -25,15 +25,15 @@ pub struct Challenge {
 }
 
 impl Challenge {
-/// Creates a challenge of the scheme `Bearer` without parameters.
+    /// Creates a challenge of the scheme `Bearer` without parameters.
     #[must_use]
     pub fn bearer() -> Self {
         Self { scheme: "Bearer".to_owned(), token68: None, params: Vec::new() }
     }
 
-/// Sets the parameter `name`. A second value for a name replaces the first: each is written once.
+    /// Sets the parameter `name`. A second value for a name replaces the first: each is written once.
     ///
-/// Characters that RFC 6750 does not allow in a parameter (`"`, `\`, controls, non-ASCII) are replaced by `?`, so that a value can
+    /// Characters that RFC 6750 does not allow in a parameter (`"`, `\`, controls, non-ASCII) are replaced by `?`, so that a value can
     /// neither end early nor split the header.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
@@ -45,31 +45,31 @@ impl Challenge {
         self
     }
 
-/// Returns the scheme, as written. Compare it without regard to case, or call [`is_bearer`](Self::is_bearer).
+    /// Returns the scheme, as written. Compare it without regard to case, or call [`is_bearer`](Self::is_bearer).
     #[must_use]
     pub fn scheme(&self) -> &str {
         &self.scheme
     }
 
-/// Reports whether the scheme is `Bearer`.
+    /// Reports whether the scheme is `Bearer`.
     #[must_use]
     pub fn is_bearer(&self) -> bool {
         self.scheme.eq_ignore_ascii_case("Bearer")
     }
 
-/// Returns the value of a parameter; the case of its name is ignored.
+    /// Returns the value of a parameter; the case of its name is ignored.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&str> {
         let mut params = self.params.iter();
         params.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-/// Returns all parameters in the order written.
+    /// Returns all parameters in the order written.
     pub fn params(&self) -> impl Iterator<Item = (&str, &str)> {
         self.params.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-/// Returns the `token68` that schemes such as `Negotiate` have in place of parameters.
+    /// Returns the `token68` that schemes such as `Negotiate` have in place of parameters.
     #[must_use]
     pub fn token68(&self) -> Option<&str> {
         self.token68.as_deref()

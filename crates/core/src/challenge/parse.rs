@@ -7,14 +7,14 @@ use super::Challenge;
 #[error("malformed challenge at byte {at}: expected {expected}")]
 #[non_exhaustive]
 pub struct ParseChallengeError {
-/// The position of the error, in bytes from the start.
+    /// The position of the error, in bytes from the start.
     pub at: usize,
-/// The expected element.
+    /// The expected element.
     pub expected: &'static str,
 }
 
 impl Challenge {
-/// Parses the challenges of one `WWW-Authenticate` value, which may contain several.
+    /// Parses the challenges of one `WWW-Authenticate` value, which may contain several.
     ///
     /// # Errors
     /// [`ParseChallengeError`] if it is not `1#challenge`, or a challenge repeats a parameter.
@@ -57,7 +57,7 @@ impl<'a> Input<'a> {
         loop {
             let before = self.at;
             let Some((name, value)) = self.param()? else {
-// The next challenge begins after the comma, so the comma is not consumed.
+                // The next challenge begins after the comma, so the comma is not consumed.
                 self.at = before;
                 return Ok(challenge);
             };
@@ -80,7 +80,7 @@ impl<'a> Input<'a> {
         }
     }
 
-/// Parses `name = value`; returns `None` at a token without a value.
+    /// Parses `name = value`; returns `None` at a token without a value.
     fn param(&mut self) -> Result<Option<(&'a str, String)>, ParseChallengeError> {
         if !self.at_param() {
             return Ok(None);
@@ -113,7 +113,7 @@ impl<'a> Input<'a> {
         Ok(&rest[..len])
     }
 
-/// Parses a `token68` that extends to the end of its challenge; any other token is the name of a parameter or malformed.
+    /// Parses a `token68` that extends to the end of its challenge; any other token is the name of a parameter or malformed.
     fn token68(&mut self) -> Option<&'a str> {
         let rest = self.rest();
         let is_body = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b);
@@ -151,7 +151,7 @@ impl<'a> Input<'a> {
         spaces
     }
 
-/// Skips commas and spaces: lists may have empty elements.
+    /// Skips commas and spaces: lists may have empty elements.
     fn skip_separators(&mut self) {
         let rest = self.rest();
         self.at += rest.len() - rest.trim_start_matches([' ', '\t', ',']).len();
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-fn valid_challenges_are_parsed() {
+    fn valid_challenges_are_parsed() {
         let bearer = |list: &[(&str, &str)]| ("Bearer".to_owned(), params(list), None);
         assert_eq!(parse("Bearer"), [bearer(&[])]);
         assert_eq!(parse(r#"Bearer realm="a, b""#), [bearer(&[("realm", "a, b")])]);
@@ -223,7 +223,7 @@ fn valid_challenges_are_parsed() {
     }
 
     #[test]
-fn malformed_challenges_are_rejected() {
+    fn malformed_challenges_are_rejected() {
         for text in [
             "",
             " ",
@@ -250,30 +250,30 @@ fn malformed_challenges_are_rejected() {
     }
 
     #[test]
-fn each_parameter_is_written_once() {
+    fn each_parameter_is_written_once() {
         let written = Challenge::bearer().with("scope", "a").with("Scope", "b").to_string();
         assert_eq!(written, r#"Bearer scope="b""#);
     }
 
     proptest! {
-        #[test]
-fn a_written_challenge_is_parsed_back(list in proptest::collection::btree_map("[a-z][a-z_]{0,12}", "[ -~]{0,40}", 0..6)) {
-            let challenge = list.iter().fold(Challenge::bearer(), |c, (name, value)| c.with(name, value));
-            prop_assert_eq!(Challenge::parse(&challenge.to_string()), Ok(vec![challenge]));
-        }
+            #[test]
+    fn a_written_challenge_is_parsed_back(list in proptest::collection::btree_map("[a-z][a-z_]{0,12}", "[ -~]{0,40}", 0..6)) {
+                let challenge = list.iter().fold(Challenge::bearer(), |c, (name, value)| c.with(name, value));
+                prop_assert_eq!(Challenge::parse(&challenge.to_string()), Ok(vec![challenge]));
+            }
 
-        #[test]
-fn a_parsed_challenge_is_written_unchanged(text in ".{0,80}") {
-            if let Ok(challenges) = Challenge::parse(&text) {
-                let written: Vec<_> = challenges.iter().map(ToString::to_string).collect();
-                prop_assert_eq!(Challenge::parse(&written.join(", ")), Ok(challenges));
+            #[test]
+    fn a_parsed_challenge_is_written_unchanged(text in ".{0,80}") {
+                if let Ok(challenges) = Challenge::parse(&text) {
+                    let written: Vec<_> = challenges.iter().map(ToString::to_string).collect();
+                    prop_assert_eq!(Challenge::parse(&written.join(", ")), Ok(challenges));
+                }
+            }
+
+            #[test]
+    fn every_challenge_is_a_header_value(name in "[a-z]{1,8}", value in ".{0,80}") {
+                let value = Challenge::bearer().with(&name, &value).to_header_value();
+                prop_assert!(value.to_str().is_ok_and(|text| text.contains('=')));
             }
         }
-
-        #[test]
-fn every_challenge_is_a_header_value(name in "[a-z]{1,8}", value in ".{0,80}") {
-            let value = Challenge::bearer().with(&name, &value).to_header_value();
-            prop_assert!(value.to_str().is_ok_and(|text| text.contains('=')));
-        }
-    }
 }

@@ -7,7 +7,7 @@ use http::HeaderValue;
 use super::Challenge;
 
 impl Challenge {
-/// Returns the challenge as the value of a `WWW-Authenticate` header.
+    /// Returns the challenge as the value of a `WWW-Authenticate` header.
     #[must_use]
     pub fn to_header_value(&self) -> HeaderValue {
         HeaderValue::try_from(self.to_string()).unwrap_or_else(|_| HeaderValue::from_static("Bearer"))

@@ -1,7 +1,7 @@
 //! [`KeySource`]: where a [`JwtVerifier`](super::JwtVerifier) has its keys from.
 
 use portcullis_core::{AuthError, Reason};
-use portcullis_oauth::jwt::{KeySet, HeaderCheckedJwt};
+use portcullis_oauth::jwt::{HeaderCheckedJwt, KeySet};
 
 use portcullis_remote::{RemoteKeySet, Verification};
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::StatusCode;
 use portcullis::{
     AuthError, ScopeSet,
-    types::{Clock, GrantId, Upstream},
     grants::{GrantStore, KeyRing, MemoryStore, Refresher, RefresherConfig, TokenSet},
+    types::{Clock, GrantId, Upstream},
 };
 
 use super::{
