@@ -41,7 +41,6 @@ mod config;
 mod egress;
 mod error;
 mod guard;
-mod max_age;
 mod max_body;
 mod purpose;
 mod rate_limiter;
@@ -55,7 +54,6 @@ pub use back_off::{
 pub use config::{EgressConfig, EgressConfigError};
 pub use egress::Egress;
 pub use error::{EgressError, EgressErrorKind};
-pub use max_age::max_age;
 pub use max_body::MaxBody;
 pub use purpose::RequestKind;
 pub use rate_limiter::{Rate, RateLimiter};

@@ -1,4 +1,4 @@
-//! Discovery: asking an issuer where its endpoints are.
+//! Discovery: asks an issuer for its metadata.
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -10,13 +10,13 @@ use portcullis_oauth::{
 };
 use tower::ServiceExt;
 
-/// The metadata of `issuer`, from the first of its well-known places that has it.
+/// Fetches the metadata of `issuer` from the first of its well-known locations that has it.
 ///
-/// A place that answers something else (404, a page, the metadata of somebody else) is passed over; an issuer that fails or
-/// does not answer is not asked for more. Nothing is remembered here.
+/// A location that answers anything else (404, an HTML page, metadata of another issuer) is skipped. If the issuer fails or does not
+/// answer, the remaining locations are not tried. Nothing is cached.
 ///
 /// # Errors
-/// Always transient: what went wrong, preferably something else than "not found".
+/// Always transient. If no location has the metadata: the last error that is not "not found".
 pub async fn discover(egress: &Egress, issuer: &Issuer) -> Result<AuthorizationServerMetadata, AuthError> {
     let mut problem = ProtocolError::UnexpectedStatus(StatusCode::NOT_FOUND);
     for url in metadata::well_known_urls(issuer) {
@@ -33,12 +33,12 @@ pub async fn discover(egress: &Egress, issuer: &Issuer) -> Result<AuthorizationS
     Err(problem.into())
 }
 
-/// Sends `request`, saying what it is for.
+/// Sends `request` as one of `kind`.
 pub(crate) async fn send(
     egress: &Egress,
     mut request: Request<Bytes>,
-    purpose: RequestKind,
+    kind: RequestKind,
 ) -> Result<Response<Bytes>, AuthError> {
-    request.extensions_mut().insert(purpose);
+    request.extensions_mut().insert(kind);
     Ok(egress.clone().oneshot(request).await?)
 }

@@ -1,17 +1,21 @@
-//! The keys of an issuer, and where it says that they are.
+//! Asks another authorization server: discovery, remote key sets, the client of one endpoint; and shares one request among its callers.
 //!
-//! Choosing a key is pure ([`KeySet`](portcullis_oauth::jwt::KeySet)); [`RemoteKeySet`] contains one and knows when to
-//! fetch it again. Access tokens, ID tokens and assertions are verified by it alike; what each must say is for its policy
+//! Choosing a key is pure ([`KeySet`](portcullis_oauth::jwt::KeySet)); [`RemoteKeySet`] contains a key set and knows when to fetch it
+//! again. Access tokens, ID tokens and assertions are all verified by it; what each of them must claim is for its policy
 //! ([`portcullis_oauth::jwt`]).
 
 mod discovery;
-mod location;
-mod remote;
-mod schedule;
-mod snapshot;
-mod telemetry;
-mod verification;
+mod endpoint;
+mod key_set_location;
+mod key_set_schedule;
+mod max_age;
+mod remote_key_set;
+mod shared_task;
+mod single_flight;
 
 pub use discovery::discover;
-pub use remote::RemoteKeySet;
-pub use verification::Verification;
+pub use endpoint::{Endpoint, EndpointKind};
+pub use max_age::max_age;
+pub use remote_key_set::{RemoteKeySet, Verification};
+pub use shared_task::SharedTask;
+pub use single_flight::SingleFlight;

@@ -14,12 +14,10 @@ use portcullis_oauth::{
     Claims, ClientAuthentication, ProtocolError, Verified,
     introspection::{self, IntrospectionPolicy},
 };
+use portcullis_remote::{Endpoint, EndpointKind};
 use tower_service::Service;
 
-use crate::{
-    provider::{Endpoint, Line, Wanted},
-    token_size::DEFAULT_MAX_LEN,
-};
+use crate::{provider::Line, token_size::DEFAULT_MAX_LEN};
 
 /// A verifier that asks the authorization server about each token: opaque ones, and JWTs as well.
 ///
@@ -72,7 +70,7 @@ impl IntrospectionVerifier {
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
-            endpoint: Endpoint::discovered(policy.issuer().clone(), Wanted::Introspection, egress.clone()),
+            endpoint: Endpoint::discovered(policy.issuer().clone(), EndpointKind::Introspection, egress.clone()),
             policy: Arc::new(policy),
             client: Arc::new(client),
             line: Line::new(egress, Arc::clone(&clock), RequestKind::new("introspection")),
@@ -84,7 +82,7 @@ impl IntrospectionVerifier {
     /// Asks at `endpoint` instead of looking it up.
     #[must_use]
     pub fn with_endpoint(mut self, endpoint: Uri) -> Self {
-        self.endpoint = Endpoint::Given(endpoint);
+        self.endpoint = Endpoint::at(endpoint);
         self
     }
 

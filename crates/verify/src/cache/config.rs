@@ -1,10 +1,10 @@
-//! [`CacheConfig`]: how much is remembered, and for how long.
+//! [`CacheConfig`]: configuration of the context cache.
 
 use std::{sync::Arc, time::Duration};
 
 use portcullis_core::{Clock, SystemClock};
 
-/// How much the context cache remembers, and for how long. Every field has a default.
+/// Configuration of the context cache. Every field has a default.
 #[derive(Clone, Debug)]
 pub struct CacheConfig {
     pub(super) ttl: Duration,
@@ -16,7 +16,7 @@ pub struct CacheConfig {
 }
 
 impl CacheConfig {
-    /// The defaults: 5 minutes, 100 000 contexts, refusals for 10 seconds, nothing stale.
+    /// Creates the default configuration: 5 minutes, 100 000 contexts, refusals for 10 seconds, no stale-if-error.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -29,35 +29,35 @@ impl CacheConfig {
         }
     }
 
-    /// For how long a context is used without asking again. It bounds how late this process learns of a revocation elsewhere.
+    /// Sets how long a context is used without asking again. It bounds how late this process learns of a revocation at the provider.
     #[must_use]
     pub const fn with_ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
     }
 
-    /// How many contexts are kept; beyond that, those not used for longest go first.
+    /// Sets how many contexts are cached; beyond that, the least recently used ones are evicted.
     #[must_use]
     pub const fn with_capacity(mut self, contexts: u64) -> Self {
         self.capacity = contexts;
         self
     }
 
-    /// For how long a refused token is refused again without asking. Zero: not remembered.
+    /// Sets how long a refused token is refused again without asking. Zero: refusals are not cached.
     #[must_use]
     pub const fn with_negative_ttl(mut self, ttl: Duration) -> Self {
         self.negative_ttl = ttl;
         self
     }
 
-    /// How many refusals are kept. They never take the room of contexts.
+    /// Sets how many refusals are cached. They take no room of contexts.
     #[must_use]
     pub const fn with_negative_capacity(mut self, refusals: u64) -> Self {
         self.negative_capacity = refusals;
         self
     }
 
-    /// For how long beyond its time to live the last good context is used while the provider cannot be asked. Never past
+    /// Sets how long beyond its time to live the last valid context is used while the provider is unavailable. It is never used past
     /// the token's own expiry. Zero: not at all.
     #[must_use]
     pub const fn with_stale_if_error(mut self, bound: Duration) -> Self {
@@ -65,7 +65,7 @@ impl CacheConfig {
         self
     }
 
-    /// The clock that token expiries are compared with.
+    /// Sets the clock that token expiries are compared with.
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;

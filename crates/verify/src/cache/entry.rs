@@ -1,4 +1,4 @@
-//! [`Entry`]: one remembered context and until when it may be used.
+//! [`Entry`]: a cached context and its times.
 
 use std::{
     sync::{
@@ -13,37 +13,38 @@ use rand::RngExt as _;
 
 use super::CacheConfig;
 
-/// For how long nobody else starts a revalidation once one has been started, and the pause after one that failed.
+/// The time from the start of one revalidation to the next one, and so the pause after one that failed.
 const REVALIDATION_PAUSE: Duration = Duration::from_secs(15);
 
-/// For how long a context past its time to live is used before the failing provider is asked again.
+/// How long a context past its time to live is used before the failing provider is asked again.
 const STALE_PAUSE: Duration = Duration::from_secs(1);
 
-/// One remembered context. The times are of the calendar, because the token's expiry is: a wall clock that is stepped
-/// forward makes entries expire early, and one stepped back is bounded by the store's own, monotonic expiry.
+/// A cached context and its times. They are calendar times, because the token's expiry is one: if the wall clock is stepped forward,
+/// entries expire early; if it is stepped back, moka's own, monotonic expiry still holds.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) context: Arc<UserContext>,
-    /// A hit until then.
+    /// The end of its time to live.
     valid_until: UnixTime,
-    /// Better than nothing until then.
+    /// The end of its use during an outage (stale-if-error).
     usable_until: UnixTime,
     revalidate_at: AtomicU64,
     used_at: AtomicU64,
 }
 
-/// What a look at an entry says.
+/// The state of an entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Freshness {
+    /// Valid.
     Fresh,
-    /// Good, and the caller has been chosen to revalidate it.
+    /// Valid, and this caller has to revalidate it.
     Stale,
-    /// No good any more.
-    Dead,
+    /// Not valid any more.
+    Expired,
 }
 
 impl Entry {
-    /// What `context`, resolved `now`, becomes; `None` if the token lives on by its leeway only.
+    /// Creates the entry of `context`, which was resolved at `now`; `None` if the token is only accepted because of the leeway.
     pub(super) fn new(context: Arc<UserContext>, now: UnixTime, config: &CacheConfig) -> Option<Self> {
         let ttl = config.ttl.mul_f64(rand::rng().random_range(0.9..=1.0));
         let expires_at = context.expires_at().unwrap_or(UnixTime::MAX);
@@ -58,8 +59,8 @@ impl Entry {
         })
     }
 
-    /// The same context a little longer, because the provider cannot be asked; `None` if even that would be too long.
-    pub(super) fn extended(&self, now: UnixTime) -> Option<Self> {
+    /// Returns a copy that is valid for a short time more, because the provider is unavailable; `None` if the bound is reached.
+    pub(super) fn stale_copy(&self, now: UnixTime) -> Option<Self> {
         (self.usable_until > now && !self.context.revocation().is_revoked()).then(|| Self {
             context: Arc::clone(&self.context),
             valid_until: (now + STALE_PAUSE).min(self.usable_until),
@@ -69,25 +70,26 @@ impl Entry {
         })
     }
 
-    /// Tells whatever holds the context for longer than one request, such as a response stream, when to ask again.
+    /// Tells response streams, which hold the context for longer than one request, when to resolve the token again.
     pub(super) fn announce(&self) {
         self.context.set_fresh_until(self.valid_until);
     }
 
-    /// For how long the store has to keep it.
+    /// Returns how long moka has to keep the entry.
     pub(super) fn lifetime(&self, now: UnixTime) -> Duration {
         self.usable_until.saturating_duration_since(now)
     }
 
+    /// Returns the state of the entry. At most one caller per [`REVALIDATION_PAUSE`] gets [`Freshness::Stale`].
     pub(super) fn freshness(&self, now: UnixTime) -> Freshness {
         if now >= self.valid_until || self.context.revocation().is_revoked() {
-            return Freshness::Dead;
+            return Freshness::Expired;
         }
         let due = self.revalidate_at.load(Relaxed);
         if now.as_nanos() < due {
             return Freshness::Fresh;
         }
-        // Whoever moves the date has the job; a job that fails or hangs is given out again after the pause.
+        // The caller that moves the time revalidates; after the pause another caller does, should the first one fail or hang.
         let next = (now + REVALIDATION_PAUSE).as_nanos();
         match self.revalidate_at.compare_exchange(due, next, Relaxed, Relaxed) {
             Ok(_) => Freshness::Stale,
@@ -95,7 +97,7 @@ impl Entry {
         }
     }
 
-    /// Whether the store should hear of this use. It need not hear of each: that would cost more than the hit itself.
+    /// Reports whether this use should be reported to moka. Not each use is: that would cost more than the hit itself.
     pub(super) fn is_use_due(&self, now: UnixTime, every: Duration) -> bool {
         let used_at = UnixTime::from_nanos(self.used_at.load(Relaxed));
         let due = now.saturating_duration_since(used_at) >= every;

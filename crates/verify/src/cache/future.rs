@@ -1,4 +1,4 @@
-//! [`CacheFuture`]: an answer at once, or the wait for a resolution.
+//! [`CacheFuture`]: the future of a [`Cache`](super::Cache).
 
 use std::{
     fmt,
@@ -8,17 +8,18 @@ use std::{
 };
 
 use portcullis_core::Reason;
+use portcullis_remote::SharedTask;
 
-use super::flights::{Flight, Outcome};
+use super::resolve::Outcome;
 
-/// Future for [`Cache`](super::Cache). Dropping it cancels nothing: the resolution it waits for goes on.
+/// Future for [`Cache`](super::Cache). Dropping it does not cancel the resolution that it waits for.
 #[must_use = "futures do nothing unless polled"]
 pub struct CacheFuture(State);
 
 enum State {
-    /// Empty once it has been given out.
+    /// Empty once it has been returned.
     Ready(Option<Outcome>),
-    Waiting(Flight),
+    Waiting(SharedTask<Outcome>),
 }
 
 impl CacheFuture {
@@ -26,8 +27,8 @@ impl CacheFuture {
         Self(State::Ready(Some(outcome)))
     }
 
-    pub(super) const fn waiting(flight: Flight) -> Self {
-        Self(State::Waiting(flight))
+    pub(super) const fn waiting(resolution: SharedTask<Outcome>) -> Self {
+        Self(State::Waiting(resolution))
     }
 }
 
@@ -37,9 +38,9 @@ impl Future for CacheFuture {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         match &mut self.0 {
             State::Ready(outcome) => Poll::Ready(outcome.take().expect("a future is not polled after it was done")),
-            State::Waiting(flight) => {
-                let outcome = ready!(Pin::new(flight).poll(cx));
-                // What was withdrawn after it had been resolved lets nobody in who has not been told of it yet.
+            State::Waiting(resolution) => {
+                let outcome = ready!(Pin::new(resolution).poll(cx));
+                // A context that was invalidated after its resolution must not be returned to a caller that is still waiting.
                 Poll::Ready(outcome.and_then(|context| {
                     if context.revocation().is_revoked() { Err(Reason::Revoked.into()) } else { Ok(context) }
                 }))

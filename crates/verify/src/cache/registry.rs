@@ -1,4 +1,4 @@
-//! [`Registry`]: who holds a context, so that all of them can be told.
+//! [`Registry`]: all contexts that are in use, so that they can be invalidated.
 
 use std::{
     collections::HashMap,
@@ -8,10 +8,10 @@ use std::{
 
 use portcullis_core::{Fingerprint, FingerprintState, Issuer, Principal, UserContext};
 
-/// Whose contexts are withdrawn.
+/// Selects the contexts that are invalidated.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Target {
-    /// By the [signed part](portcullis_core::BearerToken::signed_fingerprint), so in each of its encodings.
+    /// By the [signed part](portcullis_core::BearerToken::signed_fingerprint), so in each encoding of the token.
     Token(Fingerprint),
     User(Issuer, Box<str>),
     Issuer(Issuer),
@@ -29,57 +29,57 @@ impl Target {
     }
 }
 
-/// Every context that somebody may still hold, cached or not, and every resolution under way.
+/// All contexts that are in use, cached or not, and all running resolutions.
 ///
-/// A hit never comes here: it asks the context itself ([`Revocation`](portcullis_core::Revocation)).
+/// A hit does not use it: each context has its own flag ([`Revocation`](portcullis_core::Revocation)).
 #[derive(Debug, Default)]
-pub(super) struct Registry(Mutex<Held>);
+pub(super) struct Registry(Mutex<State>);
 
 #[derive(Debug, Default)]
-struct Held {
+struct State {
     contexts: HashMap<Fingerprint, Token, FingerprintState>,
     sweep_at: usize,
-    /// By number: what has been withdrawn since the resolution began.
+    /// By number: what has been invalidated since the resolution began.
     resolutions: HashMap<u64, Vec<Target>>,
     next: u64,
 }
 
-/// What is held of one token in one encoding.
+/// The contexts of one token in one encoding.
 #[derive(Debug)]
 struct Token {
     signed: Fingerprint,
-    /// Several, where a revalidation has replaced what a stream still holds.
+    /// Several, if a revalidation has replaced a context that a response stream still uses.
     contexts: Vec<Weak<UserContext>>,
 }
 
-/// A resolution under way. What is withdrawn from now on concerns it.
+/// A running resolution. Invalidations that happen before it ends apply to its context.
 #[derive(Debug)]
-pub(super) struct Ticket<'a> {
+pub(super) struct ResolutionTicket<'a> {
     registry: &'a Registry,
     number: u64,
 }
 
 impl Registry {
-    pub(super) fn begin(&self) -> Ticket<'_> {
-        let mut held = self.lock();
-        let number = held.next;
-        held.next += 1;
-        held.resolutions.insert(number, Vec::new());
-        Ticket { registry: self, number }
+    pub(super) fn begin(&self) -> ResolutionTicket<'_> {
+        let mut state = self.lock();
+        let number = state.next;
+        state.next += 1;
+        state.resolutions.insert(number, Vec::new());
+        ResolutionTicket { registry: self, number }
     }
 
-    /// Withdraws what `target` covers and says which tokens that were.
+    /// Revokes the contexts that `target` covers, and returns the fingerprints of their tokens.
     pub(super) fn revoke(&self, target: &Target) -> Vec<Fingerprint> {
-        let mut held = self.lock();
-        for since in held.resolutions.values_mut() {
+        let mut state = self.lock();
+        for since in state.resolutions.values_mut() {
             since.push(target.clone());
         }
         let mut revoked = Vec::new();
-        held.contexts.retain(|fingerprint, Token { signed, contexts }| {
+        state.contexts.retain(|fingerprint, Token { signed, contexts }| {
             contexts.retain(|context| match context.upgrade() {
                 Some(context) if target.covers(signed, context.principal()) => {
                     context.revocation().revoke();
-                    // Once a token: how long a context that was replaced is still around is a matter of memory management.
+                    // Each token is counted once, because how long a replaced context still exists is an accident of memory management.
                     if revoked.last() != Some(fingerprint) {
                         revoked.push(*fingerprint);
                     }
@@ -92,8 +92,8 @@ impl Registry {
         revoked
     }
 
-    /// Withdraws every context of a token that was refused, in this encoding: anyone can make another one, with a signature that
-    /// does not fit. It does not concern resolutions under way: they find out for themselves.
+    /// Revokes every context of a token that was refused, in this encoding only: anyone can make another encoding, with a signature that
+    /// does not verify. Running resolutions are not affected: they get the refusal themselves.
     pub(super) fn refuse(&self, fingerprint: &Fingerprint) {
         let token = self.lock().contexts.remove(fingerprint);
         for context in token.iter().flat_map(|token| &token.contexts).filter_map(Weak::upgrade) {
@@ -101,42 +101,41 @@ impl Registry {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Ticket<'_> {
-    /// Registers what the resolution of the token with this fingerprint, and this one of its signed part, brought, unless that has
-    /// been withdrawn since it began.
+impl ResolutionTicket<'_> {
+    /// Registers the context that the resolution brought, unless it has been invalidated since the resolution began.
     pub(super) fn admit(self, fingerprint: Fingerprint, signed: Fingerprint, context: &Arc<UserContext>) -> bool {
-        let mut held = self.registry.lock();
-        let since = held.resolutions.remove(&self.number).unwrap_or_default();
+        let mut state = self.registry.lock();
+        let since = state.resolutions.remove(&self.number).unwrap_or_default();
         if since.iter().any(|target| target.covers(&signed, context.principal())) {
             return false;
         }
-        held.sweep();
-        let token = held.contexts.entry(fingerprint);
+        state.sweep();
+        let token = state.contexts.entry(fingerprint);
         let contexts = &mut token.or_insert_with(|| Token { signed, contexts: Vec::new() }).contexts;
-        contexts.retain(|held| held.strong_count() > 0);
+        contexts.retain(|context| context.strong_count() > 0);
         contexts.push(Arc::downgrade(context));
         true
     }
 }
 
-impl Drop for Ticket<'_> {
+impl Drop for ResolutionTicket<'_> {
     fn drop(&mut self) {
         self.registry.lock().resolutions.remove(&self.number);
     }
 }
 
-impl Held {
-    /// Drops tokens of which nothing is held any more; rarely enough to cost nothing on average.
+impl State {
+    /// Removes tokens without contexts in use, seldom enough for a constant amortized cost.
     fn sweep(&mut self) {
         if self.contexts.len() >= self.sweep_at {
             self.contexts.retain(|_, token| token.contexts.iter().any(|context| context.strong_count() > 0));
             self.sweep_at = 1024.max(self.contexts.len() * 2);
-            // A thousand tokens is little; a shrunk map after a million is not.
+            // A map that was large once is shrunk.
             if self.contexts.capacity() > 4 * self.sweep_at {
                 self.contexts = mem::take(&mut self.contexts).into_iter().collect();
             }

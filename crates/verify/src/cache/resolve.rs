@@ -1,26 +1,29 @@
-//! The miss path: asking the verifier, and keeping what it says.
+//! The miss path: asks the verifier and caches the outcome.
 
 use std::sync::Arc;
 
-use portcullis_core::{AuthError, AuthErrorKind, BearerToken, Fingerprint, Reason, VerifyToken};
-use tokio::time::Instant;
+use portcullis_core::{AuthError, AuthErrorKind, BearerToken, Fingerprint, Reason, UserContext, VerifyToken};
+use tokio::{task::JoinError, time::Instant};
 use tower::ServiceExt as _;
 
-use super::{entry::Entry, flights::Outcome, store::Store};
+use super::{entry::Entry, store::Store};
 
-/// How often a resolution is repeated because its result was withdrawn while it was under way.
+/// The outcome of a resolution, for all callers that wait for it.
+pub(super) type Outcome = Result<Arc<UserContext>, AuthError>;
+
+/// How often a resolution is repeated because its context was invalidated while it was running.
 const ATTEMPTS: usize = 3;
 
 /// Why a token is resolved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Cause {
-    /// Nobody remembers it.
+    /// There is no valid context.
     Miss,
-    /// It will not be remembered for much longer, and meanwhile everybody goes on with what is there.
+    /// The context expires soon, and is used meanwhile.
     Revalidation,
 }
 
-/// Resolves a token and keeps what comes of it.
+/// Resolves a token and caches the outcome.
 pub(super) async fn resolve<V>(
     store: Arc<Store>,
     verifier: V,
@@ -31,9 +34,9 @@ pub(super) async fn resolve<V>(
 where
     V: VerifyToken + Clone,
 {
-    // Another flight may have landed between the look that missed and this one.
+    // Another resolution may have ended between the look-up that missed and this one.
     if cause == Cause::Miss
-        && let Some(context) = store.index.live(&fingerprint, store.now())
+        && let Some(context) = store.index.valid(&fingerprint, store.now())
     {
         return Ok(context);
     }
@@ -43,7 +46,7 @@ where
     match outcome {
         Ok(context) => {
             if let Some(entry) = Entry::new(Arc::clone(&context), now, &store.config) {
-                store.keep(fingerprint, entry).await;
+                store.insert(fingerprint, entry).await;
             }
             Ok(context)
         }
@@ -51,16 +54,16 @@ where
             if cause == Cause::Revalidation {
                 tracing::warn!(reason = error.reason().as_str(), "revalidation failed");
             }
-            // It harms nobody while the present context is good; the next attempt comes after a pause.
-            if let Some(context) = store.index.live(&fingerprint, now) {
+            // The present context is still valid; the next attempt is made after a pause.
+            if let Some(context) = store.index.valid(&fingerprint, now) {
                 return Ok(context);
             }
-            let Some(Some(entry)) = store.index.look(&fingerprint, |entry| entry.extended(now)) else {
+            let Some(Some(entry)) = store.index.get(&fingerprint, |entry| entry.stale_copy(now)) else {
                 return Err(error);
             };
             store.telemetry.stale_if_error.increment(1);
             let context = Arc::clone(&entry.context);
-            store.keep(fingerprint, entry).await;
+            store.insert(fingerprint, entry).await;
             Ok(context)
         }
         Err(error) => {
@@ -70,16 +73,22 @@ where
     }
 }
 
-/// The token is no good any more: so are all contexts made from it, those in open response streams included.
+/// Returns the outcome of a resolution that panicked, or whose runtime stopped.
+pub(super) fn verifier_failed(failed: &JoinError) -> AuthError {
+    tracing::error!(panicked = failed.is_panic(), "a token verifier failed");
+    AuthError::new(Reason::VerifierFailed)
+}
+
+/// Invalidates all contexts that were made from a token that is refused now, those in open response streams included.
 async fn refuse(store: &Store, fingerprint: Fingerprint, signed: Fingerprint, error: &AuthError) {
     if error.kind() == AuthErrorKind::InvalidToken {
         store.registry.refuse(&fingerprint);
-        store.forget(&fingerprint).await;
-        store.rejections.remember(fingerprint, signed, error);
+        store.remove(&fingerprint).await;
+        store.refusals.insert(fingerprint, signed, error);
     }
 }
 
-/// One resolution, counted and timed; again if its result was withdrawn meanwhile.
+/// Resolves the token and records metrics; again if its context was invalidated meanwhile.
 async fn ask<V>(
     store: &Store,
     verifier: &V,

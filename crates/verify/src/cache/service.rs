@@ -1,4 +1,4 @@
-//! [`Cache`]: a verifier that remembers.
+//! [`CacheLayer`] and [`Cache`]: a verifier that caches the contexts of another one.
 
 use std::{
     sync::Arc,
@@ -6,19 +6,44 @@ use std::{
 };
 
 use portcullis_core::{AuthError, BearerToken, UserContext, VerifyToken};
-use tower_layer::Layer as _;
+use tower_layer::Layer;
 use tower_service::Service;
+use tracing::Instrument as _;
 
 use super::{
-    CacheConfig, CacheFuture, CacheHandle, CacheLayer,
+    CacheConfig, CacheFuture, CacheHandle,
     entry::Freshness,
     resolve::{Cause, resolve},
     store::Store,
 };
 
-/// A [verifier](VerifyToken) that remembers what another one found out. The contract is told in the documentation of the [module](crate::cache).
+/// Puts a [`Cache`] around a [verifier](portcullis_core::VerifyToken).
+#[derive(Clone, Debug, Default)]
+pub struct CacheLayer {
+    config: CacheConfig,
+}
+
+impl CacheLayer {
+    /// Creates a layer whose caches are configured by `config`.
+    #[must_use]
+    pub const fn new(config: CacheConfig) -> Self {
+        Self { config }
+    }
+}
+
+/// Each call creates a separate cache: a context of one verifier is not valid for another one.
+impl<V> Layer<V> for CacheLayer {
+    type Service = Cache<V>;
+
+    fn layer(&self, verifier: V) -> Cache<V> {
+        let store = Arc::new(Store::new(self.config.clone()));
+        Cache { shared: Arc::new(Shared { verifier, store }) }
+    }
+}
+
+/// A [verifier](VerifyToken) that caches the contexts of another one. Its contract is in the documentation of the [module](crate::cache).
 ///
-/// A hit takes no lock, allocates nothing and spawns nothing. Must be called within a tokio runtime.
+/// A hit takes no lock, allocates nothing and spawns nothing. It must be called within a tokio runtime.
 #[derive(Debug)]
 pub struct Cache<V> {
     shared: Arc<Shared<V>>,
@@ -31,17 +56,13 @@ struct Shared<V> {
 }
 
 impl<V> Cache<V> {
-    /// A cache around `verifier`, with the defaults: the same as [`CacheLayer`] makes.
+    /// Creates a cache around `verifier`, as [`CacheLayer`] does.
     #[must_use]
     pub fn around(verifier: V, config: CacheConfig) -> Self {
         CacheLayer::new(config).layer(verifier)
     }
 
-    pub(super) fn new(verifier: V, store: Arc<Store>) -> Self {
-        Self { shared: Arc::new(Shared { verifier, store }) }
-    }
-
-    /// A handle for invalidating what is remembered.
+    /// Returns a handle that invalidates contexts.
     #[must_use]
     pub fn handle(&self) -> CacheHandle {
         CacheHandle::new(Arc::clone(&self.shared.store))
@@ -62,7 +83,7 @@ where
     type Error = AuthError;
     type Future = CacheFuture;
 
-    /// Always ready: the verifier's own readiness is awaited by the resolution that needs it.
+    /// Always ready: the resolution that needs the verifier waits for its readiness.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), AuthError>> {
         Poll::Ready(Ok(()))
     }
@@ -71,28 +92,30 @@ where
         let Shared { verifier, store } = &*self.shared;
         let fingerprint = token.fingerprint();
         let now = store.now();
-        let found = store.index.look(&fingerprint, |entry| match entry.freshness(now) {
-            Freshness::Dead => None,
+        let found = store.index.get(&fingerprint, |entry| match entry.freshness(now) {
+            Freshness::Expired => None,
             freshness => {
-                store.note_use(&fingerprint, entry, now);
+                store.touch(&fingerprint, entry, now);
                 Some((freshness, Arc::clone(&entry.context)))
             }
         });
         let resolve = |cause| {
-            let resolution = || resolve(Arc::clone(store), verifier.clone(), fingerprint, token, cause);
-            store.flights.join(fingerprint, resolution)
+            store.resolutions.join(fingerprint, || {
+                let span = tracing::debug_span!("portcullis.resolve", token = ?fingerprint);
+                resolve(Arc::clone(store), verifier.clone(), fingerprint, token, cause).instrument(span)
+            })
         };
         if let Some((freshness, context)) = found.flatten() {
             if freshness == Freshness::Stale {
                 store.telemetry.stale.increment(1);
-                // Nobody waits for it, unless the context is no good any more before it is done.
+                // No caller waits for the revalidation unless the context expires before it ends.
                 drop(resolve(Cause::Revalidation));
             } else {
                 store.telemetry.hit.increment(1);
             }
             return CacheFuture::ready(Ok(context));
         }
-        if let Some(error) = store.rejections.find(&fingerprint) {
+        if let Some(error) = store.refusals.get(&fingerprint) {
             store.telemetry.rejected.increment(1);
             return CacheFuture::ready(Err(error));
         }

@@ -696,25 +696,6 @@ async fn look_ups_and_resolutions_are_counted_by_what_came_of_them() {
 }
 
 #[test]
-fn nothing_is_left_in_the_air() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
-    runtime.block_on(async {
-        let flights = super::flights::Flights::default();
-        let prints: Vec<_> = (0..200).map(|n| token(&format!("t{}", n % 20)).fingerprint()).collect();
-        let waiting: Vec<_> = prints
-            .iter()
-            .map(|print| flights.join(*print, || async { Err(AuthError::new(Reason::Inactive)) }))
-            .collect();
-        for flight in waiting {
-            flight.await.expect_err("refused");
-        }
-        while flights.len() > 0 {
-            tokio::task::yield_now().await;
-        }
-    });
-}
-
-#[test]
 fn a_runtime_that_stops_leaves_nobody_waiting_and_the_next_one_starts_anew() {
     let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
     let (stopped, next) = (runtime(), runtime());

@@ -8,7 +8,8 @@ use portcullis_egress::{Egress, RequestKind};
 use portcullis_oauth::user_info::{self, UserInfo, UserInfoFormat};
 use serde_json::Value;
 
-use crate::provider::{Endpoint, Line, Wanted};
+use crate::provider::Line;
+use portcullis_remote::{Endpoint, EndpointKind};
 
 /// Where a provider says who the user of a token is.
 ///
@@ -29,7 +30,7 @@ impl UserInfoEndpoint {
     #[must_use]
     pub fn new(issuer: Issuer, egress: Egress, clock: Arc<dyn Clock>) -> Self {
         Self {
-            endpoint: Endpoint::discovered(issuer.clone(), Wanted::UserInfo, egress.clone()),
+            endpoint: Endpoint::discovered(issuer.clone(), EndpointKind::UserInfo, egress.clone()),
             issuer,
             line: Line::new(egress, clock, RequestKind::new("userinfo")),
             format: UserInfoFormat::default(),
@@ -40,7 +41,7 @@ impl UserInfoEndpoint {
     /// Asks at `url` instead of looking it up.
     #[must_use]
     pub fn with_url(mut self, url: Uri) -> Self {
-        self.endpoint = Endpoint::Given(url);
+        self.endpoint = Endpoint::at(url);
         self
     }
 

@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::FutureExt as _;
 use moka::{policy::EvictionPolicy, sync::Cache};
 use portcullis_core::Clock;
 use portcullis_egress::{Egress, EgressError, EgressErrorKind};
 use portcullis_grants::{StoreError, records::SealedStore};
+use portcullis_remote::SharedTask;
 use tokio::time::timeout;
 use tower_service::Service as _;
 
@@ -114,7 +114,7 @@ impl Documents {
     /// Starts a fetch on a task of its own.
     fn start(&self, url: ClientUrl, entry: Arc<Entry>) -> Flight {
         let this = self.clone();
-        let task = tokio::spawn(async move {
+        let fetch = async move {
             let outcome = this.fetch(&url).await;
             match &outcome {
                 Ok(_) => {
@@ -134,8 +134,8 @@ impl Documents {
                 Err(Unfetched::Failed) => {}
             }
             entry.landed(outcome, this.clock.now())
-        });
-        task.map(|end| end.unwrap_or(Err(Unfetched::Failed))).boxed().shared()
+        };
+        SharedTask::spawn(fetch, |_| Err(Unfetched::Failed))
     }
 
     async fn fetch(&self, url: &ClientUrl) -> Result<Fetched, Unfetched> {

@@ -6,16 +6,16 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::{BoxFuture, Shared};
 use portcullis_core::UnixTime;
 use portcullis_egress::back_off_window;
+use portcullis_remote::SharedTask;
 use tokio::time::Instant;
 
 use super::{Fetched, Unfetched};
 use crate::{clients::Client, oauth_error::OAuthError};
 
-/// One fetch, shared by all who wait for it. It goes on when they go away.
-pub(super) type Flight = Shared<BoxFuture<'static, Result<Client, Unfetched>>>;
+/// One fetch, shared by all callers that wait for it.
+pub(super) type Flight = SharedTask<Result<Client, Unfetched>>;
 
 /// A kept copy is replaced if it is so much older: a document costs a write now and then, not for each token.
 const KEEP_EVERY: Duration = Duration::from_hours(1);
@@ -73,8 +73,8 @@ impl Entry {
             return Ok(Look::Known(document.client.clone()));
         }
         let fallback = state.usable(now);
-        // One that is over takes itself away, unless it came to a bad end.
-        if let Some(flight) = state.flight.as_ref().filter(|flight| flight.peek().is_none()) {
+        // A fetch that has ended removes itself, unless it panicked or its runtime stopped.
+        if let Some(flight) = state.flight.as_ref().filter(|flight| !flight.is_finished()) {
             return Ok(Look::Pending { flight: flight.clone(), fallback });
         }
         if let Some(failures) = state.failures.as_ref().filter(|failures| Instant::now() < failures.until) {

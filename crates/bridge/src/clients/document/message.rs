@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use portcullis_core::UnixTime;
-use portcullis_egress::{MaxBody, RequestKind, max_age};
+use portcullis_egress::{MaxBody, RequestKind};
+use portcullis_remote::max_age;
 use serde::de::IgnoredAny;
 
 use super::{ClientUrl, Fetched, Unfetched};

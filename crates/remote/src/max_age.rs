@@ -1,13 +1,13 @@
-//! [`max_age`]: how long a response may be kept.
+//! [`max_age`]: for how long a response may be cached.
 
 use std::time::Duration;
 
 use http::{HeaderMap, header};
 
-/// How long a response may be kept: what `Cache-Control: max-age` says; nothing for `no-store` and `no-cache`; `None` if it does
-/// not say. [RFC 9111 section 5.2.2.1](https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.1)
+/// Returns for how long a response may be cached: the `max-age` of `Cache-Control`; zero for `no-store` and `no-cache`; `None` if the
+/// header does not say. [RFC 9111 section 5.2.2.1](https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.1)
 ///
-/// Whoever sent the response wrote it: it wants bounds. `Expires` and `Age` are not looked at.
+/// The sender of the response chooses the value: the caller should clamp it. `Expires` and `Age` are ignored.
 #[must_use]
 pub fn max_age(headers: &HeaderMap) -> Option<Duration> {
     let values = headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn max_age_is_read_whatever_is_around_it() {
+    fn max_age_is_read_beside_other_directives() {
         for (value, seconds) in [
             ("max-age=90", Some(90)),
             ("public, Max-Age=\"90\", must-revalidate", Some(90)),
