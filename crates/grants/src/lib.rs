@@ -4,7 +4,6 @@
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod engine;
-mod exchange;
 mod memory_store;
 mod provider_client;
 mod record;
@@ -14,12 +13,12 @@ mod sealing;
 mod secret_file;
 mod store;
 mod telemetry;
+mod token_refresh;
 mod token_set;
 mod upstream_verifier;
 mod vault;
 mod vault_check;
 
-pub use exchange::{RefreshError, RefreshErrorKind, TokenRefresh};
 pub use memory_store::MemoryStore;
 pub use provider_client::{Login, LoginError, LoginErrorKind, LoginStep, ProfileVerifier, ProviderClient};
 pub use record::{GrantRecord, InvalidRecord};
@@ -27,6 +26,7 @@ pub use refresher::{RefreshFuture, RefreshRequest, Refresher, RefresherConfig};
 pub use sealing::{InvalidKeyRing, KeyFileError, KeyRing, OpenError, RekeyReport, SealError, WrongKeys};
 pub use secret_file::{SecretFileError, read_secret_file};
 pub use store::{Lease, LeaseOutcome, SealedGrant, StoreError, StoreFuture, StoredRow, Swap, TokenStore, Version};
+pub use token_refresh::{RefreshError, RefreshErrorKind, TokenRefresh};
 pub use token_set::TokenSet;
 pub use upstream_verifier::{UpstreamLayer, UpstreamVerifier};
 pub use vault::{CreateError, EphemeralKeyError, GrantStore, StoredGrant};

@@ -2,22 +2,22 @@
 //!
 //! `slot` decides and does nothing, `journey` does and decides nothing about callers, `hangar` keeps the slots.
 
-mod cell;
-mod current;
-mod hangar;
+mod current_tokens;
+mod entry;
 mod instant;
-mod journey;
-mod refusals;
-mod reservation;
+mod lease;
+mod pool;
+mod refresh_task;
+mod refusal_evidence;
 mod save;
-mod slot;
+mod state;
 mod store_limit;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use cell::{Cell, Waiting};
-pub(crate) use hangar::Hangar;
+pub(crate) use entry::{Cell, Waiting};
 pub(crate) use instant::Now;
-pub(crate) use slot::Answer;
+pub(crate) use pool::Hangar;
+pub(crate) use state::Answer;
 pub(crate) use store_limit::in_time;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use portcullis_core::{AuthError, Reason};
 use tokio::time::sleep;
 
-use super::{Hangar, cell::Cell, reservation::Reservation, slot::Landing, store_limit::in_time};
+use super::{Hangar, entry::Cell, lease::Reservation, state::Landing, store_limit::in_time};
 use crate::{GrantRecord, Lease, StoreError, Swap, TokenSet, Version};
 
 /// How often tokens that could not be saved are tried again. Often: until then the store has a refresh token that is spent.

@@ -6,7 +6,7 @@ use portcullis_core::{Generation, UnixTime};
 use tokio::time::Instant;
 
 use super::{
-    super::{Now, slot::Slot},
+    super::{Now, state::Slot},
     support::{LIFETIME, Number, first, tuning},
     world::{Fate, World},
 };

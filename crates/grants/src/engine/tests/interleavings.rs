@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{
     super::{
         Now,
-        slot::{Answer, Errand, Landing, Slot},
+        state::{Answer, Errand, Landing, Slot},
     },
     support::{LIFETIME, Number, first, response, tuning, unavailable},
     world::Fate,

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use portcullis_core::{AuthError, BearerToken, Reason, ScopeSet, UnixTime};
 use portcullis_oauth::TokenResponse;
 
-use super::super::slot::{Flight, Tuning};
+use super::super::state::{Flight, Tuning};
 use crate::TokenSet;
 
 pub(super) const LIFETIME: Duration = Duration::from_secs(100);

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use super::{
     super::{
         Now,
-        refusals::Verdict,
-        slot::{Answer, Errand, Landing, Slot, Tuning},
+        refusal_evidence::Verdict,
+        state::{Answer, Errand, Landing, Slot, Tuning},
     },
     support::{LIFETIME, Number, first, response, tuning, unavailable},
 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{Hangar, Now, cell::Cell, store_limit::in_time};
+use super::{Hangar, Now, entry::Cell, store_limit::in_time};
 use crate::{Lease, LeaseOutcome, StoreError, refresher::SAVING};
 
 /// A grant that is reserved in the store. It is given back by a write, by [`release`](Self::release), or by time.

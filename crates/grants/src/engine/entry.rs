@@ -8,7 +8,7 @@ use std::{
 use futures_util::future::{BoxFuture, Shared};
 use portcullis_core::{AuthError, GrantId, Revocation};
 
-use super::slot::{Flight, Slot};
+use super::state::{Flight, Slot};
 use crate::{Lease, TokenSet};
 
 /// A flight to wait for. Dropping it cancels nothing.

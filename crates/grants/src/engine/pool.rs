@@ -16,9 +16,9 @@ use tower::util::BoxCloneSyncService;
 
 use super::{
     Now,
-    cell::{Cell, Waiting},
-    journey,
-    slot::{Answer, Errand, Landing, Tuning},
+    entry::{Cell, Waiting},
+    refresh_task,
+    state::{Answer, Errand, Landing, Tuning},
 };
 use crate::{GrantStore, RefreshError, TokenSet, refresher::RefresherConfig, telemetry::Telemetry};
 
@@ -168,7 +168,7 @@ impl Hangar {
                 // Made on the task: one that is never polled, because the runtime stops, is dropped while the slot is locked.
                 let approach =
                     Approach { hangar: Arc::clone(&hangar), cell: Arc::clone(&cell), errand: Some(errand.clone()) };
-                let landing = journey::travel(&hangar, &cell, &errand).await;
+                let landing = refresh_task::travel(&hangar, &cell, &errand).await;
                 approach.land(landing)
             },
             &self.runtime,

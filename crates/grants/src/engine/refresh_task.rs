@@ -12,12 +12,12 @@ use tracing::Instrument as _;
 
 use super::{
     Hangar,
-    cell::Cell,
-    hangar::BoxedTokenRefresh,
-    refusals::Verdict,
-    reservation::Reservation,
+    entry::Cell,
+    lease::Reservation,
+    pool::BoxedTokenRefresh,
+    refusal_evidence::Verdict,
     save::save,
-    slot::{Errand, Landing},
+    state::{Errand, Landing},
     store_limit::in_time,
 };
 use crate::{RefreshError, RefreshErrorKind, StoreError, StoredGrant, TokenSet};

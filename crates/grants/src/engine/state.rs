@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::{
     Now,
-    current::{Current, Freshness},
-    refusals::{Refusals, Verdict},
+    current_tokens::{Current, Freshness},
+    refusal_evidence::{Refusals, Verdict},
 };
 use crate::TokenSet;
 
