@@ -20,7 +20,7 @@ const LATER: u64 = 960;
 /// The token has expired.
 const TOO_LATE: u64 = 1_100;
 
-const TAKEN_OVER: &str = "a refresh of this grant was begun and never finished";
+const TAKEN_OVER: &str = "a previous refresh of this grant did not finish";
 const WHY: &str = "the provider refused the refresh token: the grant has ended";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

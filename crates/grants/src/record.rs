@@ -1,4 +1,4 @@
-//! [`GrantRecord`]: what is kept of a grant.
+//! [`GrantRecord`]: the stored form of a grant.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -10,20 +10,20 @@ use zeroize::Zeroizing;
 
 use crate::{TokenSet, sealing::plaintext, token_set::Restored};
 
-/// What is kept of a grant: whose it is, and its tokens.
+/// What is stored of a grant: its issuer and its tokens.
 #[derive(Clone, Debug)]
 pub struct GrantRecord {
     issuer: Issuer,
     tokens: Arc<TokenSet>,
 }
 
-/// Bytes that are no record, or one of a version that this program does not know.
+/// The error of bytes that are not a record, or a record of an unknown version.
 #[derive(Debug, thiserror::Error)]
 #[error("not the record of a grant: {0}")]
 #[non_exhaustive]
 pub struct InvalidRecord(&'static str);
 
-/// The form in which a record is sealed. Times are nanoseconds.
+/// The JSON form of a record before it is sealed. Times are nanoseconds. The names are part of the database format.
 #[derive(Serialize, Deserialize)]
 struct Form<'a> {
     format: u32,
@@ -45,7 +45,7 @@ struct Form<'a> {
     further: Map<String, Value>,
 }
 
-/// A text that is not copied out of the plaintext, which is wiped, unless it has escapes.
+/// A text that is borrowed from the plaintext, which is wiped. Only a text with escapes is copied.
 #[derive(Serialize, Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -58,21 +58,21 @@ impl<'a> From<&'a str> for Text<'a> {
 const FORMAT: u32 = 1;
 
 impl GrantRecord {
-    /// The tokens of a grant at the authorization server `issuer`.
+    /// Creates the record of a grant at the authorization server `issuer`.
     ///
-    /// A record is used for this issuer only, so that no token goes to somebody else when the configuration changes.
+    /// A record is used for this issuer only, so that no token is sent to another server when the configuration changes.
     #[must_use]
     pub const fn new(issuer: Issuer, tokens: Arc<TokenSet>) -> Self {
         Self { issuer, tokens }
     }
 
-    /// Whose tokens they are.
+    /// Returns the issuer of the tokens.
     #[must_use]
     pub const fn issuer(&self) -> &Issuer {
         &self.issuer
     }
 
-    /// The tokens.
+    /// Returns the tokens.
     #[must_use]
     pub const fn tokens(&self) -> &Arc<TokenSet> {
         &self.tokens
@@ -109,7 +109,7 @@ impl GrantRecord {
             received_at: UnixTime::from_nanos(form.received_at),
             refresh_expires_at: form.refresh_expires_at.map(UnixTime::from_nanos),
             scopes: form.scopes,
-            further: form.further,
+            extra: form.further,
         };
         let expires_at = form.expires_at.map(UnixTime::from_nanos);
         let tokens = TokenSet::restored(token, Generation::new(form.generation), expires_at, rest);

@@ -1,4 +1,4 @@
-//! [`TokenRefresh`]: a refresh token is presented, and new tokens come back.
+//! [`TokenRefresh`]: the service that presents a refresh token and returns new tokens.
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
@@ -9,18 +9,18 @@ use tower_service::Service;
 
 use crate::TokenSet;
 
-/// A tower service that spends a refresh token: the tokens as they are go in, the provider's response comes out. An alias:
-/// every such service has it.
+/// A tower service that spends a refresh token: from the current tokens to the provider's response. An alias, which every such
+/// service implements.
 ///
-/// It is called once per generation, and again only where the request was not sent, the provider failed, or no answer came.
-/// **Put no retry around it**: a request that was sent may have spent the token, whatever came back. A concurrency limit around
-/// it is safe: while it is waited for, the request is known not to have been sent. A time limit is safe if its error is
+/// It is called once per generation, and again only if the request was not sent, the provider failed, or no answer came.
+/// **Do not put a retry around it**: a request that was sent may have spent the token, whatever the response was. A concurrency
+/// limit around it is safe: while a caller waits for it, the request has not been sent. A time limit is safe if its error is
 /// [`RefreshError::ambiguous`].
 pub trait TokenRefresh: Service<Arc<TokenSet>, Response = TokenResponse, Error = RefreshError> {}
 
 impl<E> TokenRefresh for E where E: Service<Arc<TokenSet>, Response = TokenResponse, Error = RefreshError> + ?Sized {}
 
-/// Why there are no new tokens, and what became of the old one.
+/// The error of a token refresh: why there are no new tokens, and what became of the refresh token.
 #[derive(Clone)]
 pub struct RefreshError {
     kind: RefreshErrorKind,
@@ -28,27 +28,27 @@ pub struct RefreshError {
     accepted_at: Option<Instant>,
 }
 
-/// What became of a refresh token that was to be presented.
+/// The category of a [`RefreshError`]: what became of the refresh token.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum RefreshErrorKind {
-    /// The provider says that it is no good. It is never presented again.
+    /// The provider states that the refresh token is invalid. It is never presented again.
     Refused,
-    /// The provider says that it failed, or asks to be called less often. The token is taken not to be spent.
+    /// The provider failed, or limits the rate of requests. The token is assumed not to be spent.
     Transient,
-    /// It was not sent. The token is not spent.
+    /// The request was not sent. The token is not spent.
     NotSent,
-    /// It may have been sent, and no answer came. The token may be spent.
+    /// The request may have been sent, and no answer came. The token may be spent.
     Ambiguous,
-    /// The provider refuses *our* credentials or what we ask. The token is not spent.
+    /// The provider refuses the credentials of this server, or its request. The token is not spent.
     Misconfigured,
-    /// The provider refuses, and does not say whether the token or this server is at fault. The token is not spent. Evidence decides:
-    /// see [`RefreshError::with_accepted_at`].
+    /// The provider refuses, and does not state whether the token or this server is at fault. The token is not spent. Whether it is
+    /// dead is decided from the evidence: see [`RefreshError::with_accepted_at`].
     Unexplained,
 }
 
 impl RefreshErrorKind {
-    /// The name under which it is counted.
+    /// Returns the name of the category, as a metric label.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -63,43 +63,45 @@ impl RefreshErrorKind {
 }
 
 impl RefreshError {
-    /// The provider says that the refresh token is no good.
+    /// Creates the error of a refresh token that the provider states to be invalid.
     pub fn refused(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::of(RefreshErrorKind::Refused, AuthError::new(Reason::GrantEnded).with_source(source))
     }
 
-    /// The provider failed or wants a rest; `cause` is an `Unavailable`, and says for how long if that is known.
+    /// Creates the error of a provider that failed or limits the rate; `cause` is an `Unavailable`, with the time to wait if the
+    /// provider stated one.
     #[must_use]
     pub const fn transient(cause: AuthError) -> Self {
         Self::of(RefreshErrorKind::Transient, cause)
     }
 
-    /// The request did not go out.
+    /// Creates the error of a request that was not sent.
     #[must_use]
     pub const fn not_sent(cause: AuthError) -> Self {
         Self::of(RefreshErrorKind::NotSent, cause)
     }
 
-    /// The request may have gone out, and no answer came that can be used.
+    /// Creates the error of a request that may have been sent and has no usable response.
     #[must_use]
     pub const fn ambiguous(cause: AuthError) -> Self {
         Self::of(RefreshErrorKind::Ambiguous, cause)
     }
 
-    /// The provider refuses our credentials or what we ask.
+    /// Creates the error of a provider that refuses the credentials of this server, or its request.
     #[must_use]
     pub const fn misconfigured(cause: AuthError) -> Self {
         Self::of(RefreshErrorKind::Misconfigured, cause)
     }
 
-    /// The provider refuses, and does not say whether the refresh token or this server is at fault; `cause` is an `Unavailable`.
+    /// Creates the error of a provider that refuses and does not state whether the refresh token or this server is at fault; `cause`
+    /// is an `Unavailable`.
     #[must_use]
     pub const fn unexplained(cause: AuthError) -> Self {
         Self::of(RefreshErrorKind::Unexplained, cause)
     }
 
-    /// When the token endpoint last accepted the credentials of this server, before the request was sent that is answered by this.
-    /// Default: unknown, and then an [unexplained](RefreshErrorKind::Unexplained) refusal never ends a grant.
+    /// Sets when the token endpoint had last accepted the credentials of this server before the refused request was sent. Default:
+    /// unknown; then an [unexplained](RefreshErrorKind::Unexplained) refusal never ends a grant.
     #[must_use]
     pub const fn with_accepted_at(mut self, accepted_at: Option<Instant>) -> Self {
         self.accepted_at = accepted_at;
@@ -114,26 +116,26 @@ impl RefreshError {
         self.accepted_at
     }
 
-    /// What became of the refresh token.
+    /// Returns the category.
     #[must_use]
     pub const fn kind(&self) -> RefreshErrorKind {
         self.kind
     }
 
-    /// What those are told who wait for the new token.
+    /// Returns the error for the callers that wait for the new token.
     #[must_use]
     pub const fn cause(&self) -> &AuthError {
         &self.cause
     }
 
-    /// How long the provider asks to be left alone, if it does.
+    /// Returns the time for which the provider asks not to be called.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.cause.retry_after()
     }
 }
 
-/// What a request is refused with for it.
+/// The error that a request is rejected with.
 impl From<RefreshError> for AuthError {
     fn from(error: RefreshError) -> Self {
         error.cause
@@ -142,7 +144,7 @@ impl From<RefreshError> for AuthError {
 
 impl fmt::Display for RefreshError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no new token ({}): {}", self.kind.as_str(), self.cause.reason())
+        write!(f, "token refresh failed ({}): {}", self.kind.as_str(), self.cause.reason())
     }
 }
 

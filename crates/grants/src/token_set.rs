@@ -1,11 +1,11 @@
-//! [`TokenSet`]: the tokens of a grant, as they are now.
+//! [`TokenSet`]: the tokens of a grant.
 
 use portcullis_core::{AccessToken, BearerToken, Generation, ScopeSet, UnixTime};
 use portcullis_oauth::TokenResponse;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-/// The tokens of a grant, as they are now. `Debug` prints no token.
+/// The tokens of a grant. `Debug` prints no token.
 #[derive(Clone, Debug)]
 pub struct TokenSet {
     access_token: AccessToken,
@@ -14,120 +14,122 @@ pub struct TokenSet {
     received_at: UnixTime,
     refresh_expires_at: Option<UnixTime>,
     scopes: ScopeSet,
-    further: Map<String, Value>,
+    extra: Map<String, Value>,
 }
 
 impl TokenSet {
-    /// What a login brought at `now`, where `asked` had been asked for: generation 0.
+    /// Creates the token set of a login at `now` that requested the scopes `asked`. It has generation 0.
     ///
-    /// A response that does not name its scopes grants what was asked for
+    /// A response that does not name its scopes grants those that were requested
     /// ([RFC 6749 section 5.1](https://www.rfc-editor.org/rfc/rfc6749#section-5.1)).
     #[must_use]
     pub fn from_login(response: TokenResponse, asked: &ScopeSet, now: UnixTime) -> Self {
-        let nothing = Self {
+        let empty = Self {
             access_token: AccessToken::new(response.access_token.clone(), Generation::default(), None),
             refresh_token: None,
             began_at: now,
             received_at: now,
             refresh_expires_at: None,
             scopes: asked.clone(),
-            further: Map::new(),
+            extra: Map::new(),
         };
-        nothing.take(response, Generation::default(), now)
+        empty.update(response, Generation::default(), now)
     }
 
-    /// What a refresh at `now` makes of it: the next generation.
+    /// Returns the token set after a refresh at `now`. It has the next generation.
     ///
-    /// What the response leaves out stays as it was: the refresh token above all
+    /// What the response omits stays as it was: the refresh token above all
     /// ([RFC 6749 section 6](https://www.rfc-editor.org/rfc/rfc6749#section-6)), its expiry if it is still the same token, the
-    /// scopes, and what else the provider said.
+    /// scopes, and the extra members.
     #[must_use]
     pub fn refreshed(&self, response: TokenResponse, now: UnixTime) -> Self {
-        self.clone().take(response, self.generation().next(), now)
+        self.clone().update(response, self.generation().next(), now)
     }
 
-    fn take(mut self, response: TokenResponse, generation: Generation, now: UnixTime) -> Self {
-        // No token is dead on arrival: a life of zero says that nothing is known.
-        let told = response.expires_in.filter(|lifetime| !lifetime.is_zero());
-        let expires_at = told.map(|lifetime| now + lifetime).or(response.expires_at);
+    fn update(mut self, response: TokenResponse, generation: Generation, now: UnixTime) -> Self {
+        // Providers that do not know the lifetime state zero: no token expires the moment it is issued.
+        let stated = response.expires_in.filter(|lifetime| !lifetime.is_zero());
+        let expires_at = stated.map(|lifetime| now + lifetime).or(response.expires_at);
         self.access_token = AccessToken::new(response.access_token, generation, expires_at);
         self.received_at = now;
-        let told = response.refresh_expires_in.map(|lifetime| now + lifetime);
+        let refresh_expires_at = response.refresh_expires_in.map(|lifetime| now + lifetime);
         match response.refresh_token {
-            Some(refresh_token) => (self.refresh_token, self.refresh_expires_at) = (Some(refresh_token), told),
-            None => self.refresh_expires_at = told.or(self.refresh_expires_at),
+            Some(refresh_token) => {
+                (self.refresh_token, self.refresh_expires_at) = (Some(refresh_token), refresh_expires_at);
+            }
+            None => self.refresh_expires_at = refresh_expires_at.or(self.refresh_expires_at),
         }
         if let Some(scopes) = response.scopes {
             self.scopes = scopes;
         }
-        self.further.extend(response.further);
+        self.extra.extend(response.further);
         self
     }
 
-    /// The token to call the provider with.
+    /// Returns the access token.
     #[must_use]
     pub const fn access_token(&self) -> &AccessToken {
         &self.access_token
     }
 
-    /// The token to get the next ones with.
+    /// Returns the refresh token.
     #[must_use]
     pub const fn refresh_token(&self) -> Option<&SecretString> {
         self.refresh_token.as_ref()
     }
 
-    /// How many exchanges came before.
+    /// Returns the number of refreshes since the login.
     #[must_use]
     pub const fn generation(&self) -> Generation {
         self.access_token.generation()
     }
 
-    /// When the user logged in. Refreshes do not change it.
+    /// Returns when the user logged in. Refreshes do not change it.
     #[must_use]
     pub const fn began_at(&self) -> UnixTime {
         self.began_at
     }
 
-    /// Whether both came of one login, so that their generations can be compared.
-    pub(crate) fn is_of_one_login_with(&self, other: &Self) -> bool {
+    /// Reports whether both are of the same login, so that their generations can be compared.
+    pub(crate) fn is_of_same_login(&self, other: &Self) -> bool {
         self.began_at == other.began_at
     }
 
-    /// When the access token came.
+    /// Returns when the access token was received.
     #[must_use]
     pub const fn received_at(&self) -> UnixTime {
         self.received_at
     }
 
-    /// When the access token expires, if that is known.
+    /// Returns when the access token expires, if that is known.
     #[must_use]
     pub const fn expires_at(&self) -> Option<UnixTime> {
         self.access_token.expires_at()
     }
 
-    /// When the refresh token expires, if that is known. It is the provider who decides: this only says for how long the grant
-    /// is worth keeping.
+    /// Returns when the refresh token expires, if that is known. The provider decides; this time only limits how long the grant is
+    /// kept.
     #[must_use]
     pub const fn refresh_expires_at(&self) -> Option<UnixTime> {
         self.refresh_expires_at
     }
 
-    /// What the user allowed, by the last response that names scopes; if none does, what was asked for.
+    /// Returns the granted scopes: those of the last response that names scopes, or the requested ones if there is none.
     ///
-    /// Empty means that nothing was allowed. A GitHub App has permissions instead, which no response tells: there it is always what
-    /// was asked for, and **no evidence** of anything.
+    /// Empty means that nothing was granted. A GitHub App has permissions instead, which no response contains: there it is always
+    /// the requested scopes, and **no evidence** of anything.
     #[must_use]
     pub const fn scopes(&self) -> &ScopeSet {
         &self.scopes
     }
 
-    /// What else the provider says, such as Salesforce's `instance_url`.
+    /// Returns further members of the token response, such as Salesforce's `instance_url`.
     #[must_use]
     pub const fn extra(&self) -> &Map<String, Value> {
-        &self.further
+        &self.extra
     }
 
-    /// After which nothing of it is of use any more; `None` if that is not known.
+    /// Returns the time after which none of the tokens can be used; `None` if that is not known.
     #[must_use]
     pub fn unusable_after(&self) -> Option<UnixTime> {
         match (&self.refresh_token, self.refresh_expires_at) {
@@ -150,17 +152,17 @@ impl TokenSet {
             received_at: rest.received_at,
             refresh_expires_at: rest.refresh_expires_at,
             scopes: rest.scopes,
-            further: rest.further,
+            extra: rest.extra,
         }
     }
 }
 
-/// What is stored beside the access token.
+/// What is stored with the access token.
 pub(crate) struct Restored {
     pub(crate) refresh_token: Option<SecretString>,
     pub(crate) began_at: UnixTime,
     pub(crate) received_at: UnixTime,
     pub(crate) refresh_expires_at: Option<UnixTime>,
     pub(crate) scopes: ScopeSet,
-    pub(crate) further: Map<String, Value>,
+    pub(crate) extra: Map<String, Value>,
 }

@@ -1,80 +1,125 @@
-//! [`Current`]: the tokens of a grant in this process, and until when they are good.
+//! [`CurrentTokens`]: the tokens of a grant in this process, and how long they can be used.
 
 use std::{sync::Arc, time::Duration};
 
-use portcullis_core::UnixTime;
+use portcullis_core::{Generation, UnixTime};
 use tokio::time::Instant;
 
-use super::Now;
 use crate::TokenSet;
 
-/// At which part of its life a token is renewed at the earliest.
-const EARLIEST: f64 = 0.8;
+/// After which share of its lifetime a token is refreshed at the earliest.
+const EARLIEST_REFRESH: f64 = 0.8;
 
-/// The tokens of a grant in this process, and until when they are good.
+/// The present, by two clocks: one that is never set, and one that goes on while the machine sleeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    pub(crate) monotonic: Instant,
+    pub(crate) calendar: UnixTime,
+}
+
+/// The tokens of a grant in this process, with the times at which the access token is to be refreshed and expires.
 ///
-/// Deadlines are monotonic, so a clock that is put back prolongs nothing; the calendar is looked at as well, because it alone
-/// goes on while the machine sleeps.
+/// Both times are kept by both clocks, and whichever clock reaches its time first counts: a calendar that is set back prolongs
+/// nothing, and the monotonic clock may stand still while the machine sleeps.
 #[derive(Debug)]
-pub(super) struct Current {
-    pub(super) tokens: Arc<TokenSet>,
+pub(crate) struct CurrentTokens {
+    tokens: Arc<TokenSet>,
+    /// `None`: the provider did not state a lifetime.
     deadlines: Option<Deadlines>,
-    pub(super) refused: bool,
-    /// When it came in place of a token that had been refused.
-    pub(super) replaced_refused_at: Option<Instant>,
+    reported_dead: bool,
+    replaced_reported_at: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Deadlines {
-    early: (Instant, UnixTime),
-    hard: (Instant, UnixTime),
+    refresh: Deadline,
+    expiry: Deadline,
 }
 
-/// How good a token is.
+#[derive(Debug)]
+struct Deadline {
+    monotonic: Instant,
+    calendar: UnixTime,
+}
+
+/// Whether an access token can be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Freshness {
+pub(crate) enum Freshness {
     Fresh,
-    /// It works, and is to be renewed in the background.
+    /// It works, and is to be refreshed in the background.
     Early,
-    /// It is known not to work.
+    /// It has expired, or the provider rejected it.
     Dead,
 }
 
-impl Current {
-    /// `margin` is how long before its expiry a token is renewed, at most; `jitter` between 0 and 1 shortens that by up to a
-    /// quarter.
-    pub(super) fn new(tokens: Arc<TokenSet>, now: Now, margin: Duration, jitter: f64) -> Self {
+impl CurrentTokens {
+    /// Creates the entry for `tokens`. The access token is refreshed at most `margin` before its expiry; `jitter` between 0 and 1
+    /// reduces the margin by up to a quarter.
+    pub(crate) fn new(tokens: Arc<TokenSet>, now: Now, margin: Duration, jitter: f64) -> Self {
         let deadlines = tokens.expires_at().map(|expires_at| {
             let lifetime = expires_at.saturating_duration_since(tokens.received_at());
-            // By a clock that was put back it would live longer than it was ever said to.
+            // With a calendar that was set back the token would outlive the lifetime that the provider stated.
             let left = expires_at.saturating_duration_since(now.calendar).min(lifetime);
-            // Without a refresh token there is nothing to be done ahead of time.
+            // Without a refresh token nothing can be done ahead of the expiry.
             let margin = if tokens.refresh_token().is_some() { margin } else { Duration::ZERO };
-            let margin = margin.min(lifetime.mul_f64(1.0 - EARLIEST)).mul_f64(1.0 - jitter / 4.0);
-            let early = now.monotonic + left.saturating_sub(margin);
-            Deadlines { early: (early, expires_at.saturating_sub(margin)), hard: (now.monotonic + left, expires_at) }
+            let margin = margin.min(lifetime.mul_f64(1.0 - EARLIEST_REFRESH)).mul_f64(1.0 - jitter / 4.0);
+            Deadlines {
+                refresh: Deadline {
+                    monotonic: now.monotonic + left.saturating_sub(margin),
+                    calendar: expires_at.saturating_sub(margin),
+                },
+                expiry: Deadline { monotonic: now.monotonic + left, calendar: expires_at },
+            }
         });
-        Self { tokens, deadlines, refused: false, replaced_refused_at: None }
+        Self { tokens, deadlines, reported_dead: false, replaced_reported_at: None }
     }
 
-    pub(super) fn freshness(&self, now: Now) -> Freshness {
+    pub(crate) const fn tokens(&self) -> &Arc<TokenSet> {
+        &self.tokens
+    }
+
+    pub(crate) fn into_tokens(self) -> Arc<TokenSet> {
+        self.tokens
+    }
+
+    pub(crate) fn generation(&self) -> Generation {
+        self.tokens.generation()
+    }
+
+    pub(crate) fn freshness(&self, now: Now) -> Freshness {
         match &self.deadlines {
-            _ if self.refused || self.is_over(now) => Freshness::Dead,
-            Some(deadlines) if is_past(deadlines.early, now) => Freshness::Early,
+            _ if self.reported_dead || self.is_expired(now) => Freshness::Dead,
+            Some(deadlines) if deadlines.refresh.is_reached(now) => Freshness::Early,
             Some(_) | None => Freshness::Fresh,
         }
     }
 
-    /// Whether its time is over, as everybody can see.
-    pub(super) fn is_over(&self, now: Now) -> bool {
-        self.deadlines.as_ref().is_some_and(|deadlines| is_past(deadlines.hard, now))
+    /// Reports whether the access token has expired by its stated lifetime, which every process can see.
+    pub(crate) fn is_expired(&self, now: Now) -> bool {
+        self.deadlines.as_ref().is_some_and(|deadlines| deadlines.expiry.is_reached(now))
     }
 
-    pub(super) fn refuse(&mut self) {
-        self.refused = true;
+    /// Reports whether a caller stated that the provider rejected the access token.
+    pub(crate) const fn is_reported_dead(&self) -> bool {
+        self.reported_dead
+    }
+
+    pub(crate) fn report_dead(&mut self) {
+        self.reported_dead = true;
+    }
+
+    /// Returns when these tokens replaced tokens that had been reported as rejected.
+    pub(crate) const fn replaced_reported_at(&self) -> Option<Instant> {
+        self.replaced_reported_at
+    }
+
+    pub(crate) fn set_replaced_reported_at(&mut self, at: Instant) {
+        self.replaced_reported_at = Some(at);
     }
 }
 
-fn is_past((monotonic, calendar): (Instant, UnixTime), now: Now) -> bool {
-    now.monotonic >= monotonic || now.calendar >= calendar
+impl Deadline {
+    fn is_reached(&self, now: Now) -> bool {
+        now.monotonic >= self.monotonic || now.calendar >= self.calendar
+    }
 }

@@ -1,35 +1,33 @@
-//! [`Reservation`]: a grant that is reserved in the store, so that no other process refreshes it.
+//! [`LeaseGuard`]: the exclusive right to refresh a grant, across processes.
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use super::{current_tokens::Now, entry::GrantEntry, runtime::sleep, store_limit::in_time};
+use crate::{Lease, LeaseOutcome, StoreError, refresher::TIME_TO_SAVE};
 
-use super::{Hangar, Now, entry::Cell, store_limit::in_time};
-use crate::{Lease, LeaseOutcome, StoreError, refresher::SAVING};
-
-/// A grant that is reserved in the store. It is given back by a write, by [`release`](Self::release), or by time.
+/// The exclusive right to refresh a grant. It ends with a write to the row, with [`release`](Self::release), or after its time.
 #[derive(Clone, Copy)]
-pub(super) struct Reservation<'a> {
-    hangar: &'a Hangar,
-    cell: &'a Cell,
+pub(super) struct LeaseGuard<'a> {
+    entry: &'a GrantEntry,
     lease: Lease,
-    since: Now,
+    acquired_at: Now,
 }
 
-impl<'a> Reservation<'a> {
-    /// Reserves the grant; `None` if another process has.
-    pub(super) async fn take(hangar: &'a Hangar, cell: &'a Cell) -> Result<Option<Self>, StoreError> {
-        let since = hangar.now();
-        let own = cell.lease().take();
-        if let Some(lease) = own {
-            let own = Self { hangar, cell, lease, since };
-            if own.renew().await? {
-                return Ok(Some(own));
+impl<'a> LeaseGuard<'a> {
+    /// Acquires the lease of a grant. Returns `None` if another process holds it.
+    pub(super) async fn acquire(entry: &'a GrantEntry) -> Result<Option<Self>, StoreError> {
+        let acquired_at = entry.shared.now();
+        // Tokens of this process that are not saved yet hold a lease already.
+        let held = entry.unsaved_lease().take();
+        if let Some(lease) = held {
+            let held = Self { entry, lease, acquired_at };
+            if held.renew().await? {
+                return Ok(Some(held));
             }
         }
-        let outcome = in_time(hangar.vault.lease(cell.id, hangar.config.lease_ttl())).await?;
+        let outcome = in_time(entry.shared.store.lease(entry.id, entry.shared.config.lease_ttl())).await?;
         Ok(match outcome {
-            LeaseOutcome::Acquired(lease) => Some(Self { hangar, cell, lease, since }),
+            LeaseOutcome::Acquired(lease) => Some(Self { entry, lease, acquired_at }),
             LeaseOutcome::Held => None,
         })
     }
@@ -38,49 +36,52 @@ impl<'a> Reservation<'a> {
         self.lease
     }
 
-    /// Whether there is time enough left for an exchange, by either clock; if not, more is asked for.
+    /// Reports whether the lease lasts long enough for a refresh, by either clock; if it does not, renews it.
     ///
-    /// A store may have been slow, and a machine may have slept: somebody else may have the grant by now.
-    pub(super) async fn lasts(self) -> bool {
-        let now = self.hangar.now();
-        let elapsed = now.monotonic.saturating_duration_since(self.since.monotonic);
-        let elapsed = elapsed.max(now.calendar.saturating_duration_since(self.since.calendar));
-        elapsed < SAVING / 2 || matches!(self.renew().await, Ok(true))
+    /// The store may have been slow and the machine may have slept, so another process may have the lease by now.
+    pub(super) async fn has_time_left(self) -> bool {
+        let now = self.entry.shared.now();
+        let elapsed = now.monotonic.saturating_duration_since(self.acquired_at.monotonic);
+        let elapsed = elapsed.max(now.calendar.saturating_duration_since(self.acquired_at.calendar));
+        elapsed < TIME_TO_SAVE / 2 || matches!(self.renew().await, Ok(true))
     }
 
-    /// Keeps the grant reserved while `work` goes on.
-    pub(super) async fn during<T>(self, work: impl Future<Output = T>) -> T {
+    /// Renews the lease while `work` runs.
+    pub(super) async fn with_renewal<T>(self, work: impl Future<Output = T>) -> T {
         let renew = async {
             loop {
-                sleep(self.hangar.config.lease_ttl() / 3).await;
-                // One that is lost is noticed when the tokens are saved.
+                sleep(self.entry.shared.config.lease_ttl() / 3).await;
+                // A lease that was lost is detected by the write of the new tokens.
                 drop(self.renew().await);
             }
         };
         tokio::select! {
+            biased;
             result = work => result,
             () = renew => unreachable!("renewing never ends"),
         }
     }
 
     async fn renew(self) -> Result<bool, StoreError> {
-        in_time(self.hangar.vault.renew(self.cell.id, self.lease, self.hangar.config.lease_ttl())).await
+        let ttl = self.entry.shared.config.lease_ttl();
+        in_time(self.entry.shared.store.renew(self.entry.id, self.lease, ttl)).await
     }
 
-    /// Gives the grant back.
+    /// Releases the lease.
     pub(super) async fn release(self) {
-        self.note(in_time(self.hangar.vault.release(self.cell.id, self.lease)).await);
+        self.log_failure(in_time(self.entry.shared.store.release(self.entry.id, self.lease)).await);
     }
 
-    /// Lets it run out at once, as if its holder had died: the next one knows that the refresh token may be spent.
-    pub(super) async fn abandon(self) {
-        let abandoned = in_time(self.hangar.vault.renew(self.cell.id, self.lease, Duration::ZERO)).await;
-        self.note(abandoned.map(drop));
+    /// Ends the lease without releasing it, as if this process had died: the next holder learns from that that the refresh token
+    /// may be spent.
+    pub(super) async fn expire_now(self) {
+        let expired = in_time(self.entry.shared.store.renew(self.entry.id, self.lease, Duration::ZERO)).await;
+        self.log_failure(expired.map(drop));
     }
 
-    fn note(self, outcome: Result<(), StoreError>) {
+    fn log_failure(self, outcome: Result<(), StoreError>) {
         if let Err(error) = outcome {
-            tracing::warn!(grant = %self.cell.id, %error, "a lease could not be given back: it runs out");
+            tracing::warn!(grant = %self.entry.id, %error, "lease not released: it expires by itself");
         }
     }
 }

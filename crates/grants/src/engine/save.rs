@@ -1,44 +1,49 @@
-//! Saving: new tokens are durable before anybody sees them; if they cannot be, they are used and saved later.
+//! Saving new tokens: they are durable before a caller sees them. If the save fails they are used, and the save is retried.
 
 use std::{sync::Arc, time::Duration};
 
 use portcullis_core::{AuthError, Reason};
-use tokio::time::sleep;
 
-use super::{Hangar, entry::Cell, lease::Reservation, state::Landing, store_limit::in_time};
+use super::{
+    entry::GrantEntry,
+    lease::LeaseGuard,
+    runtime::sleep,
+    state::{RefreshOutcome, Row},
+    store_limit::in_time,
+};
 use crate::{GrantRecord, Lease, StoreError, Swap, TokenSet, Version};
 
-/// How often tokens that could not be saved are tried again. Often: until then the store has a refresh token that is spent.
-const AGAIN: Duration = Duration::from_secs(1);
+/// The pause between two attempts. It is short, because until then the store has a refresh token that is spent.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Saves `tokens` in place of version `expected`.
+/// Replaces version `expected` of the row by `tokens`. The lease ends with it.
 pub(super) async fn save(
-    hangar: &Arc<Hangar>,
-    cell: &Arc<Cell>,
+    entry: &Arc<GrantEntry>,
     expected: Version,
     tokens: Arc<TokenSet>,
-    reservation: Reservation<'_>,
-) -> Landing {
-    let saved = attempt(hangar, cell, Some(expected), &tokens, Some(reservation.lease())).await;
+    lease: LeaseGuard<'_>,
+) -> RefreshOutcome {
+    let saved = attempt(entry, Some(expected), &tokens, Some(lease.lease())).await;
+    // A write releases the lease itself.
     if let Ok(Saved::Superseded(_) | Saved::Removed) = &saved {
-        reservation.release().await;
+        lease.release().await;
     }
     match saved {
-        Ok(Saved::Done) => Landing::Exchanged(tokens),
+        Ok(Saved::Written) => RefreshOutcome::Refreshed(tokens),
         Ok(Saved::Superseded(newer)) => {
-            hangar.telemetry.adopted.increment(1);
-            Landing::Found(newer)
+            entry.shared.telemetry.adopted_from_peer.increment(1);
+            RefreshOutcome::Found(newer)
         }
         Ok(Saved::Removed) => {
-            tracing::info!(grant = %cell.id, "a grant was removed while it was refreshed");
-            Landing::Ended { error: removed(), outlived: false }
+            tracing::info!(grant = %entry.id, "grant was removed during its refresh");
+            RefreshOutcome::Ended { error: removed(), row: Row::Removed }
         }
         Err(error) => {
-            tracing::error!(grant = %cell.id, %error, "new tokens could not be saved: they are used, and saved later");
-            hangar.telemetry.unsaved();
-            *cell.lease() = Some(reservation.lease());
-            hangar.spawn(save_later(Arc::clone(hangar), Arc::clone(cell), Arc::clone(&tokens)));
-            Landing::Exchanged(tokens)
+            tracing::error!(grant = %entry.id, %error, "new tokens could not be saved: they are used, and the save is retried");
+            entry.shared.telemetry.unsaved();
+            *entry.unsaved_lease() = Some(lease.lease());
+            drop(entry.shared.spawn(save_later(Arc::clone(entry), Arc::clone(&tokens))));
+            RefreshOutcome::Refreshed(tokens)
         }
     }
 }
@@ -47,75 +52,77 @@ fn removed() -> AuthError {
     AuthError::new(Reason::GrantEnded).with_source("the grant was removed")
 }
 
-/// Tries until the tokens are saved, somebody has newer ones, or the process ends. The grant stays reserved meanwhile, as far as
-/// the store allows: others would present the refresh token that is spent.
-async fn save_later(hangar: Arc<Hangar>, cell: Arc<Cell>, tokens: Arc<TokenSet>) {
-    let ttl = hangar.config.lease_ttl();
+/// Retries until the tokens are saved, the store has newer ones, or the process shuts down. As far as the store allows, the lease
+/// is kept meanwhile: another process would present the refresh token that is spent.
+async fn save_later(entry: Arc<GrantEntry>, tokens: Arc<TokenSet>) {
+    let shared = &entry.shared;
     loop {
         let is_last = tokio::select! {
-            () = sleep(AGAIN) => false,
-            () = hangar.draining.cancelled() => true,
+            biased;
+            () = sleep(RETRY_INTERVAL) => false,
+            () = shared.draining.cancelled() => true,
         };
-        let lease = *cell.lease();
+        let lease = *entry.unsaved_lease();
         if let Some(lease) = lease {
-            drop(in_time(hangar.vault.renew(cell.id, lease, ttl)).await);
+            drop(in_time(shared.store.renew(entry.id, lease, shared.config.lease_ttl())).await);
         }
-        let outcome = attempt(&hangar, &cell, None, &tokens, lease).await;
+        let outcome = attempt(&entry, None, &tokens, lease).await;
         match &outcome {
-            Ok(Saved::Done) => {}
-            Ok(Saved::Superseded(newer)) => hangar.settle(&cell, newer),
-            Ok(Saved::Removed) => drop(hangar.end(&cell, removed(), false)),
+            Ok(Saved::Written) => {}
+            Ok(Saved::Superseded(newer)) => entry.install(newer),
+            Ok(Saved::Removed) => drop(entry.end(removed(), Row::Removed)),
             Err(error) if is_last => {
-                tracing::error!(grant = %cell.id, %error, "new tokens are lost: the process ends and they were never saved");
-                hangar.telemetry.lost();
+                tracing::error!(grant = %entry.id, %error, "new tokens are lost: the process shuts down before they could be saved");
+                shared.telemetry.lost();
                 return;
             }
             Err(_) => continue,
         }
-        // If the next exchange has not taken it over meanwhile.
-        let held = cell.lease().take_if(|held| Some(*held) == lease);
-        if let Some(lease) = held.filter(|_| !matches!(outcome, Ok(Saved::Done))) {
-            drop(in_time(hangar.vault.release(cell.id, lease)).await);
+        // The next refresh may have taken the lease over meanwhile.
+        let held = entry.unsaved_lease().take_if(|held| Some(*held) == lease);
+        if let Some(lease) = held.filter(|_| !matches!(outcome, Ok(Saved::Written))) {
+            drop(in_time(shared.store.release(entry.id, lease)).await);
         }
-        hangar.telemetry.saved();
+        shared.telemetry.saved();
         return;
     }
 }
 
+/// The result of an attempt to save tokens.
 enum Saved {
-    Done,
-    /// Somebody has saved tokens at least as new.
+    Written,
+    /// The row has tokens of the same generation or a later one.
     Superseded(Arc<TokenSet>),
-    /// It is gone, or another login has taken its place.
+    /// The row is gone, or belongs to another login.
     Removed,
 }
 
-/// Writes `tokens` over anything older of the same login. Without an `expected` version it looks first.
+/// Writes `tokens` over an earlier generation of the same login. Without an `expected` version it reads the row first.
 async fn attempt(
-    hangar: &Hangar,
-    cell: &Cell,
+    entry: &GrantEntry,
     mut expected: Option<Version>,
     tokens: &Arc<TokenSet>,
     mut lease: Option<Lease>,
 ) -> Result<Saved, StoreError> {
-    let record = GrantRecord::new(hangar.config.issuer.clone(), Arc::clone(tokens));
+    let store = &entry.shared.store;
+    let record = GrantRecord::new(entry.shared.issuer().clone(), Arc::clone(tokens));
     loop {
         if let Some(version) = expected {
-            match in_time(hangar.vault.swap(cell.id, Some(version), &record, lease)).await? {
-                Swap::Written(_) => return Ok(Saved::Done),
-                // Without the lease, then: these tokens are newer than what whoever has it can have seen.
+            match in_time(store.swap(entry.id, Some(version), &record, lease)).await? {
+                Swap::Written(_) => return Ok(Saved::Written),
+                // The write is repeated without the lease: these tokens are newer than those that its new holder can have read.
                 Swap::Fenced => lease = None,
                 Swap::Conflict => {}
             }
         }
-        let Some(kept) = in_time(hangar.vault.load(cell.id)).await? else { return Ok(Saved::Removed) };
-        let stored = kept.record.tokens();
-        if !stored.is_of_one_login_with(tokens) {
+        let Some(stored) = in_time(store.load(entry.id)).await? else { return Ok(Saved::Removed) };
+        let stored_tokens = stored.record.tokens();
+        if !stored_tokens.is_of_same_login(tokens) {
             return Ok(Saved::Removed);
         }
-        if stored.generation() >= tokens.generation() {
-            return Ok(Saved::Superseded(Arc::clone(stored)));
+        if stored_tokens.generation() >= tokens.generation() {
+            return Ok(Saved::Superseded(Arc::clone(stored_tokens)));
         }
-        expected = Some(kept.version);
+        expected = Some(stored.version);
     }
 }

@@ -1,4 +1,4 @@
-//! [`Slot`]: what is known of one grant, as a state machine. No I/O, no runtime, no clock.
+//! [`GrantState`]: the state machine of one grant. It decides; it performs no I/O, reads no clock and starts no task.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,297 +6,364 @@ use portcullis_core::{AuthError, Generation, Reason};
 use tokio::time::Instant;
 
 use super::{
-    Now,
-    current_tokens::{Current, Freshness},
-    refusal_evidence::{Refusals, Verdict},
+    current_tokens::{CurrentTokens, Freshness, Now},
+    refusal_evidence::{RefusalEvidence, Verdict},
 };
 use crate::TokenSet;
 
-/// For so long after a refused token was replaced a refusal of the new one starts no exchange: another one would not help.
-const BREAKER: Duration = Duration::from_secs(10);
+/// For this time after tokens replaced reported ones, a report about the new ones is not believed: another refresh would not help.
+const REPEAT_REFUSAL_WINDOW: Duration = Duration::from_secs(10);
 
-/// What is known of one grant. `F` is a flight: an exchange, or a look into the store, that everybody waits for.
+/// The state machine of one grant. `R` is a running refresh that callers can wait for.
+///
+/// # Phases
+///
+/// What a call does in each phase. Access tokens are *fresh*; or *early*: they work and are to be refreshed; or *dead*: there is
+/// none, it has expired, or a caller reported it.
+///
+/// | phase | [`ask`](Self::ask), fresh | `ask`, early | `ask`, dead | [`complete`](Self::complete) | [`install`](Self::install) |
+/// |---|---|---|---|---|---|
+/// | `Idle` | token | token, → `Refreshing` | wait, → `Refreshing` | | |
+/// | `Refreshing` | token | token | wait | → `Idle`, `CoolingDown` or `Ended` | |
+/// | `CoolingDown` until its time | token | token | error with `Retry-After` | | → `Idle` |
+/// | `CoolingDown` after its time | as `Idle` | as `Idle` | as `Idle` | | → `Idle` |
+/// | `Ended` | error | error | error | error | ignored |
+///
+/// [`end`](Self::end) leads from every phase to `Ended`, which no call leaves. A refresh whose task ended without a result leaves
+/// `Refreshing` with the next `ask`.
+///
+/// # Beside the phase
+///
+/// Three facts hold whatever the phase is, until tokens of a later generation replace those they are about:
+///
+/// - *possibly spent*: the refresh token of a generation was sent and not answered. It is not sent again while the access token
+///   works, if the policy says so.
+/// - *reported dead* and *replaced reported tokens*: see [`CurrentTokens`].
+/// - *refusal evidence*: the provider refused the refresh token for a reason that no standard defines.
 #[derive(Debug)]
-pub(crate) struct Slot<F> {
-    current: Option<Current>,
-    flight: Option<F>,
-    failure: Option<Failure>,
-    /// How many flights have failed since one arrived.
-    failures: u32,
-    /// The refresh token of this generation may be spent.
-    suspect: Option<Generation>,
-    /// How its refresh token was refused, if nobody knows why.
-    refusals: Option<Refusals>,
-    ended: Option<AuthError>,
-    /// It has ended, and the store does not know.
-    outlived: bool,
+pub(crate) struct GrantState<R> {
+    phase: Phase<R>,
+    /// `None` until the store was read, and after the end.
+    tokens: Option<CurrentTokens>,
+    consecutive_failures: u32,
+    possibly_spent: Option<Generation>,
+    refusals: Option<RefusalEvidence>,
 }
 
 #[derive(Debug)]
-struct Failure {
-    until: Instant,
-    error: AuthError,
+enum Phase<R> {
+    Idle,
+    Refreshing(R),
+    /// A refresh failed: until then its error is the answer.
+    CoolingDown {
+        until: Instant,
+        error: AuthError,
+    },
+    /// `refresh`: the one that was running when the grant ended.
+    Ended {
+        error: AuthError,
+        row: Row,
+        refresh: Option<R>,
+    },
 }
 
-/// A flight as the machine sees it.
-pub(crate) trait Flight: Clone {
-    /// Whether it is over without having landed: its runtime stopped.
-    fn is_lost(&self) -> bool;
+/// Whether the store still has the row of a grant that has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Row {
+    Removed,
+    /// It could not be removed, or is to be removed later. Until then the process has to remember that the grant has ended.
+    Remains,
 }
 
-/// What a flight is for.
+/// A running refresh, as the state machine sees it.
+pub(crate) trait RunningRefresh: Clone {
+    /// Reports whether its task ended without a result, because its runtime stopped.
+    fn is_dead(&self) -> bool;
+}
+
+/// What a refresh is for.
 #[derive(Clone, Debug)]
-pub(crate) struct Errand {
+pub(crate) struct RefreshJob {
     /// The tokens in this process, if there are any.
-    pub(crate) known: Option<Arc<TokenSet>>,
-    /// Up to this generation no token will do.
-    pub(crate) dead: Option<Generation>,
-    /// The provider said so itself.
-    pub(crate) refused: bool,
+    pub(crate) current: Option<Arc<TokenSet>>,
+    /// Tokens of this generation or an earlier one are not sufficient.
+    pub(crate) newer_than: Option<Generation>,
+    /// A caller reported that the provider rejected the access token, although it may not have expired.
+    pub(crate) reported_dead: bool,
 }
 
-impl Errand {
-    /// Whether `tokens` are what it is for, by their generation.
-    pub(crate) fn is_done_by(&self, tokens: &TokenSet) -> bool {
-        self.dead.is_none_or(|dead| tokens.generation() > dead)
+impl RefreshJob {
+    /// Reports whether `tokens` are new enough.
+    pub(crate) fn is_satisfied_by(&self, tokens: &TokenSet) -> bool {
+        self.newer_than.is_none_or(|generation| tokens.generation() > generation)
     }
 }
 
-/// What whoever asks gets.
+/// The answer to a caller that wants a token.
 #[derive(Debug)]
-pub(crate) enum Answer<F> {
-    Tokens(Arc<TokenSet>),
-    /// `joined`: it was under way already.
+pub(crate) enum Decision<R> {
+    Ready(Arc<TokenSet>),
+    /// `joined`: the refresh was running already.
     Wait {
-        flight: F,
+        refresh: R,
         joined: bool,
     },
     Fail(AuthError),
 }
 
-/// What a flight came to.
+/// The result of a refresh.
 #[derive(Debug)]
-pub(crate) enum Landing {
-    /// The store had what was wanted.
+pub(crate) enum RefreshOutcome {
+    /// The store had tokens that are new enough.
     Found(Arc<TokenSet>),
-    /// The provider gave new tokens.
-    Exchanged(Arc<TokenSet>),
-    /// Nothing was done: the refresh token may be spent, and the access token still works.
-    Spared,
-    /// It failed; `ambiguous`: the refresh token may be spent.
-    Failed { error: AuthError, ambiguous: bool },
-    /// The grant is at its end; `outlived`: its row could not be removed.
-    Ended { error: AuthError, outlived: bool },
+    /// The provider issued new tokens.
+    Refreshed(Arc<TokenSet>),
+    /// The refresh token was not sent: it may be spent, and the access token still works.
+    Deferred,
+    /// The refresh failed. `possibly_spent`: the refresh token was sent and not answered.
+    Failed { error: AuthError, possibly_spent: bool },
+    /// The grant has ended.
+    Ended { error: AuthError, row: Row },
 }
 
-/// How the machine is set.
+/// The parameters of the decisions.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Tuning {
-    /// How long before its expiry a token is renewed, at most.
-    pub(crate) margin: Duration,
-    /// Whether a token that may be spent is spared while there is another way.
-    pub(crate) spare_suspects: bool,
-    /// A number between 0 and 1, by chance.
+pub(crate) struct RefreshPolicy {
+    /// How long before its expiry an access token is refreshed, at most.
+    pub(crate) early_margin: Duration,
+    /// Whether a refresh token that may be spent is not sent while the access token works.
+    pub(crate) defer_when_possibly_spent: bool,
+    /// Returns a random number between 0 and 1.
     pub(crate) jitter: fn() -> f64,
-    /// For how long nothing is tried after a failure: by the number of failures before it, and what the provider asks for.
-    pub(crate) window: fn(u32, Option<Duration>) -> Duration,
+    /// Returns how long a grant cools down, from the number of failures before this one and the time that the provider asks for.
+    pub(crate) cool_down: fn(u32, Option<Duration>) -> Duration,
 }
 
-impl<F: Flight> Slot<F> {
+/// # What callers ask
+impl<R: RunningRefresh> GrantState<R> {
     pub(crate) const fn new() -> Self {
-        Self {
-            current: None,
-            flight: None,
-            failure: None,
-            failures: 0,
-            suspect: None,
-            refusals: None,
-            ended: None,
-            outlived: false,
-        }
+        Self { phase: Phase::Idle, tokens: None, consecutive_failures: 0, possibly_spent: None, refusals: None }
     }
 
-    /// Somebody wants a token; `refused` is the generation of one that the provider did not take. `take_off` starts a flight.
+    /// Answers a caller that wants a token. `reported` is the generation of an access token that the provider rejected;
+    /// `spawn_refresh` starts a refresh.
     pub(crate) fn ask(
         &mut self,
         now: Now,
-        refused: Option<Generation>,
-        tuning: Tuning,
-        take_off: impl FnOnce(Errand) -> F,
-    ) -> Answer<F> {
-        if let Some(error) = &self.ended {
-            return Answer::Fail(error.clone());
+        reported: Option<Generation>,
+        policy: RefreshPolicy,
+        spawn_refresh: impl FnOnce(RefreshJob) -> R,
+    ) -> Decision<R> {
+        if let Phase::Ended { error, .. } = &self.phase {
+            return Decision::Fail(error.clone());
         }
-        if let Some(error) = self.note_refusal(now, refused) {
-            return Answer::Fail(error);
+        if let Some(error) = self.record_report(now, reported) {
+            return Decision::Fail(error);
         }
-        if self.flight.as_ref().is_some_and(Flight::is_lost) {
-            self.flight = None;
+        if matches!(&self.phase, Phase::Refreshing(refresh) if refresh.is_dead()) {
+            self.phase = Phase::Idle;
         }
-        let freshness = self.current.as_ref().map(|current| current.freshness(now));
-        // A refusal of a token newer than ours: another process has renewed it, and we have not heard.
-        let unheard = refused > self.generation();
-        match (freshness, &self.current) {
-            (Some(Freshness::Fresh), Some(current)) if !unheard => Answer::Tokens(Arc::clone(&current.tokens)),
-            (Some(Freshness::Early), Some(current)) if !unheard => {
-                let tokens = Arc::clone(&current.tokens);
-                let spared = tuning.spare_suspects && self.suspect == Some(tokens.generation());
-                if self.flight.is_none() && self.resting(now).is_none() && !spared {
-                    let dead = Some(tokens.generation());
-                    self.flight = Some(take_off(Errand { known: Some(Arc::clone(&tokens)), dead, refused: false }));
+        // A report about a later generation: another process has refreshed the grant, and this process does not have the tokens.
+        let newer_elsewhere = reported > self.generation();
+        match &self.tokens {
+            Some(current) if !newer_elsewhere => match current.freshness(now) {
+                Freshness::Fresh => Decision::Ready(Arc::clone(current.tokens())),
+                Freshness::Early => {
+                    let tokens = Arc::clone(current.tokens());
+                    if self.may_refresh_early(now, policy) {
+                        self.phase = Phase::Refreshing(spawn_refresh(RefreshJob {
+                            newer_than: Some(tokens.generation()),
+                            current: Some(Arc::clone(&tokens)),
+                            reported_dead: false,
+                        }));
+                    }
+                    Decision::Ready(tokens)
                 }
-                Answer::Tokens(tokens)
-            }
-            _ => self.wait(now, refused, take_off),
+                Freshness::Dead => self.wait(now, reported, spawn_refresh),
+            },
+            _ => self.wait(now, reported, spawn_refresh),
         }
     }
 
-    /// There is no token that would do.
-    fn wait(&mut self, now: Now, refused: Option<Generation>, take_off: impl FnOnce(Errand) -> F) -> Answer<F> {
-        if let Some(flight) = &self.flight {
-            return Answer::Wait { flight: flight.clone(), joined: true };
-        }
-        if let Some(error) = self.resting(now) {
-            return Answer::Fail(error);
-        }
-        // Whoever reported it: the token of this process, or a newer one.
-        let is_refused = self.current.as_ref().is_some_and(|current| current.refused);
-        let errand = Errand {
-            known: self.current.as_ref().map(|current| Arc::clone(&current.tokens)),
-            dead: refused.max(self.generation()),
-            refused: is_refused || refused > self.generation(),
-        };
-        let flight = take_off(errand);
-        self.flight = Some(flight.clone());
-        Answer::Wait { flight, joined: false }
+    /// Returns the current tokens if they are fresh, and not those that are `reported`.
+    pub(crate) fn fresh_tokens(&self, now: Now, reported: Option<Generation>) -> Option<&TokenSet> {
+        let current = self.tokens.as_ref().filter(|current| current.freshness(now) == Freshness::Fresh)?;
+        (reported < Some(current.generation())).then(|| &**current.tokens())
     }
 
-    /// Notes that the current token is dead; `Some` if it has just come in place of another that was refused.
-    fn note_refusal(&mut self, now: Now, refused: Option<Generation>) -> Option<AuthError> {
-        let current = self.current.as_mut().filter(|current| Some(current.tokens.generation()) == refused)?;
-        if let Some(replaced_at) = current.replaced_refused_at {
-            let rest = (replaced_at + BREAKER).saturating_duration_since(now.monotonic);
-            if !rest.is_zero() {
-                return Some(AuthError::new(Reason::FreshTokenRefused).with_retry_after(rest));
+    /// Reports whether there is an access token that works, so that no caller has to wait.
+    pub(crate) fn has_working_token(&self, now: Now, reported: Option<Generation>) -> bool {
+        let current = self.tokens.as_ref().filter(|current| current.freshness(now) != Freshness::Dead);
+        current.is_some_and(|current| reported < Some(current.generation()))
+    }
+
+    /// No token is sufficient: the caller joins the running refresh, starts one, or gets the error of the last one.
+    fn wait(
+        &mut self,
+        now: Now,
+        reported: Option<Generation>,
+        spawn_refresh: impl FnOnce(RefreshJob) -> R,
+    ) -> Decision<R> {
+        if let Phase::Refreshing(refresh) = &self.phase {
+            return Decision::Wait { refresh: refresh.clone(), joined: true };
+        }
+        if let Some(error) = self.cooling_down(now) {
+            return Decision::Fail(error);
+        }
+        // Either this caller or an earlier one made the report.
+        let reported_dead = self.tokens.as_ref().is_some_and(CurrentTokens::is_reported_dead);
+        let refresh = spawn_refresh(RefreshJob {
+            current: self.tokens.as_ref().map(|current| Arc::clone(current.tokens())),
+            newer_than: reported.max(self.generation()),
+            reported_dead: reported_dead || reported > self.generation(),
+        });
+        self.phase = Phase::Refreshing(refresh.clone());
+        Decision::Wait { refresh, joined: false }
+    }
+
+    fn may_refresh_early(&self, now: Now, policy: RefreshPolicy) -> bool {
+        let is_idle = !matches!(self.phase, Phase::Refreshing(_)) && self.cooling_down(now).is_none();
+        let possibly_spent = self.possibly_spent.is_some() && self.possibly_spent == self.generation();
+        is_idle && !(possibly_spent && policy.defer_when_possibly_spent)
+    }
+
+    /// Records that the current access token is dead; returns an error if it has just replaced another one that was reported.
+    fn record_report(&mut self, now: Now, reported: Option<Generation>) -> Option<AuthError> {
+        let current = self.tokens.as_mut().filter(|current| Some(current.generation()) == reported)?;
+        if let Some(replaced_at) = current.replaced_reported_at() {
+            let left = (replaced_at + REPEAT_REFUSAL_WINDOW).saturating_duration_since(now.monotonic);
+            if !left.is_zero() {
+                return Some(AuthError::new(Reason::FreshTokenRefused).with_retry_after(left));
             }
         }
-        current.refuse();
+        current.report_dead();
         None
     }
 
-    /// The failure that is the answer until its window is over.
-    fn resting(&self, now: Now) -> Option<AuthError> {
-        let failure = self.failure.as_ref()?;
-        let rest = failure.until.saturating_duration_since(now.monotonic);
-        (!rest.is_zero()).then(|| failure.error.clone().with_retry_after(rest))
+    /// Returns the error of the last refresh while its cool-down lasts.
+    fn cooling_down(&self, now: Now) -> Option<AuthError> {
+        let Phase::CoolingDown { until, error } = &self.phase else { return None };
+        let left = until.saturating_duration_since(now.monotonic);
+        (!left.is_zero()).then(|| error.clone().with_retry_after(left))
     }
 
     fn generation(&self) -> Option<Generation> {
-        self.current.as_ref().map(|current| current.tokens.generation())
+        self.tokens.as_ref().map(CurrentTokens::generation)
     }
+}
 
-    /// A flight is over. What those who waited for it get.
-    pub(crate) fn land(
+/// # What refreshes and stores report
+impl<R: RunningRefresh> GrantState<R> {
+    /// Records the result of a refresh. Returns what the callers get that wait for it.
+    pub(crate) fn complete(
         &mut self,
         now: Now,
-        errand: &Errand,
-        landing: Landing,
-        tuning: Tuning,
+        job: &RefreshJob,
+        outcome: RefreshOutcome,
+        policy: RefreshPolicy,
     ) -> Result<Arc<TokenSet>, AuthError> {
-        self.flight = None;
-        if let Some(error) = &self.ended {
+        if let Phase::Ended { error, refresh, .. } = &mut self.phase {
+            *refresh = None;
             return Err(error.clone());
         }
-        match landing {
-            Landing::Found(tokens) => {
-                self.settle(now, &tokens, tuning);
+        self.phase = Phase::Idle;
+        match outcome {
+            RefreshOutcome::Found(tokens) => {
+                self.install(now, &tokens, policy);
                 Ok(tokens)
             }
-            Landing::Exchanged(tokens) => {
-                self.settle(now, &tokens, tuning);
-                let current = self.current.as_mut().filter(|current| Arc::ptr_eq(&current.tokens, &tokens));
-                if let Some(current) = current.filter(|_| errand.refused) {
-                    current.replaced_refused_at = Some(now.monotonic);
+            RefreshOutcome::Refreshed(tokens) => {
+                self.install(now, &tokens, policy);
+                let current = self.tokens.as_mut().filter(|current| Arc::ptr_eq(current.tokens(), &tokens));
+                if let Some(current) = current.filter(|_| job.reported_dead) {
+                    current.set_replaced_reported_at(now.monotonic);
                 }
                 Ok(tokens)
             }
-            Landing::Spared => {
-                self.suspect = errand.dead;
-                let current = self.current.as_ref().map(|current| Arc::clone(&current.tokens));
+            RefreshOutcome::Deferred => {
+                self.possibly_spent = job.newer_than;
+                let current = self.tokens.as_ref().map(|current| Arc::clone(current.tokens()));
                 current.ok_or_else(|| AuthError::new(Reason::BackingOff))
             }
-            Landing::Failed { error, ambiguous } => {
-                let window = (tuning.window)(self.failures, error.retry_after());
-                self.failures = self.failures.saturating_add(1);
-                self.failure = Some(Failure { until: now.monotonic + window, error: error.clone() });
-                if ambiguous {
-                    self.suspect = errand.dead;
+            RefreshOutcome::Failed { error, possibly_spent } => {
+                if possibly_spent {
+                    self.possibly_spent = job.newer_than;
                 }
-                Err(error.with_retry_after(window))
+                let pause = (policy.cool_down)(self.consecutive_failures, error.retry_after());
+                self.consecutive_failures = self.consecutive_failures.saturating_add(1);
+                self.phase = Phase::CoolingDown { until: now.monotonic + pause, error: error.clone() };
+                Err(error.with_retry_after(pause))
             }
-            Landing::Ended { error, outlived } => {
-                self.end(error.clone(), outlived);
+            RefreshOutcome::Ended { error, row } => {
+                drop(self.end(error.clone(), row));
                 Err(error)
             }
         }
     }
 
-    /// The provider refused the refresh token of `generation`, and did not say whether the token or this server is at fault;
-    /// `accepted_at`: when it had last accepted the credentials of this server.
-    pub(crate) fn note_unexplained(
+    /// Records that the provider refused the refresh token of `generation` for a reason that no standard defines. `accepted_at` is
+    /// when the provider last accepted the credentials of this server.
+    pub(crate) fn record_unexplained_refusal(
         &mut self,
         now: Now,
         generation: Generation,
         accepted_at: Option<Instant>,
     ) -> Verdict {
-        let (refusals, verdict) = Refusals::noted(self.refusals, generation, now.monotonic, accepted_at);
+        let (refusals, verdict) = RefusalEvidence::add(self.refusals, generation, now.monotonic, accepted_at);
         self.refusals = Some(refusals);
         verdict
     }
 
-    /// These are the tokens from now on, unless there are newer ones, or the grant has ended meanwhile.
-    pub(crate) fn settle(&mut self, now: Now, tokens: &Arc<TokenSet>, tuning: Tuning) {
-        (self.failure, self.failures) = (None, 0);
-        let is_new = self.generation().is_none_or(|known| tokens.generation() > known);
-        if is_new && self.ended.is_none() {
+    /// Makes `tokens` the current ones, unless there are newer ones or the grant has ended.
+    pub(crate) fn install(&mut self, now: Now, tokens: &Arc<TokenSet>, policy: RefreshPolicy) {
+        match self.phase {
+            Phase::Ended { .. } => return,
+            Phase::CoolingDown { .. } => self.phase = Phase::Idle,
+            Phase::Idle | Phase::Refreshing(_) => {}
+        }
+        self.consecutive_failures = 0;
+        if self.generation().is_none_or(|current| tokens.generation() > current) {
             self.refusals = None;
-            self.current = Some(Current::new(Arc::clone(tokens), now, tuning.margin, (tuning.jitter)()));
+            let tokens = Arc::clone(tokens);
+            self.tokens = Some(CurrentTokens::new(tokens, now, policy.early_margin, (policy.jitter)()));
         }
     }
 
-    /// The grant is at its end, for good; `outlived` by its row. The tokens that it had.
-    pub(crate) fn end(&mut self, error: AuthError, outlived: bool) -> Option<Arc<TokenSet>> {
-        self.outlived = outlived;
-        self.ended = Some(error);
-        self.current.take().map(|current| current.tokens)
+    /// Ends the grant for good, with the error that callers get from now on. Returns the tokens that it had.
+    pub(crate) fn end(&mut self, error: AuthError, row: Row) -> Option<Arc<TokenSet>> {
+        let refresh = match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Refreshing(refresh) => Some(refresh),
+            Phase::Ended { refresh, .. } => refresh,
+            Phase::Idle | Phase::CoolingDown { .. } => None,
+        };
+        self.phase = Phase::Ended { error, row, refresh };
+        self.tokens.take().map(CurrentTokens::into_tokens)
+    }
+}
+
+/// # What the pool asks
+impl<R: RunningRefresh> GrantState<R> {
+    /// Reports whether the grant has ended and the store knows it, so that the entry can be replaced.
+    pub(crate) const fn is_removed(&self) -> bool {
+        matches!(self.phase, Phase::Ended { row: Row::Removed, refresh: None, .. })
     }
 
-    /// The tokens, if they are fresh and nobody has to be asked.
-    pub(crate) fn peek(&self, now: Now, refused: Option<Generation>) -> Option<&TokenSet> {
-        let current = self.current.as_ref().filter(|current| current.freshness(now) == Freshness::Fresh)?;
-        (refused < Some(current.tokens.generation())).then_some(&current.tokens)
+    /// Reports whether the state holds something that the store does not have, so that the entry must be kept.
+    pub(crate) fn must_be_kept(&self, now: Now) -> bool {
+        match &self.phase {
+            Phase::Refreshing(_) | Phase::Ended { refresh: Some(_), .. } => true,
+            Phase::Ended { row, .. } => *row == Row::Remains,
+            Phase::CoolingDown { .. } if self.cooling_down(now).is_some() => true,
+            Phase::Idle | Phase::CoolingDown { .. } => self.has_doubts(now),
+        }
     }
 
-    /// Whether there is a token that works, so that nobody has to wait.
-    pub(crate) fn works(&self, now: Now, refused: Option<Generation>) -> bool {
-        let current = self.current.as_ref().filter(|current| current.freshness(now) != Freshness::Dead);
-        current.is_some_and(|current| refused < Some(current.tokens.generation()))
-    }
-
-    /// Whether it has ended, and the store knows.
-    pub(crate) const fn is_gone(&self) -> bool {
-        self.ended.is_some() && !self.outlived && self.flight.is_none()
-    }
-
-    /// Whether it holds something that the store does not know: it must not be forgotten.
-    pub(crate) fn is_busy(&self, now: Now) -> bool {
-        // A token whose time is over is dead for everybody: there is nothing to remember of it.
-        let is_doubtful = self.current.as_ref().is_some_and(|current| {
-            let is_suspect = self.suspect == Some(current.tokens.generation());
-            (current.refused || is_suspect) && !current.is_over(now)
+    /// Reports whether something is known against the current tokens that another process would not see.
+    fn has_doubts(&self, now: Now) -> bool {
+        let doubtful = self.tokens.as_ref().is_some_and(|current| {
+            let possibly_spent = self.possibly_spent == Some(current.generation());
+            (current.is_reported_dead() || possibly_spent) && !current.is_expired(now)
         });
-        let is_accused =
-            self.ended.is_none() && self.refusals.is_some_and(|refusals| !refusals.has_lapsed(now.monotonic));
-        self.flight.is_some() || self.resting(now).is_some() || is_doubtful || is_accused || self.outlived
+        doubtful || self.refusals.is_some_and(|refusals| !refusals.has_lapsed(now.monotonic))
     }
 }

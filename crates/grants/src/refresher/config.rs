@@ -1,11 +1,11 @@
-//! [`RefresherConfig`]: whose tokens a [`Refresher`](crate::Refresher) keeps fresh, and how.
+//! [`RefresherConfig`]: configuration of a [`Refresher`](crate::Refresher).
 
 use std::time::Duration;
 
 use portcullis_core::Issuer;
 use portcullis_oauth::providers::{Provider, Rotation};
 
-/// Whose tokens a [`Refresher`](crate::Refresher) keeps fresh, and how.
+/// The configuration of a [`Refresher`](crate::Refresher): whose tokens it refreshes, and when.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RefresherConfig {
@@ -16,47 +16,50 @@ pub struct RefresherConfig {
     rotation: Rotation,
 }
 
-/// How much longer than an exchange a grant stays reserved: time to read it before, and to save what the exchange brought.
-pub(crate) const SAVING: Duration = Duration::from_secs(8);
+/// How much longer than a refresh a lease lasts: time to read the row before, and to save the new tokens.
+pub(crate) const TIME_TO_SAVE: Duration = Duration::from_secs(8);
 
 impl RefresherConfig {
-    /// For the grants at `provider`.
+    /// Creates the configuration for the grants at `provider`.
     ///
-    /// Tokens are renewed two minutes before they expire; not at all before, where a refresh would end the access token that
-    /// others are still using. An exchange may take 12 s.
+    /// Tokens are refreshed two minutes before they expire. There is no early refresh if it would revoke the access token that is
+    /// still in use. A refresh may take 12 s.
     pub fn for_provider(provider: &Provider) -> Self {
         let config = Self::new(provider.issuer().clone(), provider.name(), provider.rotation());
         if provider.ends_access_token_on_refresh() { config.with_early_refresh(Duration::ZERO) } else { config }
     }
 
-    /// For the grants at `issuer`, called `name` in metrics.
+    /// Creates the configuration for the grants at `issuer`. `name` is its label in metrics.
     ///
-    /// Only grants whose record names this issuer are used: no refresh token is ever presented to another one.
+    /// Only grants whose record names this issuer are used: a refresh token is never presented to another one.
     pub const fn new(issuer: Issuer, name: &'static str, rotation: Rotation) -> Self {
         Self { issuer, name, early: Duration::from_secs(120), refresh_timeout: Duration::from_secs(12), rotation }
     }
 
-    /// How long before its expiry an access token is renewed in the background, at most: a fifth of its life is the other
-    /// limit. Default: two minutes. Up to a quarter less, by chance.
+    /// Sets how long before its expiry an access token is refreshed in the background, at most. Default: two minutes.
+    ///
+    /// A fifth of the token's lifetime is the other limit. Up to a quarter of the time is subtracted at random.
     pub const fn with_early_refresh(mut self, early: Duration) -> Self {
         self.early = early;
         self
     }
 
-    /// How long an exchange may take before nobody waits for it any more. Default: 12 s, longer than the time limit of
-    /// [`Egress`](portcullis_egress::Egress), which knows better whether the request was sent. A grant is reserved for 8 s
-    /// more: for so long it is out of reach of other processes if this one dies in the middle.
+    /// Sets how long a refresh may take. Default: 12 s.
+    ///
+    /// That is longer than the time limit of [`Egress`](portcullis_egress::Egress), which can tell whether the request was sent.
+    /// The lease of a grant lasts 8 s longer: if the process dies during a refresh, other processes cannot refresh the grant for that
+    /// time.
     pub const fn with_refresh_timeout(mut self, timeout: Duration) -> Self {
         self.refresh_timeout = timeout;
         self
     }
 
     pub(crate) const fn lease_ttl(&self) -> Duration {
-        self.refresh_timeout.saturating_add(SAVING)
+        self.refresh_timeout.saturating_add(TIME_TO_SAVE)
     }
 
-    /// Whether a refresh token that may be spent is spared while the access token works.
-    pub(crate) const fn spares_suspects(&self) -> bool {
+    /// Reports whether a refresh token that may be spent is not presented while the access token works.
+    pub(crate) const fn defers_when_possibly_spent(&self) -> bool {
         matches!(self.rotation, Rotation::SingleUse)
     }
 }

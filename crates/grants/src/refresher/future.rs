@@ -1,4 +1,4 @@
-//! [`RefreshFuture`]: tokens at once, or the wait for a flight.
+//! [`RefreshFuture`]: the tokens, or the wait for a refresh.
 
 use std::{
     fmt,
@@ -12,59 +12,57 @@ use portcullis_core::{AuthError, Generation, Reason};
 
 use crate::{
     TokenSet,
-    engine::{Answer, Cell, Hangar, Waiting},
+    engine::{Decision, GrantEntry, SharedRefresh, ask, ask_again},
 };
 
-/// Future for [`Refresher`](crate::Refresher). Dropping it cancels nothing: the exchange it waits for goes on.
+/// How many refreshes one request waits for.
+const MAX_REFRESHES: u32 = 3;
+
+/// Future for [`Refresher`](crate::Refresher). Dropping it does not cancel the refresh that it waits for.
 #[must_use = "futures do nothing unless polled"]
 pub struct RefreshFuture(State);
 
 type Outcome = Result<Arc<TokenSet>, AuthError>;
 
 enum State {
-    /// Empty once it has been given out.
+    /// `None` after the outcome was returned.
     Ready(Option<Outcome>),
     Waiting {
-        flight: Waiting,
-        question: Question,
+        refresh: SharedRefresh,
+        request: Request,
     },
 }
 
-struct Question {
-    hangar: Arc<Hangar>,
-    cell: Arc<Cell>,
-    refused: Option<Generation>,
-    /// How many flights more it waits for, if what they bring is dead by the time it is seen.
-    patience: u32,
+struct Request {
+    entry: Arc<GrantEntry>,
+    reported: Option<Generation>,
+    refreshes_left: u32,
 }
-
-/// How many flights a request waits for.
-const FLIGHTS: u32 = 3;
 
 impl RefreshFuture {
-    pub(super) fn ask(hangar: Arc<Hangar>, cell: Arc<Cell>, refused: Option<Generation>) -> Self {
-        let answer = hangar.ask(&cell, refused);
-        Self(Question { hangar, cell, refused, patience: FLIGHTS }.digest(answer))
+    pub(super) fn new(entry: Arc<GrantEntry>, reported: Option<Generation>) -> Self {
+        let decision = ask(&entry, reported);
+        Self(Request { entry, reported, refreshes_left: MAX_REFRESHES }.follow(decision))
     }
 }
 
-impl Question {
+impl Request {
     fn ask_again(self) -> State {
-        let answer = self.hangar.ask_again(&self.cell, self.refused);
-        self.digest(answer)
+        let decision = ask_again(&self.entry, self.reported);
+        self.follow(decision)
     }
 
-    fn digest(mut self, answer: Answer<Waiting>) -> State {
-        match answer {
-            Answer::Tokens(tokens) => State::Ready(Some(Ok(tokens))),
-            Answer::Fail(error) => State::Ready(Some(Err(error))),
-            Answer::Wait { .. } if self.patience == 0 => {
-                let error = AuthError::new(Reason::ProviderMisbehaved).with_source("tokens that are dead on arrival");
+    fn follow(mut self, decision: Decision<SharedRefresh>) -> State {
+        match decision {
+            Decision::Ready(tokens) => State::Ready(Some(Ok(tokens))),
+            Decision::Fail(error) => State::Ready(Some(Err(error))),
+            Decision::Wait { .. } if self.refreshes_left == 0 => {
+                let error = AuthError::new(Reason::ProviderMisbehaved).with_source("new tokens that have expired");
                 State::Ready(Some(Err(error)))
             }
-            Answer::Wait { flight, .. } => {
-                self.patience -= 1;
-                State::Waiting { flight, question: self }
+            Decision::Wait { refresh, .. } => {
+                self.refreshes_left -= 1;
+                State::Waiting { refresh, request: self }
             }
         }
     }
@@ -77,17 +75,17 @@ impl Future for RefreshFuture {
         loop {
             match &mut self.0 {
                 State::Ready(outcome) => {
-                    return Poll::Ready(outcome.take().expect("a future is not polled after it was done"));
+                    return Poll::Ready(outcome.take().expect("a future is not polled after it is ready"));
                 }
-                State::Waiting { flight, .. } => {
-                    let landed = ready!(Pin::new(flight).poll(cx));
-                    let State::Waiting { question, .. } = std::mem::replace(&mut self.0, State::Ready(None)) else {
-                        unreachable!("it was waiting");
+                State::Waiting { refresh, .. } => {
+                    let result = ready!(Pin::new(refresh).poll(cx));
+                    let State::Waiting { request, .. } = std::mem::replace(&mut self.0, State::Ready(None)) else {
+                        unreachable!("the state was Waiting");
                     };
-                    self.0 = match landed {
+                    self.0 = match result {
                         Err(error) => State::Ready(Some(Err(error))),
-                        // It may have been for somebody who wanted less, or long ago.
-                        Ok(_) => question.ask_again(),
+                        // The refresh may have been started for a caller that wanted less, or some time ago.
+                        Ok(_) => request.ask_again(),
                     };
                 }
             }

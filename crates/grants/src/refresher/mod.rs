@@ -1,13 +1,11 @@
-//! The `Refresher`: a tower service from a grant to tokens that are fresh.
+//! The `Refresher`: a tower service from a grant to fresh tokens.
 
 mod config;
 mod future;
-mod request;
-mod service;
+mod refresher;
 mod upstream;
 
 pub use config::RefresherConfig;
-pub(crate) use config::SAVING;
+pub(crate) use config::TIME_TO_SAVE;
 pub use future::RefreshFuture;
-pub use request::RefreshRequest;
-pub use service::Refresher;
+pub use refresher::{RefreshRequest, Refresher};

@@ -1,4 +1,4 @@
-//! The tokens of a grant, as a handler sees them.
+//! The tokens of a grant as a source of an [`Upstream`](portcullis_core::Upstream).
 
 use std::{error::Error, fmt, sync::Arc};
 
@@ -7,37 +7,31 @@ use tower::ServiceExt as _;
 use tower_service::Service;
 
 use super::{RefreshFuture, RefreshRequest};
-use crate::{
-    TokenSet,
-    engine::{Cell, Hangar},
-};
+use crate::{TokenSet, engine::GrantEntry};
 
-/// Straight from the refresher.
+/// Asks the refresher itself.
 #[derive(Clone, Debug)]
-pub(super) struct Direct {
-    pub(super) hangar: Arc<Hangar>,
-    pub(super) cell: Arc<Cell>,
-}
+pub(super) struct Direct(pub(super) Arc<GrantEntry>);
 
 impl UpstreamSource for Direct {
-    fn access_token(&self, refused: Option<Generation>) -> UpstreamFuture {
-        if let Some(token) = self.hangar.peek(&self.cell, refused) {
+    fn access_token(&self, reported: Option<Generation>) -> UpstreamFuture {
+        if let Some(token) = self.0.fresh_token(reported) {
             return UpstreamFuture::ready(Ok(token));
         }
-        let tokens = RefreshFuture::ask(Arc::clone(&self.hangar), Arc::clone(&self.cell), refused);
+        let tokens = RefreshFuture::new(Arc::clone(&self.0), reported);
         UpstreamFuture::waiting(async { Ok(tokens.await?.access_token().clone()) })
     }
 
     fn grant(&self) -> Option<GrantId> {
-        Some(self.cell.id)
+        Some(self.0.id)
     }
 
     fn revocation(&self) -> Option<Arc<Revocation>> {
-        Some(Arc::clone(&self.cell.end))
+        Some(Arc::clone(&self.0.revocation))
     }
 }
 
-/// Through a stack of layers, unless the token is at hand.
+/// Asks a stack of layers around the refresher, unless there is an access token that works.
 pub(super) struct Through<R> {
     pub(super) direct: Direct,
     pub(super) stack: R,
@@ -49,14 +43,14 @@ where
     R::Error: Into<Box<dyn Error + Send + Sync>>,
     R::Future: Send,
 {
-    fn access_token(&self, refused: Option<Generation>) -> UpstreamFuture {
-        // A token that works needs nobody's permission.
-        if self.direct.hangar.works(&self.direct.cell, refused) {
-            return self.direct.access_token(refused);
+    fn access_token(&self, reported: Option<Generation>) -> UpstreamFuture {
+        // The layers limit waiting and refreshing; a token that works needs neither.
+        if self.direct.0.has_working_token(reported) {
+            return self.direct.access_token(reported);
         }
-        let mut request = RefreshRequest::new(self.direct.cell.id);
-        if let Some(generation) = refused {
-            request = request.with_refused(generation);
+        let mut request = RefreshRequest::new(self.direct.0.id);
+        if let Some(generation) = reported {
+            request = request.with_rejected(generation);
         }
         let stack = self.stack.clone();
         UpstreamFuture::waiting(async move {
@@ -76,6 +70,6 @@ where
 
 impl<R> fmt::Debug for Through<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Through").field("cell", &self.direct.cell).finish_non_exhaustive()
+        f.debug_struct("Through").field("direct", &self.direct).finish_non_exhaustive()
     }
 }

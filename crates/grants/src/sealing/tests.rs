@@ -153,7 +153,7 @@ fn token() -> impl Strategy<Value = String> {
     prop_oneof!["[!-~]{1,300}", r#"[\\"]{1,20}"#]
 }
 
-fn further() -> impl Strategy<Value = serde_json::Map<String, serde_json::Value>> {
+fn extra() -> impl Strategy<Value = serde_json::Map<String, serde_json::Value>> {
     prop::collection::hash_map(".{0,20}", ".{0,40}", 0..4)
         .prop_map(|map| map.into_iter().map(|(name, value)| (name, value.into())).collect())
 }
@@ -168,7 +168,7 @@ proptest! {
         expiries in any::<[Option<u64>; 2]>(),
         generation in any::<u64>(),
         scopes in prop::collection::vec("[a-z:/.]{1,9}", 0..4),
-        further in further(),
+        extra in extra(),
     ) {
         let rest = crate::token_set::Restored {
             refresh_token: refresh.clone().map(SecretString::from),
@@ -176,7 +176,7 @@ proptest! {
             received_at: UnixTime::from_nanos(times[0]),
             refresh_expires_at: expiries[0].map(UnixTime::from_nanos),
             scopes: ScopeSet::new(&scopes).expect("scopes"),
-            further: further.clone(),
+            extra: extra.clone(),
         };
         let tokens = TokenSet::restored(
             BearerToken::issued(&access).expect("visible"),
@@ -197,7 +197,7 @@ proptest! {
         prop_assert_eq!(read.refresh_expires_at(), tokens.refresh_expires_at());
         prop_assert_eq!(read.generation(), tokens.generation());
         prop_assert_eq!(read.scopes().to_string(), tokens.scopes().to_string());
-        prop_assert_eq!(read.extra(), &further);
+        prop_assert_eq!(read.extra(), &extra);
     }
 }
 

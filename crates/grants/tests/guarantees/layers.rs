@@ -105,7 +105,7 @@ async fn a_token_that_works_needs_no_permit() {
     world.provider.set_latency(Duration::from_secs(60));
     // The only permit is taken by somebody who waits for an exchange.
     let token = world.refresher.upstream(other).access_token().await.expect("still good");
-    let taken = tokio::spawn(stack.clone().oneshot(RefreshRequest::new(other).with_refused(token.generation())));
+    let taken = tokio::spawn(stack.clone().oneshot(RefreshRequest::new(other).with_rejected(token.generation())));
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert_eq!(
         all(ask(&world.refresher.upstream_through(GRANT, stack), 10)).await,

@@ -84,7 +84,7 @@ async fn g_16_no_token_is_logged_or_printed() {
     let log = Log::global();
     let printed = a_life().await;
     let logged = log.text();
-    for event in ["the grant has ended", "new tokens could not be saved", "may be spent", "a refresh failed"] {
+    for event in ["the grant has ended", "new tokens could not be saved", "may be spent", "token refresh failed"] {
         assert!(logged.contains(event), "the log is read: {event}");
     }
     assert!(printed.contains("AccessToken") && printed.contains("grant_ended"), "{printed}");

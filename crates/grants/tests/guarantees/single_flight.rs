@@ -184,7 +184,7 @@ async fn g_11_a_clock_that_is_put_back_keeps_no_token_alive() {
 async fn the_service_and_the_handle_see_the_same_tokens() {
     let world = World::with(config(Rotation::Reusable).with_early_refresh(Duration::from_secs(10))).await;
     let tokens = world.tokens().await.expect("tokens");
-    let request = RefreshRequest::new(GRANT).with_refused(tokens.generation());
+    let request = RefreshRequest::new(GRANT).with_rejected(tokens.generation());
     let renewed = world.refresher.clone().oneshot(request).await.expect("renewed");
     let token = world.upstream().access_token().await.expect("token");
     assert_eq!((renewed.generation(), token.expose_secret()), (token.generation(), "access-alice-1"));

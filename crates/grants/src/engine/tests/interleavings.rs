@@ -1,159 +1,228 @@
-//! Threads that ask, report and land in every order that the scheduler of shuttle can think of.
+//! The engine itself under many interleavings of its tasks and callers: reports, results, panics, ends, dropped callers, a stopped
+//! runtime, another process.
 
-use std::{collections::HashSet, sync::Arc};
-
-use portcullis_core::{AuthError, Generation, Reason, UnixTime};
-use shuttle::{
-    sync::{Condvar, Mutex},
-    thread,
-};
-use tokio::time::Instant;
+use portcullis_core::{AccessToken, AuthError, Reason, Upstream};
+use shuttle::future::{JoinHandle, block_on, spawn};
 
 use super::{
-    super::{
-        Now,
-        state::{Answer, Errand, Landing, Slot},
-    },
-    support::{LIFETIME, Number, first, response, tuning, unavailable},
-    world::Fate,
+    fixture::LIFETIME,
+    model::{Answer, GRANT, Model, explore, tokens},
 };
-use crate::TokenSet;
 
-struct Shared {
-    slot: Mutex<(Slot<Number>, Seen)>,
-    landed: Condvar,
-    now: Now,
+type Outcome = Result<AccessToken, AuthError>;
+
+/// Asks on `count` tasks.
+fn ask(upstream: &Upstream, count: usize) -> Vec<JoinHandle<Outcome>> {
+    let ask = |_| {
+        let upstream = upstream.clone();
+        spawn(async move { upstream.access_token().await })
+    };
+    (0..count).map(ask).collect()
 }
 
-/// What the provider has seen.
-#[derive(Default)]
-struct Seen {
-    flights: usize,
-    presented: HashSet<Generation>,
-    landed: usize,
-    ended: usize,
+/// Reports `token` on `count` tasks.
+fn report(upstream: &Upstream, token: &AccessToken, count: usize) -> Vec<JoinHandle<Outcome>> {
+    let report = |_| {
+        let (upstream, token) = (upstream.clone(), token.clone());
+        spawn(async move { upstream.rejected(&token).await })
+    };
+    (0..count).map(report).collect()
 }
 
-impl Shared {
-    fn new(now: Now) -> Arc<Self> {
-        let mut slot = Slot::new();
-        slot.settle(now, &first(UnixTime::from_secs(1_800_000_000)), tuning(true));
-        Arc::new(Self { slot: Mutex::new((slot, Seen::default())), landed: Condvar::new(), now })
+async fn join(callers: Vec<JoinHandle<Outcome>>) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    for caller in callers {
+        outcomes.push(caller.await.expect("no caller panics"));
     }
+    outcomes
+}
 
-    /// What the shell does: ask; fly if it is ours to fly; wait; ask again.
-    fn token(self: &Arc<Self>, refused: Option<Generation>, fate: Fate) -> Result<Arc<TokenSet>, AuthError> {
-        loop {
-            let mut started = None;
-            let mut guard = self.slot.lock().expect("lock");
-            let number = Number(guard.1.flights);
-            let answer = guard.0.ask(self.now, refused, tuning(true), |errand| {
-                started = Some(errand);
-                number
+fn generation(outcome: &Outcome) -> u64 {
+    outcome.as_ref().expect("a token").generation().number()
+}
+
+#[test]
+fn reports_of_one_token_cause_one_refresh_whatever_their_order() {
+    explore(300, || {
+        block_on(async {
+            let model = Model::new(Answer::NewTokens).await;
+            let upstream = model.refresher.upstream(GRANT);
+            let token = upstream.access_token().await.expect("fresh");
+            for outcome in join(report(&upstream, &token, 4)).await {
+                assert_eq!(generation(&outcome), 1);
+            }
+            assert_eq!((model.provider.requests(), model.stored().await), (1, Some(1)));
+        });
+    });
+}
+
+#[test]
+fn callers_of_an_expired_token_share_one_refresh_that_is_saved_before_they_see_it() {
+    explore(300, || {
+        block_on(async {
+            let model = Model::expired(Answer::NewTokens).await;
+            let upstream = model.refresher.upstream(GRANT);
+            let callers: Vec<_> = ask(&upstream, 3);
+            for caller in callers {
+                let outcome = caller.await.expect("no caller panics");
+                assert_eq!((generation(&outcome), model.stored().await), (1, Some(1)));
+            }
+            assert_eq!(model.provider.requests(), 1);
+        });
+    });
+}
+
+#[test]
+fn callers_of_an_early_token_do_not_wait_and_one_refresh_runs() {
+    explore(300, || {
+        block_on(async {
+            let model = Model::new(Answer::NewTokens).await;
+            model.clock.advance(LIFETIME.mul_f64(0.95));
+            let outcomes = join(ask(&model.refresher.upstream(GRANT), 3)).await;
+            assert!(outcomes.iter().all(Result::is_ok));
+            assert_eq!(model.refresher.shutdown().await, 0);
+            assert_eq!((model.provider.requests(), model.stored().await), (1, Some(1)));
+        });
+    });
+}
+
+#[test]
+fn a_failure_of_any_kind_is_the_answer_to_every_caller_and_is_not_repeated() {
+    for answer in [Answer::Unavailable, Answer::Refusal, Answer::Lost, Answer::Panic] {
+        explore(150, move || {
+            block_on(async {
+                let model = Model::expired(answer).await;
+                let upstream = model.refresher.upstream(GRANT);
+                for outcome in join(ask(&upstream, 4)).await {
+                    let error = outcome.expect_err("there is no token");
+                    assert_eq!(error.is_transient(), answer != Answer::Refusal);
+                }
+                assert_eq!(model.provider.requests(), 1);
+                let is_revoked = upstream.revocation().is_some_and(|revocation| revocation.is_revoked());
+                assert_eq!(is_revoked, answer == Answer::Refusal);
+                assert_eq!(model.stored().await.is_none(), answer == Answer::Refusal);
             });
-            if let Some(errand) = started {
-                guard.1.flights += 1;
-                let this = Arc::clone(self);
-                thread::spawn(move || this.fly(&errand, fate));
+        });
+    }
+}
+
+#[test]
+fn a_dropped_caller_neither_cancels_nor_repeats_a_refresh() {
+    explore(300, || {
+        block_on(async {
+            let model = Model::expired(Answer::NewTokens).await;
+            let upstream = model.refresher.upstream(GRANT);
+            let callers = ask(&upstream, 3);
+            for caller in &callers[..2] {
+                caller.abort();
             }
-            match answer {
-                Answer::Tokens(tokens) => return Ok(tokens),
-                Answer::Fail(error) => return Err(error),
-                Answer::Wait { flight, .. } => {
-                    while guard.1.landed <= flight.0 {
-                        guard = self.landed.wait(guard).expect("lock");
-                    }
+            drop(callers);
+            assert_eq!(generation(&upstream.access_token().await), 1);
+            assert_eq!((model.provider.requests(), model.stored().await), (1, Some(1)));
+        });
+    });
+}
+
+#[test]
+fn a_runtime_that_stops_at_any_point_leaves_no_caller_waiting_and_no_token_presented_twice() {
+    explore(500, || {
+        block_on(async {
+            let model = Model::expired(Answer::NewTokens).await;
+            let upstream = model.refresher.upstream(GRANT);
+            let callers = ask(&upstream, 3);
+            shuttle::future::yield_now().await;
+            model.stop_runtime();
+            for outcome in join(callers).await {
+                match outcome {
+                    Ok(token) => assert_eq!(token.generation().number(), 1),
+                    Err(error) => assert!(error.is_transient(), "{error:?}"),
                 }
             }
-        }
-    }
-
-    fn fly(&self, errand: &Errand, fate: Fate) {
-        let known = errand.known.clone().expect("tokens");
-        {
-            let mut guard = self.slot.lock().expect("lock");
-            assert!(guard.1.presented.insert(known.generation()), "a refresh token was presented twice");
-        }
-        thread::yield_now();
-        let mut guard = self.slot.lock().expect("lock");
-        let landing = match fate {
-            Fate::Refused => Landing::Ended { error: AuthError::new(Reason::GrantEnded), outlived: false },
-            Fate::Transient | Fate::Unexplained { .. } => Landing::Failed { error: unavailable(), ambiguous: false },
-            _ => Landing::Exchanged(Arc::new(known.refreshed(response(Some(LIFETIME)), self.now.calendar))),
-        };
-        guard.1.ended += usize::from(matches!(landing, Landing::Ended { .. }));
-        drop(guard.0.land(self.now, errand, landing, tuning(true)));
-        guard.1.landed += 1;
-        self.landed.notify_all();
-    }
-}
-
-fn now(seconds: u64) -> Now {
-    Now { monotonic: Instant::now(), calendar: UnixTime::from_secs(1_800_000_000 + seconds) }
+            // The state is consistent: the refresh completed, cools down, or is started anew because it was never polled.
+            drop(upstream.access_token().await);
+            let _: usize = model.provider.requests();
+        });
+    });
 }
 
 #[test]
-fn many_refusals_of_one_token_cause_one_exchange() {
-    shuttle::check_random(
-        || {
-            let shared = Shared::new(now(0));
-            let callers: Vec<_> = (0..4)
-                .map(|_| {
-                    let shared = Arc::clone(&shared);
-                    thread::spawn(move || {
-                        shared.token(Some(Generation::new(0)), Fate::Exchanged { expires_in: None }).expect("token")
-                    })
-                })
-                .collect();
-            for caller in callers {
-                assert_eq!(caller.join().expect("caller").generation().number(), 1);
+fn no_caller_gets_tokens_of_a_grant_that_was_deleted_before_it_asked() {
+    explore(300, || {
+        block_on(async {
+            let model = Model::expired(Answer::NewTokens).await;
+            let upstream = model.refresher.upstream(GRANT);
+            let callers = ask(&upstream, 2);
+            drop(model.refresher.delete(GRANT).await.expect("the store can be written"));
+            let error = upstream.access_token().await.expect_err("the grant has ended");
+            assert_eq!(error.reason(), Reason::GrantEnded);
+            for outcome in join(callers).await {
+                assert!(outcome.is_ok_and(|token| token.generation().number() == 1) || upstream_is_revoked(&upstream));
             }
-            assert_eq!(shared.slot.lock().expect("lock").1.flights, 1);
-        },
-        3000,
-    );
+            assert_eq!(model.refresher.shutdown().await, 0);
+            assert_eq!(model.stored().await, None, "a refresh in progress does not bring the row back");
+            assert!(model.provider.requests() <= 1);
+        });
+    });
+}
+
+fn upstream_is_revoked(upstream: &Upstream) -> bool {
+    upstream.revocation().is_some_and(|revocation| revocation.is_revoked())
 }
 
 #[test]
-fn those_who_come_early_do_not_wait_and_one_exchange_runs() {
-    shuttle::check_random(
-        || {
-            let shared = Shared::new(now(95));
-            let callers: Vec<_> = (0..3)
-                .map(|number| {
-                    let shared = Arc::clone(&shared);
-                    let refused = (number == 2).then(|| Generation::new(0));
-                    thread::spawn(move || shared.token(refused, Fate::Exchanged { expires_in: None }))
-                })
-                .collect();
-            for caller in callers {
-                assert!(caller.join().expect("caller").is_ok());
+fn callers_of_an_earlier_login_never_see_the_tokens_of_a_later_one() {
+    explore(300, || {
+        block_on(async {
+            let model = Model::expired(Answer::NewTokens).await;
+            let earlier = model.refresher.upstream(GRANT);
+            let callers = ask(&earlier, 2);
+            drop(model.refresher.delete(GRANT).await.expect("the store can be written"));
+            model.clock.advance(LIFETIME);
+            model.refresher.create(GRANT, tokens(&model.clock, "second login")).await.expect("a new grant");
+            let later = model.refresher.upstream(GRANT);
+            let expires_at = later.access_token().await.expect("fresh").expires_at();
+            for outcome in join(callers).await {
+                assert!(outcome.is_err() || outcome.is_ok_and(|token| token.expires_at() < expires_at));
             }
-            assert_eq!(shared.slot.lock().expect("lock").1.flights, 1);
-        },
-        3000,
-    );
+            assert!(earlier.access_token().await.is_err());
+            assert_eq!(generation(&later.access_token().await), 0, "nor the later login those of the earlier");
+            assert_eq!(model.stored().await, Some(0));
+            assert!(model.provider.requests() <= 1);
+        });
+    });
 }
 
 #[test]
-fn a_dead_grant_and_a_failing_provider_are_asked_once() {
-    for fate in [Fate::Refused, Fate::Transient] {
-        shuttle::check_random(
-            move || {
-                let shared = Shared::new(now(200));
-                let callers: Vec<_> = (0..4)
-                    .map(|_| {
-                        let shared = Arc::clone(&shared);
-                        thread::spawn(move || shared.token(None, fate))
-                    })
-                    .collect();
-                for caller in callers {
-                    let error = caller.join().expect("caller").expect_err("no token");
-                    assert_eq!(error.is_transient(), matches!(fate, Fate::Transient));
-                }
-                assert_eq!(shared.slot.lock().expect("lock").1.flights, 1);
-            },
-            2000,
-        );
-    }
+fn two_processes_with_one_store_cause_one_refresh() {
+    explore(300, || {
+        block_on(async {
+            let model = Model::expired(Answer::NewTokens).await;
+            let other = model.another();
+            let mut callers = ask(&model.refresher.upstream(GRANT), 2);
+            callers.extend(ask(&other.upstream(GRANT), 2));
+            for outcome in join(callers).await {
+                assert_eq!(generation(&outcome), 1);
+            }
+            assert_eq!((model.provider.requests(), model.stored().await), (1, Some(1)));
+        });
+    });
+}
+
+#[test]
+fn tokens_that_cannot_be_saved_are_used_and_saved_later_without_another_refresh() {
+    explore(300, || {
+        block_on(async {
+            let model = Model::expired(Answer::NewTokens).await;
+            let upstream = model.refresher.upstream(GRANT);
+            model.store.refuse_writes(true);
+            let callers = ask(&upstream, 2);
+            assert_eq!(generation(&upstream.access_token().await), 1);
+            model.store.refuse_writes(false);
+            for outcome in join(callers).await {
+                assert_eq!(generation(&outcome), 1);
+            }
+            assert_eq!(model.refresher.shutdown().await, 0, "nothing is lost");
+            assert_eq!((model.provider.requests(), model.stored().await), (1, Some(1)));
+        });
+    });
 }

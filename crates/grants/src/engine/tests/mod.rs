@@ -1,7 +1,8 @@
-//! The state machine alone: against every order of events that chance finds, and against every interleaving of threads.
+//! Tests of the state machine against random orders of events, and of the whole engine against the interleavings of its tasks.
 
-mod chance;
-mod clocks;
+mod deadlines;
+mod fixture;
 mod interleavings;
-mod support;
-mod world;
+mod model;
+mod random_events;
+mod reference;

@@ -1,30 +1,30 @@
-//! Flights that are numbers, tokens that say nothing, windows that are exact.
+//! Refreshes that are numbers, tokens without meaning, cool-downs without jitter.
 
 use std::{sync::Arc, time::Duration};
 
 use portcullis_core::{AuthError, BearerToken, Reason, ScopeSet, UnixTime};
 use portcullis_oauth::TokenResponse;
 
-use super::super::state::{Flight, Tuning};
+use super::super::state::{RefreshPolicy, RunningRefresh};
 use crate::TokenSet;
 
 pub(super) const LIFETIME: Duration = Duration::from_secs(100);
 
-/// The number of a flight.
+/// The number of a running refresh.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Number(pub(super) usize);
+pub(super) struct RefreshNumber(pub(super) usize);
 
-impl Flight for Number {
-    fn is_lost(&self) -> bool {
+impl RunningRefresh for RefreshNumber {
+    fn is_dead(&self) -> bool {
         false
     }
 }
 
-pub(super) fn tuning(spare_suspects: bool) -> Tuning {
-    let window = |failures: u32, asked: Option<Duration>| {
+pub(super) fn policy(defer_when_possibly_spent: bool) -> RefreshPolicy {
+    let cool_down = |failures: u32, asked: Option<Duration>| {
         Duration::from_secs(1 << failures.min(5)).max(asked.unwrap_or_default())
     };
-    Tuning { margin: Duration::from_secs(10), spare_suspects, jitter: || 0.0, window }
+    RefreshPolicy { early_margin: Duration::from_secs(10), defer_when_possibly_spent, jitter: || 0.0, cool_down }
 }
 
 pub(super) fn response(expires_in: Option<Duration>) -> TokenResponse {

@@ -1,0 +1,234 @@
+//! A refresher, its provider and its store under the scheduler of shuttle, which switches between tasks at every lock of the engine,
+//! every call of the store and every call of the provider.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use portcullis_core::{AuthError, Clock as _, Generation, GrantId, Issuer, Reason, ScopeSet};
+use portcullis_oauth::{TokenResponse, providers::Rotation};
+use portcullis_testkit::TestClock;
+use shuttle::{future::yield_now, scheduler::RandomScheduler};
+use tower_service::Service;
+
+use super::fixture::{LIFETIME, response, unavailable};
+use crate::{
+    GrantStore, KeyRing, Lease, LeaseOutcome, MemoryStore, RefreshError, Refresher, RefresherConfig, SealedGrant,
+    StoreError, StoreFuture, StoredRow, Swap, TokenSet, TokenStore, Version,
+};
+
+pub(super) const GRANT: GrantId = GrantId::from_bytes([7; 16]);
+
+/// Runs `test` under random schedules.
+///
+/// Tokio's clock stands still: the engine reads it, and no time limit is ever reached.
+pub(super) fn explore(schedules: usize, test: impl Fn() + Send + Sync + 'static) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime");
+    let _context = runtime.enter();
+    let mut config = shuttle::Config::new();
+    config.stack_size = 1024 * 1024;
+    shuttle::Runner::new(RandomScheduler::new(schedules), config).run(test);
+}
+
+/// A grant in a store, and a refresher of it.
+pub(super) struct Model {
+    pub(super) refresher: Refresher,
+    pub(super) provider: Provider,
+    pub(super) store: YieldingStore,
+    pub(super) grants: GrantStore,
+    pub(super) clock: TestClock,
+}
+
+impl Model {
+    /// Returns a grant whose provider answers with `answer`. Its access token is fresh.
+    pub(super) async fn new(answer: Answer) -> Self {
+        let clock = TestClock::new();
+        let store = YieldingStore::new(&clock);
+        let grants = GrantStore::new(Arc::new(store.clone()), KeyRing::ephemeral()).expect("not durable");
+        let provider = Provider { answer, ..Provider::default() };
+        let refresher = refresher(&grants, &provider, &clock);
+        refresher.create(GRANT, tokens(&clock, "first login")).await.expect("a new grant");
+        Self { refresher, provider, store, grants, clock }
+    }
+
+    /// As [`new`](Self::new), with an access token that has expired.
+    pub(super) async fn expired(answer: Answer) -> Self {
+        let model = Self::new(answer).await;
+        model.clock.advance(LIFETIME);
+        model
+    }
+
+    /// Returns another process with the same store and provider.
+    pub(super) fn another(&self) -> Refresher {
+        refresher(&self.grants, &self.provider, &self.clock)
+    }
+
+    /// Returns the generation in the store.
+    pub(super) async fn stored(&self) -> Option<u64> {
+        let stored = self.grants.load(GRANT).await.expect("the store can be read");
+        stored.map(|stored| stored.record.tokens().generation().number())
+    }
+
+    /// Stops the runtime of the refresher: its tasks are dropped wherever they are.
+    pub(super) fn stop_runtime(&self) {
+        self.refresher.pool().shared().runtime.stop();
+    }
+}
+
+fn refresher(grants: &GrantStore, provider: &Provider, clock: &TestClock) -> Refresher {
+    let issuer = Issuer::new("https://idp.example").expect("issuer");
+    let config = RefresherConfig::new(issuer, "test", Rotation::SingleUse);
+    Refresher::new(grants.clone(), provider.clone(), Arc::new(clock.clone()), config)
+}
+
+/// Returns the tokens of a login. The extra member `login` is in all tokens that are refreshed from them.
+pub(super) fn tokens(clock: &TestClock, login: &str) -> TokenSet {
+    let mut response = response(Some(LIFETIME));
+    response.further.insert("login".to_owned(), login.into());
+    TokenSet::from_login(response, &ScopeSet::default(), clock.now())
+}
+
+/// What the provider does with a refresh token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Answer {
+    #[default]
+    NewTokens,
+    Unavailable,
+    Refusal,
+    /// The refresh token is spent, and no response arrives.
+    Lost,
+    Panic,
+}
+
+/// A provider of single-use refresh tokens.
+#[derive(Clone, Default)]
+pub(super) struct Provider {
+    answer: Answer,
+    presented: Arc<Mutex<HashMap<(String, Generation), usize>>>,
+}
+
+impl Provider {
+    fn presented(&self) -> MutexGuard<'_, HashMap<(String, Generation), usize>> {
+        self.presented.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the number of requests, and asserts that no refresh token was presented twice.
+    ///
+    /// The assertion is not made when the request arrives, because the engine contains a panic of its provider.
+    pub(super) fn requests(&self) -> usize {
+        let presented = self.presented();
+        assert!(presented.values().all(|times| *times == 1), "a refresh token was presented twice: {presented:?}");
+        presented.len()
+    }
+
+    async fn refresh(self, tokens: Arc<TokenSet>) -> Result<TokenResponse, RefreshError> {
+        let login = tokens.extra().get("login").map(ToString::to_string).unwrap_or_default();
+        *self.presented().entry((login, tokens.generation())).or_default() += 1;
+        yield_now().await;
+        match self.answer {
+            Answer::NewTokens => Ok(response(Some(LIFETIME))),
+            Answer::Unavailable => Err(RefreshError::transient(unavailable())),
+            Answer::Refusal => Err(RefreshError::refused("invalid_grant")),
+            Answer::Lost => Err(RefreshError::ambiguous(AuthError::new(Reason::ProviderTimeout))),
+            Answer::Panic => std::panic::resume_unwind(Box::new("the provider client panics")),
+        }
+    }
+}
+
+impl Service<Arc<TokenSet>> for Provider {
+    type Response = TokenResponse;
+    type Error = RefreshError;
+    type Future = BoxFuture<'static, Result<TokenResponse, RefreshError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), RefreshError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, tokens: Arc<TokenSet>) -> Self::Future {
+        Box::pin(self.clone().refresh(tokens))
+    }
+}
+
+/// A store in memory. Other tasks may run before and after each of its calls.
+#[derive(Clone, Debug)]
+pub(super) struct YieldingStore {
+    inner: Arc<MemoryStore>,
+    refuses_writes: Arc<AtomicBool>,
+}
+
+impl YieldingStore {
+    fn new(clock: &TestClock) -> Self {
+        let inner = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
+        Self { inner, refuses_writes: Arc::default() }
+    }
+
+    pub(super) fn refuse_writes(&self, refuses: bool) {
+        self.refuses_writes.store(refuses, Ordering::SeqCst);
+    }
+}
+
+fn yielding<'a, T: Send + 'a>(call: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
+    Box::pin(async {
+        yield_now().await;
+        let result = call.await;
+        yield_now().await;
+        result
+    })
+}
+
+impl TokenStore for YieldingStore {
+    fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredRow>> {
+        yielding(self.inner.load(id))
+    }
+
+    fn compare_and_swap(
+        &self,
+        id: GrantId,
+        expected: Option<Version>,
+        new: SealedGrant,
+        lease: Option<Lease>,
+    ) -> StoreFuture<'_, Swap> {
+        yielding(Box::pin(async move {
+            if self.refuses_writes.load(Ordering::SeqCst) {
+                return Err(StoreError::new("writing"));
+            }
+            self.inner.compare_and_swap(id, expected, new, lease).await
+        }))
+    }
+
+    fn compare_and_remove(&self, id: GrantId, expected: Version) -> StoreFuture<'_, bool> {
+        yielding(self.inner.compare_and_remove(id, expected))
+    }
+
+    fn lease(&self, id: GrantId, ttl: Duration) -> StoreFuture<'_, LeaseOutcome> {
+        yielding(self.inner.lease(id, ttl))
+    }
+
+    fn renew(&self, id: GrantId, lease: Lease, ttl: Duration) -> StoreFuture<'_, bool> {
+        yielding(self.inner.renew(id, lease, ttl))
+    }
+
+    fn release(&self, id: GrantId, lease: Lease) -> StoreFuture<'_, ()> {
+        yielding(self.inner.release(id, lease))
+    }
+
+    fn sweep(&self) -> StoreFuture<'_, u64> {
+        self.inner.sweep()
+    }
+
+    fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredRow)>> {
+        self.inner.page(after, limit)
+    }
+
+    fn is_durable(&self) -> bool {
+        false
+    }
+}
