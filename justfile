@@ -63,7 +63,7 @@ deny:
 
 # Package every crate in the order of publication, and build each from its package
 package:
-    cargo package --workspace --locked --exclude mcp-server --exclude reverse-proxy --exclude portcullis-tests
+    cargo package --workspace --locked --exclude mcp-server --exclude reverse-proxy --exclude portcullis-examples --exclude portcullis-tests
 
 # Everything that can be tested: units, stories with real components, MCP conformance, architecture, documentation
 test: setup build
