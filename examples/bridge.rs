@@ -10,9 +10,9 @@ use axum::{Router, body::Body, routing::post};
 use http::{Request, StatusCode, header};
 use portcullis::{
     AuthLayer, BridgedServer, Issuer, ResourceUri, ScopeSet,
-    axum::User,
     bridge::BridgeConfig,
     egress::{Egress, EgressConfig},
+    extract::User,
     oauth::{ClientAuthentication, providers::Provider},
     verify::discover,
 };

@@ -8,7 +8,7 @@ use std::error::Error;
 
 use axum::{Router, body::Body, routing::post};
 use http::{Request, StatusCode, header};
-use portcullis::{AuthLayer, ResourceServer, axum::User, egress::EgressConfig, oauth::ClientAuthentication};
+use portcullis::{AuthLayer, ResourceServer, egress::EgressConfig, extract::User, oauth::ClientAuthentication};
 use portcullis_testkit::{Endpoint, Fault, IdentityProvider};
 use tower::ServiceExt as _;
 

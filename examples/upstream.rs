@@ -10,9 +10,9 @@ use axum::{Router, body::Body, extract::State, routing::post};
 use http::{Request, StatusCode, header};
 use portcullis::{
     AuthLayer, BridgedServer, Issuer, ResourceUri, ScopeSet,
-    axum::UpstreamToken,
     bridge::BridgeConfig,
     egress::{Egress, EgressConfig},
+    extract::UpstreamToken,
     oauth::{ClientAuthentication, providers::Provider},
     verify::discover,
 };
