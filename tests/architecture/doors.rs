@@ -25,13 +25,13 @@ const SECRETS: [&str; 27] = [
     "crates/grants/src/provider_client/presented.rs",
     // Sealed in the same breath.
     "crates/grants/src/record.rs",
-    "crates/oauth/src/assertion/parse.rs",
+    "crates/oauth/src/assertion/common.rs",
     "crates/oauth/src/client_authentication.rs",
     // Hashed in the same breath.
     "crates/oauth/src/id_token/access_token_hash.rs",
     "crates/oauth/src/id_token/policy.rs",
     "crates/oauth/src/introspection/message.rs",
-    "crates/oauth/src/jwt/header_checked.rs",
+    "crates/oauth/src/jwt/header.rs",
     "crates/oauth/src/jwt/unverified.rs",
     "crates/oauth/src/pkce.rs",
     "crates/oauth/src/providers/authorization_response.rs",

@@ -1,13 +1,13 @@
-//! Doors that weaken the gate: every use can be found by searching for `danger`.
+//! Options that weaken the protection. Every use can be found by searching for `danger`.
 
-use crate::SessionBinding;
+use crate::AuthConfig;
 
-/// Lets every valid token use every `Mcp-Session-Id`.
+/// Allows every valid token to use every `Mcp-Session-Id`.
 ///
-/// **Danger.** A session id is then all that keeps one user out of another's session, unless the MCP server itself compares
-/// principals. For several processes that share sessions while requests of one session reach them at random; better: make the
-/// balancer sticky.
+/// **Danger.** A session is then protected only by its id, unless the MCP server itself compares principals. This is for several
+/// processes that share sessions when requests of one session reach them at random. Prefer a load balancer with sticky sessions.
 #[must_use]
-pub const fn unbound_sessions() -> SessionBinding {
-    SessionBinding::unbound()
+pub fn without_session_binding<V>(mut config: AuthConfig<V>) -> AuthConfig<V> {
+    config.session_binding = None;
+    config
 }

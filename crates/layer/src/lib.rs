@@ -1,13 +1,16 @@
-//! [`AuthLayer`]: a tower layer that lets the right people into an MCP server.
+//! Tower layers that authenticate the requests to an MCP server.
 //!
-//! A request comes in, and
+//! This crate is an implementation detail of [`portcullis`](https://docs.rs/portcullis): depend on `portcullis`, which re-exports it as
+//! `portcullis::layer`.
 //!
-//! 1. if it asks for the resource's metadata ([RFC 9728](https://www.rfc-editor.org/rfc/rfc9728)), it is answered at once;
-//! 2. if it is a CORS preflight, it passes: it cannot carry a token;
-//! 3. if it has no bearer token, or one that cannot be read, it is rejected with a challenge;
-//! 4. the [verifier](portcullis_core::VerifyToken) says who is calling, or why the request is rejected;
-//! 5. if the token lacks a scope that every request needs, or the `Mcp-Session-Id` belongs to somebody else, it is rejected;
-//! 6. the `Authorization` header is removed, `Arc<UserContext>` is put into the extensions, and the inner service is called.
+//! [`AuthLayer`] processes a request in these steps:
+//!
+//! 1. a request for the metadata of the resource ([RFC 9728](https://www.rfc-editor.org/rfc/rfc9728)) is answered at once;
+//! 2. a CORS preflight passes, because it cannot carry a token;
+//! 3. a request without a bearer token, or with a malformed one, is rejected with a challenge;
+//! 4. the [verifier](portcullis_core::VerifyToken) returns the user, or the reason why the request is rejected;
+//! 5. a request is rejected if its token lacks a scope that every request needs, or its `Mcp-Session-Id` belongs to another user;
+//! 6. the `Authorization` header is removed, `Arc<UserContext>` is inserted into the extensions, and the inner service is called.
 //!
 //! It does **not** check `Host` and `Origin` (the MCP server does), and it does not limit rates.
 
@@ -18,7 +21,6 @@ pub mod drain;
 #[cfg(feature = "axum")]
 pub mod extract;
 mod metadata;
-mod protocol_version;
 mod rejection;
 pub mod scope;
 mod session;
@@ -26,5 +28,7 @@ mod upstream;
 
 pub use auth::{Auth, AuthConfig, AuthLayer, ResponseFuture, StreamLifetime};
 pub use body::ResponseBody;
+#[cfg(feature = "axum")]
+pub use metadata::metadata_routes;
 pub use session::SessionBinding;
 pub use upstream::{RequireUpstream, RequireUpstreamFuture, RequireUpstreamLayer};

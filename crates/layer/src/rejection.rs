@@ -1,20 +1,19 @@
-//! [`Rejection`]: how a layer inside the gate refuses a request.
+//! [`Rejection`]: how a layer inside [`AuthLayer`](crate::AuthLayer) rejects a request.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 use portcullis_core::AuthError;
 use serde_json::{Value, json};
 
-/// Why a request does not reach the inner service.
+/// The reason why a request does not reach the inner service.
 #[derive(Debug)]
 pub(crate) enum Rejection {
-    /// It may not. [`Auth`](crate::Auth) finds the error in the extensions and answers as the wire table says; where there
-    /// is no gate outside, the bare status is a refusal still.
+    /// The user lacks the permission. [`Auth`](crate::Auth) finds the error in the extensions of the response and replaces the response
+    /// by the one of the wire table. Without an outer `AuthLayer`, the status alone still rejects the request.
     Refused(AuthError),
-    /// Nobody has said who is calling: a mistake in how the layers are put together. 500, whatever stands outside.
+    /// The request has no user context, because the layers are in the wrong order: 500.
     MissingUser,
-    /// Its headers contradict its body, whoever is calling: 400 with the JSON-RPC error that MCP 2026-07-28 has for that,
-    /// in answer to the request with this id.
+    /// The headers contradict the body: 400 with the JSON-RPC error of MCP 2026-07-28 for the request with this id.
     HeaderMismatch(Option<Value>),
 }
 
@@ -30,12 +29,12 @@ impl Rejection {
                 response.extensions_mut().insert(error);
             }
             Self::MissingUser => {
-                tracing::error!("a layer asks for the user, but no AuthLayer stands outside to say who is calling");
+                tracing::error!("the request has no user context: add AuthLayer outside this layer");
                 *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             }
             Self::HeaderMismatch(id) => {
-                tracing::debug!("request rejected: its mirrored headers contradict its body");
-                let message = "Header mismatch: Mcp-Method or Mcp-Name is not what the body says";
+                tracing::debug!("request rejected: Mcp-Method or Mcp-Name contradicts the body");
+                let message = "Header mismatch: Mcp-Method or Mcp-Name does not match the body";
                 let mut body = json!({ "jsonrpc": "2.0", "error": { "code": HEADER_MISMATCH, "message": message } });
                 if let Some(id) = id {
                     body["id"] = id;

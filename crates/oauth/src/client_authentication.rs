@@ -1,4 +1,4 @@
-//! [`ClientAuthentication`]: how this server proves to a provider who it is.
+//! [`ClientAuthentication`]: the client authentication of this server at a provider.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -6,9 +6,9 @@ use http::{HeaderValue, Method, Request, Uri, header};
 use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded;
 
-/// How this server proves to an authorization server who it is: a client id and a secret, or the id alone.
+/// The client authentication of this server at an authorization server: a client id and a secret, or the id alone.
 ///
-/// `Debug` does not print the secret.
+/// Its `Debug` output is redacted.
 /// [RFC 6749 section 2.3.1](https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1).
 #[derive(Clone, Debug)]
 pub struct ClientAuthentication {
@@ -24,35 +24,35 @@ enum Credentials {
 }
 
 impl ClientAuthentication {
-    /// `client_secret_basic`: in the header `Authorization`. What every authorization server must support.
+    /// Creates `client_secret_basic`: credentials in the header `Authorization`. Every authorization server must support it.
     #[must_use]
     pub fn basic(client_id: &str, client_secret: SecretString) -> Self {
         Self { client_id: client_id.into(), credentials: Credentials::Header(client_secret) }
     }
 
-    /// `client_secret_post`: in the form, for authorization servers that do not read the header.
+    /// Creates `client_secret_post`: credentials in the form, for authorization servers that do not read the header.
     #[must_use]
     pub fn post(client_id: &str, client_secret: SecretString) -> Self {
         Self { client_id: client_id.into(), credentials: Credentials::Body(client_secret) }
     }
 
-    /// `none`: the id in the form and no secret, as a public client. Then PKCE alone proves who redeems a code, and whoever has a
-    /// refresh token can use it.
+    /// Creates `none`: the id in the form and no secret, as a public client. Authorization codes are then protected by PKCE alone, and
+    /// refresh tokens are not bound to the client.
     ///
-    /// For providers that give no secret, and only for endpoints that ask for none: not for GitHub's.
+    /// It is for providers without client secrets, and only for endpoints that do not require one; those of GitHub do.
     /// [RFC 6749 section 2.1](https://www.rfc-editor.org/rfc/rfc6749#section-2.1)
     #[must_use]
     pub fn public(client_id: &str) -> Self {
         Self { client_id: client_id.into(), credentials: Credentials::None }
     }
 
-    /// The name of this server at the provider.
+    /// Returns the client id of this server at the provider.
     #[must_use]
     pub fn client_id(&self) -> &str {
         &self.client_id
     }
 
-    /// A form with `fields` for `endpoint`, authenticated.
+    /// Creates an authenticated request to `endpoint` with a form of `fields`.
     pub(crate) fn form_request(&self, endpoint: &Uri, fields: &[(&str, &str)]) -> Request<Bytes> {
         match self.credentials {
             Credentials::Body(_) | Credentials::None => self.post_request(endpoint, fields),
@@ -64,12 +64,12 @@ impl ClientAuthentication {
         }
     }
 
-    /// A form with `fields` for an `endpoint` that takes id and secret from the form only.
+    /// Creates a request with a form of `fields` for an `endpoint` that reads id and secret from the form only.
     pub(crate) fn post_request(&self, endpoint: &Uri, fields: &[(&str, &str)]) -> Request<Bytes> {
         form_post(endpoint, &self.among(fields))
     }
 
-    /// A JSON object with `fields` for an `endpoint` that takes id and secret from there.
+    /// Creates a request with a JSON object of `fields` for an `endpoint` that reads id and secret from it.
     pub(crate) fn json_request(&self, endpoint: &Uri, fields: &[(&str, &str)]) -> Request<Bytes> {
         let members: serde_json::Map<_, _> =
             self.among(fields).iter().map(|&(name, text)| (name.to_owned(), text.into())).collect();
@@ -81,7 +81,7 @@ impl ClientAuthentication {
         fields.iter().copied().chain([("client_id", &*self.client_id)]).chain(secret).collect()
     }
 
-    /// Whether requests are authenticated by a secret, in a header or in the body.
+    /// Reports whether requests are authenticated with a secret, in a header or in the body.
     #[must_use]
     pub const fn has_secret(&self) -> bool {
         !matches!(self.credentials, Credentials::None)
@@ -94,7 +94,7 @@ impl ClientAuthentication {
         }
     }
 
-    /// The credentials of the scheme `Basic`; id and secret, empty if there is none, are form-encoded first.
+    /// Returns the credentials of the scheme `Basic`. Id and secret are form-encoded first; a missing secret is empty.
     pub(crate) fn basic_credentials(&self) -> HeaderValue {
         let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let pair = format!("{}:{}", encode(&self.client_id), encode(self.secret().unwrap_or_default()));
@@ -106,7 +106,7 @@ impl ClientAuthentication {
     }
 }
 
-/// A form with `fields` for `endpoint`, from nobody in particular.
+/// Creates a request to `endpoint` with a form of `fields`, without client authentication.
 pub(crate) fn form_post(endpoint: &Uri, fields: &[(&str, &str)]) -> Request<Bytes> {
     let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
     post(endpoint, "application/x-www-form-urlencoded", form)

@@ -1,17 +1,19 @@
-//! The messages of OAuth, as pure functions: a request is built, a response is judged, nothing is sent.
+//! OAuth messages as pure functions: requests are built and responses processed, but nothing is sent.
 //!
-//! No I/O, no runtime, no clock: the present time is an argument. A check leaves evidence in the types: a token becomes
-//! [`Verified`] [`Claims`] only by [`JwtPolicy`](jwt::JwtPolicy) or by an introspection policy, an
-//! [`IdToken`](id_token::IdToken) or an [assertion] only by a policy of its own.
+//! This crate is an implementation detail of [`portcullis`](https://docs.rs/portcullis): depend on `portcullis`, which re-exports it as
+//! `portcullis::oauth`.
+//!
+//! The crate does no I/O and has no runtime and no clock: the current time is an argument. Checks leave evidence in the types: only
+//! [`JwtPolicy`](jwt::JwtPolicy) and the introspection policy create [`Verified`] [`Claims`], and an
+//! [`IdToken`](id_token::IdToken) or an [assertion] is created only by its own policy.
 
 pub mod assertion;
-mod audience;
 mod claims;
+mod claims_checks;
 mod client_authentication;
 pub mod id_token;
 pub mod introspection;
 pub mod jwt;
-mod lifetime;
 pub mod metadata;
 mod pkce;
 pub mod protected_resource;

@@ -1,4 +1,4 @@
-//! [`AuthorizationServerMetadata`]: where the endpoints of an authorization server are.
+//! [`AuthorizationServerMetadata`]: the metadata of an authorization server.
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Uri, header};
@@ -7,11 +7,11 @@ use serde_json::{Map, Value};
 
 use crate::{ProtocolError, response::json_object};
 
-/// Where the endpoints of an authorization server are.
+/// The metadata of an authorization server: its endpoints and capabilities.
 ///
 /// [RFC 8414 section 2](https://www.rfc-editor.org/rfc/rfc8414#section-2) and OpenID Connect Discovery 1.0 section 3.
-/// Members that nobody needs here are ignored. Every endpoint is an absolute URL; that it is `https` and
-/// public is for whoever sends a request there to check.
+/// Members that are not needed here are ignored. Every endpoint is an absolute URL. It does **not** check that an endpoint is `https` and
+/// public: the component that sends a request does.
 #[derive(Clone, Debug)]
 pub struct AuthorizationServerMetadata {
     issuer: Issuer,
@@ -26,55 +26,55 @@ pub struct AuthorizationServerMetadata {
 }
 
 impl AuthorizationServerMetadata {
-    /// The authorization server described: identical to the one asked.
+    /// Returns the issuer, which is identical to the one requested.
     #[must_use]
     pub const fn issuer(&self) -> &Issuer {
         &self.issuer
     }
 
-    /// Where its keys are.
+    /// Returns the URL of the key set.
     #[must_use]
     pub const fn jwks_uri(&self) -> Option<&Uri> {
         self.jwks_uri.as_ref()
     }
 
-    /// Where it asks users for their consent.
+    /// Returns the authorization endpoint.
     #[must_use]
     pub const fn authorization_endpoint(&self) -> Option<&Uri> {
         self.authorization_endpoint.as_ref()
     }
 
-    /// Where it hands out tokens.
+    /// Returns the token endpoint.
     #[must_use]
     pub const fn token_endpoint(&self) -> Option<&Uri> {
         self.token_endpoint.as_ref()
     }
 
-    /// Where it takes tokens back.
+    /// Returns the revocation endpoint.
     #[must_use]
     pub const fn revocation_endpoint(&self) -> Option<&Uri> {
         self.revocation_endpoint.as_ref()
     }
 
-    /// Where it answers questions about tokens.
+    /// Returns the introspection endpoint.
     #[must_use]
     pub const fn introspection_endpoint(&self) -> Option<&Uri> {
         self.introspection_endpoint.as_ref()
     }
 
-    /// Where it tells about users.
+    /// Returns the UserInfo endpoint.
     #[must_use]
     pub const fn userinfo_endpoint(&self) -> Option<&Uri> {
         self.userinfo_endpoint.as_ref()
     }
 
-    /// The methods of PKCE that it knows (`code_challenge_methods_supported`); empty if it does not say that it knows any.
+    /// Returns the supported PKCE methods (`code_challenge_methods_supported`); empty if none is advertised.
     #[must_use]
     pub fn code_challenge_methods(&self) -> &[Box<str>] {
         &self.code_challenge_methods
     }
 
-    /// Whether every authorization response names its issuer (`authorization_response_iss_parameter_supported`).
+    /// Reports whether every authorization response names its issuer (`authorization_response_iss_parameter_supported`).
     /// [RFC 9207 section 3](https://www.rfc-editor.org/rfc/rfc9207#section-3)
     #[must_use]
     pub const fn advertises_issuer(&self) -> bool {
@@ -82,11 +82,11 @@ impl AuthorizationServerMetadata {
     }
 }
 
-/// Where the metadata of `issuer` may be, in the order in which to look.
+/// Returns the URLs at which the metadata of `issuer` may be, in the order in which to try them.
 ///
-/// RFC 8414 *inserts* its path between host and path of the issuer, OpenID Connect *appends*. Both remove a terminating
+/// RFC 8414 *inserts* its path between host and path of the issuer, OpenID Connect *appends* it. Both remove a terminating
 /// slash first. [RFC 8414 sections 3.1 and 5](https://www.rfc-editor.org/rfc/rfc8414#section-3.1), and MCP,
-/// Authorization Server Metadata Discovery. Empty if the issuer has characters that no request line may have.
+/// Authorization Server Metadata Discovery. The result is empty if the issuer has characters that a request line must not have.
 ///
 /// ```
 /// let issuer = portcullis_core::Issuer::new("https://idp.example.com/tenant")?;
@@ -113,7 +113,7 @@ pub fn well_known_urls(issuer: &Issuer) -> Vec<Uri> {
     urls.into_iter().filter_map(|url| url.parse().ok()).collect()
 }
 
-/// A request for the metadata at `url`, one of [`well_known_urls`].
+/// Creates a request for the metadata at `url`, one of [`well_known_urls`].
 #[must_use]
 pub fn request(url: &Uri) -> Request<Bytes> {
     let mut request = Request::new(Bytes::new());
@@ -122,7 +122,7 @@ pub fn request(url: &Uri) -> Request<Bytes> {
     request
 }
 
-/// What `response` says about `issuer`.
+/// Processes the metadata of `issuer`.
 ///
 /// # Errors
 /// [`ProtocolError`] if it is not a 200 with a JSON object, if its `issuer` is not identical to `issuer`

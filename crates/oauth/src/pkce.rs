@@ -1,13 +1,13 @@
-//! [`CodeVerifier`]: proof that whoever redeems an authorization code is the one who asked for it.
+//! [`CodeVerifier`]: Proof Key for Code Exchange (PKCE).
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
 
-/// The secret of PKCE. The authorization request carries its [challenge](Self::challenge), the exchange of the code the verifier
-/// itself. `Debug` does not print it.
+/// The code verifier of PKCE. The authorization request contains its [challenge](Self::challenge), the token request the verifier
+/// itself. Its `Debug` output is redacted.
 ///
-/// [RFC 7636 section 4.1](https://www.rfc-editor.org/rfc/rfc7636#section-4.1). Only the method `S256` exists here.
+/// [RFC 7636 section 4.1](https://www.rfc-editor.org/rfc/rfc7636#section-4.1). Only the method `S256` is supported.
 ///
 /// ```
 /// use portcullis_oauth::CodeVerifier;
@@ -19,13 +19,13 @@ use sha2::{Digest as _, Sha256};
 pub struct CodeVerifier(SecretString);
 
 impl CodeVerifier {
-    /// The verifier made of these bytes, which must be random and used once.
+    /// Creates a verifier from bytes, which must be random and used once.
     #[must_use]
     pub fn new(random: [u8; 32]) -> Self {
         Self(BASE64_URL_SAFE_NO_PAD.encode(random).into())
     }
 
-    /// The challenge for it, by the method `S256`. It is no secret.
+    /// Returns the challenge by the method `S256`, which is not a secret.
     /// [RFC 7636 section 4.2](https://www.rfc-editor.org/rfc/rfc7636#section-4.2)
     #[must_use]
     pub fn challenge(&self) -> String {

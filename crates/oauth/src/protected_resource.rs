@@ -1,4 +1,4 @@
-//! [`ProtectedResourceMetadata`]: what a resource says about itself, and where it says it.
+//! [`ProtectedResourceMetadata`]: the metadata of a protected resource, and its well-known locations.
 
 use bytes::Bytes;
 use portcullis_core::{Issuer, ResourceUri, ScopeSet};
@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 /// The well-known path without an inserted resource path.
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
-/// The metadata of a protected resource: how a client finds the authorization server.
+/// The metadata of a protected resource, by which a client finds the authorization server.
 ///
 /// [RFC 9728 section 2](https://www.rfc-editor.org/rfc/rfc9728#section-2), and the section Authorization Server Location
-/// of MCP, which demands at least one authorization server. Tokens are taken from the header only
+/// of MCP, which requires at least one authorization server. Tokens are accepted in the header only
 /// (`bearer_methods_supported`), and arrays without members are omitted
 /// ([section 3.2](https://www.rfc-editor.org/rfc/rfc9728#section-3.2)).
 ///
@@ -36,7 +36,7 @@ pub struct ProtectedResourceMetadata {
 }
 
 impl ProtectedResourceMetadata {
-    /// The metadata of `resource`, whose tokens come from `authorization_server`.
+    /// Creates the metadata of `resource`, whose tokens are issued by `authorization_server`.
     #[must_use]
     pub fn new(resource: ResourceUri, authorization_server: Issuer) -> Self {
         Self {
@@ -48,7 +48,7 @@ impl ProtectedResourceMetadata {
         }
     }
 
-    /// One more authorization server, after those already named. Naming it again changes nothing.
+    /// Adds an authorization server, unless it is present already.
     #[must_use]
     pub fn with_authorization_server(mut self, authorization_server: Issuer) -> Self {
         if !self.authorization_servers.contains(&authorization_server) {
@@ -57,43 +57,43 @@ impl ProtectedResourceMetadata {
         self
     }
 
-    /// The scopes that a client may ask for. Default: not stated.
+    /// Sets the scopes that a client may request. Default: not stated.
     ///
-    /// `offline_access` is left out: it is an agreement between client and authorization server and says nothing about
-    /// the resource (MCP authorization, Refresh Tokens).
+    /// `offline_access` is omitted: it concerns the client and the authorization server, not the resource (MCP authorization, Refresh
+    /// Tokens).
     #[must_use]
     pub fn with_scopes_supported(mut self, scopes: &ScopeSet) -> Self {
         self.scopes_supported = scopes.iter().filter(|scope| *scope != "offline_access").map(Into::into).collect();
         self
     }
 
-    /// The name of the resource, for people.
+    /// Sets the human-readable name of the resource.
     #[must_use]
     pub fn with_resource_name(mut self, name: &str) -> Self {
         self.resource_name = Some(name.into());
         self
     }
 
-    /// The URL of a page for developers of clients. It is published as written.
+    /// Sets the URL of the documentation for developers of clients. It is published as written.
     #[must_use]
     pub fn with_resource_documentation(mut self, url: &str) -> Self {
         self.resource_documentation = Some(url.into());
         self
     }
 
-    /// The resource described.
+    /// Returns the resource.
     #[must_use]
     pub const fn resource(&self) -> &ResourceUri {
         &self.resource
     }
 
-    /// Where its tokens come from; never empty.
+    /// Returns the authorization servers; never empty.
     #[must_use]
     pub fn authorization_servers(&self) -> &[Issuer] {
         &self.authorization_servers
     }
 
-    /// The document to publish, as `application/json`.
+    /// Serializes the document, which is published as `application/json`.
     #[must_use]
     pub fn to_json(&self) -> Bytes {
         let strings = |values: &mut dyn Iterator<Item = &str>| Value::from_iter(values);
@@ -116,9 +116,9 @@ impl ProtectedResourceMetadata {
     }
 }
 
-/// The paths under which the metadata of `resource` is looked for: with the path of the resource inserted, then bare.
+/// Returns the paths at which clients request the metadata of `resource`: with the path of the resource inserted, then without it.
 ///
-/// One path if the resource is a bare origin.
+/// There is one path if the resource is a bare origin.
 /// [RFC 9728 section 3.1](https://www.rfc-editor.org/rfc/rfc9728#section-3.1), and MCP, Protected Resource Metadata
 /// Discovery. A query of the resource is not part of the path.
 ///
@@ -134,16 +134,16 @@ pub fn well_known_paths(resource: &ResourceUri) -> Vec<String> {
     if path.is_empty() { vec![WELL_KNOWN.into()] } else { vec![format!("{WELL_KNOWN}{path}"), WELL_KNOWN.into()] }
 }
 
-/// The URL of the metadata of `resource`, for the parameter `resource_metadata` of a challenge.
+/// Returns the URL of the metadata of `resource`, for the parameter `resource_metadata` of a challenge.
 ///
-/// Made from the resource as configured, never from a request's `Host`.
+/// It is derived from the configured resource, never from the `Host` of a request.
 #[must_use]
 pub fn metadata_url(resource: &ResourceUri) -> String {
     let (path, query) = path_and_query(resource);
     format!("{}{WELL_KNOWN}{path}{query}", resource.origin())
 }
 
-/// The path without a terminating slash, and the query with its question mark.
+/// Returns the path without a terminating slash, and the query with its question mark.
 fn path_and_query(resource: &ResourceUri) -> (&str, &str) {
     let whole = resource.path_and_query();
     let (path, query) = whole.split_at(whole.find('?').unwrap_or(whole.len()));

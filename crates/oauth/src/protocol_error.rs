@@ -1,38 +1,43 @@
-//! [`ProtocolError`]: why a response of a provider does not say what was asked.
+//! [`ProtocolError`]: an error in a response of a provider.
 
 use std::time::Duration;
 
 use http::StatusCode;
 use portcullis_core::{AuthError, Reason};
 
-/// Why a response of a provider does not say what was asked.
+/// An error in a response of a provider.
 ///
-/// For the operator. It quotes statuses, error codes and issuers, never a token and never a body.
+/// It is for the operator. It contains statuses, error codes and issuers, never a token or a body.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
-    /// The provider says that the token presented is no good.
-    #[error("the provider refused the token")]
+    /// The provider rejected the presented token.
+    #[error("the provider rejected the token")]
     TokenRefused,
-    /// The provider says that the refresh token or authorization code presented is no good: the user must log in again.
-    #[error("the provider refused the grant: {code:?} {description:?}")]
+    /// The provider rejected the refresh token or authorization code: the user must log in again.
+    #[error("the provider rejected the grant: {code:?} {description:?}")]
     GrantRefused {
         /// The error code, `invalid_grant` or the provider's own.
         code: String,
-        /// What the provider says about it, if it is fit for a log line.
+        /// The description of the provider, if it is safe to log.
         description: Option<String>,
     },
-    /// The provider refused *our* credentials, or what we are allowed to ask; or, where it does not
-    /// [say so](Self::is_invalid_client), the credential that was presented.
-    #[error("the provider refused the request, this server's credentials or set-up: status {status}, error {code:?}")]
+    /// The provider rejected the credentials or the permissions of this server; or, unless it is
+    /// [`invalid_client`](Self::is_invalid_client), possibly the presented credential.
+    #[error(
+        "the provider rejected the request, the credentials or the configuration of this server: status {status}, error {code:?}"
+    )]
     ClientRefused {
         /// The status of the response.
         status: StatusCode,
         /// Its error code, if it has one.
         code: Option<String>,
     },
-    /// The token endpoint refused in words of its own: whether the refresh token or this server is at fault it does not say.
-    #[error("the provider refused in words of its own: status {status}, error {code:?}, {wording:?}")]
+    /// The token endpoint rejected the request with a non-standard error, which does not tell whether the refresh token or this server is
+    /// at fault.
+    #[error(
+        "the provider rejected the request with a non-standard error: status {status}, error {code:?}, {wording:?}"
+    )]
     UnknownRefusal {
         /// The status of the response.
         status: StatusCode,
@@ -41,10 +46,10 @@ pub enum ProtocolError {
         /// Another member that names the error, and its value, if there is one: `status=BAD_REFRESH_TOKEN`.
         wording: Option<String>,
     },
-    /// The provider asked to be called less often.
-    #[error("the provider limits the rate of calls")]
+    /// The provider limited the rate of requests.
+    #[error("the provider limited the rate of requests")]
     RateLimited {
-        /// When to call again, if the provider says so in seconds.
+        /// The delay of `Retry-After`, if it is in seconds.
         retry_after: Option<Duration>,
     },
     /// The provider failed.
@@ -52,33 +57,33 @@ pub enum ProtocolError {
     ServerError {
         /// The status of the response.
         status: StatusCode,
-        /// When to call again, if the provider says so in seconds.
+        /// The delay of `Retry-After`, if it is in seconds.
         retry_after: Option<Duration>,
     },
-    /// A status that has no meaning here.
+    /// A status that is not defined for the request.
     #[error("unexpected status {0}")]
     UnexpectedStatus(StatusCode),
-    /// Not a JSON object, or not labelled as JSON.
+    /// The response is not a JSON object, or its content type is not JSON.
     #[error("not a JSON object: content type {content_type:?}")]
     NotJson {
         /// The content type of the response.
         content_type: Option<String>,
     },
-    /// A member that must be there is not, or has the wrong type.
+    /// A required member is missing, or has the wrong type.
     #[error("member {0:?} is missing or invalid")]
     InvalidMember(&'static str),
     /// The metadata of another authorization server.
     #[error("the metadata of {expected:?} names the issuer {found:?}")]
     WrongIssuer {
-        /// The issuer asked.
+        /// The expected issuer.
         expected: String,
-        /// The issuer named in the document.
+        /// The issuer in the document.
         found: String,
     },
 }
 
 impl ProtocolError {
-    /// The reason under which a request is refused for it.
+    /// Returns the reason with which a request is rejected.
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
@@ -94,15 +99,15 @@ impl ProtocolError {
         }
     }
 
-    /// Whether the provider says that *our* id or secret is no good, whatever is asked with them: `invalid_client`, and nothing else
-    /// ([RFC 6749 section 5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2)). `unauthorized_client` is said to a client that
-    /// *was* authenticated, about one type of grant; a status without a code may be about the credential that was presented.
+    /// Reports whether the provider rejected the client id or secret of this server: the code is `invalid_client`
+    /// ([RFC 6749 section 5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2)). `unauthorized_client` concerns one grant type of a
+    /// client that *was* authenticated; a status without a code may concern the presented credential.
     #[must_use]
     pub fn is_invalid_client(&self) -> bool {
         matches!(self, Self::ClientRefused { code: Some(code), .. } if code == "invalid_client")
     }
 
-    /// When trying again may help, if the provider says.
+    /// Returns the delay after which a retry may succeed, if the provider gives it.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -1,4 +1,4 @@
-//! What every response of a provider is judged by before its content matters.
+//! The checks of every response of a provider before its content is processed.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::{ProtocolError, strict_json};
 
-/// The members of the object in a response that must be 200 and JSON.
+/// Returns the members of the JSON object in a response, which must be 200.
 pub(crate) fn json_object(response: &Response<Bytes>) -> Result<Map<String, Value>, ProtocolError> {
     match json(response)? {
         Value::Object(members) => Ok(members),
@@ -16,7 +16,7 @@ pub(crate) fn json_object(response: &Response<Bytes>) -> Result<Map<String, Valu
     }
 }
 
-/// The value in a response that must be 200 and JSON.
+/// Returns the JSON value in a response, which must be 200.
 pub(crate) fn json(response: &Response<Bytes>) -> Result<Value, ProtocolError> {
     if response.status() != StatusCode::OK {
         return Err(failure(response).unwrap_or_else(|| ProtocolError::UnexpectedStatus(response.status())));
@@ -31,7 +31,7 @@ fn not_json(response: &Response<Bytes>) -> ProtocolError {
     ProtocolError::NotJson { content_type: content_type(response.headers()).map(str::to_owned) }
 }
 
-/// What the status says about the provider itself, whatever was asked.
+/// Returns the error of a status that concerns the provider itself, independently of the request.
 pub(crate) fn failure(response: &Response<Bytes>) -> Option<ProtocolError> {
     let (status, retry_after) = (response.status(), retry_after(response.headers()));
     if status == StatusCode::TOO_MANY_REQUESTS {
@@ -43,9 +43,9 @@ pub(crate) fn failure(response: &Response<Bytes>) -> Option<ProtocolError> {
     }
 }
 
-/// A refusal of what *we* are or ask, with the error code of the body (RFC 6749 section 5.2).
+/// Returns the error for a rejection of this server or its request, with the error code of the body (RFC 6749 section 5.2).
 ///
-/// A 403 that says when to come back, or that nothing is left (GitHub), is a limit of the rate.
+/// A 403 with `Retry-After`, or with no remaining requests (GitHub), is a rate limit.
 pub(crate) fn client_refused(response: &Response<Bytes>) -> ProtocolError {
     let (status, headers) = (response.status(), response.headers());
     let nothing_left = headers.get("x-ratelimit-remaining").is_some_and(|remaining| remaining == "0");
@@ -55,19 +55,19 @@ pub(crate) fn client_refused(response: &Response<Bytes>) -> ProtocolError {
     ProtocolError::ClientRefused { status, code: error_code(response) }
 }
 
-/// The member `error` of the body. It is logged, so nothing else than an error code.
+/// Returns the member `error` of the body, if it is an error code: it is logged.
 pub(crate) fn error_code(response: &Response<Bytes>) -> Option<String> {
     let members = strict_json::parse_object(response.body()).ok()?;
     let code = members.get("error")?.as_str()?;
     is_error_code(code).then(|| code.to_owned())
 }
 
-/// Whether it has only what RFC 6749 allows in an error code, and not at any length.
+/// Reports whether `text` has only the characters that RFC 6749 allows in an error code, and is not too long.
 pub(crate) fn is_error_code(text: &str) -> bool {
     text.len() <= 64 && text.bytes().all(|b| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e))
 }
 
-/// `Retry-After` in seconds, at most an hour. A date needs a clock; whoever sends the requests reads that form.
+/// Returns `Retry-After` in seconds, at most an hour. A date needs a clock, so the HTTP client parses that form.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     const LONGEST: u64 = 3600;
     let seconds: u64 = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;

@@ -1,4 +1,4 @@
-//! [`TokenResponse`]: what a token endpoint hands out.
+//! [`TokenResponse`]: the response of a token endpoint.
 
 use std::time::Duration;
 
@@ -6,34 +6,34 @@ use portcullis_core::{BearerToken, ScopeSet, UnixTime};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-/// What a token endpoint hands out. `Debug` prints no token.
+/// The response of a token endpoint. Its `Debug` output has no token.
 ///
-/// [RFC 6749 section 5.1](https://www.rfc-editor.org/rfc/rfc6749#section-5.1), and what providers add to it. Who the user is,
-/// it does not say: an ID token is verified elsewhere.
+/// [RFC 6749 section 5.1](https://www.rfc-editor.org/rfc/rfc6749#section-5.1), and the members that providers add. It does **not**
+/// identify the user: the ID token is not verified.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TokenResponse {
     /// The new access token.
     pub access_token: BearerToken,
-    /// The new refresh token. Without one the old one stays good
+    /// The new refresh token. Without one the old one stays valid
     /// ([RFC 6749 section 6](https://www.rfc-editor.org/rfc/rfc6749#section-6)).
     pub refresh_token: Option<SecretString>,
-    /// How long the access token lives, counted from the response.
+    /// The lifetime of the access token from the time of the response.
     pub expires_in: Option<Duration>,
-    /// When the access token expires, where it is not told as a time to live.
+    /// The expiry of the access token, if the provider gives it as a time instead.
     pub expires_at: Option<UnixTime>,
-    /// How long the refresh token lives, counted from the response. Not in any RFC; Keycloak and GitHub tell it.
+    /// The lifetime of the refresh token from the time of the response. It is not in any RFC; Keycloak and GitHub send it.
     pub refresh_expires_in: Option<Duration>,
-    /// What was granted; `None` if the response does not say it: then what was asked for. Empty if nothing was.
+    /// The granted scopes; `None` if the response does not contain them, which means the requested ones. Empty if none was granted.
     pub scopes: Option<ScopeSet>,
-    /// The ID token of OpenID Connect, not verified.
+    /// The ID token of OpenID Connect, which is not verified.
     pub id_token: Option<SecretString>,
-    /// What else the provider says, such as Salesforce's `instance_url`. No tokens.
+    /// The other members of the response, such as Salesforce's `instance_url`, without tokens.
     pub further: Map<String, Value>,
 }
 
 impl TokenResponse {
-    /// A response with nothing but an access token.
+    /// Creates a response with an access token only.
     #[must_use]
     pub fn new(access_token: BearerToken) -> Self {
         Self {

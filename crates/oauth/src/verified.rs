@@ -1,12 +1,12 @@
-//! [`Verified`]: evidence that a check took place.
+//! [`Verified`]: evidence that a policy has checked a value.
 
 use portcullis_core::{AuthError, Issuer, UserContext, UserContextBuilder};
 
 use crate::{Claims, subject::Subject};
 
-/// A `T` for which an issuer vouches, to this resource, now: evidence that the checks took place.
+/// Evidence that an issuer asserts `T` to this resource at present.
 ///
-/// Only the policies of this crate make one, so a function that takes a `Verified<Claims>` cannot be given anything else.
+/// Only the policies of this crate create it, so a function with a `Verified<Claims>` argument cannot receive unchecked claims.
 #[derive(Clone, Debug)]
 pub struct Verified<T> {
     issuer: Issuer,
@@ -15,18 +15,18 @@ pub struct Verified<T> {
 }
 
 impl<T> Verified<T> {
-    /// Asserts that `issuer` vouches for `value`, which speaks of `subject`: the last line of a policy.
+    /// Asserts that `issuer` states `value` about `subject`. It is the last statement of a policy.
     pub(crate) const fn assertion(issuer: Issuer, subject: Subject, value: T) -> Self {
         Self { issuer, subject, value }
     }
 
-    /// Who vouches for it.
+    /// Returns the issuer.
     #[must_use]
     pub const fn issuer(&self) -> &Issuer {
         &self.issuer
     }
 
-    /// What was verified, without the evidence.
+    /// Returns the value without the evidence.
     #[must_use]
     pub fn into_inner(self) -> T {
         self.value
@@ -40,8 +40,8 @@ impl<T> AsRef<T> for Verified<T> {
 }
 
 impl Verified<Claims> {
-    /// The user that the claims describe: the subject that the policy found, a person or a
-    /// [client acting for itself](portcullis_core::PrincipalKind::Client).
+    /// Returns a builder for the user that the claims describe: the subject that the policy found, a user or a
+    /// [client](portcullis_core::PrincipalKind::Client).
     ///
     /// # Errors
     /// [`Reason::MissingClaim`](portcullis_core::Reason::MissingClaim) if a claim has the wrong type.

@@ -1,9 +1,13 @@
-//! [`BridgedServer`]: the quick start with a login, from a provider to a gate and a bridge.
+//! [`BridgedServer`]: a builder for a server with its own authorization server.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use portcullis_bridge::{Bridge, BridgeConfig, BridgeVerifier};
-use portcullis_core::{Clock, SystemClock};
+use portcullis_core::{AuthError, BearerToken, Clock, SystemClock, UserContext};
 use portcullis_egress::{Egress, EgressConfig};
 use portcullis_grants::{
     GrantStore, KeyRing, MemoryStore, ProfileVerifier, ProviderClient, TokenStore, UpstreamLayer, UpstreamVerifier,
@@ -11,26 +15,23 @@ use portcullis_grants::{
 };
 use portcullis_layer::AuthConfig;
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
-use portcullis_verify::{Cache, CacheConfig};
+use portcullis_verify::{Cache, CacheConfig, CacheFuture, CacheHandle};
 use tower_layer::Layer as _;
+use tower_service::Service;
 
 use crate::BuildError;
 
-/// The users of a [`BridgedServer`]: by the bridge's tokens, with the provider's profile, remembered.
-pub type BridgedUsers = Cache<UpstreamVerifier<BridgeVerifier, ProfileVerifier>>;
-
-/// The quick start with a login: a bridge to a provider, and a gate that takes the bridge's tokens and no others.
+/// A builder for a server with its own authorization server: a bridge to a provider, and an auth layer that accepts only its tokens.
 ///
-/// Users are who they are at the provider, with a profile that is as new as the cache is young, and a way to their upstream token.
-/// It does nothing that you cannot: put [`Bridge`], [`UpstreamVerifier`] and [`Cache`] together yourself for anything else.
+/// Users log in at the provider. Their context has their profile at the provider, which is refreshed with the cache, and their upstream
+/// token. For other compositions, combine [`Bridge`], [`UpstreamVerifier`] and [`Cache`] yourself.
 ///
 /// ```
 /// use axum::{Router, routing::post};
 /// use portcullis::{
-///     AuthLayer, BridgedServer, Issuer, ResourceUri, ScopeSet,
-///     extract::User,
+///     AuthLayer, BridgedServer, ClientAuthentication, Issuer, Provider, ResourceUri, ScopeSet,
 ///     bridge::BridgeConfig,
-///     oauth::{ClientAuthentication, providers::Provider},
+///     extract::User,
 /// };
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -41,7 +42,7 @@ pub type BridgedUsers = Cache<UpstreamVerifier<BridgeVerifier, ProfileVerifier>>
 /// let (gate, bridge) = BridgedServer::new(config, Provider::github(), app).build()?;
 ///
 /// let mcp = post(async |user: User| format!("Hello {}", user.name().unwrap_or(user.subject())));
-/// // Not the other way round: of two routers, axum keeps the fallback of the one that is merged in.
+/// // In this order: of two merged routers, axum keeps the fallback of the second.
 /// let app = bridge.router().merge(Router::new().route("/mcp", mcp).layer(AuthLayer::new(gate)));
 /// # use tower::ServiceExt as _;
 /// # let request = |path: &str| http::Request::get(path).body(axum::body::Body::empty()).unwrap();
@@ -67,7 +68,7 @@ pub struct BridgedServer {
 }
 
 impl BridgedServer {
-    /// A server with the bridge that `config` describes, whose users log in at `provider`, where this server is called `client`.
+    /// Creates a builder for a bridge whose users log in at `provider`, where this server authenticates as `client`.
     pub fn new(config: BridgeConfig, provider: Provider, client: ClientAuthentication) -> Self {
         Self {
             config,
@@ -83,13 +84,13 @@ impl BridgedServer {
         }
     }
 
-    /// What the server is called, for people.
+    /// Sets the human-readable name of the server.
     pub fn with_resource_name(mut self, name: &str) -> Self {
         self.resource_name = Some(name.to_owned());
         self
     }
 
-    /// Keeps clients, sessions and the provider's tokens in `store`, sealed with `keys`. Default: in memory, gone with the process.
+    /// Sets the store for clients, sessions and the provider's tokens, which are encrypted with `keys`. Default: in memory.
     ///
     /// The keys are tried before anything rests on them: see [`GrantStore::check_keys`].
     ///
@@ -108,14 +109,14 @@ impl BridgedServer {
         self
     }
 
-    /// How much is remembered of who is calling, and for how long: a change at the provider is noticed that late.
+    /// Sets the configuration of the cache. Its time to live is the delay after which a change at the provider takes effect.
     pub fn with_cache(mut self, cache: CacheConfig) -> Self {
         self.cache = cache;
         self
     }
 
-    /// For how long after the provider last confirmed a user, by a login, a refresh or a profile, the user goes on while the provider cannot be
-    /// asked, with the profile as it was last known. Default: 24 hours. Zero: not at all, which is 503.
+    /// Sets the time after the last confirmation of a user by the provider (a login, a refresh or a profile) for which the user is accepted
+    /// with the last known profile while the provider is unavailable. Default: 24 hours. Zero: requests are rejected with 503 at once.
     ///
     /// See [`UpstreamLayer::with_outage_grace`].
     pub const fn with_outage_grace(mut self, grace: Duration) -> Self {
@@ -123,40 +124,40 @@ impl BridgedServer {
         self
     }
 
-    /// Where requests to the provider may go. Default: to public addresses.
+    /// Sets the destinations of requests to the provider. Default: public addresses.
     pub fn with_provider_egress(mut self, egress: EgressConfig) -> Self {
         self.provider_egress = egress;
         self
     }
 
-    /// Where requests may go that clients are the cause of: they describe themselves at URLs of their own choice. Default: to public
-    /// addresses. Leave it, except for tests.
+    /// Sets the destinations of requests that clients cause, for their metadata documents at URLs of their choice. Default: public
+    /// addresses. Change it in tests only.
     pub fn with_client_egress(mut self, egress: EgressConfig) -> Self {
         self.client_egress = egress;
         self
     }
 
-    /// The clock that everything is judged by.
+    /// Sets the clock. Default: [`SystemClock`].
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// The configuration for [`AuthLayer`](crate::AuthLayer), and the bridge, into whose [router](Bridge::router) the app is to be merged.
+    /// Builds the configuration for [`AuthLayer`](crate::AuthLayer), and the bridge, into whose [router](Bridge::router) the app is merged.
     ///
     /// # Errors
-    /// [`BuildError::Egress`] if the HTTP client cannot be made.
+    /// [`BuildError::Egress`] if the HTTP client cannot be created.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn build(self) -> Result<(AuthConfig<BridgedUsers>, Bridge), BuildError> {
+    pub fn build(self) -> Result<(AuthConfig<BridgedVerifier>, Bridge), BuildError> {
         let Self { config, provider, client, resource_name, store, cache, outage_grace, .. } = self;
         let (provider_egress, client_egress, clock) = (self.provider_egress, self.client_egress, self.clock);
         let provider = ProviderClient::new(provider, client, Egress::new(provider_egress)?, Arc::clone(&clock));
         let profiles = provider.profile_verifier();
         let (vault, records) = store.map_or_else(|| in_memory(&clock), Ok)?;
         let bridge = Bridge::new(config, provider, vault, records, Egress::new(client_egress)?, Arc::clone(&clock));
-        // Those that an enterprise's identity provider vouches for have no grant.
+        // Users of an enterprise identity provider (ID-JAG) have no grant.
         let users = UpstreamLayer::new(profiles)
             .with_users_without_grant()
             .with_outage_grace(outage_grace, Arc::clone(&clock))
@@ -164,7 +165,33 @@ impl BridgedServer {
         let users = Cache::around(users, cache.with_clock(Arc::clone(&clock)));
         let metadata = bridge.resource_metadata();
         let metadata = resource_name.iter().fold(metadata, |metadata, name| metadata.with_resource_name(name));
-        Ok((AuthConfig::new(metadata, users).with_clock(clock), bridge))
+        Ok((AuthConfig::new(metadata, BridgedVerifier(users)).with_clock(clock), bridge))
+    }
+}
+
+/// The verifier of a [`BridgedServer`]: the tokens of the bridge, with the profile of the provider, behind a cache.
+#[derive(Clone, Debug)]
+pub struct BridgedVerifier(Cache<UpstreamVerifier<BridgeVerifier, ProfileVerifier>>);
+
+impl BridgedVerifier {
+    /// Returns a handle that invalidates cached users.
+    #[must_use]
+    pub fn handle(&self) -> CacheHandle {
+        self.0.handle()
+    }
+}
+
+impl Service<BearerToken> for BridgedVerifier {
+    type Response = Arc<UserContext>;
+    type Error = AuthError;
+    type Future = CacheFuture;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AuthError>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, token: BearerToken) -> CacheFuture {
+        self.0.call(token)
     }
 }
 

@@ -1,5 +1,7 @@
-//! **Portcullis lets the right people into an MCP server.** A tower layer: it reads the bearer token, finds out once who is
-//! calling, remembers it, and answers every failure as the MCP specification says.
+//! Authentication for MCP servers, as a tower layer.
+//!
+//! The layer verifies the bearer token of each request, resolves the user once per token, caches the result, and answers every failure as
+//! the MCP authorization specification requires.
 //!
 //! ```
 //! use axum::{Router, routing::post};
@@ -23,19 +25,24 @@
 //! # }
 //! ```
 //!
-//! This crate re-exports; each part lives in a module of its own:
+//! The most used items are at the root of the crate. The others are in these modules:
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
 //! | [`types`] | tokens, scopes, the user context, errors, challenges, clocks |
-//! | [`oauth`] | the messages of OAuth as pure functions, and the policies that judge tokens |
-//! | [`egress`] | the only way out: guarded HTTP |
-//! | [`verify`] | verifiers (JWT, introspection, UserInfo), the choice between issuers, the cache |
-//! | `bridge` | an authorization server for MCP clients, with login at a provider (feature `bridge`) |
-//! | `grants` | tokens of a provider behind this server: sealed, refreshed once, handed out fresh (feature `grants`) |
-//! | `sqlite` | those, in an SQLite database (feature `sqlite`) |
-//! | [`layer`] | the gate in front of a service, scopes, sessions |
+//! | [`oauth`] | OAuth messages as pure functions, and the policies that check tokens |
+//! | [`egress`] | the outbound HTTP client with SSRF guard |
+//! | [`verify`] | verifiers (JWT, introspection, UserInfo), the router between issuers, the cache |
+//! | `bridge` | the authorization server for MCP clients (feature `bridge`) |
+//! | `grants` | upstream tokens: refresh, storage, encryption (feature `grants`) |
+//! | `sqlite` | a store in an SQLite database (feature `sqlite`) |
+//! | [`layer`] | the auth layer, its futures and bodies |
+//! | [`scope`] | scopes per route and per MCP operation |
+//! | [`drain`] | draining of unread request bodies |
+//! | [`danger`] | options that weaken the protection |
 //! | [`extract`] | extractors and routes for axum |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "bridge")]
 mod bridged_server;
@@ -58,42 +65,54 @@ pub use portcullis_store_sqlite as sqlite;
 #[cfg(feature = "verify")]
 pub use portcullis_verify as verify;
 
-pub use portcullis_core::{AuthError, BearerToken, Issuer, ResourceUri, ScopeSet, UserContext, VerifyToken};
-pub use portcullis_layer::{Auth, AuthConfig, AuthLayer};
+pub use portcullis_core::{
+    AuthError, AuthErrorKind, BearerToken, Clock, Issuer, Reason, ResourceUri, ScopeSet, SystemClock, UserContext,
+    VerifyToken,
+};
+#[cfg(any(feature = "grants", feature = "verify"))]
+pub use portcullis_egress::EgressConfig;
+#[cfg(feature = "grants")]
+pub use portcullis_grants::KeyRing;
+#[cfg(feature = "axum")]
+pub use portcullis_layer::metadata_routes;
+pub use portcullis_layer::{
+    Auth, AuthConfig, AuthLayer, RequireUpstreamLayer, SessionBinding, StreamLifetime, danger, drain, scope,
+};
+pub use portcullis_oauth::{ClientAuthentication, providers::Provider};
 #[cfg(feature = "verify")]
 pub use portcullis_verify::{CacheConfig, CacheHandle};
 
 #[cfg(feature = "bridge")]
-pub use bridged_server::{BridgedServer, BridgedUsers};
+pub use bridged_server::{BridgedServer, BridgedVerifier};
 #[cfg(feature = "verify")]
-pub use resource_server::{BuildError, ResourceServer};
+pub use resource_server::{BuildError, DefaultVerifier, ResourceServer};
 
-/// The code of the README.
+/// Tests the code of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
-/// The code of the quick start, which is compiled and run as it stands there.
+/// Tests the code of the quick start.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/quick-start.md")]
 struct QuickStart;
 
-/// The code of the page on CORS.
+/// Tests the code of the page on CORS.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/cors.md")]
 struct Cors;
 
-/// The code of the page on providers behind a server.
+/// Tests the code of the page on upstream tokens.
 #[cfg(all(doctest, feature = "axum", feature = "grants", feature = "verify"))]
 #[doc = include_str!("../../../docs/upstream.md")]
 struct Upstream;
 
-/// The code of the page on the bridge.
+/// Tests the code of the page on the bridge.
 #[cfg(all(doctest, unix, feature = "bridge", feature = "sqlite"))]
 #[doc = include_str!("../../../docs/bridge.md")]
 struct Bridge;
 
-/// The code of the page on stores, which closes a file to others as Unix does.
+/// Tests the code of the page on stores, which sets the permissions of a file as on Unix.
 #[cfg(all(doctest, unix, feature = "sqlite"))]
 #[doc = include_str!("../../../docs/stores.md")]
 struct Stores;

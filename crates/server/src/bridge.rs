@@ -4,7 +4,7 @@ use std::{error::Error as _, sync::Arc, time::Duration};
 
 use http::Uri;
 use portcullis::{
-    AuthConfig, BridgedServer, BridgedUsers, Issuer,
+    AuthConfig, BridgedServer, BridgedVerifier, Issuer,
     bridge::{Bridge, BridgeConfig, TrustedIssuer},
     egress::{Egress, EgressConfig},
     oauth::providers::Provider,
@@ -31,7 +31,7 @@ pub(crate) async fn build(
     settings: &BridgeSettings,
     store: OpenStore,
     resource_name: Option<&str>,
-) -> Result<(AuthConfig<BridgedUsers>, Bridge), Failure> {
+) -> Result<(AuthConfig<BridgedVerifier>, Bridge), Failure> {
     let provider_egress = resource_server::egress_config(&config.egress);
     let egress = Egress::new(provider_egress.clone())?;
     let provider = provider(&settings.provider, &egress).await;

@@ -1,11 +1,11 @@
-//! From headers to a bearer token: the `Authorization` header only, once.
+//! The extraction of the bearer token from the `Authorization` header.
 
 use http::{HeaderMap, header::AUTHORIZATION};
 use portcullis_core::{AuthError, BearerToken, InvalidBearerToken, Reason};
 
-/// Takes the bearer token out of `headers`. Whatever the outcome, the headers go on without it.
+/// Removes the `Authorization` headers and returns their bearer token. The headers are removed in case of an error, too.
 ///
-/// A token in the query or in a form is not looked for (OAuth 2.1 section 5.1).
+/// A token in the query or in a form is ignored (OAuth 2.1 section 5.1).
 pub(super) fn take_bearer_token(headers: &mut HeaderMap) -> Result<BearerToken, AuthError> {
     let before = headers.len();
     let credentials = headers.remove(AUTHORIZATION).ok_or(Reason::NoCredentials)?;
@@ -31,12 +31,12 @@ mod tests {
             headers.append(AUTHORIZATION, HeaderValue::from_static(value));
         }
         let token = take_bearer_token(&mut headers);
-        assert!(!headers.contains_key(AUTHORIZATION), "the header goes no further");
+        assert!(!headers.contains_key(AUTHORIZATION), "the header is removed");
         token.map(|token| token.expose_secret().to_owned()).map_err(|error| error.reason())
     }
 
     #[test]
-    fn rs_44_the_header_is_read_as_the_grammar_says() {
+    fn rs_44_the_header_is_parsed_by_the_grammar() {
         assert_eq!(take(&["bearer  abc"]).as_deref(), Ok("abc"));
         assert_eq!(take(&[]), Err(Reason::NoCredentials));
         assert_eq!(take(&["Basic abc"]), Err(Reason::OtherScheme));

@@ -1,9 +1,9 @@
-//! [`Challenges`]: what `WWW-Authenticate` says, made once.
+//! [`Challenges`]: the `WWW-Authenticate` headers of one resource.
 
 use http::HeaderValue;
 use portcullis_core::{AuthError, AuthErrorKind, Challenge, ScopeSet};
 
-/// The challenges of one resource. All but those for missing scopes are the same for every request.
+/// The challenges of one resource. All but those for missing scopes are the same for every request, and are built once.
 #[derive(Debug)]
 pub(super) struct Challenges {
     resource_metadata: String,
@@ -14,7 +14,7 @@ pub(super) struct Challenges {
 }
 
 impl Challenges {
-    /// `scope` is what a client should ask for in order to get anywhere; nothing is said if it is empty.
+    /// Creates the challenges. `scope` is the set of scopes that a client should request; the parameter is omitted if it is empty.
     pub(super) fn new(resource_metadata: String, scope: &ScopeSet) -> Self {
         let write = |error| write(&resource_metadata, error, &without_offline_access(scope)).to_header_value();
         Self {
@@ -26,7 +26,7 @@ impl Challenges {
         }
     }
 
-    /// The challenge for `error`; none if the client cannot do anything about it.
+    /// Returns the challenge for `error`, or `None` if a challenge cannot help the client.
     pub(super) fn challenge(&self, error: &AuthError) -> Option<HeaderValue> {
         match error.kind() {
             AuthErrorKind::MissingToken => Some(self.missing_token.clone()),
@@ -54,7 +54,7 @@ fn write(resource_metadata: &str, error: Option<&str>, scope: &str) -> Challenge
     challenge.with("resource_metadata", resource_metadata)
 }
 
-/// A refresh token is between client and authorization server; a resource does not ask for one (RS-16).
+/// Returns the names without `offline_access`: a resource does not request refresh tokens (RS-16).
 fn without_offline_access(scope: &ScopeSet) -> String {
     let names: Vec<_> = scope.iter().filter(|name| *name != "offline_access").collect();
     names.join(" ")

@@ -1,4 +1,4 @@
-//! [`AuthConfig`]: what the gate guards, and how it decides.
+//! [`AuthConfig`]: the configuration of [`AuthLayer`](crate::AuthLayer).
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use portcullis_oauth::protected_resource::ProtectedResourceMetadata;
 
 use crate::{scope::ScopeHierarchy, session::SessionBinding};
 
-/// What the gate guards, and how it decides. Two things must be said, the rest has defaults.
+/// The configuration of [`AuthLayer`](crate::AuthLayer). The metadata and the verifier are required, the rest has defaults.
 ///
 /// ```
 /// # use std::{future::{Ready, ready}, sync::Arc, task::{Context, Poll}};
@@ -37,33 +37,34 @@ pub struct AuthConfig<V> {
     pub(super) scope_hierarchy: ScopeHierarchy,
     pub(super) challenge_scopes: Option<ScopeSet>,
     pub(super) open_paths: Vec<Box<str>>,
-    pub(super) session_binding: SessionBinding,
+    /// `None` if sessions are not bound.
+    pub(crate) session_binding: Option<SessionBinding>,
     pub(super) stream_lifetime: StreamLifetime,
     pub(super) stream_check_interval: Duration,
     pub(super) clock: Arc<dyn Clock>,
 }
 
-/// For how long a response stream (`text/event-stream`) may go on.
+/// The lifetime of a response stream (`text/event-stream`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum StreamLifetime {
-    /// It ends, cleanly, when the token that opened it expires, is withdrawn, or is refused. The client comes back with a
-    /// fresh one.
+    /// The stream ends when the token that opened it expires, is revoked or is rejected. The end is not an error: the client reconnects
+    /// with a new token.
     ///
-    /// The verifier is asked about the token again whenever its answer is no longer
-    /// [fresh](portcullis_core::UserContext::fresh_until), that is, when a cache has kept it for its time to live: a token
+    /// The token is verified again whenever the user context is no longer
+    /// [fresh](portcullis_core::UserContext::fresh_until), that is, when the time to live of its cache entry has passed: a token
     /// that was revoked at its issuer ends its streams no later than its requests. While the verifier is unavailable the
-    /// stream goes on for 5 minutes at most, and the verifier is asked again after pauses.
+    /// stream continues for at most 5 minutes, and verification is repeated after pauses.
     ///
-    /// If the token has expired already (accepted by leeway, or while the answer was made), it ends after a minute.
+    /// If the token has already expired (it was accepted by leeway, or expired during the request), the stream ends after a minute.
     #[default]
     UntilTokenExpiry,
-    /// It goes on until the server or the client ends it: a token that was good once is good for hours.
+    /// The stream continues until the server or the client ends it, even after the token has expired.
     Unlimited,
 }
 
 impl<V> AuthConfig<V> {
-    /// A gate before the resource that `metadata` describes. `verifier` accepts only tokens issued for that resource.
+    /// Creates a configuration for the resource that `metadata` describes. `verifier` must accept only tokens issued for that resource.
     #[must_use]
     pub fn new(metadata: ProtectedResourceMetadata, verifier: V) -> Self {
         Self {
@@ -73,73 +74,73 @@ impl<V> AuthConfig<V> {
             scope_hierarchy: ScopeHierarchy::default(),
             challenge_scopes: None,
             open_paths: Vec::new(),
-            session_binding: SessionBinding::default(),
+            session_binding: Some(SessionBinding::new()),
             stream_lifetime: StreamLifetime::default(),
             stream_check_interval: Duration::from_mins(5),
             clock: Arc::new(SystemClock::new()),
         }
     }
 
-    /// The scopes that every request needs. Default: none.
+    /// Sets the scopes that every request needs. Default: none.
     #[must_use]
     pub fn with_required_scopes(mut self, scopes: ScopeSet) -> Self {
         self.required_scopes = scopes;
         self
     }
 
-    /// Which scopes imply others, for the required ones. Default: none does.
+    /// Sets which scopes imply others when the required scopes are checked. Default: no implications.
     #[must_use]
     pub fn with_scope_hierarchy(mut self, hierarchy: ScopeHierarchy) -> Self {
         self.scope_hierarchy = hierarchy;
         self
     }
 
-    /// The scopes that the first challenge names, so that a client knows what to ask for. Default: the required ones.
+    /// Sets the scopes in the first challenge, which the client should request. Default: the required scopes.
     #[must_use]
     pub fn with_challenge_scopes(mut self, scopes: ScopeSet) -> Self {
         self.challenge_scopes = Some(scopes);
         self
     }
 
-    /// A path that is served without a token, compared as it stands in the request. Default: none.
+    /// Adds a path that is served without a token. The path is compared as it is written in the request. Default: none.
     ///
-    /// Better: mount what is public outside the layer. Never name the path of an MCP endpoint here.
+    /// Prefer to mount public routes outside the layer. Never add the path of an MCP endpoint.
     #[must_use]
     pub fn with_open_path(mut self, path: &str) -> Self {
         self.open_paths.push(path.into());
         self
     }
 
-    /// How `Mcp-Session-Id` is tied to whoever it was given to. Default: tied.
+    /// Sets how sessions are bound to users. Default: [`SessionBinding::new`].
     #[must_use]
     pub fn with_session_binding(mut self, binding: SessionBinding) -> Self {
-        self.session_binding = binding;
+        self.session_binding = Some(binding);
         self
     }
 
-    /// For how long a response stream may go on. Default: as long as the token that opened it.
+    /// Sets the lifetime of response streams. Default: [`StreamLifetime::UntilTokenExpiry`].
     #[must_use]
     pub const fn with_stream_lifetime(mut self, life: StreamLifetime) -> Self {
         self.stream_lifetime = life;
         self
     }
 
-    /// After how long the verifier is asked again about the token of a response stream, where no cache says for how long its
-    /// answer is fresh. Default: 5 minutes. Each stream then asks for itself.
+    /// Sets the interval at which the token of a response stream is verified again if the verifier has no cache. Each stream then causes
+    /// its own calls. Default: 5 minutes.
     #[must_use]
     pub const fn with_stream_check_interval(mut self, interval: Duration) -> Self {
         self.stream_check_interval = interval;
         self
     }
 
-    /// The clock that stream ends are compared with.
+    /// Sets the clock that the ends of streams are compared with. Default: [`SystemClock`].
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// The same gate with another verifier, made from this one: a layer around it, say.
+    /// Replaces the verifier by one that `map` builds from it, for example by a layer around it.
     #[must_use]
     pub fn map_verifier<W>(self, map: impl FnOnce(V) -> W) -> AuthConfig<W> {
         AuthConfig {
@@ -156,13 +157,13 @@ impl<V> AuthConfig<V> {
         }
     }
 
-    /// What the resource says about itself.
+    /// Returns the metadata of the resource.
     #[must_use]
     pub const fn metadata(&self) -> &ProtectedResourceMetadata {
         &self.metadata
     }
 
-    /// What finds out who is calling.
+    /// Returns the verifier.
     #[must_use]
     pub const fn verifier(&self) -> &V {
         &self.verifier

@@ -1,4 +1,4 @@
-//! [`ResponseFuture`]: one request on its way through the gate.
+//! [`ResponseFuture`]: the future of one request through [`Auth`](crate::Auth).
 
 use std::{
     fmt,
@@ -15,14 +15,14 @@ use pin_project_lite::pin_project;
 use portcullis_core::{BearerToken, VerifyToken};
 use tower_service::Service;
 
-use super::gate::{Entrance, Gate, Passage};
-use crate::{ResponseBody, drain::Early};
+use super::gate::{Admission, Gate, RequestInfo};
+use crate::{ResponseBody, drain::EarlyResponse};
 
 pin_project! {
     /// Future for [`Auth`](crate::Auth).
     ///
-    /// Nothing happens before it is polled. Dropping it drops what it waits for: the inner service's future, and the
-    /// wait for the verifier, though not a resolution that others share.
+/// It does nothing before it is polled. Dropping it drops the future of the inner service or of the verifier, but not a resolution
+    /// that other requests share.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, V, B>
     where
@@ -31,8 +31,8 @@ pin_project! {
     {
         inner: S,
         verifier: V,
-        // It stays in its place until the inner service is called: requests are large, and moving them is what a hit
-        // would spend its time on.
+// The request stays in its place until the inner service is called: requests are large, and moves would dominate the
+        // cost of a cache hit.
         request: Option<Request<B>>,
         gate: Arc<Gate>,
         #[pin]
@@ -43,11 +43,11 @@ pin_project! {
 pin_project! {
     #[project = StateProjection]
     enum State<R, W, B> {
-        Enter,
+        Classify,
         Ready { token: Option<BearerToken> },
         Verify { #[pin] verifying: W, token: Option<BearerToken> },
-        Call { #[pin] responding: R, passage: Option<Passage> },
-        Answer { early: Early<B, Bytes> },
+        Call { #[pin] responding: R, info: Option<RequestInfo> },
+        Respond { early: EarlyResponse<B, Bytes> },
     }
 }
 
@@ -57,7 +57,7 @@ where
     V: Service<BearerToken>,
 {
     pub(super) const fn new(inner: S, verifier: V, request: Request<B>, gate: Arc<Gate>) -> Self {
-        Self { inner, verifier, request: Some(request), gate, state: State::Enter }
+        Self { inner, verifier, request: Some(request), gate, state: State::Classify }
     }
 }
 
@@ -74,64 +74,69 @@ where
         let mut this = self.project();
         loop {
             match this.state.as_mut().project() {
-                // ## Enter => (Ready | Call | Answer)
+                // ## Classify => (Ready | Call | Respond)
                 //
-                // The request says by itself whether it needs a token and has one.
-                StateProjection::Enter => match this.gate.enter(waiting(this.request)) {
-                    Entrance::Verify(token) => this.state.set(State::Ready { token: Some(token) }),
-                    Entrance::Pass => {
-                        let responding = this.inner.call(arrived(this.request));
-                        this.state.set(State::Call { responding, passage: None });
+                // The request alone decides whether it needs a token and has one.
+                StateProjection::Classify => match this.gate.classify(request_mut(this.request)) {
+                    Admission::Verify(token) => this.state.set(State::Ready { token: Some(token) }),
+                    Admission::Pass => {
+                        let responding = this.inner.call(take_request(this.request));
+                        this.state.set(State::Call { responding, info: None });
                     }
-                    Entrance::Metadata => {
-                        let response = this.gate.metadata(waiting(this.request).method());
-                        this.state.set(State::Answer { early: Early::new(arrived(this.request), response) });
+                    Admission::Metadata => {
+                        let response = this.gate.metadata(request_mut(this.request).method());
+                        this.state
+                            .set(State::Respond { early: EarlyResponse::new(take_request(this.request), response) });
                     }
-                    Entrance::Reject(error) => {
+                    Admission::Reject(error) => {
                         let response = this.gate.reject(error);
-                        this.state.set(State::Answer { early: Early::new(arrived(this.request), response) });
+                        this.state
+                            .set(State::Respond { early: EarlyResponse::new(take_request(this.request), response) });
                     }
                 },
-                // ## Ready => (Verify | Answer)
+                // ## Ready => (Verify | Respond)
                 //
-                // The verifier's readiness is awaited here, by the request that needs it.
+                // The request that needs the verifier awaits its readiness.
                 StateProjection::Ready { token } => match ready!(this.verifier.poll_ready(cx)) {
                     Ok(()) => {
-                        let token = token.take().expect("polled after it was done");
+                        let token = token.take().expect("polled after completion");
                         let of_stream = this.gate.token_of_stream(&token);
                         let verifying = this.verifier.call(token);
                         this.state.set(State::Verify { verifying, token: of_stream });
                     }
                     Err(error) => {
                         let response = this.gate.reject(error);
-                        this.state.set(State::Answer { early: Early::new(arrived(this.request), response) });
+                        this.state
+                            .set(State::Respond { early: EarlyResponse::new(take_request(this.request), response) });
                     }
                 },
-                // ## Verify => (Call | Answer)
+                // ## Verify => (Call | Respond)
                 //
-                // Somebody finds out whose token it is. A remembered one is known at the first poll.
+                // The verifier resolves the token. A cached token is resolved at the first poll.
                 StateProjection::Verify { verifying, token } => {
                     let verified = ready!(verifying.poll(cx)).map_err(Into::into);
-                    match verified.and_then(|user| this.gate.admit(waiting(this.request), user, token.take())) {
-                        Ok(passage) => {
-                            let responding = this.inner.call(arrived(this.request));
-                            this.state.set(State::Call { responding, passage: Some(passage) });
+                    match verified.and_then(|user| this.gate.authorize(request_mut(this.request), user, token.take())) {
+                        Ok(info) => {
+                            let responding = this.inner.call(take_request(this.request));
+                            this.state.set(State::Call { responding, info: Some(info) });
                         }
                         Err(refusal) => {
                             let response = this.gate.reject(refusal);
-                            this.state.set(State::Answer { early: Early::new(arrived(this.request), response) });
+                            this.state.set(State::Respond {
+                                early: EarlyResponse::new(take_request(this.request), response),
+                            });
                         }
                     }
                 }
                 // ## Call => done
-                StateProjection::Call { responding, passage } => {
+                StateProjection::Call { responding, info } => {
                     let response = ready!(responding.poll(cx))?;
-                    return Poll::Ready(Ok(this.gate.leave(response, passage.take(), this.verifier)));
+                    return Poll::Ready(Ok(this.gate.finish(response, info.take(), this.verifier)));
                 }
-                // ## Answer => done
+                // ## Respond => done
                 //
-                // The gate answers by itself, as soon as the connection can be used again.
-                StateProjection::Answer { early } => {
+                // The layer responds itself, as soon as the connection can be used again.
+                StateProjection::Respond { early } => {
                     return Pin::new(early).poll(cx).map(|response| Ok(response.map(ResponseBody::own)));
                 }
             }
@@ -139,12 +144,12 @@ where
     }
 }
 
-fn waiting<B>(request: &mut Option<Request<B>>) -> &mut Request<B> {
-    request.as_mut().expect("polled after it was done")
+fn request_mut<B>(request: &mut Option<Request<B>>) -> &mut Request<B> {
+    request.as_mut().expect("polled after completion")
 }
 
-fn arrived<B>(request: &mut Option<Request<B>>) -> Request<B> {
-    request.take().expect("polled after it was done")
+fn take_request<B>(request: &mut Option<Request<B>>) -> Request<B> {
+    request.take().expect("polled after completion")
 }
 
 impl<S, V, B> fmt::Debug for ResponseFuture<S, V, B>

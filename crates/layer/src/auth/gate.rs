@@ -1,4 +1,4 @@
-//! [`Gate`]: the decisions, one by one. Nothing here waits.
+//! [`Gate`]: the decisions of the auth layer, none of which waits.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,10 +20,10 @@ use crate::{
     body::StreamEnd,
     metadata::MetadataEndpoint,
     scope::ScopeHierarchy,
-    session::{Refusal, Sessions},
+    session::{Refusal, SessionBinding, Sessions},
 };
 
-/// What all requests through one layer share.
+/// The state that all requests through one layer share.
 #[derive(Debug)]
 pub(crate) struct Gate {
     metadata: MetadataEndpoint,
@@ -38,24 +38,24 @@ pub(crate) struct Gate {
     telemetry: Telemetry,
 }
 
-/// What becomes of a request before anybody is asked.
+/// The decision about a request before its token is verified.
 #[derive(Debug)]
-pub(super) enum Entrance {
-    /// It has a token, to be verified.
+pub(super) enum Admission {
+    /// The token is to be verified.
     Verify(BearerToken),
-    /// It passes without one.
+    /// The request passes without a token.
     Pass,
-    /// It asks for the resource's metadata.
+    /// The request is for the metadata of the resource.
     Metadata,
-    /// It is rejected.
+    /// The request is rejected.
     Reject(AuthError),
 }
 
-/// What has to be remembered of a request until its response comes.
+/// The properties of a request that its response depends on.
 #[derive(Debug)]
-pub(super) struct Passage {
+pub(super) struct RequestInfo {
     user: Arc<UserContext>,
-    /// For the checks of a response stream.
+    /// For verifying the token of a response stream again.
     token: Option<BearerToken>,
     is_get: bool,
     is_delete: bool,
@@ -71,7 +71,7 @@ impl Gate {
             required_scopes: config.required_scopes,
             scope_hierarchy: config.scope_hierarchy,
             open_paths: config.open_paths,
-            sessions: config.session_binding.sessions(),
+            sessions: config.session_binding.as_ref().map(SessionBinding::sessions),
             stream_lifetime: config.stream_lifetime,
             stream_check_interval: config.stream_check_interval,
             clock: config.clock,
@@ -80,31 +80,31 @@ impl Gate {
         (config.verifier, gate)
     }
 
-    /// Looks at a request that has just come. Its `Authorization` header is gone afterwards, whatever happens.
-    pub(super) fn enter<B>(&self, request: &mut Request<B>) -> Entrance {
+    /// Decides about a new request and removes its `Authorization` header.
+    pub(super) fn classify<B>(&self, request: &mut Request<B>) -> Admission {
         if self.metadata.is_at(request.uri().path()) {
-            return Entrance::Metadata;
+            return Admission::Metadata;
         }
         let token = take_bearer_token(request.headers_mut());
         if is_preflight(request) || self.open_paths.iter().any(|path| **path == *request.uri().path()) {
-            return Entrance::Pass;
+            return Admission::Pass;
         }
-        token.map_or_else(Entrance::Reject, |token| {
-            Entrance::Verify(token.with_source(request.extensions().get().copied()))
+        token.map_or_else(Admission::Reject, |token| {
+            Admission::Verify(token.with_source(request.extensions().get().copied()))
         })
     }
 
-    /// The resource's metadata.
+    /// Returns the metadata of the resource.
     pub(super) fn metadata(&self, method: &Method) -> Response<Bytes> {
         self.metadata.respond(method)
     }
 
-    /// The token, if a response stream may have to be checked by it. It shares the memory of the request.
+    /// Returns the token if a response stream may have to verify it again. It shares the memory of the request.
     pub(super) fn token_of_stream(&self, token: &BearerToken) -> Option<BearerToken> {
         (self.stream_lifetime == StreamLifetime::UntilTokenExpiry).then(|| token.clone())
     }
 
-    /// Whether `user` has the scopes that every request needs.
+    /// Checks that `user` has the scopes that every request needs.
     pub(super) fn check_scopes(&self, user: &UserContext) -> Result<(), AuthError> {
         if self.scope_hierarchy.satisfies(user.scopes(), &self.required_scopes) {
             return Ok(());
@@ -112,28 +112,28 @@ impl Gate {
         Err(AuthError::insufficient_scope(self.required_scopes.clone()))
     }
 
-    /// Lets a request through on behalf of `user`, or says why not.
-    pub(super) fn admit<B>(
+    /// Checks the scopes and the session of `user`, and inserts the user into the request.
+    pub(super) fn authorize<B>(
         &self,
         request: &mut Request<B>,
         user: Arc<UserContext>,
         token: Option<BearerToken>,
-    ) -> Result<Passage, Refusal> {
+    ) -> Result<RequestInfo, Refusal> {
         self.check_scopes(&user)?;
         let sessions = self.sessions.as_ref();
-        let session = sessions.map_or(Ok(None), |sessions| sessions.judge(request.headers_mut(), &user))?;
+        let session = sessions.map_or(Ok(None), |sessions| sessions.check(request.headers_mut(), &user))?;
         request.extensions_mut().insert(Arc::clone(&user));
         let (is_get, is_delete) = (request.method() == Method::GET, request.method() == Method::DELETE);
-        Ok(Passage { user, token, is_get, is_delete, session })
+        Ok(RequestInfo { user, token, is_get, is_delete, session })
     }
 
-    /// Finishes a response of the inner service. `passage` is `None` for a request that passed without a token.
+    /// Finishes a response of the inner service. `info` is `None` for a request that passed without a token.
     ///
-    /// `verifier` is asked again about the token of a response stream.
-    pub(super) fn leave<C, V>(
+    /// `verifier` verifies the token of a response stream again.
+    pub(super) fn finish<C, V>(
         self: &Arc<Self>,
         response: Response<C>,
-        passage: Option<Passage>,
+        info: Option<RequestInfo>,
         verifier: &V,
     ) -> Response<ResponseBody<C>>
     where
@@ -143,17 +143,17 @@ impl Gate {
         if let Some(error) = response.extensions().get::<AuthError>() {
             return rejected(self.reject(error.clone()), &response);
         }
-        let Some(Passage { user, token, is_get, is_delete, session }) = passage else {
+        let Some(RequestInfo { user, token, is_get, is_delete, session }) = info else {
             return response.map(ResponseBody::passed);
         };
         let token = token.filter(|_| is_event_stream(response.headers()));
         if token.is_some() && user.revocation().is_revoked() {
-            // Withdrawn while the answer was made. The stream would end before its first event, and say nothing.
+            // Revoked during the request: the stream would end before its first event, without telling the client why.
             return rejected(self.reject(AuthError::new(Reason::Revoked)), &response);
         }
         self.telemetry.accepted();
         if let Some(sessions) = &self.sessions {
-            sessions.observe(&response, session.as_ref(), is_delete, &user);
+            sessions.track(&response, session.as_ref(), is_delete, &user);
         }
         let mut response = response.map(|body| match token {
             Some(token) => {
@@ -164,13 +164,13 @@ impl Gate {
             None => ResponseBody::passed(body),
         });
         if is_get && !response.headers().contains_key(CACHE_CONTROL) {
-            // RFC 6750 section 5.3: what one user got is not for a shared cache to give to the next.
+            // RFC 6750 section 5.3: a shared cache must not serve the response of one user to another.
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private"));
         }
         response
     }
 
-    /// Rejects a request: counted, logged, and told to the client as the wire table says.
+    /// Counts and logs a rejection, and returns its response by the wire table.
     pub(super) fn reject(&self, refusal: impl Into<Refusal>) -> Response<Bytes> {
         match refusal.into() {
             Refusal::Auth(error) => {
@@ -185,7 +185,7 @@ impl Gate {
     }
 }
 
-/// `response` in the place of `inner`, which knew whether the connection can be used again.
+/// Replaces the response `inner` by `response`, but keeps its `Connection` header.
 fn rejected<C>(mut response: Response<Bytes>, inner: &Response<C>) -> Response<ResponseBody<C>> {
     if let Some(connection) = inner.headers().get(CONNECTION) {
         response.headers_mut().insert(CONNECTION, connection.clone());
@@ -193,7 +193,7 @@ fn rejected<C>(mut response: Response<Bytes>, inner: &Response<C>) -> Response<R
     response.map(ResponseBody::own)
 }
 
-/// A CORS preflight cannot carry a token (TR-12). Any other `OPTIONS` request can.
+/// Reports whether the request is a CORS preflight, which cannot carry a token (TR-12). Any other `OPTIONS` request can.
 pub(crate) fn is_preflight<B>(request: &Request<B>) -> bool {
     request.method() == Method::OPTIONS
         && request.headers().contains_key(ORIGIN)

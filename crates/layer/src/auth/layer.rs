@@ -1,4 +1,4 @@
-//! [`AuthLayer`]: puts the gate in front of a service.
+//! [`AuthLayer`]: applies [`Auth`] to a service.
 
 use std::sync::Arc;
 
@@ -6,10 +6,9 @@ use tower_layer::Layer;
 
 use super::{Auth, AuthConfig, gate::Gate};
 
-/// Puts [`Auth`] in front of a service: `.layer(AuthLayer::new(cfg))`.
+/// A [`Layer`] that applies [`Auth`]: `.layer(AuthLayer::new(cfg))`.
 ///
-/// Everything in front of which one layer is put shares its cache, sessions and metrics. Install a metrics recorder
-/// before making it.
+/// All services under one layer share its cache, sessions and metrics. Install a metrics recorder before you create the layer.
 #[derive(Debug)]
 pub struct AuthLayer<V> {
     verifier: V,
@@ -17,7 +16,7 @@ pub struct AuthLayer<V> {
 }
 
 impl<V> AuthLayer<V> {
-    /// A layer that guards as `config` says.
+    /// Creates a layer from `config`.
     #[must_use]
     pub fn new(config: AuthConfig<V>) -> Self {
         let (verifier, gate) = Gate::new(config);

@@ -1,4 +1,4 @@
-//! The gate itself: layer, service, future.
+//! Authentication of requests: configuration, layer, service and future.
 
 mod bearer;
 mod challenges;

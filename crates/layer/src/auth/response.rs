@@ -1,4 +1,4 @@
-//! The responses of the gate itself.
+//! The responses that the auth layer creates itself.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use portcullis_core::AuthError;
 use serde_json::json;
 
 use super::challenges::Challenges;
-/// What a client is told to wait if nothing better is known.
+/// The default of `Retry-After`.
 const RETRY_LATER: Duration = Duration::from_secs(5);
 
-/// `error` by the wire table; the error itself goes into the extensions, for outer layers.
+/// Returns the response to `error` by the wire table. The error is inserted into its extensions, for outer layers.
 pub(super) fn rejection(error: AuthError, challenges: &Challenges) -> Response<Bytes> {
     let kind = error.kind();
     let body = kind.error_code().map_or_else(Bytes::new, |code| {
@@ -41,12 +41,13 @@ pub(super) fn rejection(error: AuthError, challenges: &Challenges) -> Response<B
     response
 }
 
-/// Rounded up, so that nobody comes back too early, and at least one.
+/// Rounds up to whole seconds, and to at least one, so that clients do not retry too early.
 fn whole_seconds(delay: Duration) -> u64 {
     delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0)).max(1)
 }
 
-/// Somebody else's session looks like one that does not exist: the client starts anew (TR-6).
+/// Returns the response for the session of another user, which is the same as for an unknown session: the client starts a new
+/// one (TR-6).
 pub(super) fn session_not_found() -> Response<Bytes> {
     let mut response = Response::new(Bytes::from_static(b"Session not found"));
     *response.status_mut() = StatusCode::NOT_FOUND;

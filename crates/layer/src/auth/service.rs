@@ -1,4 +1,4 @@
-//! [`Auth`]: the gate in front of a service.
+//! [`Auth`]: middleware that authenticates requests.
 
 use std::{
     mem,
@@ -15,10 +15,10 @@ use tower_service::Service;
 use super::{AuthConfig, AuthLayer, ResponseFuture, gate::Gate};
 use crate::ResponseBody;
 
-/// The gate in front of a service; made by [`AuthLayer`].
+/// Middleware that authenticates requests, created by [`AuthLayer`].
 ///
-/// Generic over the bodies of requests, which it reads only to drop them (see [`drain`](crate::drain)), and of responses, which it never holds up. Its readiness is
-/// that of the inner service; the verifier's is awaited by the request that needs it.
+/// It is generic over the bodies of requests, which it reads only to discard them (see [`drain`](crate::drain)), and of responses, which
+/// it does not delay. It is ready when the inner service is ready; the verifier's readiness is awaited by the request that needs it.
 #[derive(Clone, Debug)]
 pub struct Auth<S, V> {
     inner: S,
@@ -27,7 +27,7 @@ pub struct Auth<S, V> {
 }
 
 impl<S, V> Auth<S, V> {
-    /// The gate before `inner`, for use without a [`Layer`](tower_layer::Layer).
+    /// Applies the middleware to `inner` without a [`Layer`](tower_layer::Layer).
     #[must_use]
     pub fn new(inner: S, config: AuthConfig<V>) -> Self
     where
@@ -57,7 +57,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // The service that was made ready is the one to call; its clone, which is not, stays behind.
+        // The service that is ready must be called; its clone, which may not be ready, replaces it.
         let clone = self.inner.clone();
         let inner = mem::replace(&mut self.inner, clone);
         ResponseFuture::new(inner, self.verifier.clone(), request, Arc::clone(&self.gate))

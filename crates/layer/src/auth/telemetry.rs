@@ -1,4 +1,4 @@
-//! What the gate counts and logs. The names are a stable interface: `docs/telemetry.md`.
+//! The metrics and logs of the auth layer. The names are a stable interface: `docs/telemetry.md`.
 
 use std::{
     collections::HashMap,
@@ -11,15 +11,15 @@ use metrics::{Counter, counter};
 use portcullis_core::{AuthError, AuthErrorKind, Reason};
 use tokio::time::Instant;
 
-/// How often refusals for one reason are logged, at most: anyone can provoke one. All of them are logged at the level debug.
+/// The shortest interval between log lines above the level debug for one reason: any client can provoke rejections.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Handles made once: counting is then one atomic addition.
+/// The metric handles, which are created once: an increment is then one atomic addition.
 pub(super) struct Telemetry {
     accepted: Counter,
     session_not_found: Counter,
     rejected: Vec<Counter>,
-    /// When the next refusal for a reason is logged.
+    /// The time of the next log line for a reason.
     next: Mutex<HashMap<Reason, Instant>>,
 }
 
@@ -41,24 +41,24 @@ impl Telemetry {
 
     pub(super) fn session_not_found(&self) {
         self.session_not_found.increment(1);
-        tracing::info!("request rejected: its session is not known, has ended, or belongs to another user");
+        tracing::info!("request rejected: the session is unknown, has ended or belongs to another user");
     }
 
     pub(super) fn rejected(&self, error: &AuthError) {
-        // The list has the order of the enum's variants.
+        // The list has the order of the variants of `Reason`.
         if let Some(counter) = self.rejected.get(error.reason() as usize) {
             counter.increment(1);
         }
         let reason = error.reason().as_str();
-        // Once per window is enough; what began it has been logged.
+        // The error that began the back-off has been logged.
         let known = matches!(error.reason(), Reason::BackingOff | Reason::ProviderRateLimited);
         let source = std::error::Error::source(error).map(tracing::field::display);
         if error.reason() == Reason::NoUpstream {
-            tracing::error!(reason, "a token of a provider is wanted, but the verifier gives its users no grant");
+            tracing::error!(reason, "request rejected: an upstream token is required, but the verifier sets no grant");
         } else if error.is_transient() && !known && self.is_due(error.reason()) {
-            tracing::warn!(reason, source, "request rejected: the token cannot be checked");
+            tracing::warn!(reason, source, "request rejected: the token cannot be verified at present");
         } else if error.kind() == AuthErrorKind::InvalidToken && self.is_due(error.reason()) {
-            tracing::info!(reason, source, "request rejected: the token is not accepted");
+            tracing::info!(reason, source, "request rejected: the token is invalid");
         } else {
             tracing::debug!(reason, source, "request rejected");
         }

@@ -1,4 +1,4 @@
-//! [`TokenRecheck`]: asks the gate's verifier again about a token.
+//! [`TokenRecheck`]: repeats the verification of a token.
 
 use std::{
     fmt,
@@ -13,7 +13,7 @@ use tower::{ServiceExt as _, util::Oneshot};
 use super::gate::Gate;
 use crate::body::Recheck;
 
-/// Asks the verifier that accepted a token about the same token again, and the gate whether its scopes still suffice.
+/// Verifies a token again with the verifier that accepted it, and checks that its scopes still suffice.
 pub(super) struct TokenRecheck<V: VerifyToken> {
     verifier: V,
     token: BearerToken,

@@ -1,9 +1,7 @@
-//! The body of a response that went through the gate.
+//! The body of a response of [`Auth`](crate::Auth).
 
-mod recheck;
 mod stream_end;
 mod wrapper;
 
-pub(crate) use recheck::Recheck;
-pub(crate) use stream_end::StreamEnd;
+pub(crate) use stream_end::{Recheck, StreamEnd};
 pub use wrapper::ResponseBody;

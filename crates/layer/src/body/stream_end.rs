@@ -1,4 +1,4 @@
-//! [`StreamEnd`]: when a token that keeps a response stream open is good no more.
+//! [`StreamEnd`]: ends a response stream when its token is no longer valid.
 
 use std::{
     fmt,
@@ -12,55 +12,62 @@ use std::{
 use portcullis_core::{AuthError, Clock, Revoked, UnixTime, UserContext};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Recheck;
-
-/// How long to sleep at most before looking at the wall clock again, which may have been stepped.
+/// The longest sleep before the calendar clock is read again, because the system time may change.
 const NAP: Duration = Duration::from_mins(1);
 
-/// How long a stream lasts whose token has expired before it begins: accepted by the verifier's leeway, or expired while the
-/// inner service worked on the answer, which must arrive all the same.
+/// The lifetime of a stream whose token has expired before it begins: the token was accepted by leeway, or expired during the request,
+/// whose response must still arrive.
 const GRACE: Duration = Duration::from_mins(1);
 
-/// For how long a stream goes on while its token cannot be checked: an outage of the provider must not end every stream at
-/// the first check that fails, nor leave streams open for as long as it lasts.
+/// The time for which a stream continues while its token cannot be verified: an outage of the provider must neither end every stream at
+/// the first failure nor keep streams open until the outage ends.
 const UNCHECKED_BOUND: Duration = Duration::from_mins(5);
 
-/// The pauses between checks that fail, unless the verifier says when to come again.
+/// The pauses between failed verifications, unless the error has a delay for the retry.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// Between two checks at least, whatever a verifier says about the freshness of its answers.
+/// The shortest interval between two verifications, whatever the freshness of the user context.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// When a response stream ends: its token expires, is withdrawn, or is refused by the verifier, which is asked again
-/// whenever its answer is no longer fresh.
+/// Repeats the verification of the token that opened a response stream.
+pub(crate) trait Recheck: Send {
+    /// Copies the token, so that a long stream does not keep the memory of the request alive.
+    fn detach(&mut self);
+
+    /// Starts or continues the verification.
+    fn poll_verified(&mut self, cx: &mut Context<'_>) -> Poll<Result<Arc<UserContext>, AuthError>>;
+}
+
+/// Ends a response stream when its token expires, is revoked, or is rejected by the verifier, which verifies the token again
+/// whenever the user context is no longer fresh.
 ///
-/// Costs no timer, no listener and no clock of its own before the body is pending for the first time. There is no task: the
-/// timers are polled with the body.
+/// It creates no timer and no listener before the body is pending for the first time. It has no task: the timers are polled with the
+/// body.
 pub(crate) struct StreamEnd<R: ?Sized = dyn Recheck> {
-    /// Held, because a context that nothing holds is not told that it is withdrawn.
+    /// Held, because a revocation notifies only while its context exists.
     user: Arc<UserContext>,
     clock: Arc<dyn Clock>,
     not_before: UnixTime,
     interval: Duration,
     check_at: UnixTime,
     is_asking: bool,
-    /// Since when the token has been due for a check without an answer.
+    /// The time since which verification has been due without an outcome.
     unchecked_since: Option<UnixTime>,
     pause: Duration,
     waiting: Option<Waiting>,
-    /// A mutex only to be `Sync`; it is never locked.
+    /// The mutex makes the type `Sync`; it is never locked.
     recheck: Mutex<R>,
 }
 
-/// What wakes a stream that is pending.
+/// The events that wake a pending stream.
 struct Waiting {
     revoked: Revoked,
     timer: Pin<Box<Sleep>>,
 }
 
 impl<R: Recheck> StreamEnd<R> {
-    /// The end of a stream for `user`, asked for by `recheck`, every `interval` where nothing says how fresh an answer is.
+    /// Creates the end of a stream for `user`. `recheck` verifies its token again, every `interval` if the context has no freshness.
     pub(crate) fn new(user: Arc<UserContext>, clock: Arc<dyn Clock>, interval: Duration, recheck: R) -> Self {
         let now = clock.now();
         let is_late = user.expires_at().is_some_and(|expires_at| expires_at <= now);
@@ -80,22 +87,22 @@ impl<R: Recheck> StreamEnd<R> {
 }
 
 impl StreamEnd {
-    /// Whether the stream is over, by what can be seen without waiting for anything. Once the stream has
-    /// [waited](Self::poll_waiting), everything is looked at.
+    /// Reports whether the stream has ended. Before the stream has been [pending](Self::poll_waiting), only conditions that need no wait
+    /// are checked.
     pub(crate) fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
         let is_due = |at: UnixTime| at <= self.clock.now();
-        let needs_a_look = self.waiting.is_some()
+        let is_check_needed = self.waiting.is_some()
             || self.user.revocation().is_revoked()
             || is_due(self.check_at)
             || self.ends_at().is_some_and(is_due);
-        needs_a_look && self.poll_waiting(cx).is_ready()
+        is_check_needed && self.poll_waiting(cx).is_ready()
     }
 
-    /// Ready when the stream is over; else the task is woken when that has to be looked at again.
+    /// Returns ready when the stream has ended; else the task is woken when this has to be polled again.
     pub(crate) fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.wait_for_revocation();
         loop {
-            // In the loop: a check may have brought a new context, whose revocation has to wake this task as well.
+            // Polled in the loop: a new context has another revocation, which must wake this task as well.
             if self.waiting.as_mut().is_some_and(|waiting| Pin::new(&mut waiting.revoked).poll(cx).is_ready()) {
                 return over("revoked");
             }
@@ -121,7 +128,7 @@ impl StreamEnd {
                 continue;
             }
             if self.unchecked_since.is_some_and(|since| since + UNCHECKED_BOUND <= now) {
-                tracing::warn!("event stream ended: its token could not be checked for 5 minutes");
+                tracing::warn!("event stream ended: its token could not be verified for 5 minutes");
                 return over("unavailable");
             }
             if self.poll_timer(now, cx).is_pending() {
@@ -138,7 +145,7 @@ impl StreamEnd {
         }
     }
 
-    /// Sleeps until the next instant at which something has to be looked at.
+    /// Sleeps until the next time at which a condition has to be checked.
     fn poll_timer(&mut self, now: UnixTime, cx: &mut Context<'_>) -> Poll<()> {
         let check_at = (!self.is_asking).then_some(self.check_at);
         let bound = self.unchecked_since.map(|since| since + UNCHECKED_BOUND);
@@ -157,7 +164,7 @@ impl StreamEnd {
         user.principal() == self.user.principal() && user.client_id() == self.user.client_id()
     }
 
-    /// The token is still good: for as long as the new answer is.
+    /// Continues the stream with the context of a successful verification.
     fn go_on(&mut self, user: Arc<UserContext>, now: UnixTime) {
         self.check_at = check_at(&user, now, self.interval).max(now + SHORTEST_PAUSE);
         self.unchecked_since = None;
@@ -170,23 +177,23 @@ impl StreamEnd {
         }
     }
 
-    /// The token cannot be checked at the moment.
+    /// Schedules another verification after one that was not possible.
     fn ask_later(&mut self, error: &AuthError, now: UnixTime) {
         let pause = error.retry_after().unwrap_or(self.pause).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
         self.pause = LONGEST_PAUSE.min(self.pause * 2);
         self.check_at = now + pause;
-        tracing::debug!(reason = error.reason().as_str(), again_in = ?pause, "the token of an event stream cannot be checked");
+        tracing::debug!(reason = error.reason().as_str(), retry_in = ?pause, "the token of an event stream cannot be verified at present");
     }
 }
 
-/// When the verifier has to be asked about the token of `user` again.
+/// Returns the time at which the token of `user` has to be verified again.
 fn check_at(user: &UserContext, now: UnixTime, interval: Duration) -> UnixTime {
     let by_interval = || (now + interval).min(user.revalidate_at().unwrap_or(UnixTime::MAX));
     user.fresh_until().unwrap_or_else(by_interval)
 }
 
 fn refused(reason: &'static str) -> Poll<()> {
-    tracing::info!(reason, "event stream ended: its token is refused");
+    tracing::info!(reason, "event stream ended: its token was rejected");
     over("refused")
 }
 

@@ -1,4 +1,4 @@
-//! [`ResponseBody`]: the inner service's, the gate's own, or a stream that ends with its token.
+//! [`ResponseBody`]: the body of the inner service, of the auth layer itself, or of a stream that ends with its token.
 
 use std::{
     pin::Pin,
@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use super::{Recheck, StreamEnd};
 
 pin_project! {
-    /// The body of a response that went through the gate: frame by frame what the inner service sends, never held up.
+/// The body of a response of [`Auth`](crate::Auth): it passes the frames of the inner service on without delay.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
@@ -39,7 +39,7 @@ impl<B> ResponseBody<B> {
         Self { content: Content::Own { bytes } }
     }
 
-    /// `body` until its token is good no more.
+    /// Creates a body that ends when `end` is reached.
     pub(crate) fn until_token_ends<R: Recheck + 'static>(body: B, end: StreamEnd<R>) -> Self {
         Self { content: Content::Stream { body, end: Box::new(end) } }
     }
@@ -65,7 +65,7 @@ where
                         return frame;
                     }
                 }
-                // The inner body is dropped here, so its producer learns that the stream is over.
+                // The inner body is dropped, so that its producer learns that the stream has ended.
                 content.set(Content::Own { bytes: Bytes::new() });
                 Poll::Ready(None)
             }
@@ -82,7 +82,7 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Passed { body } => body.size_hint(),
-            // It may end early, so nothing is promised.
+            // The stream may end early, so that its size is unknown.
             Content::Stream { .. } => SizeHint::default(),
             Content::Own { bytes } => SizeHint::with_exact(bytes.len() as u64),
         }

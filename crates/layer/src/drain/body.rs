@@ -1,4 +1,4 @@
-//! [`DrainBody`]: a request's body, of which is known what was left of it.
+//! [`DrainBody`]: a request body that returns its unread rest.
 
 use std::{
     fmt,
@@ -9,31 +9,31 @@ use std::{
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot::{self, Receiver, Sender};
 
-/// What a service has left of a body.
-pub(super) struct Left<B> {
+/// The rest of a body that a service has not read.
+pub(super) struct UnreadBody<B> {
     pub(super) body: B,
-    /// Whether anything of it has been asked for.
+    /// Whether the service has begun to read the body.
     pub(super) is_begun: bool,
 }
 
-/// The body of a request behind [`Drain`](super::Drain): frame by frame what comes. If it is dropped before its end, the rest is
-/// drained before the response is sent.
+/// The request body of [`Drain`](super::Drain): it passes the frames on. If it is dropped before its end, the rest is drained before the
+/// response is sent.
 pub struct DrainBody<B> {
     /// `None` after it was dropped.
     body: Option<B>,
     is_begun: bool,
-    /// Who is told of the rest; `None` if there is none.
-    owner: Option<Sender<Left<B>>>,
+    /// Receives the rest; `None` if there is no rest.
+    owner: Option<Sender<UnreadBody<B>>>,
 }
 
 impl<B> DrainBody<B> {
-    /// A body whose rest is of no interest.
+    /// Creates a body whose rest is not drained.
     pub(super) const fn passed(body: B) -> Self {
         Self { body: Some(body), is_begun: false, owner: None }
     }
 
-    /// A body whose rest comes back.
-    pub(super) fn watched(body: B) -> (Self, Receiver<Left<B>>) {
+    /// Creates a body that sends its rest to the receiver.
+    pub(super) fn watched(body: B) -> (Self, Receiver<UnreadBody<B>>) {
         let (owner, rest) = oneshot::channel();
         (Self { body: Some(body), is_begun: false, owner: Some(owner) }, rest)
     }
@@ -46,7 +46,7 @@ impl<B: Body + Unpin> Body for DrainBody<B> {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.get_mut();
         this.is_begun = true;
-        let body = this.body.as_mut().expect("it is there until it is dropped");
+        let body = this.body.as_mut().expect("the body is present until it is dropped");
         let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
         if frame.is_none() || body.is_end_stream() {
             this.owner = None;
@@ -66,8 +66,8 @@ impl<B: Body + Unpin> Body for DrainBody<B> {
 impl<B> Drop for DrainBody<B> {
     fn drop(&mut self) {
         if let (Some(owner), Some(body)) = (self.owner.take(), self.body.take()) {
-            // If the request is over nothing is to be drained.
-            drop(owner.send(Left { body, is_begun: self.is_begun }));
+            // If the request has ended, the receiver is gone and nothing is drained.
+            drop(owner.send(UnreadBody { body, is_begun: self.is_begun }));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! [`Early`]: a response that does not need the request's body, and waits for it all the same.
+//! [`EarlyResponse`]: a response that is sent after the unread request body has been drained.
 
 use std::{
     fmt,
@@ -13,8 +13,8 @@ use pin_project_lite::pin_project;
 
 use super::rest::{Rest, expects_continue, is_needed};
 
-/// A response that does not need the request's body, and waits for it all the same, within the bounds of [`Rest`].
-pub(crate) struct Early<B, C>(Pin<Box<Waiting<B, C>>>);
+/// A response that does not need the request body, but waits until the body is drained within the limits of [`Rest`].
+pub(crate) struct EarlyResponse<B, C>(Pin<Box<Waiting<B, C>>>);
 
 pin_project! {
     struct Waiting<B, C> {
@@ -25,29 +25,29 @@ pin_project! {
     }
 }
 
-impl<B: Body, C> Early<B, C> {
-    /// Answers `request`, of whose body nothing has been read, with `response`.
+impl<B: Body, C> EarlyResponse<B, C> {
+    /// Creates the response to `request`, whose body has not been read.
     pub(crate) fn new(request: Request<B>, mut response: Response<C>) -> Self {
         let (parts, body) = request.into_parts();
         if !is_needed(parts.version, &body) {
             return Self(Box::pin(Waiting { response: Some(response), rest: None }));
         }
         if expects_continue(&parts.headers) {
-            // RFC 9110 section 10.1.1: a final response instead of `100 Continue`, after which the client may still send the
-            // body or not. The server cannot tell which.
+            // RFC 9110 section 10.1.1: after a final response instead of `100 Continue`, the client may or may not send the body,
+            // and the server cannot know which.
             close(&mut response, parts.version);
             return Self(Box::pin(Waiting { response: Some(response), rest: None }));
         }
         Self::after(body, response)
     }
 
-    /// Sends `response` after the rest of `body`, a body of HTTP/1.
+    /// Creates a response that is sent after the rest of `body`, a body of HTTP/1.
     pub(super) fn after(body: B, response: Response<C>) -> Self {
         Self(Box::pin(Waiting { response: Some(response), rest: Some(Rest::new(body)) }))
     }
 }
 
-impl<B: Body, C> Future for Early<B, C> {
+impl<B: Body, C> Future for EarlyResponse<B, C> {
     type Output = Response<C>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<C>> {
@@ -58,7 +58,7 @@ impl<B: Body, C> Future for Early<B, C> {
         };
         // The body is dropped before the response is sent.
         this.rest.set(None);
-        let mut response = this.response.take().expect("polled after it was done");
+        let mut response = this.response.take().expect("polled after completion");
         if !is_read {
             close(&mut response, Version::HTTP_11);
         }
@@ -66,20 +66,20 @@ impl<B: Body, C> Future for Early<B, C> {
     }
 }
 
-/// Says that the connection ends with `response` to a request of `version`. Over HTTP/2 it does not, and the header is forbidden.
+/// Announces that the connection ends with `response` to a request of `version`. HTTP/2 forbids the header.
 pub(crate) fn close<C>(response: &mut Response<C>, version: Version) {
     if version < Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
 }
 
-/// Whether `response` says that the connection ends with it.
-pub(super) fn says_close<C>(response: &Response<C>) -> bool {
+/// Reports whether `response` announces that the connection ends with it.
+pub(super) fn closes_connection<C>(response: &Response<C>) -> bool {
     response.headers().get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
 }
 
-impl<B, C> fmt::Debug for Early<B, C> {
+impl<B, C> fmt::Debug for EarlyResponse<B, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Early").field("rest", &self.0.rest).finish_non_exhaustive()
+        f.debug_struct("EarlyResponse").field("rest", &self.0.rest).finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! [`DrainFuture`]: one request whose body may be left unread.
+//! [`DrainFuture`]: the future of one request through [`Drain`](super::Drain).
 
 use std::{
     fmt,
@@ -12,7 +12,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::sync::oneshot::{Receiver, error::TryRecvError};
 
-use super::{Early, body::Left, close, early::says_close};
+use super::{EarlyResponse, body::UnreadBody, close, early::closes_connection};
 
 pin_project! {
     /// Future for [`Drain`](super::Drain).
@@ -26,8 +26,8 @@ pin_project! {
 pin_project! {
     #[project = StateProjection]
     enum State<F, B, C> {
-        Call { #[pin] responding: F, rest: Option<Receiver<Left<B>>>, expects_continue: bool },
-        Drain { early: Early<B, C> },
+        Call { #[pin] responding: F, rest: Option<Receiver<UnreadBody<B>>>, expects_continue: bool },
+        Drain { early: EarlyResponse<B, C> },
     }
 }
 
@@ -36,7 +36,7 @@ impl<F, B, C> DrainFuture<F, B, C> {
         Self { state: State::Call { responding, rest: None, expects_continue: false } }
     }
 
-    pub(super) const fn watched(responding: F, rest: Receiver<Left<B>>, expects_continue: bool) -> Self {
+    pub(super) const fn watched(responding: F, rest: Receiver<UnreadBody<B>>, expects_continue: bool) -> Self {
         Self { state: State::Call { responding, rest: Some(rest), expects_continue } }
     }
 }
@@ -56,20 +56,20 @@ where
                 StateProjection::Call { responding, rest, expects_continue } => {
                     let mut response = ready!(responding.poll(cx))?;
                     let Some(mut rest) = rest.take() else { return Poll::Ready(Ok(response)) };
-                    // A layer inside has drained what it may, or the service ends the connection for reasons of its own.
-                    if says_close(&response) {
+                    // An inner layer has drained the body up to its limit, or the service ends the connection itself.
+                    if closes_connection(&response) {
                         return Poll::Ready(Ok(response));
                     }
                     match rest.try_recv() {
-                        // It was read to its end.
+                        // The body was read to its end.
                         Err(TryRecvError::Closed) => return Poll::Ready(Ok(response)),
-                        // The client still waits for `100 Continue`, and may send the body after this response or not.
+                        // The client still waits for `100 Continue`, and may or may not send the body after this response.
                         Ok(left) if *expects_continue && !left.is_begun => {
                             close(&mut response, Version::HTTP_11);
                             return Poll::Ready(Ok(response));
                         }
-                        Ok(left) => state.set(State::Drain { early: Early::after(left.body, response) }),
-                        // It is still being read, by whom the response does not wait for. It may be dropped at any time.
+                        Ok(left) => state.set(State::Drain { early: EarlyResponse::after(left.body, response) }),
+                        // A task of the service is still reading the body, and may drop it at any time.
                         Err(TryRecvError::Empty) => {
                             close(&mut response, Version::HTTP_11);
                             return Poll::Ready(Ok(response));

@@ -1,11 +1,9 @@
-//! The rest of a request's body when the response does not wait for it: read and dropped, so that the next request on the
-//! connection works.
+//! Draining of unread request bodies, so that the connection can be used for the next request.
 //!
-//! A client of HTTP/1.1 may send a body after its head, and a server that answers in between has to read it all the same or
-//! close the connection ([RFC 9112 section 9.3](https://www.rfc-editor.org/rfc/rfc9112#section-9.3)). hyper closes, and does not
-//! say so in the response; the client finds out when its next request fails. The layers of this crate therefore read a bounded
-//! rest before they reject a request, and say `Connection: close` where that is not enough. [`DrainLayer`] does the same for
-//! any other service.
+//! A server of HTTP/1.1 that responds before it has read the body must read the body nevertheless or close the connection
+//! ([RFC 9112 section 9.3](https://www.rfc-editor.org/rfc/rfc9112#section-9.3)). hyper closes it without announcing that in the response,
+//! so that the next request of the client fails. The layers of this crate therefore drain the body up to a limit before they reject a
+//! request, and send `Connection: close` for longer bodies. [`DrainLayer`] does the same for any other service.
 
 mod body;
 mod early;
@@ -15,7 +13,7 @@ mod rest;
 mod service;
 
 pub use body::DrainBody;
-pub(crate) use early::{Early, close};
+pub(crate) use early::{EarlyResponse, close};
 pub use future::DrainFuture;
 pub use layer::DrainLayer;
 pub use service::Drain;

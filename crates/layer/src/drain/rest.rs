@@ -1,4 +1,4 @@
-//! [`Rest`]: what is left of a request's body, read and dropped within bounds.
+//! [`Rest`]: drains a request body within limits.
 
 use std::{
     fmt,
@@ -14,30 +14,30 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
-/// The most that is read of a body that the response does not need.
+/// The maximum number of bytes that are drained.
 const MAX_BYTES: u64 = 256 * 1024;
 
-/// The longest that a response waits for the rest of a body.
+/// The maximum time that a response waits for the rest of a body.
 const MAX_TIME: Duration = Duration::from_secs(1);
 
-/// Whether the connection of a request can be used again only after its body has been read. HTTP/2 resets the one stream.
+/// Reports whether the connection can be used again only after the body has been read. HTTP/2 resets the one stream instead.
 pub(super) fn is_needed<B: Body>(version: Version, body: &B) -> bool {
     version < Version::HTTP_2 && !body.is_end_stream()
 }
 
-/// Whether the client waits for `100 Continue` before it sends the body. Reading the body would ask for it.
+/// Reports whether the client waits for `100 Continue` before it sends the body. Reading the body would request it.
 pub(super) fn expects_continue(headers: &HeaderMap) -> bool {
     headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 pin_project! {
-    /// Reads a body and drops what it reads, frame by frame. Ready with whether it came to the end; it gives up after
-    /// [`MAX_BYTES`] and after [`MAX_TIME`], and at once where the body says itself that it is longer.
+/// Reads a body and discards its frames. The output is whether the end was reached. It stops after
+    /// [`MAX_BYTES`] and after [`MAX_TIME`], and at once if the size hint of the body is larger.
     pub(super) struct Rest<B> {
         #[pin]
         body: B,
         left: u64,
-        // Made when there is something to wait for.
+// Created when the body is pending for the first time.
         #[pin]
         limit: Option<Sleep>,
     }

@@ -1,4 +1,4 @@
-//! [`Drain`]: drains what a service leaves of a request's body.
+//! [`Drain`]: middleware that drains unread request bodies.
 
 use std::task::{Context, Poll};
 
@@ -11,7 +11,7 @@ use super::{
     rest::{expects_continue, is_needed},
 };
 
-/// Drains what a service leaves of a request's body; made by [`DrainLayer`](super::DrainLayer).
+/// Middleware that drains the request body that a service has not read, created by [`DrainLayer`](super::DrainLayer).
 #[derive(Clone, Debug)]
 pub struct Drain<S> {
     inner: S,

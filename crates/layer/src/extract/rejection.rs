@@ -1,4 +1,4 @@
-//! [`AuthRejection`]: a refusal that a handler returns.
+//! [`AuthRejection`]: an authentication error that a handler returns.
 
 use axum::{
     body::Body,
@@ -8,11 +8,11 @@ use portcullis_core::AuthError;
 
 use crate::rejection::Rejection;
 
-/// A refusal that a handler returns: the error type for `?`.
+/// An authentication error that a handler returns: the error type for `?`.
 ///
-/// The [gate](crate::AuthLayer) outside makes of it the response that the [wire table](portcullis_core::wire) demands: 401 with
-/// a challenge if the grant has ended, 403 with all scopes that are needed, 503 if nobody can tell. Without a gate it is the bare
-/// status.
+/// The outer [`AuthLayer`](crate::AuthLayer) converts it to the response of the [wire table](portcullis_core::wire): 401 with
+/// a challenge if the grant has ended, 403 with all scopes that are needed, 503 if the provider is unavailable. Without an `AuthLayer`
+/// the response has the status alone.
 ///
 /// ```
 /// use portcullis_core::{AuthError, ScopeSet};
@@ -37,7 +37,7 @@ use crate::rejection::Rejection;
 pub struct AuthRejection(AuthError);
 
 impl AuthRejection {
-    /// Why.
+    /// Returns the underlying error.
     #[must_use]
     pub const fn error(&self) -> &AuthError {
         &self.0

@@ -1,4 +1,4 @@
-//! [`UpstreamToken`]: a fresh token of the provider, as an argument of a handler.
+//! [`UpstreamToken`]: an extractor for a fresh token of the upstream provider.
 
 use std::ops::Deref;
 
@@ -11,11 +11,10 @@ use portcullis_core::AccessToken;
 
 use super::{AuthRejection, MissingAuthLayer, User};
 
-/// A token of the provider behind this server, fresh when the handler begins: an extractor that gives it an [`AccessToken`].
+/// An extractor for an [`AccessToken`] of the upstream provider, which is fresh when the handler begins.
 ///
-/// If the grant has ended the handler does not run, and the answer is 401 with a challenge; if nobody can tell, 503. A handler
-/// that may be told by the provider that the token is dead takes [`User`] as well, and
-/// [reports](portcullis_core::Upstream::rejected) it.
+/// If the grant has ended, the handler does not run and the response is 401 with a challenge; if the provider is unavailable, 503. A
+/// handler whose token the provider may reject takes [`User`] as well, and [reports](portcullis_core::Upstream::rejected) the token.
 ///
 /// ```
 /// use portcullis_layer::extract::UpstreamToken;
@@ -50,13 +49,13 @@ impl<S: Sync> FromRequestParts<S> for UpstreamToken {
     }
 }
 
-/// Why there is no [`UpstreamToken`].
+/// The rejection of [`UpstreamToken`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum UpstreamTokenRejection {
-    /// Nobody has said who is calling. 500.
+    /// The request has no user context: 500.
     MissingAuthLayer(MissingAuthLayer),
-    /// There is no token that would do. 401 or 503.
+    /// No valid token is available: 401 or 503.
     Refused(AuthRejection),
 }
 

@@ -1,4 +1,4 @@
-//! [`User`]: who is calling, as an argument of a handler.
+//! [`User`]: an extractor for the authenticated user.
 
 use std::{ops::Deref, sync::Arc};
 
@@ -9,16 +9,16 @@ use axum::{
 use http::{StatusCode, request::Parts};
 use portcullis_core::UserContext;
 
-/// Who is calling: an extractor that gives a handler its [`UserContext`].
+/// An extractor for the [`UserContext`] of the authenticated user.
 ///
 /// `async fn tool(user: User) -> String { user.subject().to_owned() }`. On a route without
-/// [`AuthLayer`](crate::AuthLayer) it answers 500 and logs an error: there is never an anonymous user by mistake.
-/// (`UserContext` itself cannot be an extractor: it and axum's trait are both of other crates.)
+/// [`AuthLayer`](crate::AuthLayer) the response is 500 and an error is logged, so that a missing layer never results in an anonymous
+/// user. (`UserContext` itself cannot be an extractor, because of the orphan rule.)
 #[derive(Clone, Debug)]
 pub struct User(Arc<UserContext>);
 
 impl User {
-    /// The context, to be kept beyond the request.
+    /// Returns the context, which may outlive the request.
     #[must_use]
     pub fn into_context(self) -> Arc<UserContext> {
         self.0
@@ -39,13 +39,16 @@ impl<S: Sync> FromRequestParts<S> for User {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingAuthLayer> {
         let user = parts.extensions.get::<Arc<UserContext>>();
         user.cloned().map(Self).ok_or_else(|| {
-            tracing::error!(path = parts.uri.path(), "a handler asks for the user, but no AuthLayer is on its route");
+            tracing::error!(
+                path = parts.uri.path(),
+                "the request has no user context: add AuthLayer to the route of this handler"
+            );
             MissingAuthLayer(())
         })
     }
 }
 
-/// For routes that are served with and without a token (see [`AuthConfig::with_open_path`](crate::AuthConfig::with_open_path)).
+/// Extracts `None` on routes that are also served without a token (see [`AuthConfig::with_open_path`](crate::AuthConfig::with_open_path)).
 impl<S: Sync> OptionalFromRequestParts<S> for User {
     type Rejection = std::convert::Infallible;
 
@@ -54,7 +57,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for User {
     }
 }
 
-/// A handler asked for the [`User`], but no [`AuthLayer`](crate::AuthLayer) is on its route. 500.
+/// The rejection of [`User`] on a route without [`AuthLayer`](crate::AuthLayer): 500.
 #[derive(Debug)]
 pub struct MissingAuthLayer(());
 

@@ -1,13 +1,13 @@
-//! [`ScopeHierarchy`]: broad scopes that imply narrow ones.
+//! [`ScopeHierarchy`]: scopes that imply others.
 
 use std::collections::HashMap;
 
 use portcullis_core::ScopeSet;
 
-/// Broad scopes that imply narrow ones: who holds `mcp:admin` needs no `mcp:read` beside it.
+/// A hierarchy of scopes, in which broad scopes imply narrow ones: a token with `mcp:admin` does not need `mcp:read` as well.
 ///
-/// Implications are transitive; a cycle makes its scopes equivalent. Without any, every scope stands for itself.
-/// MCP authorization, Step-Up Authorization Flow: scope hierarchies count when sufficiency is decided.
+/// Implications are transitive; a cycle makes its scopes equivalent. MCP authorization, Step-Up Authorization Flow: a server considers
+/// scope hierarchies when it decides whether the scopes of a token suffice.
 ///
 /// ```
 /// use portcullis_core::ScopeSet;
@@ -23,18 +23,18 @@ use portcullis_core::ScopeSet;
 /// ```
 #[derive(Clone, Default, Debug)]
 pub struct ScopeHierarchy {
-    /// For every broad scope all that it implies, directly or not.
+    /// The scopes that each broad scope implies, directly or indirectly.
     implied: HashMap<Box<str>, ScopeSet>,
 }
 
 impl ScopeHierarchy {
-    /// A hierarchy in which every scope stands for itself.
+    /// Creates a hierarchy without implications.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Whoever holds `broad` holds all of `narrow`, and whatever these imply.
+    /// Adds the implication of all of `narrow`, and of the scopes that these imply, by `broad`.
     #[must_use]
     pub fn with_implication(mut self, broad: &str, narrow: ScopeSet) -> Self {
         let further: Vec<_> = narrow.iter().filter_map(|scope| self.implied.get(scope)).cloned().collect();
@@ -48,7 +48,7 @@ impl ScopeHierarchy {
         self
     }
 
-    /// Whether `held` suffices where `needed` is asked for: each one is held, or implied by one that is.
+    /// Reports whether `held` suffices for `needed`: each needed scope is held, or implied by a held one.
     #[must_use]
     pub fn satisfies(&self, held: &ScopeSet, needed: &ScopeSet) -> bool {
         held.is_superset(needed) || needed.iter().all(|scope| held.contains(scope) || self.is_implied(held, scope))

@@ -1,17 +1,17 @@
-//! [`Reader`]: the operations in the pieces of a JSON text.
+//! [`Reader`]: finds the operations in a stream of JSON pieces.
 
 use portcullis_oauth::strict_json::Piece;
 use serde_json::Value;
 
 use super::json_rpc::{CALL_TOOL, GET_PROMPT, InvalidJsonRpc, Operation, READ_RESOURCE};
 
-/// How long a method, a name or a URI may be. Longer ones are not kept.
+/// The maximum length of a method, a name or a URI. Longer ones are not stored.
 pub(super) const MAX_TEXT: usize = 64 * 1024;
 
-/// Finds the operations in the pieces of a JSON text, and gives each to `each` when its message ends.
+/// Finds the operations in a stream of JSON pieces, and calls `each` when a message ends.
 pub(super) struct Reader<F> {
     each: F,
-    /// How many objects and arrays are open.
+    /// The number of open objects and arrays.
     depth: usize,
     /// The depth within a message: 1, or 2 in a batch.
     of_message: usize,
@@ -20,7 +20,7 @@ pub(super) struct Reader<F> {
     param: Param,
 }
 
-/// The member of the message whose value comes.
+/// The member of the message whose value is next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Member {
     Method,
@@ -29,7 +29,7 @@ enum Member {
     Other,
 }
 
-/// The member of its `params` whose value comes.
+/// The member of `params` whose value is next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Param {
     Name,
@@ -37,7 +37,7 @@ enum Param {
     Other,
 }
 
-/// What has been read of a message.
+/// The parsed part of a message.
 #[derive(Default)]
 struct Message {
     method: Option<Text>,
@@ -47,7 +47,7 @@ struct Message {
     uri: Target,
 }
 
-/// What a method may be applied to.
+/// A possible target of a method.
 #[derive(Default)]
 struct Target {
     text: Option<Text>,
@@ -106,10 +106,10 @@ impl<F: FnMut(Operation)> Reader<F> {
         Ok(())
     }
 
-    /// A value begins: of the message, of its params, or deeper inside, where nothing counts.
+    /// Processes the begin of a value: of the message, of its params, or deeper, where values are ignored.
     fn value(&mut self, value: &Piece<'_>) -> Result<(), InvalidJsonRpc> {
         if self.depth < self.of_message {
-            // What stands in the place of a message.
+            // A value in the place of a message.
             return Err(InvalidJsonRpc::Message);
         }
         if self.depth == self.of_message {
@@ -133,7 +133,7 @@ impl<F: FnMut(Operation)> Reader<F> {
         Ok(())
     }
 
-    /// Directly in the object that is the value of `params`.
+    /// Reports whether the position is directly in the object `params`.
     fn is_in_params(&self) -> bool {
         self.depth == self.of_message + 1 && self.member == Member::Params && self.message.has_params
     }
@@ -148,7 +148,7 @@ impl<F: FnMut(Operation)> Reader<F> {
         self.message.uri.has_lookalike |= is_lookalike(name, "uri");
     }
 
-    /// The message is read. Without a method it is a response.
+    /// Reports the operation of a complete message. A message without a method is a response.
     fn finish(&mut self) -> Result<(), InvalidJsonRpc> {
         let Message { method, id, name, uri, .. } = std::mem::take(&mut self.message);
         let Some(method) = method else { return Ok(()) };
@@ -172,7 +172,7 @@ impl Target {
     }
 }
 
-/// The member `name` of a message, provided that no reader takes it for another.
+/// Returns the member `name` of a message, or an error if a parser that ignores case finds another member.
 fn member(name: &str) -> Result<Member, InvalidJsonRpc> {
     for looked_at in ["method", "params"] {
         if is_lookalike(name, looked_at) {
@@ -187,12 +187,12 @@ fn member(name: &str) -> Result<Member, InvalidJsonRpc> {
     })
 }
 
-/// Whether `name` differs from `looked_at` in case only.
+/// Reports whether `name` differs from `looked_at` only in case.
 fn is_lookalike(name: &str, looked_at: &str) -> bool {
     name != looked_at && equals_ignoring_case(name, looked_at)
 }
 
-/// As Unicode folds case: `ſ` (U+017F) is an `s`. `name` is in lower case.
+/// Compares by Unicode case folding: `ſ` (U+017F) equals `s`. `name` is in lower case.
 fn equals_ignoring_case(key: &str, name: &str) -> bool {
     let folded = key.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
     folded.eq(name.chars())

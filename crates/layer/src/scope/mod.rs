@@ -1,15 +1,15 @@
-//! Scopes: which token may do what.
+//! Checks of scopes, for every request, per route and per operation.
 //!
-//! Three places, from coarse to fine:
+//! There are three checks, from coarse to fine:
 //!
-//! 1. [`AuthConfig::with_required_scopes`](crate::AuthConfig::with_required_scopes): what every request needs;
-//! 2. [`RequireScopeLayer`]: what every request to one route needs;
-//! 3. [`ToolScopesLayer`]: what one operation of MCP needs, such as the call of one tool.
+//! 1. [`AuthConfig::with_required_scopes`](crate::AuthConfig::with_required_scopes): the scopes of every request;
+//! 2. [`RequireScopeLayer`]: the scopes of every request to one route;
+//! 3. [`ToolScopesLayer`]: the scopes of one MCP operation, such as the call of one tool.
 //!
-//! All of them answer 403 with every scope that the operation needs in one challenge, and all of them can be told by a
-//! [`ScopeHierarchy`] which scopes imply others. The layers of this module stand *inside* [`AuthLayer`](crate::AuthLayer):
-//! they read the `Arc<UserContext>` that it puts into the request, and it turns their refusals into the responses that the
-//! [wire table](portcullis_core::wire) demands.
+//! All of them respond with 403 and a challenge that contains every scope that the operation needs, and all of them accept a
+//! [`ScopeHierarchy`] of scopes that imply others. The layers of this module belong *inside* [`AuthLayer`](crate::AuthLayer):
+//! they read the `Arc<UserContext>` that it inserts into the request, and it converts their rejections to the responses of the
+//! [wire table](portcullis_core::wire).
 //!
 //! MCP authorization, sections Scope Challenge Handling and Step-Up Authorization Flow.
 

@@ -1,68 +1,56 @@
-//! [`SessionBinding`]: how session ids are tied to principals.
+//! [`SessionBinding`]: the configuration of how sessions are bound to users.
 
 use std::time::Duration;
 
 use super::Sessions;
 
-/// How `Mcp-Session-Id` is tied to whoever it was given to: (issuer, subject, client), so it survives a token refresh.
+/// The binding of an `Mcp-Session-Id` to (issuer, subject, client), which stays the same when the token is refreshed.
 ///
-/// Anybody else who presents it, and whoever presents one that is not known here, gets 404, as if the session had ended: the
-/// client starts a new one. Sessions are known to one process; after a restart, clients start new ones.
+/// A request of another user, or with an unknown id, gets 404, as if the session had ended: the client starts a new one. Sessions are
+/// known to one process; after a restart, clients start new ones.
 #[derive(Clone, Debug)]
-pub struct SessionBinding(Option<Bounds>);
-
-#[derive(Clone, Debug)]
-struct Bounds {
+pub struct SessionBinding {
     capacity: u64,
     per_principal: usize,
     idle: Duration,
 }
 
 impl SessionBinding {
-    /// How many sessions a principal may have at once, unless [set](Self::with_capacity_per_principal) otherwise.
+    /// The default number of concurrent sessions of a principal, which [`with_capacity_per_principal`](Self::with_capacity_per_principal)
+    /// changes.
     pub const SESSIONS_PER_PRINCIPAL: usize = 100;
 
-    /// The defaults: 100 000 sessions, 100 for each principal, forgotten after a day without use.
+    /// Creates a binding with the defaults: 100 000 sessions, 100 for each principal, and an idle timeout of one day.
     #[must_use]
     pub const fn new() -> Self {
         let per_principal = Self::SESSIONS_PER_PRINCIPAL;
-        Self(Some(Bounds { capacity: 100_000, per_principal, idle: Duration::from_hours(24) }))
+        Self { capacity: 100_000, per_principal, idle: Duration::from_hours(24) }
     }
 
-    /// How many sessions are known at most; beyond that, those unused for longest end first.
+    /// Sets the maximum number of sessions; beyond it, the least recently used session ends.
     #[must_use]
     pub const fn with_capacity(mut self, sessions: u64) -> Self {
-        if let Some(bounds) = &mut self.0 {
-            bounds.capacity = sessions;
-        }
+        self.capacity = sessions;
         self
     }
 
-    /// How many sessions a principal has at most, by whatever clients; if it opens another, its own session that was unused for
-    /// longest ends. The inner service is not told: it needs a bound of its own for what it keeps of a session.
+    /// Sets the maximum number of sessions of a principal, through all its clients. If it opens another, its own least recently used
+    /// session ends. The inner service is not notified: it needs its own limit for the state of a session.
     #[must_use]
     pub const fn with_capacity_per_principal(mut self, sessions: usize) -> Self {
-        if let Some(bounds) = &mut self.0 {
-            bounds.per_principal = sessions;
-        }
+        self.per_principal = sessions;
         self
     }
 
-    /// After how long without use a session ends.
+    /// Sets the time without use after which a session ends.
     #[must_use]
     pub const fn with_idle_timeout(mut self, idle: Duration) -> Self {
-        if let Some(bounds) = &mut self.0 {
-            bounds.idle = idle;
-        }
+        self.idle = idle;
         self
     }
 
-    pub(crate) const fn unbound() -> Self {
-        Self(None)
-    }
-
-    pub(crate) fn sessions(&self) -> Option<Sessions> {
-        self.0.as_ref().map(|bounds| Sessions::new(bounds.capacity, bounds.per_principal, bounds.idle))
+    pub(crate) fn sessions(&self) -> Sessions {
+        Sessions::new(self.capacity, self.per_principal, self.idle)
     }
 }
 

@@ -1,12 +1,11 @@
-//! Session binding: a session id works only for whoever it was given to.
+//! Session binding: a session id is valid only for the user that it was issued to.
 //!
-//! For the wire until 2025-11-25. The later one has no sessions, so there the header is removed before the inner service
-//! could take it for one.
+//! It applies to the protocol versions until 2025-11-25. Later versions have no sessions, so the header is removed before the inner
+//! service could use it.
 
 mod binding;
-mod entry;
 mod sessions;
 mod shares;
 
 pub use binding::SessionBinding;
-pub(crate) use sessions::{Refusal, Sessions};
+pub(crate) use sessions::{Refusal, Sessions, is_modern};

@@ -1,4 +1,4 @@
-//! [`Sessions`]: which session belongs to whom.
+//! [`Sessions`]: the sessions and their owners.
 
 use std::{
     fmt,
@@ -14,28 +14,33 @@ use metrics::{Counter, counter};
 use moka::{policy::EvictionPolicy, sync::Cache as MokaCache};
 use portcullis_core::{AuthError, Reason, UserContext};
 
-use super::{entry::Session, shares::Shares};
-use crate::protocol_version::is_modern;
+use super::shares::{Session, Shares};
 
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 
-/// As good as for ever; moka panics at a thousand years.
+const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+
+/// The first protocol version without sessions, and with headers that mirror the body. Versions are dates, so they compare
+/// as text.
+const MODERN: &[u8] = b"2026-07-28";
+
+/// The longest idle timeout; moka panics at a thousand years.
 const LONGEST_IDLE: Duration = Duration::from_hours(24 * 365);
 
-/// Which session belongs to whom, bounded in all and for each principal.
+/// The sessions and their owners, limited in total and for each principal.
 pub(crate) struct Sessions {
     by_id: MokaCache<Vec<u8>, Arc<Session>>,
     shares: Arc<Shares>,
-    /// Counts uses: a clock by which it can be told which session was used last.
+    /// Counts uses: a logical clock that orders sessions by their last use.
     uses: AtomicU64,
     crowded: Counter,
 }
 
-/// Why a request is not let through.
+/// The reason why a request is rejected after verification.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     Auth(AuthError),
-    /// It names somebody else's session, or one that is not known.
+    /// The session is unknown, or belongs to another user.
     SessionNotFound,
 }
 
@@ -58,13 +63,13 @@ impl Sessions {
         Self { by_id, shares, uses: AtomicU64::default(), crowded: counter!("portcullis_sessions_crowded_total") }
     }
 
-    /// The session that `headers` name, if `user` may use it. On the sessionless wire the header means nothing and is
-    /// removed.
-    pub(crate) fn judge(&self, headers: &mut HeaderMap, user: &UserContext) -> Result<Option<HeaderValue>, Refusal> {
+    /// Returns the session that `headers` name, if it belongs to `user`. In a protocol version without sessions the header has no meaning
+    /// and is removed.
+    pub(crate) fn check(&self, headers: &mut HeaderMap, user: &UserContext) -> Result<Option<HeaderValue>, Refusal> {
         let mut ids = headers.get_all(SESSION_ID).iter();
         let Some(id) = ids.next() else { return Ok(None) };
         if ids.next().is_some() {
-            // Nobody can tell which one the inner service would take.
+            // It is unknown which of the two the inner service would use.
             return Err(AuthError::new(Reason::RepeatedHeader).into());
         }
         if is_modern(headers) {
@@ -73,15 +78,15 @@ impl Sessions {
         }
         match self.by_id.get(id.as_bytes()) {
             Some(session) if session.belongs_to(user) => {
-                session.note_use(self.next_use());
+                session.touch(self.next_use());
                 Ok(Some(id.clone()))
             }
             _ => Err(Refusal::SessionNotFound),
         }
     }
 
-    /// Ties a session that `response` gives out to `user`, and forgets one that has ended.
-    pub(crate) fn observe<C>(
+    /// Binds a session that `response` creates to `user`, and removes one that has ended.
+    pub(crate) fn track<C>(
         &self,
         response: &Response<C>,
         used: Option<&HeaderValue>,
@@ -101,10 +106,10 @@ impl Sessions {
         }
     }
 
-    /// Ties a new session to `user`. If they have too many, their own that was unused for longest ends: never one of others.
+    /// Binds a new session to `user`. If the user has too many, their own least recently used session ends, never one of another user.
     fn bind(&self, id: &HeaderValue, user: &UserContext) {
         let begin = || Arc::new(Session::new(id.as_bytes(), user, self.next_use()));
-        // The first owner keeps it: an id is never handed from one principal to another.
+        // The first owner keeps the session: an id never moves from one principal to another.
         let entry = self.by_id.entry_by_ref(id.as_bytes()).or_insert_with(begin);
         if !entry.is_fresh() {
             return;
@@ -112,7 +117,7 @@ impl Sessions {
         if let Some(ended) = self.shares.add(entry.into_value()) {
             self.by_id.invalidate(ended.id());
             self.crowded.increment(1);
-            tracing::debug!(principal = ?user.principal(), "session ended: its user has opened too many others");
+            tracing::debug!(principal = ?user.principal(), "session ended: its user has opened too many sessions");
         }
     }
 
@@ -125,4 +130,9 @@ impl fmt::Debug for Sessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sessions").finish_non_exhaustive()
     }
+}
+
+/// Reports whether a request is of protocol version 2026-07-28 or later. Of several versions in one request, the latest counts.
+pub(crate) fn is_modern(headers: &HeaderMap) -> bool {
+    headers.get_all(PROTOCOL_VERSION).iter().any(|version| version.as_bytes() >= MODERN)
 }

@@ -1,17 +1,56 @@
-//! [`Shares`]: how many sessions each principal has.
+//! [`Shares`]: the sessions of each principal.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
-use portcullis_core::Principal;
+use portcullis_core::{Principal, UserContext};
 
-use super::entry::Session;
+/// A session of a client that acts for a principal.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// A copy, because a header value keeps the whole read buffer of its connection alive.
+    id: Box<[u8]>,
+    principal: Principal,
+    client_id: Option<Box<str>>,
+    used_at: AtomicU64,
+}
 
-/// The sessions of each principal, bounded: one that opens too many ends its own.
+impl Session {
+    pub(super) fn new(id: &[u8], user: &UserContext, now: u64) -> Self {
+        let (principal, client_id) = (user.principal().clone(), user.client_id().map(Into::into));
+        Self { id: id.into(), principal, client_id, used_at: now.into() }
+    }
+
+    pub(super) const fn id(&self) -> &[u8] {
+        &self.id
+    }
+
+    pub(super) const fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    pub(super) fn belongs_to(&self, user: &UserContext) -> bool {
+        self.principal == *user.principal() && self.client_id.as_deref() == user.client_id()
+    }
+
+    /// Records a use at the logical time `now`.
+    pub(super) fn touch(&self, now: u64) {
+        self.used_at.store(now, Relaxed);
+    }
+
+    pub(super) fn used_at(&self) -> u64 {
+        self.used_at.load(Relaxed)
+    }
+}
+
+/// The sessions of each principal, with a limit: a principal that opens too many ends its own.
 ///
-/// Asked when a session begins and when it ends, never by a request that uses one.
+/// It is accessed when a session begins and ends, never by a request that uses one.
 #[derive(Debug)]
 pub(super) struct Shares {
     by_principal: Mutex<HashMap<Principal, Vec<Arc<Session>>>>,
@@ -23,7 +62,7 @@ impl Shares {
         Self { by_principal: Mutex::default(), most }
     }
 
-    /// Adds `session`. If its principal has too many now, the one that was unused for longest is to end.
+    /// Adds `session`. Returns the least recently used session of its principal, which must end, if there are too many.
     pub(super) fn add(&self, session: Arc<Session>) -> Option<Arc<Session>> {
         let mut by_principal = self.lock();
         let sessions = by_principal.entry(session.principal().clone()).or_default();
@@ -35,7 +74,7 @@ impl Shares {
         Some(sessions.swap_remove(oldest))
     }
 
-    /// Removes `session`, which has ended.
+    /// Removes an ended session.
     pub(super) fn remove(&self, session: &Arc<Session>) {
         let mut by_principal = self.lock();
         let Some(sessions) = by_principal.get_mut(session.principal()) else { return };

@@ -1,4 +1,4 @@
-//! [`RequireUpstreamFuture`]: one request that waits for an upstream token.
+//! [`RequireUpstreamFuture`]: the future of one request through [`RequireUpstream`](crate::RequireUpstream).
 
 use std::{
     fmt,
@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use portcullis_core::UpstreamFuture;
 use tower_service::Service;
 
-use crate::{ResponseBody, drain::Early, rejection::Rejection};
+use crate::{ResponseBody, drain::EarlyResponse, rejection::Rejection};
 
 pin_project! {
     /// Future for [`RequireUpstream`](crate::RequireUpstream). Dropping it cancels no refresh.
@@ -33,7 +33,7 @@ pin_project! {
     enum State<S, F, B> {
         Ask { asking: UpstreamFuture, waiting: Option<(S, Request<B>)> },
         Call { #[pin] responding: F },
-        Rejected { early: Early<B, Bytes> },
+        Rejected { early: EarlyResponse<B, Bytes> },
     }
 }
 
@@ -53,7 +53,7 @@ where
     where
         B: Body,
     {
-        Self { state: State::Rejected { early: Early::new(request, rejection.into_response()) } }
+        Self { state: State::Rejected { early: EarlyResponse::new(request, rejection.into_response()) } }
     }
 }
 
@@ -71,12 +71,12 @@ where
                 // ## Ask => (Call | Rejected)
                 StateProjection::Ask { asking, waiting } => {
                     let asked = ready!(Pin::new(asking).poll(cx));
-                    let (mut inner, request) = waiting.take().expect("polled after it was done");
+                    let (mut inner, request) = waiting.take().expect("polled after completion");
                     let next = match asked {
                         Ok(_) => State::Call { responding: inner.call(request) },
                         Err(error) => {
                             let response = Rejection::from(error).into_response();
-                            State::Rejected { early: Early::new(request, response) }
+                            State::Rejected { early: EarlyResponse::new(request, response) }
                         }
                     };
                     state.set(next);

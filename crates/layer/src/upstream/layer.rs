@@ -1,23 +1,23 @@
-//! [`RequireUpstreamLayer`]: puts the wait for a fresh upstream token in front of a service.
+//! [`RequireUpstreamLayer`]: applies [`RequireUpstream`] to a service.
 
 use tower_layer::Layer;
 
 use super::RequireUpstream;
 
-/// Puts [`RequireUpstream`] in front of an MCP server whose tools call a provider, inside [`AuthLayer`](crate::AuthLayer).
+/// A [`Layer`] that applies [`RequireUpstream`] to an MCP server whose tools call a provider, inside [`AuthLayer`](crate::AuthLayer).
 ///
-/// An MCP server begins its answer before the tool has run, so a tool that cannot get a token can only say so within HTTP 200.
-/// This layer sees to it *before* the server is called, so that the client gets the HTTP response that it understands:
+/// An MCP server begins its response before the tool has run, so a tool without a token can report that only within HTTP 200.
+/// This layer obtains a token *before* the server is called, so that the client receives an HTTP response that it can act on:
 ///
-/// 1. `POST` needs a user with a grant, and an [upstream token](portcullis_core::Upstream) that is not known to be dead. If the
-///    grant has ended, the answer is 401 with a challenge; if nobody can tell, 503.
-/// 2. Everything else passes: a `GET` opens a stream and a `DELETE` ends a session, neither calls the provider, and neither has to
-///    wait for it. The stream ends with the grant all the same, as it ends with the token.
-/// 3. If nobody has said who is calling, the answer is 500 and an error in the log.
-/// 4. If there is no grant behind the user, the answer is 503 and an error in the log: the verifier is not what it should be.
+/// 1. `POST` needs a user with a grant, and an [upstream token](portcullis_core::Upstream) that is not known to be invalid. If the
+///    grant has ended, the response is 401 with a challenge; if the provider is unavailable, 503.
+/// 2. All other methods pass: a `GET` opens a stream and a `DELETE` ends a session; neither calls the provider. The stream nevertheless
+///    ends with the grant, as it ends with the token.
+/// 3. If the request has no user context, the response is 500 and an error is logged.
+/// 4. If the user has no grant, the response is 503 and an error is logged, because the verifier is misconfigured.
 ///
-/// A token at hand costs nothing; one that has expired is waited for. It does **not** keep the token: a tool asks
-/// [for itself](portcullis_core::UserContext::upstream), and gets this one, or a newer one.
+/// A valid token causes no delay; an expired one is refreshed first. The layer does **not** store the token: a tool requests it
+/// [itself](portcullis_core::UserContext::upstream), and receives this token or a newer one.
 ///
 /// ```
 /// use axum::Router;
@@ -36,7 +36,7 @@ use super::RequireUpstream;
 pub struct RequireUpstreamLayer;
 
 impl RequireUpstreamLayer {
-    /// Every `POST` needs an upstream token.
+    /// Creates the layer. It has no settings.
     #[must_use]
     pub const fn new() -> Self {
         Self

@@ -1,4 +1,4 @@
-//! A fresh upstream token before the inner service is called: layer, service, future.
+//! A fresh upstream token before the inner service is called: layer, service and future.
 
 mod future;
 mod layer;

@@ -1,4 +1,4 @@
-//! [`RequireUpstream`]: the wait for a fresh upstream token in front of a service.
+//! [`RequireUpstream`]: middleware that waits for a fresh upstream token.
 
 use std::{
     mem,
@@ -14,7 +14,7 @@ use tower_service::Service;
 use super::RequireUpstreamFuture;
 use crate::{ResponseBody, rejection::Rejection};
 
-/// The wait for a fresh upstream token in front of a service; made by [`RequireUpstreamLayer`](crate::RequireUpstreamLayer).
+/// Middleware that waits for a fresh upstream token, created by [`RequireUpstreamLayer`](crate::RequireUpstreamLayer).
 #[derive(Clone, Debug)]
 pub struct RequireUpstream<S> {
     inner: S,
@@ -47,7 +47,7 @@ where
             return RequireUpstreamFuture::rejected(request, Rejection::MissingUser);
         };
         let asking = user.upstream().access_token();
-        // The service that was made ready is the one to call; its clone, which is not, stays behind.
+        // The service that is ready must be called; its clone, which may not be ready, replaces it.
         let clone = self.inner.clone();
         let inner = mem::replace(&mut self.inner, clone);
         RequireUpstreamFuture::ask(asking, inner, request)

@@ -9,10 +9,7 @@ use axum::{
 };
 use http::{Request, Response, StatusCode};
 use portcullis_core::UserContext;
-use portcullis_layer::{
-    AuthLayer,
-    extract::{User, metadata_routes},
-};
+use portcullis_layer::{AuthLayer, extract::User, metadata_routes};
 use tower::ServiceExt as _;
 
 use crate::support::{Verifier, config};

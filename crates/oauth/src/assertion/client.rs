@@ -1,30 +1,30 @@
-//! [`ClientAssertionPolicy`]: which JWTs prove that a client is who it says.
+//! [`ClientAssertionPolicy`]: client authentication by signed JWTs.
 
 use std::time::Duration;
 
 use portcullis_core::{AuthError, Issuer, Reason, UnixTime};
 
-use super::rules::{check_short_life, check_sole_audience, required};
+use super::common::{check_short_life, check_sole_audience, required};
 use crate::{
+    claims_checks::MAX_LEEWAY,
     jwt::{Algorithm, HeaderCheckedJwt, HeaderPolicy, JwtPurpose, SignedJwt, UnverifiedJwt},
-    lifetime::MAX_LEEWAY,
 };
 
-/// How far ahead the end may be: a client makes one for each request.
+/// The maximum lifetime, because a client creates an assertion for each request.
 const LONGEST_LIFE: Duration = Duration::from_mins(10);
 
-/// Which JWTs prove that a client is who it says: `private_key_jwt`.
+/// The policy for JWTs that authenticate a client: `private_key_jwt`.
 ///
-/// The header is [judged as that of an access token](crate::jwt::JwtPolicy), but for the type: `client-authentication+jwt`,
+/// The header is [checked as that of an access token](crate::jwt::JwtPolicy), except for the type: `client-authentication+jwt`,
 /// `JWT`, or none. The claims must
-/// 1. come from the client and speak of it (`iss` and `sub` are its id);
-/// 2. be meant for this authorization server and for nobody else: its issuer is the sole value of `aud`. The URL of the token
-///    endpoint is refused, as the successor of RFC 7523 has it: another server could have made a client write it;
-/// 3. be valid now and for no longer than ten minutes (`exp` is required; `nbf` and `iat` count if present);
-/// 4. have a name of their own (`jti`).
+/// 1. be issued by the client about itself (`iss` and `sub` are its id);
+/// 2. be intended for this authorization server only: its issuer is the sole value of `aud`. The URL of the token endpoint is rejected,
+///    as the successor of RFC 7523 requires: another server could have induced a client to use it;
+/// 3. be valid now and for at most ten minutes (`exp` is required; `nbf` and `iat` are checked if present);
+/// 4. have a unique identifier (`jti`).
 ///
-/// [RFC 7523 section 3](https://www.rfc-editor.org/rfc/rfc7523#section-3). The keys are the client's: the policy is for one client.
-/// It does **not** know whether the `jti` was seen before.
+/// [RFC 7523 section 3](https://www.rfc-editor.org/rfc/rfc7523#section-3). The keys are those of the client: a policy is for one client.
+/// It does **not** check whether the `jti` was used before.
 #[derive(Clone, Debug)]
 pub struct ClientAssertionPolicy {
     client_id: Box<str>,
@@ -33,7 +33,7 @@ pub struct ClientAssertionPolicy {
     leeway: Duration,
 }
 
-/// Evidence that a client authenticated itself, if it is the first with this `jti`.
+/// Evidence that a client has authenticated, provided that its `jti` was not used before.
 #[derive(Clone, Debug)]
 pub struct ClientAssertion {
     client_id: Box<str>,
@@ -42,28 +42,28 @@ pub struct ClientAssertion {
 }
 
 impl ClientAssertionPolicy {
-    /// Assertions of the client `client_id`, to the authorization server `audience`: ours.
+    /// Creates a policy for assertions of the client `client_id` to this authorization server, `audience`.
     #[must_use]
     pub fn new(client_id: &str, audience: Issuer) -> Self {
         let header = HeaderPolicy::new(JwtPurpose::ClientAssertion, "client-authentication+jwt").with_untyped_tokens();
         Self { client_id: client_id.into(), audience, header, leeway: Duration::from_secs(60) }
     }
 
-    /// The algorithms that the client signs by. Default: every [`Algorithm`]; each is bound to a type of key.
+    /// Sets the signature algorithms of the client. Default: every [`Algorithm`]; each is bound to a key type.
     #[must_use]
     pub fn with_algorithms<I: IntoIterator<Item = Algorithm>>(mut self, algorithms: I) -> Self {
         self.header = self.header.with_algorithms(algorithms);
         self
     }
 
-    /// How far the client's clock may be from ours. Default: one minute; at most five.
+    /// Sets the tolerated clock difference. Default: one minute; at most five.
     #[must_use]
     pub fn with_leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway.min(MAX_LEEWAY);
         self
     }
 
-    /// Judges the header. No cryptography is done for one that fails.
+    /// Checks the header. No signature is verified if this fails.
     ///
     /// # Errors
     /// As [`JwtPolicy::check_header`](crate::jwt::JwtPolicy::check_header).
@@ -71,11 +71,11 @@ impl ClientAssertionPolicy {
         self.header.check_header(jwt)
     }
 
-    /// Checks the claims at the instant `now`.
+    /// Checks the claims at the time `now`.
     ///
     /// # Errors
     /// [`Reason::WrongClient`], [`Reason::WrongAudience`], [`Reason::Expired`], [`Reason::TooLongLived`], [`Reason::NotYetValid`],
-    /// [`Reason::IssuedInFuture`]; [`Reason::MissingClaim`] for a claim that must be there or cannot be read.
+    /// [`Reason::IssuedInFuture`]; [`Reason::MissingClaim`] for a required claim that is missing, or a malformed one.
     pub fn check(&self, jwt: SignedJwt, now: UnixTime) -> Result<ClientAssertion, AuthError> {
         let claims = jwt.into_claims(JwtPurpose::ClientAssertion)?;
         for claim in ["iss", "sub"] {
@@ -91,19 +91,19 @@ impl ClientAssertionPolicy {
 }
 
 impl ClientAssertion {
-    /// The client.
+    /// Returns the client id.
     #[must_use]
     pub fn client_id(&self) -> &str {
         &self.client_id
     }
 
-    /// Its name, unique among the assertions of this client.
+    /// Returns the identifier, which is unique among the assertions of this client.
     #[must_use]
     pub fn jti(&self) -> &str {
         &self.jti
     }
 
-    /// Until when the `jti` must be remembered. From then on the policy refuses it for its age.
+    /// Returns the time until which the `jti` must be stored. After it, the policy rejects the assertion as expired.
     #[must_use]
     pub const fn accepted_until(&self) -> UnixTime {
         self.accepted_until

@@ -1,34 +1,33 @@
-//! [`IdJagPolicy`]: which identity assertions are authorization grants for us.
+//! [`IdJagPolicy`]: Identity Assertion JWT Authorization Grants.
 
 use std::time::Duration;
 
 use portcullis_core::{AuthError, Issuer, Reason, ResourceUri, ScopeSet, UnixTime};
 
-use super::rules::{check_short_life, check_sole_audience, required};
+use super::common::{check_short_life, check_sole_audience, required};
 use crate::{
     Claims, InvalidClaim,
+    claims_checks::MAX_LEEWAY,
     jwt::{Algorithm, HeaderCheckedJwt, HeaderPolicy, JwtPurpose, SignedJwt, UnverifiedJwt},
-    lifetime::MAX_LEEWAY,
 };
 
-/// How far ahead the end may be: for so long it is remembered that one was used.
+/// The maximum lifetime: a used identifier is stored for this time.
 const LONGEST_LIFE: Duration = Duration::from_hours(1);
 
-/// Which Identity Assertion JWT Authorization Grants (ID-JAGs) of one trusted identity provider are grants for this
-/// authorization server.
+/// The policy for Identity Assertion JWT Authorization Grants (ID-JAGs) of one trusted identity provider.
 ///
-/// The header is [judged as that of an access token](crate::jwt::JwtPolicy), but for the type, which is `oauth-id-jag+jwt` and
-/// nothing else. The claims must
-/// 1. come from exactly this identity provider (`iss`), which is trusted by configuration and never by discovery;
-/// 2. be meant for this authorization server and for nobody else: its issuer is the sole value of `aud`;
-/// 3. be issued to the client that presents them (`client_id`), which has authenticated itself;
-/// 4. be valid now and for no longer than an hour (`exp` and `iat` are required; `nbf` counts if present);
-/// 5. say for whom (`sub`), and have a name of their own (`jti`);
-/// 6. not be bound to a key (`cnf`), because nobody checks its possession here.
+/// The header is [checked as that of an access token](crate::jwt::JwtPolicy), except for the type, which must be `oauth-id-jag+jwt`. The
+/// claims must
+/// 1. be issued by exactly this identity provider (`iss`), which is trusted by configuration and never by discovery;
+/// 2. be intended for this authorization server only: its issuer is the sole value of `aud`;
+/// 3. be issued to the client that presents them (`client_id`), which has authenticated;
+/// 4. be valid now and for at most an hour (`exp` and `iat` are required; `nbf` is checked if present);
+/// 5. name the user (`sub`), and have a unique identifier (`jti`);
+/// 6. not be bound to a key (`cnf`), because its possession is not verified here.
 ///
 /// draft-ietf-oauth-identity-assertion-authz-grant; MCP, Enterprise-Managed Authorization, sections 5.1 and 7.4. It does **not**
-/// know whether the `jti` was seen before, whether the [resources](IdJag::resources) are ours, or what the client may have of the
-/// [scopes](IdJag::scopes).
+/// check whether the `jti` was used before, whether the [resources](IdJag::resources) belong to this server, or which of the
+/// [scopes](IdJag::scopes) the client may have.
 ///
 /// ```
 /// use portcullis_core::{Issuer, Reason};
@@ -48,8 +47,8 @@ pub struct IdJagPolicy {
     leeway: Duration,
 }
 
-/// Evidence that an identity provider lets a client act for a user here, if it is the first with this `jti`. `Debug` prints no
-/// values of claims.
+/// Evidence that an identity provider allows a client to act for a user here, provided that its `jti` was not used before. Its `Debug`
+/// output has no values of claims.
 #[derive(Clone, Debug)]
 pub struct IdJag {
     issuer: Issuer,
@@ -63,34 +62,34 @@ pub struct IdJag {
 }
 
 impl IdJagPolicy {
-    /// ID-JAGs of the identity provider `issuer`, for the authorization server `audience`: ours.
+    /// Creates a policy for ID-JAGs of the identity provider `issuer` to this authorization server, `audience`.
     #[must_use]
     pub fn new(issuer: Issuer, audience: Issuer) -> Self {
         let header = HeaderPolicy::new(JwtPurpose::IdJag, "oauth-id-jag+jwt");
         Self { issuer, audience, header, leeway: Duration::from_secs(60) }
     }
 
-    /// The algorithms that the identity provider signs by. Default: every [`Algorithm`]; each is bound to a type of key.
+    /// Sets the signature algorithms of the identity provider. Default: every [`Algorithm`]; each is bound to a key type.
     #[must_use]
     pub fn with_algorithms<I: IntoIterator<Item = Algorithm>>(mut self, algorithms: I) -> Self {
         self.header = self.header.with_algorithms(algorithms);
         self
     }
 
-    /// How far the identity provider's clock may be from ours. Default: one minute; at most five.
+    /// Sets the tolerated clock difference. Default: one minute; at most five.
     #[must_use]
     pub fn with_leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway.min(MAX_LEEWAY);
         self
     }
 
-    /// Whose ID-JAGs.
+    /// Returns the expected identity provider.
     #[must_use]
     pub const fn issuer(&self) -> &Issuer {
         &self.issuer
     }
 
-    /// Judges the header. No cryptography is done for one that fails.
+    /// Checks the header. No signature is verified if this fails.
     ///
     /// # Errors
     /// As [`JwtPolicy::check_header`](crate::jwt::JwtPolicy::check_header).
@@ -98,12 +97,12 @@ impl IdJagPolicy {
         self.header.check_header(jwt)
     }
 
-    /// Checks the claims at the instant `now`; `client_id` is the client that presents them and has authenticated itself.
+    /// Checks the claims at the time `now`; `client_id` is the authenticated client that presents them.
     ///
     /// # Errors
     /// [`Reason::WrongIssuer`], [`Reason::WrongAudience`], [`Reason::WrongClient`], [`Reason::Expired`], [`Reason::TooLongLived`],
-    /// [`Reason::NotYetValid`], [`Reason::IssuedInFuture`], [`Reason::KeyBound`]; [`Reason::MissingClaim`] for a claim that must be
-    /// there or cannot be read.
+    /// [`Reason::NotYetValid`], [`Reason::IssuedInFuture`], [`Reason::KeyBound`]; [`Reason::MissingClaim`] for a required
+    /// claim that is missing, or a malformed one.
     pub fn check(&self, jwt: SignedJwt, client_id: &str, now: UnixTime) -> Result<IdJag, AuthError> {
         let claims = jwt.into_claims(JwtPurpose::IdJag)?;
         if required(&claims, "iss")? != self.issuer.as_str() {
@@ -131,56 +130,56 @@ impl IdJagPolicy {
     }
 }
 
-/// The claim `resource`: a string or a list of strings, as RFC 8707 has the parameter.
+/// Returns the claim `resource`: a string or a list of strings, like the parameter of RFC 8707.
 fn resources(claims: &Claims) -> Result<Vec<ResourceUri>, InvalidClaim> {
     let names = claims.texts("resource")?;
     names.into_iter().map(|name| ResourceUri::new(name).map_err(|_| InvalidClaim("resource"))).collect()
 }
 
 impl IdJag {
-    /// The identity provider.
+    /// Returns the identity provider.
     #[must_use]
     pub const fn issuer(&self) -> &Issuer {
         &self.issuer
     }
 
-    /// The user's name at the identity provider.
+    /// Returns the subject: the user's identifier at the identity provider.
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// The client that may act for the user.
+    /// Returns the client that may act for the user.
     #[must_use]
     pub fn client_id(&self) -> &str {
         &self.client_id
     }
 
-    /// Its name, unique among those of this identity provider.
+    /// Returns the identifier, which is unique among those of this identity provider.
     #[must_use]
     pub fn jti(&self) -> &str {
         &self.jti
     }
 
-    /// Where the client may act for the user; empty if it does not say. An access token is good there and nowhere else.
+    /// Returns the resources at which the client may act for the user; empty if not stated. An access token is limited to them.
     #[must_use]
     pub fn resources(&self) -> &[ResourceUri] {
         &self.resources
     }
 
-    /// What the client may do there, at most; `None` if it does not say.
+    /// Returns the maximum scopes of the client; `None` if not stated.
     #[must_use]
     pub const fn scopes(&self) -> Option<&ScopeSet> {
         self.scopes.as_ref()
     }
 
-    /// Until when the `jti` must be remembered. From then on the policy refuses it for its age.
+    /// Returns the time until which the `jti` must be stored. After it, the policy rejects the assertion as expired.
     #[must_use]
     pub const fn accepted_until(&self) -> UnixTime {
         self.accepted_until
     }
 
-    /// What else it says, such as the user's e-mail address.
+    /// Returns all claims, such as the user's e-mail address.
     #[must_use]
     pub const fn claims(&self) -> &Claims {
         &self.claims

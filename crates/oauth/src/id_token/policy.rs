@@ -9,8 +9,8 @@ use subtle::ConstantTimeEq as _;
 use super::{IdToken, access_token_hash::access_token_hash};
 use crate::{
     Claims, InvalidClaim,
+    claims_checks::{MAX_LEEWAY, check_lifetime},
     jwt::{Algorithm, HeaderCheckedJwt, HeaderPolicy, JwtPurpose, SignedJwt, UnverifiedJwt},
-    lifetime::{MAX_LEEWAY, check_lifetime},
 };
 
 /// The longest ID token that is looked at, in bytes: it comes from the provider itself.

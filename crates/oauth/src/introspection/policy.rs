@@ -7,8 +7,8 @@ use portcullis_core::{AuthError, Issuer, Reason, ResourceUri, UnixTime};
 use super::IntrospectionResponse;
 use crate::{
     Claims, InvalidClaim, Verified,
-    audience::Audience,
-    lifetime::{MAX_LEEWAY, check_lifetime},
+    claims_checks::Audience,
+    claims_checks::{MAX_LEEWAY, check_lifetime},
     stated_type::check_stated_type,
     subject::SubjectRule,
 };

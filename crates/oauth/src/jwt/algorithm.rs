@@ -1,10 +1,10 @@
-//! [`Algorithm`]: how a token may be signed.
+//! [`Algorithm`]: a signature algorithm.
 
 use std::{fmt, str::FromStr};
 
 use jsonwebtoken::Algorithm as Jwa;
 
-/// How a token may be signed: asymmetric algorithms only, so that no public key is ever taken for a shared secret.
+/// A signature algorithm. All are asymmetric, so that a public key is never used as a shared secret.
 ///
 /// [RFC 7518 section 3.1](https://www.rfc-editor.org/rfc/rfc7518#section-3.1),
 /// [RFC 8037](https://www.rfc-editor.org/rfc/rfc8037).
@@ -31,14 +31,14 @@ pub enum Algorithm {
     EdDsa,
 }
 
-/// A name that is not an asymmetric signature algorithm supported here.
+/// An error for a name that is not a supported asymmetric signature algorithm.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("not a supported signature algorithm: {0:?}")]
 #[non_exhaustive]
 pub struct UnknownAlgorithm(pub String);
 
 impl Algorithm {
-    /// All of them.
+    /// All algorithms.
     pub const ALL: &'static [Self] = &[
         Self::Rs256,
         Self::Rs384,
@@ -51,7 +51,7 @@ impl Algorithm {
         Self::EdDsa,
     ];
 
-    /// The name in the header parameter `alg`; case matters.
+    /// Returns the name in the header parameter `alg`, which is case-sensitive.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -67,7 +67,7 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm called `name`. `Ed25519` is the newer name of `EdDSA` on that curve
+    /// Returns the algorithm with a name. `Ed25519` is the newer name of `EdDSA` on that curve
     /// ([RFC 9864 section 2.2](https://www.rfc-editor.org/rfc/rfc9864#section-2.2)).
     pub(super) fn named(name: &str) -> Option<Self> {
         let name = if name == "Ed25519" { "EdDSA" } else { name };

@@ -1,4 +1,4 @@
-//! [`VerificationKey`]: one key of a key set, parsed.
+//! [`VerificationKey`]: a key of a key set.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::DecodingKey;
@@ -6,14 +6,14 @@ use serde_json::{Map, Value};
 
 use super::Algorithm;
 
-/// A public key of an issuer, bound to the algorithms it may be used with.
+/// A public key of an issuer, bound to the algorithms that it may be used with.
 ///
 /// [RFC 7517 section 4](https://www.rfc-editor.org/rfc/rfc7517#section-4).
 #[derive(Clone, Debug)]
 pub struct VerificationKey {
     id: Option<Box<str>>,
     key_type: KeyType,
-    /// The only algorithm the issuer wants it used with, if it says.
+    /// The only algorithm that the issuer allows for the key, if it is stated.
     algorithm: Option<Algorithm>,
     key: DecodingKey,
 }
@@ -26,15 +26,15 @@ enum KeyType {
     Ed25519,
 }
 
-/// Keys shorter than this are broken or soon will be; longer ones make verification a way to keep a server busy.
+/// The accepted sizes: shorter keys are not secure, and longer ones make verification expensive.
 /// [RFC 8725 section 3.5](https://www.rfc-editor.org/rfc/rfc8725#section-3.5)
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
 impl VerificationKey {
-    /// The key in `jwk`; `None` if it is not meant for signatures (`use`, `key_ops`).
+    /// Parses a key; returns `None` if it is not intended for signatures (`use`, `key_ops`).
     ///
     /// # Errors
-    /// What is wrong with it, in a few words.
+    /// A short description of the error.
     pub(super) fn parse(jwk: &Map<String, Value>) -> Result<Option<Self>, &'static str> {
         let text = |name: &str| jwk.get(name).and_then(Value::as_str);
         if jwk.contains_key("d") || jwk.contains_key("k") {
@@ -66,13 +66,13 @@ impl VerificationKey {
         }
     }
 
-    /// What the issuer calls it (`kid`).
+    /// Returns the key id (`kid`).
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// Whether it may be used with `algorithm`: by its type and curve, and by what the issuer says.
+    /// Reports whether the key may be used with `algorithm`, by its type and curve and by its `alg`.
     #[must_use]
     pub fn fits(&self, algorithm: Algorithm) -> bool {
         let key_type = match algorithm {
@@ -95,14 +95,14 @@ fn bytes(text: Option<&str>) -> Result<Vec<u8>, &'static str> {
 }
 
 fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<DecodingKey, &'static str> {
-    // Some issuers write a sign byte; the number is the same.
+    // Some issuers add a sign byte, which does not change the number.
     let modulus = without_zeros(modulus);
     let exponent = without_zeros(exponent);
     let bits = modulus.first().map_or(0, |first| modulus.len() * 8 - first.leading_zeros() as usize);
     if !RSA_BITS.contains(&bits) {
         return Err("RSA key of less than 2048 or more than 8192 bits");
     }
-    // As NIST SP 800-56B and every library in use have it: odd, at least 3, small.
+    // NIST SP 800-56B and common libraries require an odd, small exponent of at least 3.
     let odd = exponent.last().is_some_and(|last| last % 2 == 1);
     if !odd || exponent == [1] || exponent.len() > 4 {
         return Err("RSA exponent out of range");
@@ -115,7 +115,7 @@ fn without_zeros(number: &[u8]) -> &[u8] {
     &number[zeros..]
 }
 
-/// An uncompressed point, as the function for "DER" wants it. A point that is not on the curve verifies nothing.
+/// Creates a key from an uncompressed point, which `from_ec_der` expects. With a point that is not on the curve, verification fails.
 fn ec(x: &[u8], y: &[u8], len: usize) -> Result<DecodingKey, &'static str> {
     if x.len() != len || y.len() != len {
         return Err("EC coordinates of the wrong length");

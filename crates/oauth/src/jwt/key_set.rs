@@ -1,4 +1,4 @@
-//! [`KeySet`]: the keys that an issuer publishes.
+//! [`KeySet`]: the published keys of an issuer.
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
@@ -12,9 +12,9 @@ use crate::{
     strict_json::{self, InvalidJson},
 };
 
-/// The keys that an issuer publishes, parsed once.
+/// The published keys of an issuer (JWK Set).
 ///
-/// Choosing among them is all it does; where they come from and how long they are good is for whoever keeps it.
+/// It only selects a key. It does **not** fetch keys, and it has no expiry.
 /// [RFC 7517 section 5](https://www.rfc-editor.org/rfc/rfc7517#section-5).
 #[derive(Clone, Debug)]
 pub struct KeySet {
@@ -22,30 +22,30 @@ pub struct KeySet {
     skipped: Vec<SkippedKey>,
 }
 
-/// A key of a set that is not used, and why. It never fails the set: an issuer may introduce key types we do not know.
+/// A key of a set that cannot be used, and the reason. It does not invalidate the set: an issuer may introduce new key types.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct SkippedKey {
-    /// Which of the array `keys`, from 0.
+    /// The index in the array `keys`, from 0.
     pub index: usize,
-    /// What is wrong with it, in a few words.
+    /// A short description of the error.
     pub problem: &'static str,
 }
 
-/// Why a text is no [`KeySet`].
+/// An error for a document that is not a valid [`KeySet`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidKeySet {
     /// Not JSON, or ambiguous JSON.
     #[error(transparent)]
     Json(#[from] InvalidJson),
-    /// No array `keys`.
-    #[error("a key set has an array `keys`")]
+    /// The array `keys` is missing.
+    #[error("the array `keys` is missing")]
     NoKeys,
-    /// Not one key in it can verify a signature.
-    #[error("no key can be used; skipped: {0:?}")]
+    /// No key of the set can verify a signature.
+    #[error("no usable key; skipped: {0:?}")]
     NoneUsable(Vec<SkippedKey>),
-    /// Not a response with a key set in it.
+    /// The response does not contain a key set.
     #[error(transparent)]
     Protocol(#[from] ProtocolError),
 }
@@ -60,13 +60,13 @@ impl From<InvalidKeySet> for AuthError {
 }
 
 impl KeySet {
-    /// So many keys of a set are looked at: more than any issuer rotates through.
+    /// The maximum number of keys that are read, which is more than any issuer publishes.
     pub const MAX_KEYS: usize = 64;
 
-    /// The key set written in `text`, a JWK Set document.
+    /// Parses a JWK Set document.
     ///
-    /// Skipped are keys that are symmetric, private, of an unsupported type or curve, too short (RSA below 2048 bits),
-    /// or beyond the first [`MAX_KEYS`](Self::MAX_KEYS). Keys for another use than signatures are left out without a word.
+    /// Keys are skipped if they are symmetric, private, of an unsupported type or curve, too short (RSA below 2048 bits),
+    /// or beyond the first [`MAX_KEYS`](Self::MAX_KEYS). Keys for another use than signatures are omitted and not reported.
     ///
     /// # Errors
     /// [`InvalidKeySet`] if it is not a JWK Set, or if no key is left.
@@ -76,7 +76,7 @@ impl KeySet {
         let (mut keys, mut skipped) = (Vec::new(), Vec::new());
         for (index, jwk) in jwks.iter().enumerate() {
             let key = match jwk {
-                _ if index >= Self::MAX_KEYS => Err("more keys than are looked at"),
+                _ if index >= Self::MAX_KEYS => Err("beyond the maximum number of keys"),
                 Value::Object(jwk) => VerificationKey::parse(jwk),
                 _ => Err("not an object"),
             };
@@ -91,7 +91,7 @@ impl KeySet {
         Ok(Self { keys, skipped })
     }
 
-    /// A request for the key set at `url`, the `jwks_uri` of an issuer.
+    /// Creates a request for the key set at `url`, the `jwks_uri` of an issuer.
     #[must_use]
     pub fn request(url: &Uri) -> Request<Bytes> {
         let mut request = Request::new(Bytes::new());
@@ -101,7 +101,7 @@ impl KeySet {
         request
     }
 
-    /// The key set in `response`. Its content type is not looked at: issuers write many.
+    /// Processes a response with a key set. Its content type is ignored, because issuers use various ones.
     ///
     /// # Errors
     /// [`InvalidKeySet`] if it is not a 200 with a JWK Set.
@@ -113,9 +113,9 @@ impl KeySet {
         Self::parse(response.body())
     }
 
-    /// The key for `jwt`: the one that has its `kid` and fits its algorithm; without `kid`, the one that fits.
+    /// Selects the key for `jwt`: the key with its `kid` that fits its algorithm, or without `kid` the only key that fits.
     ///
-    /// `None` if there is none, or more than one: which of several is meant is not for us to try out.
+    /// Returns `None` if no key or more than one fits: keys are not tried one after the other.
     #[must_use]
     pub fn select(&self, jwt: &HeaderCheckedJwt) -> Option<&VerificationKey> {
         let named = |key: &VerificationKey| jwt.key_id().is_none_or(|id| key.id() == Some(id));
@@ -126,14 +126,14 @@ impl KeySet {
         }
     }
 
-    /// How many keys there are; never none.
+    /// Returns the number of keys, which is never zero.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a key set is never empty")]
     pub const fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// The keys that were not used, for a warning in the log.
+    /// Returns the skipped keys, for a warning in the log.
     #[must_use]
     pub fn skipped(&self) -> &[SkippedKey] {
         &self.skipped

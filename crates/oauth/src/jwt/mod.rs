@@ -1,28 +1,28 @@
-//! JSON Web Tokens as access tokens, from the bearer token to evidence.
+//! JSON Web Tokens as access tokens.
 //!
-//! | step | makes | knows |
+//! | step | result | checks |
 //! |---|---|---|
 //! | [`UnverifiedJwt::parse`] | an [`UnverifiedJwt`] | the form: size, three parts, base64url, strict JSON |
-//! | [`JwtPolicy::check_header`] | a [`HeaderCheckedJwt`] | the header: algorithm, type, nothing that brings its own key |
-//! | [`KeySet::select`], [`HeaderCheckedJwt::verify`] | a [`SignedJwt`] | that a key of the issuer signed it |
+//! | [`JwtPolicy::check_header`] | a [`HeaderCheckedJwt`] | the header: algorithm, type, no embedded key |
+//! | [`KeySet::select`], [`HeaderCheckedJwt::verify`] | a [`SignedJwt`] | the signature by a key of the issuer |
 //! | [`JwtPolicy::check`] | [`Verified`](crate::Verified) [`Claims`](crate::Claims) | issuer, audience, time |
 //!
 //! [RFC 9068](https://www.rfc-editor.org/rfc/rfc9068) (access tokens),
 //! [RFC 8725](https://www.rfc-editor.org/rfc/rfc8725) (best practices), [RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)
 //! (key sets). Not supported: encrypted tokens (JWE), symmetric signatures, detached payloads (`b64`), ECDSA on P-521 and
-//! secp256k1, Ed448, and proof of possession: a token bound to a key (`cnf`) is refused, because nobody here checks the proof.
+//! secp256k1, Ed448, and proof of possession: a token bound to a key (`cnf`) is rejected, because the proof is
+//! not verified.
 
 mod algorithm;
-mod header_checked;
-mod header_policy;
+mod header;
 mod jwk;
 mod key_set;
 mod policy;
 mod unverified;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
-pub use header_checked::{HeaderCheckedJwt, SignedJwt};
-pub(crate) use header_policy::{HeaderPolicy, JwtPurpose};
+pub use header::{HeaderCheckedJwt, SignedJwt};
+pub(crate) use header::{HeaderPolicy, JwtPurpose};
 pub use jwk::VerificationKey;
 pub use key_set::{InvalidKeySet, KeySet, SkippedKey};
 pub use policy::JwtPolicy;

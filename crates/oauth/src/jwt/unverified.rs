@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::{Claims, strict_json};
 
-/// A bearer token that has the form of a signed JWT. Nothing in it is true yet.
+/// A bearer token that has the form of a signed JWT. Nothing in it is verified.
 ///
 /// [RFC 7515 section 3.1](https://www.rfc-editor.org/rfc/rfc7515#section-3.1) (JWS Compact Serialization).
 pub struct UnverifiedJwt {
@@ -16,22 +16,22 @@ pub struct UnverifiedJwt {
     pub(super) header: Map<String, Value>,
     pub(super) claims: Claims,
     pub(super) signature: Vec<u8>,
-    /// Where the part that is signed ends.
+    /// The length of the signed part.
     pub(super) signed_len: usize,
 }
 
 impl UnverifiedJwt {
-    /// Whether `token` [is to be read as a JWT](BearerToken::is_likely_jwt) rather than as an opaque token.
+    /// Reports whether `token` [has the form of a JWT](BearerToken::is_likely_jwt) rather than of an opaque token.
     #[must_use]
     pub fn is_likely(token: &BearerToken) -> bool {
         token.is_likely_jwt()
     }
 
-    /// Reads `token`, if it is no longer than `max_len` bytes: the size is looked at first, before anything is decoded.
+    /// Parses `token`, if it has at most `max_len` bytes: the length is checked before anything is decoded.
     ///
     /// # Errors
     /// [`Reason::TokenTooLarge`]; [`Reason::EncryptedToken`] if it has five parts; [`Reason::MalformedToken`] if it has
-    /// not three parts in base64url (without padding, in the only way of writing it) of which the first two are objects
+    /// not three parts in base64url (without padding, in canonical form) of which the first two are objects
     /// in [strict JSON](strict_json).
     pub fn parse(token: &BearerToken, max_len: usize) -> Result<Self, AuthError> {
         if token.len() > max_len {
@@ -56,7 +56,7 @@ impl UnverifiedJwt {
         })
     }
 
-    /// Who claims to have issued it: good for choosing whom to ask, and for nothing else.
+    /// Returns the claimed issuer, which may be used only to choose a verifier.
     ///
     /// # Errors
     /// [`Reason::MissingClaim`] if `iss` is absent or not a string.
@@ -64,21 +64,21 @@ impl UnverifiedJwt {
         Ok(self.claims.issuer()?.ok_or(crate::InvalidClaim("iss"))?)
     }
 
-    /// When it claims to have been issued (`iat`).
+    /// Returns the claimed time of issue (`iat`).
     ///
     /// # Errors
-    /// [`InvalidClaim`](crate::InvalidClaim) if `iat` is no `NumericDate`.
+    /// [`InvalidClaim`](crate::InvalidClaim) if `iat` is not a `NumericDate`.
     pub(super) fn claimed_issued_at(&self) -> Result<Option<UnixTime>, crate::InvalidClaim> {
         self.claims.issued_at()
     }
 
-    /// What it says: for whoever has it from the issuer itself.
+    /// Returns the claims without verification, for tokens that were received from the issuer directly.
     pub(crate) fn into_claims(self) -> Claims {
         self.claims
     }
 }
 
-/// Nothing of it: header, claims and signature together are the token.
+/// Prints no part of the token: header, claims and signature together are the token.
 impl fmt::Debug for UnverifiedJwt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UnverifiedJwt").finish_non_exhaustive()

@@ -1,27 +1,26 @@
-//! [`Names`]: which names the objects have that are open, in little memory.
+//! [`Names`]: the member names of all open objects, in little memory.
 
 use std::hash::{BuildHasher as _, RandomState};
 
-/// Up to here the memory doubles; beyond, it is taken for all names of the text at once, so that it is never twice there.
+/// The capacity up to which the memory doubles. Beyond it, memory for all names of the text is reserved at once, so that it is never
+/// copied.
 const DOUBLES_UP_TO: usize = 4096;
 
-/// A member whose name no other member of its object has takes eight bytes or more: `"abc":0,`.
+/// The minimum length of a member whose name is unique in its object: `"abc":0,`.
 const MEMBER: usize = 8;
 
-/// Members that are shorter, and members of the same name in objects around each other: there are fewer different names of two bytes or
-/// less (11,041), and levels, than this.
+/// A bound for the number of shorter members: there are 11,041 names of at most two bytes, and a limited number of levels.
 const SHORT_NAMES: usize = 13_000;
 
-/// A keyed hash of a name: seven bytes, because a member has eight or more, and what is kept of a text is to be no larger than the
-/// text.
+/// A keyed hash of a name. It has seven bytes, because a member has at least eight, and the hashes must not be larger than the text.
 type Hash = [u8; 7];
 
-/// The names of all objects that are open at once, as keyed hashes. The writer of a text cannot know which names collide, and
-/// by chance two of half a million do so in one text of 500,000.
+/// The member names of all open objects, as keyed hashes. An attacker cannot find names that collide, and by chance two of half a
+/// million names collide in one of 500,000 texts.
 pub(super) struct Names {
     hashes: Vec<Hash>,
     hasher: RandomState,
-    /// How many the text can have at most, if it is JSON and no name is repeated.
+    /// The maximum number of names in the text, if it is JSON and no name is repeated.
     in_text: usize,
 }
 
@@ -35,7 +34,7 @@ impl Names {
         self.hashes.len()
     }
 
-    /// Remembers `name`; `false` if there are now so many that one is repeated for certain.
+    /// Adds `name`. Returns `false` if there are more names than the text can have without a repetition.
     #[must_use]
     pub(super) fn push(&mut self, name: &str) -> bool {
         let len = self.hashes.len();
@@ -50,7 +49,7 @@ impl Names {
         true
     }
 
-    /// Whether two of the names since the number `first` are the same. They are forgotten.
+    /// Reports whether two of the names since the index `first` are equal, and removes these names.
     pub(super) fn has_repeated_since(&mut self, first: usize) -> bool {
         let hashes = &mut self.hashes[first..];
         hashes.sort_unstable();
@@ -60,7 +59,7 @@ impl Names {
     }
 }
 
-/// The colons outside of strings.
+/// Counts the colons outside of strings.
 fn count(text: &[u8]) -> usize {
     let (mut count, mut in_string, mut escaped) = (0, false, false);
     for byte in text {

@@ -5,21 +5,21 @@ use std::{cell::Cell, fmt};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Member names by which `serde_json` passes values to itself when other crates of a build turn its features on
-/// (`arbitrary_precision`, `raw_value`). Written by a stranger they would turn an object into something else.
+/// The prefix of member names by which `serde_json` passes values to itself if another crate of the build enables its features
+/// (`arbitrary_precision`, `raw_value`). In untrusted text they would convert an object to another value.
 pub(super) const PRIVATE: &str = "$serde_json::private::";
 pub(super) const PRIVATE_NUMBER: &str = "$serde_json::private::Number";
 
-/// How many values a text may have that is kept as a tree. In memory each may take a hundred times what is written, so a
-/// text of 1 MiB would take 126 MiB; so many take 11 MiB. Documents of authorization servers and clients have hundreds.
+/// The maximum number of values in a tree. In memory a value may take a hundred times its text, so that a text of 1 MiB would take
+/// 126 MiB; this number takes 11 MiB. Documents of authorization servers and clients have hundreds of values.
 const MAX_VALUES: usize = 16_384;
 
-/// Why a text is not strict JSON: where, never what it says there.
+/// An error for text that is not strict JSON. It contains the position, never the text.
 #[derive(Debug, thiserror::Error)]
 #[error("not strict JSON: {0}")]
 pub struct InvalidJson(pub(super) serde_json::Error);
 
-/// The value written in `text`.
+/// Parses a value.
 ///
 /// ```
 /// use portcullis_oauth::strict_json;
@@ -30,7 +30,7 @@ pub struct InvalidJson(pub(super) serde_json::Error);
 ///
 /// # Errors
 /// [`InvalidJson`] if it is not JSON in UTF-8, repeats a member of an object at any depth, nests deeper than 128, has more than
-/// 16,384 values, or goes on after the value.
+/// 16,384 values, or has text after the value.
 pub fn parse(text: &[u8]) -> Result<Value, InvalidJson> {
     refuse_private_names(text)?;
     let mut deserializer = serde_json::Deserializer::from_slice(text);
@@ -40,7 +40,7 @@ pub fn parse(text: &[u8]) -> Result<Value, InvalidJson> {
     Ok(value)
 }
 
-/// The members of the object written in `text`.
+/// Parses an object and returns its members.
 ///
 /// # Errors
 /// [`InvalidJson`] as for [`parse`], and if it is not an object.
@@ -51,7 +51,7 @@ pub fn parse_object(text: &[u8]) -> Result<Map<String, Value>, InvalidJson> {
     }
 }
 
-/// Those written without escapes.
+/// Rejects private names that are written without escapes.
 pub(super) fn refuse_private_names(text: &[u8]) -> Result<(), InvalidJson> {
     if text.windows(PRIVATE.len()).any(|window| window == PRIVATE.as_bytes()) {
         return Err(InvalidJson(serde_json::Error::custom("a reserved member name")));
@@ -59,7 +59,7 @@ pub(super) fn refuse_private_names(text: &[u8]) -> Result<(), InvalidJson> {
     Ok(())
 }
 
-/// A tree, as long as there is room for another value.
+/// Deserializes a tree with a limited number of values.
 #[derive(Clone, Copy)]
 struct Strict<'a> {
     room: &'a Cell<usize>,
@@ -122,7 +122,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let mut members = Map::new();
         while let Some(name) = object.next_key_seed(Name)? {
             if name == PRIVATE_NUMBER {
-                // A number, as `arbitrary_precision` passes it: `Name` lets nobody else write this name.
+                // A number in the form of `arbitrary_precision`: `Name` rejects this name in the text.
                 let number: Number = object.next_value::<String>()?.parse().map_err(A::Error::custom)?;
                 return Ok(number.into());
             }
@@ -135,8 +135,8 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 }
 
-/// The name of a member. Written with escapes it is handed over as `visit_str`, by `serde_json` itself as
-/// `visit_borrowed_str`; without escapes [`parse`] has seen it.
+/// The name of a member. A name with escapes is passed to `visit_str`, one of `serde_json` itself to
+/// `visit_borrowed_str`; one without escapes has been checked by [`parse`].
 struct Name;
 
 impl<'de> DeserializeSeed<'de> for Name {

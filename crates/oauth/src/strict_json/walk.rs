@@ -1,4 +1,4 @@
-//! [`walk`]: strict JSON, piece by piece, without keeping any of it.
+//! [`walk`]: a streaming parser for strict JSON.
 
 use std::fmt;
 
@@ -32,13 +32,11 @@ pub enum Piece<'a> {
     Literal,
 }
 
-/// Shows `visit` the pieces of `text`, which is judged as by [`parse`](super::parse); an error ends it.
+/// Calls `visit` for each piece of `text`, which is checked as by [`parse`](super::parse). An error ends the walk.
 ///
-/// What is wrong may be found only after pieces have been shown, so nothing that they say counts before the end. Beside the
-/// text it takes the memory of its longest string that is written with escapes, and seven bytes for each name of the objects
-/// that are open at once, of which there are no more than different names find room in the text: less than as much again, however it
-/// is made. Members are the same if their names are, up to
-/// the chance that two hashes with a key of their own are.
+/// An error may be found after pieces have been visited, so they are valid only after this function has returned. In addition to the
+/// text it needs memory for the longest string with escapes, and seven bytes for each name of the open objects: less than the size of
+/// the text in total, whatever its content. Names are compared by keyed hashes, which may collide by chance.
 ///
 /// # Errors
 /// [`InvalidJson`] as for [`parse`](super::parse), and what `visit` returns.
@@ -59,7 +57,7 @@ where
 
 struct Walker<F, E> {
     visit: F,
-    /// Why `visit` ended it.
+    /// The error of `visit`.
     stopped: Option<E>,
     names: Names,
 }
@@ -68,7 +66,7 @@ impl<E, F: FnMut(Piece<'_>) -> Result<(), E>> Walker<F, E> {
     fn show<D: serde::de::Error>(&mut self, piece: Piece<'_>) -> Result<(), D> {
         (self.visit)(piece).map_err(|error| {
             self.stopped = Some(error);
-            D::custom("ended by its reader")
+            D::custom("ended by the visitor")
         })
     }
 }
@@ -124,7 +122,7 @@ impl<'de, E, F: FnMut(Piece<'_>) -> Result<(), E>> Visitor<'de> for &mut Walker<
         let mut is_begun = false;
         while let Some(name) = object.next_key_seed(Name { walker: &mut *self, is_begun })? {
             if matches!(name, Named::Number) {
-                // A number, as `arbitrary_precision` passes it: no other text has this name.
+                // A number in the form of `arbitrary_precision`: the text cannot have this name.
                 let number: Number = object.next_value::<String>()?.parse().map_err(A::Error::custom)?;
                 return self.show(Piece::Number(number));
             }
@@ -141,16 +139,16 @@ impl<'de, E, F: FnMut(Piece<'_>) -> Result<(), E>> Visitor<'de> for &mut Walker<
     }
 }
 
-/// The name of a member, which is shown, and remembered until its object ends.
+/// The name of a member, which is visited, and stored until its object ends.
 struct Name<'a, F, E> {
     walker: &'a mut Walker<F, E>,
     is_begun: bool,
 }
 
-/// What a name is the name of.
+/// The meaning of a name.
 enum Named {
     Member,
-    /// A number in disguise.
+    /// A number in the form of `arbitrary_precision`.
     Number,
 }
 
@@ -182,7 +180,7 @@ impl<'de, E, F: FnMut(Piece<'_>) -> Result<(), E>> Visitor<'de> for Name<'_, F, 
         f.write_str("the name of a member")
     }
 
-    /// Written without escapes. The private names have been looked for in the text, so this one is from `serde_json` itself.
+    /// Processes a name without escapes. The text has been checked for private names, so such a name is from `serde_json` itself.
     fn visit_borrowed_str<D: serde::de::Error>(self, name: &'de str) -> Result<Named, D> {
         if name == PRIVATE_NUMBER { Ok(Named::Number) } else { self.member(name) }
     }

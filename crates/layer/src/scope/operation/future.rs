@@ -1,4 +1,4 @@
-//! [`ToolScopesFuture`]: one request whose body is read and judged.
+//! [`ToolScopesFuture`]: the future of one request through [`ToolScopes`](crate::scope::ToolScopes).
 
 use std::{
     fmt,
@@ -18,19 +18,18 @@ use tower_service::Service;
 use super::{
     RequestBody,
     read_body::ReadBody,
-    rule::{Entrance, Rule},
+    rule::{Admission, Rule},
 };
 use crate::{
     ResponseBody,
-    drain::{Early, close},
+    drain::{EarlyResponse, close},
     rejection::Rejection,
 };
 
 pin_project! {
     /// Future for [`ToolScopes`](crate::scope::ToolScopes).
     ///
-    /// Nothing happens before it is polled. Dropping it drops what it waits for: the rest of the body, or the inner
-    /// service's future.
+/// It does nothing before it is polled. Dropping it drops the rest of the body, or the future of the inner service.
     #[must_use = "futures do nothing unless polled"]
     pub struct ToolScopesFuture<S, B>
     where
@@ -48,10 +47,10 @@ pin_project! {
     where
         S: Service<Request<RequestBody<B>>>,
     {
-        Enter { arrived: Option<(S, Request<B>)> },
+        Classify { arrived: Option<(S, Request<B>)> },
         Read { #[pin] reading: ReadBody<B>, waiting: Option<(S, Parts, Arc<UserContext>)> },
         Call { #[pin] responding: S::Future },
-        Rejected { early: Early<B, Bytes> },
+        Rejected { early: EarlyResponse<B, Bytes> },
     }
 }
 
@@ -60,7 +59,7 @@ where
     S: Service<Request<RequestBody<B>>>,
 {
     pub(super) const fn new(inner: S, request: Request<B>, rule: Arc<Rule>) -> Self {
-        Self { state: State::Enter { arrived: Some((inner, request)) }, rule }
+        Self { state: State::Classify { arrived: Some((inner, request)) }, rule }
     }
 }
 
@@ -75,36 +74,36 @@ where
         let mut this = self.project();
         loop {
             match this.state.as_mut().project() {
-                // ## Enter => (Read | Call | Rejected)
+                // ## Classify => (Read | Call | Rejected)
                 //
-                // The headers say whether there is a body, and one that can be judged.
-                StateProjection::Enter { arrived } => {
-                    let (mut inner, request) = arrived.take().expect("polled after it was done");
-                    match this.rule.enter(&request) {
-                        Ok(Entrance::Pass) => {
+                // The headers decide whether there is a body, and whether it can be parsed.
+                StateProjection::Classify { arrived } => {
+                    let (mut inner, request) = arrived.take().expect("polled after completion");
+                    match this.rule.classify(&request) {
+                        Ok(Admission::Pass) => {
                             let responding = inner.call(request.map(RequestBody::passed));
                             this.state.set(State::Call { responding });
                         }
-                        Ok(Entrance::Read(user, limit)) => {
+                        Ok(Admission::ReadBody(user, limit)) => {
                             let (parts, body) = request.into_parts();
                             let reading = ReadBody::new(body, limit);
                             this.state.set(State::Read { reading, waiting: Some((inner, parts, user)) });
                         }
                         Err(rejection) => {
-                            let early = Early::new(request, rejection.into_response());
+                            let early = EarlyResponse::new(request, rejection.into_response());
                             this.state.set(State::Rejected { early });
                         }
                     }
                 }
                 // ## Read => (Call | done)
                 //
-                // The body is known in full, and so is everything it asks for.
+                // The complete body determines all operations, and so all scopes that are needed.
                 StateProjection::Read { reading, waiting } => {
                     let read = ready!(reading.poll(cx));
-                    let (mut inner, parts, user) = waiting.take().expect("polled after it was done");
+                    let (mut inner, parts, user) = waiting.take().expect("polled after completion");
                     let is_read = read.is_ok();
                     let judged = read.map_err(Rejection::from).and_then(|(bytes, trailers)| {
-                        this.rule.judge(&parts.headers, &bytes, &user)?;
+                        this.rule.authorize(&parts.headers, &bytes, &user)?;
                         Ok(RequestBody::read(bytes, trailers))
                     });
                     match judged {
@@ -115,7 +114,7 @@ where
                         Err(rejection) => {
                             let mut response = rejection.into_response();
                             if !is_read {
-                                // More than may be read of it has been read already.
+                                // The limit for reading the body has been exceeded already.
                                 close(&mut response, parts.version);
                             }
                             return Poll::Ready(Ok(response.map(ResponseBody::own)));

@@ -1,11 +1,10 @@
-//! Scopes per operation of MCP: policy, layer, service, future.
+//! Scopes per MCP operation: policy, layer, service and future.
 
 mod future;
+mod headers;
 mod layer;
-mod mirrored;
 mod policy;
 mod read_body;
-mod representation;
 mod request_body;
 mod rule;
 mod service;

@@ -1,4 +1,4 @@
-//! [`OperationPolicy`]: which operation of MCP needs which scopes.
+//! [`OperationPolicy`]: the scopes that each MCP operation needs.
 
 use std::collections::HashMap;
 
@@ -9,10 +9,10 @@ use crate::scope::{
     json_rpc::{CALL_TOOL, GET_PROMPT},
 };
 
-/// Which operation of MCP needs which scopes. What no rule names needs none; rules for the same name add up.
+/// The scopes that each MCP operation needs. An operation without a rule needs none; several rules for the same name are combined.
 ///
-/// Names are compared as they are written. There is no rule for the URI of a resource: the same resource may have many
-/// URIs, and which they are only the server knows.
+/// Names are compared as they are written. There are no rules for the URI of a resource: a resource may have several URIs, which only the
+/// server knows.
 ///
 /// ```
 /// use portcullis_core::ScopeSet;
@@ -34,47 +34,47 @@ pub struct OperationPolicy {
 }
 
 impl OperationPolicy {
-    /// A policy by which nothing needs scopes.
+    /// Creates a policy without rules.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Calling the tool `name` (`tools/call`) needs all of `scopes`.
+    /// Requires all of `scopes` for calls of the tool `name` (`tools/call`).
     #[must_use]
     pub fn with_tool(mut self, name: &str, scopes: ScopeSet) -> Self {
         add(&mut self.tools, name, scopes);
         self
     }
 
-    /// Calling a tool that [`with_tool`](Self::with_tool) does not name needs all of `scopes`. Default: none.
+    /// Requires all of `scopes` for calls of tools that [`with_tool`](Self::with_tool) does not name. Default: none.
     #[must_use]
     pub fn with_other_tools(mut self, scopes: ScopeSet) -> Self {
         self.other_tools = scopes;
         self
     }
 
-    /// Getting the prompt `name` (`prompts/get`) needs all of `scopes`.
+    /// Requires all of `scopes` for the prompt `name` (`prompts/get`).
     #[must_use]
     pub fn with_prompt(mut self, name: &str, scopes: ScopeSet) -> Self {
         add(&mut self.prompts, name, scopes);
         self
     }
 
-    /// Every message with `method` needs all of `scopes`, besides what its tool or prompt needs.
+    /// Requires all of `scopes` for messages with `method`, in addition to the scopes of their tool or prompt.
     #[must_use]
     pub fn with_method(mut self, method: &str, scopes: ScopeSet) -> Self {
         add(&mut self.methods, method, scopes);
         self
     }
 
-    /// Whether nothing needs scopes.
+    /// Reports whether no operation needs scopes.
     pub(super) fn is_empty(&self) -> bool {
         let mut named = self.methods.values().chain(self.tools.values()).chain(self.prompts.values());
         self.other_tools.is_empty() && named.all(ScopeSet::is_empty)
     }
 
-    /// Adds to `needed` all that `operation` needs.
+    /// Adds the scopes that `operation` needs to `needed`.
     pub(super) fn add_needed(&self, operation: &Operation, needed: &mut ScopeSet) {
         for scopes in self.rules(operation) {
             if !needed.is_superset(scopes) {

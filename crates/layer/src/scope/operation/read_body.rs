@@ -1,4 +1,4 @@
-//! [`ReadBody`]: reads a body, up to a limit.
+//! [`ReadBody`]: reads a body up to a limit.
 
 use std::{
     future::Future,
@@ -13,8 +13,8 @@ use pin_project_lite::pin_project;
 use portcullis_core::{AuthError, Reason};
 
 pin_project! {
-    /// Reads a body, up to a limit. Frames are joined as they come, so that many small ones take no more memory than one,
-    /// and room is made for no more than the body says that it has, if it says.
+/// Reads a body up to a limit. Frames are joined as they arrive, so that many small frames take no more memory than one, and no more
+    /// memory is reserved than the size hint of the body.
     #[derive(Debug)]
     pub(super) struct ReadBody<B> {
         #[pin]
@@ -38,7 +38,7 @@ impl<B: Body> Future for ReadBody<B> {
         let mut this = self.project();
         loop {
             let room = *this.limit - this.bytes.len();
-            // Nothing is read of a body that says itself that it is too large.
+            // A body whose size hint exceeds the limit is not read.
             if this.body.size_hint().lower() > room as u64 {
                 return Poll::Ready(Err(AuthError::new(Reason::BodyTooLarge)));
             }
@@ -59,7 +59,7 @@ impl<B: Body> Future for ReadBody<B> {
                 }
                 Some(Ok(Err(frame))) => *this.trailers = frame.into_trailers().ok(),
                 Some(Err(_)) => {
-                    let error = AuthError::new(Reason::MalformedBody).with_source("the body broke off");
+                    let error = AuthError::new(Reason::MalformedBody).with_source("the body ended early");
                     return Poll::Ready(Err(error));
                 }
             }
@@ -67,7 +67,7 @@ impl<B: Body> Future for ReadBody<B> {
     }
 }
 
-/// Makes room for `more` bytes: as much again as there is, but never for more than `most`.
+/// Reserves memory for `more` bytes: doubles the capacity, but reserves no more than `most`.
 fn make_room(bytes: &mut Vec<u8>, more: usize, most: usize) {
     if bytes.capacity() - bytes.len() < more {
         bytes.reserve_exact(bytes.len().max(more).min(most));

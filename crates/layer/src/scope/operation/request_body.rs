@@ -1,4 +1,4 @@
-//! [`RequestBody`]: as it came, or read and to be read again.
+//! [`RequestBody`]: a request body that was passed on unread, or read and replayed.
 
 use std::{
     pin::Pin,
@@ -11,8 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// The body of a request that [`ToolScopes`](crate::scope::ToolScopes) let through: the same bytes and trailers that
-    /// came, at once if they had to be read, else frame by frame.
+/// The request body of [`ToolScopes`](crate::scope::ToolScopes): the same bytes and trailers as received, in one frame if they had to
+    /// be read, else frame by frame.
     #[derive(Debug)]
     pub struct RequestBody<B> {
         #[pin]

@@ -1,4 +1,4 @@
-//! [`Rule`]: the decisions, one by one. Nothing here waits.
+//! [`Rule`]: the decisions of [`ToolScopes`](crate::scope::ToolScopes), none of which waits.
 
 use std::sync::Arc;
 
@@ -6,28 +6,31 @@ use http::{HeaderMap, Request};
 use http_body::Body;
 use portcullis_core::{AuthError, Reason, ScopeSet, UserContext};
 
-use super::{OperationPolicy, mirrored::contradict, representation::is_plain_utf8};
+use super::{
+    OperationPolicy,
+    headers::{is_plain_utf8, mirror_operation},
+};
 use crate::{
     rejection::Rejection,
     scope::{Operation, ScopeHierarchy, for_each_operation},
 };
 
-/// What all requests through one layer share.
+/// The state that all requests through one layer share.
 #[derive(Debug)]
 pub(super) struct Rule {
-    /// `None` if nothing needs scopes.
+    /// `None` if no operation needs scopes.
     policy: Option<OperationPolicy>,
     hierarchy: ScopeHierarchy,
     body_limit: usize,
 }
 
-/// What becomes of a request before its body is read.
+/// The decision about a request before its body is read.
 #[derive(Debug)]
-pub(super) enum Entrance {
-    /// It passes as it is.
+pub(super) enum Admission {
+    /// The request passes unchanged.
     Pass,
-    /// Its body is read, up to so many bytes, and judged by what this user may do.
-    Read(Arc<UserContext>, usize),
+    /// The body is read up to a limit, and checked against the scopes of this user.
+    ReadBody(Arc<UserContext>, usize),
 }
 
 impl Rule {
@@ -35,24 +38,24 @@ impl Rule {
         Self { policy: Some(policy).filter(|policy| !policy.is_empty()), hierarchy, body_limit }
     }
 
-    /// Looks at a request that has just come.
-    pub(super) fn enter<B: Body>(&self, request: &Request<B>) -> Result<Entrance, Rejection> {
+    /// Decides about a new request.
+    pub(super) fn classify<B: Body>(&self, request: &Request<B>) -> Result<Admission, Rejection> {
         if self.policy.is_none() {
-            return Ok(Entrance::Pass);
+            return Ok(Admission::Pass);
         }
         if request.body().is_end_stream() {
-            agree(request.headers(), None)?;
-            return Ok(Entrance::Pass);
+            check_mirrored_headers(request.headers(), None)?;
+            return Ok(Admission::Pass);
         }
         let user = request.extensions().get::<Arc<UserContext>>().ok_or(Rejection::MissingUser)?;
         if !is_plain_utf8(request.headers()) {
-            return Err(unreadable("the body is encoded").into());
+            return Err(unreadable("the body has a content encoding or a charset other than UTF-8").into());
         }
-        Ok(Entrance::Read(Arc::clone(user), self.body_limit))
+        Ok(Admission::ReadBody(Arc::clone(user), self.body_limit))
     }
 
-    /// Whether `user` may do what `body` asks for.
-    pub(super) fn judge(&self, headers: &HeaderMap, body: &[u8], user: &UserContext) -> Result<(), Rejection> {
+    /// Checks that `user` has the scopes for all operations of `body`.
+    pub(super) fn authorize(&self, headers: &HeaderMap, body: &[u8], user: &UserContext) -> Result<(), Rejection> {
         let Some(policy) = &self.policy else { return Ok(()) };
         let (mut needed, mut count, mut only) = (ScopeSet::default(), 0_usize, None);
         for_each_operation(body, |operation| {
@@ -61,7 +64,7 @@ impl Rule {
             only = Some(operation).filter(|_| count == 1);
         })
         .map_err(unreadable)?;
-        agree(headers, only.as_ref())?;
+        check_mirrored_headers(headers, only.as_ref())?;
         if self.hierarchy.satisfies(user.scopes(), &needed) {
             Ok(())
         } else {
@@ -70,8 +73,8 @@ impl Rule {
     }
 }
 
-fn agree(headers: &HeaderMap, operation: Option<&Operation>) -> Result<(), Rejection> {
-    if !contradict(headers, operation) {
+fn check_mirrored_headers(headers: &HeaderMap, operation: Option<&Operation>) -> Result<(), Rejection> {
+    if mirror_operation(headers, operation) {
         return Ok(());
     }
     Err(Rejection::HeaderMismatch(operation.and_then(Operation::id).cloned()))

@@ -1,4 +1,4 @@
-//! [`ToolScopes`]: a check of scopes in front of an MCP server.
+//! [`ToolScopes`]: middleware that checks the scopes of MCP operations.
 
 use std::{
     mem,
@@ -13,9 +13,9 @@ use tower_service::Service;
 use super::{RequestBody, ToolScopesFuture, rule::Rule};
 use crate::ResponseBody;
 
-/// A check of scopes in front of an MCP server; made by [`ToolScopesLayer`](crate::scope::ToolScopesLayer).
+/// Middleware that checks the scopes of MCP operations, created by [`ToolScopesLayer`](crate::scope::ToolScopesLayer).
 ///
-/// Generic over the bodies of requests, which it reads, and of responses, which it never touches.
+/// It is generic over the bodies of requests, which it reads, and of responses, which it passes on.
 #[derive(Clone, Debug)]
 pub struct ToolScopes<S> {
     inner: S,
@@ -42,7 +42,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // The service that was made ready is the one to call; its clone, which is not, stays behind.
+        // The service that is ready must be called; its clone, which may not be ready, replaces it.
         let clone = self.inner.clone();
         let inner = mem::replace(&mut self.inner, clone);
         ToolScopesFuture::new(inner, request, Arc::clone(&self.rule))

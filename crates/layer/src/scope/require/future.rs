@@ -1,4 +1,4 @@
-//! [`RequireScopeFuture`]: one request whose scopes were checked.
+//! [`RequireScopeFuture`]: the future of one request through [`RequireScope`](crate::scope::RequireScope).
 
 use std::{
     future::Future,
@@ -11,7 +11,7 @@ use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use crate::{ResponseBody, drain::Early, rejection::Rejection};
+use crate::{ResponseBody, drain::EarlyResponse, rejection::Rejection};
 
 pin_project! {
     /// Future for [`RequireScope`](crate::scope::RequireScope).
@@ -28,7 +28,7 @@ pin_project! {
     #[derive(Debug)]
     enum State<F, B> {
         Call { #[pin] responding: F },
-        Rejected { early: Early<B, Bytes> },
+        Rejected { early: EarlyResponse<B, Bytes> },
     }
 }
 
@@ -38,7 +38,7 @@ impl<F, B: Body> RequireScopeFuture<F, B> {
     }
 
     pub(super) fn rejected(request: Request<B>, rejection: Rejection) -> Self {
-        Self { state: State::Rejected { early: Early::new(request, rejection.into_response()) } }
+        Self { state: State::Rejected { early: EarlyResponse::new(request, rejection.into_response()) } }
     }
 }
 

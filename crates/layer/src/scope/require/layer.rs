@@ -1,4 +1,4 @@
-//! [`RequireScopeLayer`]: puts a check of scopes in front of a route.
+//! [`RequireScopeLayer`]: applies [`RequireScope`] to a route.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use tower_layer::Layer;
 use super::{RequireScope, service::Rule};
 use crate::scope::ScopeHierarchy;
 
-/// Puts [`RequireScope`] in front of a route: `.route_layer(RequireScopeLayer::new(scopes))`, inside
+/// A [`Layer`] that applies [`RequireScope`] to a route: `.route_layer(RequireScopeLayer::new(scopes))`, inside
 /// [`AuthLayer`](crate::AuthLayer).
 ///
-/// 1. A CORS preflight passes, as it passes the gate: it cannot carry a token.
-/// 2. If nobody has said who is calling, the answer is 500 and an error in the log.
-/// 3. If the user's scopes do not suffice, the answer is 403, and the challenge names all that are needed at once.
+/// 1. A CORS preflight passes, because it cannot carry a token.
+/// 2. If the request has no user context, the response is 500 and an error is logged.
+/// 3. If the user's scopes do not suffice, the response is 403, and the challenge contains all scopes that are needed.
 ///
-/// It does **not** know about operations within a route, such as tools: that is
+/// It does **not** distinguish the operations within a route, such as tools: use
 /// [`ToolScopesLayer`](crate::scope::ToolScopesLayer).
 #[derive(Clone, Debug)]
 pub struct RequireScopeLayer {
@@ -23,13 +23,13 @@ pub struct RequireScopeLayer {
 }
 
 impl RequireScopeLayer {
-    /// Every request needs all of `scopes`.
+    /// Creates a layer that requires all of `scopes`.
     #[must_use]
     pub fn new(scopes: ScopeSet) -> Self {
         Self { rule: Arc::new(Rule { scopes, hierarchy: ScopeHierarchy::new() }) }
     }
 
-    /// Which scopes imply others. Default: none does.
+    /// Sets which scopes imply others. Default: no implications.
     #[must_use]
     pub fn with_hierarchy(self, hierarchy: ScopeHierarchy) -> Self {
         Self { rule: Arc::new(Rule { scopes: self.rule.scopes.clone(), hierarchy }) }

@@ -1,4 +1,4 @@
-//! Scopes per route: layer, service, future.
+//! Scopes per route: layer, service and future.
 
 mod future;
 mod layer;

@@ -1,4 +1,4 @@
-//! [`RequireScope`]: a check of scopes in front of a route.
+//! [`RequireScope`]: middleware that checks the scopes of every request.
 
 use std::{
     sync::Arc,
@@ -13,14 +13,14 @@ use tower_service::Service;
 use super::RequireScopeFuture;
 use crate::{ResponseBody, auth::is_preflight, rejection::Rejection, scope::ScopeHierarchy};
 
-/// A check of scopes in front of a route; made by [`RequireScopeLayer`](crate::scope::RequireScopeLayer).
+/// Middleware that checks the scopes of every request, created by [`RequireScopeLayer`](crate::scope::RequireScopeLayer).
 #[derive(Clone, Debug)]
 pub struct RequireScope<S> {
     inner: S,
     rule: Arc<Rule>,
 }
 
-/// What every request needs.
+/// The scopes that every request needs.
 #[derive(Debug)]
 pub(super) struct Rule {
     pub(super) scopes: ScopeSet,

@@ -1,5 +1,7 @@
-//! [`MetadataEndpoint`]: the well-known document, open to everybody.
+//! [`MetadataEndpoint`]: the metadata document of the resource (RFC 9728), served without authentication.
 
+#[cfg(feature = "axum")]
+use axum::{Router, body::Body, routing::any};
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Response, StatusCode,
@@ -10,10 +12,13 @@ use http::{
 };
 use portcullis_oauth::protected_resource::{ProtectedResourceMetadata, well_known_paths};
 
+#[cfg(feature = "axum")]
+use crate::AuthConfig;
+
 const PREFIX: &str = "/.well-known/";
 
-/// Answers GET, HEAD and OPTIONS under the well-known paths: path-inserted and root.
-/// [RFC 9728 section 3](https://www.rfc-editor.org/rfc/rfc9728#section-3). Open to every origin, cacheable for an hour.
+/// The endpoint for GET, HEAD and OPTIONS at the well-known paths: path-inserted and root.
+/// [RFC 9728 section 3](https://www.rfc-editor.org/rfc/rfc9728#section-3). It is open to every origin, and cacheable for an hour.
 #[derive(Clone, Debug)]
 pub(crate) struct MetadataEndpoint {
     paths: Vec<String>,
@@ -25,12 +30,7 @@ impl MetadataEndpoint {
         Self { paths: well_known_paths(metadata.resource()), document: metadata.to_json() }
     }
 
-    #[cfg(feature = "axum")]
-    pub(crate) fn paths(&self) -> &[String] {
-        &self.paths
-    }
-
-    /// Whether the document is at `path`.
+    /// Reports whether the document is at `path`.
     pub(crate) fn is_at(&self, path: &str) -> bool {
         path.starts_with(PREFIX) && self.paths.iter().any(|known| known == path)
     }
@@ -60,4 +60,33 @@ impl MetadataEndpoint {
         }
         response
     }
+}
+
+/// Returns routes that serve the metadata of the resource, for the root of a router.
+///
+/// They are needed if [`AuthLayer`](crate::AuthLayer) is nested below a path, because requests for
+/// `/.well-known/oauth-protected-resource/…` do not reach it then: RFC 9728 inserts this prefix before the path.
+///
+/// ```
+/// use axum::Router;
+/// use portcullis_core::VerifyToken;
+/// use portcullis_layer::{AuthConfig, AuthLayer, metadata_routes};
+///
+/// fn app<V>(mcp: Router, cfg: AuthConfig<V>) -> Router
+/// where
+///     V: VerifyToken<Future: Send> + Clone + Send + Sync + 'static,
+/// {
+///     Router::new().nest("/mcp", mcp.layer(AuthLayer::new(cfg.clone()))).merge(metadata_routes(&cfg))
+/// }
+/// ```
+#[cfg(feature = "axum")]
+pub fn metadata_routes<V, S>(config: &AuthConfig<V>) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let endpoint = MetadataEndpoint::new(config.metadata());
+    endpoint.paths.iter().fold(Router::new(), |router, path| {
+        let endpoint = endpoint.clone();
+        router.route(path, any(move |method: Method| async move { endpoint.respond(&method).map(Body::from) }))
+    })
 }

@@ -1,11 +1,13 @@
-//! [`HeaderPolicy`]: what the header of a JWT must be like.
+//! [`HeaderPolicy`]: the check of the JOSE header, and the evidence that it leaves: [`HeaderCheckedJwt`] and [`SignedJwt`].
 
-use portcullis_core::{AuthError, Reason};
+use jsonwebtoken::crypto::aws_lc;
+use portcullis_core::{AuthError, Reason, UnixTime};
 use serde_json::Value;
 
-use super::{Algorithm, HeaderCheckedJwt, UnverifiedJwt};
+use super::{Algorithm, UnverifiedJwt, VerificationKey};
+use crate::{Claims, InvalidClaim};
 
-/// What a JWT is for. One that was screened for one use is never checked for another
+/// The purpose of a JWT. A JWT whose header was checked for one purpose is never accepted for another
 /// ([RFC 8725 section 3.12](https://www.rfc-editor.org/rfc/rfc8725#section-3.12)).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum JwtPurpose {
@@ -15,7 +17,7 @@ pub(crate) enum JwtPurpose {
     ClientAssertion,
 }
 
-/// What the header of a JWT must be like: the same rules for every use, but for the types and the algorithms.
+/// The policy for the JOSE header: the same rules for every purpose, except for types and algorithms.
 #[derive(Clone, Debug)]
 pub(crate) struct HeaderPolicy {
     purpose: JwtPurpose,
@@ -25,7 +27,7 @@ pub(crate) struct HeaderPolicy {
 }
 
 impl HeaderPolicy {
-    /// For JWTs that say in `typ` that they are a `token_type`, signed by any algorithm.
+    /// Creates a policy for JWTs with the `typ` of `token_type`, signed by any algorithm.
     pub(crate) fn new(purpose: JwtPurpose, token_type: &str) -> Self {
         Self { purpose, algorithms: Algorithm::ALL.to_vec(), token_types: vec![token_type.into()], untyped: false }
     }
@@ -40,7 +42,7 @@ impl HeaderPolicy {
         self
     }
 
-    /// Also for those that do not say what they are for: a `typ` of `JWT`, or none.
+    /// Also accepts a `typ` of `JWT`, or none.
     pub(crate) const fn with_untyped_tokens(mut self) -> Self {
         self.untyped = true;
         self
@@ -50,12 +52,12 @@ impl HeaderPolicy {
         self.untyped
     }
 
-    /// What `typ` may be, besides `JWT` where that is accepted.
+    /// Returns the accepted values of `typ`, besides `JWT` if that is accepted.
     pub(crate) fn token_types(&self) -> &[Box<str>] {
         &self.token_types
     }
 
-    /// Judges the header. No cryptography is done for a token that fails.
+    /// Checks the header. No signature is verified if this fails.
     pub(crate) fn check_header(&self, jwt: UnverifiedJwt) -> Result<HeaderCheckedJwt, AuthError> {
         let has = |names: &[&str]| names.iter().any(|name| jwt.header.contains_key(*name));
         if has(&["enc", "zip"]) {
@@ -64,7 +66,7 @@ impl HeaderPolicy {
         if has(&["crit", "b64"]) {
             return Err(AuthError::new(Reason::CriticalHeader));
         }
-        // `x5t` only names a certificate, and Entra ID writes it into every token.
+        // `x5t` only names a certificate, and Entra ID sets it in every token.
         if has(&["jwk", "jku", "x5c", "x5u"]) {
             return Err(AuthError::new(Reason::EmbeddedKey));
         }
@@ -94,7 +96,7 @@ impl HeaderPolicy {
         }
     }
 
-    /// What is wrong with the `typ` that is `written`. Anyone can write one, so it is cut.
+    /// Describes a `typ` that is not accepted. It is truncated, because it is not verified.
     fn other_type(&self, written: Option<&Value>) -> String {
         let written = written.map_or_else(|| "absent".to_owned(), ToString::to_string);
         let written: String = written.chars().take(40).collect();
@@ -103,12 +105,85 @@ impl HeaderPolicy {
     }
 }
 
-/// A media type without the part that may be left out.
+/// Returns a media type without the optional prefix `application/`.
 /// [RFC 7515 section 4.1.9](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.9)
 fn without_application(media_type: &str) -> &str {
     const PREFIX: &str = "application/";
     match media_type.split_at_checked(PREFIX.len()) {
         Some((prefix, name)) if prefix.eq_ignore_ascii_case(PREFIX) => name,
         _ => media_type,
+    }
+}
+
+/// A JWT whose header a policy has accepted. Its signature is not verified.
+#[derive(Debug)]
+pub struct HeaderCheckedJwt {
+    jwt: UnverifiedJwt,
+    algorithm: Algorithm,
+    purpose: JwtPurpose,
+}
+
+/// A JWT whose signature is verified. Its claims are not checked.
+#[derive(Debug)]
+pub struct SignedJwt {
+    claims: Claims,
+    algorithm: Algorithm,
+    purpose: JwtPurpose,
+}
+
+impl HeaderCheckedJwt {
+    pub(super) const fn new(jwt: UnverifiedJwt, algorithm: Algorithm, purpose: JwtPurpose) -> Self {
+        Self { jwt, algorithm, purpose }
+    }
+
+    /// Returns the algorithm in the header, which the policy allows.
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Returns the id of the signing key in the header (`kid`), by which a key of the issuer may be selected.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&str> {
+        self.jwt.header.get("kid").and_then(Value::as_str)
+    }
+
+    /// Returns the claimed time of issue (`iat`), which is not verified, like all claims.
+    ///
+    /// # Errors
+    /// [`InvalidClaim`] if `iat` is not a `NumericDate`.
+    pub fn claimed_issued_at(&self) -> Result<Option<UnixTime>, InvalidClaim> {
+        self.jwt.claimed_issued_at()
+    }
+
+    /// Verifies the signature.
+    ///
+    /// # Errors
+    /// [`Reason::BadSignature`] if the signature is not by `key`, or `key` does not fit the algorithm.
+    pub fn verify(self, key: &VerificationKey) -> Result<SignedJwt, AuthError> {
+        let bad_signature = || AuthError::new(Reason::BadSignature);
+        if !key.fits(self.algorithm) {
+            return Err(bad_signature());
+        }
+        // The default provider of the process is not used: another crate of the build may have installed a different one, or may
+        // have made the choice ambiguous, which panics.
+        let verifier = (aws_lc::DEFAULT_PROVIDER.verifier_factory)(&self.algorithm.jwa(), key.decoding_key())
+            .map_err(|_| bad_signature())?;
+        let UnverifiedJwt { token, claims, signature, signed_len, .. } = self.jwt;
+        let signed = &token.expose_secret().as_bytes()[..signed_len];
+        verifier.verify(signed, &signature).map_err(|_| bad_signature())?;
+        Ok(SignedJwt { claims, algorithm: self.algorithm, purpose: self.purpose })
+    }
+}
+
+impl SignedJwt {
+    /// Returns the algorithm of the signature.
+    pub(crate) const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Returns the claims, if the header was checked for this purpose.
+    pub(crate) fn into_claims(self, purpose: JwtPurpose) -> Result<Claims, AuthError> {
+        if self.purpose == purpose { Ok(self.claims) } else { Err(AuthError::new(Reason::WrongType)) }
     }
 }
