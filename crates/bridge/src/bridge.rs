@@ -17,10 +17,10 @@ use crate::{
     endpoints,
     grants::Assertions,
     inner::Inner,
-    limits::Limits,
-    login::{Consents, Cookies, Logins},
+    limits::RateLimits,
+    login::{Consents, Cookies, PendingLogins},
     pages::Pages,
-    session::{End, Sessions},
+    session::{EndReason, Sessions},
     sweep,
     telemetry::Telemetry,
     urls::Urls,
@@ -56,7 +56,7 @@ impl Bridge {
             RefresherConfig::for_provider(provider.provider()),
         );
         let telemetry = Arc::new(Telemetry::new());
-        let limits = Limits::new(&config, Arc::clone(&telemetry));
+        let limits = RateLimits::new(&config, Arc::clone(&telemetry));
         let sessions = Sessions::new(
             records.clone(),
             refresher.clone(),
@@ -81,7 +81,7 @@ impl Bridge {
             telemetry,
             cookies: Cookies::new(&Urls::new(&config.issuer)),
             consents: Consents::new(&config, records.clone(), Arc::clone(&clock)),
-            logins: Logins::new(&config, records.clone(), Arc::clone(&clock)),
+            logins: PendingLogins::new(&config, records.clone(), Arc::clone(&clock)),
             pages: Pages::new(&config, provider.provider()),
             provider,
             refresher,
@@ -147,7 +147,7 @@ impl Bridge {
     /// # Errors
     /// [`StoreError`] if it cannot be written down. In this process its contexts are withdrawn nevertheless.
     pub async fn end(&self, session: GrantId) -> Result<bool, StoreError> {
-        self.0.sessions.end(session, End::Revoked).await
+        self.0.sessions.end(session, EndReason::Revoked).await
     }
 
     /// Ends all sessions of a user, whom `issuer` calls `subject`: for an administrator, or a provider that logs its users out. How

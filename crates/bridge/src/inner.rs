@@ -11,8 +11,8 @@ use crate::{
     access_tokens::AccessTokens,
     clients::Clients,
     grants::Assertions,
-    limits::Limits,
-    login::{Consents, Cookies, Logins},
+    limits::RateLimits,
+    login::{Consents, Cookies, PendingLogins},
     pages::Pages,
     session::Sessions,
     telemetry::Telemetry,
@@ -30,11 +30,11 @@ pub(crate) struct Inner {
     pub(crate) access_tokens: AccessTokens,
     pub(crate) clients: Clients,
     pub(crate) assertions: Assertions,
-    pub(crate) limits: Limits,
+    pub(crate) limits: RateLimits,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) cookies: Cookies,
     pub(crate) consents: Consents,
-    pub(crate) logins: Logins,
+    pub(crate) logins: PendingLogins,
     pub(crate) pages: Pages,
     pub(crate) clock: Arc<dyn Clock>,
     /// What goes on though nobody waits for it.
@@ -46,5 +46,17 @@ pub(crate) struct Inner {
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bridge").field("issuer", &self.config.issuer).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// Authenticates the client of a request.
+    pub(crate) async fn authenticate(
+        &self,
+        head: &http::request::Parts,
+        form: &crate::parameters::Parameters,
+    ) -> Result<crate::Client, crate::oauth_error::OAuthError> {
+        let caller = self.limits.caller(&head.headers, &head.extensions);
+        self.clients.authenticate(&head.headers, form, &caller).await
     }
 }

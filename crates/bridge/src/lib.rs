@@ -6,9 +6,7 @@
 
 mod access_tokens;
 mod answer;
-mod basic_credentials;
 mod bridge;
-mod claims_of_user;
 mod clients;
 mod config;
 mod endpoints;
@@ -25,6 +23,7 @@ mod session;
 mod sweep;
 mod telemetry;
 mod urls;
+mod user_claims;
 mod verifier;
 
 pub use access_tokens::{AccessTokenKind, InvalidSigningKey, SigningKeys};

@@ -107,7 +107,7 @@ impl OAuthError {
     }
 
     /// Too often: to be tried again in so many seconds. RFC 6585 section 4.
-    pub(crate) fn too_often(retry_after: u64) -> Self {
+    pub(crate) fn rate_limited(retry_after: u64) -> Self {
         let mut error = Self::new(ErrorCode::TemporarilyUnavailable, "too many requests");
         error.status = StatusCode::TOO_MANY_REQUESTS;
         error.retry_after = Some(retry_after);

@@ -55,7 +55,7 @@ impl Parameters {
     /// `invalid_scope` if that cannot be scopes.
     pub(crate) fn scopes(&self) -> Result<Option<ScopeSet>, OAuthError> {
         let invalid = || OAuthError::new(ErrorCode::InvalidScope, "the parameter scope is no list of scopes");
-        self.optional("scope").map(|text| scopes_of_stranger(text).ok_or_else(invalid)).transpose()
+        self.optional("scope").map(|text| parse_untrusted_scopes(text).ok_or_else(invalid)).transpose()
     }
 
     /// All resources that are named.
@@ -65,7 +65,7 @@ impl Parameters {
 }
 
 /// The scopes in `text`; `None` if that is no list of scopes, or one of thousands.
-pub(crate) fn scopes_of_stranger(text: &str) -> Option<ScopeSet> {
+pub(crate) fn parse_untrusted_scopes(text: &str) -> Option<ScopeSet> {
     /// Each scope is compared with those before it.
     const MAX_SCOPE: usize = 2048;
     Some(text).filter(|text| text.len() <= MAX_SCOPE).and_then(|text| ScopeSet::parse(text).ok())

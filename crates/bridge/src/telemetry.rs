@@ -7,9 +7,9 @@ use portcullis_grants::records::Collection;
 
 use crate::{
     GrantType,
-    limits::Limited,
+    limits::RateLimitKind,
     oauth_error::ErrorCode,
-    session::{End, ReuseSign},
+    session::{EndReason, ReuseSign},
 };
 
 /// Handles made once. Install the recorder before building the bridge.
@@ -19,8 +19,8 @@ pub(crate) struct Telemetry {
     repeated: Counter,
     reuse_suspected: Counters<ReuseSign>,
     registrations: Counters<Option<ErrorCode>>,
-    ended: Counters<End>,
-    limited: Counters<Limited>,
+    ended: Counters<EndReason>,
+    limited: Counters<RateLimitKind>,
     rows: HashMap<Collection, Gauge>,
 }
 
@@ -70,11 +70,11 @@ impl Telemetry {
                 counter!("portcullis_bridge_registrations_total", "outcome" => outcome)
             }),
             ended: Counters::new(
-                End::ALL,
+                EndReason::ALL,
                 |reason| counter!("portcullis_bridge_sessions_ended_total", "reason" => reason.as_str()),
             ),
             limited: Counters::new(
-                Limited::ALL,
+                RateLimitKind::ALL,
                 |what| counter!("portcullis_bridge_limited_total", "what" => what.as_str()),
             ),
             rows: Collection::ALL
@@ -108,11 +108,11 @@ impl Telemetry {
         self.registrations.increment(refused);
     }
 
-    pub(crate) fn ended(&self, reason: End) {
+    pub(crate) fn ended(&self, reason: EndReason) {
         self.ended.increment(reason);
     }
 
-    pub(crate) fn limited(&self, what: Limited) {
+    pub(crate) fn limited(&self, what: RateLimitKind) {
         self.limited.increment(what);
     }
 

@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use crate::{
     Bridge,
-    session::{AccessEntry, Good, Standing},
+    session::{AccessEntry, Good, TokenStatus},
 };
 
 /// A tower service from an access token of the bridge to its user: a [`VerifyToken`](portcullis_core::VerifyToken).
@@ -43,11 +43,11 @@ impl BridgeVerifier {
         let inner = self.bridge.inner();
         let now = inner.clock.now();
         let (id, hash) = inner.access_tokens.identify(token, now)?;
-        let Good { session, entry, upstream, confirmed_at } = match inner.sessions.standing(id, hash).await? {
-            Standing::Good(good) => *good,
-            // Told here, where it is 401 and sends the client to the login, and not by each tool in its own words.
-            Standing::GrantEnded => return Err(AuthError::new(Reason::GrantEnded)),
-            Standing::Unknown => return Err(AuthError::new(Reason::Inactive)),
+        let Good { session, entry, upstream, confirmed_at } = match inner.sessions.token_status(id, hash).await? {
+            TokenStatus::Active(good) => *good,
+            // Revoked here, where it is 401 and sends the client to the login, and not by each tool in its own words.
+            TokenStatus::GrantEnded => return Err(AuthError::new(Reason::GrantEnded)),
+            TokenStatus::Inactive => return Err(AuthError::new(Reason::Inactive)),
         };
         if session.resource != self.resource {
             return Err(AuthError::new(Reason::WrongAudience));

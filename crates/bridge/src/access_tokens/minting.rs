@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use super::{AccessTokenKind, jwts::Jwts};
 use crate::{
     BridgeConfig,
-    session::{Pair, Presented, SecretHash, Session},
+    session::{ParsedToken, SecretHash, Session, TokenPair},
 };
 
 /// Access tokens are minted, and known again.
@@ -21,7 +21,7 @@ pub(crate) struct AccessTokens {
 pub(crate) struct Minted<'a> {
     pub(crate) id: GrantId,
     pub(crate) session: &'a Session,
-    pub(crate) pair: &'a Pair,
+    pub(crate) pair: &'a TokenPair,
 }
 
 impl AccessTokens {
@@ -46,7 +46,7 @@ impl AccessTokens {
     /// # Errors
     /// [`Reason::MalformedToken`] if it is no token of ours, and what a [`JwtPolicy`](portcullis_oauth::jwt::JwtPolicy) has against it.
     pub(crate) fn identify(&self, token: &BearerToken, now: UnixTime) -> Result<(GrantId, SecretHash), AuthError> {
-        match (Presented::access_token(token.expose_secret()), &self.jwts) {
+        match (ParsedToken::access_token(token.expose_secret()), &self.jwts) {
             (Some(presented), _) => Ok((presented.of, presented.secret.hash())),
             (None, Some(jwts)) => jwts.identify(token, now),
             (None, None) => Err(AuthError::new(Reason::MalformedToken)),

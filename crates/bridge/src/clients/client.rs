@@ -1,51 +1,52 @@
-//! [`Client`]: a program that asks for tokens.
+//! [`Client`]: an OAuth client.
 
 use portcullis_core::{ScopeSet, UnixTime};
 use portcullis_oauth::jwt::{InvalidKeySet, KeySet};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{RedirectUri, metadata::is_web};
+use super::{RedirectUri, metadata::is_http_url};
 use crate::session::SecretHash;
 
-/// A program that asks for tokens on behalf of its users. `Debug` prints no secret, because there is none in it.
+/// An OAuth client. It holds only a hash of its secret.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Client {
     pub(crate) id: Box<str>,
-    /// What the consent page calls it.
+    /// The name that the consent page shows.
     pub(crate) name: Option<Box<str>>,
-    /// Its home page.
+    /// The URL of its home page.
     pub(crate) uri: Option<Box<str>>,
-    #[serde(deserialize_with = "usable")]
+    #[serde(deserialize_with = "valid_redirect_uris")]
     pub(crate) redirect_uris: Vec<RedirectUri>,
     pub(crate) grant_types: Vec<GrantType>,
     pub(crate) authentication: ClientAuthenticationMethod,
-    pub(crate) origin: Origin,
-    /// All that it may ever ask for; `None`: whatever the bridge has.
+    #[serde(rename = "origin")]
+    pub(crate) source: ClientSource,
+    /// The scopes that it may request; `None`: all scopes of the bridge.
     pub(crate) scopes: Option<ScopeSet>,
-    /// Until when its registration is kept; `None` if it has not registered itself.
+    /// When its registration expires; `None` without dynamic registration.
     #[serde(skip)]
     pub(super) kept_until: Option<UnixTime>,
-    /// Whether users have been given tokens through it, if it describes itself.
+    /// Whether users have received tokens through it; always `false` for a configured client.
     #[serde(skip)]
     pub(super) is_used: bool,
 }
 
-/// Why a client cannot be configured.
+/// An error that reports an invalid configured client.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the client {id:?} {why}")]
 #[non_exhaustive]
 pub struct InvalidClient {
-    /// Its id.
+    /// The id of the client.
     pub id: String,
-    /// What is wrong with it.
+    /// The reason.
     pub why: &'static str,
 }
 
-/// Where a client is known from.
+/// Where the description of a client comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Origin {
+pub(crate) enum ClientSource {
     /// The operator's configuration.
     Configured,
     /// Its metadata document.
@@ -54,44 +55,44 @@ pub(crate) enum Origin {
     Registered,
 }
 
-/// What a client may present at the token endpoint.
+/// A grant type that a client may use at the token endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum GrantType {
-    /// A code from a login.
+    /// An authorization code.
     AuthorizationCode,
     /// A refresh token.
     RefreshToken,
-    /// An identity assertion (ID-JAG) of the enterprise's identity provider.
+    /// An identity assertion (ID-JAG) from the identity provider of an enterprise.
     #[serde(rename = "urn:ietf:params:oauth:grant-type:jwt-bearer")]
     JwtBearer,
 }
 
-/// How a client proves who it is.
+/// The authentication method of a client.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ClientAuthenticationMethod {
-    /// Not at all: a public client, held to PKCE and rotation.
+    /// None: a public client. PKCE and refresh token rotation protect it.
     None,
-    /// By a secret, in the header or in the form.
+    /// A client secret, in the header or in the form.
     Secret(SecretHash),
-    /// By a signature. RFC 7523.
+    /// A signed assertion. RFC 7523.
     PrivateKeyJwt(ClientKeys),
 }
 
-/// The keys of a client that signs.
+/// The keys that verify a client's assertions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ClientKeys {
-    /// Published there.
+    /// The URL of a key set.
     JwksUri(Box<str>),
-    /// As registered.
+    /// The key set itself.
     Jwks(serde_json::Value),
 }
 
 impl GrantType {
-    /// The one called `name`, if it is one of ours.
+    /// Returns the grant type `name`, if the bridge supports it.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         [Self::AuthorizationCode, Self::RefreshToken, Self::JwtBearer].into_iter().find(|known| known.as_str() == name)
     }
@@ -106,7 +107,7 @@ impl GrantType {
 }
 
 impl Client {
-    /// A client without a secret, that the operator knows: an app on the user's machine, or in the browser.
+    /// Creates a configured public client: a native or browser app without a secret.
     #[must_use]
     pub fn public(id: &str, name: &str, redirect_uris: Vec<RedirectUri>) -> Self {
         Self {
@@ -116,59 +117,59 @@ impl Client {
             redirect_uris,
             grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
             authentication: ClientAuthenticationMethod::None,
-            origin: Origin::Configured,
+            source: ClientSource::Configured,
             scopes: None,
             kept_until: None,
             is_used: false,
         }
     }
 
-    /// A client with a secret, that the operator knows: a server. Only a hash of the secret is kept.
+    /// Creates a configured confidential client. Only a hash of the secret is kept.
     #[must_use]
     pub fn confidential(id: &str, name: &str, secret: &SecretString, redirect_uris: Vec<RedirectUri>) -> Self {
         let authentication = ClientAuthenticationMethod::Secret(SecretHash::of_text(secret));
         Self { authentication, ..Self::public(id, name, redirect_uris) }
     }
 
-    /// It proves who it is by signing (`private_key_jwt`, [RFC 7523](https://www.rfc-editor.org/rfc/rfc7523)), with a key of the
-    /// JWK Set at `jwks_uri`.
+    /// Sets the authentication method `private_key_jwt` ([RFC 7523](https://www.rfc-editor.org/rfc/rfc7523)), with the JWK Set at
+    /// `jwks_uri`.
     #[must_use]
     pub fn with_jwks_uri(mut self, jwks_uri: &str) -> Self {
         self.authentication = ClientAuthenticationMethod::PrivateKeyJwt(ClientKeys::JwksUri(jwks_uri.into()));
         self
     }
 
-    /// As [`with_jwks_uri`](Self::with_jwks_uri), with the keys themselves: public ones.
+    /// Sets the authentication method `private_key_jwt`, with the public keys in `jwks`.
     ///
     /// # Errors
-    /// [`InvalidKeySet`] if no signature can be verified by them.
+    /// [`InvalidKeySet`] if `jwks` has no supported key.
     pub fn with_jwks(mut self, jwks: serde_json::Value) -> Result<Self, InvalidKeySet> {
         KeySet::parse(jwks.to_string().as_bytes())?;
         self.authentication = ClientAuthenticationMethod::PrivateKeyJwt(ClientKeys::Jwks(jwks));
         Ok(self)
     }
 
-    /// What it may present at the token endpoint. Default: codes and refresh tokens.
+    /// Sets the grant types that the client may use. Default: authorization code and refresh token.
     #[must_use]
     pub fn with_grant_types(mut self, grant_types: impl IntoIterator<Item = GrantType>) -> Self {
         self.grant_types = grant_types.into_iter().collect();
         self
     }
 
-    /// All that it may ever ask for. Default: whatever the bridge has.
+    /// Sets the scopes that the client may request. Default: all scopes of the bridge.
     #[must_use]
     pub fn with_scopes(mut self, scopes: ScopeSet) -> Self {
         self.scopes = Some(scopes);
         self
     }
 
-    /// Its name, unique in the bridge.
+    /// Returns the client id.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Whether the operator may configure it.
+    /// Validates a configured client.
     pub(crate) fn check(&self) -> Result<(), InvalidClient> {
         let invalid = |why| Err(InvalidClient { id: self.id.to_string(), why });
         // RFC 6749 appendix A.1, without the space.
@@ -176,12 +177,12 @@ impl Client {
             return invalid("needs an id of visible ASCII characters");
         }
         if self.grant_types.contains(&GrantType::AuthorizationCode) && self.redirect_uris.is_empty() {
-            return invalid("needs a redirect URI for its codes");
+            return invalid("needs a redirect URI");
         }
         if let ClientAuthenticationMethod::PrivateKeyJwt(ClientKeys::JwksUri(url)) = &self.authentication
-            && !is_web(url)
+            && !is_http_url(url)
         {
-            return invalid("needs the URL of its key set");
+            return invalid("needs an http or https URL of its key set");
         }
         let empty = SecretHash::of_text(&SecretString::default());
         if matches!(&self.authentication, ClientAuthenticationMethod::Secret(hash) if *hash == empty) {
@@ -190,20 +191,19 @@ impl Client {
         Ok(())
     }
 
-    /// Whether it proves nothing of who it is.
+    /// Reports whether it is a public client.
     pub(crate) const fn is_public(&self) -> bool {
         matches!(self.authentication, ClientAuthenticationMethod::None)
     }
 
-    /// The redirect URI of its own that `presented` is, if it is one.
+    /// Returns the registered redirect URI that `presented` matches.
     pub(crate) fn redirect_uri(&self, presented: &str) -> Option<&RedirectUri> {
         self.redirect_uris.iter().find(|uri| uri.matches(presented))
     }
 }
 
-/// Those of the URIs in the store that may still be used: what was good for an older version of this program may not be for us, and
-/// the others still are.
-fn usable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RedirectUri>, D::Error> {
+/// Reads redirect URIs from the store, without those that an older version accepted and this one does not.
+fn valid_redirect_uris<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RedirectUri>, D::Error> {
     let stored = Vec::<String>::deserialize(deserializer)?;
     Ok(stored.iter().filter_map(|text| RedirectUri::new(text).ok()).collect())
 }
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stored_redirect_uri_that_is_not_good_any_more_is_left_out_and_spoils_nothing() {
+    fn a_stored_redirect_uri_that_is_no_longer_valid_is_dropped_and_the_others_are_kept() {
         let good = RedirectUri::new("https://app.example.com/cb").expect("a redirect URI");
         let client = Client::public("app", "App", vec![good.clone()]);
         let mut stored = serde_json::to_value(&client).expect("plain data");

@@ -1,27 +1,27 @@
-//! [`RedirectUri`]: where codes may be sent.
+//! [`RedirectUri`]: a validated redirect URI.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-/// Where codes may be sent, kept and compared as it was written.
+/// A validated redirect URI, compared as a string.
 ///
 /// - `https`, with a host;
 /// - `http` or `https` on loopback (`localhost`, `127.0.0.1`, `[::1]`), where the port is not compared
-///   ([RFC 8252 section 7.3](https://www.rfc-editor.org/rfc/rfc8252#section-7.3)): an app takes the one that is free. Each of the
-///   three is a host of its own;
+///   ([RFC 8252 section 7.3](https://www.rfc-editor.org/rfc/rfc8252#section-7.3)): an app listens on a free port. The three hosts
+///   are different;
 /// - the private scheme of an app, such as `cursor://` or `com.example.app:/` ([RFC 8252 section
-///   7.1](https://www.rfc-editor.org/rfc/rfc8252#section-7.1)), but none that a browser or the system below it acts on by itself.
-///   A dot in it is not demanded: the apps that are out there have none.
+///   7.1](https://www.rfc-editor.org/rfc/rfc8252#section-7.1)), but none that browsers or operating systems handle
+///   themselves. A dot in the scheme is not required, because existing apps have none.
 ///
-/// No fragment, no user name, no wildcards, nothing but the characters of a URI, and the host as every parser reads it.
+/// It has no fragment, user name or wildcard, only the characters of a URI, and a host that every parser reads alike.
 ///
 /// ```
 /// use portcullis_bridge::RedirectUri;
 ///
 /// let registered = RedirectUri::new("http://127.0.0.1/callback")?;
-/// assert!(registered.matches("http://127.0.0.1:49152/callback"), "the port is what was free");
+/// assert!(registered.matches("http://127.0.0.1:49152/callback"), "the port is not compared");
 /// assert!(!registered.matches("http://127.0.0.1:49152/other"));
 /// assert!(!registered.matches("http://localhost:49152/callback"));
 /// assert!(RedirectUri::new("javascript:alert(1)").is_err());
@@ -41,23 +41,23 @@ enum Target {
     App,
 }
 
-/// Why no code may be sent there.
+/// An error that reports an invalid redirect URI.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{uri:?} is no redirect URI: {why}")]
+#[error("invalid redirect URI {uri:?}: {why}")]
 #[non_exhaustive]
 pub struct InvalidRedirectUri {
-    /// What was written, or the beginning of it.
+    /// The text, truncated to 200 characters.
     pub uri: String,
-    /// What is wrong with it.
+    /// The reason.
     pub why: &'static str,
 }
 
-/// Longer ones are refused: they are stored, and shown.
+/// The maximum length. Redirect URIs are stored and shown.
 const MAX_LEN: usize = 2048;
 
-/// Schemes that a browser, or the system below it, acts on by itself. The list cannot be complete. It need not be: a user has been
-/// asked before anything is sent to an app, and every page of the web can open the same URLs without us.
-const ACTED_ON: [&str; 47] = [
+/// Schemes that browsers or operating systems handle themselves. The list cannot be complete, and need not be: users consent before
+/// the bridge redirects to an app, and any web page can open the same URLs.
+const RESERVED_SCHEMES: [&str; 47] = [
     "about",
     "afp",
     "applescript",
@@ -107,14 +107,14 @@ const ACTED_ON: [&str; 47] = [
     "wss",
 ];
 
-/// And families of them: handlers of Windows (`ms-msdt`), of Apple's systems, pages of browsers.
-const ACTED_ON_FAMILIES: [&str; 7] = ["ms-", "microsoft-", "x-apple", "apple-", "itms", "chrome", "moz-"];
+/// Prefixes of such schemes: handlers of Windows (`ms-msdt`) and of Apple's systems, pages of browsers.
+const RESERVED_PREFIXES: [&str; 7] = ["ms-", "microsoft-", "x-apple", "apple-", "itms", "chrome", "moz-"];
 
 impl RedirectUri {
-    /// The redirect URI `text`.
+    /// Validates `text`.
     ///
     /// # Errors
-    /// [`InvalidRedirectUri`] if no code may be sent there.
+    /// [`InvalidRedirectUri`] if it violates a rule above.
     pub fn new(text: &str) -> Result<Self, InvalidRedirectUri> {
         match target(text) {
             Ok(target) => Ok(Self { text: text.into(), target }),
@@ -122,13 +122,13 @@ impl RedirectUri {
         }
     }
 
-    /// As it was written.
+    /// Returns the URI as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether `presented` is this one: the same string, or, on loopback, the same but for the port.
+    /// Reports whether `presented` is the same string, or on loopback the same except for the port.
     #[must_use]
     pub fn matches(&self, presented: &str) -> bool {
         if *self.text == *presented {
@@ -139,21 +139,21 @@ impl RedirectUri {
             && without_port(presented) == without_port(&self.text)
     }
 
-    /// Whether it is on the user's own machine, where any program may listen.
+    /// Reports whether it is on loopback, where any program of the user's machine can listen.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         self.target == Target::Loopback
     }
 
-    /// Whether it is the private scheme of an app, which any program of the user's machine may have taken.
+    /// Reports whether it has the private scheme of an app, which any program of the user's machine can register.
     #[must_use]
     pub fn is_app(&self) -> bool {
         self.target == Target::App
     }
 
-    /// What a user is shown of it: the host, or the scheme of an app.
+    /// Returns the part that users see: the host, or the scheme of an app.
     #[must_use]
-    pub fn shown(&self) -> &str {
+    pub fn display_target(&self) -> &str {
         let (scheme, rest) = split(&self.text).unwrap_or_default();
         match self.target {
             Target::App => &self.text[..=scheme.len()],
@@ -162,62 +162,65 @@ impl RedirectUri {
     }
 }
 
-/// Where `text` leads, or what is wrong with it.
+/// Returns the kind of the redirect URI `text`, or why it is invalid.
 fn target(text: &str) -> Result<Target, &'static str> {
     if text.len() > MAX_LEN {
-        return Err("it is too long");
+        return Err("too long");
     }
-    // The parser would drop or encode what else there is, and others would not.
-    let is_strange = |byte: u8| !byte.is_ascii_graphic() || br#""<>\^`{|}"#.contains(&byte);
-    if text.bytes().any(is_strange) {
-        return Err("it has characters that no URI has");
+    // This parser would drop or encode other characters, and other parsers would not.
+    let is_invalid = |byte: u8| !byte.is_ascii_graphic() || br#""<>\^`{|}"#.contains(&byte);
+    if text.bytes().any(is_invalid) {
+        return Err("has characters that are not allowed in a URI");
     }
     if text.contains('*') {
-        return Err("it has a wildcard");
+        return Err("has a wildcard");
     }
-    let url = Url::parse(text).map_err(|_| "it is no absolute URI")?;
+    let url = Url::parse(text).map_err(|_| "not an absolute URI")?;
     if url.fragment().is_some() {
-        return Err("it has a fragment");
+        return Err("has a fragment");
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("it has a user name");
+        return Err("has a user name");
     }
-    let (scheme, rest) = split(text).ok_or("it is no absolute URI")?;
+    let (scheme, rest) = split(text).ok_or("not an absolute URI")?;
     match url.scheme() {
         "http" | "https" => {
-            // `https:host`, `https:///host`, `http://0x7f.1` and the like: parsers do not agree where these lead.
+            // `https:host`, `https:///host`, `http://0x7f.1` and the like: parsers disagree about the host.
             let written = authority(rest);
             let is_plain = url.host_str().is_some_and(|host| host.eq_ignore_ascii_case(self::host(written)));
             if !is_plain || written.ends_with(':') {
-                return Err("its host is not written as a host is");
+                return Err("host is not in canonical form");
             }
             match (is_loopback(&url), url.scheme()) {
                 (true, _) => Ok(Target::Loopback),
                 (false, "https") => Ok(Target::Https),
-                (false, _) => Err("plain http is for loopback"),
+                (false, _) => Err("http is allowed for loopback only"),
             }
         }
-        known if ACTED_ON.contains(&known) || ACTED_ON_FAMILIES.iter().any(|family| known.starts_with(family)) => {
-            Err("a browser or the system acts on its scheme")
+        known
+            if RESERVED_SCHEMES.contains(&known)
+                || RESERVED_PREFIXES.iter().any(|family| known.starts_with(family)) =>
+        {
+            Err("reserved scheme")
         }
-        // Without a path it is a name (`urn:`) or something that an app would have to make sense of.
-        _ if !rest.starts_with('/') || scheme.len() < 2 => Err("an app's scheme is followed by a path"),
+        // Without a path it is a name, such as `urn:`.
+        _ if !rest.starts_with('/') || scheme.len() < 2 => Err("private scheme without a path"),
         _ => Ok(Target::App),
     }
 }
 
-/// Scheme, and what follows the colon.
+/// Splits `text` after the scheme.
 fn split(text: &str) -> Option<(&str, &str)> {
     text.split_once(':')
 }
 
-/// Of what follows `http:`: host and port.
+/// Returns host and port of `rest`, which follows `http:`.
 fn authority(rest: &str) -> &str {
     let rest = rest.strip_prefix("//").unwrap_or_default();
     &rest[..rest.find(['/', '?']).unwrap_or(rest.len())]
 }
 
-/// The host of `authority`. The colons of an IPv6 address are not that of a port.
+/// Returns the host of `authority`. A colon in an IPv6 address does not begin a port.
 fn host(authority: &str) -> &str {
     match authority.rfind(':') {
         Some(colon) if !authority[colon..].contains(']') => &authority[..colon],
@@ -225,7 +228,7 @@ fn host(authority: &str) -> &str {
     }
 }
 
-/// Scheme and host, and what follows the port.
+/// Returns scheme, host and the part after the port.
 fn without_port(text: &str) -> Option<(&str, &str, &str)> {
     let (scheme, rest) = split(text)?;
     let authority = authority(rest);
@@ -233,7 +236,7 @@ fn without_port(text: &str) -> Option<(&str, &str, &str)> {
     Some((scheme, host(authority), path))
 }
 
-/// On the machine itself.
+/// Reports whether `url` is on loopback.
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

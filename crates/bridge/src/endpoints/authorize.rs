@@ -8,7 +8,9 @@ use crate::{
     Bridge, Client,
     answer::Answer,
     inner::Inner,
-    login::{AuthorizationRequest, Browser, ClientFingerprint, ConsentForm, Consented, Departure, Problem},
+    login::{
+        ApprovedRequest, AuthorizationRequest, Browser, ClientFingerprint, ConsentForm, Problem, ProviderRedirect,
+    },
     oauth_error::OAuthError,
     parameters::Parameters,
 };
@@ -56,7 +58,8 @@ async fn go_on_or_ask(
     let Some(consent) = consent else { return Ok(ask(inner, client, request, &browser)) };
     let user = Some(consent.user);
     let departure =
-        Departure::prepare(inner, head, Consented { client, request, browser: browser.hash(), user }).await?;
+        ProviderRedirect::prepare(inner, head, ApprovedRequest { client, request, browser: browser.hash(), user })
+            .await?;
     let mut answer = redirect(&departure.url);
     departure.mark(head, answer.headers_mut(), inner);
     Ok(answer)

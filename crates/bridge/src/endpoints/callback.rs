@@ -12,7 +12,7 @@ use crate::{
     Bridge,
     answer::Answer,
     inner::Inner,
-    login::{Arrival, Login, Problem, cookie_name},
+    login::{CompletedLogin, Login, Problem, cookie_name},
     oauth_error::{ErrorCode, OAuthError},
     session::SecretHash,
     telemetry::LoginOutcome,
@@ -38,7 +38,7 @@ async fn arrive(bridge: &Bridge, head: &Parts) -> Result<Answer, Problem> {
     let response = response(&head.uri)?;
     let name = cookie_name(response.state());
     let login = take(inner, &head.headers, &name, &response).await?;
-    inner.limits.login_ended(&inner.limits.caller(&head.headers, &head.extensions), &login.request.client_id);
+    inner.limits.refund_login(&inner.limits.caller(&head.headers, &head.extensions), &login.request.client_id);
     let mut answer = finish(bridge, login, response).await;
     inner.cookies.clear(answer.headers_mut(), &name);
     Ok(answer)
@@ -81,21 +81,21 @@ async fn finish(bridge: &Bridge, login: Login, response: AuthorizationResponse) 
     let request = login.request.clone();
     let arrival = {
         let own = bridge.clone();
-        detached(bridge, async move { Arrival::of(own.inner(), &login, response).await }).await
+        detached(bridge, async move { CompletedLogin::of(own.inner(), &login, response).await }).await
     };
     inner.telemetry.login(outcome(&arrival));
     match arrival {
-        Ok(Arrival::Code(code)) => redirect(&request.target.with_code(&code, &inner.config.issuer)),
+        Ok(CompletedLogin::Code(code)) => redirect(&request.target.with_code(&code, &inner.config.issuer)),
         // They see the consent page, whatever is remembered.
-        Ok(Arrival::OtherUser) => redirect(&format!("{}?{}", inner.urls.url(urls::AUTHORIZE), request.query())),
+        Ok(CompletedLogin::OtherUser) => redirect(&format!("{}?{}", inner.urls.url(urls::AUTHORIZE), request.query())),
         Err(error) => tell_client(inner, &error, &request.target),
     }
 }
 
-const fn outcome(arrival: &Result<Arrival, OAuthError>) -> LoginOutcome {
+const fn outcome(arrival: &Result<CompletedLogin, OAuthError>) -> LoginOutcome {
     match arrival {
-        Ok(Arrival::Code(_)) => LoginOutcome::Completed,
-        Ok(Arrival::OtherUser) => LoginOutcome::Denied,
+        Ok(CompletedLogin::Code(_)) => LoginOutcome::Completed,
+        Ok(CompletedLogin::OtherUser) => LoginOutcome::Denied,
         Err(OAuthError { code: ErrorCode::AccessDenied, .. }) => LoginOutcome::Refused,
         Err(_) => LoginOutcome::Failed,
     }

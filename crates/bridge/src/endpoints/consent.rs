@@ -8,7 +8,7 @@ use crate::{
     Bridge, Client,
     answer::Answer,
     inner::Inner,
-    login::{Browser, ClientFingerprint, ConsentForm, Consented, Departure, Problem, is_same_origin},
+    login::{ApprovedRequest, Browser, ClientFingerprint, ConsentForm, Problem, ProviderRedirect, is_same_origin},
     oauth_error::{ErrorCode, OAuthError},
     parameters::Parameters,
     telemetry::LoginOutcome,
@@ -84,8 +84,8 @@ fn again(description: &'static str, shown: &ConsentForm) -> Problem {
 
 /// The user goes on to the provider.
 async fn approve(inner: &Inner, head: &Parts, client: &Client, shown: ConsentForm) -> Result<Answer, Problem> {
-    let consented = Consented { client, request: shown.request, browser: shown.browser, user: None };
-    let departure = Departure::prepare(inner, head, consented).await?;
+    let consented = ApprovedRequest { client, request: shown.request, browser: shown.browser, user: None };
+    let departure = ProviderRedirect::prepare(inner, head, consented).await?;
     let mut answer = inner.pages.leaving_to_provider(&departure.url);
     departure.mark(head, answer.headers_mut(), inner);
     Ok(answer)
@@ -97,7 +97,7 @@ fn deny(inner: &Inner, client: &Client, shown: &ConsentForm) -> Answer {
     inner.telemetry.login(LoginOutcome::Denied);
     let error = OAuthError::new(ErrorCode::AccessDenied, "the user did not allow it");
     let target = &shown.request.target;
-    let (place, url) = (target.redirect_uri.shown(), target.with_error(&error, &inner.config.issuer));
+    let (place, url) = (target.redirect_uri.display_target(), target.with_error(&error, &inner.config.issuer));
     let is_on_this_device = target.redirect_uri.is_loopback() || target.redirect_uri.is_app();
     if is_on_this_device || inner.clients.is_trusted(client) {
         inner.pages.leaving(place, &url)

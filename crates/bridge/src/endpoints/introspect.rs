@@ -10,10 +10,10 @@ use super::form;
 use crate::{
     Bridge, IntrospectionClient,
     answer::{self, Answer},
-    basic_credentials::BasicCredentials,
+    clients::BasicCredentials,
     inner::Inner,
     oauth_error::{ErrorCode, OAuthError},
-    session::{Good, Standing},
+    session::{Good, TokenStatus},
 };
 
 /// What a token is that works. [RFC 7662 section 2.2](https://www.rfc-editor.org/rfc/rfc7662#section-2.2)
@@ -48,7 +48,7 @@ async fn look_up(bridge: &Bridge, request: Request) -> Result<Answer, OAuthError
     else {
         return Ok(inactive());
     };
-    let Standing::Good(good) = inner.sessions.standing(id, hash).await? else { return Ok(inactive()) };
+    let TokenStatus::Active(good) = inner.sessions.token_status(id, hash).await? else { return Ok(inactive()) };
     let Good { session, entry, .. } = *good;
     if session.resource != resource_server.resource {
         return Ok(inactive());
@@ -74,12 +74,12 @@ fn inactive() -> Answer {
 
 fn authenticate<'a>(inner: &'a Inner, head: &Parts) -> Result<&'a IntrospectionClient, OAuthError> {
     let refused = || OAuthError::new(ErrorCode::InvalidClient, "only known resource servers may ask").with_challenge();
-    let BasicCredentials { id, secret } = BasicCredentials::of(&head.headers)?.ok_or_else(refused)?;
+    let BasicCredentials { id, secret } = BasicCredentials::from_headers(&head.headers)?.ok_or_else(refused)?;
     let caller = inner.limits.caller(&head.headers, &head.extensions);
-    inner.limits.may_authenticate(&id, &caller)?;
+    inner.limits.check_authentication(&id, &caller)?;
     let found = inner.config.introspection_clients.iter().find(|known| known.is(&id, &secret));
     found.ok_or_else(|| {
-        inner.limits.authentication_failed(&id, &caller);
+        inner.limits.record_failed_authentication(&id, &caller);
         refused()
     })
 }

@@ -3,7 +3,6 @@
 mod authorize;
 mod body;
 mod callback;
-mod client;
 mod consent;
 mod detached;
 mod introspect;

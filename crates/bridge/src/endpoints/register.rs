@@ -21,15 +21,15 @@ const INITIAL_ACCESS: &str = "";
 pub(crate) async fn register(State(bridge): State<Bridge>, request: Request) -> Answer {
     let Inner { clients, limits, telemetry, .. } = bridge.inner();
     let caller = limits.caller(request.headers(), request.extensions());
-    if let Err(error) = limits.may_authenticate(INITIAL_ACCESS, &caller) {
+    if let Err(error) = limits.check_authentication(INITIAL_ACCESS, &caller) {
         return error.into_answer();
     }
-    if !clients.may_register(bearer(request.headers())) {
-        limits.authentication_failed(INITIAL_ACCESS, &caller);
+    if !clients.accepts_initial_access_token(bearer(request.headers())) {
+        limits.record_failed_authentication(INITIAL_ACCESS, &caller);
         return unauthorized();
     }
     let registered = async {
-        limits.may_register(&caller)?;
+        limits.acquire_registration(&caller)?;
         if !is_of_type(request.headers(), "application/json") {
             return Err(OAuthError::invalid_request("the body must be application/json"));
         }
@@ -38,7 +38,7 @@ pub(crate) async fn register(State(bridge): State<Bridge>, request: Request) -> 
     };
     let registered = registered.await;
     telemetry.registration(registered.as_ref().err().map(|error| error.code));
-    registered.map_or_else(OAuthError::into_answer, |registered| registered.into_answer())
+    registered.map_or_else(OAuthError::into_answer, axum::response::IntoResponse::into_response)
 }
 
 /// What only some may do. [RFC 6750 section 3](https://www.rfc-editor.org/rfc/rfc6750#section-3)

@@ -4,13 +4,13 @@ use axum::extract::{Request, State};
 use http::{StatusCode, request::Parts};
 use portcullis_core::{BearerToken, GrantId};
 
-use super::{client::authenticated, detached, form};
+use super::{detached, form};
 use crate::{
     Bridge, Client,
     answer::{self, Answer},
     oauth_error::OAuthError,
     parameters::Parameters,
-    session::{End, Presented, SecretHash, Session, Standing},
+    session::{EndReason, ParsedToken, SecretHash, Session, TokenStatus},
 };
 
 /// `POST /revoke`. [RFC 7009 section 2](https://www.rfc-editor.org/rfc/rfc7009#section-2)
@@ -28,16 +28,17 @@ pub(crate) async fn revoke(State(bridge): State<Bridge>, request: Request) -> An
 
 async fn end(bridge: &Bridge, head: &Parts, form: &Parameters) -> Result<Answer, OAuthError> {
     let sessions = &bridge.inner().sessions;
-    let client = authenticated(bridge, head, form).await?;
+    let client = bridge.inner().authenticate(head, form).await?;
     match token(bridge, form.required("token")?) {
         Some(Token::Refresh(id)) => {
             let session = sessions.load(id).await?;
             if own(session.as_ref(), &client)? {
-                sessions.end(id, End::Revoked).await?;
+                sessions.end(id, EndReason::Revoked).await?;
             }
         }
         Some(Token::Access(id, hash)) => {
-            let good = if let Standing::Good(good) = sessions.standing(id, hash).await? { Some(good) } else { None };
+            let good =
+                if let TokenStatus::Active(good) = sessions.token_status(id, hash).await? { Some(good) } else { None };
             if own(good.as_ref().map(|good| &good.session), &client)? {
                 revoke_access_token(bridge, &client, id, hash).await?;
             }
@@ -56,7 +57,7 @@ enum Token {
 }
 
 fn token(bridge: &Bridge, text: &str) -> Option<Token> {
-    if let Some(presented) = Presented::refresh_token(text) {
+    if let Some(presented) = ParsedToken::refresh_token(text) {
         return Some(Token::Refresh(presented.of.session()));
     }
     let inner = bridge.inner();
@@ -83,7 +84,7 @@ async fn revoke_access_token(
     if client.is_public() {
         sessions.take_back(id, hash).await?;
     } else {
-        sessions.end(id, End::Revoked).await?;
+        sessions.end(id, EndReason::Revoked).await?;
     }
     Ok(())
 }

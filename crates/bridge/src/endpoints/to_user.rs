@@ -36,7 +36,7 @@ pub(super) fn tell(inner: &Inner, problem: Problem) -> Answer {
         }
         Problem::Back(error, target) => {
             let url = target.with_error(&error, &inner.config.issuer);
-            inner.pages.error_back(&error, target.redirect_uri.shown(), &url)
+            inner.pages.error_back(&error, target.redirect_uri.display_target(), &url)
         }
         Problem::Client(error, target) => tell_client(inner, &error, &target),
     }

@@ -3,7 +3,7 @@
 use axum::extract::{Request, State};
 use http::request::Parts;
 
-use super::{client::authenticated, detached, form};
+use super::{detached, form};
 use crate::{
     Bridge, Client, GrantType,
     answer::Answer,
@@ -31,20 +31,21 @@ pub(crate) async fn token(State(bridge): State<Bridge>, request: Request) -> Ans
 
 async fn issue(bridge: &Bridge, head: &Parts, form: &Parameters) -> Result<Answer, OAuthError> {
     let inner = bridge.inner();
-    let client = authenticated(bridge, head, form).await?;
+    let client = bridge.inner().authenticate(head, form).await?;
     let grant_type = GrantType::parse(form.required("grant_type")?).ok_or_else(unsupported)?;
     if !client.grant_types.contains(&grant_type) {
         return Err(OAuthError::new(ErrorCode::UnauthorizedClient, "the client is not registered for this grant type"));
     }
     let caller = inner.limits.caller(&head.headers, &head.extensions);
-    inner.limits.may_redeem(client.id(), &caller)?;
+    inner.limits.check_grant(client.id(), &caller)?;
     let issued = redeem(bridge, &client, grant_type, form, &caller).await.inspect_err(|error| {
         if error.code == ErrorCode::InvalidGrant {
-            inner.limits.grant_refused(client.id(), &caller);
+            inner.limits.record_invalid_grant(client.id(), &caller);
         }
     })?;
     // The tokens are issued: that it cannot be noted is no reason to keep them back.
-    if let Err(error) = inner.clients.used(&client, &issued.session, grant_type != GrantType::RefreshToken).await {
+    if let Err(error) = inner.clients.record_use(&client, &issued.session, grant_type != GrantType::RefreshToken).await
+    {
         tracing::warn!(error = error.code.as_str(), "the use of a client's registration could not be noted");
     }
     issued.into_answer(bridge)

@@ -5,17 +5,17 @@ use crate::{
     Bridge, Client,
     oauth_error::OAuthError,
     parameters::Parameters,
-    session::{Decision, End, Presented, Redeemed, Redemption},
+    session::{Decision, EndReason, ParsedToken, Redeemed, Redemption},
 };
 
 /// Redeems the code in `form`, once: whoever presents it again ends what it gave.
 /// [RFC 6749 section 4.1.2](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2)
 pub(crate) async fn redeem(bridge: &Bridge, client: &Client, form: &Parameters) -> Result<Issued, OAuthError> {
     let inner = bridge.inner();
-    let presented = Presented::code(form.required("code")?);
+    let presented = ParsedToken::code(form.required("code")?);
     let code_verifier = form.required("code_verifier")?;
     let resource = resource(form)?;
-    let Presented { of: id, secret } = presented.ok_or_else(unknown)?;
+    let ParsedToken { of: id, secret } = presented.ok_or_else(unknown)?;
     let request = Redemption {
         code: &secret,
         client_id: client.id(),
@@ -28,7 +28,7 @@ pub(crate) async fn redeem(bridge: &Bridge, client: &Client, form: &Parameters) 
             Redeemed::Issued(pair) => Decision::Replace(Ok(Issued { id, session: session.clone(), pair })),
             Redeemed::Reused => {
                 tracing::warn!(session = %id, "a code was presented again: what it gave is withdrawn");
-                Decision::End(End::CodeReused, Err(OAuthError::invalid_grant("the code was used before")))
+                Decision::End(EndReason::CodeReused, Err(OAuthError::invalid_grant("the code was used before")))
             }
             Redeemed::Refused(error) => Decision::Keep(Err(error)),
         });

@@ -11,7 +11,7 @@ use crate::{
     answer::{self, Answer},
     oauth_error::{ErrorCode, OAuthError},
     parameters::Parameters,
-    session::{Pair, Session},
+    session::{Session, TokenPair},
 };
 
 /// Tokens, and whose they are.
@@ -19,7 +19,7 @@ use crate::{
 pub(crate) struct Issued {
     pub(crate) id: GrantId,
     pub(crate) session: Session,
-    pub(crate) pair: Pair,
+    pub(crate) pair: TokenPair,
 }
 
 /// The answer of the token endpoint. [RFC 6749 section 5.1](https://www.rfc-editor.org/rfc/rfc6749#section-5.1)

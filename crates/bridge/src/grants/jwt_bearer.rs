@@ -7,11 +7,11 @@ use secrecy::SecretString;
 use super::{Issued, issued::resource};
 use crate::{
     Bridge, BridgeConfig, Client,
-    claims_of_user::claims_of_user,
     clients::ClientAuthenticationMethod,
     oauth_error::{ErrorCode, OAuthError},
     parameters::Parameters,
-    session::{End, Session, SessionUser},
+    session::{EndReason, Session, SessionUser},
+    user_claims::user_claims,
 };
 
 /// Redeems the assertion in `form`, once. There is no refresh token: the identity provider is asked again, which is how an
@@ -33,7 +33,7 @@ pub(crate) async fn redeem(bridge: &Bridge, client: &Client, form: &Parameters) 
         return Err(used());
     }
     let (issuer, subject) = (id_jag.issuer(), id_jag.subject());
-    inner.limits.may_use_id_jag(issuer, subject, client.id())?;
+    inner.limits.check_id_jag(issuer, subject, client.id())?;
     let (pair, session) =
         Session::asserted(client.id(), resource, scopes, user, &inner.config.lifetimes, inner.clock.now());
     let id = session.handle.session();
@@ -42,10 +42,10 @@ pub(crate) async fn redeem(bridge: &Bridge, client: &Client, form: &Parameters) 
     }
     // Last: an assertion of which nothing came is good for another try. Of a session that comes too late nobody has a token.
     if !inner.assertions.use_up(&id_jag).await? {
-        inner.sessions.end(id, End::Expired).await?;
+        inner.sessions.end(id, EndReason::Expired).await?;
         return Err(used());
     }
-    inner.limits.id_jag_used(issuer, subject, client.id());
+    inner.limits.record_id_jag(issuer, subject, client.id());
     Ok(Issued { id, session, pair })
 }
 
@@ -58,7 +58,7 @@ fn user(id_jag: &IdJag) -> SessionUser {
         issuer: id_jag.issuer().clone(),
         subject: id_jag.subject().into(),
         profile: serde_json::Map::new(),
-        claims: claims_of_user(id_jag.claims().clone()),
+        claims: user_claims(id_jag.claims().clone()),
     }
 }
 

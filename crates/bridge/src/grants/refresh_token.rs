@@ -9,7 +9,7 @@ use crate::{
     limits::Caller,
     oauth_error::OAuthError,
     parameters::Parameters,
-    session::{Decision, End, Presented, Rotation, RotationRequest, SuspectedReuse},
+    session::{Decision, EndReason, ParsedToken, Rotation, RotationRequest, SuspectedReuse},
 };
 
 /// Rotates the refresh token in `form`. [RFC 6749 section 6](https://www.rfc-editor.org/rfc/rfc6749#section-6)
@@ -23,10 +23,10 @@ pub(crate) async fn rotate(
     caller: &Caller,
 ) -> Result<Issued, OAuthError> {
     let inner = bridge.inner();
-    let presented = Presented::refresh_token(form.required("refresh_token")?);
+    let presented = ParsedToken::refresh_token(form.required("refresh_token")?);
     let scopes = form.scopes()?;
     let resource = resource(form)?;
-    let Presented { of: handle, secret } = presented.ok_or_else(unknown)?;
+    let ParsedToken { of: handle, secret } = presented.ok_or_else(unknown)?;
     let id = handle.session();
     end_without_grant(bridge, id).await?;
     let from = caller.address();
@@ -48,7 +48,7 @@ pub(crate) async fn rotate(
             Rotation::Reused(why) => {
                 tracing::warn!(session = %id, why, "a refresh token was used twice: its session ends");
                 Decision::End(
-                    End::RefreshTokenReused,
+                    EndReason::RefreshTokenReused,
                     Err(OAuthError::invalid_grant("the refresh token was used before")),
                 )
             }
@@ -102,7 +102,7 @@ async fn end_without_grant(bridge: &Bridge, id: GrantId) -> Result<(), OAuthErro
     if sessions.has_grant(id).await? {
         return Ok(());
     }
-    let is_known = sessions.end(id, End::GrantEnded).await?;
+    let is_known = sessions.end(id, EndReason::GrantEnded).await?;
     Err(if is_known { OAuthError::invalid_grant("what the user allowed at the provider has ended") } else { unknown() })
 }
 

@@ -1,8 +1,8 @@
-//! [`Limited`]: what is limited.
+//! [`RateLimitKind`]: what is limited.
 
 /// What is limited. Also a label of metrics.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Limited {
+pub(crate) enum RateLimitKind {
     /// Wrong credentials of a client, from one address.
     Authentication,
     /// Codes, refresh tokens and assertions that are not good, presented by a client from one address.
@@ -19,7 +19,7 @@ pub(crate) enum Limited {
     Logins,
 }
 
-impl Limited {
+impl RateLimitKind {
     pub(crate) const ALL: [Self; 7] = [
         Self::Authentication,
         Self::Grants,

@@ -1,4 +1,4 @@
-//! [`Limits`]: how often whom.
+//! [`RateLimits`]: how often whom.
 
 use std::{
     sync::{Arc, Once},
@@ -9,7 +9,7 @@ use http::{Extensions, HeaderMap, HeaderName};
 use portcullis_core::Issuer;
 use portcullis_egress::{Rate, RateLimiter};
 
-use super::{Caller, Limited, by_address::ByAddress, first_fetches::FirstFetches};
+use super::{Caller, RateLimitKind, by_address::ByAddress, first_fetches::FirstFetches};
 use crate::{BridgeConfig, oauth_error::OAuthError, telemetry::Telemetry};
 
 /// Wrong credentials, of a client from an address. Right ones are free, and other addresses are not concerned.
@@ -45,7 +45,7 @@ const SHARE_OF_LOGINS: u64 = 40;
 
 /// How often whom. Clones share what they have counted, which is of this process.
 #[derive(Clone, Debug)]
-pub(crate) struct Limits(Arc<Parts>);
+pub(crate) struct RateLimits(Arc<Parts>);
 
 #[derive(Debug)]
 struct Parts {
@@ -67,7 +67,7 @@ struct Parts {
     telemetry: Arc<Telemetry>,
 }
 
-impl Limits {
+impl RateLimits {
     pub(crate) fn new(config: &BridgeConfig, telemetry: Arc<Telemetry>) -> Self {
         let share = u32::try_from(config.max_pending_logins / SHARE_OF_LOGINS).unwrap_or(u32::MAX / 2).max(1);
         let logins = |burst| ByAddress::new(Rate::new(burst, config.login_ttl / burst));
@@ -106,12 +106,12 @@ impl Limits {
     ///
     /// # Errors
     /// Too many wrong ones came from there.
-    pub(crate) fn may_authenticate(&self, client_id: &str, caller: &Caller) -> Result<(), OAuthError> {
-        self.answer(Limited::Authentication, self.0.authentication.check((client_id, caller)))
+    pub(crate) fn check_authentication(&self, client_id: &str, caller: &Caller) -> Result<(), OAuthError> {
+        self.answer(RateLimitKind::Authentication, self.0.authentication.check((client_id, caller)))
     }
 
     /// They were wrong.
-    pub(crate) fn authentication_failed(&self, client_id: &str, caller: &Caller) {
+    pub(crate) fn record_failed_authentication(&self, client_id: &str, caller: &Caller) {
         self.0.authentication.record((client_id, caller));
     }
 
@@ -119,12 +119,12 @@ impl Limits {
     ///
     /// # Errors
     /// Too many that were not good came from there.
-    pub(crate) fn may_redeem(&self, client_id: &str, caller: &Caller) -> Result<(), OAuthError> {
-        self.answer(Limited::Grants, self.0.grants.check((client_id, caller)))
+    pub(crate) fn check_grant(&self, client_id: &str, caller: &Caller) -> Result<(), OAuthError> {
+        self.answer(RateLimitKind::Grants, self.0.grants.check((client_id, caller)))
     }
 
     /// It was not good.
-    pub(crate) fn grant_refused(&self, client_id: &str, caller: &Caller) {
+    pub(crate) fn record_invalid_grant(&self, client_id: &str, caller: &Caller) {
         self.0.grants.record((client_id, caller));
     }
 
@@ -132,8 +132,8 @@ impl Limits {
     ///
     /// # Errors
     /// Too many came from there.
-    pub(crate) fn may_register(&self, caller: &Caller) -> Result<(), OAuthError> {
-        self.answer(Limited::Registrations, self.0.registrations.check(caller, ()))?;
+    pub(crate) fn acquire_registration(&self, caller: &Caller) -> Result<(), OAuthError> {
+        self.answer(RateLimitKind::Registrations, self.0.registrations.check(caller, ()))?;
         self.0.registrations.record(caller, ());
         Ok(())
     }
@@ -143,44 +143,49 @@ impl Limits {
     ///
     /// # Errors
     /// Too many were fetched for this caller, from there, or altogether.
-    pub(crate) fn may_fetch_document(&self, caller: &Caller, host: &str, is_chosen: bool) -> Result<(), OAuthError> {
-        self.answer(Limited::Documents, self.0.new_documents.acquire(caller, host, is_chosen))
+    pub(crate) fn acquire_document_fetch(
+        &self,
+        caller: &Caller,
+        host: &str,
+        is_chosen: bool,
+    ) -> Result<(), OAuthError> {
+        self.answer(RateLimitKind::Documents, self.0.new_documents.acquire(caller, host, is_chosen))
     }
 
     /// Another fetch of a document from `host` that is known, which is counted.
     ///
     /// # Errors
     /// Too many were fetched from there.
-    pub(crate) fn may_fetch_document_again(&self, host: &str) -> Result<(), OAuthError> {
-        self.answer(Limited::Documents, self.0.known_documents.acquire(host))
+    pub(crate) fn acquire_document_refetch(&self, host: &str) -> Result<(), OAuthError> {
+        self.answer(RateLimitKind::Documents, self.0.known_documents.acquire(host))
     }
 
-    /// As [`may_fetch_document`](Self::may_fetch_document), of the key set of a client.
+    /// As [`acquire_document_fetch`](Self::acquire_document_fetch), of the key set of a client.
     ///
     /// # Errors
     /// Too many were fetched for this caller, from there, or altogether.
-    pub(crate) fn may_fetch_key_set(&self, caller: &Caller, host: &str) -> Result<(), OAuthError> {
-        self.answer(Limited::KeySets, self.0.new_key_sets.acquire(caller, host, false))
+    pub(crate) fn acquire_key_set_fetch(&self, caller: &Caller, host: &str) -> Result<(), OAuthError> {
+        self.answer(RateLimitKind::KeySets, self.0.new_key_sets.acquire(caller, host, false))
     }
 
-    /// As [`may_fetch_document_again`](Self::may_fetch_document_again), of the key set of a client.
+    /// As [`acquire_document_refetch`](Self::acquire_document_refetch), of the key set of a client.
     ///
     /// # Errors
     /// Too many were fetched from there.
-    pub(crate) fn may_fetch_key_set_again(&self, host: &str) -> Result<(), OAuthError> {
-        self.answer(Limited::KeySets, self.0.known_key_sets.acquire(host))
+    pub(crate) fn acquire_key_set_refetch(&self, host: &str) -> Result<(), OAuthError> {
+        self.answer(RateLimitKind::KeySets, self.0.known_key_sets.acquire(host))
     }
 
     /// Asked before it is remembered that a client that describes itself has used an assertion; `is_used` if users log in through it.
     ///
     /// # Errors
     /// Too many are remembered of this client.
-    pub(crate) fn may_sign(&self, client_id: &str, is_used: bool) -> Result<(), OAuthError> {
-        self.answer(Limited::Assertions, self.assertions_of(is_used).check(client_id))
+    pub(crate) fn check_assertion(&self, client_id: &str, is_used: bool) -> Result<(), OAuthError> {
+        self.answer(RateLimitKind::Assertions, self.assertions_of(is_used).check(client_id))
     }
 
     /// It is remembered.
-    pub(crate) fn has_signed(&self, client_id: &str, is_used: bool) {
+    pub(crate) fn record_assertion(&self, client_id: &str, is_used: bool) {
         self.assertions_of(is_used).record(client_id);
     }
 
@@ -192,35 +197,35 @@ impl Limits {
     ///
     /// # Errors
     /// Too many of this user, by this client, did.
-    pub(crate) fn may_use_id_jag(&self, issuer: &Issuer, subject: &str, client_id: &str) -> Result<(), OAuthError> {
-        self.answer(Limited::Assertions, self.0.id_jags.check((issuer.as_str(), subject, client_id)))
+    pub(crate) fn check_id_jag(&self, issuer: &Issuer, subject: &str, client_id: &str) -> Result<(), OAuthError> {
+        self.answer(RateLimitKind::Assertions, self.0.id_jags.check((issuer.as_str(), subject, client_id)))
     }
 
     /// It did.
-    pub(crate) fn id_jag_used(&self, issuer: &Issuer, subject: &str, client_id: &str) {
+    pub(crate) fn record_id_jag(&self, issuer: &Issuer, subject: &str, client_id: &str) {
         self.0.id_jags.record((issuer.as_str(), subject, client_id));
     }
 
-    /// The beginning of a login of `client_id`, which is counted until it [ends](Self::login_ended) or is forgotten.
+    /// The beginning of a login of `client_id`, which is counted until it [ends](Self::refund_login) or is forgotten.
     ///
     /// # Errors
     /// Too many from there are pending, of this client or of all.
-    pub(crate) fn may_log_in(&self, caller: &Caller, client_id: &str) -> Result<(), OAuthError> {
+    pub(crate) fn acquire_login(&self, caller: &Caller, client_id: &str) -> Result<(), OAuthError> {
         let (all, of_client) = (&self.0.logins, &self.0.logins_of_client);
         let room = all.check(caller, ()).and_then(|()| of_client.check(caller, client_id));
-        self.answer(Limited::Logins, room)?;
+        self.answer(RateLimitKind::Logins, room)?;
         all.record(caller, ());
         of_client.record(caller, client_id);
         Ok(())
     }
 
     /// The user has come back, and the login is pending no more: it does not count.
-    pub(crate) fn login_ended(&self, caller: &Caller, client_id: &str) {
+    pub(crate) fn refund_login(&self, caller: &Caller, client_id: &str) {
         self.0.logins.refund(caller, ());
         self.0.logins_of_client.refund(caller, client_id);
     }
 
-    fn answer(&self, what: Limited, outcome: Result<(), Duration>) -> Result<(), OAuthError> {
+    fn answer(&self, what: RateLimitKind, outcome: Result<(), Duration>) -> Result<(), OAuthError> {
         outcome.map_err(|wait| {
             self.0.telemetry.limited(what);
             if self.0.logged.acquire(what).is_ok() {
@@ -230,7 +235,7 @@ impl Limits {
                     "a client or an address exceeds its share and is answered 429; others of this kind are not logged for a minute"
                 );
             }
-            OAuthError::too_often(wait.as_secs() + 1)
+            OAuthError::rate_limited(wait.as_secs() + 1)
         })
     }
 }

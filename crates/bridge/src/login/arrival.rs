@@ -1,4 +1,4 @@
-//! [`Arrival`]: the user comes back from the provider.
+//! [`CompletedLogin`]: the user comes back from the provider.
 
 use portcullis_core::ScopeSet;
 use portcullis_grants::{Login as ProviderLogin, LoginError, LoginErrorKind, TokenSet};
@@ -10,21 +10,21 @@ use secrecy::SecretString;
 
 use super::{consent::UserIdentity, pending::Login};
 use crate::{
-    claims_of_user::claims_of_user,
     inner::Inner,
     oauth_error::{ErrorCode, OAuthError},
-    session::{CodeBinding, Handle, Secret, Session, SessionUser, Stage},
+    session::{CodeBinding, Secret, Session, SessionUser, Stage, TokenFamily},
+    user_claims::user_claims,
 };
 
 /// What becomes of a user who has come back.
-pub(crate) enum Arrival {
+pub(crate) enum CompletedLogin {
     /// The client gets this code.
     Code(SecretString),
     /// It is another user than the one who consented: this one is asked.
     OtherUser,
 }
 
-impl Arrival {
+impl CompletedLogin {
     /// Makes a session of what the provider says, for the client of `login`.
     ///
     /// What goes wrong from here on is told to the client: the user has consented, and the browser is the one that was sent away. It is
@@ -109,7 +109,7 @@ fn user(inner: &Inner, profile: Profile, id_token: Claims) -> SessionUser {
     let subject = profile.subject().into();
     let (profile, claims) = profile.into_parts();
     let mut claims = claims.into_inner();
-    for (name, value) in claims_of_user(id_token) {
+    for (name, value) in user_claims(id_token) {
         claims.entry(name).or_insert(value);
     }
     SessionUser { issuer: inner.provider.provider().issuer().clone(), subject, profile, claims }
@@ -123,7 +123,7 @@ async fn begin(
     scopes: ScopeSet,
     tokens: TokenSet,
 ) -> Result<SecretString, OAuthError> {
-    let (handle, code, now) = (Handle::random(), Secret::random(), inner.clock.now());
+    let (handle, code, now) = (TokenFamily::random(), Secret::random(), inner.clock.now());
     let request = &login.request;
     let identity = UserIdentity::of(&user);
     let id = handle.session();

@@ -1,4 +1,4 @@
-//! [`Begun`]: the logins that were begun in this process, and by whom.
+//! [`PendingLoginIndex`]: the logins that were begun in this process, and by whom.
 
 use std::{
     cmp::Reverse,
@@ -16,7 +16,7 @@ type Ordinal = (UnixTime, RecordKey);
 ///
 /// Whatever is asked of it takes no longer if there are many: it is asked for every login, and strangers decide how many there are.
 #[derive(Debug, Default)]
-pub(super) struct Begun {
+pub(super) struct PendingLoginIndex {
     logins: HashMap<RecordKey, One>,
     by_end: BTreeSet<Ordinal>,
     crowds: HashMap<Crowd, BTreeSet<Ordinal>>,
@@ -40,7 +40,7 @@ struct One {
     expires_at: UnixTime,
 }
 
-impl Begun {
+impl PendingLoginIndex {
     pub(super) fn len(&self) -> usize {
         self.logins.len()
     }
@@ -109,15 +109,15 @@ mod tests {
     }
 
     /// One login after the other, each at the site of this number.
-    fn begun(sites: &[u8]) -> Begun {
-        let mut begun = Begun::default();
+    fn begun(sites: &[u8]) -> PendingLoginIndex {
+        let mut begun = PendingLoginIndex::default();
         for (number, site) in (0..).zip(sites) {
             begun.insert(key(number), at(*site), Version::new(number.into()), UnixTime::from_secs(number.into()));
         }
         begun
     }
 
-    fn taken(begun: &mut Begun) -> Option<u64> {
+    fn taken(begun: &mut PendingLoginIndex) -> Option<u64> {
         begun.take_from_largest().map(|(_, version)| version.number())
     }
 

@@ -71,7 +71,7 @@ pub(crate) struct ClientFingerprint([u8; 32]);
 
 impl ClientFingerprint {
     pub(crate) fn of(client: &Client) -> Self {
-        let shown = (&client.name, &client.uri, &client.redirect_uris, client.origin);
+        let shown = (&client.name, &client.uri, &client.redirect_uris, client.source);
         let shown = serde_json::to_vec(&shown).expect("a client is plain data");
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest::digest(&digest::SHA256, &shown).as_ref());

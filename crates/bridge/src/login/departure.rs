@@ -1,4 +1,4 @@
-//! [`Departure`]: the user is sent to the provider.
+//! [`ProviderRedirect`]: the user is sent to the provider.
 
 use http::{HeaderMap, request::Parts};
 use portcullis_oauth::{CodeVerifier, providers};
@@ -15,7 +15,7 @@ use crate::{Client, GrantType, inner::Inner, oauth_error::OAuthError, session::S
 
 /// The user is sent to the provider: only after consent, so that nothing of a login exists before
 /// (MCP Security Best Practices, Confused Deputy).
-pub(crate) struct Departure {
+pub(crate) struct ProviderRedirect {
     /// Where to.
     pub(crate) url: String,
     state: SecretString,
@@ -23,7 +23,7 @@ pub(crate) struct Departure {
 }
 
 /// What was consented to.
-pub(crate) struct Consented<'a> {
+pub(crate) struct ApprovedRequest<'a> {
     pub(crate) client: &'a Client,
     pub(crate) request: AuthorizationRequest,
     /// In which browser.
@@ -38,12 +38,16 @@ const TABS: usize = 8;
 /// What the names of their cookies begin with.
 const PREFIX: &str = "login-";
 
-impl Departure {
+impl ProviderRedirect {
     /// Keeps what is needed when the user comes back.
-    pub(crate) async fn prepare(inner: &Inner, head: &Parts, consented: Consented<'_>) -> Result<Self, OAuthError> {
+    pub(crate) async fn prepare(
+        inner: &Inner,
+        head: &Parts,
+        consented: ApprovedRequest<'_>,
+    ) -> Result<Self, OAuthError> {
         let caller = inner.limits.caller(&head.headers, &head.extensions);
-        let Consented { client, request, browser, user } = consented;
-        inner.limits.may_log_in(&caller, client.id())?;
+        let ApprovedRequest { client, request, browser, user } = consented;
+        inner.limits.acquire_login(&caller, client.id())?;
         let (state, nonce, cookie) = (random_text(), random_text(), random_text());
         let mut verifier = Zeroizing::new([0; 32]);
         rand::fill(&mut *verifier);
@@ -58,7 +62,7 @@ impl Departure {
             request,
         };
         let begun = inner.logins.begin(&state, &login, &caller).await;
-        begun.inspect_err(|_| inner.limits.login_ended(&caller, client.id()))?;
+        begun.inspect_err(|_| inner.limits.refund_login(&caller, client.id()))?;
         inner.telemetry.login(LoginOutcome::Begun);
         Ok(Self { url: provider_url(inner, &state, &nonce, &login.verifier()), state, cookie })
     }

@@ -1,4 +1,4 @@
-//! [`Logins`]: who is at the provider.
+//! [`PendingLogins`]: who is at the provider.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
 use super::{
-    begun::{Begun, Crowd},
+    begun::{Crowd, PendingLoginIndex},
     pending::Login,
 };
 use crate::{
@@ -28,13 +28,13 @@ use crate::{
 /// Their number is bounded. If there are too many, a newcomer is not turned away: where the most are from, the oldest one is forgotten.
 /// So whoever begins logins and never ends them displaces their own.
 #[derive(Debug)]
-pub(crate) struct Logins {
+pub(crate) struct PendingLogins {
     records: SealedStore,
     clock: Arc<dyn Clock>,
     ttl: Duration,
     max: u64,
     stored: Mutex<Stored>,
-    begun: Mutex<Begun>,
+    begun: Mutex<PendingLoginIndex>,
 }
 
 /// How many there are in the store: as it said a moment ago, and those that have come since.
@@ -47,7 +47,7 @@ struct Stored {
 /// How long a count is good.
 const COUNTED_FOR: Duration = Duration::from_secs(1);
 
-impl Logins {
+impl PendingLogins {
     pub(crate) fn new(config: &BridgeConfig, records: SealedStore, clock: Arc<dyn Clock>) -> Self {
         let (ttl, max) = (config.login_ttl, config.max_pending_logins);
         Self { records, clock, ttl, max, stored: Mutex::default(), begun: Mutex::default() }
@@ -126,7 +126,7 @@ impl Logins {
         self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begun(&self) -> MutexGuard<'_, Begun> {
+    fn begun(&self) -> MutexGuard<'_, PendingLoginIndex> {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

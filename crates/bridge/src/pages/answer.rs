@@ -11,13 +11,13 @@ use crate::answer::{Answer, no_store};
 pub(super) enum Referrer {
     /// Nothing.
     Nobody,
-    /// We do. Without it, browsers say of a form that it comes from nowhere (`Origin: null`), which anybody can bring about.
+    /// We do. Without it, browsers say of a form that it comes from nowhere (`ClientSource: null`), which anybody can bring about.
     OwnOrigin,
 }
 
 /// `page` as an answer: it is kept by nobody, framed by nobody, runs no scripts, loads nothing, and its forms go to us alone.
 ///
-/// There is no `Cross-Origin-Opener-Policy`: a client that opened the login in a window would lose it for good.
+/// There is no `Cross-ClientSource-Opener-Policy`: a client that opened the login in a window would lose it for good.
 pub(super) fn page(
     status: StatusCode,
     page: &impl Template,

@@ -8,17 +8,17 @@ use url::Url;
 use super::{
     Pages,
     answer::{Referrer, page},
-    printable::printable,
+    printable::sanitize_for_display,
 };
-use crate::{Client, RedirectUri, answer::Answer, clients::Origin, login::AuthorizationRequest};
+use crate::{Client, RedirectUri, answer::Answer, clients::ClientSource, login::AuthorizationRequest};
 
 #[derive(Template)]
 #[template(path = "consent.html")]
 struct ConsentPage<'a> {
     style: &'static str,
     client: String,
-    known_by: KnownBy,
-    answer_to: AnswerTo,
+    vouched_by: VouchedBy,
+    redirect_kind: RedirectKind,
     /// The host, or the scheme of an app.
     shown_target: String,
     redirect_uri: String,
@@ -31,7 +31,7 @@ struct ConsentPage<'a> {
 }
 
 /// Who says that the client is who it says.
-enum KnownBy {
+enum VouchedBy {
     Operator,
     /// Whoever owns this host, where its document is.
     Host(String),
@@ -39,7 +39,7 @@ enum KnownBy {
 }
 
 /// Where the answer goes, and who could take it.
-enum AnswerTo {
+enum RedirectKind {
     Site,
     Loopback,
     App,
@@ -56,10 +56,10 @@ impl Pages {
         let consent = ConsentPage {
             style: Self::STYLE,
             client: name(client),
-            known_by: known_by(client),
-            answer_to: answer_to(redirect_uri),
-            shown_target: printable(redirect_uri.shown(), MAX_URI),
-            redirect_uri: printable(redirect_uri.as_str(), MAX_URI),
+            vouched_by: vouched_by(client),
+            redirect_kind: redirect_kind(redirect_uri),
+            shown_target: sanitize_for_display(redirect_uri.display_target(), MAX_URI),
+            redirect_uri: sanitize_for_display(redirect_uri.as_str(), MAX_URI),
             resource: request.resource.as_str(),
             scopes: names(&request.scopes),
             provider: &self.provider,
@@ -73,26 +73,26 @@ impl Pages {
 
 /// What the client calls itself.
 fn name(client: &Client) -> String {
-    let name = printable(client.name.as_deref().unwrap_or_default(), MAX_NAME);
+    let name = sanitize_for_display(client.name.as_deref().unwrap_or_default(), MAX_NAME);
     if name.is_empty() { "An application without a name".to_owned() } else { name }
 }
 
-fn known_by(client: &Client) -> KnownBy {
+fn vouched_by(client: &Client) -> VouchedBy {
     let host = || Url::parse(&client.id).ok()?.host_str().map(str::to_owned);
-    match client.origin {
-        Origin::Configured => KnownBy::Operator,
-        Origin::Document => host().map_or(KnownBy::Nobody, KnownBy::Host),
-        Origin::Registered => KnownBy::Nobody,
+    match client.source {
+        ClientSource::Configured => VouchedBy::Operator,
+        ClientSource::Document => host().map_or(VouchedBy::Nobody, VouchedBy::Host),
+        ClientSource::Registered => VouchedBy::Nobody,
     }
 }
 
-fn answer_to(redirect_uri: &RedirectUri) -> AnswerTo {
+fn redirect_kind(redirect_uri: &RedirectUri) -> RedirectKind {
     if redirect_uri.is_loopback() {
-        AnswerTo::Loopback
+        RedirectKind::Loopback
     } else if redirect_uri.is_app() {
-        AnswerTo::App
+        RedirectKind::App
     } else {
-        AnswerTo::Site
+        RedirectKind::Site
     }
 }
 

@@ -4,7 +4,7 @@
 /// control characters, and those that set the direction of writing or have no width.
 ///
 /// It is not escaped: the templates do that.
-pub(super) fn printable(text: &str, max: usize) -> String {
+pub(super) fn sanitize_for_display(text: &str, max: usize) -> String {
     let seen = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| !is_unseen(*c));
     let seen: String = seen.collect();
     let mut words = seen.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
@@ -31,15 +31,15 @@ mod tests {
 
     #[test]
     fn what_nobody_sees_is_not_shown() {
-        assert_eq!(printable("Good\u{202e}evil\u{200b} App\u{0}\u{7}", 80), "Goodevil App");
-        assert_eq!(printable("\u{2066}\u{feff}\u{e0041}", 80), "");
-        assert_eq!(printable("Café – 東京 👍", 80), "Café – 東京 👍");
+        assert_eq!(sanitize_for_display("Good\u{202e}evil\u{200b} App\u{0}\u{7}", 80), "Goodevil App");
+        assert_eq!(sanitize_for_display("\u{2066}\u{feff}\u{e0041}", 80), "");
+        assert_eq!(sanitize_for_display("Café – 東京 👍", 80), "Café – 東京 👍");
     }
 
     #[test]
     fn it_is_one_line_and_not_long() {
-        assert_eq!(printable("  a\n\n\tb\u{2028}c\u{a0}\u{a0}d ", 80), "a b c d");
-        assert_eq!(printable("東京大学", 2), "東京…");
-        assert_eq!(printable("ab", 2), "ab");
+        assert_eq!(sanitize_for_display("  a\n\n\tb\u{2028}c\u{a0}\u{a0}d ", 80), "a b c d");
+        assert_eq!(sanitize_for_display("東京大学", 2), "東京…");
+        assert_eq!(sanitize_for_display("ab", 2), "ab");
     }
 }

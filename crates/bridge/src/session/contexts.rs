@@ -1,4 +1,4 @@
-//! [`Contexts`]: what was made of sessions in this process, and can be withdrawn.
+//! [`ContextRevocations`]: what was made of sessions in this process, and can be withdrawn.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use portcullis_core::{GrantId, Revocation, Upstream};
 /// The contexts that were made of sessions in this process, by session, so that they can be withdrawn from whoever holds them: caches,
 /// and streams that are open. Whoever still has a token that works gets a new one.
 #[derive(Debug, Default)]
-pub(super) struct Contexts(Mutex<Known>);
+pub(super) struct ContextRevocations(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
@@ -22,7 +22,7 @@ struct Known {
 /// Fewer are not worth looking through.
 const FEW: usize = 1024;
 
-impl Contexts {
+impl ContextRevocations {
     /// `grant`, with an end for the contexts of its session that comes earlier than its own, if they are withdrawn.
     pub(super) fn of(&self, id: GrantId, grant: Upstream) -> Upstream {
         let revocation = self.revocation(id, &grant);

@@ -7,7 +7,7 @@ use portcullis_grants::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{End, Session, Sessions, SessionsKey, Stage};
+use super::{EndReason, Session, Sessions, SessionsKey, Stage};
 
 /// The sessions that one user has through one client, the oldest first. Some may have ended.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ impl Sessions {
             crowd.0.push(id.to_string());
             // Ended first: what is not on the list any more would live on uncounted.
             for id in self.leaving(&mut crowd).await? {
-                self.end(id, End::Crowded).await?;
+                self.end(id, EndReason::SessionLimit).await?;
             }
             if self.write(key, version, &crowd, expires_at).await? {
                 return Ok(());
@@ -59,7 +59,7 @@ impl Sessions {
     pub(crate) async fn end_all_of(&self, key: SessionsKey) -> Result<(), StoreError> {
         while let Some(listed) = self.0.records.load::<Crowd>(key.record()).await? {
             for id in listed.value.ids() {
-                self.end(id, End::Crowded).await?;
+                self.end(id, EndReason::SessionLimit).await?;
             }
             if self.0.records.remove(key.record(), listed.version).await? {
                 break;

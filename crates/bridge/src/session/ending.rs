@@ -11,14 +11,14 @@ use tokio::{sync::broadcast, time::timeout};
 
 use super::{
     Session, Sessions, Stage,
-    revocations::{Told, UnderWay},
+    revocations::{InFlight, Revoked},
     secret::SecretHash,
     sessions::{Decision, id_of, key},
 };
 
 /// Why a session ends: a label of metrics, and a field of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum End {
+pub(crate) enum EndReason {
     /// The client or the operator ended it.
     Revoked,
     /// A code was used twice.
@@ -28,14 +28,20 @@ pub(crate) enum End {
     /// The user's grant at the provider is gone.
     GrantEnded,
     /// The user has too many through the same client, and this is the oldest; or has used too many clients since.
-    Crowded,
+    SessionLimit,
     /// Its time is over, or its code was never used.
     Expired,
 }
 
-impl End {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Revoked, Self::CodeReused, Self::RefreshTokenReused, Self::GrantEnded, Self::Crowded, Self::Expired];
+impl EndReason {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Revoked,
+        Self::CodeReused,
+        Self::RefreshTokenReused,
+        Self::GrantEnded,
+        Self::SessionLimit,
+        Self::Expired,
+    ];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -43,7 +49,7 @@ impl End {
             Self::CodeReused => "code_reused",
             Self::RefreshTokenReused => "refresh_token_reused",
             Self::GrantEnded => "grant_ended",
-            Self::Crowded => "crowded",
+            Self::SessionLimit => "crowded",
             Self::Expired => "expired",
         }
     }
@@ -70,7 +76,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written down. In this process its contexts are withdrawn nevertheless.
-    pub(crate) async fn end(&self, id: GrantId, why: End) -> Result<bool, StoreError> {
+    pub(crate) async fn end(&self, id: GrantId, why: EndReason) -> Result<bool, StoreError> {
         let marked = self.mark_ended(id).await;
         // Of what does not exist nobody else need hear.
         match marked {
@@ -80,9 +86,9 @@ impl Sessions {
         let Some((version, since)) = marked? else { return Ok(false) };
         tracing::info!(session = %id, reason = why.as_str(), "a session of the bridge has ended");
         self.0.telemetry.ended(why);
-        if let Some(under_way) = self.0.revocations.begin(id) {
+        if let Some(in_flight) = self.0.revocations.begin(id) {
             let (this, wanted) = (self.clone(), self.0.revocations.are_wanted());
-            let finishing = async move { this.try_to_finish(&under_way, id, version, since).await };
+            let finishing = async move { this.try_to_finish(&in_flight, id, version, since).await };
             // Whoever ends a session does not wait for the provider.
             if wanted {
                 drop(self.0.revocations.tasks.spawn(finishing));
@@ -119,7 +125,7 @@ impl Sessions {
                 let is_theirs = opened.is_some_and(|Record { value: session, .. }| {
                     session.user.issuer == *issuer && *session.user.subject == *subject
                 });
-                if is_theirs && self.end(id_of(&key), End::Revoked).await? {
+                if is_theirs && self.end(id_of(&key), EndReason::Revoked).await? {
                     ended += 1;
                 }
             }
@@ -160,18 +166,18 @@ impl Sessions {
                     Stage::Code(_) | Stage::Live(_) => (true, expires_at),
                 };
                 self.invalidate(id);
-                let Some(under_way) = self.0.revocations.begin(id) else {
+                let Some(in_flight) = self.0.revocations.begin(id) else {
                     passed_by.insert(key);
                     continue;
                 };
-                if !self.try_to_finish(&under_way, id, version, since).await {
+                if !self.try_to_finish(&in_flight, id, version, since).await {
                     passed_by.insert(key);
                     continue;
                 }
                 swept += 1;
                 // Others were counted when they were ended.
                 if is_new {
-                    self.0.telemetry.ended(End::Expired);
+                    self.0.telemetry.ended(EndReason::Expired);
                 }
             }
         }
@@ -200,7 +206,7 @@ impl Sessions {
     }
 
     /// Ends the grant of a session that has ended, and removes the row. Whether that is done; if not, it is tried again later.
-    async fn try_to_finish(&self, _: &UnderWay, id: GrantId, version: Version, since: UnixTime) -> bool {
+    async fn try_to_finish(&self, _: &InFlight, id: GrantId, version: Version, since: UnixTime) -> bool {
         let is_given_up = self.0.clock.now() >= since + GIVEN_UP_AFTER;
         match self.finish(id, version, is_given_up).await {
             Ok(is_done) => is_done,
@@ -214,7 +220,7 @@ impl Sessions {
     async fn finish(&self, id: GrantId, version: Version, is_given_up: bool) -> Result<bool, StoreError> {
         let retired = self.0.refresher.deactivate(id).await?;
         if let Some(tokens) = retired
-            && self.0.revocations.tell(&tokens).await == Told::NotYet
+            && self.0.revocations.tell(&tokens).await == Revoked::Retry
             && !is_given_up
         {
             return Ok(false);

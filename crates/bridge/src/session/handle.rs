@@ -1,4 +1,4 @@
-//! [`Handle`]: what the refresh tokens of a session have in common, and nothing else has.
+//! [`TokenFamily`]: what the refresh tokens of a session have in common, and nothing else has.
 
 use std::fmt;
 
@@ -13,9 +13,9 @@ use super::base64_bytes;
 /// The session's id is a hash of it. Codes and access tokens carry the id: whoever sees one, such as a resource server, or finds one in
 /// the history of a browser, cannot make up an old refresh token, which would end the session.
 #[derive(Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct Handle(#[serde(with = "base64_bytes")] [u8; Self::LEN]);
+pub(crate) struct TokenFamily(#[serde(with = "base64_bytes")] [u8; Self::LEN]);
 
-impl Handle {
+impl TokenFamily {
     pub(crate) const LEN: usize = 16;
 
     /// A new one.
@@ -45,8 +45,8 @@ impl Handle {
 }
 
 /// By the session's id: a handle is half of a secret.
-impl fmt::Debug for Handle {
+impl fmt::Debug for TokenFamily {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Handle(of {})", self.session())
+        write!(f, "TokenFamily(of {})", self.session())
     }
 }

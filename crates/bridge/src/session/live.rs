@@ -1,4 +1,4 @@
-//! [`Live`]: the tokens of a session.
+//! [`ActiveTokens`]: the tokens of a session.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Session, Stage, base64_bytes,
     grace::GraceUse,
-    model::{UsedCode, seconds},
+    model::{RedeemedCode, seconds},
     secret::{Secret, SecretHash},
 };
 
@@ -23,9 +23,9 @@ pub(crate) struct Lifetimes {
 
 /// The tokens of a session, as hashes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Live {
+pub(crate) struct ActiveTokens {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    code: Option<UsedCode>,
+    code: Option<RedeemedCode>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) refresh: Option<Refresh>,
     /// Those that have not expired, the oldest first.
@@ -74,7 +74,7 @@ pub(crate) struct AccessEntry {
 
 /// What is handed out together.
 #[derive(Debug)]
-pub(crate) struct Pair {
+pub(crate) struct TokenPair {
     pub(crate) access: Secret,
     pub(crate) refresh: Option<Secret>,
     pub(crate) issued_at: UnixTime,
@@ -86,13 +86,13 @@ pub(crate) struct Pair {
 /// So many access tokens of a session may be alive. Whoever gets more of them than one in ten seconds does not need them.
 const MAX_ACCESS_TOKENS: usize = 64;
 
-impl Live {
+impl ActiveTokens {
     /// The tokens that `code` was good for.
-    pub(super) fn of_code(code: UsedCode) -> Self {
+    pub(super) fn of_code(code: RedeemedCode) -> Self {
         Self { code: Some(code), ..Self::default() }
     }
 
-    pub(super) const fn code(&self) -> Option<&UsedCode> {
+    pub(super) const fn code(&self) -> Option<&RedeemedCode> {
         self.code.as_ref()
     }
 
@@ -127,7 +127,7 @@ impl Live {
 
 impl Session {
     /// Its tokens, if it has any.
-    pub(crate) const fn live(&self) -> Option<&Live> {
+    pub(crate) const fn live(&self) -> Option<&ActiveTokens> {
         match &self.stage {
             Stage::Live(live) => Some(live),
             Stage::Code(_) | Stage::Ended { .. } => None,
@@ -137,13 +137,13 @@ impl Session {
     /// Puts the hashes of `access` and `refresh` down in `live`.
     pub(super) fn issue(
         &self,
-        live: &mut Live,
+        live: &mut ActiveTokens,
         (access, refresh): (Secret, Option<Secret>),
         (previous, grace): (Option<Previous>, GraceUse),
         narrowed: Option<ScopeSet>,
         lifetimes: &Lifetimes,
         now: UnixTime,
-    ) -> Pair {
+    ) -> TokenPair {
         // Stored times are whole seconds: what is told must not be later than what is stored.
         let now = UnixTime::from_secs(now.as_secs());
         let expires_at = (now + lifetimes.access_token).min(self.ends_at);
@@ -156,6 +156,6 @@ impl Session {
             grace,
         });
         let scopes = narrowed.unwrap_or_else(|| self.scopes.clone());
-        Pair { access, refresh, issued_at: now, access_expires_at: expires_at, scopes }
+        TokenPair { access, refresh, issued_at: now, access_expires_at: expires_at, scopes }
     }
 }

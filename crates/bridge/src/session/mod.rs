@@ -20,13 +20,13 @@ mod sessions_key;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use ending::End;
+pub(crate) use ending::EndReason;
 pub(crate) use grace::{ReuseSign, SuspectedReuse};
-pub(crate) use handle::Handle;
-pub(crate) use live::{AccessEntry, Lifetimes, Pair};
+pub(crate) use handle::TokenFamily;
+pub(crate) use live::{AccessEntry, Lifetimes, TokenPair};
 pub(crate) use model::{CodeBinding, Session, SessionUser, Stage};
 pub(crate) use redeem::{Redeemed, Redemption};
 pub(crate) use rotate::{Rotation, RotationRequest};
-pub(crate) use secret::{Presented, Secret, SecretHash};
-pub(crate) use sessions::{Decision, Good, Sessions, Standing};
+pub(crate) use secret::{ParsedToken, Secret, SecretHash};
+pub(crate) use sessions::{Decision, Good, Sessions, TokenStatus};
 pub(crate) use sessions_key::SessionsKey;

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Handle, Lifetimes, Pair,
-    live::Live,
+    Lifetimes, TokenFamily, TokenPair,
+    live::ActiveTokens,
     secret::{Secret, SecretHash},
 };
 
@@ -17,7 +17,7 @@ use super::{
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Session {
     /// What its refresh tokens carry.
-    pub(crate) handle: Handle,
+    pub(crate) handle: TokenFamily,
     /// The client that everything was issued to, and that alone may use codes and refresh tokens.
     pub(crate) client_id: Box<str>,
     /// What its tokens are for. RFC 8707.
@@ -46,7 +46,7 @@ pub(crate) enum Stage {
     /// The code is on its way to the client.
     Code(CodeBinding),
     /// Tokens were issued.
-    Live(Live),
+    Live(ActiveTokens),
     /// Over since then: what is left is to end the grant, and to tell the provider.
     Ended {
         #[serde(with = "seconds")]
@@ -67,7 +67,7 @@ pub(crate) struct CodeBinding {
 
 /// A code that was redeemed: by which it is known again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct UsedCode {
+pub(crate) struct RedeemedCode {
     pub(super) code: SecretHash,
     pub(super) challenge: Box<str>,
 }
@@ -112,9 +112,9 @@ impl Session {
         user: SessionUser,
         lifetimes: &Lifetimes,
         now: UnixTime,
-    ) -> (Pair, Self) {
+    ) -> (TokenPair, Self) {
         let mut session = Self {
-            handle: Handle::random(),
+            handle: TokenFamily::random(),
             client_id: client_id.into(),
             resource,
             scopes,
@@ -125,7 +125,7 @@ impl Session {
             ends_at: now + lifetimes.access_token,
             stage: Stage::Ended { since: now },
         };
-        let mut live = Live::default();
+        let mut live = ActiveTokens::default();
         let pair = session.issue(&mut live, (Secret::random(), None), Default::default(), None, lifetimes, now);
         session.stage = Stage::Live(live);
         (pair, session)

@@ -7,8 +7,8 @@ use subtle::ConstantTimeEq as _;
 
 use super::{
     Session, Stage,
-    live::{Lifetimes, Live, Pair},
-    model::UsedCode,
+    live::{ActiveTokens, Lifetimes, TokenPair},
+    model::RedeemedCode,
     secret::Secret,
 };
 use crate::oauth_error::{ErrorCode, OAuthError};
@@ -27,7 +27,7 @@ pub(crate) struct Redemption<'a> {
 /// What becomes of a code.
 #[derive(Debug)]
 pub(crate) enum Redeemed {
-    Issued(Pair),
+    Issued(TokenPair),
     /// It was used before: whoever did may not have been the client. RFC 6749 section 4.1.2.
     Reused,
     /// Nothing has changed: a thief without the verifier does not spoil the login.
@@ -57,7 +57,7 @@ impl Session {
         if request.resource.is_some_and(|resource| !self.resource.is_named_by(resource)) {
             return Redeemed::Refused(OAuthError::new(ErrorCode::InvalidTarget, "the login was for another resource"));
         }
-        let mut live = Live::of_code(UsedCode { code: code.code, challenge: code.challenge.clone() });
+        let mut live = ActiveTokens::of_code(RedeemedCode { code: code.code, challenge: code.challenge.clone() });
         let refresh = self.is_refreshable.then(Secret::random);
         let pair = self.issue(&mut live, (Secret::random(), refresh), Default::default(), None, lifetimes, now);
         self.stage = Stage::Live(live);
@@ -66,7 +66,7 @@ impl Session {
 
     /// Whether a code comes a second time with all that it needs: then somebody else has been here, or is. Old codes lie about in
     /// browser histories; without the verifier they are good for nothing, and prove nothing.
-    fn is_reused(&self, live: &Live, request: &Redemption<'_>) -> bool {
+    fn is_reused(&self, live: &ActiveTokens, request: &Redemption<'_>) -> bool {
         live.code().is_some_and(|used| {
             used.code.is_of(request.code)
                 && *self.client_id == *request.client_id

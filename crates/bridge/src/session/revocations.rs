@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 pub(super) struct Revocations {
     provider: Option<ProviderClient>,
     places: Arc<Semaphore>,
-    under_way: Arc<Mutex<HashSet<GrantId>>>,
+    in_flight: Arc<Mutex<HashSet<GrantId>>>,
     pub(super) tasks: TaskTracker,
 }
 
@@ -24,15 +24,15 @@ const AT_ONCE: usize = 8;
 
 /// Whether the provider knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Told {
+pub(super) enum Revoked {
     /// It does, or it never will: it refuses to be told.
     Done,
     /// It may be told later.
-    NotYet,
+    Retry,
 }
 
 /// A grant that the provider is being told of.
-pub(super) struct UnderWay {
+pub(super) struct InFlight {
     id: GrantId,
     all: Arc<Mutex<HashSet<GrantId>>>,
 }
@@ -42,7 +42,7 @@ impl Revocations {
         Self {
             provider,
             places: Arc::new(Semaphore::new(AT_ONCE)),
-            under_way: Arc::default(),
+            in_flight: Arc::default(),
             tasks: TaskTracker::new(),
         }
     }
@@ -53,32 +53,32 @@ impl Revocations {
     }
 
     /// Reserves the grant `id` for whoever tells the provider; `None` if somebody does already.
-    pub(super) fn begin(&self, id: GrantId) -> Option<UnderWay> {
-        let is_new = lock(&self.under_way).insert(id);
-        is_new.then(|| UnderWay { id, all: Arc::clone(&self.under_way) })
+    pub(super) fn begin(&self, id: GrantId) -> Option<InFlight> {
+        let is_new = lock(&self.in_flight).insert(id);
+        is_new.then(|| InFlight { id, all: Arc::clone(&self.in_flight) })
     }
 
     /// Tells the provider that the grant with `tokens` has ended.
-    pub(super) async fn tell(&self, tokens: &TokenSet) -> Told {
-        let Some(provider) = &self.provider else { return Told::Done };
-        let Ok(_place) = self.places.acquire().await else { return Told::NotYet };
-        let Err(error) = provider.revoke(tokens).await else { return Told::Done };
+    pub(super) async fn tell(&self, tokens: &TokenSet) -> Revoked {
+        let Some(provider) = &self.provider else { return Revoked::Done };
+        let Ok(_place) = self.places.acquire().await else { return Revoked::Retry };
+        let Err(error) = provider.revoke(tokens).await else { return Revoked::Done };
         let (provider, reason) = (provider.provider().name(), error.reason());
         tracing::warn!(provider, %reason, "a provider was not told that a grant has ended");
         // What it does not take today it does not take tomorrow.
-        if error.is_transient() && reason != Reason::ClientRefused { Told::NotYet } else { Told::Done }
+        if error.is_transient() && reason != Reason::ClientRefused { Revoked::Retry } else { Revoked::Done }
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for InFlight {
     fn drop(&mut self) {
         lock(&self.all).remove(&self.id);
     }
 }
 
 /// What is done under the lock does not panic.
-fn lock(under_way: &Mutex<HashSet<GrantId>>) -> MutexGuard<'_, HashSet<GrantId>> {
-    under_way.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(in_flight: &Mutex<HashSet<GrantId>>) -> MutexGuard<'_, HashSet<GrantId>> {
+    in_flight.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Revocations {

@@ -7,7 +7,7 @@ use portcullis_core::{ScopeSet, UnixTime};
 use super::{
     Session, Stage, SuspectedReuse,
     grace::GraceUse,
-    live::{Lifetimes, Live, Pair, Previous, SecretSalt},
+    live::{ActiveTokens, Lifetimes, Previous, SecretSalt, TokenPair},
     secret::Secret,
 };
 use crate::oauth_error::{ErrorCode, OAuthError};
@@ -28,10 +28,10 @@ pub(crate) struct RotationRequest<'a> {
 #[derive(Debug)]
 pub(crate) enum Rotation {
     /// It has been replaced.
-    Rotated(Pair),
+    Rotated(TokenPair),
     /// It had been, a moment ago: the same again, because the answer may have been lost.
     Repeated {
-        pair: Pair,
+        pair: TokenPair,
         /// Whether the session has changed: that this token was repeated is remembered.
         is_noted: bool,
         /// What the repetition suggests.
@@ -79,7 +79,7 @@ impl Session {
     /// token.
     fn repeat(
         &mut self,
-        mut live: Live,
+        mut live: ActiveTokens,
         (previous, mut grace): (Previous, GraceUse),
         request: &RotationRequest<'_>,
         lifetimes: &Lifetimes,
@@ -96,7 +96,7 @@ impl Session {
                 refresh.grace = grace;
                 self.stage = Stage::Live(live);
             }
-            (Pair { access, refresh: Some(refresh), issued_at, access_expires_at, scopes }, is_noted)
+            (TokenPair { access, refresh: Some(refresh), issued_at, access_expires_at, scopes }, is_noted)
         } else {
             match self.replace(live, (Secret::random(), refresh), (previous, grace), request, lifetimes, now) {
                 Rotation::Rotated(pair) => (pair, true),
@@ -109,7 +109,7 @@ impl Session {
     /// Puts new tokens in the place of those in `live`.
     fn replace(
         &mut self,
-        mut live: Live,
+        mut live: ActiveTokens,
         (access, refresh): (Secret, Secret),
         (previous, grace): (Previous, GraceUse),
         request: &RotationRequest<'_>,
@@ -124,7 +124,7 @@ impl Session {
             return Rotation::Refused(OAuthError::new(ErrorCode::InvalidScope, description));
         }
         if !live.make_room(now) {
-            return Rotation::Refused(OAuthError::too_often(60));
+            return Rotation::Refused(OAuthError::rate_limited(60));
         }
         let narrowed = request.scopes.filter(|scopes| scopes.len() < self.scopes.len()).cloned();
         let pair = self.issue(&mut live, (access, Some(refresh)), (Some(previous), grace), narrowed, lifetimes, now);
@@ -134,7 +134,7 @@ impl Session {
 }
 
 fn successors(token: &Secret, salt: &[u8; 32]) -> (Secret, Secret) {
-    (token.next("access token", salt), token.next("refresh token", salt))
+    (token.derive("access token", salt), token.derive("refresh token", salt))
 }
 
 fn refused(description: &'static str) -> Rotation {

@@ -1,4 +1,4 @@
-//! [`Secret`] and [`Presented`]: codes and tokens of our own, as they are made and as they come back.
+//! [`Secret`] and [`ParsedToken`]: codes and tokens of our own, as they are made and as they come back.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
-use super::{Handle, base64_bytes};
+use super::{TokenFamily, base64_bytes};
 
 /// What a secret is good for. It shows in the first letters, so that scanners find one that was published.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,7 +42,7 @@ pub(crate) struct Secret([u8; Self::LEN]);
 pub(crate) struct SecretHash(#[serde(with = "base64_bytes")] [u8; 32]);
 
 /// A refresh token (with a handle), or a code or reference token (with the session's id), of the right form and of nothing else.
-pub(crate) struct Presented<S> {
+pub(crate) struct ParsedToken<S> {
     /// Of which session it says it is.
     pub(crate) of: S,
     /// The secret.
@@ -60,7 +60,7 @@ impl Secret {
     }
 
     /// The secret that follows this one by `salt`, for the use of `label`: nobody can tell it without this one.
-    pub(crate) fn next(&self, label: &str, salt: &[u8; 32]) -> Self {
+    pub(crate) fn derive(&self, label: &str, salt: &[u8; 32]) -> Self {
         let mut message = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &self.0));
         message.update(label.as_bytes());
         message.update(&[0]);
@@ -87,7 +87,7 @@ impl Secret {
     }
 
     /// As a refresh token of the session with this handle.
-    pub(crate) fn refresh_token(&self, handle: Handle) -> SecretString {
+    pub(crate) fn refresh_token(&self, handle: TokenFamily) -> SecretString {
         self.text(Kind::RefreshToken, handle.as_bytes())
     }
 
@@ -103,14 +103,14 @@ impl Secret {
     }
 }
 
-impl Presented<Handle> {
+impl ParsedToken<TokenFamily> {
     /// A refresh token.
     pub(crate) fn refresh_token(text: &str) -> Option<Self> {
-        parts(Kind::RefreshToken, text).map(|(of, secret)| Self { of: Handle::from_bytes(of), secret })
+        parts(Kind::RefreshToken, text).map(|(of, secret)| Self { of: TokenFamily::from_bytes(of), secret })
     }
 }
 
-impl Presented<GrantId> {
+impl ParsedToken<GrantId> {
     /// A code.
     pub(crate) fn code(text: &str) -> Option<Self> {
         parts(Kind::Code, text).map(|(of, secret)| Self { of: GrantId::from_bytes(of), secret })

@@ -9,7 +9,9 @@ use portcullis_grants::{
 };
 use tokio::sync::broadcast;
 
-use super::{AccessEntry, Session, contexts::Contexts, ending::End, revocations::Revocations, secret::SecretHash};
+use super::{
+    AccessEntry, Session, contexts::ContextRevocations, ending::EndReason, revocations::Revocations, secret::SecretHash,
+};
 use crate::telemetry::Telemetry;
 
 /// What is to become of a session that was looked at.
@@ -19,7 +21,7 @@ pub(crate) enum Decision<T> {
     /// It stays as it is.
     Keep(T),
     /// It ends.
-    End(End, T),
+    End(EndReason, T),
 }
 
 /// Where sessions are kept, changed and ended. Clones share everything.
@@ -32,7 +34,7 @@ pub(super) struct Inner {
     pub(super) refresher: Refresher,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) telemetry: Arc<Telemetry>,
-    pub(super) contexts: Contexts,
+    pub(super) contexts: ContextRevocations,
     pub(super) invalidations: broadcast::Sender<GrantId>,
     pub(super) revocations: Revocations,
     /// So many sessions a user may have through one client.
@@ -40,13 +42,13 @@ pub(super) struct Inner {
 }
 
 /// What an access token is good for.
-pub(crate) enum Standing {
+pub(crate) enum TokenStatus {
     /// Everything that it says.
-    Good(Box<Good>),
+    Active(Box<Good>),
     /// It would be good, but what its user allowed at the provider is gone.
     GrantEnded,
     /// Nothing.
-    Unknown,
+    Inactive,
 }
 
 /// An access token that is good: whose, which one, and the way to the provider.
@@ -76,7 +78,7 @@ impl Sessions {
             refresher,
             clock,
             telemetry,
-            contexts: Contexts::default(),
+            contexts: ContextRevocations::default(),
             invalidations: broadcast::Sender::new(INVALIDATIONS),
             revocations: Revocations::new(provider),
             max,
@@ -142,19 +144,19 @@ impl Sessions {
     }
 
     /// What the access token with this hash is good for.
-    pub(crate) async fn standing(&self, id: GrantId, token: SecretHash) -> Result<Standing, StoreError> {
+    pub(crate) async fn token_status(&self, id: GrantId, token: SecretHash) -> Result<TokenStatus, StoreError> {
         // Before the session is looked up: if it ends meanwhile, its contexts are withdrawn.
         let upstream = self.0.contexts.of(id, self.0.refresher.upstream(id));
-        let Some(session) = self.load(id).await? else { return Ok(Standing::Unknown) };
+        let Some(session) = self.load(id).await? else { return Ok(TokenStatus::Inactive) };
         let entry = session.live().and_then(|live| live.access(token, self.0.clock.now())).cloned();
-        let Some(entry) = entry else { return Ok(Standing::Unknown) };
+        let Some(entry) = entry else { return Ok(TokenStatus::Inactive) };
         if !session.has_upstream {
             let (upstream, confirmed_at) = (upstream.without_grant(), session.began_at);
-            return Ok(Standing::Good(Box::new(Good { session, entry, upstream, confirmed_at })));
+            return Ok(TokenStatus::Active(Box::new(Good { session, entry, upstream, confirmed_at })));
         }
-        let Some(renewed_at) = self.0.refresher.renewed_at(id).await? else { return Ok(Standing::GrantEnded) };
+        let Some(renewed_at) = self.0.refresher.renewed_at(id).await? else { return Ok(TokenStatus::GrantEnded) };
         let confirmed_at = renewed_at.max(session.began_at);
-        Ok(Standing::Good(Box::new(Good { session, entry, upstream, confirmed_at })))
+        Ok(TokenStatus::Active(Box::new(Good { session, entry, upstream, confirmed_at })))
     }
 
     /// Whether the grant of a session is still there. One at another provider, which this bridge had before, is of no use.

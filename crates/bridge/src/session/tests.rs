@@ -9,8 +9,8 @@ use proptest::{collection::vec, prelude::*};
 use serde_json::Map;
 
 use super::{
-    CodeBinding, Handle, Lifetimes, Pair, Presented, Redeemed, Redemption, Rotation, RotationRequest, Secret, Session,
-    SessionUser, Stage,
+    CodeBinding, Lifetimes, ParsedToken, Redeemed, Redemption, Rotation, RotationRequest, Secret, Session, SessionUser,
+    Stage, TokenFamily, TokenPair,
 };
 use crate::oauth_error::ErrorCode;
 
@@ -38,7 +38,7 @@ fn user() -> SessionUser {
 
 fn with_code(code: &Secret) -> Session {
     Session {
-        handle: Handle::random(),
+        handle: TokenFamily::random(),
         client_id: "client".into(),
         resource: ResourceUri::new(RESOURCE).expect("resource"),
         scopes: ScopeSet::parse("mcp:read mcp:write").expect("scopes"),
@@ -65,7 +65,7 @@ fn rotation(token: &Secret) -> RotationRequest<'_> {
 }
 
 /// A session that has been given its first tokens.
-fn live() -> (Session, Pair) {
+fn live() -> (Session, TokenPair) {
     let code = Secret::random();
     let mut session = with_code(&code);
     match session.redeem(&redemption(&code), &lifetimes(), BEGINNING) {
@@ -78,7 +78,7 @@ fn after(seconds: u64) -> UnixTime {
     BEGINNING + Duration::from_secs(seconds)
 }
 
-fn rotated(session: &mut Session, token: &Secret, now: UnixTime) -> Pair {
+fn rotated(session: &mut Session, token: &Secret, now: UnixTime) -> TokenPair {
     match session.rotate(&rotation(token), &lifetimes(), now) {
         Rotation::Rotated(pair) => pair,
         other => panic!("{other:?}"),
@@ -89,7 +89,7 @@ fn works(session: &Session, token: &Secret, now: UnixTime) -> bool {
     session.live().is_some_and(|live| live.access(token.hash(), now).is_some())
 }
 
-fn refresh(pair: &Pair) -> &Secret {
+fn refresh(pair: &TokenPair) -> &Secret {
     pair.refresh.as_ref().expect("a refresh token")
 }
 
@@ -246,7 +246,7 @@ fn an_access_token_lives_its_time_whatever_is_refreshed_and_no_token_outlives_th
 #[test]
 fn a_client_that_refreshes_without_end_is_slowed_down_and_loses_nothing() {
     let (mut session, mut pair) = live();
-    let first = Pair { refresh: None, ..live().1 };
+    let first = TokenPair { refresh: None, ..live().1 };
     drop(first);
     let mut issued = vec![];
     let refused = loop {
@@ -269,7 +269,7 @@ fn a_session_is_read_back_from_what_is_stored_and_shows_no_secret() {
     let stored = serde_json::to_string(&session).expect("json");
     let mut restored: Session = serde_json::from_str(&stored).expect("a session");
     for secret in [&first.access, refresh(&first), &second.access, refresh(&second)] {
-        let text = secret.refresh_token(Handle::random());
+        let text = secret.refresh_token(TokenFamily::random());
         let text = secrecy::ExposeSecret::expose_secret(&text).to_owned();
         // The last 43 characters are the secret's, whatever handle comes before it.
         assert!(!stored.contains(&text[text.len() - 42..]));
@@ -280,12 +280,12 @@ fn a_session_is_read_back_from_what_is_stored_and_shows_no_secret() {
 #[test]
 fn tokens_are_read_back_from_what_is_handed_out_and_from_nothing_else() {
     use secrecy::ExposeSecret as _;
-    let (handle, secret) = (Handle::random(), Secret::random());
+    let (handle, secret) = (TokenFamily::random(), Secret::random());
     let text = secret.refresh_token(handle);
     let text = text.expose_secret();
-    let presented = Presented::refresh_token(text).expect("a refresh token");
+    let presented = ParsedToken::refresh_token(text).expect("a refresh token");
     assert_eq!((presented.of.session(), presented.secret.hash()), (handle.session(), secret.hash()));
-    assert!(Presented::code(text).is_none(), "a refresh token is no code");
+    assert!(ParsedToken::code(text).is_none(), "a refresh token is no code");
     for wrong in [
         "",
         "pcrt_",
@@ -294,10 +294,10 @@ fn tokens_are_read_back_from_what_is_handed_out_and_from_nothing_else() {
         &text.replace("pcrt_", "PCRT_"),
         &format!("{text}="),
     ] {
-        assert!(Presented::refresh_token(wrong).is_none(), "{wrong}");
+        assert!(ParsedToken::refresh_token(wrong).is_none(), "{wrong}");
     }
     let access = secret.access_token(handle.session());
-    let presented = Presented::access_token(access.expose_secret()).expect("an access token");
+    let presented = ParsedToken::access_token(access.expose_secret()).expect("an access token");
     assert_eq!(presented.of, handle.session());
     assert!(!access.expose_secret().contains(&text[5..26]), "an access token does not tell the handle");
 }

@@ -23,7 +23,7 @@ use tokio::time::sleep;
 
 use crate::{
     Bridge, BridgeConfig,
-    session::{CodeBinding, Handle, Secret, Session, SessionUser, Stage},
+    session::{CodeBinding, Secret, Session, SessionUser, Stage, TokenFamily},
 };
 
 /// A store that counts sweeps, and fails when it is told to.
@@ -139,7 +139,7 @@ fn world() -> World {
 impl World {
     /// A login that was completed, and whose code is on its way to the client.
     async fn log_in(&self) -> GrantId {
-        let (handle, now) = (Handle::random(), self.clock.now());
+        let (handle, now) = (TokenFamily::random(), self.clock.now());
         let id = handle.session();
         let code = CodeBinding {
             code: Secret::random().hash(),

@@ -194,7 +194,7 @@ fn as_23_the_host_or_the_scheme_of_an_app_is_shown() {
         ("cursor://anysphere/cb", "cursor:"),
         ("com.example.app:/cb", "com.example.app:"),
     ] {
-        assert_eq!(uri(text).shown(), shown, "{text}");
+        assert_eq!(uri(text).display_target(), shown, "{text}");
     }
     assert!(uri("http://localhost:1/cb").is_loopback() && uri("https://localhost/cb").is_loopback());
     assert!(!uri("https://app.example.com/cb").is_loopback());

@@ -1,167 +1,235 @@
-//! [`Documents`]: the documents of clients, fetched and kept up to date.
+//! [`Documents`]: client metadata documents, fetched on demand and cached.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use moka::{policy::EvictionPolicy, sync::Cache};
 use portcullis_core::Clock;
 use portcullis_egress::{Egress, EgressError, EgressErrorKind};
-use portcullis_grants::{StoreError, records::SealedStore};
+use portcullis_grants::{
+    StoreError,
+    records::{Collection, RecordKey, SealedStore},
+};
 use portcullis_remote::SharedTask;
 use tokio::time::timeout;
 use tower_service::Service as _;
 
-use super::{ClientMetadataDocumentPolicy, ClientUrl, Entry, Fetched, Flight, Kept, Look, Unfetched, message};
+use super::{ClientMetadataDocumentPolicy, ClientUrl, DocumentEntry, FetchedDocument, Lookup, SharedFetch, message};
 use crate::{
-    clients::{Client, Origin},
-    limits::{Caller, Limits},
+    clients::{Client, ClientSource},
+    limits::{Caller, RateLimits},
     oauth_error::{ErrorCode, OAuthError},
 };
 
-/// So many good documents are remembered in this process, and so many that are not there, or not yet.
+/// The capacity of each of the two caches.
 const CAPACITY: u64 = 1000;
 
-/// For so long a slow host is waited for if its client is known.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a caller waits for a slow host if there is a document to fall back to.
+const FALLBACK_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The documents of clients, fetched and kept up to date. Clones share them.
+/// Client metadata documents, fetched on demand and cached. Clones share the cache.
 ///
-/// 1. A document is used without asking for as long as `Cache-Control: max-age` says, within a minute and a day (10 minutes if it
-///    says nothing). Then it is fetched again before it is used.
-/// 2. If that fails, takes long, or brings what is no document (a redirect, a page), the last one is used until it is a day old. It
-///    is also in the store, from the first token on, for processes that start in the middle of an outage. If the host says that there
-///    is no such client any more, or has a document that is not good, there is none.
-/// 3. There is one fetch of a document at a time, and after one that came to nothing none for a second, doubling to 30. Neither
-///    errors nor invalid documents are kept otherwise.
+/// 1. A document is used without another fetch for its `Cache-Control: max-age`, between one minute and one day (10 minutes without
+///    the header). Then it is fetched again before it is used.
+/// 2. If that fetch fails, takes long, or returns something that is no document (a redirect, a page), the last document is used until
+///    it is one day old. From the first issued token on, it is also in the store, for processes that start during an outage. If the host
+///    answers that the document does not exist any more, or returns an invalid one, the client is unknown.
+/// 3. At most one fetch per document is in flight. After a failed one, there is no other for one second, doubling to 30. Errors and
+///    invalid documents are not cached beyond that.
 #[derive(Clone, Debug)]
 pub(in crate::clients) struct Documents {
     policy: Arc<ClientMetadataDocumentPolicy>,
-    kept: Kept,
+    stored: StoredDocuments,
     egress: Egress,
-    limits: Limits,
+    limits: RateLimits,
     clock: Arc<dyn Clock>,
-    known: Cache<Box<str>, Arc<Entry>>,
-    /// Apart from those that are: whoever names a thousand URLs at which there is nothing makes us forget nobody.
-    unknown: Cache<Box<str>, Arc<Entry>>,
+    found: Cache<Box<str>, Arc<DocumentEntry>>,
+    /// A separate cache for URLs without a document: requests that name many such URLs cannot evict documents.
+    not_found: Cache<Box<str>, Arc<DocumentEntry>>,
 }
+
+/// Why there is no document.
+#[derive(Clone, Debug)]
+pub(super) enum FetchError {
+    /// The host answers that there is none, or returns an invalid one.
+    Rejected(Cow<'static, str>),
+    /// The response is no document. It may come from a proxy in between, so it says nothing about a document that is cached.
+    NotADocument(&'static str),
+    /// There was no response, or one that reports a failure.
+    Unavailable,
+}
+
+/// The copies of documents in the store. There is one per client that users have received tokens through.
+#[derive(Clone, Debug)]
+struct StoredDocuments(SealedStore);
 
 impl Documents {
     pub(in crate::clients) fn new(
         policy: ClientMetadataDocumentPolicy,
         records: SealedStore,
         egress: Egress,
-        limits: Limits,
+        limits: RateLimits,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        // The least recently used go first: a newcomer is never turned away, for it may be under way.
+        // LRU admits every new entry, which moka's default policy does not: a fetch in flight must stay reachable.
         let entries = || Cache::builder().max_capacity(CAPACITY).eviction_policy(EvictionPolicy::lru()).build();
-        let (known, unknown) = (entries(), entries());
-        Self { policy: Arc::new(policy), kept: Kept::new(records), egress, limits, clock, known, unknown }
+        let (found, not_found) = (entries(), entries());
+        Self { policy: Arc::new(policy), stored: StoredDocuments(records), egress, limits, clock, found, not_found }
     }
 
-    /// The client whose document is at `id`, which `caller` has named.
+    /// Returns the client whose document is at the URL `id`, which a request of `caller` names.
     ///
     /// # Errors
-    /// `invalid_client` if it has none, or none that can be accepted; `temporarily_unavailable` if nobody can tell.
+    /// `invalid_client` if there is no valid document; `temporarily_unavailable` if that cannot be determined.
     pub(in crate::clients) async fn find(&self, id: &str, caller: &Caller) -> Result<Client, OAuthError> {
         let url = ClientUrl::parse(id, &self.policy).map_err(|why| OAuthError::new(ErrorCode::InvalidClient, why))?;
-        let known = self.known(id).await;
-        let is_known = known.is_some();
-        let entry = known.unwrap_or_else(|| self.unknown.get_with(id.into(), Arc::default));
-        // Before the fetch that is for all who wait: what this caller may not do is nothing to them.
+        let cached = self.cached(id).await;
+        let is_cached = cached.is_some();
+        let entry = cached.unwrap_or_else(|| self.not_found.get_with(id.into(), Arc::default));
+        // The caller's own quota is checked before the fetch, which others may share: its error concerns this caller only.
         let start = || {
-            match is_known {
-                true => self.limits.may_fetch_document_again(url.host()),
-                false => self.limits.may_fetch_document(caller, url.host(), self.policy.chooses(url.host())),
+            match is_cached {
+                true => self.limits.acquire_document_refetch(url.host()),
+                false => {
+                    self.limits.acquire_document_fetch(caller, url.host(), self.policy.is_host_configured(url.host()))
+                }
             }?;
-            Ok(self.start(url, Arc::clone(&entry)))
+            Ok(self.spawn_fetch(url, Arc::clone(&entry)))
         };
-        let client = match entry.look(self.clock.now(), start)? {
-            Look::Known(client) => Ok(client),
-            Look::Unfetched(why) => Err(why.into()),
-            Look::Pending { flight, fallback: None } => Ok(flight.await?),
-            Look::Pending { flight, fallback: Some(client) } => match timeout(PATIENCE, flight).await {
+        let client = match entry.look_up(self.clock.now(), start)? {
+            Lookup::Cached(client) => Ok(client),
+            Lookup::Failed(error) => Err(error.into()),
+            Lookup::Pending { fetch, fallback: None } => Ok(fetch.await?),
+            Lookup::Pending { fetch, fallback: Some(client) } => match timeout(FALLBACK_TIMEOUT, fetch).await {
                 Ok(fetched) => Ok(fetched?),
                 Err(_) => Ok(client),
             },
         };
-        client.map(|client| Client { is_used: entry.is_kept(), ..client })
+        client.map(|client| Client { is_used: entry.is_stored(), ..client })
     }
 
-    /// Whether the operator vouches for `client`.
-    pub(in crate::clients) fn trusts(&self, client: &Client) -> bool {
-        client.origin == Origin::Document
-            && ClientUrl::parse(client.id(), &self.policy).is_ok_and(|url| self.policy.trusts(url.host()))
+    /// Reports whether the operator trusts the host of `client`'s document.
+    pub(in crate::clients) fn is_trusted(&self, client: &Client) -> bool {
+        client.source == ClientSource::Document
+            && ClientUrl::parse(client.id(), &self.policy).is_ok_and(|url| self.policy.is_host_trusted(url.host()))
     }
 
-    /// Keeps the document of `client`, who has been given tokens: now and then. Nobody fills the store by naming URLs.
-    pub(in crate::clients) async fn keep(&self, client: &Client) -> Result<(), StoreError> {
-        let Some(entry) = self.known.get(client.id()) else { return Ok(()) };
-        let Some(document) = entry.unkept() else { return Ok(()) };
-        self.kept.save(client.id(), &document).await?;
-        entry.kept(&document);
+    /// Saves the document of `client`, which has received tokens, if the copy in the store is missing or old. Documents of clients
+    /// without tokens are never saved, so requests that name URLs do not fill the store.
+    pub(in crate::clients) async fn save(&self, client: &Client) -> Result<(), StoreError> {
+        let Some(entry) = self.found.get(client.id()) else { return Ok(()) };
+        let Some(document) = entry.document_to_store() else { return Ok(()) };
+        self.stored.save(client.id(), &document).await?;
+        entry.set_stored(&document);
         Ok(())
     }
 
-    /// What is known of the document at `id`, in this process or by the store.
-    async fn known(&self, id: &str) -> Option<Arc<Entry>> {
-        if let Some(known) = self.known.get(id) {
-            return Some(known);
+    /// Returns the entry of the document at `id` from this process or from the store.
+    async fn cached(&self, id: &str) -> Option<Arc<DocumentEntry>> {
+        if let Some(entry) = self.found.get(id) {
+            return Some(entry);
         }
-        let kept = self.kept.load(id).await?;
-        Some(self.known.get_with(id.into(), || Arc::new(Entry::of(kept))))
+        let stored = self.stored.load(id).await?;
+        Some(self.found.get_with(id.into(), || Arc::new(DocumentEntry::from_store(stored))))
     }
 
     /// Starts a fetch on a task of its own.
-    fn start(&self, url: ClientUrl, entry: Arc<Entry>) -> Flight {
+    fn spawn_fetch(&self, url: ClientUrl, entry: Arc<DocumentEntry>) -> SharedFetch {
         let this = self.clone();
         let fetch = async move {
             let outcome = this.fetch(&url).await;
             match &outcome {
                 Ok(_) => {
-                    this.known.insert(url.as_str().into(), Arc::clone(&entry));
-                    this.unknown.invalidate(url.as_str());
+                    this.found.insert(url.as_str().into(), Arc::clone(&entry));
+                    this.not_found.invalidate(url.as_str());
                 }
-                Err(Unfetched::Refused(why)) => {
-                    tracing::info!(client = url.as_str(), %why, "a client's document is refused");
-                    this.kept.forget(url.as_str()).await;
-                    // There it waits for its next time.
-                    this.unknown.insert(url.as_str().into(), Arc::clone(&entry));
-                    this.known.invalidate(url.as_str());
+                Err(FetchError::Rejected(why)) => {
+                    tracing::info!(client = url.as_str(), %why, "client metadata document is invalid");
+                    this.stored.remove(url.as_str()).await;
+                    // The entry keeps its back-off state there.
+                    this.not_found.insert(url.as_str().into(), Arc::clone(&entry));
+                    this.found.invalidate(url.as_str());
                 }
-                Err(Unfetched::NoDocument(why)) => {
-                    tracing::info!(client = url.as_str(), why, "what a client's host sends is no document");
+                Err(FetchError::NotADocument(why)) => {
+                    tracing::info!(client = url.as_str(), why, "response is not a client metadata document");
                 }
-                Err(Unfetched::Failed) => {}
+                Err(FetchError::Unavailable) => {}
             }
-            entry.landed(outcome, this.clock.now())
+            entry.complete(outcome, this.clock.now())
         };
-        SharedTask::spawn(fetch, |_| Err(Unfetched::Failed))
+        SharedTask::spawn(fetch, |_| Err(FetchError::Unavailable))
     }
 
-    async fn fetch(&self, url: &ClientUrl) -> Result<Fetched, Unfetched> {
-        let asked_at = self.clock.now();
-        match self.egress.clone().call(message::request(url)).await {
-            Ok(response) => message::process(url, &response, asked_at).inspect_err(|why| {
-                if matches!(why, Unfetched::Failed) {
-                    let status = response.status().as_u16();
-                    tracing::warn!(
-                        client = url.as_str(),
-                        status,
-                        "a client's host answers with a failure instead of a document"
-                    );
-                }
-            }),
-            Err(error) => Err(unfetched(&error)),
+    async fn fetch(&self, url: &ClientUrl) -> Result<FetchedDocument, FetchError> {
+        let requested_at = self.clock.now();
+        let response = self.egress.clone().call(message::request(url)).await.map_err(|error| fetch_error(&error))?;
+        message::process(url, &response, requested_at).inspect_err(|error| {
+            if matches!(error, FetchError::Unavailable) {
+                let status = response.status().as_u16();
+                tracing::warn!(client = url.as_str(), status, "client metadata document request failed");
+            }
+        })
+    }
+}
+
+fn fetch_error(error: &EgressError) -> FetchError {
+    match error.kind() {
+        EgressErrorKind::BodyTooLarge => FetchError::NotADocument(message::TOO_LARGE),
+        _ => {
+            tracing::warn!(%error, source = std::error::Error::source(error), "client metadata document cannot be fetched");
+            FetchError::Unavailable
         }
     }
 }
 
-fn unfetched(error: &EgressError) -> Unfetched {
-    match error.kind() {
-        EgressErrorKind::BodyTooLarge => Unfetched::NoDocument(message::TOO_LARGE),
-        _ => {
-            tracing::warn!(%error, source = std::error::Error::source(error), "a client's document cannot be fetched");
-            Unfetched::Failed
+/// Any caller can name any address, and differences between answers would map this server's network. So the answer is the same whether
+/// no server listens there, egress forbids the address, another service answers, or the request times out. The log has the cause.
+impl From<FetchError> for OAuthError {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Rejected(why) => Self::new(ErrorCode::InvalidClient, why),
+            FetchError::NotADocument(_) | FetchError::Unavailable => {
+                Self::new(ErrorCode::TemporarilyUnavailable, "client metadata document cannot be fetched")
+            }
         }
+    }
+}
+
+impl StoredDocuments {
+    /// Returns the copy of the document at `id`. If the store fails, the document is fetched from its host instead.
+    async fn load(&self, id: &str) -> Option<FetchedDocument> {
+        match self.0.load(Self::key(id)).await {
+            Ok(stored) => stored.map(|stored| stored.value),
+            Err(error) => {
+                tracing::warn!(%error, "stored client metadata document cannot be read");
+                None
+            }
+        }
+    }
+
+    /// Saves `document`. If another process saves its copy at the same time, either copy is recent enough.
+    async fn save(&self, id: &str, document: &FetchedDocument) -> Result<(), StoreError> {
+        let key = Self::key(id);
+        match self.0.load::<FetchedDocument>(key).await? {
+            None => self.0.create(key, document, document.expires_at()).await?,
+            Some(stored) => self.0.replace(key, stored.version, document, document.expires_at()).await?,
+        };
+        Ok(())
+    }
+
+    async fn remove(&self, id: &str) {
+        let key = Self::key(id);
+        let removed = async {
+            match self.0.load::<FetchedDocument>(key).await? {
+                Some(stored) => self.0.remove(key, stored.version).await,
+                None => Ok(false),
+            }
+        };
+        if let Err(error) = removed.await {
+            tracing::warn!(%error, "stored client metadata document cannot be removed");
+        }
+    }
+
+    fn key(id: &str) -> RecordKey {
+        RecordKey::of(Collection::DOCUMENTS, &[id.as_bytes()])
     }
 }

@@ -1,4 +1,4 @@
-//! [`Entry`]: what is known of one client's document.
+//! [`DocumentEntry`]: the state of one client's metadata document in this process.
 
 use std::{
     fmt,
@@ -9,126 +9,168 @@ use std::{
 use portcullis_core::UnixTime;
 use portcullis_egress::back_off_window;
 use portcullis_remote::SharedTask;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::{Fetched, Unfetched};
+use super::FetchError;
 use crate::{clients::Client, oauth_error::OAuthError};
 
-/// One fetch, shared by all callers that wait for it.
-pub(super) type Flight = SharedTask<Result<Client, Unfetched>>;
+/// A fetch that all waiting callers share.
+pub(super) type SharedFetch = SharedTask<Result<Client, FetchError>>;
 
-/// A kept copy is replaced if it is so much older: a document costs a write now and then, not for each token.
-const KEEP_EVERY: Duration = Duration::from_hours(1);
+/// The maximum age of a document that cannot be fetched again.
+const MAX_AGE: Duration = Duration::from_hours(24);
 
-/// What is known of one client's document. Its lock is never held across an `await`.
+/// The minimum time between two writes of one document to the store: a write per token would be too expensive.
+const STORE_INTERVAL: Duration = Duration::from_hours(1);
+
+/// A document as it was fetched, with its times. Also the row in the store.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct FetchedDocument {
+    pub(super) client: Client,
+    /// In seconds since the epoch, as is `fresh_until`.
+    fetched_at: u64,
+    fresh_until: u64,
+}
+
+/// The state of one client's metadata document in this process. Its lock is never held across an `await`.
 #[derive(Default)]
-pub(super) struct Entry(Mutex<State>);
+pub(super) struct DocumentEntry(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    document: Option<Fetched>,
-    /// How old the copy in the store is.
-    kept: Option<UnixTime>,
-    flight: Option<Flight>,
+    document: Option<FetchedDocument>,
+    /// When the copy in the store was fetched.
+    stored_at: Option<UnixTime>,
+    fetch: Option<SharedFetch>,
     failures: Option<Failures>,
 }
 
-/// That the last fetch came to nothing, and how many before it.
+/// Consecutive failed fetches.
 struct Failures {
     count: u32,
-    until: Instant,
-    last: Unfetched,
+    retry_at: Instant,
+    last: FetchError,
 }
 
-/// What is to be done for somebody who wants the client.
-pub(super) enum Look {
-    Known(Client),
-    Unfetched(Unfetched),
-    /// To be waited for; longer if there is nothing to fall back to.
+/// What a lookup found.
+pub(super) enum Lookup {
+    Cached(Client),
+    Failed(FetchError),
+    /// A fetch is in flight. Without a `fallback` the caller waits for its end.
     Pending {
-        flight: Flight,
+        fetch: SharedFetch,
         fallback: Option<Client>,
     },
 }
 
-impl Entry {
-    /// One with a copy from the store.
-    pub(super) fn of(kept: Fetched) -> Self {
-        let kept_at = Some(kept.fetched_at());
-        Self(Mutex::new(State { document: Some(kept), kept: kept_at, ..State::default() }))
+impl FetchedDocument {
+    pub(super) const fn new(client: Client, fetched_at: UnixTime, fresh_until: UnixTime) -> Self {
+        Self { client, fetched_at: fetched_at.as_secs(), fresh_until: fresh_until.as_secs() }
     }
 
-    /// The client if its document is fresh; else the fetch that is under way, or that `start` starts, unless one failed a moment
-    /// ago.
+    /// Reports whether the document may be used without another fetch.
+    fn is_fresh(&self, now: UnixTime) -> bool {
+        now < UnixTime::from_secs(self.fresh_until)
+    }
+
+    /// Reports whether the document may be used if another fetch fails.
+    fn is_usable(&self, now: UnixTime) -> bool {
+        now < self.expires_at()
+    }
+
+    pub(super) const fn fetched_at(&self) -> UnixTime {
+        UnixTime::from_secs(self.fetched_at)
+    }
+
+    pub(super) fn expires_at(&self) -> UnixTime {
+        self.fetched_at() + MAX_AGE
+    }
+}
+
+impl DocumentEntry {
+    /// Creates an entry from a copy in the store.
+    pub(super) fn from_store(document: FetchedDocument) -> Self {
+        let stored_at = Some(document.fetched_at());
+        Self(Mutex::new(State { document: Some(document), stored_at, ..State::default() }))
+    }
+
+    /// Returns the client if its document is fresh; else the fetch that is in flight, or the one that `start` starts, unless the
+    /// last one failed within the back-off window.
     ///
     /// # Errors
-    /// Those of `start`, if there is nothing to fall back to. They are of whoever asks, and nobody else hears of them.
-    pub(super) fn look(
+    /// The error of `start`, if there is no fallback. It concerns this caller only and is not stored in the entry.
+    pub(super) fn look_up(
         &self,
         now: UnixTime,
-        start: impl FnOnce() -> Result<Flight, OAuthError>,
-    ) -> Result<Look, OAuthError> {
+        start: impl FnOnce() -> Result<SharedFetch, OAuthError>,
+    ) -> Result<Lookup, OAuthError> {
         let mut state = self.lock();
         if let Some(document) = state.document.as_ref().filter(|document| document.is_fresh(now)) {
-            return Ok(Look::Known(document.client.clone()));
+            return Ok(Lookup::Cached(document.client.clone()));
         }
         let fallback = state.usable(now);
-        // A fetch that has ended removes itself, unless it panicked or its runtime stopped.
-        if let Some(flight) = state.flight.as_ref().filter(|flight| !flight.is_finished()) {
-            return Ok(Look::Pending { flight: flight.clone(), fallback });
+        // `complete` removes a finished fetch, unless it panicked or its runtime stopped.
+        if let Some(fetch) = state.fetch.as_ref().filter(|fetch| !fetch.is_finished()) {
+            return Ok(Lookup::Pending { fetch: fetch.clone(), fallback });
         }
-        if let Some(failures) = state.failures.as_ref().filter(|failures| Instant::now() < failures.until) {
-            return Ok(fallback.map_or_else(|| Look::Unfetched(failures.last.clone()), Look::Known));
+        if let Some(failures) = state.failures.as_ref().filter(|failures| Instant::now() < failures.retry_at) {
+            return Ok(fallback.map_or_else(|| Lookup::Failed(failures.last.clone()), Lookup::Cached));
         }
         match (start(), fallback) {
-            (Ok(flight), fallback) => Ok(Look::Pending { flight: state.flight.insert(flight).clone(), fallback }),
-            (Err(_), Some(client)) => Ok(Look::Known(client)),
+            (Ok(fetch), fallback) => Ok(Lookup::Pending { fetch: state.fetch.insert(fetch).clone(), fallback }),
+            (Err(_), Some(client)) => Ok(Lookup::Cached(client)),
             (Err(error), None) => Err(error),
         }
     }
 
-    /// The fetch is over. The client, if it may be used.
-    pub(super) fn landed(&self, outcome: Result<Fetched, Unfetched>, now: UnixTime) -> Result<Client, Unfetched> {
+    /// Installs the outcome of a fetch, and returns the client if it may be used.
+    pub(super) fn complete(
+        &self,
+        outcome: Result<FetchedDocument, FetchError>,
+        now: UnixTime,
+    ) -> Result<Client, FetchError> {
         let mut state = self.lock();
-        state.flight = None;
+        state.fetch = None;
         match outcome {
             Ok(document) => {
                 state.failures = None;
                 Ok(state.document.insert(document).client.clone())
             }
-            Err(why) => {
+            Err(error) => {
                 let count = state.failures.as_ref().map_or(0, |failures| failures.count.saturating_add(1));
-                let until = Instant::now() + back_off_window(count, None);
-                state.failures = Some(Failures { count, until, last: why.clone() });
-                if matches!(why, Unfetched::Refused(_)) {
-                    // What the host says now counts, and not what it has said.
+                let retry_at = Instant::now() + back_off_window(count, None);
+                state.failures = Some(Failures { count, retry_at, last: error.clone() });
+                if matches!(error, FetchError::Rejected(_)) {
+                    // The host's present answer replaces its former one.
                     state.document = None;
-                    state.kept = None;
+                    state.stored_at = None;
                 }
-                state.usable(now).ok_or(why)
+                state.usable(now).ok_or(error)
             }
         }
     }
 
-    /// What should be in the store and is not.
-    pub(super) fn unkept(&self) -> Option<Fetched> {
+    /// Returns the document if the store has no copy of it, or an old one.
+    pub(super) fn document_to_store(&self) -> Option<FetchedDocument> {
         let state = self.lock();
-        let is_old = |document: &&Fetched| state.kept.is_none_or(|kept| document.fetched_at() >= kept + KEEP_EVERY);
+        let is_old =
+            |document: &&FetchedDocument| state.stored_at.is_none_or(|at| document.fetched_at() >= at + STORE_INTERVAL);
         state.document.as_ref().filter(is_old).cloned()
     }
 
-    /// Whether there is a copy in the store: users have been given tokens through the client.
-    pub(super) fn is_kept(&self) -> bool {
-        self.lock().kept.is_some()
+    /// Reports whether the store has a copy, which means that users have received tokens through the client.
+    pub(super) fn is_stored(&self) -> bool {
+        self.lock().stored_at.is_some()
     }
 
-    /// It is in the store.
-    pub(super) fn kept(&self, document: &Fetched) {
-        self.lock().kept = Some(document.fetched_at());
+    /// Notes that the store has a copy of `document`.
+    pub(super) fn set_stored(&self, document: &FetchedDocument) {
+        self.lock().stored_at = Some(document.fetched_at());
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while the lock is held.
+        // Code under the lock does not panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -139,8 +181,8 @@ impl State {
     }
 }
 
-impl fmt::Debug for Entry {
+impl fmt::Debug for DocumentEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry").field("document", &self.lock().document).finish_non_exhaustive()
+        f.debug_struct("DocumentEntry").field("document", &self.lock().document).finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! The document of a client: how it is asked for, and what it must say.
+//! The request for a client metadata document, and the processing of the response.
 
 use std::time::Duration;
 
@@ -9,22 +9,23 @@ use portcullis_egress::{MaxBody, RequestKind};
 use portcullis_remote::max_age;
 use serde::de::IgnoredAny;
 
-use super::{ClientUrl, Fetched, Unfetched};
+use super::{ClientUrl, FetchError, FetchedDocument};
 use crate::clients::{
-    Client, ClientAuthenticationMethod, GrantType, Origin, RedirectUri,
-    metadata::{InvalidMetadata, Members},
+    Client, ClientAuthenticationMethod, ClientSource, GrantType, RedirectUri,
+    metadata::{ClientMetadata, InvalidMetadata},
 };
 
-/// Documents are no larger. draft-ietf-oauth-client-id-metadata-document, section 6.6.
+/// The maximum size of a document. draft-ietf-oauth-client-id-metadata-document, section 6.6.
 const MAX_LEN: usize = 5 * 1024;
 
-pub(super) const TOO_LARGE: &str = "the client's document is too large";
+pub(super) const TOO_LARGE: &str = "client metadata document is too large";
 
-const SHORTEST: Duration = Duration::from_mins(1);
-const USUAL: Duration = Duration::from_mins(10);
-const LONGEST: Duration = Duration::from_hours(24);
+/// The bounds of a document's lifetime, and the lifetime without `Cache-Control`.
+const MIN_LIFETIME: Duration = Duration::from_mins(1);
+const DEFAULT_LIFETIME: Duration = Duration::from_mins(10);
+const MAX_LIFETIME: Duration = Duration::from_hours(24);
 
-/// A request for the document at `url`.
+/// Creates the request for the document at `url`.
 pub(super) fn request(url: &ClientUrl) -> Request<Bytes> {
     let mut request = Request::new(Bytes::new());
     *request.uri_mut() = url.uri().clone();
@@ -34,45 +35,53 @@ pub(super) fn request(url: &ClientUrl) -> Request<Bytes> {
     request
 }
 
-/// The client that `response` to the request of the instant `asked_at` describes.
+/// Processes the `response` to the request that was sent at `requested_at`.
 ///
 /// # Errors
-/// [`Unfetched::Refused`] if the client's host has said that there is none, or none that can be accepted;
-/// [`Unfetched::NoDocument`] if it has said something else, as bot checks and pages about maintenance do;
-/// [`Unfetched::Failed`] if it has said that it fails.
-pub(super) fn process(url: &ClientUrl, response: &Response<Bytes>, asked_at: UnixTime) -> Result<Fetched, Unfetched> {
+/// [`FetchError::Rejected`] if the host answers that there is no document, or returns an invalid one;
+/// [`FetchError::NotADocument`] for other responses, such as bot checks and maintenance pages;
+/// [`FetchError::Unavailable`] for a response that reports a failure.
+pub(super) fn process(
+    url: &ClientUrl,
+    response: &Response<Bytes>,
+    requested_at: UnixTime,
+) -> Result<FetchedDocument, FetchError> {
     match response.status() {
         StatusCode::OK => {}
         status if status.is_redirection() => {
-            return Err(Unfetched::NoDocument("the client's document is moved elsewhere"));
+            return Err(FetchError::NotADocument("client metadata document is a redirect"));
         }
         StatusCode::NOT_FOUND | StatusCode::GONE => {
-            return Err(Unfetched::Refused("the client has no document".into()));
+            return Err(FetchError::Rejected("client metadata document does not exist".into()));
         }
-        _ => return Err(Unfetched::Failed),
+        _ => return Err(FetchError::Unavailable),
     }
     if response.body().len() > MAX_LEN {
-        return Err(Unfetched::NoDocument(TOO_LARGE));
+        return Err(FetchError::NotADocument(TOO_LARGE));
     }
     if !is_json(response.headers()) {
-        return Err(Unfetched::NoDocument("the client's document is not served as JSON"));
+        return Err(FetchError::NotADocument("client metadata document has a Content-Type other than JSON"));
     }
     if serde_json::from_slice::<IgnoredAny>(response.body()).is_err() {
-        return Err(Unfetched::NoDocument("the client's document is no JSON"));
+        return Err(FetchError::NotADocument("client metadata document is not JSON"));
     }
-    let members = Members::parse(response.body());
-    let members = members.map_err(|_| Unfetched::Refused("the client's document is no plain JSON object".into()))?;
-    let invalid = |invalid: InvalidMetadata| Unfetched::Refused(format!("in the client's document, {invalid}").into());
+    let members = ClientMetadata::parse(response.body());
+    let members = members.map_err(|_| {
+        FetchError::Rejected("client metadata document is not a JSON object with unique members".into())
+    })?;
+    let invalid = |invalid: InvalidMetadata| {
+        FetchError::Rejected(format!("client metadata document is invalid: {invalid}").into())
+    };
     let client = client(url, &members).map_err(invalid)?;
-    let lifetime = max_age(response.headers()).unwrap_or(USUAL).clamp(SHORTEST, LONGEST);
-    Ok(Fetched::new(client, asked_at, asked_at + lifetime))
+    let lifetime = max_age(response.headers()).unwrap_or(DEFAULT_LIFETIME).clamp(MIN_LIFETIME, MAX_LIFETIME);
+    Ok(FetchedDocument::new(client, requested_at, requested_at + lifetime))
 }
 
-fn client(url: &ClientUrl, members: &Members) -> Result<Client, InvalidMetadata> {
+fn client(url: &ClientUrl, members: &ClientMetadata) -> Result<Client, InvalidMetadata> {
     if members.text("client_id")? != Some(url.as_str()) {
-        return Err(InvalidMetadata::new("client_id", "it is not the URL of the document"));
+        return Err(InvalidMetadata::new("client_id", "differs from the URL of the document"));
     }
-    let name = members.name()?.ok_or(InvalidMetadata::new("client_name", "it is missing"))?;
+    let name = members.name()?.ok_or(InvalidMetadata::new("client_name", "is missing"))?;
     Ok(Client {
         id: url.as_str().into(),
         name: Some(name.into()),
@@ -80,49 +89,41 @@ fn client(url: &ClientUrl, members: &Members) -> Result<Client, InvalidMetadata>
         redirect_uris: redirect_uris(members)?,
         grant_types: grant_types(members)?,
         authentication: authentication(members)?,
-        origin: Origin::Document,
+        source: ClientSource::Document,
         scopes: None,
         kept_until: None,
         is_used: false,
     })
 }
 
-/// A document is for every authorization server: what we do not send codes to is passed over.
-fn redirect_uris(members: &Members) -> Result<Vec<RedirectUri>, InvalidMetadata> {
-    let written = members.texts("redirect_uris")?.ok_or(InvalidMetadata::new("redirect_uris", "it is missing"))?;
+/// A document addresses every authorization server, so unsupported redirect URIs are skipped.
+fn redirect_uris(members: &ClientMetadata) -> Result<Vec<RedirectUri>, InvalidMetadata> {
+    let written = members.texts("redirect_uris")?.ok_or(InvalidMetadata::new("redirect_uris", "is missing"))?;
     let usable: Vec<_> = written.into_iter().filter_map(|text| RedirectUri::new(text).ok()).collect();
-    if usable.is_empty() {
-        Err(InvalidMetadata::new("redirect_uris", "there is none that can be used"))
-    } else {
-        Ok(usable)
-    }
+    if usable.is_empty() { Err(InvalidMetadata::new("redirect_uris", "has no supported value")) } else { Ok(usable) }
 }
 
-fn grant_types(members: &Members) -> Result<Vec<GrantType>, InvalidMetadata> {
+fn grant_types(members: &ClientMetadata) -> Result<Vec<GrantType>, InvalidMetadata> {
     let Some(written) = members.texts("grant_types")? else { return Ok(vec![GrantType::AuthorizationCode]) };
     let known: Vec<_> = written.into_iter().filter_map(GrantType::parse).collect();
-    if known.is_empty() {
-        Err(InvalidMetadata::new("grant_types", "there is none that can be used"))
-    } else {
-        Ok(known)
-    }
+    if known.is_empty() { Err(InvalidMetadata::new("grant_types", "has no supported value")) } else { Ok(known) }
 }
 
-/// Everybody can read the document: there is no secret.
-fn authentication(members: &Members) -> Result<ClientAuthenticationMethod, InvalidMetadata> {
+/// The document is public, so a client secret is invalid.
+fn authentication(members: &ClientMetadata) -> Result<ClientAuthenticationMethod, InvalidMetadata> {
     for member in ["client_secret", "client_secret_expires_at"] {
         if members.has(member) {
-            return Err(InvalidMetadata::new(member, "it is nothing for a document"));
+            return Err(InvalidMetadata::new(member, "is not allowed in a document"));
         }
     }
     match members.text("token_endpoint_auth_method")? {
         None | Some("none") => Ok(ClientAuthenticationMethod::None),
         Some("private_key_jwt") => Ok(ClientAuthenticationMethod::PrivateKeyJwt(members.keys()?)),
-        Some(_) => Err(InvalidMetadata::new("token_endpoint_auth_method", "it is neither none nor private_key_jwt")),
+        Some(_) => Err(InvalidMetadata::new("token_endpoint_auth_method", "must be none or private_key_jwt")),
     }
 }
 
-/// `application/json`, or a form of it.
+/// Reports whether the content type is `application/json` or `application/*+json`.
 fn is_json(headers: &HeaderMap) -> bool {
     let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();

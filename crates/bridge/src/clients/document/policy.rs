@@ -1,13 +1,14 @@
-//! [`ClientMetadataDocumentPolicy`]: which clients may describe themselves by a document at their own URL.
+//! [`ClientMetadataDocumentPolicy`]: which client metadata documents the bridge accepts.
 
-/// Which clients may describe themselves by a document at their own URL.
+/// A policy that selects the accepted client metadata documents.
 ///
-/// A host is written as in the URL, with its port if it has one there: `claude.ai`, `localhost:8080`. Hosts below it are others.
+/// A host is written as in the URL, with its port if the URL has one: `claude.ai`, `localhost:8080`. It does **not** include its
+/// subdomains.
 ///
 /// ```
 /// use portcullis_bridge::ClientMetadataDocumentPolicy;
 ///
-/// // Clients of two houses, and those of one of them are as good as configured ones.
+/// // Accepts clients of two hosts. Those of one host are trusted like configured clients.
 /// let policy = ClientMetadataDocumentPolicy::new().with_allowed_hosts(["claude.ai", "app.example.com"]).with_trusted_hosts(["app.example.com"]);
 /// ```
 #[derive(Clone, Debug)]
@@ -20,51 +21,51 @@ pub struct ClientMetadataDocumentPolicy {
 }
 
 impl ClientMetadataDocumentPolicy {
-    /// All that have one; none is trusted.
+    /// Accepts the documents of every public host, and trusts no host.
     pub const fn new() -> Self {
         Self { is_enabled: true, allowed_hosts: None, trusted_hosts: Vec::new(), allows_loopback: false }
     }
 
-    /// None.
+    /// Rejects client ids that are URLs, except those of configured clients.
     pub const fn disabled() -> Self {
         let mut policy = Self::new();
         policy.is_enabled = false;
         policy
     }
 
-    /// The hosts whose documents are fetched. Default: every public host.
+    /// Sets the hosts whose documents are accepted. Default: every public host.
     pub fn with_allowed_hosts<'a>(mut self, hosts: impl IntoIterator<Item = &'a str>) -> Self {
         self.allowed_hosts = Some(collected(hosts));
         self
     }
 
-    /// The hosts whose clients are sent errors without a page in between, as configured clients are. They must be allowed as well.
-    /// Default: none.
+    /// Sets the trusted hosts. Errors redirect to their clients without an interstitial page, as to configured clients. Trusted hosts
+    /// must be allowed as well. Default: none.
     pub fn with_trusted_hosts<'a>(mut self, hosts: impl IntoIterator<Item = &'a str>) -> Self {
         self.trusted_hosts = collected(hosts);
         self
     }
 
-    /// Whether a client may have its document on this machine, at plain `http` too: for tests and demos. The
-    /// [`Egress`](portcullis_egress::Egress) has to allow it as well.
+    /// Sets whether loopback hosts are accepted, also with `http`: for tests and demos. The
+    /// [`Egress`](portcullis_egress::Egress) has to allow them as well.
     pub const fn with_allow_loopback(mut self, allow: bool) -> Self {
         self.allows_loopback = allow;
         self
     }
 
-    /// Whether documents of `host` are fetched.
-    pub(super) fn allows(&self, host: &str) -> bool {
+    /// Reports whether documents of `host` are accepted.
+    pub(super) fn is_host_allowed(&self, host: &str) -> bool {
         self.is_enabled
             && self.allowed_hosts.as_ref().is_none_or(|hosts| hosts.iter().any(|allowed| **allowed == *host))
     }
 
-    /// Whether the operator has named `host`, which is [allowed](Self::allows).
-    pub(super) fn chooses(&self, host: &str) -> bool {
-        self.allowed_hosts.is_some() || self.trusts(host)
+    /// Reports whether the operator has configured `host`, which is [allowed](Self::is_host_allowed).
+    pub(super) fn is_host_configured(&self, host: &str) -> bool {
+        self.allowed_hosts.is_some() || self.is_host_trusted(host)
     }
 
-    /// Whether clients of `host` may be sent errors.
-    pub(super) fn trusts(&self, host: &str) -> bool {
+    /// Reports whether `host` is trusted.
+    pub(super) fn is_host_trusted(&self, host: &str) -> bool {
         self.trusted_hosts.iter().any(|trusted| **trusted == *host)
     }
 }

@@ -1,4 +1,4 @@
-//! [`RegistrationPolicy`]: whether clients may register themselves.
+//! [`RegistrationPolicy`]: settings of dynamic client registration.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use crate::session::SecretHash;
 
-/// Whether clients may register themselves, and for how long they are remembered.
+/// Settings of dynamic client registration.
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct RegistrationPolicy {
@@ -18,7 +18,7 @@ pub struct RegistrationPolicy {
 }
 
 impl RegistrationPolicy {
-    /// They may.
+    /// Enables dynamic client registration with default limits.
     pub const fn new() -> Self {
         Self {
             is_enabled: true,
@@ -29,39 +29,39 @@ impl RegistrationPolicy {
         }
     }
 
-    /// They may not: there is no registration endpoint. Those that have registered are still known.
+    /// Disables the registration endpoint. Clients that have registered before remain valid.
     pub const fn disabled() -> Self {
         let mut policy = Self::new();
         policy.is_enabled = false;
         policy
     }
 
-    /// For how long a client is remembered that was never given a token. Default: a day. When there is no room,
-    /// the oldest of them are forgotten earlier.
+    /// Sets the lifetime of registrations through which no token was issued. Default: one day. At the maximum number of clients, the
+    /// oldest of them are removed earlier.
     pub const fn with_unused_ttl(mut self, ttl: Duration) -> Self {
         self.unused_ttl = ttl;
         self
     }
 
-    /// For how long a client is remembered after it was last given a token, to the day. Default: 90 days.
+    /// Sets the lifetime of registrations after the last issued token, accurate to one day. Default: 90 days.
     pub const fn with_idle_ttl(mut self, ttl: Duration) -> Self {
         self.idle_ttl = ttl;
         self
     }
 
-    /// The number of clients that are remembered. Default: 10,000. If there are more, the least recently used one is forgotten through which no
-    /// user has a session, those that were never given a token first. If users have sessions through all that are looked at (300), the
-    /// newcomer is turned away.
+    /// Sets the maximum number of clients. Default: 10,000. Beyond it, the least recently used client without a session is removed,
+    /// clients without tokens first. If users have sessions through all of the 300 clients that are examined, the registration is
+    /// rejected.
     ///
-    /// One user may bring a hundredth of them into use, at least one. Of a user with more the least recently used one is forgotten, with
-    /// the sessions of that user; not one through which another user has a session.
+    /// At most a hundredth of the clients, and at least one, can be in use by one user alone. Beyond that, the least recently used client
+    /// of the user is removed, with the user's sessions, unless another user has a session through it.
     pub const fn with_max_clients(mut self, max: u64) -> Self {
         self.max_clients = max;
         self
     }
 
-    /// Only who presents `token` as a bearer token may register
-    /// ([RFC 7591 section 3](https://www.rfc-editor.org/rfc/rfc7591#section-3)). Default: anybody may. Only a hash of it is kept.
+    /// Requires the initial access token `token` for registrations
+    /// ([RFC 7591 section 3](https://www.rfc-editor.org/rfc/rfc7591#section-3)). Default: none. Only a hash of it is kept.
     pub fn with_initial_access_token(mut self, token: &SecretString) -> Self {
         self.initial_access_token = Some(SecretHash::of_text(token));
         self

@@ -1,33 +1,34 @@
-//! [`Registrations`]: the clients that have registered themselves.
+//! [`Registrations`]: the store of registered clients.
 
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use portcullis_core::{Clock, ScopeSet};
+use portcullis_core::{Clock, ScopeSet, UnixTime};
 use portcullis_grants::{
     StoreError,
-    records::{Collection, Record, SealedStore},
+    records::{Collection, Record, RecordKey, SealedStore},
 };
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Method, Registered, Registration, RegistrationPolicy, RegistrationRequest, registration_key as key};
+use super::{Method, RegisteredClient, RegistrationPolicy, RegistrationRequest};
 use crate::{
-    clients::{Client, ClientAuthenticationMethod, Origin, metadata::Members, shares::Users},
+    clients::{Client, ClientAuthenticationMethod, ClientSource, client_users::ClientUsers, metadata::ClientMetadata},
     oauth_error::{ErrorCode, OAuthError},
     session::{SecretHash, Session, Sessions, SessionsKey},
 };
 
-/// A use is noted at most so often, or ten times in the life of a registration.
-const NOTED_EVERY: Duration = Duration::from_hours(24);
+/// The minimum time between two extensions of a registration. Shorter lifetimes are extended ten times at most.
+const EXTENSION_INTERVAL: Duration = Duration::from_hours(24);
 
-/// So many registrations are forgotten at once, at most: one is too many as a rule, and more if several processes have registered some.
-const MOST_AT_ONCE: usize = 100;
+/// The maximum number of registrations that one request removes. Usually it removes one, and more after concurrent registrations.
+const MAX_REMOVED: usize = 100;
 
-/// The number of registrations that are looked at to find one that can make room: those that were not used for the longest time.
-const MOST_LOOKED_AT: usize = 300;
+/// The maximum number of registrations that are examined to find one to remove, the least recently used first.
+const MAX_EXAMINED: usize = 300;
 
-/// The clients that have registered themselves. All there is of them is in the store: one that is removed there is gone.
+/// The store of registered clients. Nothing is cached: a client that is removed from the store is unknown immediately.
 #[derive(Debug)]
 pub(in crate::clients) struct Registrations {
     policy: RegistrationPolicy,
@@ -35,6 +36,29 @@ pub(in crate::clients) struct Registrations {
     records: SealedStore,
     sessions: Sessions,
     clock: Arc<dyn Clock>,
+}
+
+/// The row of a registered client.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(in crate::clients) struct Registration {
+    #[serde(flatten)]
+    pub(in crate::clients) client: Client,
+    /// The users who have received tokens through it.
+    #[serde(default, skip_serializing_if = "ClientUsers::is_empty")]
+    pub(in crate::clients) users: ClientUsers,
+}
+
+impl Registration {
+    /// Returns the key of the registration of the client `id`.
+    pub(in crate::clients) fn key(id: &str) -> RecordKey {
+        RecordKey::of(Collection::CLIENTS, &[b"registered", id.as_bytes()])
+    }
+
+    /// Reports whether users have received tokens through the client. Rows of older versions do not list users, so the row's expiry
+    /// tells whether it was extended.
+    fn is_used(opened: &Record<Self>, now: UnixTime, unused_ttl: Duration) -> bool {
+        !opened.value.users.is_empty() || opened.expires_at > now + unused_ttl
+    }
 }
 
 impl Registrations {
@@ -48,26 +72,22 @@ impl Registrations {
         Self { policy, scopes, records, sessions, clock }
     }
 
-    /// Whether whoever presents `token` may register.
-    pub(in crate::clients) fn admits(&self, token: Option<&str>) -> bool {
+    /// Reports whether `token` is the initial access token, if one is required.
+    pub(in crate::clients) fn accepts_token(&self, token: Option<&str>) -> bool {
         let presented = |token: &str| SecretHash::of_text(&token.into());
         self.policy.initial_access_token.is_none_or(|expected| token.map(presented) == Some(expected))
     }
 
-    /// Registers what `body` describes, under a name of our choice.
+    /// Registers the client that `body` describes, and generates its id.
     ///
-    /// The scopes that a client asks for bind nobody: it could register again with others. It is told which of them there are.
+    /// The requested scopes are not enforced, because the client could register again with others. The response names the supported ones.
     ///
     /// # Errors
-    /// `invalid_redirect_uri` or `invalid_client_metadata`, with the member; `temporarily_unavailable` if there are too many
-    /// clients that are in use.
-    pub(in crate::clients) async fn register(&self, body: &[u8]) -> Result<Registered, OAuthError> {
-        let members = Members::parse(body);
+    /// `invalid_redirect_uri` or `invalid_client_metadata`; `temporarily_unavailable` at the maximum number of clients in use.
+    pub(in crate::clients) async fn register(&self, body: &[u8]) -> Result<RegisteredClient, OAuthError> {
+        let members = ClientMetadata::parse(body);
         let members = members.map_err(|_| {
-            OAuthError::new(
-                ErrorCode::InvalidClientMetadata,
-                "the body is not the JSON of one object without repetitions",
-            )
+            OAuthError::new(ErrorCode::InvalidClientMetadata, "body is not a JSON object with unique members")
         })?;
         let request = RegistrationRequest::read(&members)?;
         self.make_room().await?;
@@ -80,50 +100,50 @@ impl Registrations {
             redirect_uris: request.redirect_uris.clone(),
             grant_types: request.grant_types.clone(),
             authentication,
-            origin: Origin::Registered,
+            source: ClientSource::Registered,
             scopes: None,
             kept_until: None,
             is_used: false,
         };
-        let registration = Registration { client, users: Users::default() };
+        let registration = Registration { client, users: ClientUsers::default() };
         let now = self.clock.now();
-        if self.records.create(key(&id), &registration, now + self.policy.unused_ttl).await?.is_none() {
-            return Err(OAuthError::new(ErrorCode::ServerError, "the name of the client is not new"));
+        if self.records.create(Registration::key(&id), &registration, now + self.policy.unused_ttl).await?.is_none() {
+            return Err(OAuthError::new(ErrorCode::ServerError, "client id collision"));
         }
         let available: Vec<_> = request.scopes.iter().filter(|scope| self.scopes.contains(scope)).collect();
-        Ok(Registered { scope: available.join(" "), id, secret, issued_at: now, request })
+        Ok(RegisteredClient { scope: available.join(" "), id, secret, issued_at: now, request })
     }
 
-    /// Where there are too many, those are forgotten through which no user has a session, the least recently used first: they are what
-    /// expires soonest, and those that were never used come before all others.
+    /// Removes the least recently used clients without a session if there are too many. They expire first, and unused clients expire
+    /// before all others.
     async fn make_room(&self) -> Result<(), OAuthError> {
         let excess = (self.records.count(Collection::CLIENTS).await? + 1).saturating_sub(self.policy.max_clients);
         if excess == 0 {
             return Ok(());
         }
-        let at_once = usize::try_from(excess).unwrap_or(MOST_AT_ONCE).min(MOST_AT_ONCE);
-        let mut forgotten = 0;
-        for (key, ..) in self.records.next_to_expire(Collection::CLIENTS, MOST_LOOKED_AT).await? {
-            if forgotten == at_once {
+        let max = usize::try_from(excess).unwrap_or(MAX_REMOVED).min(MAX_REMOVED);
+        let mut removed = 0;
+        for (key, ..) in self.records.next_to_expire(Collection::CLIENTS, MAX_EXAMINED).await? {
+            if removed == max {
                 break;
             }
             let Some(known) = self.records.load::<Registration>(key).await? else { continue };
             if !self.is_in_use(&known).await? && self.records.remove(key, known.version).await? {
                 known.value.users.end_sessions(&self.sessions).await?;
-                forgotten += 1;
+                removed += 1;
             }
         }
-        if forgotten == 0 {
+        if removed == 0 {
             tracing::warn!(
                 max_clients = self.policy.max_clients,
-                "a registration is refused: there are as many clients as there may be, and users have sessions through them"
+                "registration rejected: maximum number of clients reached, all in use"
             );
-            return Err(OAuthError::new(ErrorCode::TemporarilyUnavailable, "too many clients are registered"));
+            return Err(OAuthError::new(ErrorCode::TemporarilyUnavailable, "too many registered clients"));
         }
         Ok(())
     }
 
-    /// Whether a user has a session through a client, or may have: of the users of some rows of older versions nothing is known.
+    /// Reports whether a user has a session through a client. Without a list of users, as in rows of older versions, any use counts.
     async fn is_in_use(&self, known: &Record<Registration>) -> Result<bool, StoreError> {
         let now = self.clock.now();
         if known.value.users.is_empty() {
@@ -132,36 +152,41 @@ impl Registrations {
         known.value.users.have_session(&self.sessions, now).await
     }
 
-    /// The client called `id`.
+    /// Returns the client `id`.
     pub(in crate::clients) async fn find(&self, id: &str) -> Result<Option<Client>, StoreError> {
-        let Some(known) = self.records.load::<Registration>(key(id)).await? else { return Ok(None) };
+        let Some(known) = self.records.load::<Registration>(Registration::key(id)).await? else { return Ok(None) };
         let is_used = Registration::is_used(&known, self.clock.now(), self.policy.unused_ttl);
         Ok(Some(Client { kept_until: Some(known.expires_at), is_used, ..known.value.client }))
     }
 
-    /// Keeps the registration of `client`, which has been given tokens of `session`, and notes whose they are: it costs a write a day,
-    /// and one for each of its first users.
-    pub(in crate::clients) async fn keep(
+    /// Extends the registration of `client`, which has received tokens of `session`, and adds the session's user: one write per day,
+    /// and one for each of the first users.
+    pub(in crate::clients) async fn record_use(
         &self,
         client: &Client,
         session: &Session,
         is_new: bool,
     ) -> Result<(), StoreError> {
         let kept_until = self.clock.now() + self.policy.idle_ttl;
-        let is_due = |until| until + NOTED_EVERY.min(self.policy.idle_ttl / 10) <= kept_until;
+        let is_due = |until| until + EXTENSION_INTERVAL.min(self.policy.idle_ttl / 10) <= kept_until;
         if !is_new && !client.kept_until.is_some_and(is_due) {
             return Ok(());
         }
         let user = SessionsKey::of(&session.user, client.id());
-        // If the client is gone, there is nothing to be done.
-        while let Some(known) = self.records.load::<Registration>(key(client.id())).await? {
+        // A client that was removed meanwhile needs no extension.
+        while let Some(known) = self.records.load::<Registration>(Registration::key(client.id())).await? {
             let mut registration = known.value;
-            let is_noted = registration.users.note(user, session.ends_at);
+            let is_noted = registration.users.add(user, session.ends_at);
             if !is_noted && !is_due(known.expires_at) {
                 break;
             }
             let kept_until = if is_due(known.expires_at) { kept_until } else { known.expires_at };
-            if self.records.replace(key(client.id()), known.version, &registration, kept_until).await?.is_some() {
+            if self
+                .records
+                .replace(Registration::key(client.id()), known.version, &registration, kept_until)
+                .await?
+                .is_some()
+            {
                 break;
             }
         }
@@ -174,7 +199,7 @@ fn authentication(method: &Method) -> (ClientAuthenticationMethod, Option<Secret
         Method::None => (ClientAuthenticationMethod::None, None),
         Method::PrivateKeyJwt(keys) => (ClientAuthenticationMethod::PrivateKeyJwt(keys.clone()), None),
         Method::SecretBasic | Method::SecretPost => {
-            // As codes and tokens: the first letters tell what was found when one was published.
+            // The prefix lets secret scanners find it, as for codes and tokens.
             let secret = SecretString::from(format!("pccs_{}", *random::<32>()));
             (ClientAuthenticationMethod::Secret(SecretHash::of_text(&secret)), Some(secret))
         }
@@ -185,4 +210,30 @@ fn random<const N: usize>() -> Zeroizing<String> {
     let mut bytes = Zeroizing::new([0; N]);
     rand::fill(&mut *bytes);
     Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::clients::RedirectUri;
+
+    #[test]
+    fn rows_are_compatible_with_older_versions_in_both_directions() {
+        let uri = RedirectUri::new("https://app.example.com/cb").expect("a redirect URI");
+        let client = Client::public("client_1", "App", vec![uri]);
+        let older = serde_json::to_value(&client).expect("plain data");
+        let registration: Registration = serde_json::from_value(older.clone()).expect("a row");
+        assert!(registration.users.is_empty());
+        assert_eq!(serde_json::to_value(&registration).expect("plain data"), older, "serialized as before");
+
+        let users = json!({"listed": [{"sessions": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}], "others_until": 7});
+        let mut newer = older;
+        newer["users"] = users.clone();
+        let registration: Registration = serde_json::from_value(newer.clone()).expect("a row");
+        assert_eq!(serde_json::to_value(&registration.users).expect("plain data"), users);
+        let there: Client = serde_json::from_value(newer).expect("unknown members are ignored");
+        assert_eq!(there.id(), "client_1");
+    }
 }

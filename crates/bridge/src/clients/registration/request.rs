@@ -1,17 +1,16 @@
-//! [`RegistrationRequest`]: what a client wants to be registered as.
+//! [`RegistrationRequest`]: the metadata in a registration request.
 
 use portcullis_core::ScopeSet;
 
-use super::ApplicationType;
 use crate::{
     clients::{
         ClientKeys, GrantType, RedirectUri,
-        metadata::{InvalidMetadata, Members},
+        metadata::{ClientMetadata, InvalidMetadata},
     },
-    parameters::scopes_of_stranger,
+    parameters::parse_untrusted_scopes,
 };
 
-/// What a client wants to be registered as, with the defaults of
+/// The metadata in a registration request, with the defaults of
 /// [RFC 7591 section 2](https://www.rfc-editor.org/rfc/rfc7591#section-2).
 #[derive(Debug)]
 pub(super) struct RegistrationRequest {
@@ -24,7 +23,7 @@ pub(super) struct RegistrationRequest {
     pub(super) scopes: ScopeSet,
 }
 
-/// How a client wants to prove who it is.
+/// The requested authentication method.
 #[derive(Clone, Debug)]
 pub(super) enum Method {
     None,
@@ -33,12 +32,22 @@ pub(super) enum Method {
     PrivateKeyJwt(ClientKeys),
 }
 
+/// Where a client runs, which determines the allowed redirect URIs.
+/// [OpenID Connect Dynamic Client Registration, section 2](https://openid.net/specs/openid-connect-registration-1_0.html#ClientMetadata)
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ApplicationType {
+    /// On a server: `https` redirect URIs that are not on loopback.
+    Web,
+    /// On the user's machine: loopback and private schemes are allowed as well.
+    Native,
+}
+
 impl RegistrationRequest {
-    /// What `members` ask for.
+    /// Reads the request in `members`.
     ///
     /// # Errors
-    /// Which member cannot be registered.
-    pub(super) fn read(members: &Members) -> Result<Self, InvalidMetadata> {
+    /// The invalid member.
+    pub(super) fn read(members: &ClientMetadata) -> Result<Self, InvalidMetadata> {
         let redirect_uris = redirect_uris(members)?;
         response_types(members)?;
         Ok(Self {
@@ -53,48 +62,70 @@ impl RegistrationRequest {
     }
 }
 
-fn redirect_uris(members: &Members) -> Result<Vec<RedirectUri>, InvalidMetadata> {
+impl ApplicationType {
+    /// Returns the type `named`, or the type that the redirect URIs imply: most MCP clients run on the user's machine and omit it.
+    pub(super) fn of(named: Option<&str>, redirect_uris: &[RedirectUri]) -> Result<Self, InvalidMetadata> {
+        let is_local = redirect_uris.iter().any(|uri| uri.is_loopback() || uri.is_app());
+        match named {
+            None if is_local => Ok(Self::Native),
+            None => Ok(Self::Web),
+            Some("native") => Ok(Self::Native),
+            Some("web") if is_local => {
+                Err(InvalidMetadata::new("redirect_uris", "a web application requires https without loopback"))
+            }
+            Some("web") => Ok(Self::Web),
+            Some(_) => Err(InvalidMetadata::new("application_type", "must be web or native")),
+        }
+    }
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Web => "web",
+            Self::Native => "native",
+        }
+    }
+}
+
+fn redirect_uris(members: &ClientMetadata) -> Result<Vec<RedirectUri>, InvalidMetadata> {
     let invalid = |why| InvalidMetadata::new("redirect_uris", why);
     let written = members.texts("redirect_uris")?.unwrap_or_default();
     if written.is_empty() {
-        return Err(invalid("there is none"));
+        return Err(invalid("is missing or empty"));
     }
     written.into_iter().map(|text| RedirectUri::new(text).map_err(|error| invalid(error.why))).collect()
 }
 
-/// What else a client can do is not registered, which it is told; without codes it can do nothing here. Assertions of an enterprise
-/// are for clients that the enterprise knows.
-fn grant_types(members: &Members) -> Result<Vec<GrantType>, InvalidMetadata> {
+/// Unsupported grant types are dropped, and the response says so. `authorization_code` is required. Assertions are for clients that
+/// the enterprise knows, so `jwt-bearer` cannot be registered.
+fn grant_types(members: &ClientMetadata) -> Result<Vec<GrantType>, InvalidMetadata> {
     let Some(written) = members.texts("grant_types")? else { return Ok(vec![GrantType::AuthorizationCode]) };
     let wanted = |grant_type: &GrantType| written.contains(&grant_type.as_str());
     let known: Vec<_> = [GrantType::AuthorizationCode, GrantType::RefreshToken].into_iter().filter(wanted).collect();
     match known.first() {
         Some(GrantType::AuthorizationCode) => Ok(known),
-        _ => Err(InvalidMetadata::new("grant_types", "authorization_code is not among them")),
+        _ => Err(InvalidMetadata::new("grant_types", "must include authorization_code")),
     }
 }
 
-fn response_types(members: &Members) -> Result<(), InvalidMetadata> {
+fn response_types(members: &ClientMetadata) -> Result<(), InvalidMetadata> {
     match members.texts("response_types")? {
-        Some(written) if !written.contains(&"code") => {
-            Err(InvalidMetadata::new("response_types", "code is not among them"))
-        }
+        Some(written) if !written.contains(&"code") => Err(InvalidMetadata::new("response_types", "must include code")),
         _ => Ok(()),
     }
 }
 
-fn method(members: &Members) -> Result<Method, InvalidMetadata> {
+fn method(members: &ClientMetadata) -> Result<Method, InvalidMetadata> {
     const MEMBER: &str = "token_endpoint_auth_method";
     match members.text(MEMBER)? {
         None | Some("client_secret_basic") => Ok(Method::SecretBasic),
         Some("client_secret_post") => Ok(Method::SecretPost),
         Some("none") => Ok(Method::None),
         Some("private_key_jwt") => Ok(Method::PrivateKeyJwt(members.keys()?)),
-        Some(_) => Err(InvalidMetadata::new(MEMBER, "it is not supported")),
+        Some(_) => Err(InvalidMetadata::new(MEMBER, "unsupported method")),
     }
 }
 
-fn scopes(members: &Members) -> Result<ScopeSet, InvalidMetadata> {
+fn scopes(members: &ClientMetadata) -> Result<ScopeSet, InvalidMetadata> {
     let text = members.text("scope")?.unwrap_or_default();
-    scopes_of_stranger(text).ok_or(InvalidMetadata::new("scope", "it is no list of scopes, or too long a one"))
+    parse_untrusted_scopes(text).ok_or(InvalidMetadata::new("scope", "malformed or too long"))
 }

@@ -25,7 +25,7 @@ const OF_THE_TOKEN: [&str; 16] = [
 ];
 
 /// What `claims` say about the user, such as roles. The names of others' tokens would only be taken for those of ours.
-pub(crate) fn claims_of_user(claims: Claims) -> Map<String, Value> {
+pub(crate) fn user_claims(claims: Claims) -> Map<String, Value> {
     let mut claims = claims.into_inner();
     claims.retain(|name, _| !OF_THE_TOKEN.contains(&&**name));
     claims

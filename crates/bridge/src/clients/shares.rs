@@ -1,4 +1,4 @@
-//! [`Shares`]: how many self-described clients one user may bring into use.
+//! [`Shares`]: limits the clients of one user, so that no user takes the room of other users.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,37 +10,34 @@ use portcullis_grants::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    clients::{
-        Client,
-        registration::{Registration, registration_key},
-    },
+    clients::{Client, registration::Registration},
     session::{SessionUser, Sessions, SessionsKey},
 };
 
-/// One user may bring this part of all registrations into use.
+/// The number of clients of one user, as a fraction of all registrations: 1/100.
 const SHARE: u64 = 100;
 
-/// How many self-described clients one user may bring into use.
+/// Limits the clients of one user, other than configured ones.
 ///
-/// A user who may log in can register clients without end and log in through each, and what is in use is kept for months. So the clients
-/// of each user are listed, and of a user with too many the least recently used one goes, with the sessions of that user; one through
-/// which another user has a session stays, and is counted among the clients of that other user alone.
+/// A user who may log in can register any number of clients and log in through each, and used clients are kept for months. So the clients
+/// of each user are listed. Beyond the limit the least recently used one is removed, with the user's sessions. A client through which
+/// another user has a session stays, and counts only for that other user.
 #[derive(Debug)]
 pub(in crate::clients) struct Shares {
     records: SealedStore,
     sessions: Sessions,
     clock: Arc<dyn Clock>,
     max: usize,
-    /// For how long the clients of a user are listed after the last login.
+    /// The lifetime of a list after the user's last login.
     ttl: Duration,
 }
 
-/// The ids of the clients through which one user has logged in, the least recently used first. Some may be gone.
+/// The ids of the clients through which one user has logged in, the least recently used first. Some may not exist any more.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct ClientsOfUser(Vec<Box<str>>);
 
 impl Shares {
-    /// Of `max_clients` that there may be, each of which is remembered for `ttl`.
+    /// Creates limits for `max_clients` clients in all, each of which is kept for `ttl`.
     pub(in crate::clients) fn new(
         max_clients: u64,
         ttl: Duration,
@@ -52,9 +49,9 @@ impl Shares {
         Self { records, sessions, clock, max, ttl }
     }
 
-    /// Counts `client` among those that `user` has brought into use: the user has logged in through it. If there are too many, others
-    /// go. Whether there was room for it.
-    pub(in crate::clients) async fn count(&self, user: &SessionUser, client: &Client) -> Result<bool, StoreError> {
+    /// Adds `client`, through which `user` has logged in, to the user's list, and removes others beyond the limit. Returns whether
+    /// the list had room.
+    pub(in crate::clients) async fn add(&self, user: &SessionUser, client: &Client) -> Result<bool, StoreError> {
         let key = key(user);
         loop {
             let found = self.records.load::<ClientsOfUser>(key).await?;
@@ -64,7 +61,7 @@ impl Shares {
             let mut clients = before.clone();
             clients.0.retain(|id| **id != *client.id());
             clients.0.push(client.id().into());
-            // They go first: what is not listed any more would stay uncounted.
+            // Before the list is written: a client that is not listed any more would stay uncounted.
             self.shrink(user, &mut clients).await?;
             if clients == before {
                 return Ok(has_room);
@@ -80,75 +77,72 @@ impl Shares {
         }
     }
 
-    /// Takes as many off a list that is too long: first those through which no user has a session, and then the least recently used.
+    /// Removes clients beyond the limit: first those without a session, then the least recently used.
     async fn shrink(&self, user: &SessionUser, clients: &mut ClientsOfUser) -> Result<(), StoreError> {
         let excess = clients.0.len().saturating_sub(self.max);
         let Some((_, older)) = clients.0.split_last().filter(|_| excess > 0) else { return Ok(()) };
-        let mut leaving: Vec<Box<str>> = Vec::new();
+        let mut removed: Vec<Box<str>> = Vec::new();
         for id in older {
-            if leaving.len() < excess && !self.has_session(user, id).await? {
-                leaving.push(id.clone());
+            if removed.len() < excess && !self.has_session(user, id).await? {
+                removed.push(id.clone());
             }
         }
         for id in older {
-            if leaving.len() < excess && !leaving.contains(id) {
-                leaving.push(id.clone());
+            if removed.len() < excess && !removed.contains(id) {
+                removed.push(id.clone());
             }
         }
-        for id in &leaving {
+        for id in &removed {
             self.release(user, id).await?;
         }
-        clients.0.retain(|id| !leaving.contains(id));
+        clients.0.retain(|id| !removed.contains(id));
         Ok(())
     }
 
-    /// Whether a user has a session through the client `id`; of one with a document, whether `user` has.
+    /// Reports whether any user has a session through the client `id`; for a client with a document, whether `user` has one.
     async fn has_session(&self, user: &SessionUser, id: &str) -> Result<bool, StoreError> {
         if has_document(id) {
             return self.sessions.has_any_of(SessionsKey::of(user, id)).await;
         }
-        match self.records.load::<Registration>(registration_key(id)).await? {
+        match self.records.load::<Registration>(Registration::key(id)).await? {
             Some(known) => known.value.users.have_session(&self.sessions, self.clock.now()).await,
             None => Ok(false),
         }
     }
 
-    /// The client `id` is no longer among those of `user`. If it is not among those of others who have sessions, it is removed, and the
-    /// sessions through it end. Documents are not removed: they are of all who use the client, and kept for a day.
+    /// Releases the client `id` from `user`, whose sessions through it end. If it is not in use by other users, its registration is
+    /// removed. Documents are not removed: all users share them, and they expire after one day.
     async fn release(&self, user: &SessionUser, id: &str) -> Result<(), StoreError> {
         let own = SessionsKey::of(user, id);
         if has_document(id) {
             return self.sessions.end_all_of(own).await;
         }
         loop {
-            let Some(known) = self.records.load::<Registration>(registration_key(id)).await? else {
+            let Some(known) = self.records.load::<Registration>(Registration::key(id)).await? else {
                 return self.sessions.end_all_of(own).await;
             };
             let mut registration = known.value;
             if registration.users.others_have_session(own, &self.sessions, self.clock.now()).await? {
                 registration.users.release(own);
                 let replaced =
-                    self.records.replace(registration_key(id), known.version, &registration, known.expires_at).await?;
+                    self.records.replace(Registration::key(id), known.version, &registration, known.expires_at).await?;
                 if replaced.is_some() {
                     return self.sessions.end_all_of(own).await;
                 }
-            } else if self.records.remove(registration_key(id), known.version).await? {
-                tracing::info!(
-                    client_id = id,
-                    "a client is forgotten: its user has brought too many others into use since"
-                );
+            } else if self.records.remove(Registration::key(id), known.version).await? {
+                tracing::info!(client_id = id, "client registration removed: its user has too many clients");
                 return registration.users.end_sessions(&self.sessions).await;
             }
         }
     }
 }
 
-/// Whether the client `id` describes itself by a document.
+/// Reports whether the client `id` has a metadata document.
 fn has_document(id: &str) -> bool {
     id.starts_with("https://") || id.starts_with("http://")
 }
 
-/// No issuer is called so: this is no key of [sessions](SessionsKey).
+/// No issuer has this name, so the key differs from every [`SessionsKey`].
 fn key(user: &SessionUser) -> RecordKey {
     RecordKey::of(Collection::USERS, &[b"clients of", user.issuer.as_str().as_bytes(), user.subject.as_bytes()])
 }

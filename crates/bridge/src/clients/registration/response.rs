@@ -1,5 +1,6 @@
-//! [`Registered`]: what a client is told that has registered.
+//! [`RegisteredClient`]: the response to a registration request.
 
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use portcullis_core::UnixTime;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -7,29 +8,29 @@ use serde::Serialize;
 
 use super::{Method, RegistrationRequest};
 use crate::{
-    answer::{self, Answer},
+    answer,
     clients::{ClientKeys, GrantType, RedirectUri},
 };
 
-/// A client that has registered: its name, and its secret, which nobody will tell it again.
+/// A client that has registered: its id, and its secret, which only this response contains.
 #[derive(Debug)]
-pub(crate) struct Registered {
+pub(crate) struct RegisteredClient {
     pub(super) id: Box<str>,
     pub(super) secret: Option<SecretString>,
     pub(super) issued_at: UnixTime,
     pub(super) request: RegistrationRequest,
-    /// The scopes that it asked for and that there are.
+    /// The scopes that it requested and that the bridge has.
     pub(super) scope: String,
 }
 
-/// Everything that was registered. [RFC 7591 section 3.2.1](https://www.rfc-editor.org/rfc/rfc7591#section-3.2.1)
+/// The registered metadata. [RFC 7591 section 3.2.1](https://www.rfc-editor.org/rfc/rfc7591#section-3.2.1)
 #[derive(Serialize)]
 struct Body<'a> {
     client_id: &'a str,
     client_id_issued_at: UnixTime,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_secret: Option<&'a str>,
-    /// Never: it lives for as long as the registration.
+    /// Zero, which means never: the secret is valid as long as the registration exists.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_secret_expires_at: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,9 +50,8 @@ struct Body<'a> {
     scope: &'a str,
 }
 
-impl Registered {
-    /// The answer, which nobody keeps.
-    pub(crate) fn into_answer(self) -> Answer {
+impl IntoResponse for RegisteredClient {
+    fn into_response(self) -> Response {
         let Self { request, .. } = &self;
         let (method, keys) = match &request.method {
             Method::None => ("none", None),

@@ -1,4 +1,4 @@
-//! [`Users`]: who uses a client.
+//! [`ClientUsers`]: the users of a registered client.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::session::{Sessions, SessionsKey};
 
-/// The number of users of a client that are listed. Of a client with more it is remembered that there are.
-const LISTED: usize = 8;
+/// The maximum number of listed users. Beyond it, only the end of their sessions is stored.
+const MAX_LISTED: usize = 8;
 
-/// The time of [`Users::others_until`] is written down at most so often.
-const NOTED_EVERY: Duration = Duration::from_hours(24);
+/// The minimum time between two updates of [`ClientUsers::others_until`].
+const UPDATE_INTERVAL: Duration = Duration::from_hours(24);
 
-/// Who uses a client: part of the row of its registration. Rows of older versions have none.
+/// The users of a registered client, as a part of its row. Rows of older versions have none.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(in crate::clients) struct Users {
+pub(in crate::clients) struct ClientUsers {
     listed: Vec<UserOfClient>,
-    /// When there were more users than are listed: until when one of the others may have a session, in seconds.
+    /// The latest end of a session of users who are not listed, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     others_until: Option<u64>,
 }
@@ -27,42 +27,42 @@ pub(in crate::clients) struct Users {
 /// A user of a client.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct UserOfClient {
-    /// Where the sessions are that this user has through the client.
+    /// The key of the list of the user's sessions through the client.
     sessions: SessionsKey,
-    /// Whether the client is no longer among the clients of this user, who has used too many since.
+    /// Whether the client was released from this user, who had too many clients.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     is_over: bool,
 }
 
-impl Users {
+impl ClientUsers {
     pub(in crate::clients) fn is_empty(&self) -> bool {
         self.listed.is_empty() && self.others_until.is_none()
     }
 
-    /// Notes that a user has a session now, which ends at `until` at the latest. Whether that is anything new.
-    pub(in crate::clients) fn note(&mut self, user: SessionsKey, until: UnixTime) -> bool {
+    /// Adds a user with a session that ends at `until` at the latest. Returns whether anything changed.
+    pub(in crate::clients) fn add(&mut self, user: SessionsKey, until: UnixTime) -> bool {
         if let Some(known) = self.listed.iter_mut().find(|known| known.sessions == user) {
             return std::mem::take(&mut known.is_over);
         }
-        if self.listed.len() < LISTED {
+        if self.listed.len() < MAX_LISTED {
             self.listed.push(UserOfClient { sessions: user, is_over: false });
             return true;
         }
-        let is_new = self.others_until.is_none_or(|noted| UnixTime::from_secs(noted) + NOTED_EVERY <= until);
+        let is_new = self.others_until.is_none_or(|noted| UnixTime::from_secs(noted) + UPDATE_INTERVAL <= until);
         if is_new {
             self.others_until = Some(until.as_secs());
         }
         is_new
     }
 
-    /// Notes that the client is no longer among those of a user.
-    pub(super) fn release(&mut self, user: SessionsKey) {
+    /// Notes that the client was released from a user.
+    pub(in crate::clients) fn release(&mut self, user: SessionsKey) {
         for known in self.listed.iter_mut().filter(|known| known.sessions == user) {
             known.is_over = true;
         }
     }
 
-    /// Whether a user has a session through the client.
+    /// Reports whether any user has a session through the client.
     pub(in crate::clients) async fn have_session(
         &self,
         sessions: &Sessions,
@@ -72,8 +72,8 @@ impl Users {
         Ok(self.may_have_others(now) || any_alive(sessions, all).await?)
     }
 
-    /// Whether a user other than `user` has a session through the client, which is among the clients of that user.
-    pub(super) async fn others_have_session(
+    /// Reports whether a user other than `user` has a session through the client that counts for that user.
+    pub(in crate::clients) async fn others_have_session(
         &self,
         user: SessionsKey,
         sessions: &Sessions,
@@ -83,7 +83,7 @@ impl Users {
         Ok(self.may_have_others(now) || any_alive(sessions, others.map(|known| known.sessions)).await?)
     }
 
-    /// Ends all sessions of the listed users through the client, which is gone.
+    /// Ends all sessions of the listed users through the client.
     pub(in crate::clients) async fn end_sessions(&self, sessions: &Sessions) -> Result<(), StoreError> {
         for user in &self.listed {
             sessions.end_all_of(user.sessions).await?;
