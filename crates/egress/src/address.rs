@@ -1,10 +1,10 @@
-//! Which addresses are public: the special-purpose registries of IANA, closed by default.
+//! [`is_public`]: tells public addresses from special ones, by the special-purpose registries of IANA.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-/// Not publicly reachable, by the [IPv4 special-purpose registry](https://www.iana.org/assignments/iana-ipv4-special-registry).
+/// Networks that are not public, by the [IPv4 special-purpose registry](https://www.iana.org/assignments/iana-ipv4-special-registry).
 const SPECIAL_V4: [Ipv4Net; 15] = [
     v4([0, 0, 0, 0], 8),       // this network
     v4([10, 0, 0, 0], 8),      // private
@@ -24,10 +24,10 @@ const SPECIAL_V4: [Ipv4Net; 15] = [
 ];
 
 /// The one part of IPv6 that is assigned for global unicast. Loopback, IPv4-mapped, NAT64, unique-local, link-local,
-/// multicast and whatever will be invented are outside.
+/// multicast and future networks are outside.
 const GLOBAL_V6: Ipv6Net = v6([0x2000, 0], 3);
 
-/// Inside [`GLOBAL_V6`] and not public all the same, by the
+/// Networks inside [`GLOBAL_V6`] that are not public, by the
 /// [IPv6 special-purpose registry](https://www.iana.org/assignments/iana-ipv6-special-registry).
 const SPECIAL_V6: [Ipv6Net; 4] = [
     v6([0x2001, 0], 23),     // protocol assignments: Teredo, benchmarks, ORCHID
@@ -44,7 +44,7 @@ const fn v6([a, b]: [u16; 2], prefix: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, 0), prefix)
 }
 
-/// Whether `address` is a public one.
+/// Reports whether `address` is public.
 pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => !SPECIAL_V4.iter().any(|net| net.contains(&address)),
@@ -56,7 +56,7 @@ pub(crate) fn is_public(address: IpAddr) -> bool {
 mod tests {
     use super::*;
 
-    fn judge(text: &str) -> bool {
+    fn parse_and_check(text: &str) -> bool {
         is_public(text.parse().expect(text))
     }
 
@@ -108,7 +108,7 @@ mod tests {
             "fec0::1",
             "ff02::1",
         ] {
-            assert!(!judge(text), "{text}");
+            assert!(!parse_and_check(text), "{text}");
         }
     }
 
@@ -139,7 +139,7 @@ mod tests {
             "2003::1",
             "3ffe::1",
         ] {
-            assert!(judge(text), "{text}");
+            assert!(parse_and_check(text), "{text}");
         }
     }
 }

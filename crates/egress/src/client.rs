@@ -1,4 +1,4 @@
-//! [`Client`]: reqwest behind the guards.
+//! [`Client`]: reqwest behind the guard.
 
 use std::{error::Error, iter};
 
@@ -7,11 +7,10 @@ use http::{Request, Response, Uri};
 
 use crate::{
     EgressConfig, EgressConfigError, EgressError, EgressErrorKind, MaxBody,
-    guard::{Blocked, Guard},
-    resolver::GuardedResolver,
+    guard::{Blocked, Guard, GuardedResolver},
 };
 
-/// reqwest behind the guards.
+/// reqwest behind the guard.
 #[derive(Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -45,7 +44,7 @@ impl Client {
             .map_err(|error| EgressError::new(blocked, &uri).with_source(error.without_url()))?;
         self.guard.check_url(request.url()).map_err(|why| EgressError::new(blocked, &uri).with_source(why))?;
 
-        let mut received = self.http.execute(request).await.map_err(|error| judge(error, &uri))?;
+        let mut received = self.http.execute(request).await.map_err(|error| convert(error, &uri))?;
         let mut response = Response::new(());
         *response.status_mut() = received.status();
         *response.version_mut() = received.version();
@@ -55,14 +54,14 @@ impl Client {
     }
 }
 
-/// Believes the announced length when it is too large, and nobody when it is not.
+/// Reads the body up to `limit`. An announced length is an early reason to stop, and is not relied on otherwise.
 async fn read(mut received: reqwest::Response, limit: usize, uri: &Uri) -> Result<Bytes, EgressError> {
     let too_large = || EgressError::new(EgressErrorKind::BodyTooLarge, uri);
     if received.content_length().is_some_and(|length| usize::try_from(length).is_ok_and(|n| n > limit)) {
         return Err(too_large());
     }
     let mut body = BytesMut::new();
-    while let Some(chunk) = received.chunk().await.map_err(|error| judge(error, uri))? {
+    while let Some(chunk) = received.chunk().await.map_err(|error| convert(error, uri))? {
         if chunk.len() > limit - body.len() {
             return Err(too_large());
         }
@@ -71,8 +70,8 @@ async fn read(mut received: reqwest::Response, limit: usize, uri: &Uri) -> Resul
     Ok(body.freeze())
 }
 
-/// What reqwest's error means. Its URL is dropped, because that has the query.
-fn judge(error: reqwest::Error, uri: &Uri) -> EgressError {
+/// Converts an error of reqwest. Its URL is removed, because it contains the query.
+fn convert(error: reqwest::Error, uri: &Uri) -> EgressError {
     let error = error.without_url();
     let mut causes = iter::successors(error.source(), |cause| (*cause).source());
     let kind = if causes.any(|cause| cause.is::<Blocked>()) {

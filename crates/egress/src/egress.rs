@@ -1,4 +1,4 @@
-//! [`Egress`]: the service through which every outbound request goes.
+//! [`Egress`]: the tower service for outbound requests.
 
 use std::{
     error::Error,
@@ -15,16 +15,16 @@ use tokio::time::{Instant, timeout};
 use tower::{ServiceExt, util::BoxCloneSyncService};
 use tower_service::Service;
 
-use crate::{EgressConfig, EgressConfigError, EgressError, EgressErrorKind, RequestKind, client::Client, telemetry};
+use crate::{EgressConfig, EgressConfigError, EgressError, EgressErrorKind, RequestKind, client::Client};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// The service through which every outbound request goes; see the [crate documentation](crate) for its rules.
+/// The tower service for outbound requests; see the [crate documentation](crate) for its rules.
 ///
-/// Clones share connections. The response is whole: its body has been read when the future is ready. Every status is a
+/// Clones share connections. The response is complete: its body has been read when the future is ready. Every status is a
 /// response, 3xx and 5xx included.
 ///
-/// It does **not** look at what it sends: whoever builds a request decides who gets a token.
+/// It does **not** inspect what it sends: the component that makes a request decides which host gets a token.
 #[derive(Clone)]
 pub struct Egress {
     service: BoxCloneSyncService<Request<Bytes>, Response<Bytes>, BoxError>,
@@ -32,7 +32,7 @@ pub struct Egress {
 }
 
 impl Egress {
-    /// Out by HTTP, as `config` allows.
+    /// Creates an HTTP client that is limited by `config`.
     ///
     /// CA certificates are the operating system's, or those in the file that `SSL_CERT_FILE` names.
     ///
@@ -45,10 +45,10 @@ impl Egress {
         Ok(Self::from_service(send).with_timeout(timeout))
     }
 
-    /// Out by a service of your own: a fake provider, or an HTTP client that has its own ways.
+    /// Creates an egress that sends by `service`: a fake provider, or another HTTP client.
     ///
-    /// Its errors are [transport](EgressErrorKind::Transport) errors unless they are [`EgressError`]s. Of the guards only
-    /// the time limit applies, 10 s: where requests may go and how much is read is the service's business.
+    /// Its errors are [transport](EgressErrorKind::Transport) errors unless they are [`EgressError`]s. Only
+    /// the time limit of 10 s applies: `service` is responsible for destinations and size limits.
     pub fn from_service<S>(service: S) -> Self
     where
         S: Service<Request<Bytes>, Response = Response<Bytes>> + Clone + Send + Sync + 'static,
@@ -58,7 +58,7 @@ impl Egress {
         Self { service: BoxCloneSyncService::new(service.map_err(Into::into)), timeout: EgressConfig::new().timeout }
     }
 
-    /// With `check` before each request: it may add to the request, such as a [`MaxBody`](crate::MaxBody), or refuse it.
+    /// Calls `check` before each request: it may add to the request, such as a [`MaxBody`](crate::MaxBody), or reject it.
     #[must_use]
     pub fn with_check<F>(self, check: F) -> Self
     where
@@ -75,7 +75,7 @@ impl Egress {
         Self { service: BoxCloneSyncService::new(checked), timeout: self.timeout }
     }
 
-    /// With another limit for a whole exchange.
+    /// Sets the time limit of a request.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -88,7 +88,7 @@ impl Service<Request<Bytes>> for Egress {
     type Error = EgressError;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Bytes>, EgressError>> + Send>>;
 
-    /// Always ready: readiness of what is inside is awaited in the future.
+    /// Always ready: the future waits for the readiness of the inner service.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), EgressError>> {
         Poll::Ready(Ok(()))
     }
@@ -98,16 +98,16 @@ impl Service<Request<Bytes>> for Egress {
         Box::pin(async move {
             let start = Instant::now();
             let uri = request.uri().clone();
-            let purpose = request.extensions().get::<RequestKind>().copied().unwrap_or_default();
+            let kind = request.extensions().get::<RequestKind>().copied().unwrap_or_default();
             let result = match timeout(limit, service.oneshot(request)).await {
                 Ok(Ok(response)) => Ok(response),
                 Ok(Err(error)) => Err(match error.downcast::<EgressError>() {
-                    Ok(own) => *own,
-                    Err(foreign) => EgressError::new(EgressErrorKind::Transport, &uri).with_source(foreign),
+                    Ok(error) => *error,
+                    Err(other) => EgressError::new(EgressErrorKind::Transport, &uri).with_source(other),
                 }),
                 Err(_) => Err(EgressError::new(EgressErrorKind::Timeout, &uri)),
             };
-            telemetry::record(purpose, start, &result);
+            record(kind, start, &result);
             result
         })
     }
@@ -117,4 +117,17 @@ impl fmt::Debug for Egress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Egress").field("timeout", &self.timeout).finish_non_exhaustive()
     }
+}
+
+/// Counts one request that began at `start`. The host is not a label: untrusted metadata may name any number of hosts.
+fn record(kind: RequestKind, start: Instant, result: &Result<Response<Bytes>, EgressError>) {
+    let outcome = match result {
+        Ok(response) if response.status().is_server_error() => "server_error",
+        Ok(response) if response.status().is_client_error() => "client_error",
+        Ok(_) => "success",
+        Err(error) => error.kind().as_str(),
+    };
+    metrics::counter!("portcullis_egress_requests_total", "purpose" => kind.as_str(), "outcome" => outcome)
+        .increment(1);
+    metrics::histogram!("portcullis_egress_seconds", "purpose" => kind.as_str()).record(start.elapsed());
 }

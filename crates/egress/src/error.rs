@@ -19,28 +19,29 @@ pub struct EgressError {
     source: Option<BoxError>,
 }
 
-/// What kind of [`EgressError`] it is.
+/// The kind of an [`EgressError`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum EgressErrorKind {
-    /// Not sent: the request may not go there.
+    /// Not sent: the destination is not allowed.
     Blocked,
     /// Not sent: there was no connection.
     Connect,
-    /// The exchange was not over in time. The request may have been processed.
+    /// The response was not complete in time. The request may have been processed.
     Timeout,
-    /// The exchange broke off. The request may have been processed.
+    /// The connection broke. The request may have been processed.
     Transport,
-    /// The response is larger than what is read.
+    /// The response is larger than the limit.
     BodyTooLarge,
-    /// Answered with a server error (5xx), and left alone from now on. Only behind a [`CircuitBreaker`](crate::CircuitBreaker).
+    /// Answered with a server error (5xx). Only behind a [`CircuitBreaker`](crate::CircuitBreaker).
     ServerError,
-    /// Answered, now or a moment ago, that it is called too often (429): by us, or with this user's token. Only behind a
+    /// Answered, now or a short time ago, that it is called too often (429): by this server, or with this user's token. Only behind a
     /// [`CircuitBreaker`](crate::CircuitBreaker).
     RateLimited,
-    /// Not sent: it failed a moment ago and is left alone. Only behind a [`CircuitBreaker`](crate::CircuitBreaker).
+    /// Not sent: the provider failed a short time ago and the back-off window is not over. Only behind a
+    /// [`CircuitBreaker`](crate::CircuitBreaker).
     BackingOff,
-    /// Not sent: a moment ago this credential was refused, or several were, in a way that may be about this server. Only behind a
+    /// Not sent: a short time ago this credential was refused, or several were, in a way that may be about this server. Only behind a
     /// [`CircuitBreaker`](crate::CircuitBreaker).
     ClientRefused,
     /// Not sent: credentials from this [source](portcullis_core::RequestSource) that were not accepted have used up the calls that one
@@ -49,7 +50,7 @@ pub enum EgressErrorKind {
 }
 
 impl EgressErrorKind {
-    /// The name under which it is counted.
+    /// Returns the value of the metrics' label.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -66,7 +67,7 @@ impl EgressErrorKind {
         }
     }
 
-    /// What that means for the request that needed the answer.
+    /// Returns the reason for the request that needed the response.
     #[must_use]
     pub const fn reason(self) -> Reason {
         match self {
@@ -85,17 +86,17 @@ impl EgressErrorKind {
             Self::Blocked => "not allowed to call",
             Self::Connect => "cannot connect to",
             Self::Timeout => "no complete answer in time from",
-            Self::Transport => "the exchange broke off with",
+            Self::Transport => "the connection broke to",
             Self::BodyTooLarge => "too large an answer from",
             Self::ServerError => "a server error from",
             Self::RateLimited => "called too often:",
-            Self::BackingOff => "failed a moment ago and is left alone:",
-            Self::ClientRefused => "refused the credential, or this server, a moment ago:",
+            Self::BackingOff => "failed a short time ago and is not called:",
+            Self::ClientRefused => "refused the credential, or this server, a short time ago:",
             Self::SourceLimited => "too many credentials from one source were not accepted by",
         }
     }
 
-    /// The kind of error for calls that are not made because one failed in this way.
+    /// Returns the kind of error for calls that are not sent because one failed in this way.
     pub(crate) const fn while_left_alone(self) -> Self {
         match self {
             Self::RateLimited | Self::ClientRefused => self,
@@ -105,59 +106,59 @@ impl EgressErrorKind {
 }
 
 impl EgressError {
-    /// An error of `kind` about a request to `uri`: for services of your own behind [`Egress::from_service`](crate::Egress::from_service).
+    /// Creates an error of `kind` about a request to `uri`, for services behind [`Egress::from_service`](crate::Egress::from_service).
     #[must_use]
     pub fn new(kind: EgressErrorKind, uri: &Uri) -> Self {
         Self { kind, target: target(uri), status: None, retry_after: None, source: None }
     }
 
-    /// What lies behind it. It must not contain a secret: it is logged.
+    /// Sets the underlying error. It must not contain a secret: it is logged.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// When trying again may help.
+    /// Sets the time after which a retry may succeed.
     #[must_use]
     pub const fn with_retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
         self
     }
 
-    /// The status of the answer that it stands for.
+    /// Sets the status of the response that is treated as this error.
     #[must_use]
     pub const fn with_status(mut self, status: StatusCode) -> Self {
         self.status = Some(status);
         self
     }
 
-    /// The status of the answer that it stands for, if there was one.
+    /// Returns the status of the response that is treated as this error, if there was one.
     #[must_use]
     pub const fn status(&self) -> Option<StatusCode> {
         self.status
     }
 
-    /// What kind of error it is.
+    /// Returns the kind of the error.
     #[must_use]
     pub const fn kind(&self) -> EgressErrorKind {
         self.kind
     }
 
-    /// What it means for the request that needed the answer: always one of the reasons for `Unavailable`.
+    /// Returns the reason for the request that needed the response: always one of the reasons for `Unavailable`.
     #[must_use]
     pub const fn reason(&self) -> Reason {
         self.kind.reason()
     }
 
-    /// When trying again may help, if that is known.
+    /// Returns the time after which a retry may succeed, if it is known.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 }
 
-/// Scheme, host, port and path.
+/// Returns scheme, host, port and path.
 fn target(uri: &Uri) -> String {
     let scheme = uri.scheme_str().unwrap_or_default();
     let host = uri.host().unwrap_or_default();
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn no_failure_of_ours_or_the_providers_is_the_tokens_fault() {
+    fn every_kind_is_transient() {
         for kind in KINDS {
             let error = EgressError::new(kind, &Uri::from_static("https://a.example/"));
             let refusal = AuthError::from(error.with_retry_after(Duration::from_secs(7)));

@@ -1,4 +1,4 @@
-//! [`Guard`]: which URLs and addresses may be reached.
+//! [`Guard`]: decides which URLs and addresses are allowed.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -6,18 +6,19 @@ use std::{
 };
 
 use ipnet::IpNet;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
 use crate::address;
 
-/// Which URLs and addresses may be reached.
+/// Decides which URLs and addresses are allowed.
 #[derive(Clone)]
 pub(crate) struct Guard {
     allow_loopback: bool,
     allowed_networks: Arc<[IpNet]>,
 }
 
-/// Why a request does not leave this machine. It names addresses and hosts, never a whole URL.
+/// Why a request is not sent. It names addresses and hosts, never a whole URL.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Blocked {
     #[error("the URL has user info")]
@@ -37,9 +38,9 @@ impl Guard {
         Self { allow_loopback, allowed_networks: allowed_networks.into() }
     }
 
-    /// Judges everything about `url` but the addresses of a name: those are the resolver's part.
+    /// Checks everything about `url` except the addresses of a name, which the resolver checks.
     ///
-    /// It must be the URL that is connected to: parsing has made `http://0x7f.1/` what it is, `127.0.0.1`.
+    /// It must be the parsed URL that the connection uses: parsing turns `http://0x7f.1/` into `127.0.0.1`.
     pub(crate) fn check_url(&self, url: &Url) -> Result<(), Blocked> {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Blocked::UserInfo);
@@ -61,8 +62,8 @@ impl Guard {
         if self.allows(address) { Ok(()) } else { Err(Blocked::Address(address)) }
     }
 
-    /// Whether a connection may go to one of the addresses of `name`. The loopback names mean loopback and nothing else,
-    /// because plain `http` goes there.
+    /// Reports whether a connection may be made to one of the addresses of `name`. The loopback names must resolve to loopback,
+    /// because plain `http` is allowed for them.
     pub(crate) fn allows_for(&self, name: &str, address: IpAddr) -> bool {
         self.allows(address) && (address.is_loopback() || !is_loopback_name(name))
     }
@@ -71,6 +72,23 @@ impl Guard {
         (address.is_loopback() && self.allow_loopback)
             || address::is_public(address)
             || self.allowed_networks.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// Resolves a name to those of its addresses that are allowed; the connection is made to one of them.
+pub(crate) struct GuardedResolver(pub(crate) Guard);
+
+impl Resolve for GuardedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let guard = self.0.clone();
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let allowed: Vec<_> = found.filter(|address| guard.allows_for(name.as_str(), address.ip())).collect();
+            if allowed.is_empty() {
+                return Err(Blocked::Name(name.as_str().to_owned()).into());
+            }
+            Ok(Box::new(allowed.into_iter()) as Addrs)
+        })
     }
 }
 
@@ -91,20 +109,20 @@ fn is_loopback_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn judge(guard: &Guard, url: &str) -> bool {
+    fn is_allowed(guard: &Guard, url: &str) -> bool {
         guard.check_url(&Url::parse(url).expect(url)).is_ok()
     }
 
     #[test]
-    fn https_to_names_and_public_addresses() {
+    fn https_to_names_and_public_addresses_is_allowed() {
         let guard = Guard::new(false, Vec::new());
         for url in ["https://idp.example.com/jwks", "https://8.8.8.8/", "https://[2606:4700::1111]:8443/"] {
-            assert!(judge(&guard, url), "{url}");
+            assert!(is_allowed(&guard, url), "{url}");
         }
     }
 
     #[test]
-    fn nothing_else() {
+    fn other_urls_are_blocked() {
         let guard = Guard::new(false, Vec::new());
         for url in [
             "http://idp.example.com/",
@@ -128,17 +146,17 @@ mod tests {
             "https://0/",
             "https://１２７.0.0.1/",
         ] {
-            assert!(!judge(&guard, url), "{url}");
+            assert!(!is_allowed(&guard, url), "{url}");
         }
     }
 
     #[test]
-    fn loopback_opens_http_to_loopback_only() {
+    fn allowed_loopback_allows_http_to_loopback_only() {
         let guard = Guard::new(true, Vec::new());
         for url in
             ["http://127.0.0.1:1/", "http://[::1]/", "http://localhost/", "http://idp.localhost/", "https://127.0.0.1/"]
         {
-            assert!(judge(&guard, url), "{url}");
+            assert!(is_allowed(&guard, url), "{url}");
         }
         for url in [
             "http://idp.example.com/",
@@ -147,7 +165,7 @@ mod tests {
             "http://0.0.0.0/",
             "http://localhost./",
         ] {
-            assert!(!judge(&guard, url), "{url}");
+            assert!(!is_allowed(&guard, url), "{url}");
         }
     }
 
@@ -160,11 +178,11 @@ mod tests {
     }
 
     #[test]
-    fn an_opened_network_is_open_and_its_neighbour_is_not() {
+    fn an_allowed_network_is_allowed_and_its_neighbour_is_not() {
         let guard = Guard::new(false, vec!["10.1.0.0/16".parse().expect("network")]);
-        assert!(judge(&guard, "https://10.1.2.3/"));
-        assert!(!judge(&guard, "https://10.2.0.1/"));
-        assert!(!judge(&guard, "https://[::ffff:10.1.2.3]/"));
-        assert!(!judge(&guard, "http://10.1.2.3/"));
+        assert!(is_allowed(&guard, "https://10.1.2.3/"));
+        assert!(!is_allowed(&guard, "https://10.2.0.1/"));
+        assert!(!is_allowed(&guard, "https://[::ffff:10.1.2.3]/"));
+        assert!(!is_allowed(&guard, "http://10.1.2.3/"));
     }
 }

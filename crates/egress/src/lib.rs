@@ -1,16 +1,16 @@
-//! The only way out: every outbound request of every crate goes through an [`Egress`].
+//! Outbound HTTP with SSRF protection: every outbound request of every crate goes through an [`Egress`].
 //!
-//! It is a tower service from a request to a whole response. Requests go to public `https` endpoints and nowhere else, so
-//! that a URL somebody else wrote (metadata, a client's registration) cannot make this server call its own network:
+//! It is a tower service from a request to a whole response. Requests go to public `https` endpoints only, so
+//! that a URL from an untrusted party (metadata, a client's registration) cannot make this server call its own network:
 //!
 //! 1. `https` only; plain `http` to loopback only, and only if [allowed](EgressConfig::with_allow_loopback). No user info.
 //! 2. No loopback, private, link-local or otherwise special address, unless the operator
-//!    [opened](EgressConfig::with_allowed_networks) it. The addresses a name resolves to are judged, and the connection
-//!    goes to one of those: there is no second look-up to lie to.
+//!    [allows](EgressConfig::with_allowed_networks) it. The addresses that a name resolves to are checked, and the connection
+//!    goes to one of those: there is no second look-up that could have another result.
 //! 3. No redirects (a 3xx is returned as it is), no cookies, no proxy from the environment, no decompression, no retries.
-//! 4. The body is read up to a limit, the whole exchange ends within a time limit, connections are pooled.
+//! 4. The body is read up to a limit, the whole request ends within a time limit, connections are pooled.
 //!
-//! [`CircuitBreakerLayer`] goes around it, once per provider: a failing provider gets one call per back-off window.
+//! A [`CircuitBreakerLayer`] is put around it, once per provider: a failing provider gets one call per back-off window.
 //!
 //! MCP security best practices, *Server-Side Request Forgery*; [RFC 9728 section 7.7](https://www.rfc-editor.org/rfc/rfc9728#section-7.7).
 //!
@@ -35,25 +35,21 @@
 //! ```
 
 mod address;
-mod back_off;
+mod circuit_breaker;
 mod client;
 mod config;
 mod egress;
 mod error;
+mod extensions;
 mod guard;
-mod max_body;
-mod purpose;
 mod rate_limiter;
-mod resolver;
-mod telemetry;
 
-pub use back_off::{
+pub use circuit_breaker::{
     Answer, CircuitBreaker, CircuitBreakerFuture, CircuitBreakerLayer, CredentialKey, CredentialRejection,
     back_off_window,
 };
 pub use config::{EgressConfig, EgressConfigError};
 pub use egress::Egress;
 pub use error::{EgressError, EgressErrorKind};
-pub use max_body::MaxBody;
-pub use purpose::RequestKind;
+pub use extensions::{MaxBody, RequestKind};
 pub use rate_limiter::{Rate, RateLimiter};

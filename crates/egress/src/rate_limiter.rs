@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-/// A rate: a burst, and then one in each period.
+/// A rate: a burst, and then one event in each period.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rate {
     burst: u32,
@@ -18,7 +18,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// At most `burst` at once, and then one in each `period`.
+    /// Creates a rate of at most `burst` events at once, and then one in each `period`.
     #[must_use]
     pub const fn new(burst: u32, period: Duration) -> Self {
         Self { burst, period }
@@ -34,7 +34,7 @@ impl Rate {
 /// A rate limiter with a leaky bucket for each key: an event fills the bucket by one, time empties it, and a full bucket allows
 /// nothing.
 ///
-/// Bounded: of more than 10,000 keys, those are forgotten whose buckets are nearest to being empty, so that a requester does not get a
+/// Bounded: of more than 10,000 keys, those whose buckets are nearest to being empty are forgotten, so that a requester does not get a
 /// fresh bucket by using up the memory. It counts in one process, in tokio's time.
 ///
 /// ```
@@ -51,17 +51,17 @@ impl Rate {
 /// ```
 pub struct RateLimiter {
     rate: Rate,
-    /// When each bucket will be empty. Those that are not here are.
+    /// The times at which the buckets will be empty; a bucket without an entry is empty.
     ///
-    /// By keyed hashes: a key that a requester chooses takes no room, and the requester cannot choose its hash.
+    /// The keys are keyed hashes: a key that a requester chooses takes no room, and the requester cannot choose its hash.
     empty_at: Mutex<HashMap<u64, Instant>>,
     hasher: RandomState,
 }
 
-/// How many buckets are remembered.
+/// The number of buckets that are remembered.
 const CAPACITY: usize = 10_000;
 
-/// How much more than full a bucket can be.
+/// The largest level of a bucket, as a multiple of a full one.
 const OVERFULL: u32 = 10;
 
 impl RateLimiter {
@@ -74,7 +74,7 @@ impl RateLimiter {
     /// Checks whether an event is allowed, without recording it.
     ///
     /// # Errors
-    /// How long to wait, if the bucket is full.
+    /// The time to wait, if the bucket is full.
     pub fn check(&self, key: impl Hash) -> Result<(), Duration> {
         let empty_at = self.lock().get(&self.hasher.hash_one(key)).copied();
         self.room(empty_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now())))
@@ -96,28 +96,28 @@ impl RateLimiter {
     /// Checks whether an event is allowed, and records it if it is.
     ///
     /// # Errors
-    /// How long to wait, if the bucket is full.
+    /// The time to wait, if the bucket is full.
     pub fn acquire(&self, key: impl Hash) -> Result<(), Duration> {
         self.check(&key)?;
         self.record(key);
         Ok(())
     }
 
-    /// Takes a recorded event back: it turned out to be none that is limited.
+    /// Removes a recorded event that turned out not to be limited.
     pub fn refund(&self, key: impl Hash) {
         if let Some(empty_at) = self.lock().get_mut(&self.hasher.hash_one(key)) {
             *empty_at = empty_at.checked_sub(self.rate.period).unwrap_or(*empty_at);
         }
     }
 
-    /// Whether there is room in a bucket that will be empty after `level`.
+    /// Checks for room in a bucket that will be empty after `level`.
     fn room(&self, level: Duration) -> Result<(), Duration> {
         let most = self.rate.period * self.rate.burst.saturating_sub(1);
         level.checked_sub(most).filter(|wait| !wait.is_zero()).map_or(Ok(()), Err)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Instant>> {
-        // Nothing panics while the lock is held.
+        // No code panics while the lock is held.
         self.empty_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

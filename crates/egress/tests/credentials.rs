@@ -1,4 +1,4 @@
-//! One failing credential is no failing provider.
+//! A failing credential is not taken for a failing provider.
 
 use std::{
     collections::HashMap,
@@ -30,7 +30,7 @@ enum Does {
     Hangs,
 }
 
-/// A provider that answers 200, unless it was told otherwise for a credential (or for all, by `*`); and the calls to it.
+/// A provider that answers 200, unless another behaviour is set for a credential (or for all, by `*`); and the calls to it.
 #[derive(Clone, Default)]
 struct Provider {
     does: Arc<Mutex<HashMap<&'static str, Does>>>,
@@ -45,7 +45,7 @@ impl Provider {
         self
     }
 
-    fn back_off(&self) -> Service {
+    fn circuit_breaker(&self) -> Service {
         let provider = self.clone();
         let service = tower::service_fn(move |request: Request<Bytes>| {
             let credential = String::from_utf8_lossy(request.body()).into_owned();
@@ -99,7 +99,7 @@ async fn refused(service: &Service, credential: &str) -> (EgressErrorKind, Durat
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_failing_credential_is_paused_for_longer_each_time_and_no_other_is() {
+async fn a_failing_credential_is_paused_for_longer_each_time_and_no_other_is() {
     for (does, while_paused) in [
         (Does::Answers(500), EgressErrorKind::BackingOff),
         (Does::Answers(429), EgressErrorKind::RateLimited),
@@ -108,7 +108,7 @@ async fn one_failing_credential_is_paused_for_longer_each_time_and_no_other_is()
         (Does::Fails(EgressErrorKind::BodyTooLarge), EgressErrorKind::BackingOff),
     ] {
         let provider = Provider::default();
-        let service = provider.set("junk", does).back_off();
+        let service = provider.set("junk", does).circuit_breaker();
         for (nth, seconds) in [1, 2, 4, 8, 16, 30, 30].into_iter().enumerate() {
             let (_, pause) = refused(&service, "junk").await;
             assert!(SECOND * seconds <= pause && pause < SECOND * seconds * 5 / 4, "{does:?} {nth}: {pause:?}");
@@ -123,8 +123,8 @@ async fn one_failing_credential_is_paused_for_longer_each_time_and_no_other_is()
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_fails_gets_two_calls_and_then_one_a_second() {
     let provider = Provider::default();
-    let service = provider.set("*", Does::Answers(500)).back_off();
-    // All at once, as they come.
+    let service = provider.set("*", Does::Answers(500)).circuit_breaker();
+    // All calls at the same time.
     for second in 0..10 {
         let calls: Vec<_> = (0..100).map(|nth| spawn(&service, &format!("{second}-{nth}"))).collect();
         for call in calls {
@@ -137,9 +137,9 @@ async fn a_provider_that_fails_gets_two_calls_and_then_one_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_connection_it_is_the_provider_at_once() {
+async fn a_failure_without_a_connection_opens_the_circuit_at_once() {
     let provider = Provider::default();
-    let service = provider.set("*", Does::Fails(EgressErrorKind::Connect)).back_off();
+    let service = provider.set("*", Does::Fails(EgressErrorKind::Connect)).circuit_breaker();
     for (nth, seconds) in [1, 2, 4, 8, 16, 30].into_iter().enumerate() {
         let (_, window) = refused(&service, &format!("first-{nth}")).await;
         assert!(SECOND * seconds <= window && window < SECOND * seconds * 5 / 4, "window {nth}: {window:?}");
@@ -152,9 +152,9 @@ async fn without_a_connection_it_is_the_provider_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_credential_that_was_accepted_and_fails_confirms_that_it_is_the_provider() {
+async fn an_accepted_credential_that_fails_is_evidence_against_the_provider() {
     let provider = Provider::default();
-    let service = provider.back_off();
+    let service = provider.circuit_breaker();
     for user in ["alice", "bob", "carol"] {
         call(&service, user).await.expect("accepted");
     }
@@ -182,9 +182,9 @@ async fn a_credential_that_was_accepted_and_fails_confirms_that_it_is_the_provid
 }
 
 #[tokio::test(start_paused = true)]
-async fn junk_that_fails_stops_no_credential_that_was_accepted() {
+async fn new_credentials_that_fail_do_not_stop_accepted_ones() {
     let provider = Provider::default();
-    let service = provider.back_off();
+    let service = provider.circuit_breaker();
     call(&service, "alice").await.expect("accepted");
     advance(SECOND * 90).await;
     provider.set("*", Does::AsksForRest(503, "86400")).set("alice", Does::Answers(200)).set("bob", Does::Answers(200));
@@ -200,9 +200,9 @@ async fn junk_that_fails_stops_no_credential_that_was_accepted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn junk_that_is_the_probe_of_a_provider_that_works_again_keeps_no_credential_out() {
+async fn a_failing_probe_with_a_new_credential_does_not_stop_other_credentials() {
     let provider = Provider::default();
-    let service = provider.back_off();
+    let service = provider.circuit_breaker();
     for user in ["alice", "bob"] {
         call(&service, user).await.expect("accepted");
     }
@@ -220,10 +220,88 @@ async fn junk_that_is_the_probe_of_a_provider_that_works_again_keeps_no_credenti
     new.await.expect("no panic").expect("and so the provider works");
 }
 
+/// Accepts `alice` and `bob`, opens the circuit by failures, and waits for the end of the window.
+async fn until_half_open(provider: &Provider) -> Service {
+    let service = provider.circuit_breaker();
+    for user in ["alice", "bob"] {
+        call(&service, user).await.expect("accepted");
+    }
+    provider.set("*", Does::Answers(500));
+    advance(SECOND).await;
+    assert!(call(&service, "new").await.is_err());
+    let (_, window) = refused(&service, "alice").await;
+    advance(window).await;
+    provider.set("*", Does::Answers(200));
+    service
+}
+
 #[tokio::test(start_paused = true)]
-async fn those_who_come_while_a_probe_is_out_wait_for_its_outcome() {
+async fn a_half_open_probe_that_hangs_with_a_new_credential_stops_other_calls_for_a_second_only() {
+    for next in ["bob", "newer"] {
+        let provider = Provider::default();
+        let service = until_half_open(&provider).await;
+        provider.set("hanging", Does::FailsAfter(SECOND * 10));
+        let probe = spawn(&service, "hanging");
+        yield_now().await;
+        let calls = provider.calls();
+        for _ in 0..100 {
+            assert_eq!(refused(&service, next).await, (EgressErrorKind::BackingOff, SECOND), "at once");
+        }
+        advance(SECOND - Duration::from_millis(1)).await;
+        assert!(call(&service, next).await.is_err());
+        assert_eq!(provider.calls(), calls);
+        advance(Duration::from_millis(1)).await;
+        call(&service, next).await.expect("the provider works again");
+        for user in ["bob", "newer", "newest"] {
+            call(&service, user).await.expect("and the circuit is closed");
+        }
+        assert!(probe.await.expect("no panic").is_err());
+        call(&service, "latest").await.expect("the late failure does not count");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_hangs_in_half_open_gets_one_call_a_second_with_new_credentials() {
     let provider = Provider::default();
-    let service = provider.set("junk", Does::Answers(500)).set("slow", Does::AnswersAfter(SECOND / 2)).back_off();
+    let service = until_half_open(&provider).await;
+    provider.set("*", Does::FailsAfter(SECOND * 10));
+    let calls = provider.calls();
+    let _probe = spawn(&service, "hanging");
+    yield_now().await;
+    for second in 1..9 {
+        advance(SECOND).await;
+        let _waiting: Vec<_> = (0..100).map(|nth| spawn(&service, &format!("{second}-{nth}"))).collect();
+        sleep(Duration::from_millis(20)).await;
+        assert_eq!(provider.calls(), calls + 1 + second);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_are_refused_at_once_while_a_half_open_probe_with_an_accepted_credential_hangs() {
+    let provider = Provider::default();
+    let service = until_half_open(&provider).await;
+    provider.set("bob", Does::FailsAfter(SECOND * 10));
+    let probe = spawn(&service, "bob");
+    yield_now().await;
+    let calls = provider.calls();
+    for _ in 0..9 {
+        advance(SECOND).await;
+        for user in ["alice", "newer"] {
+            let before = tokio::time::Instant::now();
+            assert_eq!(refused(&service, user).await, (EgressErrorKind::BackingOff, SECOND));
+            assert_eq!(before.elapsed(), Duration::ZERO, "at once");
+        }
+    }
+    assert_eq!(provider.calls(), calls, "an accepted credential that hangs is evidence against the provider");
+    let error = probe.await.expect("no panic").expect_err("fails");
+    assert!(error.retry_after() >= Some(SECOND * 2), "the next window: {error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_come_while_a_probe_is_running_wait_for_its_outcome() {
+    let provider = Provider::default();
+    let service =
+        provider.set("junk", Does::Answers(500)).set("slow", Does::AnswersAfter(SECOND / 2)).circuit_breaker();
     assert!(call(&service, "junk").await.is_err());
     let probe = spawn(&service, "slow");
     yield_now().await;
@@ -238,9 +316,9 @@ async fn those_who_come_while_a_probe_is_out_wait_for_its_outcome() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_is_not_answered_keeps_others_waiting_for_a_second_and_one_that_is_given_up_does_not() {
+async fn a_probe_that_is_not_answered_delays_the_next_for_a_second_and_one_that_is_dropped_does_not() {
     let provider = Provider::default();
-    let service = provider.set("junk", Does::Answers(500)).set("hanging", Does::Hangs).back_off();
+    let service = provider.set("junk", Does::Answers(500)).set("hanging", Does::Hangs).circuit_breaker();
     assert!(call(&service, "junk").await.is_err());
     let probe = spawn(&service, "hanging");
     yield_now().await;
@@ -259,9 +337,9 @@ async fn a_probe_that_is_not_answered_keeps_others_waiting_for_a_second_and_one_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_says_nothing_about_the_provider_that_answered_meanwhile() {
+async fn a_failure_does_not_count_if_the_provider_answered_another_call_meanwhile() {
     let provider = Provider::default();
-    let service = provider.set("*", Does::FailsAfter(SECOND * 10)).set("alice", Does::Answers(200)).back_off();
+    let service = provider.set("*", Does::FailsAfter(SECOND * 10)).set("alice", Does::Answers(200)).circuit_breaker();
     let late: Vec<_> = (0..10).map(|nth| spawn(&service, &format!("junk-{nth}"))).collect();
     yield_now().await;
     advance(SECOND).await;
@@ -278,7 +356,7 @@ async fn a_failure_says_nothing_about_the_provider_that_answered_meanwhile() {
     }
 }
 
-/// As a component sends that can read what a 401 says: one whose credential has `working` in its name is accepted.
+/// Sends as a component that judges responses: a credential with `working` in its name is accepted, any other is refused.
 async fn send(service: &Service, credential: &str) -> Result<(), EgressError> {
     let is_accepted = credential.contains("working");
     let refused = Answer::Refused { pause: SECOND * 5 };
@@ -288,7 +366,7 @@ async fn send(service: &Service, credential: &str) -> Result<(), EgressError> {
 #[tokio::test(start_paused = true)]
 async fn refusals_of_many_credentials_with_none_accepted_lately_may_be_about_this_server() {
     let provider = Provider::default();
-    let service = provider.back_off();
+    let service = provider.circuit_breaker();
     for nth in 0..25 {
         let sent = send(&service, &format!("dead-{nth}")).await;
         assert_eq!(sent.is_ok(), nth < 16, "{nth}");

@@ -1,9 +1,8 @@
-//! [`Circuit`]: whether a provider is asked.
+//! [`Circuit`]: admits calls by the state of the circuit breaker.
 
 use std::{
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use portcullis_core::Fingerprint;
@@ -14,19 +13,18 @@ use tokio::{
 
 use super::{
     Refusal,
-    permit::{Call, Permit},
-    record::{Record, State},
+    state::{Consequence, Failure, Record, State, Verdict},
     suspicion::{Gate, PROBE_INTERVAL},
 };
 use crate::EgressErrorKind;
 
-/// Whether a provider is asked: the states and transitions are in the documentation of [`CircuitBreaker`](crate::CircuitBreaker).
+/// Admits calls: the states and transitions are in the documentation of [`CircuitBreaker`](crate::CircuitBreaker).
 pub(super) struct Circuit {
     record: Mutex<Record>,
     changed: Notify,
 }
 
-/// A call that is to go out.
+/// A call that asks to be admitted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Caller {
     pub(super) credential: Option<Fingerprint>,
@@ -37,8 +35,23 @@ pub(super) struct Caller {
     pub(super) arrived: Instant,
 }
 
+/// A call that has been admitted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    pub(super) caller: Caller,
+    pub(super) number: u64,
+    pub(super) generation: u64,
+    pub(super) sent: Instant,
+}
+
+/// The right to send one call. Dropped without a verdict, it says nothing about the provider and admits the next call in its place.
+pub(super) struct Permit {
+    circuit: Arc<Circuit>,
+    call: Call,
+}
+
 enum Decision {
-    Go(Permit),
+    Admit(Permit),
     Refuse(Refusal),
     WaitUntil(Instant),
 }
@@ -48,16 +61,17 @@ impl Circuit {
         Self { record: Mutex::new(Record::new()), changed: Notify::new() }
     }
 
-    /// Waits for a probe that is out, at most [`PROBE_INTERVAL`]; no lock is held meanwhile.
+    /// Admits or refuses a call, after the outcome of a running probe if that decides: it waits at most [`PROBE_INTERVAL`], and holds no
+    /// lock meanwhile.
     pub(super) async fn admit(self: &Arc<Self>, caller: Caller) -> Result<Permit, Refusal> {
         loop {
             let mut changed = pin!(self.changed.notified());
             // From here on no change is missed.
             changed.as_mut().enable();
             match self.decide(&caller) {
-                Decision::Go(permit) => return Ok(permit),
+                Decision::Admit(permit) => return Ok(permit),
                 Decision::Refuse(refusal) => return Err(refusal),
-                // Either of the two is a reason to look again.
+                // A change or the time: either is a reason to decide again.
                 Decision::WaitUntil(time) => drop(timeout_at(time, changed).await),
             }
         }
@@ -66,14 +80,15 @@ impl Circuit {
     fn decide(self: &Arc<Self>, caller: &Caller) -> Decision {
         let now = Instant::now();
         let mut record = self.lock();
+        record.give_up_probe(now);
         let (availability, kind) = match &record.state {
             State::Closed => (Gate::Open, EgressErrorKind::BackingOff),
             State::Suspected { suspicion, kind } => (suspicion.gate(caller, now), *kind),
             State::Open { until, kind } => match until.saturating_duration_since(now) {
-                Duration::ZERO => (Gate::Open, *kind),
+                rest if rest.is_zero() => (Gate::Open, *kind),
                 rest => (Gate::Closed(rest), *kind),
             },
-            State::HalfOpen { kind } => (Gate::Closed(PROBE_INTERVAL), *kind),
+            State::HalfOpen { kind, .. } => (Gate::Closed(PROBE_INTERVAL), *kind),
         };
         let is_refused = record.is_refused();
         // That a credential was accepted before says nothing: a revoked one is refused as well.
@@ -96,21 +111,47 @@ impl Circuit {
             State::Suspected { suspicion, .. } => suspicion.begin(caller, number, now),
             State::Open { kind, .. } => {
                 let kind = *kind;
-                record.change(State::HalfOpen { kind });
+                record.change(State::HalfOpen { kind, probe: *caller, sent: now });
             }
             State::Closed | State::HalfOpen { .. } => {}
         }
         let call = Call { caller: *caller, number, generation: record.generation, sent: now };
-        Decision::Go(Permit::new(Arc::clone(self), call))
+        Decision::Admit(Permit { circuit: Arc::clone(self), call })
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Record> {
-        // Nothing panics while the lock is held.
+    fn lock(&self) -> MutexGuard<'_, Record> {
+        // No code panics while the lock is held.
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// Those who wait look again.
-    pub(super) fn notify(&self) {
-        self.changed.notify_waiters();
+impl Permit {
+    /// Notes that the provider answered. Reports whether its refusals may be about this server.
+    pub(super) fn answered(self, verdict: Verdict) -> bool {
+        self.circuit.lock().answered(&self.call, verdict, Instant::now())
+    }
+
+    /// Notes that the provider failed, or did not answer.
+    pub(super) fn failed(self, failure: Failure) -> Consequence {
+        self.circuit.lock().failed(&self.call, failure, Instant::now())
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut record = self.circuit.lock();
+        record.refused.end(self.call.number);
+        match &mut record.state {
+            State::Suspected { suspicion, .. } => suspicion.end(self.call.number),
+            State::HalfOpen { kind, .. } => {
+                let kind = *kind;
+                if record.generation == self.call.generation {
+                    record.change(State::Open { until: Instant::now(), kind });
+                }
+            }
+            State::Closed | State::Open { .. } => {}
+        }
+        drop(record);
+        self.circuit.changed.notify_waiters();
     }
 }

@@ -1,4 +1,4 @@
-//! [`Credentials`]: the credentials that fail, each paused by itself, and those that were accepted.
+//! [`Credentials`]: the credentials that fail, each with a pause of its own, and those that were accepted.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -13,14 +13,14 @@ use tokio::time::Instant;
 use super::{Refusal, window::back_off_window};
 use crate::EgressErrorKind;
 
-/// How many paused credentials are remembered. The one whose pause ends soonest is forgotten first.
+/// The number of paused credentials that are remembered. The one whose pause ends soonest is forgotten first.
 const CAPACITY: usize = 10_000;
-/// How many accepted credentials are remembered, at least. Credentials that fail take none of that room.
+/// The least number of accepted credentials that are remembered. Credentials that fail take none of that room.
 const ACCEPTED_CAPACITY: usize = 10_000;
-/// For how long after its pause a credential that fails again is paused for longer than the last time.
+/// How long after its pause a credential that fails again is paused for longer than the last time.
 const MEMORY: Duration = Duration::from_secs(60);
 
-/// The credentials that fail, each paused by itself, and those that were accepted. Both by their hashes, both bounded.
+/// The credentials that fail, each with a pause of its own, and those that were accepted. Both by their hashes, both bounded.
 #[derive(Default)]
 pub(super) struct Credentials(Mutex<Memory>);
 
@@ -38,7 +38,7 @@ struct Pause {
 }
 
 impl Credentials {
-    /// Why nothing is sent with `credential` now, and for how long.
+    /// Returns the refusal of calls with `credential`, if it is paused.
     pub(super) fn paused(&self, credential: Fingerprint) -> Option<Refusal> {
         let memory = self.lock();
         let pause = memory.paused.get(&credential)?;
@@ -46,8 +46,8 @@ impl Credentials {
         (!retry_after.is_zero()).then_some(Refusal { kind: pause.kind, retry_after })
     }
 
-    /// Nothing is sent with `credential` for a while, which doubles each time, or for as long as the provider `asked`. For how
-    /// long. It counts as accepted no longer.
+    /// Pauses `credential` for a time that doubles each time, or for as long as the provider `asked`. Returns that time. The credential no
+    /// longer counts as accepted.
     pub(super) fn pause(&self, credential: Fingerprint, kind: EgressErrorKind, asked: Option<Duration>) -> Duration {
         let now = Instant::now();
         let mut memory = self.lock();
@@ -64,7 +64,7 @@ impl Credentials {
         pause.until.saturating_duration_since(now)
     }
 
-    /// The provider accepted `credential`.
+    /// Notes that the provider accepted `credential`.
     pub(super) fn accept(&self, credential: Fingerprint) {
         let mut memory = self.lock();
         memory.paused.remove(&credential);
@@ -75,18 +75,18 @@ impl Credentials {
         newer.insert(credential);
     }
 
-    /// Whether the provider accepted `credential`, and it has not failed since.
+    /// Reports whether the provider accepted `credential`, and it has not failed since.
     pub(super) fn is_accepted(&self, credential: &Fingerprint) -> bool {
         self.lock().accepted.iter().any(|accepted| accepted.contains(credential))
     }
 
-    /// Whether `credential` failed, and has not been accepted since.
+    /// Reports whether `credential` failed, and has not been accepted since.
     pub(super) fn has_failed(&self, credential: &Fingerprint) -> bool {
         self.lock().paused.contains_key(credential)
     }
 
     fn lock(&self) -> MutexGuard<'_, Memory> {
-        // Nothing panics while the lock is held.
+        // No code panics while the lock is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_so_many_are_remembered_and_the_pause_that_ends_soonest_is_forgotten_first() {
+    async fn pauses_are_bounded_and_the_one_that_ends_soonest_is_forgotten_first() {
         let credentials = Credentials::default();
         credentials.pause(nth(0), LIMITED, None);
         // The longest there is, so that the jitter does not change the order.

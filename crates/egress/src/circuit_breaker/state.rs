@@ -1,32 +1,32 @@
-//! [`Record`]: the state of a circuit breaker, and its transitions.
+//! [`Record`]: the state of a circuit breaker, and its transitions. No I/O and no lock.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::{
-    permit::{Call, Consequence, Failure, Verdict},
+    circuit::{Call, Caller},
     suspicion::{PROBE_INTERVAL, Suspicion},
     window::{LONGEST_WINDOW, back_off_window},
 };
 use crate::EgressErrorKind;
 
-/// From so many different credentials on that were refused, with none accepted lately, the refusals may be about this server. More than
+/// The number of different credentials from which on refusals may be about this server, if none was accepted lately. More than
 /// the dead grants that a process usually presents before one is accepted; fewer than a provider takes for an attack.
 pub(super) const REFUSALS: usize = 16;
-/// For so long after a credential was accepted, the refusal of others is about them.
+/// How long after a credential was accepted the refusals of other credentials are about those.
 const LATELY: Duration = Duration::from_secs(60);
 
 /// The state of a circuit breaker: the table is in the documentation of [`CircuitBreaker`](crate::CircuitBreaker).
 pub(super) struct Record {
     pub(super) state: State,
-    /// Credentials that were refused, or this server was.
+    /// Credentials that were refused, unless it is this server that was.
     pub(super) refused: Suspicion,
-    /// Counts windows, probes and closings: what a call says counts only if there was none since it went out.
+    /// Counts windows, probes and closings: the outcome of a call counts only if there was none since it was sent.
     pub(super) generation: u64,
-    /// How many calls went out.
+    /// The number of calls that were sent.
     pub(super) calls: u64,
-    /// How many windows have been opened since the breaker was closed.
+    /// The number of windows that were opened since the circuit was closed.
     windows: u32,
     /// When the provider last answered, whatever the answer was.
     answered: Option<Instant>,
@@ -36,20 +36,49 @@ pub(super) struct Record {
 
 pub(super) enum State {
     Closed,
-    /// Half-open for new credentials: the provider fails, or the credentials do.
+    /// Half-open for new credentials: either the provider fails, or the credentials do.
     Suspected {
         suspicion: Suspicion,
         kind: EgressErrorKind,
     },
-    /// Not asked until then.
+    /// No call is sent before `until`.
     Open {
         until: Instant,
         kind: EgressErrorKind,
     },
-    /// One call is out to see.
+    /// One call, the probe, was sent.
     HalfOpen {
         kind: EgressErrorKind,
+        probe: Caller,
+        sent: Instant,
     },
+}
+
+/// What an answer of the provider says about the credential.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Verdict {
+    Accepted,
+    /// Nothing.
+    Answered,
+    /// It was refused, or this server was.
+    Refused,
+}
+
+/// How a call failed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failure {
+    pub(super) kind: EgressErrorKind,
+    /// The `Retry-After` of the provider.
+    pub(super) asked: Option<Duration>,
+}
+
+/// The effect of a failed call on the circuit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Consequence {
+    /// It opened a window of this length: all calls are refused.
+    Opened(Duration),
+    /// It changed nothing for calls with accepted credentials. Other calls wait at least for this time.
+    Waiting(Duration),
 }
 
 impl Record {
@@ -70,9 +99,22 @@ impl Record {
         self.generation += 1;
     }
 
-    /// Whether the refusals of the provider may be about this server.
+    /// Reports whether the refusals of the provider may be about this server.
     pub(super) const fn is_refused(&self) -> bool {
         self.refused.count() >= REFUSALS
+    }
+
+    /// Treats a half-open probe with a new credential that is not answered for [`PROBE_INTERVAL`] like one that failed: its credential may
+    /// be the reason. Its late outcome still counts.
+    pub(super) fn give_up_probe(&mut self, now: Instant) {
+        let State::HalfOpen { kind, probe, sent } = &self.state else { return };
+        let Some(credential) = probe.credential.filter(|_| !probe.is_accepted) else { return };
+        let (kind, end) = (*kind, *sent + PROBE_INTERVAL);
+        if now >= end {
+            let mut suspicion = Suspicion::of(credential, false);
+            suspicion.postpone(end);
+            self.state = State::Suspected { suspicion, kind };
+        }
     }
 
     pub(super) fn answered(&mut self, call: &Call, verdict: Verdict, now: Instant) -> bool {
@@ -106,10 +148,10 @@ impl Record {
     }
 
     pub(super) fn failed(&mut self, call: &Call, failure: Failure, now: Instant) -> Consequence {
-        // Without a connection, or without a credential, it cannot be the credential's fault.
+        // Without a connection, or without a credential, the credential cannot be the reason.
         let credential = call.caller.credential.filter(|_| failure.kind != EgressErrorKind::Connect);
         let is_current = self.generation == call.generation;
-        // The provider answered another call after this one went out.
+        // The provider answered another call after this one was sent.
         let is_contradicted = credential.is_some() && self.answered.is_some_and(|answered| answered > call.sent);
         let is_accepted = call.caller.is_accepted;
         match (&mut self.state, credential) {
@@ -123,7 +165,7 @@ impl Record {
                 Consequence::Waiting(Duration::ZERO)
             }
             (State::Suspected { suspicion, .. }, Some(credential)) => {
-                // Calls that were out before the suspicion add to it, and do not prolong it.
+                // Calls that were sent before the suspicion add to it, and do not prolong it.
                 let is_news = suspicion.count() < 2 || suspicion.is_probe(call.sent);
                 suspicion.add(credential, is_accepted);
                 match suspicion.count() {
@@ -147,7 +189,7 @@ impl Record {
         }
     }
 
-    /// Calls that are out count as before.
+    /// Calls that are under way count as before.
     fn suspect(&mut self, suspicion: Suspicion, failure: Failure) {
         self.state = State::Suspected { suspicion, kind: failure.kind.while_left_alone() };
     }
@@ -161,8 +203,8 @@ impl Record {
 }
 
 impl Failure {
-    /// How long after it the next new credential may be the probe: what the provider asks, within reason, because the credentials may
-    /// have provoked that as well.
+    /// Returns the time until the next new credential may be the probe: the `Retry-After` within bounds, because the credentials may have
+    /// provoked that as well.
     fn interval(self) -> Duration {
         self.asked.unwrap_or_default().clamp(PROBE_INTERVAL, LONGEST_WINDOW)
     }

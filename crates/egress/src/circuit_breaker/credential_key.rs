@@ -7,7 +7,7 @@ use portcullis_core::{BearerToken, Fingerprint};
 /// code that is redeemed, the token whose user is asked for.
 ///
 /// The component that makes the request puts it into the extensions, because only that component knows which part of the request is the
-/// credential. Without it, the bearer token of the `Authorization` header is the credential, and without that there is none: such
+/// credential. Without it, the bearer token of the `Authorization` header is the credential. Without that there is none: such
 /// a request is the server's own.
 ///
 /// ```
@@ -25,7 +25,7 @@ use portcullis_core::{BearerToken, Fingerprint};
 pub struct CredentialKey(Fingerprint);
 
 impl CredentialKey {
-    /// The credential with this hash.
+    /// Creates the key of the credential with this hash.
     #[must_use]
     pub const fn new(fingerprint: Fingerprint) -> Self {
         Self(fingerprint)
@@ -36,11 +36,11 @@ impl CredentialKey {
     }
 }
 
-/// What a request presents.
+/// The credential that a request presents.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Presented {
     pub(super) credential: Option<Fingerprint>,
-    /// Whether the request is made with a user's bearer token: a rate limit is that user's then.
+    /// Whether the request is made with a user's bearer token: a rate limit is then that user's.
     pub(super) is_bearer: bool,
 }
 
@@ -55,7 +55,7 @@ impl Presented {
 fn bearer<B>(request: &Request<B>) -> Option<Fingerprint> {
     const SCHEME: &str = "Bearer ";
     let (scheme, token) = request.headers().get(AUTHORIZATION)?.to_str().ok()?.split_at_checked(SCHEME.len())?;
-    // What a provider issues is more than the grammar of the scheme allows.
+    // Providers issue tokens that the grammar of the scheme does not allow.
     let token = Some(token.trim_start()).filter(|_| scheme.eq_ignore_ascii_case(SCHEME));
     Some(BearerToken::issued(token?).ok()?.fingerprint())
 }

@@ -1,4 +1,4 @@
-//! [`Exchanges`]: one call from admission to verdict.
+//! [`Calls`]: one call from admission to verdict.
 
 use std::{
     pin::pin,
@@ -21,39 +21,39 @@ use tower_service::Service;
 
 use super::{
     Answer, Refusal,
-    breaker::{Caller, Circuit},
+    circuit::{Caller, Circuit, Permit},
     credential_key::Presented,
     credentials::Credentials,
-    permit::{Consequence, Failure, Permit, Verdict},
-    retry_after,
+    state::{Consequence, Failure, Verdict},
+    window::retry_after,
 };
 use crate::{EgressError, EgressErrorKind, Rate, RateLimiter};
 
-/// Calls that the credentials of one source may cause, those that are accepted not counted.
-const OF_ONE_SOURCE: Rate = Rate::new(100, Duration::from_secs(1));
-/// For so long a call waits for others of accepted credentials to end, where its source has used up its calls.
-const WAITS_FOR_OTHERS: Duration = Duration::from_secs(5);
-/// How often the failures of single credentials are logged, at most.
-const LOGGED_EVERY: Duration = Duration::from_secs(5);
+/// The rate of calls that the credentials of one source may cause; accepted ones are not counted.
+const PER_SOURCE: Rate = Rate::new(100, Duration::from_secs(1));
+/// How long a call whose source has reached its limit waits for running calls, which may turn out to be of accepted credentials.
+const SOURCE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The shortest time between two log entries about single credentials.
+const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What the clones of one `CircuitBreaker` share.
-pub(super) struct Exchanges {
-    breaker: Arc<Circuit>,
+/// The state that the clones of a circuit breaker share, and the way of a call through it.
+pub(super) struct Calls {
+    circuit: Arc<Circuit>,
     credentials: Credentials,
     sources: RateLimiter,
-    /// Calls that are out and count for their source, and who waits for one of them to end.
+    /// The number of running calls that count for their source, and the event that one of them ends.
     in_flight: AtomicUsize,
     call_ended: Notify,
     clock: Arc<dyn Clock>,
     next_log: Mutex<Option<Instant>>,
 }
 
-impl Exchanges {
+impl Calls {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
-            breaker: Arc::new(Circuit::new()),
+            circuit: Arc::new(Circuit::new()),
             credentials: Credentials::default(),
-            sources: RateLimiter::new(OF_ONE_SOURCE),
+            sources: RateLimiter::new(PER_SOURCE),
             in_flight: AtomicUsize::new(0),
             call_ended: Notify::new(),
             clock,
@@ -61,7 +61,7 @@ impl Exchanges {
         }
     }
 
-    /// Sends `request` by `inner`, if it may go out. A response that means failure becomes an error; `judge` says what another
+    /// Sends `request` by `inner` if it is admitted. A response that is a failure becomes an error; `judge` says what any other
     /// response means.
     pub(super) async fn send<S, T>(
         &self,
@@ -77,7 +77,7 @@ impl Exchanges {
         let refused = |refusal: Refusal| EgressError::new(refusal.kind, &uri).with_retry_after(refusal.retry_after);
         let source = request.extensions().get().copied().filter(|_| !self.is_accepted(presented));
         self.charge(source).await.map_err(refused)?;
-        let _in_flight = source.map(|_| InFlight::of(self));
+        let _in_flight = source.map(|_| InFlight::new(self));
         let permit = match self.admit(presented).await {
             Ok(permit) => permit,
             Err(refusal) => {
@@ -122,35 +122,35 @@ impl Exchanges {
 
     /// Counts a call that a credential from `source` causes.
     ///
-    /// Calls that are out may turn out to be of accepted credentials, which are not counted: while there are any, and for a time, it is
-    /// waited for them.
+    /// Running calls may turn out to be of accepted credentials, which are not counted: while there are any, the call waits for them up to
+    /// [`SOURCE_TIMEOUT`].
     async fn charge(&self, source: Option<RequestSource>) -> Result<(), Refusal> {
         let Some(source) = source else { return Ok(()) };
-        let deadline = Instant::now() + WAITS_FOR_OTHERS;
+        let deadline = Instant::now() + SOURCE_TIMEOUT;
         loop {
             let mut call_ended = pin!(self.call_ended.notified());
             call_ended.as_mut().enable();
             let Err(retry_after) = self.sources.acquire(source) else { return Ok(()) };
-            let is_hopeless = self.in_flight.load(Ordering::Relaxed) == 0;
-            if !is_hopeless && timeout_at(deadline, call_ended).await.is_ok() {
+            let may_be_refunded = self.in_flight.load(Ordering::Relaxed) > 0;
+            if may_be_refunded && timeout_at(deadline, call_ended).await.is_ok() {
                 continue;
             }
             if self.may_log() {
                 tracing::warn!(
                     ?source,
-                    "tokens from one source that the provider does not accept cause too many calls: its new tokens are answered 503"
+                    "too many tokens of one source are not accepted by the provider: new tokens of this source are answered 503"
                 );
             }
             return Err(Refusal { kind: EgressErrorKind::SourceLimited, retry_after });
         }
     }
 
-    /// The next call with `credential` is one with a credential that the provider accepted: it has just issued it.
+    /// Notes that the provider has just issued `credential`.
     pub(super) fn accept(&self, credential: Fingerprint) {
         self.credentials.accept(credential);
     }
 
-    /// The call did not reach the provider, or the credential was accepted.
+    /// Does not count a call of `source`: it did not reach the provider, or its credential was accepted.
     fn refund(&self, source: Option<RequestSource>) {
         if let Some(source) = source {
             self.sources.refund(source);
@@ -168,14 +168,14 @@ impl Exchanges {
         let has_failed = presented.credential.is_some_and(|credential| self.credentials.has_failed(&credential));
         let is_accepted = self.is_accepted(presented);
         let caller = Caller { credential: presented.credential, is_accepted, has_failed, arrived: Instant::now() };
-        let permit = self.breaker.admit(caller).await?;
+        let permit = self.circuit.admit(caller).await?;
         // A call with the same credential may have failed meanwhile.
         paused().map(|()| permit)
     }
 
-    /// 429 and 5xx become errors, but for the rate limit of one user, whose token is paused.
+    /// Returns 429 and 5xx as errors, except the rate limit of one user, whose token is paused.
     fn read(&self, response: Response<Bytes>, presented: Presented, uri: &Uri) -> Result<Response<Bytes>, EgressError> {
-        let delay = || retry_after::parse(response.headers(), self.clock.now());
+        let delay = || retry_after(response.headers(), self.clock.now());
         if is_limit_of_a_user(&response, presented)
             && let Some(credential) = presented.credential
         {
@@ -213,24 +213,24 @@ impl Exchanges {
             let host = uri.host();
             tracing::error!(
                 host,
-                "a provider refuses different credentials and accepted none lately: it may refuse this server, and is asked less often"
+                "a provider refuses different credentials and accepted none lately: it may refuse this server, and is called less often"
             );
         }
     }
 
-    /// For how long the caller is to leave the provider alone.
+    /// Notes a failure, and returns how long the caller should not call the provider.
     fn failed(&self, permit: Permit, presented: Presented, failure: Failure, error: &EgressError) -> Duration {
         let pause = presented
             .credential
             .map(|credential| self.credentials.pause(credential, failure.kind.while_left_alone(), failure.asked));
         match permit.failed(failure) {
             Consequence::Opened(window) => {
-                tracing::warn!(%error, window_seconds = window.as_secs_f64(), "a provider fails and is left alone");
+                tracing::warn!(%error, window_seconds = window.as_secs_f64(), "a provider fails: its circuit breaker is open");
                 pause.unwrap_or_default().max(window)
             }
             Consequence::Waiting(wait) => {
                 if let Some(credential) = presented.credential.filter(|_| self.may_log()) {
-                    tracing::warn!(%error, ?credential, "a provider fails with one credential, which is not presented for a while");
+                    tracing::warn!(%error, ?credential, "a provider fails with one credential, which is paused");
                 }
                 pause.unwrap_or_default().max(wait)
             }
@@ -242,19 +242,19 @@ impl Exchanges {
         let now = Instant::now();
         let may = next.is_none_or(|next| now >= next);
         if may {
-            *next = Some(now + LOGGED_EVERY);
+            *next = Some(now + LOG_INTERVAL);
         }
         may
     }
 }
 
-/// A call that counts for its source, while it is out.
-struct InFlight<'a>(&'a Exchanges);
+/// A running call that counts for its source.
+struct InFlight<'a>(&'a Calls);
 
 impl<'a> InFlight<'a> {
-    fn of(exchanges: &'a Exchanges) -> Self {
-        exchanges.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self(exchanges)
+    fn new(calls: &'a Calls) -> Self {
+        calls.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(calls)
     }
 }
 
@@ -265,8 +265,8 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// Whether the user whose token was presented calls too often. Some say it by 403, and then when to come back or, as GitHub does, that
-/// nothing is left.
+/// Reports whether the user whose token was presented has reached a rate limit. Some providers say it by 403, with the time to come back or,
+/// as GitHub does, with a remaining quota of zero.
 fn is_limit_of_a_user(response: &Response<Bytes>, presented: Presented) -> bool {
     let headers: &HeaderMap = response.headers();
     let nothing_left = || headers.get("x-ratelimit-remaining").is_some_and(|remaining| remaining == "0");

@@ -15,9 +15,9 @@ use tower::{Service, ServiceExt};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How the provider answers, after how long; changed by the test as it goes.
+/// The present behaviour of the provider, set by the test.
 #[derive(Clone)]
-struct Mood(Arc<Mutex<Answer>>);
+struct Behaviour(Arc<Mutex<Answer>>);
 
 #[derive(Clone, Copy)]
 enum Answer {
@@ -28,7 +28,7 @@ enum Answer {
     Slow(u16),
 }
 
-impl Mood {
+impl Behaviour {
     fn new(answer: Answer) -> Self {
         Self(Arc::new(Mutex::new(answer)))
     }
@@ -53,11 +53,11 @@ impl Mood {
     }
 }
 
-/// A service around `$mood`, and the provider's own count.
-macro_rules! back_off {
-    ($mood:expr) => {{
-        let mood = $mood.clone();
-        let provider = StrictService::new(move |request| mood.clone().answer(request));
+/// A circuit breaker around a provider with `$behaviour`, and that provider, which counts its calls.
+macro_rules! circuit_breaker {
+    ($behaviour:expr) => {{
+        let behaviour = $behaviour.clone();
+        let provider = StrictService::new(move |request| behaviour.clone().answer(request));
         (CircuitBreaker::new(provider.clone(), Arc::new(TestClock::new())), provider)
     }};
 }
@@ -92,7 +92,7 @@ async fn every_kind_of_failure_opens_a_window() {
         (Answer::Error(EgressErrorKind::Transport), Reason::ProviderUnavailable, Reason::BackingOff),
         (Answer::Error(EgressErrorKind::BodyTooLarge), Reason::ProviderMisbehaved, Reason::BackingOff),
     ] {
-        let (service, provider) = back_off!(Mood::new(answer));
+        let (service, provider) = circuit_breaker!(Behaviour::new(answer));
         let failure = call(&service).await.expect_err("fails");
         assert_eq!(failure.reason(), first);
         assert!(failure.retry_after() >= Some(SECOND), "{failure:?}");
@@ -106,7 +106,7 @@ async fn every_kind_of_failure_opens_a_window() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_answers_open_none() {
+async fn other_answers_open_no_window() {
     for answer in [
         Answer::Status(200),
         Answer::Status(302),
@@ -115,7 +115,7 @@ async fn other_answers_open_none() {
         Answer::Status(404),
         Answer::Error(EgressErrorKind::Blocked),
     ] {
-        let (service, provider) = back_off!(Mood::new(answer));
+        let (service, provider) = circuit_breaker!(Behaviour::new(answer));
         let _first = call(&service).await;
         let _second = call(&service).await;
         assert_eq!(provider.calls(), 2);
@@ -123,9 +123,9 @@ async fn other_answers_open_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn windows_double_up_to_30_seconds_and_a_success_begins_anew() {
-    let mood = Mood::new(Answer::Status(500));
-    let (service, provider) = back_off!(mood);
+async fn windows_double_up_to_30_seconds_and_a_success_resets_them() {
+    let behaviour = Behaviour::new(Answer::Status(500));
+    let (service, provider) = circuit_breaker!(behaviour);
     for (nth, seconds) in [1, 2, 4, 8, 16, 30, 30].into_iter().enumerate() {
         let window = wait(call(&service).await);
         let least = SECOND * seconds;
@@ -135,17 +135,17 @@ async fn windows_double_up_to_30_seconds_and_a_success_begins_anew() {
         assert_eq!(provider.calls(), nth + 1, "refused to the last millisecond");
         advance(Duration::from_millis(1)).await;
     }
-    mood.set(Answer::Status(200));
+    behaviour.set(Answer::Status(200));
     assert!(call(&service).await.is_ok());
-    mood.set(Answer::Status(500));
+    behaviour.set(Answer::Status(500));
     assert!(wait(call(&service).await) < SECOND * 5 / 4);
 }
 
 #[tokio::test(start_paused = true)]
-async fn windows_differ() {
+async fn windows_have_jitter() {
     let mut windows = Vec::new();
     for _ in 0..8 {
-        let (service, _) = back_off!(Mood::new(Answer::Status(500)));
+        let (service, _) = circuit_breaker!(Behaviour::new(Answer::Status(500)));
         windows.push(wait(call(&service).await));
     }
     windows.dedup();
@@ -153,7 +153,7 @@ async fn windows_differ() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_after_is_honoured_within_reason() {
+async fn retry_after_is_honoured_within_bounds() {
     // The clock shows 2026-01-01.
     for (value, seconds) in [
         ("60", 60),
@@ -165,7 +165,7 @@ async fn retry_after_is_honoured_within_reason() {
         ("nonsense", 1),
     ] {
         for status in [429, 503] {
-            let (service, _) = back_off!(Mood::new(Answer::RetryAfter(status, value)));
+            let (service, _) = circuit_breaker!(Behaviour::new(Answer::RetryAfter(status, value)));
             let (window, least) = (wait(call(&service).await), SECOND * seconds);
             assert!(least <= window && window < least * 5 / 4, "{value}: {window:?}");
         }
@@ -173,12 +173,12 @@ async fn retry_after_is_honoured_within_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_probe_goes_out_while_the_others_are_refused() {
-    let mood = Mood::new(Answer::Status(500));
-    let (service, provider) = back_off!(mood);
+async fn one_probe_is_sent_while_other_calls_are_refused() {
+    let behaviour = Behaviour::new(Answer::Status(500));
+    let (service, provider) = circuit_breaker!(behaviour);
     advance(wait(call(&service).await)).await;
 
-    mood.set(Answer::Slow(200));
+    behaviour.set(Answer::Slow(200));
     let probe = tokio::spawn({
         let service = service.clone();
         async move { call(&service).await }
@@ -189,43 +189,43 @@ async fn one_probe_goes_out_while_the_others_are_refused() {
     }
     assert_eq!(provider.calls(), 2);
     assert!(probe.await.expect("no panic").is_ok());
-    mood.set(Answer::Status(200));
+    behaviour.set(Answer::Status(200));
     assert!(call(&service).await.is_ok());
     assert_eq!(provider.calls(), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_whose_caller_goes_away_frees_its_place() {
-    let mood = Mood::new(Answer::Status(500));
-    let (service, provider) = back_off!(mood);
+async fn after_a_probe_whose_caller_goes_away_the_next_call_is_the_probe() {
+    let behaviour = Behaviour::new(Answer::Status(500));
+    let (service, provider) = circuit_breaker!(behaviour);
     advance(wait(call(&service).await)).await;
 
-    mood.set(Answer::Slow(200));
+    behaviour.set(Answer::Slow(200));
     let cancelled = tokio::time::timeout(SECOND, call(&service)).await;
     assert!(cancelled.is_err() && provider.dropped() == 1);
-    mood.set(Answer::Status(200));
+    behaviour.set(Answer::Status(200));
     assert!(call(&service).await.is_ok(), "the next call is the probe");
     assert!(call(&service).await.is_ok());
     assert_eq!(provider.calls(), 4);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_is_blocked_frees_its_place() {
-    let mood = Mood::new(Answer::Status(500));
-    let (service, provider) = back_off!(mood);
+async fn after_a_probe_that_is_blocked_the_next_call_is_the_probe() {
+    let behaviour = Behaviour::new(Answer::Status(500));
+    let (service, provider) = circuit_breaker!(behaviour);
     advance(wait(call(&service).await)).await;
 
-    mood.set(Answer::Error(EgressErrorKind::Blocked));
+    behaviour.set(Answer::Error(EgressErrorKind::Blocked));
     assert_eq!(call(&service).await.expect_err("blocked").kind(), EgressErrorKind::Blocked);
-    mood.set(Answer::Status(200));
+    behaviour.set(Answer::Status(200));
     assert!(call(&service).await.is_ok());
     assert_eq!(provider.calls(), 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn calls_that_fail_together_open_one_window() {
-    let mood = Mood::new(Answer::Slow(500));
-    let (service, provider) = back_off!(mood);
+    let behaviour = Behaviour::new(Answer::Slow(500));
+    let (service, provider) = circuit_breaker!(behaviour);
     let calls: Vec<_> = (0..100)
         .map(|_| {
             let service = service.clone();
@@ -236,20 +236,20 @@ async fn calls_that_fail_together_open_one_window() {
     for call in calls {
         windows.push(call.await.expect("no panic"));
     }
-    assert_eq!(provider.calls(), 100, "nobody knew yet");
+    assert_eq!(provider.calls(), 100, "none had failed yet");
     assert!(windows.iter().all(|window| *window == windows[0] && *window < SECOND * 5 / 4), "{windows:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_late_success_does_not_close_the_window() {
-    let mood = Mood::new(Answer::Slow(200));
-    let (service, provider) = back_off!(mood);
+    let behaviour = Behaviour::new(Answer::Slow(200));
+    let (service, provider) = circuit_breaker!(behaviour);
     let late = tokio::spawn({
         let service = service.clone();
         async move { call(&service).await }
     });
     tokio::task::yield_now().await;
-    mood.set(Answer::RetryAfter(429, "60"));
+    behaviour.set(Answer::RetryAfter(429, "60"));
     let window = wait(call(&service).await);
     assert!(late.await.expect("no panic").is_ok());
     assert!(wait(call(&service).await) < window);
@@ -257,7 +257,7 @@ async fn a_late_success_does_not_close_the_window() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_rate_limit_of_one_users_token_pauses_that_token_and_nobody_else() {
+async fn the_rate_limit_of_a_users_token_pauses_that_token_only() {
     for (answer, seconds) in [
         (Answer::RetryAfter(429, "60"), 60),
         (Answer::RetryAfter(403, "60"), 60),
@@ -265,11 +265,11 @@ async fn the_rate_limit_of_one_users_token_pauses_that_token_and_nobody_else() {
         (Answer::Status(429), 1),
         (Answer::NothingLeft, 1),
     ] {
-        let mood = Mood::new(answer);
-        let (service, provider) = back_off!(mood);
+        let behaviour = Behaviour::new(answer);
+        let (service, provider) = circuit_breaker!(behaviour);
         let limited = call_with(&service, "Bearer alice").await.expect("returned as it is");
         assert!(matches!(limited.status().as_u16(), 403 | 429));
-        mood.set(Answer::Status(200));
+        behaviour.set(Answer::Status(200));
         for _ in 0..20 {
             let refusal = call_with(&service.clone(), "bearer alice").await.expect_err("not sent");
             assert_eq!(refusal.kind(), EgressErrorKind::RateLimited);
@@ -288,8 +288,8 @@ async fn the_rate_limit_of_one_users_token_pauses_that_token_and_nobody_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_token_may_not_do_pauses_nothing() {
-    let (service, provider) = back_off!(Mood::new(Answer::Status(403)));
+async fn a_403_without_a_rate_limit_pauses_nothing() {
+    let (service, provider) = circuit_breaker!(Behaviour::new(Answer::Status(403)));
     for _ in 0..2 {
         assert_eq!(call_with(&service, "Bearer alice").await.expect("as it is").status(), 403);
     }
@@ -297,13 +297,13 @@ async fn what_a_token_may_not_do_pauses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_paused_is_not_the_probe() {
-    let mood = Mood::new(Answer::RetryAfter(429, "60"));
-    let (service, _) = back_off!(mood);
+async fn a_paused_credential_is_not_the_probe() {
+    let behaviour = Behaviour::new(Answer::RetryAfter(429, "60"));
+    let (service, _) = circuit_breaker!(behaviour);
     assert!(call_with(&service, "Bearer alice").await.is_ok());
-    mood.set(Answer::Status(500));
+    behaviour.set(Answer::Status(500));
     advance(wait(call(&service).await)).await;
-    mood.set(Answer::Status(200));
+    behaviour.set(Answer::Status(200));
     assert!(call_with(&service, "Bearer alice").await.is_err());
-    assert!(call(&service).await.is_ok(), "its place is free");
+    assert!(call(&service).await.is_ok(), "another call is the probe");
 }

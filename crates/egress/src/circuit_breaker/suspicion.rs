@@ -1,21 +1,21 @@
-//! [`Suspicion`]: different credentials fail, and it is not clear whether the provider does.
+//! [`Suspicion`]: evidence against a provider, from failures of different credentials.
 
 use std::time::Duration;
 
 use portcullis_core::Fingerprint;
 use tokio::time::Instant;
 
-use super::{breaker::Caller, record::REFUSALS};
+use super::{circuit::Caller, state::REFUSALS};
 
-/// How long a caller waits for the outcome of a probe, and how long a probe that is not answered keeps the next caller waiting. Also the time
+/// How long a call waits for the outcome of a probe, and how long a probe that is not answered delays the next one. Also the time
 /// from one failed probe with a new credential to the next.
 pub(super) const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// The part of the time that a caller has not waited by which it is held back when others wait as well: the one that came first goes first.
+/// A call that has not waited is delayed by this part of the time that it could have waited, so that the call that came first goes first.
 const PRECEDENCE: u32 = 100;
-/// How many credentials are remembered as evidence. More would say nothing more.
+/// The number of credentials that are remembered as evidence. More would not change any decision.
 const ENOUGH: usize = REFUSALS;
 
-/// Evidence: the different credentials that failed since the last answer that contradicts it; and the probes that are out.
+/// The different credentials that failed since the last answer that contradicts the suspicion; and the probes that are under way.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Suspicion {
     failed: Vec<Fingerprint>,
@@ -25,14 +25,14 @@ pub(super) struct Suspicion {
     accepted_probe: Option<Probe>,
 }
 
-/// One call that is out, by the number of its permit.
+/// A call that is under way, by the number of its permit.
 #[derive(Clone, Copy, Debug)]
 struct Probe {
     number: u64,
     sent: Instant,
 }
 
-/// Whether a call may go out.
+/// Whether a call may be sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Gate {
     Open,
@@ -56,32 +56,32 @@ impl Suspicion {
         self.has_accepted |= is_accepted;
     }
 
-    /// No probe with a new credential before `time`.
+    /// Admits no probe with a new credential before `time`.
     pub(super) const fn postpone(&mut self, time: Instant) {
         self.not_before = Some(time);
     }
 
-    /// How long until the next probe with a new credential.
+    /// Returns the time until the next probe with a new credential.
     pub(super) fn rest(&self, now: Instant) -> Duration {
         self.not_before.map_or(Duration::ZERO, |time| time.saturating_duration_since(now))
     }
 
-    /// Whether a call that went out at `sent` was allowed to by what is known now: it is not late.
+    /// Reports whether a call that was sent at `sent` is a probe, and not a late one of before.
     pub(super) fn is_probe(&self, sent: Instant) -> bool {
         self.not_before.is_none_or(|time| sent >= time)
     }
 
-    /// How many different credentials failed.
+    /// Returns how many different credentials failed.
     pub(super) const fn count(&self) -> usize {
         self.failed.len()
     }
 
-    /// Whether one of them was accepted before.
+    /// Reports whether one of them was accepted before.
     pub(super) const fn has_accepted(&self) -> bool {
         self.has_accepted
     }
 
-    /// One probe at a time with a credential that was accepted before, at any time; and one with a new credential, at intervals.
+    /// Admits one probe at a time with an accepted credential, at any time; and one with a new credential, at intervals.
     pub(super) fn gate(&self, caller: &Caller, now: Instant) -> Gate {
         let deadline = caller.arrived + PROBE_INTERVAL;
         let (probe, not_before) =
@@ -91,7 +91,7 @@ impl Suspicion {
         }
         let Some(time) = not_before.max(probe.map(|probe| probe.sent + PROBE_INTERVAL)) else { return Gate::Open };
         let precedence = if caller.has_failed {
-            // It would not tell anything new.
+            // Another failure of it would not be new evidence.
             PROBE_INTERVAL / 2
         } else {
             let waited = time.saturating_duration_since(caller.arrived).min(PROBE_INTERVAL);
@@ -100,13 +100,13 @@ impl Suspicion {
         if now < time + precedence { Gate::WaitUntil(deadline.min(time + precedence)) } else { Gate::Open }
     }
 
-    /// The call with this number is a probe.
+    /// Notes that the call with this number is a probe.
     pub(super) const fn begin(&mut self, caller: &Caller, number: u64, now: Instant) {
         let probe = Some(Probe { number, sent: now });
         if caller.is_accepted { self.accepted_probe = probe } else { self.probe = probe }
     }
 
-    /// The call with this number is over.
+    /// Notes that the call with this number has ended.
     pub(super) fn end(&mut self, number: u64) {
         for probe in [&mut self.probe, &mut self.accepted_probe] {
             if probe.is_some_and(|probe| probe.number == number) {

@@ -1,0 +1,30 @@
+//! [`CircuitBreaker`]: a failing provider gets one call per back-off window, and a failing credential is not taken for a failing provider.
+//!
+//! `service` is the tower service, `calls` takes one call from admission to verdict, `circuit` admits calls by the state machine in
+//! `state`, `suspicion` is the evidence of that state machine, and `credentials` remembers which credentials fail.
+
+mod calls;
+mod circuit;
+mod credential_key;
+mod credential_rejection;
+mod credentials;
+mod service;
+mod state;
+mod suspicion;
+mod window;
+
+use std::time::Duration;
+
+pub use credential_key::CredentialKey;
+pub use credential_rejection::CredentialRejection;
+pub use service::{Answer, CircuitBreaker, CircuitBreakerFuture, CircuitBreakerLayer};
+pub use window::back_off_window;
+
+use crate::EgressErrorKind;
+
+/// Why a call is not sent, and for how long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Refusal {
+    kind: EgressErrorKind,
+    retry_after: Duration,
+}
