@@ -6,6 +6,7 @@
 
 mod discovery;
 mod endpoint;
+mod endpoint_client;
 mod key_set_location;
 mod key_set_schedule;
 mod max_age;
@@ -15,6 +16,7 @@ mod single_flight;
 
 pub use discovery::discover;
 pub use endpoint::{Endpoint, EndpointKind};
+pub use endpoint_client::{CallError, Credential, EndpointClient};
 pub use max_age::max_age;
 pub use remote_key_set::{RemoteKeySet, Verification};
 pub use shared_task::SharedTask;

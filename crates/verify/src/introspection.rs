@@ -1,4 +1,4 @@
-//! [`IntrospectionVerifier`]: asks the authorization server.
+//! [`IntrospectionVerifier`]: verifies tokens by introspection at the authorization server.
 
 use std::{
     future::Future,
@@ -19,17 +19,18 @@ use tower_service::Service;
 
 use crate::{provider::Line, token_size::DEFAULT_MAX_LEN};
 
-/// A verifier that asks the authorization server about each token: opaque ones, and JWTs as well.
+/// A verifier that introspects each token at the authorization server: opaque tokens, and JWTs as well.
 ///
-/// 1. The size of the token is looked at before anything is sent.
-/// 2. The answer is judged by an [`IntrospectionPolicy`]: *active* does not mean *for us*.
-/// 3. A refusal of *our* credentials (`invalid_client`) is [`Reason::ClientRefused`] (503) and an error in the log, never the token's fault.
+/// 1. The size of the token is checked before a request is sent.
+/// 2. The response is checked by an [`IntrospectionPolicy`]: *active* does not mean *for this server*.
+/// 3. A rejection of *this server's* credentials (`invalid_client`) is [`Reason::ClientRefused`] (503) and an error in the log, never the
+///    token's fault.
 /// 4. Another refusal is about this one token: `invalid_token` refuses it; anything else is [`Reason::ClientRefused`] for this token alone,
-///    which is asked about again after 5 s.
-/// 5. A failing provider gets one call per back-off window, and a token that makes it fail is paused by itself: see
+///    which is introspected again after 5 s.
+/// 5. A failing provider gets one call per back-off window, and a token that makes it fail is paused on its own: see
 ///    [`CircuitBreaker`](portcullis_egress::CircuitBreaker).
 ///
-/// One call to the provider each time: put a [`CacheLayer`](crate::CacheLayer) around it. It does **not** look at scopes.
+/// Each verification is a call to the provider: put a [`CacheLayer`](crate::CacheLayer) around it. It does **not** check scopes.
 /// [RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)
 ///
 /// ```
@@ -61,7 +62,7 @@ pub struct IntrospectionVerifier {
 }
 
 impl IntrospectionVerifier {
-    /// Asks the issuer of `policy` as `client`. The endpoint is found in the issuer's metadata.
+    /// Creates a verifier for tokens of the issuer of `policy`, which is called as `client`. The endpoint is found in the issuer's metadata.
     #[must_use]
     pub fn new(
         policy: IntrospectionPolicy,
@@ -79,21 +80,21 @@ impl IntrospectionVerifier {
         }
     }
 
-    /// Asks at `endpoint` instead of looking it up.
+    /// Sets the endpoint, which is then not looked up.
     #[must_use]
     pub fn with_endpoint(mut self, endpoint: Uri) -> Self {
         self.endpoint = Endpoint::at(endpoint);
         self
     }
 
-    /// The longest token that is sent, in bytes. Default: 16 KiB.
+    /// Sets the longest token that is sent, in bytes. Default: 16 KiB.
     #[must_use]
     pub const fn with_max_len(mut self, max_len: usize) -> Self {
         self.max_len = max_len;
         self
     }
 
-    /// Whose tokens.
+    /// Returns the issuer of the tokens.
     #[must_use]
     pub fn issuer(&self) -> &Issuer {
         self.policy.issuer()
@@ -106,9 +107,9 @@ impl IntrospectionVerifier {
         let endpoint = self.endpoint.url().await?;
         let request = introspection::request(&endpoint, &self.client, token);
         let process = |response: &_| {
-            let answer = introspection::process_for(&self.client, response)?;
-            // The provider does not accept a token by telling that it is not active.
-            if answer.is_active() { Ok(answer) } else { Err(ProtocolError::TokenRefused) }
+            let introspected = introspection::process_for(&self.client, response)?;
+            // The response "not active" does not count as an accepted token.
+            if introspected.is_active() { Ok(introspected) } else { Err(ProtocolError::TokenRefused) }
         };
         let response = self.line.send(token, request, process).await?;
         self.policy.check(response, self.clock.now())

@@ -1,4 +1,4 @@
-//! [`IssuerRouter`]: hands a token to the verifier of its issuer.
+//! [`IssuerRouter`]: passes a token to the verifier of its issuer.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -18,16 +18,16 @@ use crate::{ConfigError, token_size::DEFAULT_MAX_LEN};
 
 type Verifier = BoxCloneSyncService<BearerToken, Arc<UserContext>, AuthError>;
 
-/// Hands a token to the verifier of its issuer.
+/// Passes a token to the verifier of its issuer.
 ///
-/// 1. The size of the token is looked at first.
-/// 2. A token in the form of a JWT goes to the verifier of the issuer that it names (`iss`); what that one refuses is
-///    refused, no other is asked. An unknown issuer is [`Reason::UnknownIssuer`].
-/// 3. Any other token is opaque and goes to the one verifier that is there for opaque tokens; without one it is
+/// 1. The size of the token is checked first.
+/// 2. A token in the form of a JWT is passed to the verifier of the issuer that it names (`iss`). If that verifier refuses it, no other
+///    verifier is called. An unknown issuer is [`Reason::UnknownIssuer`].
+/// 3. Any other token is opaque and is passed to the one verifier for opaque tokens; without one it is
 ///    [`Reason::MalformedToken`].
 ///
-/// The name read here is unverified and good for the choice only: the verifier compares it again. The user that comes back
-/// must be of that issuer, whatever the verifier, else it is [`Reason::WrongIssuer`].
+/// The `iss` read here is unverified and only selects the verifier, which checks it again. The issuer of the returned user
+/// must be the selected one, whatever the verifier is, else the result is [`Reason::WrongIssuer`].
 ///
 /// ```
 /// use std::sync::Arc;
@@ -60,7 +60,7 @@ pub struct IssuerRouter {
     max_len: usize,
 }
 
-/// Puts [`IssuerRouter`] together; made by [`IssuerRouter::builder`].
+/// Builder of an [`IssuerRouter`], made by [`IssuerRouter::builder`].
 #[must_use]
 pub struct IssuerRouterBuilder {
     verifiers: Vec<(Issuer, Verifier)>,
@@ -69,32 +69,32 @@ pub struct IssuerRouterBuilder {
 }
 
 impl IssuerRouter {
-    /// No issuers yet.
+    /// Returns a builder without issuers.
     pub const fn builder() -> IssuerRouterBuilder {
         IssuerRouterBuilder { verifiers: Vec::new(), opaque: Vec::new(), max_len: DEFAULT_MAX_LEN }
     }
 
-    /// Each issuer, in no particular order.
+    /// Returns the issuers, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Issuer> {
         self.verifiers.keys()
     }
 
-    fn choose(&self, token: &BearerToken) -> Result<(&Issuer, &Verifier), AuthError> {
+    fn select(&self, token: &BearerToken) -> Result<(&Issuer, &Verifier), AuthError> {
         if token.len() > self.max_len {
             return Err(AuthError::new(Reason::TokenTooLarge));
         }
-        let (name, otherwise) = if UnverifiedJwt::is_likely(token) {
+        let (name, reason) = if UnverifiedJwt::is_likely(token) {
             let jwt = UnverifiedJwt::parse(token, self.max_len)?;
             (Some(jwt.claimed_issuer()?.to_owned()), Reason::UnknownIssuer)
         } else {
             (self.opaque.as_ref().map(ToString::to_string), Reason::MalformedToken)
         };
-        name.and_then(|name| self.verifiers.get_key_value(name.as_str())).ok_or_else(|| AuthError::new(otherwise))
+        name.and_then(|name| self.verifiers.get_key_value(name.as_str())).ok_or_else(|| AuthError::new(reason))
     }
 }
 
 impl IssuerRouterBuilder {
-    /// JWTs of `issuer` go to `verifier`.
+    /// Passes JWTs of `issuer` to `verifier`.
     pub fn with_issuer<V>(mut self, issuer: Issuer, verifier: V) -> Self
     where
         V: VerifyToken + Clone + Send + Sync + 'static,
@@ -104,7 +104,7 @@ impl IssuerRouterBuilder {
         self
     }
 
-    /// Opaque tokens, as well as JWTs of `issuer`, go to `verifier`.
+    /// Passes opaque tokens, and JWTs of `issuer`, to `verifier`.
     pub fn with_opaque_issuer<V>(mut self, issuer: Issuer, verifier: V) -> Self
     where
         V: VerifyToken + Clone + Send + Sync + 'static,
@@ -114,13 +114,13 @@ impl IssuerRouterBuilder {
         self.with_issuer(issuer, verifier)
     }
 
-    /// The longest token that is looked at, in bytes. Default: 16 KiB.
+    /// Sets the longest accepted token in bytes. Default: 16 KiB.
     pub const fn with_max_len(mut self, max_len: usize) -> Self {
         self.max_len = max_len;
         self
     }
 
-    /// The choice between them.
+    /// Builds the router.
     ///
     /// # Errors
     /// [`ConfigError`] if there is no issuer, an issuer twice, or more than one for opaque tokens.
@@ -148,7 +148,7 @@ impl Service<BearerToken> for IssuerRouter {
     type Error = AuthError;
     type Future = Pin<Box<dyn Future<Output = Result<Arc<UserContext>, AuthError>> + Send>>;
 
-    /// Always ready: which verifier must be is known when the token is.
+    /// Always ready: the verifier is only known with the token.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), AuthError>> {
         Poll::Ready(Ok(()))
     }
@@ -156,7 +156,7 @@ impl Service<BearerToken> for IssuerRouter {
     fn call(&mut self, token: BearerToken) -> Self::Future {
         let this = self.clone();
         Box::pin(async move {
-            let (issuer, verifier) = this.choose(&token)?;
+            let (issuer, verifier) = this.select(&token)?;
             let user = verifier.clone().oneshot(token).await?;
             if user.issuer() == issuer { Ok(user) } else { Err(AuthError::new(Reason::WrongIssuer)) }
         })

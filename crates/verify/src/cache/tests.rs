@@ -124,7 +124,7 @@ fn reason(outcome: Outcome) -> Reason {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_is_resolved_once_and_remembered() {
+async fn a_token_is_resolved_once_and_cached() {
     let provider = Provider::new();
     let cache = provider.cache();
     let first = ask(&cache, "alice").await.expect("valid");
@@ -145,7 +145,7 @@ async fn a_token_that_differs_in_one_letter_is_another_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_who_miss_together_cost_one_call() {
+async fn ten_thousand_concurrent_misses_cost_one_call() {
     let provider = Provider::new();
     let cache = provider.cache();
     let waiting: Vec<_> = (0..10_000).map(|_| tokio::spawn(cache.clone().oneshot(token("alice")))).collect();
@@ -156,7 +156,7 @@ async fn ten_thousand_who_miss_together_cost_one_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_who_hold_an_expired_context_cost_one_call() {
+async fn ten_thousand_concurrent_requests_with_an_expired_context_cost_one_call() {
     let provider = Provider::new();
     let cache = provider.cache();
     ask(&cache, "alice").await.expect("valid");
@@ -182,7 +182,7 @@ async fn callers_that_go_away_neither_cancel_nor_repeat_the_resolution() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_waited_for_is_kept() {
+async fn the_outcome_of_a_resolution_without_waiting_callers_is_cached() {
     let provider = Provider::new();
     let cache = provider.cache();
     timeout(Duration::from_millis(1), ask(&cache, "alice")).await.expect_err("went away");
@@ -228,7 +228,7 @@ async fn a_context_never_outlives_its_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_known_for_less_long_than_the_token_lives_is_asked_for_again() {
+async fn a_context_is_resolved_again_at_its_revalidation_time() {
     let provider = Provider::new();
     provider.known_for.store(30, SeqCst);
     let cache = provider.cache();
@@ -246,7 +246,7 @@ async fn what_is_known_for_less_long_than_the_token_lives_is_asked_for_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_update_gets_a_lifetime_of_its_own() {
+async fn an_update_has_its_own_lifetime() {
     let provider = Provider::new();
     let cache = provider.cache();
     ask(&cache, "alice").await.expect("valid");
@@ -262,7 +262,7 @@ async fn an_update_gets_a_lifetime_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_accepted_by_leeway_only_is_not_remembered() {
+async fn a_token_accepted_by_leeway_only_is_not_cached() {
     let provider = Provider::new();
     provider.lifetime.store(0, SeqCst);
     let cache = provider.cache();
@@ -272,7 +272,7 @@ async fn a_token_accepted_by_leeway_only_is_not_remembered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_revalidates_in_the_background_and_nobody_waits() {
+async fn one_request_revalidates_in_the_background_and_none_waits() {
     let provider = Provider::new();
     let cache = provider.cache();
     ask(&cache, "alice").await.expect("valid");
@@ -290,7 +290,7 @@ async fn one_revalidates_in_the_background_and_nobody_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revalidation_that_hangs_or_fails_is_tried_again_after_a_pause_and_harms_nobody() {
+async fn a_revalidation_that_hangs_or_fails_is_repeated_after_a_pause_and_affects_no_request() {
     let provider = Provider::new();
     let cache = provider.cache();
     ask(&cache, "alice").await.expect("valid");
@@ -308,7 +308,7 @@ async fn a_revalidation_that_hangs_or_fails_is_tried_again_after_a_pause_and_har
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_misses_while_a_revalidation_is_under_way_waits_for_that() {
+async fn a_miss_during_a_revalidation_waits_for_it() {
     let provider = Provider::new();
     provider.lifetime.store(245, SeqCst);
     let cache = provider.cache();
@@ -323,7 +323,7 @@ async fn whoever_misses_while_a_revalidation_is_under_way_waits_for_that() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revalidation_that_is_refused_withdraws_the_context_from_all_who_hold_it() {
+async fn a_refused_revalidation_invalidates_every_context_of_the_token() {
     let provider = Provider::new();
     let cache = provider.cache();
     let held = ask(&cache, "alice").await.expect("valid");
@@ -336,7 +336,7 @@ async fn a_revalidation_that_is_refused_withdraws_the_context_from_all_who_hold_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_withdraws_the_contexts_that_revalidations_have_replaced_as_well() {
+async fn a_refusal_invalidates_contexts_that_revalidations_have_replaced() {
     let provider = Provider::new();
     let cache = provider.cache();
     let first = ask(&cache, "alice").await.expect("valid");
@@ -355,7 +355,7 @@ async fn a_refusal_withdraws_the_contexts_that_revalidations_have_replaced_as_we
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_remembered_briefly() {
+async fn a_refusal_is_cached_briefly() {
     let provider = Provider::new();
     provider.answers(Answer::Refuse(Reason::Inactive));
     let cache = provider.cache();
@@ -369,7 +369,7 @@ async fn a_refusal_is_remembered_briefly() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_not_remembered_if_so_configured() {
+async fn refusals_are_not_cached_with_a_zero_ttl() {
     let provider = Provider::new();
     provider.answers(Answer::Refuse(Reason::Inactive));
     let cache = Cache::around(provider.clone(), provider.config().with_negative_ttl(Duration::ZERO));
@@ -380,7 +380,7 @@ async fn a_refusal_is_not_remembered_if_so_configured() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn junk_cannot_evict_a_user() {
+async fn invalid_tokens_cannot_evict_a_user() {
     let provider = Provider::new();
     let config = provider.config().with_capacity(10).with_negative_capacity(10);
     let cache = Cache::around(provider.clone(), config);
@@ -400,7 +400,7 @@ async fn junk_cannot_evict_a_user() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_one_unused_for_longest_goes_first() {
+async fn the_least_recently_used_context_is_evicted_first() {
     let provider = Provider::new();
     let cache = Cache::around(provider.clone(), provider.config().with_capacity(10));
     for n in 0..10 {
@@ -425,7 +425,7 @@ async fn the_one_unused_for_longest_goes_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_never_remembered_and_all_who_wait_share_it() {
+async fn an_outage_is_never_cached_and_all_waiting_callers_share_it() {
     let provider = Provider::new();
     provider.answers(Answer::Refuse(Reason::ProviderUnavailable));
     let cache = provider.cache();
@@ -473,7 +473,7 @@ async fn a_stale_context_is_never_used_past_the_tokens_expiry_nor_after_a_refusa
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_bound_nothing_stale_is_used() {
+async fn without_stale_if_error_no_stale_context_is_used() {
     let provider = Provider::new();
     let cache = provider.cache();
     ask(&cache, "alice").await.expect("valid");
@@ -483,7 +483,7 @@ async fn without_a_bound_nothing_stale_is_used() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_verifier_that_panics_refuses_those_who_wait_and_leaves_nothing_locked() {
+async fn a_verifier_that_panics_fails_waiting_callers_and_leaves_nothing_locked() {
     let provider = Provider::new();
     provider.answers(Answer::Panic);
     let cache = provider.cache();
@@ -497,7 +497,7 @@ async fn a_verifier_that_panics_refuses_those_who_wait_and_leaves_nothing_locked
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hanging_verifier_holds_up_its_own_token_only() {
+async fn a_hanging_verifier_delays_its_own_token_only() {
     let provider = Provider::new();
     let cache = provider.cache();
     provider.answers(Answer::Hang);
@@ -520,7 +520,7 @@ async fn a_token_is_invalidated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_context_that_its_holder_withdraws_is_no_hit_any_more() {
+async fn a_revoked_context_is_not_a_hit() {
     let provider = Provider::new();
     let cache = provider.cache();
     let held = ask(&cache, "alice").await.expect("valid");
@@ -556,7 +556,7 @@ async fn a_user_an_issuer_or_everything_is_invalidated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_evicted_context_that_a_stream_still_holds_is_invalidated_all_the_same() {
+async fn an_evicted_context_that_a_stream_still_uses_is_invalidated() {
     let provider = Provider::new();
     let cache = Cache::around(provider.clone(), provider.config().with_capacity(1));
     let held = ask(&cache, "alice").await.expect("valid");
@@ -569,7 +569,7 @@ async fn an_evicted_context_that_a_stream_still_holds_is_invalidated_all_the_sam
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_invalidated_while_it_is_resolved_is_asked_again() {
+async fn a_context_that_is_invalidated_during_its_resolution_is_resolved_again() {
     let provider = Provider::new();
     let cache = provider.cache();
     let asking = tokio::spawn(cache.clone().oneshot(token("alice")));
@@ -580,7 +580,7 @@ async fn what_is_invalidated_while_it_is_resolved_is_asked_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_invalidated_between_its_resolution_and_its_use_lets_nobody_in() {
+async fn a_context_that_is_invalidated_between_resolution_and_use_is_not_returned() {
     let provider = Provider::new();
     let cache = provider.cache();
     let mut asking = Box::pin(ask(&cache, "alice"));
@@ -591,7 +591,7 @@ async fn what_is_invalidated_between_its_resolution_and_its_use_lets_nobody_in()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_invalidated_again_and_again_is_refused_in_the_end() {
+async fn a_context_that_is_invalidated_repeatedly_is_refused_in_the_end() {
     let provider = Provider::new();
     let cache = provider.cache();
     let asking = tokio::spawn(cache.clone().oneshot(token("alice")));
@@ -631,7 +631,7 @@ async fn contexts_made_together_do_not_expire_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn durations_that_mean_for_ever_are_taken_so() {
+async fn unlimited_durations_are_accepted() {
     let provider = Provider::new();
     provider.lifetime.store(u64::MAX, SeqCst);
     let config = provider.config().with_ttl(Duration::MAX).with_negative_ttl(Duration::MAX);
@@ -646,7 +646,7 @@ async fn durations_that_mean_for_ever_are_taken_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn look_ups_and_resolutions_are_counted_by_what_came_of_them() {
+async fn look_ups_and_resolutions_are_counted_by_their_outcome() {
     let recorder = DebuggingRecorder::new();
     let provider = Provider::new();
     let config = provider.config().with_stale_if_error(Duration::from_mins(1));
@@ -696,7 +696,7 @@ async fn look_ups_and_resolutions_are_counted_by_what_came_of_them() {
 }
 
 #[test]
-fn a_runtime_that_stops_leaves_nobody_waiting_and_the_next_one_starts_anew() {
+fn a_runtime_that_stops_leaves_no_caller_waiting_and_the_next_one_starts_anew() {
     let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
     let (stopped, next) = (runtime(), runtime());
     let handle = stopped.handle().clone();

@@ -55,7 +55,7 @@ fn every_algorithm_with_a_real_key() {
 }
 
 #[test]
-fn the_context_says_what_the_token_says() {
+fn the_context_contains_the_claims_of_the_token() {
     let user = verify(policy(), &jwks(&[&RSA]), &RSA.token(|_, _| {})).expect("accepted");
     assert_eq!((user.issuer().as_str(), user.subject(), user.client_id()), (ISSUER, "alice", Some("client")));
     assert_eq!(user.principal().kind(), PrincipalKind::User);
@@ -69,7 +69,7 @@ fn the_context_says_what_the_token_says() {
 }
 
 #[test]
-fn a_jwt_without_subject_is_a_user_or_a_client_only_as_the_operator_says() {
+fn a_jwt_without_subject_is_a_user_or_a_client_only_as_configured() {
     let keys = jwks(&[&RSA]);
     let token = |further: Value| {
         RSA.token(|_, claims| {
@@ -128,7 +128,7 @@ fn audience_and_type_in_every_allowed_spelling() {
 }
 
 #[test]
-fn untyped_tokens_are_a_named_choice_and_id_tokens_stay_out() {
+fn untyped_tokens_are_an_option_and_id_tokens_are_never_accepted() {
     let keys = jwks(&[&RSA]);
     for header in [json!({"alg": "RS256", "kid": "rsa"}), json!({"alg": "RS256", "kid": "rsa", "typ": "JWT"})] {
         let token = RSA.token(|h, _| *h = header.clone());
@@ -144,7 +144,7 @@ fn untyped_tokens_are_a_named_choice_and_id_tokens_stay_out() {
 }
 
 #[test]
-fn leeway_is_added_to_the_second_and_bounded() {
+fn leeway_is_exact_to_the_second_and_bounded() {
     let keys = jwks(&[&RSA]);
     let now = NOW.as_secs();
     let token = |claim: &str, at: f64| RSA.token(|_, claims| claims[claim] = json!(at));
@@ -165,7 +165,7 @@ fn leeway_is_added_to_the_second_and_bounded() {
 }
 
 #[test]
-fn a_bad_key_is_skipped_and_reported_and_a_set_without_keys_is_none() {
+fn a_bad_key_is_skipped_and_reported_and_a_set_without_keys_is_an_error() {
     let short = json!({"kty": "RSA", "kid": "short", "n": encode([0x80; 128]), "e": "AQAB"});
     let mut odd = vec![
         json!(7),
@@ -199,14 +199,14 @@ fn a_bad_key_is_skipped_and_reported_and_a_set_without_keys_is_none() {
 }
 
 #[test]
-fn a_set_may_be_large_but_not_endless() {
+fn the_size_of_a_key_set_is_bounded() {
     let many: Vec<_> = (0..100).map(|_| P256.jwk()).collect();
     let keys = KeySet::parse(json!({"keys": many}).to_string().as_bytes()).expect("key set");
     assert_eq!((keys.len(), keys.skipped().len()), (KeySet::MAX_KEYS, 100 - KeySet::MAX_KEYS));
 }
 
 #[test]
-fn a_key_with_a_sign_byte_or_an_algorithm_of_its_own_works_for_that() {
+fn a_key_with_a_sign_byte_or_with_its_own_algorithm_is_usable() {
     let mut jwk = OTHER_RSA.jwk();
     let modulus = [
         vec![0],
@@ -226,7 +226,7 @@ fn a_key_with_a_sign_byte_or_an_algorithm_of_its_own_works_for_that() {
 }
 
 #[test]
-fn a_key_verifies_only_by_the_algorithm_it_is_for_whoever_chose_it() {
+fn a_key_verifies_only_by_its_own_algorithm() {
     let mut jwk = RSA.jwk();
     jwk["alg"] = json!("RS256");
     let keys = KeySet::parse(json!({"keys": [jwk]}).to_string().as_bytes()).expect("key set");
@@ -243,7 +243,7 @@ fn a_key_verifies_only_by_the_algorithm_it_is_for_whoever_chose_it() {
 }
 
 #[test]
-fn rs_13_of_the_good_tokens_of_one_user_only_those_for_this_resource_get_in() {
+fn rs_13_of_a_users_valid_tokens_only_those_for_this_resource_are_accepted() {
     let keys = jwks(&[&RSA]);
     let addressed = |aud: Value| RSA.token(|_, claims| claims["aud"] = aud);
     for ours in [json!(RESOURCE), json!([RESOURCE]), json!(["https://other.example.com/mcp", RESOURCE])] {

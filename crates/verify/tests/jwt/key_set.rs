@@ -53,7 +53,7 @@ fn issued(kid: &str, iat: u64) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_cold_callers_share_one_fetch_that_none_of_them_starts_before_it_is_polled() {
+async fn a_thousand_callers_without_keys_share_one_fetch_that_starts_at_the_first_poll() {
     let issuer = FakeIssuer::new(&[&RSA]);
     let verifier = verifier(issuer.keys());
     let token = RSA.token(|_, _| {});
@@ -82,7 +82,7 @@ async fn callers_that_go_away_neither_cancel_nor_repeat_a_fetch() {
 }
 
 #[test]
-fn a_fetch_that_a_stopping_runtime_never_began_does_not_keep_the_next_one_from_it() {
+fn a_fetch_that_was_lost_with_its_runtime_is_replaced() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
     let issuer = FakeIssuer::new(&[&RSA]);
     let keys = issuer.keys_at();
@@ -97,7 +97,7 @@ fn a_fetch_that_a_stopping_runtime_never_began_does_not_keep_the_next_one_from_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_the_key_at_hand_the_first_poll_is_the_last() {
+async fn with_a_cached_key_the_first_poll_is_ready() {
     let issuer = FakeIssuer::new(&[&RSA]);
     let keys = issuer.keys();
     assert!(!keys.is_ready());
@@ -110,7 +110,7 @@ async fn with_the_key_at_hand_the_first_poll_is_the_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cl_05_metadata_is_looked_for_in_three_places_in_order() {
+async fn cl_05_metadata_is_requested_at_three_locations_in_order() {
     let places = [
         "/.well-known/oauth-authorization-server/realms/x",
         "/.well-known/openid-configuration/realms/x",
@@ -165,7 +165,7 @@ async fn stale_keys_are_used_while_they_are_fetched_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_that_nobody_needed_for_long_are_fetched_before_they_are_used() {
+async fn keys_that_were_not_needed_for_long_are_fetched_before_they_are_used() {
     let issuer = FakeIssuer::new(&[&RSA]);
     let verifier = verifier(issuer.keys_at());
     ask(&verifier, &RSA.token(|_, _| {})).await.expect("fetched");
@@ -182,7 +182,7 @@ async fn keys_that_nobody_needed_for_long_are_fetched_before_they_are_used() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_kid_is_looked_for_at_most_once_per_cool_down() {
+async fn an_unknown_kid_starts_at_most_one_fetch_per_cool_down() {
     let issuer = FakeIssuer::new(&[&RSA]);
     let verifier = verifier(issuer.keys_at());
     ask(&verifier, &RSA.token(|_, _| {})).await.expect("fetched");
@@ -201,7 +201,7 @@ async fn an_unknown_kid_is_looked_for_at_most_once_per_cool_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_newer_than_the_last_fetch_is_unavailable_and_not_refused_while_the_cool_down_runs() {
+async fn a_token_newer_than_the_last_fetch_is_unavailable_and_not_refused_during_the_cool_down() {
     let issuer = FakeIssuer::new(&[&RSA]);
     let verifier = verifier(issuer.keys_at());
     ask(&verifier, &RSA.token(|_, _| {})).await.expect("fetched");
@@ -303,7 +303,7 @@ async fn a_new_key_is_found_by_its_first_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_an_outage_keys_are_used_for_a_day_and_then_nobody_can_tell() {
+async fn in_an_outage_keys_are_used_for_a_day_and_then_tokens_are_unavailable() {
     let issuer = FakeIssuer::new(&[&RSA]);
     let keys = issuer.keys_at();
     let verifier = verifier(keys.clone());
@@ -326,7 +326,7 @@ async fn in_an_outage_keys_are_used_for_a_day_and_then_nobody_can_tell() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn how_old_keys_may_become_is_configurable() {
+async fn the_maximum_age_of_keys_is_configurable() {
     let issuer = FakeIssuer::new(&[&RSA]);
     let verifier = verifier(issuer.keys_at().with_max_age(15 * MINUTE));
     ask(&verifier, &RSA.token(|_, _| {})).await.expect("fetched");
@@ -338,7 +338,7 @@ async fn how_old_keys_may_become_is_configurable() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failing_issuer_gets_one_call_per_back_off_window_and_everybody_is_told_when_it_ends() {
+async fn a_failing_issuer_gets_one_call_per_back_off_window_and_errors_say_when_it_ends() {
     let issuer = FakeIssuer::new(&[&RSA]);
     issuer.set(|behaviour| behaviour.fault = Some(Fault::Status(500, None)));
     let verifier = verifier(issuer.keys());
@@ -362,7 +362,7 @@ async fn a_failing_issuer_gets_one_call_per_back_off_window_and_everybody_is_tol
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_success_makes_the_failures_before_it_forgotten() {
+async fn a_success_resets_the_back_off() {
     let issuer = FakeIssuer::new(&[&RSA]);
     issuer.set(|behaviour| behaviour.fault = Some(Fault::Status(500, None)));
     let verifier = verifier(issuer.keys_at().with_max_age(MINUTE));
@@ -396,7 +396,7 @@ async fn the_issuer_may_ask_for_a_longer_window() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_goes_wrong_with_a_fetch_is_not_the_tokens_fault() {
+async fn no_failure_of_a_fetch_is_the_tokens_fault() {
     for fault in [Fault::Page, Fault::Panic, Fault::Status(302, None), Fault::Status(403, None)] {
         let issuer = FakeIssuer::new(&[&RSA]);
         issuer.set(|behaviour| behaviour.fault = Some(fault));

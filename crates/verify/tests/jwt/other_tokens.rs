@@ -19,7 +19,7 @@ fn untyped(further: &Value) -> String {
 }
 
 #[test]
-fn tokens_of_other_types_are_refused_where_the_header_does_not_tell_them_apart() {
+fn tokens_of_other_types_are_refused_if_the_header_does_not_distinguish_them() {
     let verifier = verifier(policy().with_untyped_tokens(), &jwks(&[&RSA]));
     let events = json!({"http://schemas.openid.net/event/backchannel-logout": {}});
     let mut refused = Vec::new();
@@ -65,7 +65,7 @@ fn tokens_of_other_types_are_refused_where_the_header_does_not_tell_them_apart()
 
 /// What access tokens of several vendors say about themselves.
 #[test]
-fn access_tokens_as_vendors_write_them_are_accepted() {
+fn access_tokens_of_several_vendors_are_accepted() {
     let verifier = verifier(policy().with_untyped_tokens(), &jwks(&[&RSA]));
     for claims in [
         json!({"typ": "Bearer", "azp": "app", "session_state": "s", "acr": "1", "realm_access": {"roles": ["x"]}}),
@@ -86,7 +86,7 @@ fn access_tokens_as_vendors_write_them_are_accepted() {
 }
 
 #[test]
-fn a_type_of_an_issuers_own_is_accepted_where_the_operator_lists_it() {
+fn a_vendor_specific_type_is_accepted_if_it_is_configured() {
     let policy = || policy().with_untyped_tokens();
     let own = untyped(&json!({"typ": "user+access"}));
     let refused = ask(&verifier(policy(), &jwks(&[&RSA])), &own).expect_err("not listed");

@@ -79,7 +79,7 @@ async fn both_encodings_are_accepted_and_an_invalidation_by_either_reaches_both(
 }
 
 #[tokio::test]
-async fn an_invalidation_by_either_encoding_forgets_that_the_other_was_refused() {
+async fn an_invalidation_by_either_encoding_removes_the_refusal_of_the_other() {
     let token = P256.token(|_, claims| claims["aud"] = "https://other.example.com".into());
     let other = twin(&token);
     let (cache, calls) = cache();
@@ -95,7 +95,7 @@ async fn an_invalidation_by_either_encoding_forgets_that_the_other_was_refused()
 }
 
 #[tokio::test]
-async fn a_forged_signature_is_never_a_hit_and_withdraws_nothing() {
+async fn a_forged_signature_is_never_a_hit_and_invalidates_nothing() {
     let token = P256.token(|_, _| {});
     let (signed, signature) = token.rsplit_once('.').expect("a JWT");
     let mut forged = URL_SAFE_NO_PAD.decode(signature).expect("base64url");

@@ -23,7 +23,7 @@ async fn a_thousand_first_callers_share_one_look_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_look_up_is_shared_and_not_repeated_before_its_time() {
+async fn a_failed_look_up_is_shared_and_not_repeated_during_the_cool_down() {
     let stub = Stub::new();
     stub.answer_text(OAUTH, 503, &[], "");
     let verifier = introspection(&stub);
@@ -40,7 +40,7 @@ async fn a_failed_look_up_is_shared_and_not_repeated_before_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_cannot_ask_to_be_left_alone_for_ever() {
+async fn the_retry_after_of_a_provider_is_bounded() {
     let stub = Stub::new();
     stub.answer_text(OAUTH, 503, &[("retry-after", "18446744073709551615")], "");
     let verifier = introspection(&stub);
@@ -52,7 +52,7 @@ async fn a_provider_cannot_ask_to_be_left_alone_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_look_up_that_panics_refuses_its_callers_and_is_tried_again() {
+async fn a_look_up_that_panics_fails_its_callers_and_is_repeated() {
     let stub = Stub::new();
     let verifier = introspection(&stub);
     stub.panic_next();
@@ -73,7 +73,7 @@ async fn a_caller_that_goes_away_neither_cancels_nor_repeats_the_look_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_found_stays_in_use_while_it_is_looked_up_again() {
+async fn a_found_endpoint_stays_in_use_while_it_is_looked_up_again() {
     let stub = Stub::new();
     let verifier = introspection(&stub);
     verify(verifier.clone(), TOKEN).await.expect("found");
@@ -86,7 +86,7 @@ async fn what_was_found_stays_in_use_while_it_is_looked_up_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cl_05_the_next_place_is_tried_and_cl_06_foreign_metadata_is_not_used() {
+async fn cl_05_the_next_location_is_tried_and_cl_06_metadata_of_another_issuer_is_not_used() {
     let stub = Stub::new();
     stub.answer(
         OAUTH,
@@ -102,7 +102,7 @@ async fn cl_05_the_next_place_is_tried_and_cl_06_foreign_metadata_is_not_used() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_issuer_without_the_endpoint_is_our_configuration() {
+async fn an_issuer_without_the_endpoint_is_a_configuration_problem() {
     let stub = Stub::new();
     stub.answer(OAUTH, 200, &json!({"issuer": ISSUER}));
     let refusal = verify(introspection(&stub), TOKEN).await.expect_err("no endpoint");
@@ -110,7 +110,7 @@ async fn an_issuer_without_the_endpoint_is_our_configuration() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endpoint_that_is_given_is_not_looked_up() {
+async fn a_configured_endpoint_is_not_looked_up() {
     let stub = Stub::new();
     let verifier = introspection(&stub).with_endpoint(Uri::from_static("https://idp.example/introspect"));
     verify(verifier, TOKEN).await.expect("user");

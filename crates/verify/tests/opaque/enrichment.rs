@@ -17,7 +17,7 @@ fn layer(stub: &Stub, issuer: Issuer) -> UserInfoLayer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn adds_the_profile_and_keeps_everything_else() {
+async fn the_profile_is_added_and_everything_else_is_kept() {
     let stub = Stub::new();
     let plain = verify(introspection(&stub), TOKEN).await.expect("plain");
     let rich = verify(layer(&stub, issuer(ISSUER)).layer(introspection(&stub)), TOKEN).await.expect("rich");
@@ -28,7 +28,7 @@ async fn adds_the_profile_and_keeps_everything_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_profile_of_somebody_else_is_refused() {
+async fn a_profile_of_another_user_is_refused() {
     let stub = Stub::new();
     stub.answer("/userinfo", 200, &json!({"sub": "Alice"}));
     let refusal = verify(layer(&stub, issuer(ISSUER)).layer(introspection(&stub)), TOKEN).await.expect_err("Alice");
@@ -44,7 +44,7 @@ fn by_username(stub: &Stub) -> (IntrospectionVerifier, UserInfoEndpoint) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_profile_must_name_the_user_by_the_member_by_which_the_token_does() {
+async fn a_profile_must_identify_the_user_by_the_same_member_as_the_token() {
     let stub = Stub::new();
     let (introspection, endpoint) = by_username(&stub);
     let enriched = UserInfoEnrichment::new(introspection.clone(), endpoint.clone());
@@ -72,7 +72,7 @@ async fn a_profile_must_name_the_user_by_the_member_by_which_the_token_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn user_info_is_not_asked_about_a_refused_token_and_its_own_word_counts() {
+async fn user_info_is_not_called_for_a_refused_token_and_its_own_refusal_counts() {
     let stub = Stub::new();
     let enriched = layer(&stub, issuer(ISSUER)).layer(introspection(&stub));
     stub.answer("/introspect", 200, &json!({"active": false}));

@@ -12,7 +12,7 @@ use super::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn an_active_token_for_us_is_a_user() {
+async fn an_active_token_for_this_server_is_a_user() {
     let user = verify(introspection(&Stub::new()), TOKEN).await.expect("user");
     assert_eq!((user.subject(), user.client_id()), ("alice", Some("app")));
     assert!(user.scopes().contains("mcp:read"));
@@ -63,7 +63,7 @@ async fn a_failing_provider_gets_one_call_per_window() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_of_our_credentials_is_unavailable_and_one_error_in_the_log() {
+async fn a_rejection_of_this_servers_credentials_is_unavailable_and_one_error_in_the_log() {
     let log = Log::begin();
     let stub = Stub::new();
     stub.answer("/introspect", 401, &json!({"error": "invalid_client"}));
@@ -83,7 +83,7 @@ async fn a_refusal_of_our_credentials_is_unavailable_and_one_error_in_the_log() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_refused_for_one_token_does_not_keep_the_others_out() {
+async fn a_request_refused_for_one_token_does_not_stop_other_tokens() {
     let stub = Stub::new();
     let verifier = introspection(&stub);
     stub.answer("/introspect", 400, &json!({"error": "unsupported_token_type"}));
@@ -93,7 +93,7 @@ async fn a_request_refused_for_one_token_does_not_keep_the_others_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_that_our_set_up_cannot_handle_do_not_flood_the_log() {
+async fn refused_requests_do_not_flood_the_log() {
     let log = Log::begin();
     let stub = Stub::new();
     stub.answer("/introspect", 400, &json!({"error": "unsupported_token_type"}));

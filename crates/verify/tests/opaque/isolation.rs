@@ -146,7 +146,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_junk_token_a_second_keeps_no_users_token_out() {
+async fn one_invalid_token_a_second_does_not_stop_the_tokens_of_users() {
     for fault in FAULTS {
         for (user_every, of) in [(SECOND / 5, 298), (SECOND, 60), (SECOND * 3, 20), (SECOND * 15, 4)] {
             let verifiers = [
@@ -172,7 +172,7 @@ async fn calls_in_a_minute(provider: Provider) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_that_is_down_or_refuses_this_server_is_left_alone_whatever_tokens_come() {
+async fn a_provider_that_is_down_or_refuses_this_server_gets_few_calls_whatever_tokens_come() {
     // One call each second: none of the tokens was accepted before, so they may be what fails.
     for fault in [Fault::Status(500, ""), Fault::Status(429, ""), Fault::TooLarge] {
         let calls = calls_in_a_minute(Provider::down(fault)).await;
@@ -190,7 +190,7 @@ async fn a_provider_that_is_down_or_refuses_this_server_is_left_alone_whatever_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_introspection_endpoint_that_calls_a_dead_token_invalid_refuses_that_token() {
+async fn an_introspection_endpoint_that_answers_invalid_token_refuses_that_token() {
     let provider = Provider::new(Fault::Status(401, r#"{"error":"invalid_token"}"#));
     let verifier = introspection(&provider);
     let refusal = verifier.clone().oneshot(BearerToken::new("junk").expect("token")).await.expect_err("dead");

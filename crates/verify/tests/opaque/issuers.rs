@@ -59,7 +59,7 @@ async fn a_jwt_goes_to_the_verifier_of_the_issuer_it_names_and_to_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_opaque_token_goes_to_the_one_for_opaque_tokens_and_so_do_jwts_of_that_issuer() {
+async fn an_opaque_token_goes_to_the_verifier_for_opaque_tokens_as_do_jwts_of_its_issuer() {
     let stub = Stub::new();
     let (other, other_calls) = fake(OTHER);
     let issuers = IssuerRouter::builder()
@@ -80,7 +80,7 @@ async fn an_opaque_token_goes_to_the_one_for_opaque_tokens_and_so_do_jwts_of_tha
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_verifier_cannot_speak_for_another_issuer() {
+async fn a_verifier_cannot_return_users_of_another_issuer() {
     let (liar, _) = fake(OTHER);
     let issuers = IssuerRouter::builder().with_issuer(issuer(ISSUER), liar).build().expect("issuers");
     let refusal = verify(issuers, &jwt(&format!(r#"{{"iss":"{ISSUER}"}}"#))).await.expect_err("liar");
@@ -88,7 +88,7 @@ async fn a_verifier_cannot_speak_for_another_issuer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_huge_token_is_not_looked_at() {
+async fn a_huge_token_is_not_parsed() {
     let (verifier, asked) = fake(ISSUER);
     let issuers =
         IssuerRouter::builder().with_opaque_issuer(issuer(ISSUER), verifier).with_max_len(64).build().expect("issuers");
@@ -97,7 +97,7 @@ async fn a_huge_token_is_not_looked_at() {
 }
 
 #[test]
-fn what_is_ambiguous_is_refused_at_start() {
+fn an_ambiguous_configuration_is_an_error() {
     let builder = || IssuerRouter::builder().with_opaque_issuer(issuer(ISSUER), fake(ISSUER).0);
     let twice = builder().with_issuer(issuer(ISSUER), fake(ISSUER).0).build().expect_err("twice");
     assert_eq!(twice, ConfigError::DuplicateIssuer(issuer(ISSUER)));
@@ -109,7 +109,7 @@ fn what_is_ambiguous_is_refused_at_start() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rs_14_a_token_is_sent_to_its_own_issuer_and_to_nobody_else() {
+async fn rs_14_a_token_is_sent_to_its_own_issuer_only() {
     let (own, (other, other_calls)) = (Stub::new(), fake(OTHER));
     let profile = UserInfoLayer::new(UserInfoEndpoint::new(issuer(ISSUER), own.egress(), clock()));
     let issuers = IssuerRouter::builder()
