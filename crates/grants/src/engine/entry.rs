@@ -5,23 +5,22 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use futures_util::future::{BoxFuture, Shared as SharedFuture};
 use portcullis_core::{AccessToken, AuthError, Generation, GrantId, Revocation};
 
 use super::{
-    runtime::{Mutex, MutexGuard},
-    shared::Shared,
+    runtime::{Mutex, MutexGuard, SharedTask},
+    shared::{RefreshResult, Shared},
     state::{GrantState, RefreshJob, RefreshOutcome, Row, RunningRefresh},
 };
 use crate::{Lease, TokenSet};
 
 /// A refresh in progress, for all callers that wait for it. Dropping it cancels nothing.
-pub(crate) type SharedRefresh = SharedFuture<BoxFuture<'static, Result<Arc<TokenSet>, AuthError>>>;
+pub(crate) type SharedRefresh = SharedTask<RefreshResult>;
 
 impl RunningRefresh for SharedRefresh {
     fn is_dead(&self) -> bool {
-        // A refresh that completes leaves the state before its future is ready. This one is ready, and still there.
-        self.peek().is_some()
+        // A refresh that completes leaves the state before its task is finished. This one is finished, and still there.
+        self.is_finished()
     }
 }
 
@@ -72,7 +71,7 @@ impl GrantEntry {
     }
 
     /// Records the result of a refresh, and returns the result for the callers that wait for it.
-    pub(super) fn complete(&self, job: &RefreshJob, outcome: RefreshOutcome) -> Result<Arc<TokenSet>, AuthError> {
+    pub(super) fn complete(&self, job: &RefreshJob, outcome: RefreshOutcome) -> RefreshResult {
         let has_ended = matches!(outcome, RefreshOutcome::Ended { .. });
         let result = self.state().complete(self.shared.now(), job, outcome, self.shared.policy());
         if has_ended {

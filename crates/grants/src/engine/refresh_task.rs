@@ -16,7 +16,7 @@ use super::{
     refusal_evidence::Verdict,
     runtime::sleep,
     save::save,
-    shared::{BoxedTokenRefresh, Shared},
+    shared::{BoxedTokenRefresh, RefreshResult, Shared},
     state::{Decision, RefreshJob, RefreshOutcome, Row},
     store_limit::in_time,
 };
@@ -53,13 +53,12 @@ pub(crate) fn ask_again(entry: &Arc<GrantEntry>, reported: Option<Generation>) -
 fn spawn_refresh(entry: &Arc<GrantEntry>, job: RefreshJob) -> SharedRefresh {
     let shared = Arc::clone(&entry.shared);
     let entry = Arc::clone(entry);
-    let task = shared.spawn(async move {
+    shared.spawn_refresh(async move {
         // The guard is created by the task. If the runtime has stopped, the future is dropped without a poll, while the state is
         // locked: a guard that existed by then would lock it again.
         let guard = CompletionGuard { entry: &entry, job: Some(job) };
         guard.run().await
-    });
-    task.map(|joined| joined.unwrap_or_else(|_| Err(AuthError::new(Reason::VerifierFailed)))).boxed().shared()
+    })
 }
 
 /// Completes a refresh, whatever becomes of its task: one that panics or is dropped has failed.
@@ -70,7 +69,7 @@ struct CompletionGuard<'a> {
 }
 
 impl CompletionGuard<'_> {
-    async fn run(mut self) -> Result<Arc<TokenSet>, AuthError> {
+    async fn run(mut self) -> RefreshResult {
         let job = self.job.clone().expect("a new guard has a job");
         let outcome = RefreshTask { entry: self.entry, shared: &self.entry.shared, job: &job }.run().await;
         self.job = None;

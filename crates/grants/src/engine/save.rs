@@ -42,7 +42,7 @@ pub(super) async fn save(
             tracing::error!(grant = %entry.id, %error, "new tokens could not be saved: they are used, and the save is retried");
             entry.shared.telemetry.unsaved();
             *entry.unsaved_lease() = Some(lease.lease());
-            drop(entry.shared.spawn(save_later(Arc::clone(entry), Arc::clone(&tokens))));
+            entry.shared.spawn(save_later(Arc::clone(entry), Arc::clone(&tokens)));
             RefreshOutcome::Refreshed(tokens)
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use portcullis_core::{Clock, Issuer};
+use portcullis_core::{AuthError, Clock, Issuer, Reason};
 use portcullis_egress::back_off_window;
 use portcullis_oauth::TokenResponse;
 use tokio::time::Instant;
@@ -11,13 +11,16 @@ use tower::util::BoxCloneSyncService;
 
 use super::{
     current_tokens::Now,
-    runtime::{Runtime, TaskFailed},
+    runtime::{Runtime, SharedTask},
     state::RefreshPolicy,
 };
 use crate::{GrantStore, RefreshError, TokenSet, refresher::RefresherConfig, telemetry::Telemetry};
 
 /// The service that presents a refresh token, with its type erased.
 pub(crate) type BoxedTokenRefresh = BoxCloneSyncService<Arc<TokenSet>, TokenResponse, RefreshError>;
+
+/// What the callers that wait for a refresh get.
+pub(crate) type RefreshResult = Result<Arc<TokenSet>, AuthError>;
 
 /// What all refreshes of one [`Refresher`](crate::Refresher) have in common.
 pub(crate) struct Shared {
@@ -73,13 +76,18 @@ impl Shared {
         }
     }
 
-    /// Runs `task` in the background. A shutdown waits for it; dropping the returned future does not cancel it.
-    pub(crate) fn spawn<T, F>(&self, task: F) -> impl Future<Output = Result<T, TaskFailed>> + Send + use<T, F>
-    where
-        T: Send + 'static,
-        F: Future<Output = T> + Send + 'static,
-    {
-        self.runtime.spawn(self.tasks.track_future(task))
+    /// Runs `work` on a task of its own. A shutdown waits for it; dropping the returned task does not cancel it.
+    pub(super) fn spawn_refresh(
+        &self,
+        work: impl Future<Output = RefreshResult> + Send + 'static,
+    ) -> SharedTask<RefreshResult> {
+        let failed = |_| Err(AuthError::new(Reason::VerifierFailed));
+        self.runtime.spawn(self.tasks.track_future(work), failed)
+    }
+
+    /// Runs `work` in the background. A shutdown waits for it.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        drop(self.runtime.spawn(self.tasks.track_future(work), drop));
     }
 }
 

@@ -99,7 +99,7 @@ impl Refresher {
         E: TokenRefresh<Future: Send> + Clone + Send + Sync + 'static,
     {
         let shared = Shared::new(store.clone(), BoxCloneSyncService::new(token_refresh), clock, config);
-        drop(shared.spawn(sweep(store, shared.draining.clone())));
+        shared.spawn(sweep(store, shared.draining.clone()));
         Self { pool: Arc::new(RefreshPool::new(shared)) }
     }
 
