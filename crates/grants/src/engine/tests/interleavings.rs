@@ -51,7 +51,7 @@ fn reports_of_one_token_cause_one_refresh_whatever_their_order() {
             for outcome in join(report(&upstream, &token, 4)).await {
                 assert_eq!(generation(&outcome), 1);
             }
-            assert_eq!((model.provider.requests(), model.stored().await), (1, Some(1)));
+            assert_eq!((model.provider.requests(), model.store.leases(), model.stored().await), (1, 1, Some(1)));
         });
     });
 }
@@ -67,7 +67,7 @@ fn callers_of_an_expired_token_share_one_refresh_that_is_saved_before_they_see_i
                 let outcome = caller.await.expect("no caller panics");
                 assert_eq!((generation(&outcome), model.stored().await), (1, Some(1)));
             }
-            assert_eq!(model.provider.requests(), 1);
+            assert_eq!((model.provider.requests(), model.store.leases()), (1, 1));
         });
     });
 }
@@ -81,7 +81,7 @@ fn callers_of_an_early_token_do_not_wait_and_one_refresh_runs() {
             let outcomes = join(ask(&model.refresher.upstream(GRANT), 3)).await;
             assert!(outcomes.iter().all(Result::is_ok));
             assert_eq!(model.refresher.shutdown().await, 0);
-            assert_eq!((model.provider.requests(), model.stored().await), (1, Some(1)));
+            assert_eq!((model.provider.requests(), model.store.leases(), model.stored().await), (1, 1, Some(1)));
         });
     });
 }

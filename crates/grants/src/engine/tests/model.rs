@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -162,16 +162,22 @@ impl Service<Arc<TokenSet>> for Provider {
 pub(super) struct YieldingStore {
     inner: Arc<MemoryStore>,
     refuses_writes: Arc<AtomicBool>,
+    leases: Arc<AtomicUsize>,
 }
 
 impl YieldingStore {
     fn new(clock: &TestClock) -> Self {
         let inner = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
-        Self { inner, refuses_writes: Arc::default() }
+        Self { inner, refuses_writes: Arc::default(), leases: Arc::default() }
     }
 
     pub(super) fn refuse_writes(&self, refuses: bool) {
         self.refuses_writes.store(refuses, Ordering::SeqCst);
+    }
+
+    /// Returns how many leases were requested: one for each refresh of a process without competitors.
+    pub(super) fn leases(&self) -> usize {
+        self.leases.load(Ordering::SeqCst)
     }
 }
 
@@ -209,6 +215,7 @@ impl TokenStore for YieldingStore {
     }
 
     fn lease(&self, id: GrantId, ttl: Duration) -> StoreFuture<'_, LeaseOutcome> {
+        self.leases.fetch_add(1, Ordering::SeqCst);
         yielding(self.inner.lease(id, ttl))
     }
 
