@@ -8,17 +8,17 @@ use crate::sources::{Source, none, sources};
 
 /// Where the text of a token or a secret is taken out of its wrapper: to be read or sent, never to be kept.
 const SECRETS: [&str; 27] = [
-    "crates/bridge/src/access_tokens/minting.rs",
+    "crates/bridge/src/access_tokens/mod.rs",
     "crates/bridge/src/access_tokens/signing_key.rs",
-    // Where tokens leave.
-    // What a client is told that has registered, once.
-    "crates/bridge/src/clients/registration/answer.rs",
-    "crates/bridge/src/grants/issued.rs",
+    // The response to a registration request.
+    "crates/bridge/src/clients/registration/response.rs",
     "crates/bridge/src/login/cookies.rs",
-    "crates/bridge/src/login/departure.rs",
-    "crates/bridge/src/login/logins.rs",
+    "crates/bridge/src/login/pending_login.rs",
+    "crates/bridge/src/login/provider_redirect.rs",
     "crates/bridge/src/login/response_target.rs",
     "crates/bridge/src/session/secret.rs",
+    // The response of the token endpoint.
+    "crates/bridge/src/token/mod.rs",
     "crates/core/src/access_token.rs",
     "crates/core/src/bearer_token.rs",
     // Hashed in the same breath.

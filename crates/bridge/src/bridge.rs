@@ -8,35 +8,35 @@ use portcullis_egress::Egress;
 use portcullis_grants::{GrantStore, ProviderClient, Refresher, RefresherConfig, StoreError, records::SealedStore};
 use portcullis_oauth::protected_resource::ProtectedResourceMetadata;
 use tokio::sync::broadcast;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     BridgeConfig, BridgeVerifier,
     access_tokens::AccessTokens,
     clients::Clients,
     endpoints,
-    grants::Assertions,
-    inner::Inner,
     limits::RateLimits,
-    login::{Consents, Cookies, PendingLogins},
+    login::{Consents, Cookies, LoginCompletion, PendingLogins, ProviderRedirects},
     pages::Pages,
     session::{EndReason, Sessions},
+    state::{BackgroundTasks, BridgeState},
     sweep,
     telemetry::Telemetry,
+    token::TokenIssuer,
     urls::Urls,
 };
 
-/// An authorization server for MCP clients, with login at a provider. Clones are the same bridge.
+/// An authorization server for MCP clients, with login at a provider. Clones share their state.
 ///
-/// It is mounted by [`router`](Self::router), and [`verifier`](Self::verifier) makes users of the tokens that it issues.
+/// [`router`](Self::router) serves its endpoints, and [`verifier`](Self::verifier) verifies the tokens that it issues.
 #[derive(Clone, Debug)]
-pub struct Bridge(Arc<Inner>);
+pub struct Bridge(Arc<BridgeState>);
 
 impl Bridge {
-    /// A bridge to `provider`, which keeps grants in `vault` and everything else in `records`.
+    /// Creates a bridge to `provider`, which stores grants in `vault` and everything else in `records`.
     ///
-    /// `egress` fetches what clients say of themselves at URLs of their own choice: give it nothing that reaches into your network,
-    /// even if `provider` needs one that does.
+    /// `egress` fetches URLs that clients name, such as metadata documents. It must **not** reach the internal network, even if the
+    /// egress of `provider` has to.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -55,6 +55,7 @@ impl Bridge {
             Arc::clone(&clock),
             RefresherConfig::for_provider(provider.provider()),
         );
+        let config = Arc::new(config);
         let telemetry = Arc::new(Telemetry::new());
         let limits = RateLimits::new(&config, Arc::clone(&telemetry));
         let sessions = Sessions::new(
@@ -65,126 +66,159 @@ impl Bridge {
             Arc::clone(&telemetry),
             config.max_sessions,
         );
-        let bridge = Self(Arc::new(Inner {
-            urls: Urls::new(&config.issuer),
-            clients: Clients::new(
-                &config,
-                records.clone(),
-                sessions.clone(),
-                egress,
-                limits.clone(),
-                Arc::clone(&clock),
-            ),
-            assertions: Assertions::new(&config, records.clone(), Arc::clone(&clock)),
-            access_tokens: AccessTokens::new(&config),
-            limits,
-            telemetry,
-            cookies: Cookies::new(&Urls::new(&config.issuer)),
-            consents: Consents::new(&config, records.clone(), Arc::clone(&clock)),
-            logins: PendingLogins::new(&config, records.clone(), Arc::clone(&clock)),
-            pages: Pages::new(&config, provider.provider()),
+        let clients = Arc::new(Clients::new(
+            &config,
+            records.clone(),
+            sessions.clone(),
+            egress,
+            limits.clone(),
+            Arc::clone(&clock),
+        ));
+        let access_tokens = Arc::new(AccessTokens::new(&config));
+        let cookies = Cookies::new(&Urls::new(&config.issuer));
+        let consents = Arc::new(Consents::new(&config, records.clone(), Arc::clone(&clock)));
+        let pending_logins = Arc::new(PendingLogins::new(&config, records.clone(), Arc::clone(&clock)));
+        let background = BackgroundTasks::default();
+        let token_issuer = Arc::new(TokenIssuer::new(
+            Arc::clone(&config),
+            Arc::clone(&clients),
+            sessions.clone(),
+            Arc::clone(&access_tokens),
+            records.clone(),
+            limits.clone(),
+            Arc::clone(&telemetry),
+            Arc::clone(&clock),
+        ));
+        let provider_redirects = Arc::new(ProviderRedirects {
+            config: Arc::clone(&config),
+            provider: provider.clone(),
+            pending_logins: Arc::clone(&pending_logins),
+            cookies,
+            limits: limits.clone(),
+            telemetry: Arc::clone(&telemetry),
+        });
+        let login_completion = Arc::new(LoginCompletion {
+            config: Arc::clone(&config),
+            provider: provider.clone(),
+            sessions: sessions.clone(),
+            consents: Arc::clone(&consents),
+            background: background.clone(),
+            clock: Arc::clone(&clock),
+        });
+        let pages = Arc::new(Pages::new(&config, provider.provider()));
+        let bridge = Self(Arc::new(BridgeState {
+            config,
             provider,
             refresher,
             records,
             sessions,
+            access_tokens,
+            clients,
+            token_issuer,
+            limits,
+            telemetry,
+            cookies,
+            consents,
+            pending_logins,
+            provider_redirects,
+            login_completion,
+            pages,
+            background,
             clock,
-            config,
-            tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
         }));
         sweep::start(&bridge.0);
         bridge
     }
 
-    /// Its endpoints, below the path of its issuer, and its metadata at the well-known places of the host.
+    /// Returns the router of its endpoints, which are below the path of the issuer, and of its metadata at the well-known paths of the host.
     ///
-    /// The app with the gate around it is merged *into* this, and not the other way round: axum keeps the fallback of the router that
-    /// is merged in, and in that of the app the gate serves the metadata of the resource.
+    /// Merge the app with the auth layer *into* this router, not the other way round: axum keeps the fallback of the router that is merged
+    /// in, and in the app's fallback the auth layer serves the metadata of the resource.
     pub fn router(&self) -> Router {
         endpoints::router(self)
     }
 
-    /// Makes users of its access tokens for the (first) resource.
+    /// Returns a verifier of access tokens for the (first) resource.
     #[must_use]
     pub fn verifier(&self) -> BridgeVerifier {
         BridgeVerifier::new(self.clone(), self.0.config.resources[0].clone())
     }
 
-    /// Makes users of its access tokens for `resource`.
+    /// Returns a verifier of access tokens for `resource`.
     #[must_use]
     pub fn verifier_for(&self, resource: ResourceUri) -> BridgeVerifier {
         BridgeVerifier::new(self.clone(), resource)
     }
 
-    /// What it is called: the `authorization_servers` of the resource's metadata.
+    /// Returns its issuer, which the resource's metadata names in `authorization_servers`.
     #[must_use]
     pub fn issuer(&self) -> &Issuer {
         &self.0.config.issuer
     }
 
-    /// What the (first) resource says of itself, for the gate in front of it: its tokens are the bridge's.
+    /// Returns the metadata of the (first) resource, for its auth layer.
     #[must_use]
     pub fn resource_metadata(&self) -> ProtectedResourceMetadata {
-        let BridgeConfig { issuer, resources, scopes, .. } = &self.0.config;
+        let BridgeConfig { issuer, resources, scopes, .. } = &*self.0.config;
         ProtectedResourceMetadata::new(resources[0].clone(), issuer.clone()).with_scopes_supported(scopes)
     }
 
-    /// Where its users log in, and whom tools call with their tokens.
+    /// Returns the client of the provider.
     #[must_use]
     pub fn provider(&self) -> &ProviderClient {
         &self.0.provider
     }
 
-    /// What keeps the provider's tokens fresh.
+    /// Returns the refresher of the provider's tokens.
     #[must_use]
     pub fn refresher(&self) -> &Refresher {
         &self.0.refresher
     }
 
-    /// Ends a session: its tokens, its grant, and every context that was made from it, at once in this process. `false` if there was
-    /// none.
+    /// Ends a session: its tokens, its grant, and immediately its user contexts in this process. Returns `false` if there is no such
+    /// session.
     ///
     /// # Errors
-    /// [`StoreError`] if it cannot be written down. In this process its contexts are withdrawn nevertheless.
+    /// [`StoreError`] if the end cannot be stored. The contexts in this process are invalidated nevertheless.
     pub async fn end(&self, session: GrantId) -> Result<bool, StoreError> {
         self.0.sessions.end(session, EndReason::Revoked).await
     }
 
-    /// Ends all sessions of a user, whom `issuer` calls `subject`: for an administrator, or a provider that logs its users out. How
-    /// many. It looks at every session there is.
+    /// Ends all sessions of the user `subject` of `issuer`, and returns their number: for administrators, and for logout at the provider.
+    /// It reads all sessions.
     ///
     /// # Errors
-    /// [`StoreError`]; some may have ended then.
+    /// [`StoreError`], after which some sessions may have ended.
     pub async fn end_sessions_of(&self, issuer: &Issuer, subject: &str) -> Result<usize, StoreError> {
-        self.0.sessions.end_of(issuer, subject).await
+        self.0.sessions.end_all_for_user(issuer, subject).await
     }
 
-    /// The sessions whose contexts are withdrawn because of something that happened in this process, from now on: the session has ended,
-    /// or one of its access tokens was taken back. For telling other processes, which [invalidate](Self::invalidate) them too.
+    /// Returns a feed of the sessions whose contexts this process invalidates from now on, because the session ended or one of its access
+    /// tokens was revoked. Other processes [invalidate](Self::invalidate) them too.
     ///
-    /// A listener that is a thousand late misses some, and is told so.
+    /// A receiver that is more than a thousand entries behind misses some, and gets an error.
     #[must_use]
     pub fn invalidations(&self) -> broadcast::Receiver<GrantId> {
         self.0.sessions.invalidations()
     }
 
-    /// Withdraws the contexts that this process has made of a session, because of something that happened in another one. Nothing else
-    /// changes: whose token still works is known again at the next request.
+    /// Invalidates the contexts of a session in this process, because of an event in another one. It does **not** end the session: a token
+    /// that is still valid gets a new context at the next request.
     pub fn invalidate(&self, session: GrantId) {
         self.0.sessions.invalidate(session);
     }
 
-    /// Waits for the logins and refreshes under way, and until the provider has been told what it was to be told. Call it when no more
-    /// requests come. How many grants were lost because they could never be saved.
+    /// Waits for logins, refreshes and revocations in flight. Call it after the last request. Returns the number of grants that were lost
+    /// because they could not be saved.
     pub async fn shutdown(&self) -> usize {
         self.0.draining.cancel();
-        self.0.tasks.close();
-        self.0.tasks.wait().await;
+        self.0.background.shutdown().await;
         self.0.sessions.shutdown().await;
         self.0.refresher.shutdown().await
     }
 
-    pub(crate) fn inner(&self) -> &Inner {
+    pub(crate) fn state(&self) -> &BridgeState {
         &self.0
     }
 }

@@ -1,4 +1,4 @@
-//! [`IntrospectionClient`]: who may ask about tokens.
+//! [`IntrospectionClient`]: a resource server that may introspect tokens.
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use secrecy::SecretString;
 
 use crate::session::SecretHash;
 
-/// A resource server elsewhere, which may ask about the access tokens for its resource
-/// ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)). Only a hash of its secret is kept.
+/// Another resource server, which may introspect the access tokens for its resource
+/// ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)). Only a hash of its secret is stored.
 ///
 /// Its resource has to be [one of the bridge's](crate::BridgeConfig::with_resource).
 ///
@@ -17,8 +17,8 @@ use crate::session::SecretHash;
 /// use portcullis_core::ResourceUri;
 ///
 /// let reports = ResourceUri::new("https://reports.example.com/mcp")?;
-/// let resource_server = IntrospectionClient::new("reports", &"a long random secret".into(), reports);
-/// # drop(resource_server);
+/// let client = IntrospectionClient::new("reports", &"a long random secret".into(), reports);
+/// # drop(client);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
@@ -30,13 +30,13 @@ pub struct IntrospectionClient {
 }
 
 impl IntrospectionClient {
-    /// The resource server of `resource`, which calls itself `client_id` and proves it by `secret` (`client_secret_basic`).
+    /// Creates the client of the resource server `resource`, which authenticates with `client_secret_basic`.
     pub fn new(client_id: &str, secret: &SecretString, resource: ResourceUri) -> Self {
         Self { id: client_id.into(), secret: SecretHash::of_text(secret), resource }
     }
 
-    /// Whether it is this one: the secret is compared in constant time.
-    pub(crate) fn is(&self, client_id: &str, secret: &SecretString) -> bool {
+    /// Reports whether id and secret are those of this client. The secret is compared in constant time.
+    pub(crate) fn authenticates(&self, client_id: &str, secret: &SecretString) -> bool {
         let is_secret = self.secret == SecretHash::of_text(secret);
         *self.id == *client_id && is_secret
     }

@@ -1,27 +1,28 @@
-//! The bridge: an OAuth authorization server for MCP clients, with login at any provider.
+//! An OAuth authorization server for MCP clients, with login at any provider.
 //!
-//! MCP clients expect an authorization server with metadata, registration, PKCE, resource indicators and rotation; GitHub, Google,
-//! Atlassian, Salesforce and most corporate servers are not that. A [`Bridge`] is: it logs users in at the provider, keeps what they
-//! allowed there ([`portcullis_grants`]), and issues tokens of its own. [`BridgeVerifier`] makes users of them.
+//! MCP clients require an authorization server with metadata, registration, PKCE, resource indicators and rotation. GitHub, Google,
+//! Atlassian, Salesforce and most corporate servers do not offer all of these. A [`Bridge`] does: it logs users in at the provider,
+//! stores their grants there ([`portcullis_grants`]), and issues tokens of its own. [`BridgeVerifier`] verifies these tokens.
 
 mod access_tokens;
-mod answer;
 mod bridge;
 mod clients;
 mod config;
 mod endpoints;
-mod grants;
-mod inner;
+mod extract;
 mod introspection_client;
 mod limits;
 mod login;
 mod oauth_error;
 mod pages;
 mod parameters;
+mod response;
 mod scope_policy;
 mod session;
+mod state;
 mod sweep;
 mod telemetry;
+mod token;
 mod urls;
 mod user_claims;
 mod verifier;
@@ -32,7 +33,7 @@ pub use clients::{
     Client, ClientMetadataDocumentPolicy, GrantType, InvalidClient, InvalidRedirectUri, RedirectUri, RegistrationPolicy,
 };
 pub use config::BridgeConfig;
-pub use grants::TrustedIssuer;
 pub use introspection_client::IntrospectionClient;
 pub use scope_policy::ScopePolicy;
+pub use token::TrustedIssuer;
 pub use verifier::BridgeVerifier;

@@ -1,14 +1,15 @@
-//! [`OAuthError`]: a refusal as OAuth words it.
+//! [`OAuthError`]: an OAuth error response.
 
 use std::borrow::Cow;
 
+use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use portcullis_grants::StoreError;
 use serde_json::json;
 
-use crate::answer;
+use crate::response;
 
-/// What is wrong, in the closed vocabulary of the specifications. Also a label of metrics and a field of the log.
+/// An error code of the specifications. Also a label of metrics and a field of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum ErrorCode {
     // RFC 6749 sections 4.1.2.1 and 5.2.
@@ -79,7 +80,7 @@ impl ErrorCode {
         }
     }
 
-    /// The status of a JSON answer with this code.
+    /// Returns the default status of a response with this code.
     pub(crate) const fn status(self) -> StatusCode {
         match self {
             Self::InvalidClient => StatusCode::UNAUTHORIZED,
@@ -90,7 +91,7 @@ impl ErrorCode {
     }
 }
 
-/// A refusal as OAuth words it. What it says reaches the client: it is made of our own words, never of a request's.
+/// An OAuth error response. The description reaches the client, so it never contains text of a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct OAuthError {
     pub(crate) code: ErrorCode,
@@ -106,7 +107,7 @@ impl OAuthError {
         Self { code, description: description.into(), status: code.status(), retry_after, challenge: false }
     }
 
-    /// Too often: to be tried again in so many seconds. RFC 6585 section 4.
+    /// Creates a response with status 429. RFC 6585 section 4.
     pub(crate) fn rate_limited(retry_after: u64) -> Self {
         let mut error = Self::new(ErrorCode::TemporarilyUnavailable, "too many requests");
         error.status = StatusCode::TOO_MANY_REQUESTS;
@@ -114,20 +115,20 @@ impl OAuthError {
         error
     }
 
-    /// A body that is longer than what is read. RFC 9110 section 15.5.14.
+    /// Creates a response with status 413. RFC 9110 section 15.5.14.
     pub(crate) fn too_large() -> Self {
-        let mut error = Self::invalid_request("the body is too large");
+        let mut error = Self::invalid_request("body too large");
         error.status = StatusCode::PAYLOAD_TOO_LARGE;
         error
     }
 
-    /// A request that is not listened to, whatever it says. RFC 9110 section 15.5.4.
-    pub(crate) const fn forbidden(mut self) -> Self {
+    /// Sets status 403. RFC 9110 section 15.5.4.
+    pub(crate) const fn with_forbidden(mut self) -> Self {
         self.status = StatusCode::FORBIDDEN;
         self
     }
 
-    /// The client tried to authenticate by the header: it is challenged. RFC 6749 section 5.2.
+    /// Adds a `WWW-Authenticate` challenge, for a client that used the `Authorization` header. RFC 6749 section 5.2.
     pub(crate) const fn with_challenge(mut self) -> Self {
         self.challenge = true;
         self
@@ -141,35 +142,37 @@ impl OAuthError {
         Self::new(ErrorCode::InvalidGrant, description)
     }
 
-    /// The status of a JSON answer.
+    /// Returns the status of the response.
     pub(crate) const fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// After how many seconds it may be tried again, if that is known.
+    /// Returns the value of `Retry-After`, in seconds.
     pub(crate) const fn retry_after(&self) -> Option<u64> {
         self.retry_after
     }
+}
 
-    /// A JSON answer. RFC 6749 section 5.2.
-    pub(crate) fn into_answer(self) -> answer::Answer {
+/// A JSON response. RFC 6749 section 5.2.
+impl IntoResponse for OAuthError {
+    fn into_response(self) -> Response {
         let body = json!({"error": self.code.as_str(), "error_description": self.description});
-        let mut answer = answer::json(self.status, &body);
+        let mut response = response::json(self.status, &body);
         if let Some(seconds) = self.retry_after {
-            answer.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         if self.challenge {
             let challenge = HeaderValue::from_static("Basic realm=\"token endpoint\"");
-            answer.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
-        answer
+        response
     }
 }
 
-/// A store that fails is nobody's fault but ours, and passes.
+/// A failure of the store is temporary and not the client's fault.
 impl From<StoreError> for OAuthError {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, source = std::error::Error::source(&error), "the bridge cannot reach its store");
-        Self::new(ErrorCode::TemporarilyUnavailable, "the server cannot reach its store")
+        tracing::error!(%error, source = std::error::Error::source(&error), "store unavailable");
+        Self::new(ErrorCode::TemporarilyUnavailable, "store unavailable")
     }
 }

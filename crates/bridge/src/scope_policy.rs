@@ -1,4 +1,4 @@
-//! [`ScopePolicy`]: who may have which scopes.
+//! [`ScopePolicy`]: limits the scopes of users.
 
 use std::{fmt, sync::Arc};
 
@@ -9,13 +9,13 @@ use crate::{
     session::SessionUser,
 };
 
-/// Who may have which scopes: of those a client asks for, what this user is given.
+/// Limits the scopes of users: which of the requested scopes a user is granted.
 ///
-/// It is asked once, at the login, or when an identity assertion is redeemed. It can only take away: what was not asked for is not
-/// given. A user who is given nothing of what was asked for is refused: `access_denied`.
+/// It is applied once, at the login, or when an identity assertion is redeemed. It can only remove scopes. A user without any of the
+/// requested scopes is rejected with `access_denied`.
 ///
-/// A user is an issuer *and* a subject, and a claim is what that issuer says. Users who log in are the provider's; those of identity
-/// assertions are of their [`TrustedIssuer`](crate::TrustedIssuer), where the same subject may be another person. So compare
+/// A user is identified by issuer *and* subject, and claims are those of that issuer. Users who log in have the provider's issuer. Users
+/// of identity assertions have their [`TrustedIssuer`](crate::TrustedIssuer), where the same subject may be another person. So compare
 /// [`UserContext::issuer`] first.
 ///
 /// ```
@@ -38,22 +38,22 @@ pub struct ScopePolicy(Arc<Decide>);
 type Decide = dyn Fn(&UserContext, &ScopeSet) -> ScopeSet + Send + Sync;
 
 impl ScopePolicy {
-    /// As `decide` says, of a user and what the client asks for.
+    /// Creates a policy from a function of the user and the requested scopes.
     pub fn new(decide: impl Fn(&UserContext, &ScopeSet) -> ScopeSet + Send + Sync + 'static) -> Self {
         Self(Arc::new(decide))
     }
 
-    /// What `user` is given of `asked`.
+    /// Returns the scopes of `asked` that `user` is granted.
     ///
     /// # Errors
-    /// `access_denied` if that is nothing, although something was asked for.
+    /// `access_denied` if none is left.
     pub(crate) fn apply(&self, user: &SessionUser, asked: &ScopeSet) -> Result<ScopeSet, OAuthError> {
-        let given = (self.0)(&user.context().build(), asked);
-        let given = given.intersection(asked);
-        if given.is_empty() && !asked.is_empty() {
-            return Err(OAuthError::new(ErrorCode::AccessDenied, "this user may not have any of these scopes"));
+        let granted = (self.0)(&user.context().build(), asked);
+        let granted = granted.intersection(asked);
+        if granted.is_empty() && !asked.is_empty() {
+            return Err(OAuthError::new(ErrorCode::AccessDenied, "no requested scope is allowed for this user"));
         }
-        Ok(given)
+        Ok(granted)
     }
 }
 

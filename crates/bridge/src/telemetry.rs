@@ -1,4 +1,4 @@
-//! What is counted about a bridge. The names are a stable interface.
+//! The metrics of a bridge. Their names are a stable interface.
 
 use std::{collections::HashMap, fmt, hash::Hash};
 
@@ -12,7 +12,7 @@ use crate::{
     session::{EndReason, ReuseSign},
 };
 
-/// Handles made once. Install the recorder before building the bridge.
+/// The handles of all metrics. The recorder must be installed before the bridge is created.
 pub(crate) struct Telemetry {
     logins: Counters<LoginOutcome>,
     tokens: Counters<(Option<GrantType>, Option<ErrorCode>)>,
@@ -24,20 +24,20 @@ pub(crate) struct Telemetry {
     rows: HashMap<Collection, Gauge>,
 }
 
-/// What became of a login.
+/// The outcome of a login.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum LoginOutcome {
-    /// The user was sent to the provider.
+    /// The user was redirected to the provider.
     Begun,
-    /// The client was sent a code.
+    /// The client received a code.
     Completed,
     /// The user did not consent.
     Denied,
-    /// The provider, or the user there, refused.
+    /// The provider, or the user there, rejected the login.
     Refused,
-    /// The provider or the store could not be asked, or what the provider said makes no sense.
+    /// The provider or the store failed.
     Failed,
-    /// A callback of a login that is not pending, or not in this browser.
+    /// A callback without a pending login in this browser.
     Foreign,
 }
 
@@ -88,22 +88,22 @@ impl Telemetry {
         self.logins.increment(outcome);
     }
 
-    /// A request for tokens, by which grant, and why it was refused if it was.
+    /// Counts a token request by grant type and error.
     pub(crate) fn tokens(&self, grant: Option<GrantType>, refused: Option<ErrorCode>) {
         self.tokens.increment((grant, refused));
     }
 
-    /// A client repeated a refresh, and got the same again.
+    /// Counts a repeated refresh.
     pub(crate) fn repeated(&self) {
         self.repeated.increment(1);
     }
 
-    /// Repetitions of a session suggest that a copy of its refresh token is in use.
+    /// Counts a sign of refresh token reuse.
     pub(crate) fn reuse_suspected(&self, sign: ReuseSign) {
         self.reuse_suspected.increment(sign);
     }
 
-    /// A registration, or why it was refused.
+    /// Counts a registration by error.
     pub(crate) fn registration(&self, refused: Option<ErrorCode>) {
         self.registrations.increment(refused);
     }

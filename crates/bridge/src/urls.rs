@@ -1,10 +1,10 @@
-//! [`Urls`]: where the endpoints of a bridge are.
+//! [`Urls`]: the URLs of the endpoints.
 
 use std::collections::BTreeSet;
 
 use portcullis_core::Issuer;
 
-/// Where the endpoints are: below the issuer, which is the public URL, whatever a request says of its host.
+/// The URLs of the endpoints, which are below the issuer. The `Host` of a request does not matter.
 #[derive(Clone, Debug)]
 pub(crate) struct Urls {
     base: String,
@@ -28,22 +28,22 @@ impl Urls {
         Self { base: base.to_owned(), path: path.to_owned() }
     }
 
-    /// The URL of `endpoint`.
+    /// Returns the URL of `endpoint`.
     pub(crate) fn url(&self, endpoint: &str) -> String {
         format!("{}{endpoint}", self.base)
     }
 
-    /// The path of `endpoint`, for a router.
+    /// Returns the path of `endpoint`, for a router.
     pub(crate) fn path(&self, endpoint: &str) -> String {
         format!("{}{endpoint}", self.path)
     }
 
-    /// The path of the metadata. RFC 8414 section 3.1.
+    /// Returns the path of the metadata. RFC 8414 section 3.1.
     pub(crate) fn metadata(&self) -> String {
         format!("/.well-known/oauth-authorization-server{}", self.path)
     }
 
-    /// The paths where clients look that know OpenID Connect Discovery. MCP, Authorization Server Discovery.
+    /// Returns the paths of OpenID Connect Discovery. MCP, Authorization Server Discovery.
     pub(crate) fn openid_metadata(&self) -> BTreeSet<String> {
         let Self { path, .. } = self;
         BTreeSet::from([
@@ -52,12 +52,12 @@ impl Urls {
         ])
     }
 
-    /// Scheme, host and port.
+    /// Returns scheme, host and port.
     pub(crate) fn origin(&self) -> &str {
         &self.base[..self.base.len() - self.path.len()]
     }
 
-    /// Whether it is `https`; else it is `http` on loopback.
+    /// Reports whether the issuer is `https`; else it is `http` on loopback.
     pub(crate) fn is_https(&self) -> bool {
         self.base.starts_with("https:")
     }

@@ -1,10 +1,10 @@
-//! What tokens of others say about their user.
+//! Claims about the user in ID tokens and identity assertions.
 
 use portcullis_oauth::Claims;
 use serde_json::{Map, Value};
 
-/// Claims of ID tokens and identity assertions that are about the token, what it is for, or said elsewhere, and not about the user.
-const OF_THE_TOKEN: [&str; 16] = [
+/// Claims that describe the token and not the user.
+const TOKEN_CLAIMS: [&str; 16] = [
     "iss",
     "sub",
     "aud",
@@ -17,16 +17,16 @@ const OF_THE_TOKEN: [&str; 16] = [
     "at_hash",
     "c_hash",
     "s_hash",
-    // Of assertions: draft-ietf-oauth-identity-assertion-authz-grant, section 3.
+    // Of identity assertions: draft-ietf-oauth-identity-assertion-authz-grant, section 3.
     "client_id",
     "resource",
     "scope",
     "authorization_details",
 ];
 
-/// What `claims` say about the user, such as roles. The names of others' tokens would only be taken for those of ours.
+/// Returns the claims about the user, such as roles. The others could be confused with claims of the bridge's tokens.
 pub(crate) fn user_claims(claims: Claims) -> Map<String, Value> {
     let mut claims = claims.into_inner();
-    claims.retain(|name, _| !OF_THE_TOKEN.contains(&&**name));
+    claims.retain(|name, _| !TOKEN_CLAIMS.contains(&&**name));
     claims
 }

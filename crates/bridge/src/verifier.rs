@@ -1,4 +1,4 @@
-//! [`BridgeVerifier`]: who the user of one of the bridge's own access tokens is.
+//! [`BridgeVerifier`]: verifies the bridge's access tokens.
 
 use std::{
     future::Future,
@@ -12,21 +12,21 @@ use tower_service::Service;
 
 use crate::{
     Bridge,
-    session::{AccessEntry, Good, TokenStatus},
+    session::{AccessEntry, ActiveToken, TokenStatus},
 };
 
-/// A tower service from an access token of the bridge to its user: a [`VerifyToken`](portcullis_core::VerifyToken).
+/// A tower service that verifies the bridge's access tokens: a [`VerifyToken`](portcullis_core::VerifyToken).
 ///
-/// 1. Only the bridge's own tokens, and only those for this resource. A provider's token is none
+/// 1. It accepts only tokens of the bridge for this resource. It does **not** accept the provider's tokens
 ///    (MCP, Access Token Privilege Restriction).
-/// 2. The user is who logged in, with the profile as it was then, and a way to the provider:
-///    [`UserContext::upstream`]. Its name is that of the provider: (issuer, subject).
-/// 3. When the session ends, because of a revocation, a reused code or refresh token, or because the grant at the provider ended, its
-///    contexts are withdrawn at once in this process, from caches and open streams too.
+/// 2. The user context has the profile of the login, the user's identity at the provider (issuer, subject), and a handle for the
+///    provider's tokens: [`UserContext::upstream`].
+/// 3. When the session ends, by revocation, reuse of a code or refresh token, or the end of the grant at the provider, its contexts are
+///    invalidated immediately in this process, including caches and open streams.
 /// 4. A session whose grant at the provider has ended is over: its user has to log in again.
 /// 5. A store that cannot be reached is `Unavailable`.
 ///
-/// It asks the store for every token: put a cache around it. For a profile that is newer than the login, put an
+/// It reads the store for every token: put a cache around it. For a profile that is newer than the login, put an
 /// [`UpstreamLayer`](portcullis_grants::UpstreamLayer) around it as well.
 #[derive(Clone, Debug)]
 pub struct BridgeVerifier {
@@ -40,12 +40,13 @@ impl BridgeVerifier {
     }
 
     async fn verify(&self, token: &BearerToken) -> Result<Arc<UserContext>, AuthError> {
-        let inner = self.bridge.inner();
-        let now = inner.clock.now();
-        let (id, hash) = inner.access_tokens.identify(token, now)?;
-        let Good { session, entry, upstream, confirmed_at } = match inner.sessions.token_status(id, hash).await? {
-            TokenStatus::Active(good) => *good,
-            // Revoked here, where it is 401 and sends the client to the login, and not by each tool in its own words.
+        let state = self.bridge.state();
+        let now = state.clock.now();
+        let (id, hash) = state.access_tokens.identify(token, now)?;
+        let ActiveToken { session, entry, upstream, confirmed_at } = match state.sessions.token_status(id, hash).await?
+        {
+            TokenStatus::Active(active) => *active,
+            // Rejected here with 401, so that the client starts a login, instead of in each tool.
             TokenStatus::GrantEnded => return Err(AuthError::new(Reason::GrantEnded)),
             TokenStatus::Inactive => return Err(AuthError::new(Reason::Inactive)),
         };

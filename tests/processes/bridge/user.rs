@@ -103,7 +103,7 @@ impl<'a> User<'a> {
             return true;
         }
         // Whether that is true is found out at the end.
-        let description = "what the user allowed at the provider has ended";
+        let description = "the grant at the identity provider has ended";
         assert_eq!((answer.error(), &answer["error_description"]), (Some("invalid_grant"), &description.into()));
         false
     }

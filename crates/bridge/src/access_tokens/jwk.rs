@@ -1,4 +1,4 @@
-//! [`Jwk`]: the public half of a signing key, as it is published.
+//! [`Jwk`]: the published form of a signing key.
 
 use aws_lc_rs::{
     digest,
@@ -9,7 +9,7 @@ use portcullis_oauth::jwt::Algorithm;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// The public half of a signing key, as it is published. [RFC 7517 section 4](https://www.rfc-editor.org/rfc/rfc7517#section-4)
+/// The published form of a signing key. [RFC 7517 section 4](https://www.rfc-editor.org/rfc/rfc7517#section-4)
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Jwk {
     kid: String,
@@ -43,7 +43,7 @@ impl Jwk {
         Self::new(Algorithm::Rs256, [("e", e), ("kty", "RSA".to_owned()), ("n", n)])
     }
 
-    /// It is called by its thumbprint: the members that it must have, in order. RFC 7638 section 3.
+    /// Computes the `kid`, which is the thumbprint of the required members in order. RFC 7638 section 3.
     fn new<const N: usize>(algorithm: Algorithm, required: [(&str, String); N]) -> Self {
         let members: Map<_, _> = required.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
         let canonical = serde_json::to_string(&members).expect("strings are JSON");

@@ -1,4 +1,4 @@
-//! [`Jwts`]: access tokens that resource servers elsewhere can read.
+//! [`Jwts`]: JWT access tokens.
 
 use portcullis_core::{AuthError, BearerToken, GrantId, Issuer, Reason, ResourceUri, UnixTime};
 use portcullis_oauth::jwt::{JwtPolicy, KeySet, UnverifiedJwt};
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Minted, SigningKeys};
 use crate::{BridgeConfig, session::SecretHash};
 
-/// Access tokens that resource servers elsewhere can read: [RFC 9068](https://www.rfc-editor.org/rfc/rfc9068).
+/// JWT access tokens: [RFC 9068](https://www.rfc-editor.org/rfc/rfc9068).
 #[derive(Debug)]
 pub(super) struct Jwts {
     issuer: Issuer,
@@ -17,7 +17,7 @@ pub(super) struct Jwts {
     policy: JwtPolicy,
 }
 
-/// What a JWT says. [RFC 9068 section 2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)
+/// The claims of an access token. [RFC 9068 section 2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)
 #[derive(Serialize)]
 struct JwtClaims<'a> {
     iss: &'a str,
@@ -27,20 +27,20 @@ struct JwtClaims<'a> {
     iat: u64,
     exp: u64,
     auth_time: u64,
-    /// The hash by which the session knows the token.
+    /// The hash that the session stores.
     jti: String,
     /// The session.
     sid: String,
     scope: String,
 }
 
-/// As RFC 9068 section 2.1 has it.
+/// RFC 9068 section 2.1.
 const TYPE: &str = "at+jwt";
 
 impl Jwts {
     pub(super) fn new(keys: SigningKeys, config: &BridgeConfig) -> Self {
         let issuer = config.issuer.clone();
-        // For which of them a token is, its session knows better.
+        // The session has the resource of the token, so any of them is accepted here.
         let resources = config.resources.iter().map(ResourceUri::as_str);
         let policy = JwtPolicy::new(issuer.clone(), config.resources[0].clone()).with_audiences(resources);
         Self { issuer, key_set: keys.key_set(), keys, policy }

@@ -1,4 +1,4 @@
-//! [`SigningKey`]: a private key, and the signatures it makes.
+//! [`SigningKey`]: a private key that signs JWTs.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::jwk::Jwk;
 
-/// A private key, and the signatures it makes.
+/// A private key that signs JWTs.
 pub(super) struct SigningKey {
     pair: KeyPair,
     jwk: Jwk,
@@ -27,23 +27,23 @@ enum KeyPair {
     Rsa(RsaKeyPair),
 }
 
-/// Why a text is no key that tokens can be signed by.
+/// An error that reports an invalid signing key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidSigningKey {
     /// It is not one `PRIVATE KEY` block.
     #[error("not a PEM block `PRIVATE KEY` (PKCS#8, not encrypted)")]
     NotPem,
-    /// It is a key of another kind, or damaged.
+    /// It is of an unsupported kind, or damaged.
     #[error("not a key on P-256, of Ed25519, or of RSA with 2048 to 8192 bits")]
     NotSupported,
 }
 
-/// RSA keys in bytes: what verifiers take. RFC 8725 section 3.5.
+/// The supported sizes of RSA keys, in bytes. RFC 8725 section 3.5.
 const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
 
 impl SigningKey {
-    /// The key in `pem`.
+    /// Parses the key in `pem`.
     pub(super) fn from_pem(pem: &SecretString) -> Result<Self, InvalidSigningKey> {
         let der = PrivatePkcs8KeyDer::from_pem_slice(pem.expose_secret().as_bytes());
         let der = Zeroizing::new(der.map_err(|_| InvalidSigningKey::NotPem)?.secret_pkcs8_der().to_vec());
@@ -57,9 +57,9 @@ impl SigningKey {
         }
     }
 
-    /// A new one, on P-256.
+    /// Generates a key on P-256.
     pub(super) fn generate() -> Self {
-        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("there is randomness");
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("the system has randomness");
         Self::new(KeyPair::P256(pair))
     }
 
@@ -72,12 +72,12 @@ impl SigningKey {
         Self { pair, jwk }
     }
 
-    /// Its public half.
+    /// Returns the public key.
     pub(super) const fn jwk(&self) -> &Jwk {
         &self.jwk
     }
 
-    /// A JWT of the type `typ` that says `claims`. [RFC 7515 section 3.1](https://www.rfc-editor.org/rfc/rfc7515#section-3.1)
+    /// Signs a JWT of the type `typ`. [RFC 7515 section 3.1](https://www.rfc-editor.org/rfc/rfc7515#section-3.1)
     pub(super) fn sign(&self, typ: &str, claims: &impl Serialize) -> SecretString {
         let header = serde_json::json!({"alg": self.algorithm().as_str(), "typ": typ, "kid": self.jwk.id()});
         let mut jwt = URL_SAFE_NO_PAD.encode(header.to_string());
@@ -111,7 +111,7 @@ impl SigningKey {
     }
 }
 
-/// By its public half.
+/// Prints the key id.
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SigningKey").field("kid", &self.jwk.id()).finish_non_exhaustive()

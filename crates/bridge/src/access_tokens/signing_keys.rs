@@ -1,4 +1,4 @@
-//! [`SigningKeys`]: by which access tokens are signed.
+//! [`AccessTokenKind`], and the [`SigningKeys`] of JWT access tokens.
 
 use std::{fmt, sync::Arc};
 
@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 
 use super::signing_key::{InvalidSigningKey, SigningKey};
 
-/// The keys by which access tokens are signed: the first one signs, all are published and verified by. Clones share them.
+/// The signing keys of access tokens. The first one signs; all are published and verify. Clones share them.
 ///
-/// A key is PKCS#8 in PEM, on P-256 (`ES256`), of Ed25519 (`EdDSA`) or of RSA (`RS256`), as `openssl genpkey` writes it. It is called
-/// (`kid`) by its thumbprint ([RFC 7638](https://www.rfc-editor.org/rfc/rfc7638)).
+/// A key is PKCS#8 in PEM, on P-256 (`ES256`), of Ed25519 (`EdDSA`) or of RSA (`RS256`), as `openssl genpkey` writes it. Its `kid`
+/// is its thumbprint ([RFC 7638](https://www.rfc-editor.org/rfc/rfc7638)).
 ///
-/// To rotate, let every resource server see the new key before it signs, and the old one until its last token has expired:
+/// For a rotation, every resource server must see the new key before it signs, and the old one until its last token has expired:
 /// 1. put the new key behind the old one ([`with_key`](Self::with_key)), and restart;
-/// 2. ten minutes later, which is how long the key set may be kept, put it first;
-/// 3. when the old one's last token has expired, leave that out.
+/// 2. ten minutes later, when caches of the key set have expired, put it first;
+/// 3. when the last token of the old key has expired, remove that key.
 ///
 /// ```
 /// use portcullis_bridge::{AccessTokenKind, SigningKeys};
@@ -30,8 +30,23 @@ use super::signing_key::{InvalidSigningKey, SigningKey};
 #[derive(Clone)]
 pub struct SigningKeys(Vec<Arc<SigningKey>>);
 
+/// The form of access tokens. In either form, the bridge checks the session of a token.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum AccessTokenKind {
+    /// Reference tokens: 256 random bits. Other resource servers [introspect](crate::IntrospectionClient) them.
+    #[default]
+    Reference,
+    /// JWTs ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068)), which other resource servers verify with the keys at the
+    /// bridge's `jwks_uri`. They do not learn that a session has ended before its token expires, and the token identifies the user.
+    ///
+    /// After a change from reference tokens, those remain valid until they expire. After a change back, JWTs are invalid, and clients
+    /// refresh them.
+    Jwt(SigningKeys),
+}
+
 impl SigningKeys {
-    /// Tokens are signed by the key in `pem`.
+    /// Creates signing keys with the key in `pem`.
     ///
     /// # Errors
     /// [`InvalidSigningKey`].
@@ -39,17 +54,17 @@ impl SigningKeys {
         Ok(Self(vec![Arc::new(SigningKey::from_pem(pem)?)]))
     }
 
-    /// A key of this process: its tokens end with it, and clients refresh them. Not for several processes, which would not take each
-    /// other's tokens.
+    /// Generates a key for this process. Its tokens become invalid with the process, and clients refresh them. Several processes would
+    /// reject each other's tokens.
     ///
     /// # Panics
-    /// Without randomness.
+    /// If the system has no randomness.
     #[must_use]
     pub fn generate() -> Self {
         Self(vec![Arc::new(SigningKey::generate())])
     }
 
-    /// Tokens that were, or will be, signed by the key in `pem` are good too.
+    /// Adds the key in `pem`, which verifies tokens and does not sign.
     ///
     /// # Errors
     /// [`InvalidSigningKey`].
@@ -58,28 +73,28 @@ impl SigningKeys {
         Ok(self)
     }
 
-    /// What the keys are called (`kid`), the one that signs first.
+    /// Returns the `kid` of each key, that of the signing key first.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|key| key.jwk().id())
     }
 
-    /// The key set as it is published. [RFC 7517 section 5](https://www.rfc-editor.org/rfc/rfc7517#section-5)
+    /// Returns the published key set. [RFC 7517 section 5](https://www.rfc-editor.org/rfc/rfc7517#section-5)
     pub(crate) fn published(&self) -> Value {
         json!({"keys": self.0.iter().map(|key| key.jwk()).collect::<Vec<_>>()})
     }
 
-    /// The key set as it is verified by.
+    /// Returns the key set for verification.
     pub(super) fn key_set(&self) -> KeySet {
-        KeySet::parse(self.published().to_string().as_bytes()).expect("a key of ours is a key")
+        KeySet::parse(self.published().to_string().as_bytes()).expect("own keys are valid")
     }
 
-    /// A JWT of the type `typ` that says `claims`.
+    /// Signs a JWT of the type `typ`.
     pub(super) fn sign(&self, typ: &str, claims: &impl Serialize) -> SecretString {
         self.0[0].sign(typ, claims)
     }
 }
 
-/// By their names.
+/// Prints the key ids.
 impl fmt::Debug for SigningKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("SigningKeys").field(&self.0).finish()

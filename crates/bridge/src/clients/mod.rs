@@ -29,8 +29,9 @@ use credentials::{Credentials, Proof};
 pub use document::ClientMetadataDocumentPolicy;
 use document::Documents;
 pub use redirect_uri::{InvalidRedirectUri, RedirectUri};
+pub(crate) use registration::RegisteredClient;
 pub use registration::RegistrationPolicy;
-use registration::{RegisteredClient, Registrations};
+use registration::Registrations;
 use shares::Shares;
 
 use crate::{

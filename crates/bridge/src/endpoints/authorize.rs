@@ -1,79 +1,64 @@
-//! The authorization endpoint: a client sends a browser here.
+//! The authorization endpoint.
 
-use axum::extract::{Request, State};
-use http::{Uri, request::Parts};
+use std::sync::Arc;
 
-use super::to_user::{redirect, tell};
+use axum::{extract::State, response::Response};
+use http::HeaderMap;
+
 use crate::{
-    Bridge, Client,
-    answer::Answer,
-    inner::Inner,
-    login::{
-        ApprovedRequest, AuthorizationRequest, Browser, ClientFingerprint, ConsentForm, Problem, ProviderRedirect,
-    },
+    BridgeConfig, Client,
+    clients::Clients,
+    extract::OAuthQuery,
+    limits::Caller,
+    login::{ApprovedRequest, AuthorizationRequest, AuthorizeError, Browser, Consents, Cookies, ProviderRedirects},
     oauth_error::OAuthError,
-    parameters::Parameters,
+    pages::Pages,
+    response::redirect,
 };
-
-/// More than a request needs: a `state` of 2 KiB, a redirect URI of as much, and as many resources as there are.
-const MAX_QUERY: usize = 16 * 1024;
 
 /// `GET /authorize`. [RFC 6749 section 4.1.1](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.1)
 ///
-/// Nothing is stored and nobody is sent to the provider before the user has consented, now or earlier.
-pub(crate) async fn authorize(State(bridge): State<Bridge>, request: Request) -> Answer {
-    let inner = bridge.inner();
-    let (head, _) = request.into_parts();
-    let answer = begin(inner, &head).await;
-    answer.unwrap_or_else(|problem| tell(inner, problem))
-}
-
-async fn begin(inner: &Inner, head: &Parts) -> Result<Answer, Problem> {
-    let parameters = parameters(&head.uri)?;
-    let caller = inner.limits.caller(&head.headers, &head.extensions);
-    let (client, request) = AuthorizationRequest::validate(&parameters, &inner.clients, &inner.config, &caller).await?;
-    match Browser::of(&head.headers, inner.cookies) {
-        Some(browser) if !request.asks_for_consent => go_on_or_ask(inner, head, &client, request, browser).await,
-        browser => Ok(ask(inner, &client, request, &browser.unwrap_or_else(Browser::new))),
+/// Nothing is stored, and the provider is not involved, before the user has consented, now or earlier.
+pub(crate) async fn authorize(
+    State(config): State<Arc<BridgeConfig>>,
+    State(clients): State<Arc<Clients>>,
+    State(cookies): State<Cookies>,
+    State(consents): State<Arc<Consents>>,
+    State(redirects): State<Arc<ProviderRedirects>>,
+    State(pages): State<Arc<Pages>>,
+    caller: Caller,
+    headers: HeaderMap,
+    query: Result<OAuthQuery, OAuthError>,
+) -> Result<Response, AuthorizeError> {
+    let OAuthQuery(parameters) = query?;
+    let (client, request) = AuthorizationRequest::validate(&parameters, &clients, &config, &caller).await?;
+    let known_browser = Browser::from_headers(&headers, cookies);
+    if let Some(browser) = known_browser.as_ref().filter(|_| !request.asks_for_consent) {
+        let consent = consents.find(browser.hash(), &client, &request).await.map_err(OAuthError::from)?;
+        if let Some(consent) = consent {
+            let approved =
+                ApprovedRequest { client: &client, request, browser: browser.hash(), user: Some(consent.user) };
+            let start = redirects.start(&headers, &caller, approved).await?;
+            let mut response = redirect(&start.url);
+            start.set_cookies(response.headers_mut());
+            return Ok(response);
+        }
     }
+    let browser = known_browser.unwrap_or_else(Browser::new);
+    Ok(consent_page(&pages, &consents, cookies, &client, request, &browser))
 }
 
-fn parameters(uri: &Uri) -> Result<Parameters, OAuthError> {
-    let query = uri.query().unwrap_or_default();
-    if query.len() > MAX_QUERY {
-        return Err(OAuthError::invalid_request("the request is too long"));
-    }
-    Parameters::parse(query.as_bytes())
-}
-
-/// The user is not asked again for what was allowed in this browser: they go on to the provider.
-async fn go_on_or_ask(
-    inner: &Inner,
-    head: &Parts,
+/// Creates the consent page, whose form is valid in this browser only.
+fn consent_page(
+    pages: &Pages,
+    consents: &Consents,
+    cookies: Cookies,
     client: &Client,
     request: AuthorizationRequest,
-    browser: Browser,
-) -> Result<Answer, Problem> {
-    let consent = inner.consents.find(browser.hash(), client, &request).await.map_err(OAuthError::from)?;
-    let Some(consent) = consent else { return Ok(ask(inner, client, request, &browser)) };
-    let user = Some(consent.user);
-    let departure =
-        ProviderRedirect::prepare(inner, head, ApprovedRequest { client, request, browser: browser.hash(), user })
-            .await?;
-    let mut answer = redirect(&departure.url);
-    departure.mark(head, answer.headers_mut(), inner);
-    Ok(answer)
-}
-
-/// The consent page, whose form fits this browser alone.
-fn ask(inner: &Inner, client: &Client, request: AuthorizationRequest, browser: &Browser) -> Answer {
-    let form = ConsentForm {
-        client: ClientFingerprint::of(client),
-        browser: browser.hash(),
-        shown_at: inner.clock.now().as_secs(),
-        request,
-    };
-    let mut answer = inner.pages.consent(client, &form.request, &form.seal(&inner.records));
-    browser.remember(answer.headers_mut(), inner.cookies, inner.config.consent_ttl);
-    answer
+    browser: &Browser,
+) -> Response {
+    let form = consents.seal_form(client, browser, request.clone());
+    let mut response = pages.consent(client, &request, &form);
+    consents.set_browser_cookie(response.headers_mut(), browser, cookies);
+    response
 }

@@ -1,99 +1,96 @@
-//! The callback endpoint: the provider sends the browser back here.
+//! The callback endpoint, to which the provider redirects the browser.
 
-use axum::extract::{Request, State};
-use http::{HeaderMap, Uri, request::Parts};
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
+use http::{HeaderMap, Uri};
 use portcullis_oauth::providers::AuthorizationResponse;
 
-use super::{
-    detached,
-    to_user::{redirect, tell, tell_client},
-};
 use crate::{
-    Bridge,
-    answer::Answer,
-    inner::Inner,
-    login::{CompletedLogin, Login, Problem, cookie_name},
+    BridgeConfig,
+    extract::MAX_QUERY,
+    limits::{Caller, RateLimits},
+    login::{AuthorizeError, CompletedLogin, Cookies, LoginCompletion, PendingLogin, PendingLogins, cookie_name},
     oauth_error::{ErrorCode, OAuthError},
+    response::redirect,
     session::SecretHash,
-    telemetry::LoginOutcome,
-    urls,
+    state::BackgroundTasks,
+    telemetry::{LoginOutcome, Telemetry},
+    urls::{AUTHORIZE, Urls},
 };
-
-/// More than any provider sends: codes of some are long.
-const MAX_QUERY: usize = 16 * 1024;
 
 /// `GET /callback`. [RFC 6749 section 4.1.2](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2)
 ///
-/// What is not of a login that was begun in this very browser is shown to the user, and changes nothing: a stolen `state` does not spoil
-/// the login that it is of, and a stolen answer of the provider logs nobody in.
-pub(crate) async fn callback(State(bridge): State<Bridge>, request: Request) -> Answer {
-    let inner = bridge.inner();
-    let (head, _) = request.into_parts();
-    let answer = arrive(&bridge, &head).await;
-    answer.unwrap_or_else(|problem| tell(inner, problem))
+/// A response to a login that this browser did not begin shows an error page and changes nothing: a stolen `state` does not consume the
+/// login, and a stolen response logs in no other browser.
+pub(crate) async fn callback(
+    State(config): State<Arc<BridgeConfig>>,
+    State(pending_logins): State<Arc<PendingLogins>>,
+    State(completion): State<Arc<LoginCompletion>>,
+    State(cookies): State<Cookies>,
+    State(limits): State<RateLimits>,
+    State(telemetry): State<Arc<Telemetry>>,
+    State(background): State<BackgroundTasks>,
+    caller: Caller,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, AuthorizeError> {
+    let response = authorization_response(&uri)?;
+    let cookie = cookie_name(response.state());
+    let login = take_login(&pending_logins, cookies, &headers, &cookie, &response)
+        .await
+        .map_err(OAuthError::from)?
+        .ok_or_else(|| unknown_login(&telemetry))?;
+    limits.refund_login(&caller, &login.request.client_id);
+    let request = login.request.clone();
+    // The provider's code is used up now, so the login completes even if the browser disconnects.
+    let outcome = background.run(async move { completion.complete(&login, response).await }).await;
+    telemetry.login(label(&outcome));
+    let mut response = redirect(&match outcome {
+        Ok(CompletedLogin::Code(code)) => request.target.with_code(&code, &config.issuer),
+        // The consent page, in spite of the stored consent of the other user.
+        Ok(CompletedLogin::OtherUser) => {
+            format!("{}?{}", Urls::new(&config.issuer).url(AUTHORIZE), request.query())
+        }
+        Err(error) => request.target.with_error(&error, &config.issuer),
+    });
+    cookies.clear(response.headers_mut(), &cookie);
+    Ok(response)
 }
 
-async fn arrive(bridge: &Bridge, head: &Parts) -> Result<Answer, Problem> {
-    let inner = bridge.inner();
-    let response = response(&head.uri)?;
-    let name = cookie_name(response.state());
-    let login = take(inner, &head.headers, &name, &response).await?;
-    inner.limits.refund_login(&inner.limits.caller(&head.headers, &head.extensions), &login.request.client_id);
-    let mut answer = finish(bridge, login, response).await;
-    inner.cookies.clear(answer.headers_mut(), &name);
-    Ok(answer)
-}
-
-fn response(uri: &Uri) -> Result<AuthorizationResponse, OAuthError> {
+fn authorization_response(uri: &Uri) -> Result<AuthorizationResponse, OAuthError> {
     let query = uri.query().unwrap_or_default();
     if query.len() > MAX_QUERY {
-        return Err(OAuthError::invalid_request("the answer of the identity provider is too long"));
+        return Err(OAuthError::invalid_request("the response of the identity provider is too long"));
     }
     AuthorizationResponse::parse(query)
-        .map_err(|_| OAuthError::invalid_request("this is no answer of an identity provider"))
+        .map_err(|_| OAuthError::invalid_request("malformed response of an identity provider"))
 }
 
-/// The login that the response is for, once, and only in the browser that was sent away for it.
-async fn take(
-    inner: &Inner,
+/// Removes and returns the login of the response, if this browser has its cookie.
+async fn take_login(
+    pending_logins: &PendingLogins,
+    cookies: Cookies,
     headers: &HeaderMap,
     cookie: &str,
     response: &AuthorizationResponse,
-) -> Result<Login, OAuthError> {
-    let unknown = || {
-        inner.telemetry.login(LoginOutcome::Foreign);
-        tracing::info!("a response of the provider is for no login of this browser");
-        OAuthError::invalid_request(
-            "no login is waiting for this answer in this browser: it took too long, or was finished",
-        )
-    };
-    let found = inner.logins.find(response.state()).await?.ok_or_else(unknown)?;
-    let shown = inner.cookies.find(headers, cookie).map(|cookie| SecretHash::of_text(&cookie));
-    if shown != Some(found.value.cookie) {
-        return Err(unknown());
+) -> Result<Option<PendingLogin>, portcullis_grants::StoreError> {
+    let Some(found) = pending_logins.find(response.state()).await? else { return Ok(None) };
+    let presented = cookies.find(headers, cookie).map(|cookie| SecretHash::of_text(&cookie));
+    if presented != Some(found.value.cookie) {
+        return Ok(None);
     }
-    inner.logins.take(response.state(), found).await?.ok_or_else(unknown)
+    pending_logins.take(response.state(), found).await
 }
 
-/// The provider's code is used up now: what comes of it is kept, whether the browser waits or not.
-async fn finish(bridge: &Bridge, login: Login, response: AuthorizationResponse) -> Answer {
-    let inner = bridge.inner();
-    let request = login.request.clone();
-    let arrival = {
-        let own = bridge.clone();
-        detached(bridge, async move { CompletedLogin::of(own.inner(), &login, response).await }).await
-    };
-    inner.telemetry.login(outcome(&arrival));
-    match arrival {
-        Ok(CompletedLogin::Code(code)) => redirect(&request.target.with_code(&code, &inner.config.issuer)),
-        // They see the consent page, whatever is remembered.
-        Ok(CompletedLogin::OtherUser) => redirect(&format!("{}?{}", inner.urls.url(urls::AUTHORIZE), request.query())),
-        Err(error) => tell_client(inner, &error, &request.target),
-    }
+fn unknown_login(telemetry: &Telemetry) -> OAuthError {
+    telemetry.login(LoginOutcome::Foreign);
+    tracing::info!("authorization response matches no pending login of this browser");
+    OAuthError::invalid_request("no login is pending in this browser: it expired or was completed")
 }
 
-const fn outcome(arrival: &Result<CompletedLogin, OAuthError>) -> LoginOutcome {
-    match arrival {
+const fn label(outcome: &Result<CompletedLogin, OAuthError>) -> LoginOutcome {
+    match outcome {
         Ok(CompletedLogin::Code(_)) => LoginOutcome::Completed,
         Ok(CompletedLogin::OtherUser) => LoginOutcome::Denied,
         Err(OAuthError { code: ErrorCode::AccessDenied, .. }) => LoginOutcome::Refused,

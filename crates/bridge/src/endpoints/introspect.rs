@@ -1,24 +1,30 @@
-//! Introspection: what a token is, for resource servers elsewhere.
+//! The introspection endpoint, for other resource servers.
 
-use axum::extract::{Request, State};
-use http::{StatusCode, request::Parts};
-use portcullis_core::BearerToken;
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, StatusCode};
+use portcullis_core::{BearerToken, Clock};
 use serde::Serialize;
 use serde_json::json;
 
-use super::form;
 use crate::{
-    Bridge, IntrospectionClient,
-    answer::{self, Answer},
+    BridgeConfig, IntrospectionClient,
+    access_tokens::AccessTokens,
     clients::BasicCredentials,
-    inner::Inner,
+    extract::OAuthForm,
+    limits::{Caller, RateLimits},
     oauth_error::{ErrorCode, OAuthError},
-    session::{Good, TokenStatus},
+    response,
+    session::{ActiveToken, Sessions, TokenStatus},
 };
 
-/// What a token is that works. [RFC 7662 section 2.2](https://www.rfc-editor.org/rfc/rfc7662#section-2.2)
+/// The description of an active token. [RFC 7662 section 2.2](https://www.rfc-editor.org/rfc/rfc7662#section-2.2)
 #[derive(Serialize)]
-struct ActiveToken<'a> {
+struct ActiveResponse<'a> {
     active: bool,
     iss: &'a str,
     sub: String,
@@ -32,30 +38,30 @@ struct ActiveToken<'a> {
 
 /// `POST /introspect`. [RFC 7662 section 2](https://www.rfc-editor.org/rfc/rfc7662#section-2)
 ///
-/// A resource server is told about access tokens for its resource, and of nothing else that there is such a thing.
-pub(crate) async fn introspect(State(bridge): State<Bridge>, request: Request) -> Answer {
-    look_up(&bridge, request).await.unwrap_or_else(OAuthError::into_answer)
-}
-
-async fn look_up(bridge: &Bridge, request: Request) -> Result<Answer, OAuthError> {
-    let (head, form) = form(request).await?;
-    let inner = bridge.inner();
-    let resource_server = authenticate(inner, &head)?;
-    let token = form.required("token")?;
-    let now = inner.clock.now();
-    let Some((id, hash)) =
-        BearerToken::issued(token).ok().and_then(|token| inner.access_tokens.identify(&token, now).ok())
-    else {
+/// The response describes access tokens for the caller's resource. For any other token it does **not** reveal whether the token exists.
+pub(crate) async fn introspect(
+    State(config): State<Arc<BridgeConfig>>,
+    State(limits): State<RateLimits>,
+    State(sessions): State<Sessions>,
+    State(access_tokens): State<Arc<AccessTokens>>,
+    State(clock): State<Arc<dyn Clock>>,
+    caller: Caller,
+    headers: HeaderMap,
+    OAuthForm(form): OAuthForm,
+) -> Result<Response, OAuthError> {
+    let resource_server = authenticate(&config, &limits, &headers, &caller)?;
+    let token = BearerToken::issued(form.required("token")?).ok();
+    let Some((id, hash)) = token.and_then(|token| access_tokens.identify(&token, clock.now()).ok()) else {
         return Ok(inactive());
     };
-    let TokenStatus::Active(good) = inner.sessions.token_status(id, hash).await? else { return Ok(inactive()) };
-    let Good { session, entry, .. } = *good;
+    let TokenStatus::Active(active) = sessions.token_status(id, hash).await? else { return Ok(inactive()) };
+    let ActiveToken { session, entry, .. } = *active;
     if session.resource != resource_server.resource {
         return Ok(inactive());
     }
-    let token = ActiveToken {
+    let description = ActiveResponse {
         active: true,
-        iss: inner.config.issuer.as_str(),
+        iss: config.issuer.as_str(),
         sub: session.user.global_subject(),
         aud: session.resource.as_str(),
         client_id: &session.client_id,
@@ -64,22 +70,26 @@ async fn look_up(bridge: &Bridge, request: Request) -> Result<Answer, OAuthError
         exp: entry.expires_at.as_secs(),
         token_type: "Bearer",
     };
-    Ok(answer::json(StatusCode::OK, &token))
+    Ok(response::json(StatusCode::OK, &description).into_response())
 }
 
-/// All there is to say of a token that does not work, or is none of the asker's business.
-fn inactive() -> Answer {
-    answer::json(StatusCode::OK, &json!({"active": false}))
+/// The response for invalid tokens and for tokens of other resources.
+fn inactive() -> Response {
+    response::json(StatusCode::OK, &json!({"active": false}))
 }
 
-fn authenticate<'a>(inner: &'a Inner, head: &Parts) -> Result<&'a IntrospectionClient, OAuthError> {
-    let refused = || OAuthError::new(ErrorCode::InvalidClient, "only known resource servers may ask").with_challenge();
-    let BasicCredentials { id, secret } = BasicCredentials::from_headers(&head.headers)?.ok_or_else(refused)?;
-    let caller = inner.limits.caller(&head.headers, &head.extensions);
-    inner.limits.check_authentication(&id, &caller)?;
-    let found = inner.config.introspection_clients.iter().find(|known| known.is(&id, &secret));
-    found.ok_or_else(|| {
-        inner.limits.record_failed_authentication(&id, &caller);
-        refused()
+fn authenticate<'a>(
+    config: &'a BridgeConfig,
+    limits: &RateLimits,
+    headers: &HeaderMap,
+    caller: &Caller,
+) -> Result<&'a IntrospectionClient, OAuthError> {
+    let rejected = || OAuthError::new(ErrorCode::InvalidClient, "client authentication failed").with_challenge();
+    let BasicCredentials { id, secret } = BasicCredentials::from_headers(headers)?.ok_or_else(rejected)?;
+    limits.check_authentication(&id, caller)?;
+    let client = config.introspection_clients.iter().find(|client| client.authenticates(&id, &secret));
+    client.ok_or_else(|| {
+        limits.record_failed_authentication(&id, caller);
+        rejected()
     })
 }

@@ -1,35 +1,50 @@
-//! What the bridge says of itself.
+//! The metadata and key set endpoints.
 
-use axum::extract::State;
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
 use http::HeaderValue;
 use portcullis_oauth::jwt::Algorithm;
 use serde::Serialize;
+use serde_json::json;
 
 use crate::{
-    Bridge,
-    answer::{self, Answer},
-    inner::Inner,
-    urls,
+    AccessTokenKind, BridgeConfig,
+    response::public_json,
+    urls::{self, Urls},
 };
 
-/// For so long a client may go by what it has read.
-const FRESH: HeaderValue = HeaderValue::from_static("public, max-age=300");
+/// The cache lifetime of the metadata.
+const METADATA_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
-/// `GET` of the metadata, where RFC 8414 has it.
-pub(crate) async fn metadata(State(bridge): State<Bridge>) -> Answer {
-    answer::public(&Metadata::of(bridge.inner()), "application/json", FRESH)
+/// The cache lifetime of the key set. [`SigningKeys`](crate::SigningKeys) depends on it.
+const JWKS_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=600");
+
+/// `GET` of the metadata at the path of RFC 8414.
+pub(crate) async fn metadata(State(config): State<Arc<BridgeConfig>>) -> Response {
+    public_json(&Metadata::new(&config), "application/json", METADATA_CACHE)
 }
 
-/// `GET` of the metadata, where OpenID Connect Discovery looks for it.
-pub(crate) async fn openid_metadata(State(bridge): State<Bridge>) -> Answer {
-    answer::public(&OpenIdMetadata::of(bridge.inner()), "application/json", FRESH)
+/// `GET` of the metadata at the paths of OpenID Connect Discovery.
+pub(crate) async fn openid_metadata(State(config): State<Arc<BridgeConfig>>) -> Response {
+    public_json(&OpenIdMetadata::new(&config), "application/json", METADATA_CACHE)
 }
 
-/// What a client finds that looks where OpenID providers have their metadata, as MCP clients may (RFC 8414 section 5): the same, and
-/// what such a document must have, because some do not read it otherwise.
+/// `GET /jwks`: the keys that verify access tokens; an empty set if they are not JWTs.
+/// [RFC 7517 section 5](https://www.rfc-editor.org/rfc/rfc7517#section-5)
+pub(crate) async fn jwks(State(config): State<Arc<BridgeConfig>>) -> Response {
+    let keys = match &config.access_tokens {
+        AccessTokenKind::Jwt(keys) => keys.published(),
+        AccessTokenKind::Reference => json!({"keys": []}),
+    };
+    public_json(&keys, "application/jwk-set+json", JWKS_CACHE)
+}
+
+/// The metadata with the members that OpenID Connect Discovery requires. MCP clients may request it (RFC 8414 section 5), and some
+/// reject it without these members.
 /// [OpenID Connect Discovery section 3](https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata)
 ///
-/// The bridge is no OpenID provider: it signs no ID tokens, which the empty list says.
+/// The bridge is not an OpenID provider: the empty list states that it signs no ID tokens.
 #[derive(Serialize)]
 struct OpenIdMetadata<'a> {
     #[serde(flatten)]
@@ -39,19 +54,19 @@ struct OpenIdMetadata<'a> {
 }
 
 impl<'a> OpenIdMetadata<'a> {
-    fn of(inner: &'a Inner) -> Self {
+    fn new(config: &'a BridgeConfig) -> Self {
         Self {
-            metadata: Metadata::of(inner),
+            metadata: Metadata::new(config),
             subject_types_supported: ["public"],
             id_token_signing_alg_values_supported: [],
         }
     }
 }
 
-/// What the bridge says of itself: authorization server metadata. [RFC 8414](https://www.rfc-editor.org/rfc/rfc8414)
+/// Authorization server metadata. [RFC 8414](https://www.rfc-editor.org/rfc/rfc8414)
 #[derive(Serialize)]
 struct Metadata<'a> {
-    /// Byte for byte what `iss` is. RFC 8414 section 3.3.
+    /// The same string as `iss`. RFC 8414 section 3.3.
     issuer: &'a str,
     authorization_endpoint: String,
     token_endpoint: String,
@@ -60,7 +75,7 @@ struct Metadata<'a> {
     revocation_endpoint: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     introspection_endpoint: Option<String>,
-    /// Without a key in it, if tokens are not signed: there are clients that want it.
+    /// Present even if tokens are not signed, because some clients require it.
     jwks_uri: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scopes_supported: Vec<&'a str>,
@@ -81,7 +96,7 @@ struct Metadata<'a> {
     client_id_metadata_document_supported: bool,
 }
 
-/// As [`Clients::authenticate`](crate::clients::Clients::authenticate) has it.
+/// The methods of [`Clients::authenticate`](crate::clients::Clients::authenticate).
 const CLIENT_AUTHENTICATION: [&str; 4] = ["none", BASIC, "client_secret_post", "private_key_jwt"];
 
 /// MCP, Enterprise-Managed Authorization, section 6.
@@ -90,8 +105,8 @@ const ID_JAG: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
 const BASIC: &str = "client_secret_basic";
 
 impl<'a> Metadata<'a> {
-    fn of(inner: &'a Inner) -> Self {
-        let Inner { config, urls, .. } = inner;
+    fn new(config: &'a BridgeConfig) -> Self {
+        let urls = Urls::new(&config.issuer);
         let algorithms: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.as_str()).collect();
         let has_trusted_issuers = !config.trusted_issuers.is_empty();
         let has_introspection_clients = !config.introspection_clients.is_empty();

@@ -1,56 +1,70 @@
-//! Registration: a client makes itself known.
+//! The registration endpoint.
 
-use axum::extract::{Request, State};
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::{is_of_type, read};
 use crate::{
-    Bridge,
-    answer::{self, Answer},
-    inner::Inner,
+    clients::{Clients, RegisteredClient},
+    extract::{has_content_type, read_body},
+    limits::{Caller, RateLimits},
     oauth_error::OAuthError,
+    response,
+    telemetry::Telemetry,
 };
 
-/// More than any client has to say.
+/// The maximum size of a registration request.
 const MAX_BODY: usize = 16 * 1024;
 
-/// Whose wrong initial access tokens are counted: no client, for there is none yet.
+/// The client id under which wrong initial access tokens are counted.
 const INITIAL_ACCESS: &str = "";
 
 /// `POST /register`. [RFC 7591 section 3](https://www.rfc-editor.org/rfc/rfc7591#section-3)
-pub(crate) async fn register(State(bridge): State<Bridge>, request: Request) -> Answer {
-    let Inner { clients, limits, telemetry, .. } = bridge.inner();
-    let caller = limits.caller(request.headers(), request.extensions());
-    if let Err(error) = limits.check_authentication(INITIAL_ACCESS, &caller) {
-        return error.into_answer();
-    }
+pub(crate) async fn register(
+    State(clients): State<Arc<Clients>>,
+    State(limits): State<RateLimits>,
+    State(telemetry): State<Arc<Telemetry>>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, OAuthError> {
+    limits.check_authentication(INITIAL_ACCESS, &caller)?;
     if !clients.accepts_initial_access_token(bearer(request.headers())) {
         limits.record_failed_authentication(INITIAL_ACCESS, &caller);
-        return unauthorized();
+        return Ok(unauthorized());
     }
-    let registered = async {
-        limits.acquire_registration(&caller)?;
-        if !is_of_type(request.headers(), "application/json") {
-            return Err(OAuthError::invalid_request("the body must be application/json"));
-        }
-        let (_, body) = read(request, MAX_BODY).await?;
-        clients.register(&body).await
-    };
-    let registered = registered.await;
+    let registered = read_and_register(&clients, &limits, &caller, request).await;
     telemetry.registration(registered.as_ref().err().map(|error| error.code));
-    registered.map_or_else(OAuthError::into_answer, axum::response::IntoResponse::into_response)
+    registered.map(IntoResponse::into_response)
 }
 
-/// What only some may do. [RFC 6750 section 3](https://www.rfc-editor.org/rfc/rfc6750#section-3)
-fn unauthorized() -> Answer {
-    let body = serde_json::json!({"error": "invalid_token", "error_description": "an initial access token is needed"});
-    let mut answer = answer::json(StatusCode::UNAUTHORIZED, &body);
+async fn read_and_register(
+    clients: &Clients,
+    limits: &RateLimits,
+    caller: &Caller,
+    request: Request,
+) -> Result<RegisteredClient, OAuthError> {
+    limits.acquire_registration(caller)?;
+    if !has_content_type(request.headers(), "application/json") {
+        return Err(OAuthError::invalid_request("Content-Type must be application/json"));
+    }
+    clients.register(&read_body(request, MAX_BODY).await?).await
+}
+
+/// Creates the response to a missing or wrong initial access token. [RFC 6750 section 3](https://www.rfc-editor.org/rfc/rfc6750#section-3)
+fn unauthorized() -> Response {
+    let description = "a valid initial access token is required";
+    let body = serde_json::json!({"error": "invalid_token", "error_description": description});
+    let mut response = response::json(StatusCode::UNAUTHORIZED, &body);
     let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
-    answer.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-    answer
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    response
 }
 
-/// The one bearer token of the header `Authorization`.
+/// Returns the bearer token of the `Authorization` header, unless the header is repeated.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };

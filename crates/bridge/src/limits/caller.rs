@@ -1,4 +1,4 @@
-//! [`Caller`]: where a request comes from.
+//! [`Caller`]: the source address of a request.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -6,42 +6,40 @@ use axum::extract::ConnectInfo;
 use http::{Extensions, HeaderMap, HeaderName};
 use portcullis_core::forwarded_address;
 
-/// Where a request comes from, as far as it is known: an IPv4 address, or the network of an IPv6 address, all of which a single
-/// machine has at its disposal.
+/// The source address of a request: an IPv4 address, or the /64 network of an IPv6 address, which a single machine can use.
 ///
-/// All whose address is not known are one caller: by client they are limited as one, and by address alone they are not, for then
-/// anybody could stop everybody.
+/// All requests without a known address are one caller. Limits per client apply to them, and limits per address alone do not, because
+/// one caller could exhaust them for all.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Caller(Option<IpAddr>);
 
-/// The part of an IPv6 address that is given out to a machine: 64 bits.
-const NETWORK: u128 = !0 << 64;
+/// The part of an IPv6 address that is assigned to a machine: 64 bits.
+const MACHINE_MASK: u128 = !0 << 64;
 
-/// The part of an IPv6 address that is given out to a site: 48 bits.
-const SITE: u128 = !0 << 80;
+/// The part of an IPv6 address that is assigned to a customer: 48 bits.
+const NETWORK_MASK: u128 = !0 << 80;
 
 impl Caller {
-    /// Whoever sent a request with `headers` and `extensions`: the last address in `header`, which a proxy in front has set. Without
-    /// one, what came did not come by that proxy, and it is the other end of the connection, as axum's `ConnectInfo<SocketAddr>`
-    /// tells it.
+    /// Returns the last address in `header`, which a reverse proxy sets. Without the header, the request did not pass the proxy, and the
+    /// address is the peer of the connection, from axum's `ConnectInfo<SocketAddr>`.
     pub(crate) fn of(headers: &HeaderMap, extensions: &Extensions, header: Option<&HeaderName>) -> Self {
         let connected = || extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
         let address = header.and_then(|header| forwarded_address(headers, header)).or_else(connected);
-        Self(address.map(|address| masked(address.to_canonical(), NETWORK)))
+        Self(address.map(|address| masked(address.to_canonical(), MACHINE_MASK)))
     }
 
     pub(crate) const fn is_known(&self) -> bool {
         self.0.is_some()
     }
 
-    /// The address, or the network of an IPv6 address; `None` if it is not known.
+    /// Returns the address, or the /64 network of an IPv6 address.
     pub(crate) const fn address(&self) -> Option<IpAddr> {
         self.0
     }
 
-    /// The address, or the many networks of IPv6 that a single customer may have; `None` if it is not known.
-    pub(crate) fn site(&self) -> Option<IpAddr> {
-        self.0.map(|address| masked(address, SITE))
+    /// Returns the address, or the /48 network of an IPv6 address, which one customer can have.
+    pub(crate) fn network(&self) -> Option<IpAddr> {
+        self.0.map(|address| masked(address, NETWORK_MASK))
     }
 }
 
@@ -72,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_is_the_other_end_of_the_connection_whatever_headers_say() {
+    fn without_a_configured_header_the_caller_is_the_peer_of_the_connection() {
         let headers = HeaderMap::from_iter([(FORWARDED, HeaderValue::from_static("192.0.2.1"))]);
         let mut extensions = Extensions::new();
         assert!(!Caller::of(&headers, &extensions, None).is_known());
@@ -81,9 +79,9 @@ mod tests {
     }
 
     #[test]
-    fn behind_a_proxy_it_is_the_last_address_that_the_proxy_names() {
+    fn behind_a_proxy_the_caller_is_the_last_address_in_the_header() {
         assert_eq!(behind_a_proxy(&["192.0.2.1"]), at("192.0.2.1"));
-        assert_eq!(behind_a_proxy(&["203.0.113.9, 192.0.2.1"]), at("192.0.2.1"), "the first is anybody's claim");
+        assert_eq!(behind_a_proxy(&["203.0.113.9, 192.0.2.1"]), at("192.0.2.1"), "clients can forge the first address");
         assert_eq!(behind_a_proxy(&["203.0.113.9", "192.0.2.1"]), at("192.0.2.1"));
         assert_eq!(behind_a_proxy(&["192.0.2.1:4711"]), at("192.0.2.1"));
         assert_eq!(behind_a_proxy(&["[2001:db8::1]:4711"]), at("2001:db8::"));
@@ -91,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_come_by_the_proxy_has_an_address_as_well() {
+    fn a_request_that_did_not_pass_the_proxy_has_the_address_of_the_peer() {
         for missing in [&[][..], &["unknown"], &["192.0.2.1,"]] {
             assert_eq!(behind_a_proxy(missing), at("10.0.0.1"), "{missing:?}");
         }
@@ -102,15 +100,15 @@ mod tests {
     fn the_addresses_of_one_network_are_one_caller() {
         assert_eq!(behind_a_proxy(&["2001:db8:0:1::1"]), behind_a_proxy(&["2001:db8:0:1:ffff::2"]));
         assert_ne!(behind_a_proxy(&["2001:db8:0:1::1"]), behind_a_proxy(&["2001:db8:0:2::1"]));
-        assert_eq!(behind_a_proxy(&["::ffff:192.0.2.1"]), at("192.0.2.1"), "IPv4 in other clothes");
+        assert_eq!(behind_a_proxy(&["::ffff:192.0.2.1"]), at("192.0.2.1"), "an IPv4-mapped address");
         assert_ne!(behind_a_proxy(&["192.0.2.1"]), behind_a_proxy(&["192.0.2.2"]));
     }
 
     #[test]
-    fn the_networks_of_one_customer_are_one_site() {
-        let site = |address| at(address).site().expect("an address");
-        assert_eq!(site("2001:db8:0:1::"), site("2001:db8:0:2::"));
-        assert_ne!(site("2001:db8:0:1::"), site("2001:db8:1:1::"));
-        assert_ne!(site("192.0.2.1"), site("192.0.2.2"));
+    fn the_addresses_of_one_customer_are_one_network() {
+        let network = |address| at(address).network().expect("an address");
+        assert_eq!(network("2001:db8:0:1::"), network("2001:db8:0:2::"));
+        assert_ne!(network("2001:db8:0:1::"), network("2001:db8:1:1::"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
     }
 }

@@ -1,38 +1,42 @@
-//! [`Consents`]: what was allowed to which client, in which browser, by whom.
+//! [`Consents`]: stored consents, and the sealed form of the consent page.
 
 use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::digest;
+use http::HeaderMap;
 use portcullis_core::{Clock, Issuer, ResourceUri, ScopeSet, UnixTime};
 use portcullis_grants::{
     StoreError,
     records::{Collection, RecordKey, SealedStore},
 };
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::AuthorizationRequest;
+use super::{AuthorizationRequest, Cookies, cookies::random_text};
 use crate::{
     BridgeConfig, Client, RedirectUri,
-    session::{SecretHash, SessionUser, base64_bytes},
+    session::{SecretHash, SessionUser, encoding::base64_bytes},
 };
 
-/// What was allowed to which client, in which browser, by whom: then the consent page is not shown again, for a while.
+/// The consents of users by browser and client. A stored consent skips the consent page.
 ///
-/// MCP Security Best Practices, Confused Deputy: the provider knows the bridge, not its clients, and a user who is logged in there
-/// sees no page; so nobody is sent there for a client that was not allowed. Who the user is shows only afterwards, and is compared
-/// then.
+/// MCP Security Best Practices, Confused Deputy: the provider knows the bridge and not its clients, and a user who is logged in there sees
+/// no page. So the bridge redirects to the provider only for a client that the user has approved. The user is known only after the login,
+/// and is compared with the consent then.
 ///
-/// It is remembered for `https` redirect URIs alone. Any program of the user's machine can listen on loopback or take the scheme of
-/// an app and pass for the client, so there the user is asked every time
+/// Consents are stored for `https` redirect URIs only. Any program of the user's machine can listen on loopback or register a private
+/// scheme and impersonate the client, so there the consent page is always shown
 /// ([RFC 8252 section 8.6](https://www.rfc-editor.org/rfc/rfc8252#section-8.6)).
 #[derive(Debug)]
 pub(crate) struct Consents {
     records: SealedStore,
     clock: Arc<dyn Clock>,
     ttl: Duration,
+    /// How long a consent page may be open.
+    form_ttl: Duration,
 }
 
-/// What was allowed.
+/// A stored consent.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Consent {
     client: ClientFingerprint,
@@ -42,7 +46,7 @@ pub(crate) struct Consent {
     pub(crate) user: UserIdentity,
 }
 
-/// By whom something was allowed: the stable name of a user.
+/// The stable identity of a user.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct UserIdentity {
     issuer: Issuer,
@@ -55,17 +59,39 @@ impl UserIdentity {
     }
 }
 
-/// The number of consents of one user that are remembered.
-const MOST_OF_ONE_USER: usize = 100;
+/// The state of a consent page, sealed in its form. Only the browser that received it can return it.
+///
+/// Nothing is stored for a page that may never be answered. Each answer begins a login of its own.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ConsentForm {
+    pub(crate) request: AuthorizationRequest,
+    /// The client as the page described it.
+    pub(crate) client: ClientFingerprint,
+    pub(crate) browser: SecretHash,
+    /// When the page was created, in seconds.
+    shown_at: u64,
+}
 
-/// Where the consents of one user are, the oldest first. Some may be gone.
+/// A browser, identified by a cookie. It does not identify a user.
+#[derive(Debug)]
+pub(crate) struct Browser(SecretString);
+
+/// Separates sealed forms from other texts that are sealed with the same keys.
+const FORM_PURPOSE: &str = "consent form";
+
+const BROWSER_COOKIE: &str = "browser";
+
+/// The maximum number of stored consents per user.
+const MAX_PER_USER: usize = 100;
+
+/// The keys of one user's consents, the oldest first. Some may not exist any more.
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct ConsentsOfUser(Vec<ConsentKey>);
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct ConsentKey(#[serde(with = "base64_bytes")] [u8; 32]);
 
-/// What a user was shown of a client, and where it may send codes: if that changes, the user is asked again.
+/// A hash of the client's description on the consent page and of its redirect URIs. If it changes, the user is asked again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct ClientFingerprint([u8; 32]);
 
@@ -79,8 +105,24 @@ impl ClientFingerprint {
     }
 }
 
+impl Browser {
+    /// Returns the browser that sent `headers`, if it has the cookie.
+    pub(crate) fn from_headers(headers: &HeaderMap, cookies: Cookies) -> Option<Self> {
+        cookies.find(headers, BROWSER_COOKIE).map(Self)
+    }
+
+    /// Generates the identifier of a new browser.
+    pub(crate) fn new() -> Self {
+        Self(random_text())
+    }
+
+    pub(crate) fn hash(&self) -> SecretHash {
+        SecretHash::of_text(&self.0)
+    }
+}
+
 impl Consent {
-    /// Whether it is for everything that `client` asks for now.
+    /// Reports whether it includes everything in `request`.
     fn covers(&self, client: &Client, request: &AuthorizationRequest) -> bool {
         self.client == ClientFingerprint::of(client)
             && self.redirect_uri == request.target.redirect_uri
@@ -91,32 +133,32 @@ impl Consent {
 
 impl Consents {
     pub(crate) fn new(config: &BridgeConfig, records: SealedStore, clock: Arc<dyn Clock>) -> Self {
-        Self { records, clock, ttl: config.consent_ttl }
+        Self { records, clock, ttl: config.consent_ttl, form_ttl: config.login_ttl }
     }
 
-    /// What was allowed in `browser`, if it covers what `client` asks for.
+    /// Returns the consent that was given in `browser`, if it covers `request`.
     pub(crate) async fn find(
         &self,
         browser: SecretHash,
         client: &Client,
         request: &AuthorizationRequest,
     ) -> Result<Option<Consent>, StoreError> {
-        if !self.remembers(request) {
+        if !self.is_stored(request) {
             return Ok(None);
         }
         let opened = self.records.load::<Consent>(key(browser, &request.client_id)).await?;
         Ok(opened.map(|opened| opened.value).filter(|consent| consent.covers(client, request)))
     }
 
-    /// Remembers that `user` has allowed it.
-    pub(crate) async fn remember(
+    /// Stores the consent of `user`.
+    pub(crate) async fn store(
         &self,
         browser: SecretHash,
         client: ClientFingerprint,
         request: &AuthorizationRequest,
         user: UserIdentity,
     ) -> Result<(), StoreError> {
-        if !self.remembers(request) {
+        if !self.is_stored(request) {
             return Ok(());
         }
         let key = key(browser, &request.client_id);
@@ -128,7 +170,7 @@ impl Consents {
             user,
         };
         let expires_at = self.clock.now() + self.ttl;
-        // If two are written at the same time, both users have consented just now: either will do.
+        // Of two concurrent writes either is a recent consent.
         match self.records.load::<Consent>(key).await? {
             Some(known) => self.records.replace(key, known.version, &consent, expires_at).await?,
             None => self.records.create(key, &consent, expires_at).await?,
@@ -136,7 +178,7 @@ impl Consents {
         self.list(&consent.user, key, expires_at).await
     }
 
-    /// Puts the consent at `key` on the list of those of `user`. If there are too many, the oldest ones are forgotten.
+    /// Adds the consent at `key` to the list of `user`, and removes the oldest beyond the limit.
     async fn list(&self, user: &UserIdentity, key: RecordKey, expires_at: UnixTime) -> Result<(), StoreError> {
         let (list, new) = (list_key(user), ConsentKey(*key.as_bytes()));
         loop {
@@ -145,9 +187,9 @@ impl Consents {
                 found.map_or_else(|| (None, ConsentsOfUser::default()), |found| (Some(found.version), found.value));
             listed.0.retain(|known| *known != new);
             listed.0.push(new);
-            let excess = listed.0.len().saturating_sub(MOST_OF_ONE_USER);
+            let excess = listed.0.len().saturating_sub(MAX_PER_USER);
             for ConsentKey(oldest) in listed.0.drain(..excess) {
-                self.forget(user, RecordKey::new(Collection::CONSENTS, oldest)).await?;
+                self.remove(user, RecordKey::new(Collection::CONSENTS, oldest)).await?;
             }
             let written = match version {
                 None => self.records.create(list, &listed, expires_at).await?,
@@ -159,8 +201,8 @@ impl Consents {
         }
     }
 
-    /// Forgets a consent of `user`; not one that another user has given since, in the same browser.
-    async fn forget(&self, user: &UserIdentity, key: RecordKey) -> Result<(), StoreError> {
+    /// Removes a consent of `user`, unless another user has replaced it in the same browser.
+    async fn remove(&self, user: &UserIdentity, key: RecordKey) -> Result<(), StoreError> {
         if let Some(known) = self.records.load::<Consent>(key).await?
             && known.value.user == *user
         {
@@ -169,13 +211,36 @@ impl Consents {
         Ok(())
     }
 
-    fn remembers(&self, request: &AuthorizationRequest) -> bool {
+    /// Seals a form, so that the browser returns it unchanged.
+    pub(crate) fn seal_form(&self, client: &Client, browser: &Browser, request: AuthorizationRequest) -> String {
+        let shown_at = self.clock.now().as_secs();
+        let form = ConsentForm { client: ClientFingerprint::of(client), browser: browser.hash(), shown_at, request };
+        self.records.seal_text(FORM_PURPOSE, &serde_json::to_vec(&form).expect("a form is plain data"))
+    }
+
+    /// Opens a sealed form; `None` if `text` was not sealed by this bridge.
+    pub(crate) fn open_form(&self, text: &str) -> Option<ConsentForm> {
+        let plain = self.records.open_text(FORM_PURPOSE, text)?;
+        serde_json::from_slice(&plain).ok()
+    }
+
+    /// Reports whether the page of `form` was open for too long.
+    pub(crate) fn is_expired(&self, form: &ConsentForm) -> bool {
+        self.clock.now() >= UnixTime::from_secs(form.shown_at) + self.form_ttl
+    }
+
+    /// Sets the cookie that identifies `browser`, for as long as consents are stored; without stored consents, until it is closed.
+    pub(crate) fn set_browser_cookie(&self, headers: &mut HeaderMap, browser: &Browser, cookies: Cookies) {
+        cookies.set(headers, BROWSER_COOKIE, &browser.0, Some(self.ttl).filter(|ttl| !ttl.is_zero()));
+    }
+
+    fn is_stored(&self, request: &AuthorizationRequest) -> bool {
         let redirect_uri = &request.target.redirect_uri;
         !self.ttl.is_zero() && !redirect_uri.is_loopback() && !redirect_uri.is_app()
     }
 }
 
-/// No issuer is called so: no list of sessions or clients of a user is there.
+/// No issuer has this name, so the key differs from those of other lists of a user.
 fn list_key(user: &UserIdentity) -> RecordKey {
     RecordKey::of(Collection::USERS, &[b"consents of", user.issuer.as_str().as_bytes(), user.subject.as_bytes()])
 }

@@ -1,34 +1,29 @@
-//! The login: from a client's request to a code.
+//! The login: from a client's authorization request to an authorization code.
 //!
-//! 1. A client sends a browser with an [`AuthorizationRequest`]. Nothing is stored.
-//! 2. The user is asked, by a [`ConsentForm`] that the browser keeps, unless this browser's [`Consents`] cover it.
-//! 3. [`ProviderRedirect`]: what is needed later is stored ([`PendingLogins`]), the browser is marked, and sent to the provider.
-//! 4. [`CompletedLogin`]: the browser comes back, and there is a session, whose code goes to the client ([`ResponseTarget`]).
+//! 1. A client redirects a browser with an [`AuthorizationRequest`]. Nothing is stored.
+//! 2. The consent page asks the user, with a sealed [`ConsentForm`], unless a stored consent of this browser covers the request
+//!    ([`Consents`]).
+//! 3. [`ProviderRedirects`] stores the login ([`PendingLogins`]), sets a cookie, and redirects to the provider.
+//! 4. The browser comes back. [`LoginCompletion`] exchanges the provider's code and creates a session, whose code goes to the client
+//!    ([`ResponseTarget`]).
+//!
+//! Errors are [`AuthorizeError`]s.
 
-mod arrival;
 mod authorization_request;
-mod begun;
-mod browser;
+mod authorize_error;
+mod complete_login;
 mod consent;
 mod cookies;
-mod departure;
-mod form;
-mod logins;
-mod pending;
-mod problem;
-mod random;
+mod pending_login;
+mod pending_login_index;
+mod provider_redirect;
 mod response_target;
-mod same_origin;
 
-pub(crate) use arrival::CompletedLogin;
 pub(crate) use authorization_request::AuthorizationRequest;
-pub(crate) use browser::Browser;
-pub(crate) use consent::{ClientFingerprint, Consents};
+pub(crate) use authorize_error::AuthorizeError;
+pub(crate) use complete_login::{CompletedLogin, LoginCompletion};
+pub(crate) use consent::{Browser, ClientFingerprint, ConsentForm, Consents};
 pub(crate) use cookies::Cookies;
-pub(crate) use departure::{ApprovedRequest, ProviderRedirect, cookie_name};
-pub(crate) use form::ConsentForm;
-pub(crate) use logins::PendingLogins;
-pub(crate) use pending::Login;
-pub(crate) use problem::Problem;
+pub(crate) use pending_login::{PendingLogin, PendingLogins};
+pub(crate) use provider_redirect::{ApprovedRequest, ProviderRedirects, cookie_name};
 pub(crate) use response_target::ResponseTarget;
-pub(crate) use same_origin::is_same_origin;

@@ -1,4 +1,4 @@
-//! [`ResponseTarget`]: where the answer to an authorization request goes.
+//! [`ResponseTarget`]: where an authorization response goes.
 
 use portcullis_core::Issuer;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -7,30 +7,30 @@ use url::form_urlencoded;
 
 use crate::{RedirectUri, oauth_error::OAuthError};
 
-/// Where the answer to an authorization request goes: a redirect URI of the client, as it was presented, and what it is to get back.
+/// Where an authorization response goes: the presented redirect URI and the client's `state`.
 ///
-/// Every answer names its issuer ([RFC 9207](https://www.rfc-editor.org/rfc/rfc9207)), so that a client that knows several
-/// authorization servers takes no code of one to another.
+/// Every response has `iss` ([RFC 9207](https://www.rfc-editor.org/rfc/rfc9207)), so that a client of several authorization servers
+/// does not send a code to the wrong one.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct ResponseTarget {
     pub(crate) redirect_uri: RedirectUri,
-    /// As the client sent it; if it sent none, it gets none.
+    /// The client's `state`, unchanged; omitted from the response if the request had none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) state: Option<Box<str>>,
 }
 
 impl ResponseTarget {
-    /// The URL that takes `code` there. RFC 6749 section 4.1.2.
+    /// Returns the URL of a response with `code`. RFC 6749 section 4.1.2.
     pub(crate) fn with_code(&self, code: &SecretString, issuer: &Issuer) -> String {
         self.with(&[("code", code.expose_secret())], issuer)
     }
 
-    /// The URL that tells of `error` there. RFC 6749 section 4.1.2.1.
+    /// Returns the URL of a response with `error`. RFC 6749 section 4.1.2.1.
     pub(crate) fn with_error(&self, error: &OAuthError, issuer: &Issuer) -> String {
         self.with(&[("error", error.code.as_str()), ("error_description", &error.description)], issuer)
     }
 
-    /// The redirect URI stays as it is, byte for byte: what is added is added to its query.
+    /// Appends `parameters` to the query. The redirect URI is not normalized.
     fn with(&self, parameters: &[(&str, &str)], issuer: &Issuer) -> String {
         let mut url = self.redirect_uri.as_str().to_owned();
         match url.find('?') {
@@ -53,14 +53,14 @@ impl ResponseTarget {
 mod tests {
     use super::*;
 
-    fn answer(redirect_uri: &str, state: Option<&str>) -> String {
+    fn response(redirect_uri: &str, state: Option<&str>) -> String {
         let redirect_uri = RedirectUri::new(redirect_uri).expect("a redirect URI");
         let target = ResponseTarget { redirect_uri, state: state.map(Into::into) };
         target.with_code(&"c0de".into(), &Issuer::new("https://mcp.example.com").expect("an issuer"))
     }
 
     #[test]
-    fn the_redirect_uri_stays_as_it_was_written_and_is_added_to() {
+    fn parameters_are_appended_to_the_unchanged_redirect_uri() {
         const ADDED: &str = "code=c0de&iss=https%3A%2F%2Fmcp.example.com";
         for (redirect_uri, separator) in [
             ("https://client.example.com", "?"),
@@ -73,13 +73,13 @@ mod tests {
             ("com.example.app:/callback", "?"),
             ("com.example.app:/callback?x", "&"),
         ] {
-            assert_eq!(answer(redirect_uri, None), format!("{redirect_uri}{separator}{ADDED}"));
+            assert_eq!(response(redirect_uri, None), format!("{redirect_uri}{separator}{ADDED}"));
         }
     }
 
     #[test]
-    fn the_state_cannot_add_parameters_of_its_own() {
-        let url = answer("https://client.example.com/cb", Some("a&code=theirs#x y"));
+    fn state_cannot_add_parameters() {
+        let url = response("https://client.example.com/cb", Some("a&code=theirs#x y"));
         assert_eq!(
             url,
             "https://client.example.com/cb?code=c0de&state=a%26code%3Dtheirs%23x+y&iss=https%3A%2F%2Fmcp.example.com"

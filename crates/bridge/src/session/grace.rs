@@ -1,58 +1,57 @@
-//! [`GraceUse`]: how often a session needs the grace period of its rotations, and what that suggests.
+//! [`GraceUse`]: counts repetitions of refresh tokens within the grace period, and detects signs of a stolen copy.
 
 use std::{net::IpAddr, time::Duration};
 
 use portcullis_core::UnixTime;
 use serde::{Deserialize, Serialize};
 
-/// So many rotations in a row whose token was presented again suggest that two parties refresh: answers are rarely lost three times
-/// running.
+/// The number of consecutive repeated rotations that suggests two parties: responses are rarely lost three times in a row.
 const SUSPICIOUS_ROTATIONS: u8 = 3;
 
-/// A session is named in the log at most so often.
+/// The minimum time between two log entries about one session.
 const LOGGED_EVERY: Duration = Duration::from_hours(1);
 
-/// How often a session has needed the grace period, which an attacker who has a copy of the refresh token would need as well.
+/// The repetitions of a session within the grace period. An attacker with a copy of the refresh token causes repetitions as well.
 ///
-/// It is part of the session's row, so that it is the same for every process. Rows of older versions have none.
+/// It is a part of the session's row, so all processes share it. Rows of older versions have none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct GraceUse {
-    /// Where the last rotation came from.
+pub(crate) struct GraceUse {
+    /// The address of the last rotation.
     #[serde(skip_serializing_if = "Option::is_none")]
     rotated_from: Option<IpAddr>,
-    /// Whether its token was presented again.
+    /// Whether its token was repeated.
     #[serde(skip_serializing_if = "is_false")]
     is_repeated: bool,
-    /// Whether that came from another address.
+    /// Whether a repetition came from another address.
     #[serde(skip_serializing_if = "is_false")]
     is_from_elsewhere: bool,
-    /// So many rotations in a row had their token presented again, the last one included.
+    /// The number of consecutive rotations whose token was repeated.
     #[serde(skip_serializing_if = "is_zero")]
     in_a_row: u8,
-    /// When the session was last named in the log, in seconds.
+    /// The time of the last log entry, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     logged_at: Option<u64>,
 }
 
-/// What repetitions suggest: a label of metrics, and a field of the log.
+/// A sign of a stolen copy: a label of metrics, and a field of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum ReuseSign {
-    /// The grace period was needed at several rotations in a row.
+    /// The tokens of several consecutive rotations were repeated.
     EveryRotation,
-    /// A token was rotated from one address and presented again from another one.
+    /// A token was rotated from one address and repeated from another one.
     TwoAddresses,
 }
 
-/// A repetition that suggests that a copy of the refresh token is in use.
+/// A repetition with signs of a stolen copy.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct SuspectedReuse {
     pub(crate) signs: Vec<ReuseSign>,
-    /// Rotations in a row whose token was presented again.
+    /// The number of consecutive rotations whose token was repeated.
     pub(crate) in_a_row: u8,
     pub(crate) rotated_from: Option<IpAddr>,
     pub(crate) repeated_from: Option<IpAddr>,
-    /// Whether the log has not named the session for a while.
+    /// Whether a log entry is due.
     pub(crate) is_to_be_logged: bool,
 }
 
@@ -68,19 +67,19 @@ impl ReuseSign {
 }
 
 impl GraceUse {
-    /// Whether there is nothing to remember.
-    pub(super) fn is_unused(&self) -> bool {
+    /// Reports whether it has the default value.
+    pub(crate) fn is_unused(&self) -> bool {
         *self == Self::default()
     }
 
-    /// What is remembered after a rotation that came from `from`.
-    pub(super) fn after_rotation(&self, from: Option<IpAddr>) -> Self {
+    /// Returns the state after a rotation from the address `from`.
+    pub(crate) fn after_rotation(&self, from: Option<IpAddr>) -> Self {
         let in_a_row = if self.is_repeated { self.in_a_row } else { 0 };
         Self { rotated_from: from, in_a_row, logged_at: self.logged_at, ..Self::default() }
     }
 
-    /// Notes that the token of the last rotation was presented again, from `from`. What that suggests: each sign once a rotation.
-    pub(super) fn repeat(&mut self, from: Option<IpAddr>, now: UnixTime) -> Option<SuspectedReuse> {
+    /// Counts a repetition from the address `from`. Returns new signs, each at most once per rotation.
+    pub(crate) fn repeat(&mut self, from: Option<IpAddr>, now: UnixTime) -> Option<SuspectedReuse> {
         let mut signs = Vec::new();
         if !self.is_repeated {
             self.is_repeated = true;

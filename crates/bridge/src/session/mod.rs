@@ -1,32 +1,24 @@
-//! Sessions: what one login gave to one client, from the authorization code to the last token.
+//! Sessions: the state of one login of one user through one client, from the authorization code to the last token.
 //!
-//! A session is a row, and whatever is decided about it is one compare-and-swap: which of two callers redeems a code, which of
-//! twenty rotates a refresh token, whether a token still works. Its id is that of the grant at the provider.
+//! A session is one row, and every decision about it is one compare-and-swap: which of concurrent requests redeems a code or rotates a
+//! refresh token, and whether a token is valid. Its id is the id of the grant at the provider.
 
-pub(crate) mod base64_bytes;
-mod contexts;
-mod crowd;
-mod ending;
+mod context_revocations;
+pub(crate) mod encoding;
+mod end;
 mod grace;
-mod handle;
-mod live;
+mod limit;
 mod model;
-mod redeem;
-mod revocations;
-mod rotate;
 mod secret;
-mod sessions;
-mod sessions_key;
-#[cfg(test)]
-mod tests;
+mod store;
+mod tokens;
+mod upstream_revocation;
 
-pub(crate) use ending::EndReason;
-pub(crate) use grace::{ReuseSign, SuspectedReuse};
-pub(crate) use handle::TokenFamily;
-pub(crate) use live::{AccessEntry, Lifetimes, TokenPair};
-pub(crate) use model::{CodeBinding, Session, SessionUser, Stage};
-pub(crate) use redeem::{Redeemed, Redemption};
-pub(crate) use rotate::{Rotation, RotationRequest};
-pub(crate) use secret::{ParsedToken, Secret, SecretHash};
-pub(crate) use sessions::{Decision, Good, Sessions, TokenStatus};
-pub(crate) use sessions_key::SessionsKey;
+pub(crate) use grace::{GraceUse, ReuseSign, SuspectedReuse};
+pub(crate) use limit::SessionsKey;
+pub(crate) use model::{CodeBinding, EndReason, Session, SessionUser, Stage};
+pub(crate) use secret::{ParsedToken, Secret, SecretHash, TokenFamily};
+pub(crate) use store::{ActiveToken, Decision, Sessions, TokenStatus};
+pub(crate) use tokens::{
+    AccessEntry, ActiveTokens, Lifetimes, NewTokens, PreviousToken, RedeemedCode, SecretSalt, TokenPair,
+};

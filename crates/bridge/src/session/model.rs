@@ -1,53 +1,55 @@
-//! [`Session`]: what is kept of one login.
+//! [`Session`]: the row of one login.
 
 use portcullis_core::{Issuer, ResourceUri, ScopeSet, UnixTime, UserContext, UserContextBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Lifetimes, TokenFamily, TokenPair,
-    live::ActiveTokens,
-    secret::{Secret, SecretHash},
+    ActiveTokens, Lifetimes, NewTokens, TokenFamily, TokenPair,
+    encoding::seconds,
+    secret::SecretHash,
+    tokens::{AccessEntry, RefreshEntry},
 };
 
-/// What is kept of one login: who, through which client, for what, and its codes and tokens, as hashes.
+/// The row of one login: user, client, resource, scopes, and the hashes of its code and tokens.
 ///
-/// It is a pure state machine: the present time and random bytes are arguments, and whatever is decided is durable only when the
-/// changed session has replaced the old one by compare-and-swap.
+/// It is a state machine without I/O. A decision is durable only when the changed session has replaced the old one by
+/// compare-and-swap.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Session {
-    /// What its refresh tokens carry.
-    pub(crate) handle: TokenFamily,
-    /// The client that everything was issued to, and that alone may use codes and refresh tokens.
+    /// The identifier in its refresh tokens.
+    #[serde(rename = "handle")]
+    pub(crate) family: TokenFamily,
+    /// The client, which alone may use the code and the refresh tokens.
     pub(crate) client_id: Box<str>,
-    /// What its tokens are for. RFC 8707.
+    /// The audience of its tokens. RFC 8707.
     pub(crate) resource: ResourceUri,
-    /// What was granted.
+    /// The granted scopes.
     pub(crate) scopes: ScopeSet,
-    /// Who logged in.
+    /// The user.
     pub(crate) user: SessionUser,
-    /// Whether there is a grant at the provider, of the same id.
+    /// Whether there is a grant at the provider. It has the session's id.
     pub(crate) has_upstream: bool,
     /// Whether refresh tokens are issued.
     pub(crate) is_refreshable: bool,
-    /// When the login was completed.
+    /// When the login completed.
     #[serde(with = "seconds")]
     pub(crate) began_at: UnixTime,
-    /// After which nothing of it works, however often it was refreshed.
+    /// The time after which no token is valid, however often tokens were refreshed.
     #[serde(with = "seconds")]
     pub(crate) ends_at: UnixTime,
     pub(crate) stage: Stage,
 }
 
-/// How far a session has come.
+/// The stage of a session.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Stage {
-    /// The code is on its way to the client.
+    /// The code was issued and not redeemed.
     Code(CodeBinding),
     /// Tokens were issued.
     Live(ActiveTokens),
-    /// Over since then: what is left is to end the grant, and to tell the provider.
+    /// The session has ended. The grant remains until it was revoked at the provider.
     Ended {
         #[serde(with = "seconds")]
         since: UnixTime,
@@ -65,47 +67,57 @@ pub(crate) struct CodeBinding {
     pub(crate) expires_at: UnixTime,
 }
 
-/// A code that was redeemed: by which it is known again.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct RedeemedCode {
-    pub(super) code: SecretHash,
-    pub(super) challenge: Box<str>,
+/// Why a session ends: a label of metrics, and a field of the log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum EndReason {
+    /// The client or the operator revoked it.
+    Revoked,
+    /// The authorization code was used twice.
+    CodeReused,
+    /// A refresh token was used twice.
+    RefreshTokenReused,
+    /// The user's grant at the provider has ended.
+    GrantEnded,
+    /// The user has too many sessions through the client, or too many clients.
+    SessionLimit,
+    /// The session expired, or its code was never redeemed.
+    Expired,
 }
 
-/// Who logged in, as the provider says.
+/// A user, as the provider or the trusted issuer describes them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct SessionUser {
-    /// Whose user.
+    /// The issuer of the subject.
     pub(crate) issuer: Issuer,
-    /// The name there.
+    /// The user's identifier at the issuer.
     pub(crate) subject: Box<str>,
-    /// The profile as it was at the login.
+    /// The profile at the time of the login.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(crate) profile: Map<String, Value>,
-    /// What the provider's token or assertion claims beyond that, such as roles.
+    /// Further claims of the ID token or the assertion, such as roles.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(crate) claims: Map<String, Value>,
 }
 
 impl SessionUser {
-    /// The user, with the profile and the claims.
+    /// Creates a user context with the profile and the claims.
     pub(crate) fn context(&self) -> UserContextBuilder {
         UserContext::builder(self.issuer.clone(), &self.subject)
             .with_claims(self.claims.clone())
             .with_profile(self.profile.clone())
     }
 
-    /// The user's name in tokens of ours: users of different issuers never share one.
+    /// Returns the `sub` of the bridge's tokens, which is unique across issuers.
     ///
-    /// An issuer has no `#`, so it can be told apart.
+    /// An issuer has no `#`, so issuer and subject can be separated.
     pub(crate) fn global_subject(&self) -> String {
         format!("{}#{}", self.issuer.as_str(), self.subject)
     }
 }
 
 impl Session {
-    /// Of an identity assertion: one access token, and neither code nor refresh token. What it hands out, and the session.
-    pub(crate) fn asserted(
+    /// Creates a session from an identity assertion, with one access token and no refresh token.
+    pub(crate) fn from_assertion(
         client_id: &str,
         resource: ResourceUri,
         scopes: ScopeSet,
@@ -114,7 +126,7 @@ impl Session {
         now: UnixTime,
     ) -> (TokenPair, Self) {
         let mut session = Self {
-            handle: TokenFamily::random(),
+            family: TokenFamily::random(),
             client_id: client_id.into(),
             resource,
             scopes,
@@ -125,32 +137,71 @@ impl Session {
             ends_at: now + lifetimes.access_token,
             stage: Stage::Ended { since: now },
         };
-        let mut live = ActiveTokens::default();
-        let pair = session.issue(&mut live, (Secret::random(), None), Default::default(), None, lifetimes, now);
-        session.stage = Stage::Live(live);
+        let mut tokens = ActiveTokens::default();
+        let pair = session.issue(&mut tokens, NewTokens::first(None), lifetimes, now);
+        session.stage = Stage::Live(tokens);
         (pair, session)
     }
 
-    /// When the row is of no use any more, and the grant may be ended.
+    /// Returns its tokens, if it has any.
+    pub(crate) const fn active_tokens(&self) -> Option<&ActiveTokens> {
+        match &self.stage {
+            Stage::Live(tokens) => Some(tokens),
+            Stage::Code(_) | Stage::Ended { .. } => None,
+        }
+    }
+
+    /// Adds the hashes of `new` to `tokens`.
+    pub(crate) fn issue(
+        &self,
+        tokens: &mut ActiveTokens,
+        NewTokens { access, refresh, previous, grace, scopes: narrowed }: NewTokens,
+        lifetimes: &Lifetimes,
+        now: UnixTime,
+    ) -> TokenPair {
+        // Rows have whole seconds, and the response must not promise more than the row.
+        let now = UnixTime::from_secs(now.as_secs());
+        let expires_at = (now + lifetimes.access_token).min(self.ends_at);
+        let token = access.hash();
+        tokens.push(AccessEntry { token, issued_at: now, expires_at, scopes: narrowed.clone() });
+        tokens.refresh = refresh.as_ref().map(|refresh| RefreshEntry {
+            token: refresh.hash(),
+            expires_at: (now + lifetimes.refresh_token).min(self.ends_at),
+            previous,
+            grace,
+        });
+        let scopes = narrowed.unwrap_or_else(|| self.scopes.clone());
+        TokenPair { access, refresh, issued_at: now, access_expires_at: expires_at, scopes }
+    }
+
+    /// Returns when the row expires and the grant may be ended.
     pub(crate) fn expires_at(&self) -> UnixTime {
         match &self.stage {
             Stage::Code(code) => code.expires_at,
-            Stage::Live(live) => live.expires_at(),
+            Stage::Live(tokens) => tokens.expires_at(),
             Stage::Ended { .. } => UnixTime::default(),
         }
     }
 }
 
-/// Times as whole seconds.
-pub(super) mod seconds {
-    use portcullis_core::UnixTime;
-    use serde::{Deserialize, Deserializer, Serializer};
+impl EndReason {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Revoked,
+        Self::CodeReused,
+        Self::RefreshTokenReused,
+        Self::GrantEnded,
+        Self::SessionLimit,
+        Self::Expired,
+    ];
 
-    pub(in crate::session) fn serialize<S: Serializer>(time: &UnixTime, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(time.as_secs())
-    }
-
-    pub(in crate::session) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UnixTime, D::Error> {
-        u64::deserialize(deserializer).map(UnixTime::from_secs)
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+            Self::CodeReused => "code_reused",
+            Self::RefreshTokenReused => "refresh_token_reused",
+            Self::GrantEnded => "grant_ended",
+            Self::SessionLimit => "crowded",
+            Self::Expired => "expired",
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! [`Secret`] and [`ParsedToken`]: codes and tokens of our own, as they are made and as they come back.
+//! [`Secret`], [`ParsedToken`] and [`TokenFamily`]: the bridge's codes and tokens.
 
 use std::fmt;
 
@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
-use super::{TokenFamily, base64_bytes};
+use super::encoding::base64_bytes;
 
-/// What a secret is good for. It shows in the first letters, so that scanners find one that was published.
+/// The use of a secret. Its prefix lets secret scanners find published tokens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
     /// An authorization code.
@@ -33,17 +33,24 @@ impl Kind {
     }
 }
 
-/// 256 random bits. It does not print, and is wiped.
+/// 256 random bits, which `Debug` does not print and `Drop` wipes.
 #[derive(ZeroizeOnDrop)]
 pub(crate) struct Secret([u8; Self::LEN]);
 
-/// By which a secret is known again: its SHA-256.
+/// The SHA-256 of a secret, as stored.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct SecretHash(#[serde(with = "base64_bytes")] [u8; 32]);
 
-/// A refresh token (with a handle), or a code or reference token (with the session's id), of the right form and of nothing else.
+/// Sixteen random bytes per session, which are a part of its refresh tokens and of nothing else.
+///
+/// The session's id is a hash of them. Codes and access tokens contain that id, so a party that sees one, such as a resource server,
+/// cannot construct a former refresh token, whose use would end the session.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct TokenFamily(#[serde(with = "base64_bytes")] [u8; Self::LEN]);
+
+/// A well-formed refresh token (`S` is [`TokenFamily`]), or code or reference token (`S` is the session's id). It is not verified.
 pub(crate) struct ParsedToken<S> {
-    /// Of which session it says it is.
+    /// The family or the session that the token names.
     pub(crate) of: S,
     /// The secret.
     pub(crate) secret: Secret,
@@ -52,14 +59,14 @@ pub(crate) struct ParsedToken<S> {
 impl Secret {
     pub(crate) const LEN: usize = 32;
 
-    /// A new one.
+    /// Generates a new one.
     pub(crate) fn random() -> Self {
         let mut bytes = [0; Self::LEN];
         rand::fill(&mut bytes);
         Self(bytes)
     }
 
-    /// The secret that follows this one by `salt`, for the use of `label`: nobody can tell it without this one.
+    /// Derives another secret by HMAC, for the use `label`.
     pub(crate) fn derive(&self, label: &str, salt: &[u8; 32]) -> Self {
         let mut message = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &self.0));
         message.update(label.as_bytes());
@@ -76,26 +83,26 @@ impl Secret {
         SecretHash(bytes)
     }
 
-    /// As the code of a session.
+    /// Returns the authorization code of a session.
     pub(crate) fn code(&self, session: GrantId) -> SecretString {
         self.text(Kind::Code, session.as_bytes())
     }
 
-    /// As a reference token of a session.
+    /// Returns the reference token of a session.
     pub(crate) fn access_token(&self, session: GrantId) -> SecretString {
         self.text(Kind::AccessToken, session.as_bytes())
     }
 
-    /// As a refresh token of the session with this handle.
-    pub(crate) fn refresh_token(&self, handle: TokenFamily) -> SecretString {
-        self.text(Kind::RefreshToken, handle.as_bytes())
+    /// Returns the refresh token of a session.
+    pub(crate) fn refresh_token(&self, family: TokenFamily) -> SecretString {
+        self.text(Kind::RefreshToken, family.as_bytes())
     }
 
     fn text(&self, kind: Kind, of: &[u8; 16]) -> SecretString {
         let mut bytes = Zeroizing::new([0; 16 + Self::LEN]);
         bytes[..16].copy_from_slice(of);
         bytes[16..].copy_from_slice(&self.0);
-        // The length is known: nothing is left behind by a string that grows.
+        // Allocated at once, because a growing string would leave copies behind.
         let mut text = String::with_capacity(kind.prefix().len() + 64);
         text.push_str(kind.prefix());
         URL_SAFE_NO_PAD.encode_string(*bytes, &mut text);
@@ -104,19 +111,19 @@ impl Secret {
 }
 
 impl ParsedToken<TokenFamily> {
-    /// A refresh token.
+    /// Parses a refresh token.
     pub(crate) fn refresh_token(text: &str) -> Option<Self> {
         parts(Kind::RefreshToken, text).map(|(of, secret)| Self { of: TokenFamily::from_bytes(of), secret })
     }
 }
 
 impl ParsedToken<GrantId> {
-    /// A code.
+    /// Parses an authorization code.
     pub(crate) fn code(text: &str) -> Option<Self> {
         parts(Kind::Code, text).map(|(of, secret)| Self { of: GrantId::from_bytes(of), secret })
     }
 
-    /// A reference token.
+    /// Parses a reference token.
     pub(crate) fn access_token(text: &str) -> Option<Self> {
         parts(Kind::AccessToken, text).map(|(of, secret)| Self { of: GrantId::from_bytes(of), secret })
     }
@@ -125,7 +132,7 @@ impl ParsedToken<GrantId> {
 fn parts(kind: Kind, text: &str) -> Option<([u8; 16], Secret)> {
     let encoded = text.strip_prefix(kind.prefix())?;
     let mut bytes = Zeroizing::new([0; 16 + Secret::LEN]);
-    // Exactly this long: nothing else is decoded.
+    // The length is checked before decoding.
     if encoded.len() != 64 || URL_SAFE_NO_PAD.decode_slice(encoded, &mut *bytes).ok()? != bytes.len() {
         return None;
     }
@@ -138,24 +145,24 @@ fn parts(kind: Kind, text: &str) -> Option<([u8; 16], Secret)> {
 }
 
 impl SecretHash {
-    /// The hash of a text, such as a client secret.
+    /// Hashes a text, such as a client secret.
     pub(crate) fn of_text(text: &SecretString) -> Self {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest::digest(&digest::SHA256, text.expose_secret().as_bytes()).as_ref());
         Self(bytes)
     }
 
-    /// The hash that is written in `text`.
+    /// Parses the text form of a hash.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         base64_bytes::decode(text).map(Self)
     }
 
-    /// As it is written.
+    /// Returns the text form.
     pub(crate) fn to_text(self) -> String {
         base64_bytes::encode(&self.0)
     }
 
-    /// Whether it is the hash of `secret`, in constant time.
+    /// Reports whether it is the hash of `secret`, in constant time.
     pub(crate) fn is_of(&self, secret: &Secret) -> bool {
         self.0.ct_eq(&secret.hash().0).into()
     }
@@ -165,7 +172,43 @@ impl SecretHash {
     }
 }
 
-/// Comparing hashes of secrets tells nothing of the secrets.
+impl TokenFamily {
+    pub(crate) const LEN: usize = 16;
+
+    /// Generates a new one.
+    pub(crate) fn random() -> Self {
+        let mut bytes = [0; Self::LEN];
+        rand::fill(&mut bytes);
+        Self(bytes)
+    }
+
+    pub(crate) const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) const fn as_bytes(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+
+    /// Returns the id of the session, which is also the id of its grant.
+    pub(crate) fn session(&self) -> GrantId {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(b"portcullis session\0");
+        hash.update(&self.0);
+        let mut id = [0; 16];
+        id.copy_from_slice(&hash.finish().as_ref()[..16]);
+        GrantId::from_bytes(id)
+    }
+}
+
+/// Prints the session's id, because the family itself is confidential.
+impl fmt::Debug for TokenFamily {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TokenFamily(of {})", self.session())
+    }
+}
+
+/// Constant-time comparison.
 impl PartialEq for SecretHash {
     fn eq(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()

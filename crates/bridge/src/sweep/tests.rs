@@ -137,10 +137,10 @@ fn world() -> World {
 }
 
 impl World {
-    /// A login that was completed, and whose code is on its way to the client.
+    /// Completes a login whose code was not redeemed.
     async fn log_in(&self) -> GrantId {
-        let (handle, now) = (TokenFamily::random(), self.clock.now());
-        let id = handle.session();
+        let (family, now) = (TokenFamily::random(), self.clock.now());
+        let id = family.session();
         let code = CodeBinding {
             code: Secret::random().hash(),
             challenge: "challenge".into(),
@@ -148,7 +148,7 @@ impl World {
             expires_at: now + Duration::from_mins(1),
         };
         let session = Session {
-            handle,
+            family,
             client_id: "client".into(),
             resource: ResourceUri::new("https://mcp.example.com/mcp").expect("resource"),
             scopes: ScopeSet::default(),
@@ -168,7 +168,7 @@ impl World {
         let mut response = TokenResponse::new(BearerToken::issued(&grant.access_token).expect("a token"));
         response.refresh_token = Some(grant.refresh_token.into());
         let tokens = TokenSet::from_login(response, &ScopeSet::default(), now);
-        assert!(self.bridge.inner().sessions.begin(id, &session, Some(tokens)).await.expect("the store"));
+        assert!(self.bridge.state().sessions.begin(id, &session, Some(tokens)).await.expect("the store"));
         id
     }
 

@@ -116,7 +116,7 @@ async fn who_vouches_for_a_client_is_said() {
     let world = World::new().await;
     let text = async |client: &OAuthClient| page(&mut world.browser(), client).await.text();
     assert!(text(&world.site().await).await.contains("The operator of this server knows"));
-    assert!(text(&world.stranger().await).await.contains("Nobody has verified its name"));
+    assert!(text(&world.stranger().await).await.contains("Its name is not verified"));
     let documented = text(&world.client(DOCUMENT, DOCUMENT_URI).await).await;
     assert!(documented.contains("published by <strong>vendor.example.test</strong>"));
 }

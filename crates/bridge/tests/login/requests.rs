@@ -77,7 +77,7 @@ async fn as_13_elsewhere_the_user_is_told_and_goes_on_by_themselves() {
             assert!(back.starts_with(&format!("{}?error={code}&", client.redirect_uri())), "{back}");
             let back = Url::parse(back).expect("a URL");
             assert_eq!(parameter(&back, "iss").as_deref(), Some(ISSUER));
-            assert!(page.text().contains(&format!("Back to {}", back.host_str().expect("a host"))));
+            assert!(page.text().contains(&format!("Return to {}", back.host_str().expect("a host"))));
         }
     }
 }

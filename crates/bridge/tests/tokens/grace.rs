@@ -49,7 +49,7 @@ fn expected<const N: usize>(counted: [(&str, u64); N]) -> BTreeMap<String, u64> 
 /// The lines of the log that name this client as one whose token is presented again.
 fn lines(from: usize) -> Vec<String> {
     let text = Log::global().text();
-    let lines = text[from..].lines().filter(|line| line.contains("a refresh token is presented again"));
+    let lines = text[from..].lines().filter(|line| line.contains("refresh token repeated as a stolen copy would be"));
     lines.filter(|line| line.contains("198.51.100.") || line.contains("203.0.113.")).map(str::to_owned).collect()
 }
 

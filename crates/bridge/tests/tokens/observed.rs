@@ -34,9 +34,9 @@ async fn the_log_says_why_a_session_has_ended() {
 
     let text = log.text();
     for (session, what) in [
-        (by_code, "a code was presented again: what it gave is withdrawn"),
+        (by_code, "authorization code reused"),
         (by_code, "reason=\"code_reused\""),
-        (late, "why=\"a refresh token was presented again after its grace period\""),
+        (late, "why=\"presented again after the grace period\""),
         (late, "reason=\"refresh_token_reused\""),
         (revoked, "reason=\"revoked\""),
     ] {

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::{Method, RegistrationRequest};
 use crate::{
-    answer,
     clients::{ClientKeys, GrantType, RedirectUri},
+    response,
 };
 
 /// A client that has registered: its id, and its secret, which only this response contains.
@@ -80,6 +80,6 @@ impl IntoResponse for RegisteredClient {
             jwks,
             scope: &self.scope,
         };
-        answer::json(StatusCode::CREATED, &body)
+        response::json(StatusCode::CREATED, &body)
     }
 }

@@ -1,0 +1,205 @@
+//! [`LoginCompletion`]: the callback becomes a session and an authorization code.
+
+use std::sync::Arc;
+
+use portcullis_core::{Clock, ScopeSet};
+use portcullis_grants::{Login as ProviderLogin, LoginError, LoginErrorKind, ProviderClient, TokenSet};
+use portcullis_oauth::{
+    Claims,
+    providers::{AuthorizationResponse, Profile},
+};
+use secrecy::SecretString;
+
+use super::{Consents, PendingLogin, consent::UserIdentity};
+use crate::{
+    BridgeConfig,
+    oauth_error::{ErrorCode, OAuthError},
+    session::{CodeBinding, Secret, Session, SessionUser, Sessions, Stage, TokenFamily},
+    state::BackgroundTasks,
+    user_claims::user_claims,
+};
+
+/// Completes logins: exchanges the provider's code, checks the user, and creates a session.
+#[derive(Debug)]
+pub(crate) struct LoginCompletion {
+    pub(crate) config: Arc<BridgeConfig>,
+    pub(crate) provider: ProviderClient,
+    pub(crate) sessions: Sessions,
+    pub(crate) consents: Arc<Consents>,
+    pub(crate) background: BackgroundTasks,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// The outcome of a login at the provider.
+pub(crate) enum CompletedLogin {
+    /// The client receives this authorization code.
+    Code(SecretString),
+    /// Another user than the one of the stored consent has logged in, and has to consent.
+    OtherUser,
+}
+
+impl LoginCompletion {
+    /// Completes `login` with the provider's `response`.
+    ///
+    /// # Errors
+    /// Errors are reported to the client, because the user has consented and the browser is the one that began the login. The
+    /// descriptions never contain text of the provider.
+    pub(crate) async fn complete(
+        &self,
+        login: &PendingLogin,
+        response: AuthorizationResponse,
+    ) -> Result<CompletedLogin, OAuthError> {
+        let code = self.code(response)?;
+        let ProviderLogin { tokens, profile, id_token_claims, .. } = self.log_in(login, &code).await?;
+        let user = self.user(profile, id_token_claims.unwrap_or_default());
+        let outcome = self.begin_session(login, user, &tokens).await;
+        if !matches!(outcome, Ok(CompletedLogin::Code(_))) {
+            self.discard(tokens);
+        }
+        outcome
+    }
+
+    /// Returns the provider's code, after a check of `iss`. RFC 9207 section 2.4.
+    fn code(&self, response: AuthorizationResponse) -> Result<SecretString, OAuthError> {
+        let provider = self.provider.provider();
+        provider.check_issuer(response.issuer()).map_err(|error| {
+            tracing::warn!(provider = provider.name(), %error, "authorization response has another issuer");
+            OAuthError::new(ErrorCode::ServerError, "authorization response of another issuer")
+        })?;
+        response.into_code().map_err(|refusal| {
+            let code = match &*refusal.code {
+                "access_denied" => ErrorCode::AccessDenied,
+                "temporarily_unavailable" => ErrorCode::TemporarilyUnavailable,
+                _ => ErrorCode::ServerError,
+            };
+            if code != ErrorCode::AccessDenied {
+                let (provider, error, description) = (provider.name(), &*refusal.code, refusal.description);
+                tracing::warn!(provider, error, description, "provider rejected the authorization request");
+            }
+            OAuthError::new(code, "the login at the identity provider was not completed")
+        })
+    }
+
+    /// Exchanges the code at the provider.
+    async fn log_in(&self, login: &PendingLogin, code: &SecretString) -> Result<ProviderLogin, OAuthError> {
+        let scopes = &self.config.upstream_scopes;
+        let callback = self.config.callback();
+        let outcome = self.provider.login(code, &callback, &login.verifier(), &login.nonce, scopes).await;
+        outcome.map_err(|error| self.login_error(&error))
+    }
+
+    fn login_error(&self, error: &LoginError) -> OAuthError {
+        let provider = self.provider.provider().name();
+        let (step, reason) = (error.step().as_str(), error.cause().reason());
+        match error.kind() {
+            LoginErrorKind::Refused => {
+                tracing::warn!(provider, step, %reason, "provider rejected the authorization code");
+                OAuthError::new(ErrorCode::AccessDenied, "the identity provider rejected the login")
+            }
+            LoginErrorKind::Unavailable => {
+                tracing::warn!(provider, step, %reason, "login failed: provider unavailable");
+                OAuthError::new(ErrorCode::TemporarilyUnavailable, "the identity provider is unavailable")
+            }
+            LoginErrorKind::Identity | LoginErrorKind::Misconfigured | _ => {
+                tracing::error!(
+                    provider,
+                    step,
+                    %reason,
+                    "login failed: provider rejected this server, or the user's identity could not be verified"
+                );
+                OAuthError::new(ErrorCode::ServerError, "the login at the identity provider failed")
+            }
+        }
+    }
+
+    /// Some providers let users select the scopes that they grant.
+    fn check_upstream_scopes(&self, tokens: &TokenSet) -> Result<(), OAuthError> {
+        if !tokens.scopes().is_superset(&self.config.required_upstream_scopes) {
+            let description = "a required permission was not granted at the identity provider";
+            return Err(OAuthError::new(ErrorCode::AccessDenied, description));
+        }
+        Ok(())
+    }
+
+    /// Returns the user with the profile and the further claims of the ID token, such as roles.
+    fn user(&self, profile: Profile, id_token: Claims) -> SessionUser {
+        let subject = profile.subject().into();
+        let (profile, claims) = profile.into_parts();
+        let mut claims = claims.into_inner();
+        for (name, value) in user_claims(id_token) {
+            claims.entry(name).or_insert(value);
+        }
+        SessionUser { issuer: self.provider.provider().issuer().clone(), subject, profile, claims }
+    }
+
+    async fn begin_session(
+        &self,
+        login: &PendingLogin,
+        user: SessionUser,
+        tokens: &TokenSet,
+    ) -> Result<CompletedLogin, OAuthError> {
+        self.check_upstream_scopes(tokens)?;
+        let identity = UserIdentity::of(&user);
+        if login.consented.as_ref().is_some_and(|consented| *consented != identity) {
+            return Ok(CompletedLogin::OtherUser);
+        }
+        let scopes = self.config.allowed_scopes(&user, &login.request.scopes)?;
+        let code = self.store_session(login, user, scopes, tokens.clone()).await?;
+        // A stored consent stays that of the user who gave it, with its lifetime.
+        if login.consented.is_none()
+            && let Err(error) = self.consents.store(login.browser, login.client, &login.request, identity).await
+        {
+            // The only consequence is that the user is asked again.
+            tracing::warn!(%error, "consent could not be stored");
+        }
+        Ok(CompletedLogin::Code(code))
+    }
+
+    /// Stores the session and the grant. Only then the code exists.
+    async fn store_session(
+        &self,
+        login: &PendingLogin,
+        user: SessionUser,
+        scopes: ScopeSet,
+        tokens: TokenSet,
+    ) -> Result<SecretString, OAuthError> {
+        let (family, code, now) = (TokenFamily::random(), Secret::random(), self.clock.now());
+        let request = &login.request;
+        let id = family.session();
+        let session = Session {
+            family,
+            client_id: request.client_id.clone(),
+            resource: request.resource.clone(),
+            scopes,
+            user,
+            has_upstream: true,
+            is_refreshable: login.is_refreshable,
+            began_at: now,
+            ends_at: now + self.config.max_session_age,
+            stage: Stage::Code(CodeBinding {
+                code: code.hash(),
+                challenge: request.challenge.clone(),
+                redirect_uri: request.target.redirect_uri.as_str().into(),
+                expires_at: now + self.config.code_ttl,
+            }),
+        };
+        if !self.sessions.begin(id, &session, Some(tokens)).await? {
+            return Err(OAuthError::new(ErrorCode::ServerError, "session id collision"));
+        }
+        Ok(code.code(id))
+    }
+
+    /// Revokes the tokens of a failed login, unless that would end other logins of the user.
+    fn discard(&self, tokens: TokenSet) {
+        let provider = self.provider.clone();
+        if !self.config.revokes_upstream(provider.provider()) || provider.provider().revocation_ends_other_logins() {
+            return;
+        }
+        self.background.spawn(async move {
+            if let Err(error) = provider.revoke(&tokens).await {
+                let (provider, reason) = (provider.provider().name(), error.reason());
+                tracing::warn!(provider, %reason, "tokens of a failed login could not be revoked");
+            }
+        });
+    }
+}

@@ -1,0 +1,193 @@
+//! The end of sessions: first in this process, then in the store, then at the provider.
+
+use std::{collections::HashSet, time::Duration};
+
+use portcullis_core::{GrantId, Issuer, UnixTime};
+use portcullis_grants::{
+    StoreError, Version,
+    records::{Collection, Record},
+};
+use tokio::{sync::broadcast, time::timeout};
+
+use super::{
+    EndReason, Session, Sessions, Stage,
+    secret::SecretHash,
+    store::{Decision, id_of, key},
+    upstream_revocation::{InFlight, Revoked},
+};
+
+/// The number of sessions that are loaded together.
+const PAGE: usize = 100;
+
+/// The maximum number of sessions that one sweep skips because their end fails.
+const MAX_SKIPPED: usize = 1000;
+
+/// How long a shutdown waits for the provider.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The time after which a failing revocation at the provider, or a grant that cannot be opened, is abandoned.
+const ABANDONED_AFTER: Duration = Duration::from_hours(24);
+
+impl Sessions {
+    /// Ends a session: its code and tokens, its grant, and immediately its user contexts in this process. Returns `false` if there was
+    /// no such session.
+    ///
+    /// After the first write no token of it is valid, in any process. The grant is revoked at the provider in the background, and kept
+    /// until then: if the process dies in between, the [sweep](Self::sweep) completes it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the end cannot be stored. The contexts in this process are invalidated nevertheless.
+    pub(crate) async fn end(&self, id: GrantId, why: EndReason) -> Result<bool, StoreError> {
+        let marked = self.mark_ended(id).await;
+        // Unknown session: no need to notify other processes.
+        match marked {
+            Ok(None) => self.invalidate(id),
+            Ok(Some(_)) | Err(_) => self.invalidate_everywhere(id),
+        }
+        let Some((version, since)) = marked? else { return Ok(false) };
+        tracing::info!(session = %id, reason = why.as_str(), "session ended");
+        self.0.telemetry.ended(why);
+        if let Some(in_flight) = self.0.revocations.begin(id) {
+            let (this, wanted) = (self.clone(), self.0.revocations.are_enabled());
+            let finishing = async move { this.try_to_finish(&in_flight, id, version, since).await };
+            // The caller does not wait for the provider.
+            if wanted {
+                drop(self.0.revocations.tasks.spawn(finishing));
+            } else {
+                finishing.await;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Revokes one access token. Returns `false` if it was not valid.
+    ///
+    /// All contexts of the session are invalidated. Other tokens of the session get new ones at the next request.
+    pub(crate) async fn revoke_access_token(&self, id: GrantId, token: SecretHash) -> Result<bool, StoreError> {
+        let taken = self.decide(id, |session, _| {
+            let Stage::Live(tokens) = &mut session.stage else { return Decision::Keep(false) };
+            if tokens.revoke_access_token(token) { Decision::Replace(true) } else { Decision::Keep(false) }
+        });
+        let is_taken = taken.await? == Some(true);
+        if is_taken {
+            self.invalidate_everywhere(id);
+        }
+        Ok(is_taken)
+    }
+
+    /// Ends all sessions of a user, and returns their number. Rows that cannot be opened are skipped.
+    pub(crate) async fn end_all_for_user(&self, issuer: &Issuer, subject: &str) -> Result<usize, StoreError> {
+        let (mut ended, mut after) = (0, None);
+        loop {
+            let page = self.0.records.page::<Session>(Collection::SESSIONS, after, PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(ended) };
+            after = Some(*last);
+            for (key, opened) in page {
+                let is_theirs = opened.is_some_and(|Record { value: session, .. }| {
+                    session.user.issuer == *issuer && *session.user.subject == *subject
+                });
+                if is_theirs && self.end(id_of(&key), EndReason::Revoked).await? {
+                    ended += 1;
+                }
+            }
+        }
+    }
+
+    /// Invalidates the contexts of a session in this process only. If the session has not ended, new ones follow.
+    pub(crate) fn invalidate(&self, id: GrantId) {
+        self.0.contexts.revoke(id);
+    }
+
+    /// Returns a feed of the sessions whose contexts this process invalidates.
+    pub(crate) fn invalidations(&self) -> broadcast::Receiver<GrantId> {
+        self.0.invalidations.subscribe()
+    }
+
+    fn invalidate_everywhere(&self, id: GrantId) {
+        self.invalidate(id);
+        // A single process has no listener.
+        let _ = self.0.invalidations.send(id);
+    }
+
+    /// Ends the grants of expired sessions and of codes that were not redeemed, and returns their number. A session whose grant cannot
+    /// be ended does not delay the others.
+    pub(crate) async fn sweep(&self) -> Result<u64, StoreError> {
+        let mut swept = 0;
+        let mut skipped = HashSet::new();
+        loop {
+            let expired = self.0.records.expired::<Session>(Collection::SESSIONS, PAGE + skipped.len()).await?;
+            let expired: Vec<_> = expired.into_iter().filter(|(key, _)| !skipped.contains(key)).collect();
+            if expired.is_empty() || skipped.len() > MAX_SKIPPED {
+                return Ok(swept);
+            }
+            for (key, Record { version, value: session, expires_at, .. }) in expired {
+                let id = id_of(&key);
+                let (is_new, since) = match session.stage {
+                    Stage::Ended { since } => (false, since),
+                    Stage::Code(_) | Stage::Live(_) => (true, expires_at),
+                };
+                self.invalidate(id);
+                let Some(in_flight) = self.0.revocations.begin(id) else {
+                    skipped.insert(key);
+                    continue;
+                };
+                if !self.try_to_finish(&in_flight, id, version, since).await {
+                    skipped.insert(key);
+                    continue;
+                }
+                swept += 1;
+                // Sessions that ended before were counted then.
+                if is_new {
+                    self.0.telemetry.ended(EndReason::Expired);
+                }
+            }
+        }
+    }
+
+    /// Waits for revocations in flight, within a time limit.
+    pub(crate) async fn shutdown(&self) {
+        self.0.revocations.tasks.close();
+        // The next sweep completes the others.
+        let _ = timeout(SHUTDOWN_TIMEOUT, self.0.revocations.tasks.wait()).await;
+    }
+
+    /// Marks a session as ended, in the store. Returns the version and the time, or `None` if there is no such session.
+    async fn mark_ended(&self, id: GrantId) -> Result<Option<(Version, UnixTime)>, StoreError> {
+        loop {
+            let Some(Record { version, value: mut session, .. }) = self.0.records.load::<Session>(key(id)).await?
+            else {
+                return Ok(None);
+            };
+            let since = self.0.clock.now();
+            session.stage = Stage::Ended { since };
+            if let Some(version) = self.0.records.replace(key(id), version, &session, session.expires_at()).await? {
+                return Ok(Some((version, since)));
+            }
+        }
+    }
+
+    /// Ends the grant of an ended session, and removes the row. Returns `false` if a later sweep has to repeat it.
+    async fn try_to_finish(&self, _: &InFlight, id: GrantId, version: Version, since: UnixTime) -> bool {
+        let is_abandoned = self.0.clock.now() >= since + ABANDONED_AFTER;
+        match self.finish(id, version, is_abandoned).await {
+            Ok(is_done) => is_done,
+            Err(error) => {
+                tracing::warn!(session = %id, %error, "grant of an ended session could not be ended");
+                is_abandoned && self.0.records.remove(key(id), version).await.is_ok()
+            }
+        }
+    }
+
+    async fn finish(&self, id: GrantId, version: Version, is_abandoned: bool) -> Result<bool, StoreError> {
+        let retired = self.0.refresher.deactivate(id).await?;
+        if let Some(tokens) = retired
+            && self.0.revocations.revoke(&tokens).await == Revoked::Retry
+            && !is_abandoned
+        {
+            return Ok(false);
+        }
+        self.0.refresher.delete(id).await?;
+        self.0.records.remove(key(id), version).await?;
+        Ok(true)
+    }
+}
