@@ -388,7 +388,7 @@ async fn invalid_tokens_cannot_evict_a_user() {
     provider.answers(Answer::Refuse(Reason::Inactive));
     for n in 0..1000 {
         ask(&cache, &format!("junk{n}")).await.expect_err("junk");
-        // The clock stands still only if nobody waits: keep within the time to live.
+        // Paused time advances while the test waits: the test must stay within the time to live.
         if provider.clock.0.elapsed() > Duration::from_secs(200) {
             break;
         }
@@ -434,7 +434,7 @@ async fn an_outage_is_never_cached_and_all_waiting_callers_share_it() {
     for waiter in waiting {
         assert!(waiter.await.expect("no panic").expect_err("outage").is_transient());
     }
-    assert!(begun.elapsed() < Duration::from_millis(1100), "nobody queues behind another");
+    assert!(begun.elapsed() < Duration::from_millis(1100), "no resolution waits for another");
     assert_eq!(provider.calls(), 1);
     provider.answers(Answer::Valid);
     ask(&cache, "alice").await.expect("over");

@@ -1,4 +1,4 @@
-//! What is accepted: every algorithm with a real key, and every spelling that issuers use.
+//! Accepted tokens: every algorithm with a real key, and every form of claims that issuers use.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,13 +16,13 @@ pub(crate) fn policy() -> JwtPolicy {
     JwtPolicy::new(Issuer::new(ISSUER).expect("issuer"), ResourceUri::new(RESOURCE).expect("resource"))
 }
 
-/// A verifier with `policy` and `keys` at the instant [`NOW`].
+/// Creates a verifier with `policy` and `keys` at the instant [`NOW`].
 pub(crate) fn verifier(policy: JwtPolicy, keys: &Value) -> JwtVerifier {
     let keys = KeySet::parse(keys.to_string().as_bytes()).expect("key set");
     JwtVerifier::new(policy, keys, Arc::new(TestClock::starting_at(NOW)))
 }
 
-/// What `verifier` says of `token`: at once, because it has its keys.
+/// Verifies `token`: the future is ready at once, because `verifier` has its keys.
 pub(crate) fn ask(verifier: &JwtVerifier, token: &str) -> Result<Arc<UserContext>, AuthError> {
     verifier.clone().oneshot(bearer(token)).now_or_never().expect("ready at the first poll")
 }
@@ -79,7 +79,7 @@ fn a_jwt_without_subject_is_a_user_or_a_client_only_as_configured() {
             }
         })
     };
-    // As Keycloak 25 writes them without the client scope `basic`.
+    // Tokens of Keycloak 25 without the client scope `basic`.
     let (alice, bare) = (token(json!({"preferred_username": "alice", "azp": "client"})), token(json!({})));
     let named = || policy().with_subject_claim("preferred_username");
     let user = verify(named(), &keys, &alice).expect("accepted");

@@ -1,4 +1,4 @@
-//! An issuer without a network: discovery and keys, with switches and counters.
+//! An issuer without a network: discovery and keys, with settings and counters.
 
 use std::{
     future::Future,
@@ -23,7 +23,7 @@ use crate::{
 
 pub(crate) const JWKS_PATH: &str = "/realms/x/keys";
 
-/// How the issuer behaves at the moment.
+/// The present behaviour of the issuer.
 #[derive(Clone)]
 pub(crate) struct Behaviour {
     pub(crate) keys: Value,
@@ -37,9 +37,9 @@ pub(crate) struct Behaviour {
 
 #[derive(Clone, Copy)]
 pub(crate) enum Fault {
-    /// Answers everything with this status and `Retry-After`.
+    /// Answers every request with this status and `Retry-After`.
     Status(u16, Option<u64>),
-    /// No key set, but a page.
+    /// Answers with an HTML page instead of a key set.
     Page,
     Panic,
 }
@@ -67,12 +67,12 @@ impl FakeIssuer {
         change(&mut self.behaviour.lock().expect("lock"));
     }
 
-    /// The paths requested since the last call.
+    /// Returns the paths that were requested since the last call.
     pub(crate) fn requests(&self) -> Vec<String> {
         std::mem::take(&mut *self.paths.lock().expect("lock"))
     }
 
-    /// How often the keys were requested since the last call.
+    /// Returns how often the keys were requested since the last call.
     pub(crate) fn fetches(&self) -> usize {
         self.requests().iter().filter(|path| *path == JWKS_PATH).count()
     }
@@ -82,19 +82,19 @@ impl FakeIssuer {
         RemoteKeySet::discovered(issuer, Egress::from_service(self.clone())).with_clock(Arc::new(StandingClock))
     }
 
-    /// The keys without discovery, so that each fetch is one request.
+    /// Returns the keys without discovery, so that each fetch is one request.
     pub(crate) fn keys_at(&self) -> RemoteKeySet {
         let url = format!("https://idp.example.com{JWKS_PATH}").parse().expect("URL");
         RemoteKeySet::at(url, Egress::from_service(self.clone())).with_clock(Arc::new(StandingClock))
     }
 }
 
-/// A verifier of tokens that do not expire during a test.
+/// Creates a verifier of tokens that do not expire during a test.
 pub(crate) fn verifier(keys: RemoteKeySet) -> JwtVerifier {
     JwtVerifier::new(policy(), keys, Arc::new(StandingClock))
 }
 
-/// Calendar time stands still, so that only keys age.
+/// A clock that does not advance, so that only keys age.
 #[derive(Debug)]
 struct StandingClock;
 
@@ -116,7 +116,7 @@ impl Service<Request<Bytes>> for FakeIssuer {
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         let path = request.uri().path().to_owned();
         self.paths.lock().expect("lock").push(path.clone());
-        // What is answered is decided when the request arrives, as with a real issuer that is slow to answer.
+        // The response is determined when the request arrives, as by a real issuer that is slow.
         let behaviour = self.behaviour.lock().expect("lock").clone();
         Box::pin(async move {
             tokio::time::sleep(behaviour.latency).await;

@@ -1,4 +1,4 @@
-//! How the keys of an issuer are fetched and kept: time is paused, so hours pass at once.
+//! How the keys of an issuer are fetched and cached. Time is paused, so that tests can advance it by hours.
 
 use std::{collections::HashSet, error::Error, time::Duration};
 
@@ -27,20 +27,20 @@ async fn refusal(verifier: &JwtVerifier, token: &str) -> AuthError {
     ask(verifier, token).await.expect_err("refused")
 }
 
-/// Lets tasks that are due run, without any time passing.
+/// Runs the tasks that are ready, without advancing time.
 async fn settle() {
     for _ in 0..20 {
         tokio::task::yield_now().await;
     }
 }
 
-/// Lets a fetch in the background come to its end.
-async fn land() {
+/// Waits for the end of a fetch in the background.
+async fn finish_fetch() {
     settle().await;
     sleep(SECOND).await;
 }
 
-/// A token by a key that is not in the set, issued a minute before the keys are fetched.
+/// Creates a token signed by a key that is not in the set, issued a minute before the keys are fetched.
 fn with_kid(kid: &str) -> String {
     issued(kid, NOW.as_secs() - 60)
 }
@@ -76,7 +76,7 @@ async fn callers_that_go_away_neither_cancel_nor_repeat_a_fetch() {
         assert!((&mut caller).now_or_never().is_none());
         settle().await;
     }
-    land().await;
+    finish_fetch().await;
     assert!(keys.is_ready());
     assert_eq!(issuer.fetches(), 1);
 }
@@ -91,7 +91,7 @@ fn a_fetch_that_was_lost_with_its_runtime_is_replaced() {
     drop(stopped);
     {
         let _entered = handle.enter();
-        keys.prefetch().now_or_never().expect("at once").expect_err("nobody fetches");
+        keys.prefetch().now_or_never().expect("at once").expect_err("no fetch is running");
     }
     next.block_on(keys.prefetch()).expect("fetched");
 }
@@ -157,9 +157,9 @@ async fn stale_keys_are_used_while_they_are_fetched_again() {
         advance(SECOND).await;
         for _ in 0..100 {
             let outcome = verifier.clone().oneshot(bearer(&token)).now_or_never();
-            assert!(outcome.expect("nobody waits").is_ok());
+            assert!(outcome.expect("ready at once").is_ok());
         }
-        land().await;
+        finish_fetch().await;
         assert_eq!(issuer.fetches(), 1, "{cache_control:?}");
     }
 }
@@ -177,7 +177,7 @@ async fn keys_that_were_not_needed_for_long_are_fetched_before_they_are_used() {
     advance(21 * MINUTE).await;
     ask(&verifier, &P256.token(|_, _| {})).await.expect("old, but there is nothing newer");
     let outcome = verifier.clone().oneshot(bearer(&P256.token(|_, _| {}))).now_or_never();
-    assert!(outcome.expect("nobody waits during the back-off").is_ok());
+    assert!(outcome.expect("ready at once during the back-off").is_ok());
     assert_eq!(issuer.fetches(), 1);
 }
 
@@ -281,7 +281,7 @@ async fn the_cool_down_is_not_shortened_by_a_failure() {
     issuer.set(|behaviour| behaviour.fault = Some(Fault::Status(500, None)));
     for _ in 0..29 {
         let error = refusal(&verifier, &with_kid("x")).await;
-        assert_eq!(error.reason(), Reason::KeySetUnavailable, "nobody can tell whether there is such a key");
+        assert_eq!(error.reason(), Reason::KeySetUnavailable, "it is not known whether there is such a key");
         assert!(error.retry_after().is_some_and(|delay| delay > Duration::ZERO && delay <= 30 * SECOND));
         ask(&verifier, &RSA.token(|_, _| {})).await.expect("known keys go on");
         advance(SECOND).await;
@@ -348,7 +348,7 @@ async fn a_failing_issuer_gets_one_call_per_back_off_window_and_errors_say_when_
         let refusals = join_all(callers).await.into_iter().map(|outcome| outcome.expect_err("no keys"));
         let told: HashSet<_> = refusals.map(|error| (error.reason(), error.retry_after())).collect();
         let window = told.iter().find_map(|(_, delay)| *delay).expect("a window");
-        assert_eq!(told, HashSet::from([(Reason::KeySetUnavailable, Some(window))]), "everybody the same");
+        assert_eq!(told, HashSet::from([(Reason::KeySetUnavailable, Some(window))]), "the same for all callers");
         assert!((least..least.mul_f64(1.25)).contains(&window), "up to a quarter more, by chance: {window:?}");
         assert_eq!(issuer.requests().len(), 1, "an issuer that fails is not asked at other places");
         advance(window - SECOND / 2).await;
@@ -373,7 +373,7 @@ async fn a_success_resets_the_back_off() {
     issuer.set(|behaviour| behaviour.fault = None);
     ask(&verifier, &RSA.token(|_, _| {})).await.expect("back");
     for _ in 0..2 {
-        assert_eq!(refusal(&verifier, &with_kid("x")).await.reason(), Reason::UnknownKey, "somebody could tell");
+        assert_eq!(refusal(&verifier, &with_kid("x")).await.reason(), Reason::UnknownKey, "the issuer answered");
     }
     issuer.set(|behaviour| behaviour.fault = Some(Fault::Status(500, None)));
     advance(2 * MINUTE).await;

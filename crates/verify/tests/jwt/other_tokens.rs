@@ -1,4 +1,4 @@
-//! Other tokens of an issuer that does not say in the header what its tokens are for.
+//! Other tokens of an issuer whose headers do not distinguish types of tokens.
 
 use portcullis_core::Reason;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::{
     signing::{RSA, jwks},
 };
 
-/// A token with the header `typ` of `JWT`, signed by the issuer, with `further` claims.
+/// Creates a token with the header `typ` of `JWT`, signed by the issuer, with `further` claims.
 fn untyped(further: &Value) -> String {
     RSA.token(|header, claims| {
         header["typ"] = json!("JWT");
@@ -63,7 +63,7 @@ fn tokens_of_other_types_are_refused_if_the_header_does_not_distinguish_them() {
     }
 }
 
-/// What access tokens of several vendors say about themselves.
+/// The type claims in access tokens of several vendors.
 #[test]
 fn access_tokens_of_several_vendors_are_accepted() {
     let verifier = verifier(policy().with_untyped_tokens(), &jwks(&[&RSA]));

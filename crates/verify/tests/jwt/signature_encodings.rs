@@ -22,7 +22,7 @@ const ORDER: [u8; 32] = [
     0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
 ];
 
-/// The other encoding of `token`.
+/// Returns the other encoding of `token`.
 fn twin(token: &str) -> String {
     let (signed, signature) = token.rsplit_once('.').expect("a JWT");
     let mut signature = URL_SAFE_NO_PAD.decode(signature).expect("base64url");
@@ -35,7 +35,7 @@ fn twin(token: &str) -> String {
     format!("{signed}.{}", encode(signature))
 }
 
-/// A cache around a verifier of ES256 tokens that counts its calls.
+/// Creates a cache around a verifier of ES256 tokens that counts its calls.
 fn cache() -> (Cache<impl VerifyToken<Future: Send> + Clone + Send + Sync + 'static>, Arc<AtomicUsize>) {
     let (verifier, calls) = (verifier(policy(), &jwks(&[&P256])), Arc::new(AtomicUsize::new(0)));
     let counter = Arc::clone(&calls);

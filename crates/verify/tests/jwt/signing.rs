@@ -1,4 +1,4 @@
-//! Keys that tests sign with, and tokens made by hand: nothing here is shared with what verifies them.
+//! Keys and tokens of the tests. No code is shared with the verifier.
 
 use std::sync::LazyLock;
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 pub(crate) const ISSUER: &str = "https://idp.example.com/realms/x";
 pub(crate) const RESOURCE: &str = "https://mcp.example.com/mcp";
-/// When the clock of these tests stands still.
+/// The time of the clock of these tests, which does not advance.
 pub(crate) const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 
 pub(crate) static RSA: LazyLock<Key> = LazyLock::new(|| Key::rsa("rsa", KeySize::Rsa2048));
@@ -50,7 +50,7 @@ impl Key {
         Self { id, pair: Pair::Ec(curve, EcdsaKeyPair::generate(algorithm).expect("key")) }
     }
 
-    /// The algorithm that goes without saying for it.
+    /// Returns the default algorithm of the key.
     pub(crate) fn algorithm(&self) -> &'static str {
         match &self.pair {
             Pair::Rsa(_) => "RS256",
@@ -79,7 +79,7 @@ impl Key {
         }
     }
 
-    /// The public key in the two encodings that a confused server might take for a secret.
+    /// Returns the public key in the two encodings that a server might use as a secret by mistake.
     pub(crate) fn public_der(&self) -> [Vec<u8>; 2] {
         let Pair::Rsa(pair) = &self.pair else { unreachable!("RSA only") };
         let spki = AsDer::<aws_lc_rs::encoding::PublicKeyX509Der<'_>>::as_der(pair.public_key()).expect("DER");
@@ -107,14 +107,14 @@ impl Key {
         }
     }
 
-    /// A good token, except for what `change` does to its header and claims.
+    /// Creates a valid token after `change` has modified its header and claims.
     pub(crate) fn token(&self, change: impl FnOnce(&mut Value, &mut Value)) -> String {
         let (mut header, mut claims) = (self.header(), claims());
         change(&mut header, &mut claims);
         self.raw_token(header.to_string().as_bytes(), claims.to_string().as_bytes())
     }
 
-    /// A token with this header and payload, signed as the key goes without saying.
+    /// Creates a token with this header and payload, signed by the default algorithm.
     pub(crate) fn raw_token(&self, header: &[u8], payload: &[u8]) -> String {
         self.signed_token(self.algorithm(), header, payload)
     }
@@ -130,7 +130,7 @@ impl Key {
     }
 }
 
-/// The claims of a good token.
+/// Returns the claims of a valid token.
 pub(crate) fn claims() -> Value {
     let now = NOW.as_secs();
     json!({

@@ -1,4 +1,4 @@
-//! How the endpoint to ask is found.
+//! Discovery of endpoints.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What one token provokes at a provider is no statement about other tokens.
+//! The effect of one token on a provider has no effect on other tokens.
 
 use std::{
     future,
@@ -24,7 +24,7 @@ use super::stub::{ISSUER, RESOURCE, SECRET, active, clock, issuer};
 const SECOND: Duration = Duration::from_secs(1);
 const SECONDS: u32 = 60;
 
-/// What the provider does with a request that presents a token with `junk` in its name.
+/// How the provider treats a request that presents a token with `junk` in its name.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     Status(u16, &'static str),
@@ -44,7 +44,7 @@ const FAULTS: [Fault; 8] = [
     Fault::TooLarge,
 ];
 
-/// A provider that answers every token in 20 ms, but those with `junk` in their names, or all, by a fault.
+/// A provider that answers every token in 20 ms, except those with `junk` in their names, or all, which cause a fault.
 #[derive(Clone)]
 struct Provider {
     fault: Fault,
@@ -178,7 +178,7 @@ async fn a_provider_that_is_down_or_refuses_this_server_gets_few_calls_whatever_
         let calls = calls_in_a_minute(Provider::down(fault)).await;
         assert!((50..=62).contains(&calls), "{fault:?}: {calls}");
     }
-    // For the first 10 s it is not known that it does not answer.
+    // For the first 10 s no call has failed yet.
     let calls = calls_in_a_minute(Provider::down(Fault::Timeout)).await;
     assert!((100..=152).contains(&calls), "{calls}");
     // Windows of 1, 2, 4, 8, 16 and 30 s, and up to a quarter more.

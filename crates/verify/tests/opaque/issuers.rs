@@ -14,7 +14,7 @@ use super::stub::{ISSUER, Stub, TOKEN, clock, introspection, issuer, verify};
 
 const OTHER: &str = "https://other.example";
 
-/// A verifier that lets everybody in as a user of `name`, and how often it was asked.
+/// Creates a verifier that accepts every token as one of a user of `name`, and the count of its calls.
 fn fake(name: &'static str) -> (impl VerifyToken<Future: Send> + Clone + Send + Sync, Arc<AtomicUsize>) {
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&calls);
@@ -74,7 +74,7 @@ async fn an_opaque_token_goes_to_the_verifier_for_opaque_tokens_as_do_jwts_of_it
     assert_eq!((stub.calls("/introspect"), calls(&other_calls)), (4, 0));
     let unknown = verify(issuers.clone(), &jwt(r#"{"iss":"https://evil.example"}"#)).await.expect_err("unknown");
     assert_eq!((unknown.reason(), stub.calls("/introspect")), (Reason::UnknownIssuer, 4));
-    // Broken, but a JWT: it is not handed to whoever takes everything.
+    // A malformed JWT is not passed to the verifier for opaque tokens.
     let broken = verify(issuers, "eyJhbGciOiJSUzI1NiJ9.~.x").await.expect_err("broken");
     assert_eq!(broken.reason(), Reason::MalformedToken);
 }
@@ -117,7 +117,7 @@ async fn rs_14_a_token_is_sent_to_its_own_issuer_only() {
         .with_issuer(issuer(OTHER), profile.layer(other))
         .build()
         .expect("issuers");
-    // Not even to be told that it is none of theirs.
+    // The other verifier is not called at all.
     for (foreign, reason) in [
         (jwt(r#"{"iss":"https://evil.example"}"#), Reason::UnknownIssuer),
         (jwt("{}"), Reason::MissingClaim),

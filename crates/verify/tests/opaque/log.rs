@@ -1,4 +1,4 @@
-//! Everything that is logged, for looking into.
+//! Captures log entries.
 
 use std::{
     cell::RefCell,
@@ -16,7 +16,7 @@ thread_local! {
     static LINES: RefCell<Vec<(Level, String)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What this thread, and so this test, has logged since.
+/// The log entries of this thread, and so of this test.
 ///
 /// One subscriber serves all tests: whether an event is of interest is remembered for the whole process, and a subscriber of
 /// one thread can come too late for an event that another thread has just met first.
@@ -38,7 +38,7 @@ impl Log {
     }
 }
 
-/// Installs the subscriber, unless it is: before anything is logged by anybody.
+/// Installs the subscriber once, before any log entry.
 pub(crate) fn install() {
     static INSTALL: Once = Once::new();
     INSTALL.call_once(|| tracing::subscriber::set_global_default(Recorder).expect("the only one"));

@@ -1,4 +1,4 @@
-//! The verifiers that ask a provider, and the choice between verifiers, against a provider made of fixed answers.
+//! The verifiers that call a provider, and the router between verifiers, against a provider with fixed responses.
 
 mod discovery;
 mod enrichment;

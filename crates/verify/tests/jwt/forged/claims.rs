@@ -1,4 +1,4 @@
-//! Good signatures on claims that are not for us, not now, or not readable.
+//! Valid signatures on claims with a wrong audience, a wrong time, or a wrong form.
 
 use portcullis_core::Reason;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::{Forgery, forgery};
 use crate::signing::{ISSUER, NOW, RESOURCE, RSA};
 
 pub(super) fn forgeries() -> Vec<Forgery> {
-    [addressed(), timed(), spoken_of(), unreadable()].concat()
+    [audiences(), times(), subjects(), malformed()].concat()
 }
 
 fn with(claim: &str, value: &Value) -> String {
@@ -18,7 +18,7 @@ fn all(claim: &str, reason: Reason, values: &[Value]) -> Vec<Forgery> {
     values.iter().map(|value| forgery(format!("{claim} {value}"), with(claim, value), reason)).collect()
 }
 
-fn addressed() -> Vec<Forgery> {
+fn audiences() -> Vec<Forgery> {
     [
         all(
             "aud",
@@ -56,7 +56,7 @@ fn addressed() -> Vec<Forgery> {
     .concat()
 }
 
-fn timed() -> Vec<Forgery> {
+fn times() -> Vec<Forgery> {
     let now = NOW.as_secs();
     [
         all("exp", Reason::Expired, &[json!(now - 60), json!(now - 3600), json!(0), json!(0.5)]),
@@ -69,7 +69,7 @@ fn timed() -> Vec<Forgery> {
     .concat()
 }
 
-fn spoken_of() -> Vec<Forgery> {
+fn subjects() -> Vec<Forgery> {
     let without = |claim: &str| {
         RSA.token(|_, claims| {
             claims.as_object_mut().expect("object").remove(claim);
@@ -93,8 +93,8 @@ fn spoken_of() -> Vec<Forgery> {
     forgeries
 }
 
-/// Payloads on which parsers disagree.
-fn unreadable() -> Vec<Forgery> {
+/// Payloads that parsers interpret differently.
+fn malformed() -> Vec<Forgery> {
     let header = RSA.header().to_string();
     let good = crate::signing::claims().to_string();
     let inner = &good[1..good.len() - 1];

@@ -1,4 +1,4 @@
-//! Forged forms: what is not one JWT, written in the one way of writing it.
+//! Forged encodings: texts that are not the canonical form of one JWT.
 
 use portcullis_core::Reason;
 use serde_json::json;
@@ -52,7 +52,7 @@ fn headers() -> Vec<Forgery> {
     .to_vec()
 }
 
-/// Each part in another way of writing the same bytes, under a signature that covers the text as written.
+/// Each part in another encoding of the same bytes, with a signature over that text.
 fn base64url() -> Vec<Forgery> {
     let mut forgeries = Vec::new();
     let sign = |message: String| format!("{message}.{}", encode(RSA.sign("RS256", message.as_bytes())));
@@ -75,7 +75,7 @@ fn base64url() -> Vec<Forgery> {
     forgeries.push(forgery("spare bits in the signature", loosened(&token), Reason::MalformedToken));
     forgeries.push(forgery("padding", format!("{token}=="), Reason::MalformedToken));
 
-    // 62 and 63 as plain base64 writes them.
+    // 62 and 63 in plain base64.
     let long = RSA.token(|_, claims| claims["x"] = json!("???>>>~~~".repeat(9)));
     assert!(long.contains(['-', '_']));
     forgeries.push(forgery("plain base64", long.replace('-', "+").replace('_', "/"), Reason::MalformedToken));
@@ -83,7 +83,7 @@ fn base64url() -> Vec<Forgery> {
     forgeries
 }
 
-/// The same bytes with a spare bit set in the last character.
+/// Returns an encoding of the same bytes with a spare bit set in the last character.
 fn loosened(text: &str) -> String {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let (rest, last) = text.split_at(text.len() - 1);

@@ -1,4 +1,4 @@
-//! Forged headers, signed by a good key unless there is nothing to sign by.
+//! Forged headers, signed by a valid key unless there is no signature.
 
 use aws_lc_rs::hmac;
 use portcullis_core::Reason;
@@ -30,7 +30,7 @@ fn unsigned() -> Vec<Forgery> {
     forgeries
 }
 
-/// HMAC with the public key as secret, in each form in which a server might have it at hand.
+/// HMAC with the public key as secret, in each form in which a server might have the key.
 fn confused() -> Vec<Forgery> {
     let [spki, pkcs1] = RSA.public_der();
     let body = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &spki);
@@ -100,7 +100,7 @@ fn extensions() -> Vec<Forgery> {
     .to_vec()
 }
 
-/// Signed by the attacker, with everything needed to verify that.
+/// Signed by the attacker, with the key that verifies the signature.
 fn embedded_keys() -> Vec<Forgery> {
     [
         ("jwk", json!(ATTACKER.jwk())),

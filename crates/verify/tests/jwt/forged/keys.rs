@@ -1,4 +1,4 @@
-//! Forged signatures: the wrong key, or the right one used wrongly.
+//! Forged signatures: by a wrong key, or by a wrong use of the right key.
 
 use portcullis_core::Reason;
 use serde_json::json;
@@ -58,7 +58,7 @@ fn signatures() -> Vec<Forgery> {
     };
     let ecdsa = of(&P256);
     let (r, s) = ecdsa.split_at(32);
-    // As X.509 and TLS write it; JWS does not.
+    // The encoding of X.509 and TLS, which JWS does not use.
     let asn1 = [&[0x30, 70, 2, 33, 0], r, &[2, 33, 0], s].concat();
     let mut forgeries = vec![
         forgery("ECDSA signature in ASN.1", with(&P256, &asn1), Reason::BadSignature),

@@ -1,7 +1,7 @@
 //! The manifest: names, tokens and the reason for which each is refused.
 //!
-//! Every forgery starts from a token that is accepted ([`the_original_is_accepted`]) and changes one thing. They are made
-//! on the spot, by keys of this run, so that a good signature on a bad token is a good signature.
+//! Every forgery starts from a token that is accepted ([`the_original_is_accepted`]) and changes one thing. Each is made
+//! with keys of this run, so that the signature of a forged token is valid unless the signature is what is forged.
 
 use std::sync::LazyLock;
 
@@ -27,10 +27,10 @@ pub(super) fn forgery(name: impl Into<String>, token: String, reason: Reason) ->
     Forgery { name: name.into(), token, reason }
 }
 
-/// The verifier that all of them are shown to.
+/// The verifier of all forgeries.
 static VERIFIER: LazyLock<JwtVerifier> = LazyLock::new(|| verifier(policy(), &published()));
 
-/// What the issuer publishes.
+/// Returns the published key set.
 fn published() -> Value {
     let mut keys = jwks(&[&RSA, &OTHER_RSA, &P256, &P384, &ED25519]);
     let mut for_encryption = RSA.jwk();
@@ -91,7 +91,7 @@ fn every_single_byte_changed() {
     }
 }
 
-/// Whatever the reason, it is the token's fault.
+/// Checks that the token is refused as invalid.
 fn refuse(token: &str, name: impl Fn() -> String) {
     if BearerToken::new(token).is_ok() {
         let kind = ask(&VERIFIER, token).err().map(|error| error.kind());
