@@ -67,7 +67,7 @@ async fn callers_of_one_key_share_one_execution() {
 #[tokio::test(start_paused = true)]
 async fn different_keys_do_not_wait_for_each_other() {
     let (flights, work) = (flights(), Work::default());
-    let hangs = flights.join("hangs", || std::future::pending::<Outcome>());
+    let hangs = flights.join("hangs", std::future::pending::<Outcome>);
     let other = flights.join("other", || work.clone().run());
     assert_eq!(timeout(SECOND * 2, other).await, Ok(Ok(1)));
     assert!(!hangs.is_finished());
@@ -103,12 +103,13 @@ async fn a_panic_fails_all_waiters_and_the_next_caller_starts_anew() {
 fn a_runtime_that_stops_fails_all_waiters_and_the_next_caller_starts_anew() {
     let (flights, work) = (flights(), Work::default());
     let first = runtime();
-    let polled = first.block_on(async {
-        let task = flights.join("polled", || work.clone().run());
-        tokio::task::yield_now().await;
-        task
-    });
-    let never_polled = first.block_on(async { flights.join("never polled", || work.clone().run()) });
+    let join = |key| {
+        let _entered = first.enter();
+        flights.join(key, || work.clone().run())
+    };
+    let polled = join("polled");
+    first.block_on(tokio::task::yield_now());
+    let never_polled = join("never polled");
     drop(first);
     assert!(polled.is_finished() && never_polled.is_finished(), "though nothing has waited for them yet");
     runtime().block_on(async {
