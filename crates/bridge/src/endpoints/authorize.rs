@@ -19,6 +19,7 @@ use crate::{
 /// `GET /authorize`. [RFC 6749 section 4.1.1](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.1)
 ///
 /// Nothing is stored, and the provider is not involved, before the user has consented, now or earlier.
+#[expect(clippy::too_many_arguments, reason = "extractors")]
 pub(crate) async fn authorize(
     State(config): State<Arc<BridgeConfig>>,
     State(clients): State<Arc<Clients>>,

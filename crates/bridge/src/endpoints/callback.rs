@@ -23,6 +23,7 @@ use crate::{
 ///
 /// A response to a login that this browser did not begin shows an error page and changes nothing: a stolen `state` does not consume the
 /// login, and a stolen response logs in no other browser.
+#[expect(clippy::too_many_arguments, reason = "extractors")]
 pub(crate) async fn callback(
     State(config): State<Arc<BridgeConfig>>,
     State(pending_logins): State<Arc<PendingLogins>>,

@@ -24,6 +24,7 @@ use crate::{
 };
 
 /// `POST /consent`: the form of a consent page, from this server's origin and from the browser that received the page.
+#[expect(clippy::too_many_arguments, reason = "extractors")]
 pub(crate) async fn consent(
     State(config): State<Arc<BridgeConfig>>,
     State(clients): State<Arc<Clients>>,

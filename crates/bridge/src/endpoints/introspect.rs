@@ -39,6 +39,7 @@ struct ActiveResponse<'a> {
 /// `POST /introspect`. [RFC 7662 section 2](https://www.rfc-editor.org/rfc/rfc7662#section-2)
 ///
 /// The response describes access tokens for the caller's resource. For any other token it does **not** reveal whether the token exists.
+#[expect(clippy::too_many_arguments, reason = "extractors")]
 pub(crate) async fn introspect(
     State(config): State<Arc<BridgeConfig>>,
     State(limits): State<RateLimits>,

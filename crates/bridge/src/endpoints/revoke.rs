@@ -23,6 +23,7 @@ use crate::{
 /// A refresh token ends the whole session, at the provider too. So does an access token of a client that has authenticated. An access token
 /// of a public client is revoked alone, because any party that has seen it, such as a resource server, can send this request.
 /// `token_type_hint` is ignored, because tokens show their type.
+#[expect(clippy::too_many_arguments, reason = "extractors")]
 pub(crate) async fn revoke(
     State(clients): State<Arc<Clients>>,
     State(sessions): State<Sessions>,

@@ -67,6 +67,7 @@ pub(crate) struct TokenResponse {
 }
 
 impl TokenIssuer {
+    #[expect(clippy::too_many_arguments, reason = "the parts of a bridge")]
     pub(crate) fn new(
         config: Arc<BridgeConfig>,
         clients: Arc<Clients>,
@@ -146,7 +147,6 @@ fn expose<S: serde::Serializer>(token: &SecretString, serializer: S) -> Result<S
     serializer.serialize_str(token.expose_secret())
 }
 
-#[expect(clippy::ref_option, reason = "serde passes references")]
 fn expose_optional<S: serde::Serializer>(token: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_some(token.as_ref().map_or("", |token| token.expose_secret()))
 }
