@@ -91,7 +91,7 @@ async fn ab_02_no_page_can_be_framed() {
 #[tokio::test(start_paused = true)]
 async fn as_21_the_user_is_warned_where_any_program_can_take_the_answer() {
     let world = World::new().await;
-    let warned = async |client: &OAuthClient| page(&mut world.browser(), client).await.text().contains("just started");
+    let warned = async |client: &OAuthClient| page(&mut world.browser(), client).await.text().contains("only if you started this sign-in");
     assert!(warned(&world.client(APP, OAuthClient::REDIRECT_URI).await).await);
     assert!(warned(&world.client(CURSOR, CURSOR_URI).await).await);
     assert!(!warned(&world.site().await).await);
@@ -115,7 +115,7 @@ async fn as_23_the_host_of_the_redirect_uri_is_displayed() {
 async fn who_vouches_for_a_client_is_said() {
     let world = World::new().await;
     let text = async |client: &OAuthClient| page(&mut world.browser(), client).await.text();
-    assert!(text(&world.site().await).await.contains("The operator of this server knows"));
+    assert!(text(&world.site().await).await.contains("registered by the operator of this server"));
     assert!(text(&world.stranger().await).await.contains("Its name is not verified"));
     let documented = text(&world.client(DOCUMENT, DOCUMENT_URI).await).await;
     assert!(documented.contains("published by <strong>vendor.example.test</strong>"));

@@ -120,7 +120,7 @@ async fn what_must_be_allowed_at_the_provider_is_compared() {
     let world = World::with(|config| config.with_required_upstream_scopes(needed)).await;
     let (code, description) = error(&world).await;
     assert_eq!(code, "access_denied");
-    assert!(description.contains("was not allowed at the identity provider"), "{description}");
+    assert!(description.contains("was not granted at the identity provider"), "{description}");
     nothing_is_left(&world).await;
     let needed: ScopeSet = "openid email".parse().expect("scopes");
     let world = World::with(|config| config.with_required_upstream_scopes(needed)).await;
