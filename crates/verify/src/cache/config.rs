@@ -16,13 +16,20 @@ pub struct CacheConfig {
 }
 
 impl CacheConfig {
+    /// The default of [`with_ttl`](Self::with_ttl).
+    pub const DEFAULT_TTL: Duration = Duration::from_mins(5);
+    /// The default of [`with_capacity`](Self::with_capacity).
+    pub const DEFAULT_CAPACITY: u64 = 100_000;
+    /// The default of [`with_negative_ttl`](Self::with_negative_ttl).
+    pub const DEFAULT_NEGATIVE_TTL: Duration = Duration::from_secs(10);
+
     /// Creates the default configuration: 5 minutes, 100 000 contexts, refusals for 10 seconds, no stale-if-error.
     #[must_use]
     pub fn new() -> Self {
         Self {
-            ttl: Duration::from_mins(5),
-            capacity: 100_000,
-            negative_ttl: Duration::from_secs(10),
+            ttl: Self::DEFAULT_TTL,
+            capacity: Self::DEFAULT_CAPACITY,
+            negative_ttl: Self::DEFAULT_NEGATIVE_TTL,
             negative_capacity: 10_000,
             stale_if_error: Duration::ZERO,
             clock: Arc::new(SystemClock::new()),
