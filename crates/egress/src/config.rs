@@ -15,6 +15,9 @@ pub struct EgressConfig {
 }
 
 impl EgressConfig {
+    /// The default of [`with_timeout`](Self::with_timeout).
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
     /// Creates the default configuration: public `https` endpoints only, 10 s for a request, 5 s of them for the connection, bodies up to
     /// 1 MiB.
     #[must_use]
@@ -22,7 +25,7 @@ impl EgressConfig {
         Self {
             allow_loopback: false,
             allowed_networks: Vec::new(),
-            timeout: Duration::from_secs(10),
+            timeout: Self::DEFAULT_TIMEOUT,
             connect_timeout: Duration::from_secs(5),
             max_body: 1024 * 1024,
         }
