@@ -68,6 +68,9 @@ pub struct BridgedServer {
 }
 
 impl BridgedServer {
+    /// The default of [`with_outage_grace`](Self::with_outage_grace).
+    pub const DEFAULT_OUTAGE_GRACE: Duration = Duration::from_hours(24);
+
     /// Creates a builder for a bridge whose users log in at `provider`, where this server authenticates as `client`.
     pub fn new(config: BridgeConfig, provider: Provider, client: ClientAuthentication) -> Self {
         Self {
@@ -77,7 +80,7 @@ impl BridgedServer {
             resource_name: None,
             store: None,
             cache: CacheConfig::new(),
-            outage_grace: Duration::from_hours(24),
+            outage_grace: Self::DEFAULT_OUTAGE_GRACE,
             provider_egress: EgressConfig::new(),
             client_egress: EgressConfig::new(),
             clock: Arc::new(SystemClock::new()),
