@@ -54,15 +54,26 @@ pub struct BridgeConfig {
 }
 
 impl BridgeConfig {
+    /// The default of [`with_access_token_ttl`](Self::with_access_token_ttl).
+    pub const DEFAULT_ACCESS_TOKEN_TTL: Duration = Duration::from_mins(10);
+    /// The default of [`with_refresh_token_ttl`](Self::with_refresh_token_ttl).
+    pub const DEFAULT_REFRESH_TOKEN_TTL: Duration = Duration::from_hours(30 * 24);
+    /// The default of [`with_rotation_grace`](Self::with_rotation_grace).
+    pub const DEFAULT_ROTATION_GRACE: Duration = Duration::from_mins(2);
+    /// The default of [`with_max_session_age`](Self::with_max_session_age).
+    pub const DEFAULT_MAX_SESSION_AGE: Duration = Duration::from_hours(90 * 24);
+    /// The default of [`with_consent_ttl`](Self::with_consent_ttl).
+    pub const DEFAULT_CONSENT_TTL: Duration = Duration::from_hours(30 * 24);
+
     /// Creates the configuration of the authorization server `issuer` for `resource`.
     ///
     /// The issuer is the public URL of the bridge, and its endpoints are below it. With an `http` issuer, which only loopback may have,
     /// cookies have no `Secure` attribute.
     pub fn new(issuer: Issuer, resource: ResourceUri) -> Self {
         let lifetimes = Lifetimes {
-            access_token: Duration::from_mins(10),
-            refresh_token: Duration::from_hours(30 * 24),
-            rotation_grace: Duration::from_mins(2),
+            access_token: Self::DEFAULT_ACCESS_TOKEN_TTL,
+            refresh_token: Self::DEFAULT_REFRESH_TOKEN_TTL,
+            rotation_grace: Self::DEFAULT_ROTATION_GRACE,
         };
         Self {
             issuer,
@@ -74,11 +85,11 @@ impl BridgeConfig {
             required_upstream_scopes: ScopeSet::default(),
             upstream_parameters: Vec::new(),
             lifetimes,
-            max_session_age: Duration::from_hours(90 * 24),
+            max_session_age: Self::DEFAULT_MAX_SESSION_AGE,
             max_sessions: 50,
             code_ttl: Duration::from_mins(1),
             login_ttl: Duration::from_mins(10),
-            consent_ttl: Duration::from_hours(30 * 24),
+            consent_ttl: Self::DEFAULT_CONSENT_TTL,
             max_pending_logins: 10_000,
             access_tokens: AccessTokenKind::Reference,
             revokes_upstream: None,
