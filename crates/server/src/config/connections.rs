@@ -1,41 +1,43 @@
-//! The section `connections`: how many there may be, and how long each may take for what.
+//! The section `connections`: the number of client connections, and the time-outs of each.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{ConfigError, document::Document, validate::positive};
+use super::{
+    ConfigError,
+    document::Document,
+    values::{duration_text, positive},
+};
 use crate::connections::Limits;
 
-/// How many connections one address may have, if the operator does not say, and never more than half of all.
-const USUAL_SHARE: usize = 1_000;
-
-/// The section as it is written.
+/// The section as written.
 #[derive(Deserialize, JsonSchema, Debug)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Connections {
-    /// How many connections clients may have at once; more wait until one ends.
+    /// The number of simultaneous client connections; further connections wait.
     pub(crate) max: usize,
-    /// How many of them from one address; more are closed. Default: 1000 or half of `max`, and no limit with `client_address_header`.
+    /// The number of them from one address; further connections are closed. Default: 1000 or half of `max`, and no limit with `client_address_header`.
     pub(crate) max_per_address: Option<usize>,
-    /// How long a new connection may take to the head of its first request.
+    /// The time from the start of a connection to the head of its first request.
     pub(crate) head_timeout: String,
-    /// How long a connection may be without a request.
+    /// The time a connection may be without a request.
     pub(crate) idle_timeout: String,
-    /// How long the body of a request may take to arrive.
+    /// The time in which the body of a request must arrive.
     pub(crate) body_timeout: String,
-    /// How long a client may read nothing of what it is sent.
+    /// The time a client may leave the response unread.
     pub(crate) write_timeout: String,
 }
 
 impl Default for Connections {
     fn default() -> Self {
+        let limits = Limits::default();
         Self {
-            max: 10_000,
+            max: limits.max,
             max_per_address: None,
-            head_timeout: "30s".to_owned(),
-            idle_timeout: "2m".to_owned(),
-            body_timeout: "1m".to_owned(),
-            write_timeout: "1m".to_owned(),
+            head_timeout: duration_text(limits.head_timeout),
+            idle_timeout: duration_text(limits.idle_timeout),
+            body_timeout: duration_text(limits.body_timeout),
+            write_timeout: duration_text(limits.write_timeout),
         }
     }
 }
@@ -56,6 +58,8 @@ pub(super) fn validate(document: &Document, table: &Connections, is_behind_proxy
     Ok(match table.max_per_address {
         Some(max) => limits.with_max_per_address(Some(at_least_one("max_per_address", max)?)),
         None if is_behind_proxy => limits.with_max_per_address(None),
-        None => limits.with_max_per_address(Some(table.max.div_ceil(2).min(USUAL_SHARE))),
+        None => {
+            limits.with_max_per_address(Limits::default().max_per_address.map(|max| max.min(table.max.div_ceil(2))))
+        }
     })
 }

@@ -1,4 +1,4 @@
-//! [`Document`]: the values of a configuration, and where each comes from.
+//! [`Document`]: the values of a configuration, with the place of each.
 
 use std::{collections::HashMap, fs, path::Path};
 
@@ -25,7 +25,7 @@ impl ConfigError {
     }
 }
 
-/// The values of a configuration, and where each comes from.
+/// The values of a configuration, with the place (line of the file, or variable) of each.
 #[derive(Debug)]
 pub(crate) struct Document {
     name: String,
@@ -34,7 +34,7 @@ pub(crate) struct Document {
 }
 
 impl Document {
-    /// Reads a file.
+    /// Reads and parses a file.
     pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
         let name = path.display().to_string();
         let text =
@@ -42,7 +42,7 @@ impl Document {
         Self::parse(&name, &text)
     }
 
-    /// Parses `text`, which errors call `name`.
+    /// Parses `text`; errors call it `name`.
     pub(crate) fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
         let syntax = |error: &toml::de::Error| {
             let at = error.span().map_or(0, |span| span.start);
@@ -57,12 +57,12 @@ impl Document {
         Ok(Self { name: name.to_owned(), root: Value::Table(root), places })
     }
 
-    /// Notes that the value at `path` comes from `place`.
+    /// Records that the value at `path` comes from `place`.
     pub(crate) fn note(&mut self, path: String, place: String) {
         self.places.insert(path, place);
     }
 
-    /// What is wrong with the value at `path`, or with its absence: then the place is that of the nearest table.
+    /// Creates an error about the value at `path`. If there is none, the place is that of the nearest table.
     pub(crate) fn error(&self, path: &str, problem: impl AsRef<str>) -> ConfigError {
         let mut known = path;
         let place = loop {
@@ -76,7 +76,7 @@ impl Document {
         ConfigError::new(place, if path.is_empty() { problem.to_owned() } else { format!("`{path}` {problem}") })
     }
 
-    /// The values as `T`, once the schema has been checked.
+    /// Deserializes the values, after the schema has been checked.
     pub(crate) fn deserialize<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
         // The text of serde's error may quote a value, and the value may be a secret.
         self.root
@@ -86,12 +86,12 @@ impl Document {
     }
 }
 
-/// `key` of the table at `path`.
+/// Returns the path of `key` in the table at `path`.
 pub(crate) fn member(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-/// Element `index` of the array at `path`.
+/// Returns the path of element `index` of the array at `path`.
 pub(crate) fn element(path: &str, index: usize) -> String {
     format!("{path}[{index}]")
 }

@@ -1,4 +1,4 @@
-//! Environment variables over the file: `PORTCULLIS__RESOURCE_SERVER__ISSUERS__0__ISSUER`.
+//! Environment variables that override the file: `PORTCULLIS__RESOURCE_SERVER__ISSUERS__0__ISSUER`.
 
 use std::ffi::OsString;
 
@@ -12,7 +12,7 @@ use super::{
 
 const PREFIX: &str = "PORTCULLIS__";
 
-/// Lays the variables that begin with [`PREFIX`] over `document`: tables nest by `__`, elements of arrays are numbers.
+/// Applies the variables that begin with [`PREFIX`] to `document`: `__` separates nested tables, numbers are array elements.
 pub(crate) fn overlay(
     document: &mut Document,
     schema: Node<'_>,
@@ -26,10 +26,10 @@ pub(crate) fn overlay(
         let value = value.into_string().map_err(|_| ConfigError::new(&name, "is not UTF-8"))?;
         found.push((steps, name, value));
     }
-    // Element 2 comes before element 10, whatever the order of the environment.
+    // Elements are appended in order, and the environment has no order.
     found.sort();
     for (steps, name, text) in found {
-        // The values are taken out, so that the document can be asked for places meanwhile.
+        // The values are moved out because `set` borrows the document mutably.
         let mut root = std::mem::replace(&mut document.root, Value::Boolean(false));
         let outcome = set(document, schema, &mut root, &steps, Given { name: &name, text: &text }, "");
         document.root = root;
@@ -115,7 +115,7 @@ fn as_array(slot: &mut Value) -> &mut Vec<Value> {
     slot.as_array_mut().expect("it has just been made an array")
 }
 
-/// A string is taken as it is; everything else is written as in the file. What is neither is left for the schema to refuse.
+/// Returns a string as it is, and parses other types as in the file. The schema check rejects what cannot be parsed.
 fn typed(kind: Kind, text: &str) -> Value {
     let text_value = || Value::String(text.to_owned());
     match kind {

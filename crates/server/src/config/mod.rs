@@ -4,16 +4,18 @@
 //! keys and wrong types, and each section's module validates the values.
 
 mod bridge;
+mod cache;
 mod connections;
 mod document;
+mod egress;
 mod environment;
 mod file;
-mod issuer;
+mod resource_server;
 mod schema;
 mod section;
 mod settings;
 mod store;
-mod validate;
+mod values;
 
 #[cfg(test)]
 mod tests;
@@ -22,5 +24,9 @@ pub use document::ConfigError;
 pub use settings::Config;
 
 pub(crate) use bridge::{BridgeSettings, EndpointSettings, KnownProvider, ProviderSettings};
-pub(crate) use settings::{CacheSettings, Credentials, EgressSettings, IssuerSettings, ModeSettings, Verification};
+pub(crate) use cache::CacheSettings;
+pub(crate) use egress::EgressSettings;
+pub(crate) use resource_server::{IssuerSettings, Verification};
+pub(crate) use section::Credentials;
+pub(crate) use settings::ModeSettings;
 pub(crate) use store::StoreSettings;

@@ -1,4 +1,4 @@
-//! The schema of the file: printed for editors, and used to refuse unknown keys and wrong types.
+//! The JSON Schema of the file: printed for editors, and used to reject unknown keys and wrong types.
 
 use schemars::generate::SchemaSettings;
 use toml::Value;
@@ -9,17 +9,17 @@ use super::{
     file::File,
 };
 
-/// The JSON Schema of the configuration file.
+/// Returns the JSON Schema of the configuration file.
 pub(crate) fn json_schema() -> serde_json::Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     settings.into_generator().into_root_schema_for::<File>().to_value()
 }
 
-/// One node of the schema.
+/// A node of the schema.
 #[derive(Clone, Copy)]
 pub(crate) struct Node<'a>(&'a serde_json::Value);
 
-/// What a node admits.
+/// The type of a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
     Table,
@@ -66,7 +66,7 @@ impl<'a> Node<'a> {
         self.0["enum"].as_array().into_iter().flatten().filter_map(|choice| choice.as_str()).collect()
     }
 
-    /// Refuses unknown keys, absent keys and wrong types below `path`.
+    /// Rejects unknown keys, absent keys and wrong types below `path`.
     pub(crate) fn check(self, document: &Document, value: &Value, path: &str) -> Result<(), ConfigError> {
         match (self.kind(), value) {
             (Kind::Table, Value::Table(table)) => {
@@ -88,7 +88,7 @@ impl<'a> Node<'a> {
             (Kind::Text, Value::String(text)) => self.check_choice(document, text, path),
             (Kind::Integer, Value::Integer(number)) if *number < 0 => Err(document.error(path, "must not be negative")),
             (Kind::Integer, Value::Integer(_)) | (Kind::Boolean, Value::Boolean(_)) => Ok(()),
-            // Not the value: it may be a secret.
+            // The error does not contain the value, which may be a secret.
             (expected, found) => {
                 Err(document.error(path, format!("must be {}, not {}", expected.article(), found.type_str())))
             }
@@ -103,7 +103,7 @@ impl<'a> Node<'a> {
         Err(document.error(path, format!("must be one of {}, not {text:?}", choices.join(", "))))
     }
 
-    /// The error for a key that does not exist, with the nearest one that does.
+    /// Creates the error about an unknown key, with the nearest known key.
     pub(crate) fn unknown_key(self, document: &Document, path: &str, key: &str) -> ConfigError {
         let likeness = |known: &str| strsim::jaro_winkler(known, key);
         let nearest = self.keys().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).unwrap_or_default();

@@ -1,14 +1,14 @@
-//! [`Section`]: a table of the configuration, and the rules that many of its keys share.
+//! [`Section`]: a table of the configuration, with the rules that many keys share.
 
 use http::Uri;
-use portcullis::{Issuer, ResourceUri, ScopeSet, grants::read_secret_file};
+use portcullis::{Issuer, ResourceUri, ScopeSet, grants::read_secret_file, oauth::ClientAuthentication};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     ConfigError,
     document::{Document, member},
-    settings::{Credentials, EgressSettings},
-    validate::{given, uri_problem},
+    egress::EgressSettings,
+    values::{given, uri_problem},
 };
 
 /// A table of the configuration.
@@ -20,12 +20,12 @@ pub(super) struct Section<'a> {
 }
 
 impl Section<'_> {
-    /// What is wrong with `key`.
+    /// Creates an error about `key`.
     pub(super) fn error(&self, key: &str, problem: impl AsRef<str>) -> ConfigError {
         self.document.error(&self.path(key), problem)
     }
 
-    /// The section `key` of this one.
+    /// Returns the section at `key` of this section.
     pub(super) fn below(&self, key: &str) -> Self {
         Self { path: self.path(key), ..self.clone() }
     }
@@ -40,7 +40,7 @@ impl Section<'_> {
         Ok(issuer)
     }
 
-    /// Endpoints obey the rules of identifiers: absolute, https or loopback, no fragment, no user name.
+    /// Parses the URL of an endpoint. It must be absolute, https or loopback, without fragment and user name.
     pub(super) fn url(&self, key: &str, text: Option<String>) -> Result<Option<Uri>, ConfigError> {
         let Some(text) = given(text) else { return Ok(None) };
         ResourceUri::new(&text).map_err(|error| self.error(key, uri_problem(&error)))?;
@@ -48,7 +48,7 @@ impl Section<'_> {
         text.parse().map(Some).map_err(|_| self.error(key, "is not a URL"))
     }
 
-    /// Plain http has been found to be loopback, and egress has to allow that.
+    /// Checks that the egress configuration allows loopback if `url` is plain http, which is valid for loopback only.
     fn check_reach(&self, key: &str, url: &str) -> Result<(), ConfigError> {
         if url.to_ascii_lowercase().starts_with("http:") && !self.egress.allow_loopback {
             return Err(self.error(key, "is on this machine, which needs allow_loopback = true in [egress]"));
@@ -60,7 +60,8 @@ impl Section<'_> {
         ScopeSet::new(names).map_err(|error| self.error(key, format!("has {:?}, which is no scope name", error.0)))
     }
 
-    /// The secret of `key`, or what is in the file that `key` and `_file` names, which has to be closed to others.
+    /// Returns the secret of `key`, or the content of the file that the key with the suffix `_file` names. The file must not be
+    /// accessible to other users of the machine.
     pub(super) fn secret(
         &self,
         key: &str,
@@ -75,14 +76,14 @@ impl Section<'_> {
         }
         let unusable = |problem: String| self.error(&file_key, format!("cannot be used: {problem}"));
         let text = read_secret_file(&file).map_err(|error| unusable(error.to_string()))?;
-        // Editors and `echo` end files with a line feed, which belongs to no secret.
+        // Editors and `echo` end files with a line feed, which is not part of the secret.
         match text.expose_secret().trim_end_matches(['\r', '\n']) {
             "" => Err(unusable(format!("{file} is empty"))),
             text => Ok(Some(text.into())),
         }
     }
 
-    /// An id and a secret: both are needed, for the reason `why`.
+    /// Returns the client ID and secret, which are both required; `why` is the reason in the error.
     pub(super) fn credentials(
         &self,
         client_id: Option<String>,
@@ -93,5 +94,18 @@ impl Section<'_> {
         let client_id = given(client_id).ok_or_else(|| missing("client_id", ""))?;
         let client_secret = secret.ok_or_else(|| missing("client_secret", ", or `client_secret_file`"))?;
         Ok(Credentials { client_id, client_secret })
+    }
+}
+
+/// The credentials of this server at an authorization server.
+#[derive(Debug)]
+pub(crate) struct Credentials {
+    pub(crate) client_id: String,
+    pub(crate) client_secret: SecretString,
+}
+
+impl Credentials {
+    pub(crate) fn client(&self) -> ClientAuthentication {
+        ClientAuthentication::basic(&self.client_id, self.client_secret.clone())
     }
 }

@@ -1,24 +1,28 @@
-//! [`Config`]: the configuration, validated.
+//! [`Config`]: the configuration, loaded and validated.
 
-use std::{ffi::OsString, net::SocketAddr, path::Path, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::Path};
 
-use http::{HeaderName, Uri};
-use ipnet::IpNet;
-use portcullis::{
-    Issuer, ResourceUri, ScopeSet,
-    oauth::{ClientAuthentication, jwt::Algorithm},
-};
-use secrecy::SecretString;
+use http::HeaderName;
+use portcullis::{ResourceUri, ScopeSet};
 
 use super::{
-    ConfigError,
+    ConfigError, bridge,
     bridge::BridgeSettings,
+    cache,
+    cache::CacheSettings,
+    connections,
     document::Document,
+    egress,
+    egress::EgressSettings,
     environment,
-    file::File,
+    file::{File, Mode},
+    resource_server,
+    resource_server::IssuerSettings,
     schema::{Node, json_schema},
+    section::Section,
+    store,
     store::StoreSettings,
-    validate::validate,
+    values::{given, parse, uri_problem},
 };
 use crate::connections::Limits;
 
@@ -95,73 +99,83 @@ impl Config {
     }
 }
 
-/// Who issues the tokens.
+/// The server that issues the tokens.
 #[derive(Debug)]
 pub(crate) enum ModeSettings {
-    /// These, and not this server.
+    /// Other authorization servers.
     ResourceServer(Vec<IssuerSettings>),
-    /// This server, after a login at a provider.
+    /// This server (bridge), with login at a provider.
     Bridge(Box<BridgeSettings>, StoreSettings),
 }
 
-#[derive(Debug)]
-pub(crate) struct IssuerSettings {
-    pub(crate) issuer: Issuer,
-    pub(crate) verification: Verification,
-    pub(crate) audience: Option<String>,
-    pub(crate) subject_claim: Option<String>,
-    pub(crate) allow_client_without_subject: bool,
-    pub(crate) introspection_endpoint: Option<Uri>,
-    pub(crate) userinfo_endpoint: Option<Uri>,
-    pub(crate) enrich: bool,
-}
-
-/// How an issuer's tokens are verified, with what that needs.
-#[derive(Debug)]
-pub(crate) enum Verification {
-    Jwt {
-        algorithms: Vec<Algorithm>,
-        token_types: Vec<String>,
-        jwks_uri: Option<Uri>,
-    },
-    Introspection(Credentials),
-    /// UserInfo says who; introspection, or GitHub's token check, says for whom.
-    UserInfo {
-        credentials: Credentials,
-        check_token_endpoint: Option<Uri>,
-    },
-}
-
-impl Verification {
-    pub(crate) const fn is_jwt(&self) -> bool {
-        matches!(self, Self::Jwt { .. })
+/// Validates `file`, the values of `document`.
+fn validate(mut file: File, document: &Document) -> Result<Config, ConfigError> {
+    let client_address_header = client_address_header(document, &mut file)?;
+    let listen: SocketAddr = parse(document, "listen", &file.listen, "an address and a port, such as 127.0.0.1:8000")?;
+    let admin_listen = given(file.admin_listen)
+        .map(|text| parse(document, "admin_listen", &text, "an address and a port, such as 127.0.0.1:9000"))
+        .transpose()?;
+    if admin_listen == Some(listen) {
+        return Err(document.error("admin_listen", "must differ from `listen`"));
     }
+    let resource = resource(document, given(file.public_url), listen)?;
+    let required_scopes = ScopeSet::new(&file.required_scopes)
+        .map_err(|error| document.error("required_scopes", format!("has {:?}, which is no scope name", error.0)))?;
+    let connections = connections::validate(document, &file.connections, client_address_header.is_some())?;
+    let cache = cache::validate(document, &file.cache)?;
+    let egress = egress::validate(document, &file.egress)?;
+    let mode = match file.mode {
+        Mode::ResourceServer => ModeSettings::ResourceServer(resource_server::validate_all(
+            document,
+            file.resource_server.issuers,
+            &egress,
+        )?),
+        Mode::Bridge => {
+            let section = Section { document, egress: &egress, path: "bridge".to_owned() };
+            let bridge = bridge::validate(&section, file.bridge, resource.clone(), &required_scopes)?;
+            ModeSettings::Bridge(Box::new(bridge), store::validate(document, &file.store)?)
+        }
+    };
+    Ok(Config {
+        listen,
+        resource,
+        admin_listen,
+        client_address_header,
+        connections,
+        required_scopes,
+        mode,
+        cache,
+        egress,
+    })
 }
 
-#[derive(Debug)]
-pub(crate) struct Credentials {
-    pub(crate) client_id: String,
-    pub(crate) client_secret: SecretString,
-}
-
-impl Credentials {
-    pub(crate) fn client(&self) -> ClientAuthentication {
-        ClientAuthentication::basic(&self.client_id, self.client_secret.clone())
+/// Returns the header for client addresses. In bridge mode, the older key of the section `bridge` takes precedence.
+fn client_address_header(document: &Document, file: &mut File) -> Result<Option<HeaderName>, ConfigError> {
+    let mut header = given(file.client_address_header.take()).map(|name| ("client_address_header", name));
+    if file.mode == Mode::Bridge {
+        let of_bridge = given(file.bridge.client_address_header.take());
+        header = of_bridge.map(|name| ("bridge.client_address_header", name)).or(header);
+        file.bridge.client_address_header = header.as_ref().map(|(_, name)| name.clone());
     }
+    let parse = |(key, name): (&str, String)| name.parse().map_err(|_| document.error(key, "is no name of a header"));
+    header.map(parse).transpose()
 }
 
-#[derive(Debug)]
-pub(crate) struct CacheSettings {
-    pub(crate) ttl: Duration,
-    pub(crate) capacity: u64,
-    pub(crate) rejected_ttl: Duration,
-    pub(crate) stale_if_error: Duration,
-}
-
-#[derive(Debug)]
-pub(crate) struct EgressSettings {
-    pub(crate) allow_loopback: bool,
-    pub(crate) allow_loopback_for_clients: bool,
-    pub(crate) allowed_networks: Vec<IpNet>,
-    pub(crate) timeout: Duration,
+fn resource(document: &Document, public_url: Option<String>, listen: SocketAddr) -> Result<ResourceUri, ConfigError> {
+    let path = "public_url";
+    let url = match public_url {
+        Some(url) => url,
+        None if listen.ip().is_loopback() && listen.port() != 0 => format!("http://{listen}"),
+        None => {
+            return Err(
+                document.error(path, format!("is missing: listen = \"{listen}\" does not say what clients use"))
+            );
+        }
+    };
+    let invalid = |error| document.error(path, uri_problem(&error));
+    let origin = url.strip_suffix('/').unwrap_or(&url);
+    if !ResourceUri::new(origin).map_err(invalid)?.path_and_query().is_empty() {
+        return Err(document.error(path, format!("must have no path and no query: {url:?}")));
+    }
+    ResourceUri::new(&format!("{origin}/mcp")).map_err(invalid)
 }

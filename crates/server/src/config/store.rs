@@ -1,4 +1,4 @@
-//! The section `store`: where the bridge keeps what must not be lost, and the keys that seal it.
+//! The section `store`: the store of the bridge, and the keys that seal it.
 
 use std::path::PathBuf;
 
@@ -11,9 +11,9 @@ use super::{ConfigError, document::Document};
 #[derive(Deserialize, JsonSchema, Debug)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Store {
-    /// Where clients, sessions and the provider's tokens are kept: "sqlite://" and a path, or "memory:" for tests.
+    /// The store of clients, sessions and upstream tokens: "sqlite://" and a path, or "memory:" for tests.
     pub(crate) url: String,
-    /// A file with the keys that seal it, one a line: 32 bytes in base64 or hexadecimal. The first seals, all open.
+    /// A file with the keys that seal the store, one per line: 32 bytes in base64 or hexadecimal. The first key seals, all keys open.
     pub(crate) encryption_keys_file: String,
 }
 
@@ -23,12 +23,12 @@ impl Default for Store {
     }
 }
 
-/// Where the bridge keeps its rows.
+/// The store of the bridge.
 #[derive(Clone, Debug)]
 pub(crate) enum StoreSettings {
-    /// In this process: everybody logs in again after a restart, and clients register again.
+    /// In the memory of this process: after a restart, users log in again and clients register again.
     Memory,
-    /// In a file of this machine, sealed.
+    /// In a sealed file.
     Sqlite { path: PathBuf, keys: KeyRing, keys_file: PathBuf },
 }
 
@@ -46,7 +46,7 @@ pub(super) fn validate(document: &Document, table: &Store) -> Result<StoreSettin
             Ok(StoreSettings::Sqlite { path: path.into(), keys, keys_file })
         }
         "postgres" | "postgresql" | "redis" | "rediss" => {
-            // Not the URL: there may be a password in it.
+            // The error does not contain the URL, which may contain a password.
             Err(document.error(
                 "store.url",
                 format!("= \"{scheme}:..\" is not available in this version; use sqlite: or memory:"),

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-/// The number of connections, and the time-outs of each. The getters return the defaults for [`Limits::default`].
+/// The number of connections, and the time-outs of each.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    pub(super) max: usize,
-    pub(super) max_per_address: Option<usize>,
-    pub(super) head_timeout: Duration,
-    pub(super) idle_timeout: Duration,
-    pub(super) body_timeout: Duration,
-    pub(super) write_timeout: Duration,
+    pub(crate) max: usize,
+    pub(crate) max_per_address: Option<usize>,
+    pub(crate) head_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) body_timeout: Duration,
+    pub(crate) write_timeout: Duration,
 }
 
 impl Default for Limits {

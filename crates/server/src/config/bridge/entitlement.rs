@@ -1,34 +1,52 @@
-//! The rules for `bridge.entitlements`: who may have which scopes.
+//! The table `bridge.entitlements`: the users who may have a scope.
 
 use portcullis::{Issuer, ScopeSet, UserContext, bridge::ScopePolicy};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{settings::TrustedIssuerSettings, table::Entitlement};
-use crate::config::{ConfigError, document::element, section::Section, validate::given};
+use crate::config::{ConfigError, document::element, section::Section, values::given};
 
-/// Who may have a scope.
+#[derive(Deserialize, JsonSchema, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Entitlement {
+    /// The scope.
+    pub(crate) scope: String,
+    /// The issuer of the users: that of the provider, which is the default, or one of `trusted_issuers`.
+    pub(crate) issuer: Option<String>,
+    /// The subjects (`sub`) of users who may have it, never e-mail addresses.
+    #[serde(default)]
+    pub(crate) subjects: Vec<String>,
+    /// A claim of users who may have it, such as "groups" or "realm_access.roles".
+    pub(crate) claim: Option<String>,
+    /// The values of that claim; an array must contain one of them.
+    #[serde(default)]
+    pub(crate) values: Vec<String>,
+}
+
+/// The users who may have a scope.
 #[derive(Debug)]
 struct Rule {
     scope: String,
-    /// Whose users: a subject or a claim says nothing without the issuer that states it.
+    /// The issuer of the users: subjects and claims are meaningful only with their issuer.
     issuer: Issuer,
     subjects: Vec<String>,
-    /// The claim, member by member, and what it must be or contain.
+    /// The path of the claim, and its values.
     claim: Option<(Vec<String>, Vec<String>)>,
 }
 
-/// The issuers whose users there are.
-pub(super) struct IssuerRouter<'a> {
+/// The issuers of the users of this server.
+pub(super) struct KnownIssuers<'a> {
     pub(super) provider: &'a Issuer,
-    pub(super) trusted: &'a [TrustedIssuerSettings],
+    pub(super) trusted: Vec<&'a Issuer>,
 }
 
-/// A scope that the tables name is for the users they name; every other one is for all users.
+/// Validates the tables. A scope in a table is for the users of the table; every other scope is for all users.
 pub(super) fn validate_all(
     section: &Section<'_>,
     tables: Vec<Entitlement>,
     supported: &ScopeSet,
-    issuers: &IssuerRouter<'_>,
+    issuers: &KnownIssuers<'_>,
 ) -> Result<ScopePolicy, ConfigError> {
     let validate =
         |(index, table)| validate(&section.below(&element("entitlements", index)), table, supported, issuers);
@@ -46,7 +64,7 @@ fn validate(
     entry: &Section<'_>,
     table: Entitlement,
     supported: &ScopeSet,
-    issuers: &IssuerRouter<'_>,
+    issuers: &KnownIssuers<'_>,
 ) -> Result<Rule, ConfigError> {
     if !supported.contains(&table.scope) {
         return Err(entry.error("scope", format!("is {:?}, which is not among `scopes_supported`", table.scope)));
@@ -64,11 +82,11 @@ fn validate(
     Ok(Rule { scope: table.scope, issuer, subjects: table.subjects, claim })
 }
 
-/// The issuer that is named, which must be one that has users here; else the provider's.
-fn issuer(entry: &Section<'_>, named: Option<String>, issuers: &IssuerRouter<'_>) -> Result<Issuer, ConfigError> {
+/// Returns the named issuer, which must be one of `issuers`, or that of the provider if none is named.
+fn issuer(entry: &Section<'_>, named: Option<String>, issuers: &KnownIssuers<'_>) -> Result<Issuer, ConfigError> {
     let Some(named) = given(named) else { return Ok(issuers.provider.clone()) };
     let named = entry.issuer("issuer", &named)?;
-    let is_trusted = issuers.trusted.iter().any(|trusted| trusted.issuer == named);
+    let is_trusted = issuers.trusted.contains(&&named);
     if named == *issuers.provider || is_trusted {
         return Ok(named);
     }
@@ -91,7 +109,7 @@ impl Rule {
     }
 }
 
-/// Whether the member at `path` is one of `values`, or a list with one of them in it.
+/// Reports whether the member at `path` is one of `values`, or an array that contains one of them.
 fn has_one_of(members: &Map<String, Value>, path: &[String], values: &[String]) -> bool {
     let Some((first, rest)) = path.split_first() else { return false };
     let found = members.get(first).and_then(|value| rest.iter().try_fold(value, |value, name| value.get(name)));

@@ -1,18 +1,15 @@
-//! The section `bridge`: tokens of our own, and a login at a provider.
+//! The section `bridge`: tokens of an authorization server of our own, with login at a provider.
 //!
-//! [`table`] is what is written, [`settings`] what is meant; between them stand the rules: [`validate()`] for the whole, [`provider`],
-//! [`parameters`], [`signing`], [`client`], [`entitlement`] and [`resource_server`] for its parts.
+//! [`table`] is the section as written, [`validate`](mod@validate) its rules; [`clients`], [`entitlement`] and [`provider`] are its parts.
 
-mod client;
+mod clients;
 mod entitlement;
-mod parameters;
 mod provider;
-mod resource_server;
-mod settings;
-mod signing;
 mod table;
 mod validate;
 
-pub(crate) use settings::{BridgeSettings, EndpointSettings, KnownProvider, ProviderSettings};
+pub(crate) use provider::{EndpointSettings, KnownProvider, ProviderSettings};
 pub(crate) use table::Bridge;
+pub(crate) use validate::BridgeSettings;
+
 pub(super) use validate::validate;

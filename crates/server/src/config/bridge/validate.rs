@@ -1,27 +1,47 @@
-//! The rules for the section `bridge` as a whole.
+//! The rules of the section `bridge`.
 
 use std::time::Duration;
 
-use http::HeaderName;
+use http::{HeaderName, Uri};
 use portcullis::{
     Issuer, ResourceUri, ScopeSet,
-    bridge::{BridgeConfig, ClientMetadataDocumentPolicy, RegistrationPolicy},
+    bridge::{AccessTokenKind, BridgeConfig, ClientMetadataDocumentPolicy, RegistrationPolicy, SigningKeys},
+    grants::read_secret_file,
     oauth::ClientAuthentication,
 };
 use secrecy::SecretString;
 
 use super::{
-    BridgeSettings, client, entitlement, parameters, provider, resource_server,
-    settings::TrustedIssuerSettings,
-    signing,
-    table::{AuthMethod, Bridge, Documents, ProviderName, Registration, TrustedIssuer},
+    clients, entitlement, provider,
+    provider::ProviderSettings,
+    table::{AccessTokens, AuthMethod, Bridge, Documents, ProviderName, Registration, TrustedIssuer},
 };
 use crate::config::{
     ConfigError,
     document::element,
     section::Section,
-    validate::{duration, given, uri_problem},
+    values::{duration, given, uri_problem},
 };
+
+/// The section `bridge`, validated.
+#[derive(Debug)]
+pub(crate) struct BridgeSettings {
+    pub(crate) config: BridgeConfig,
+    pub(crate) provider: ProviderSettings,
+    /// The credentials of this server there.
+    pub(crate) client: ClientAuthentication,
+    /// How long users are accepted while the provider is unavailable.
+    pub(crate) outage_grace: Duration,
+    /// The issuers of accepted assertions. They are added to `config` with their key sets when the server starts.
+    pub(crate) trusted_issuers: Vec<TrustedIssuerSettings>,
+}
+
+/// An identity provider of an enterprise.
+#[derive(Debug)]
+pub(crate) struct TrustedIssuerSettings {
+    pub(crate) issuer: Issuer,
+    pub(crate) jwks_uri: Option<Uri>,
+}
 
 /// Validates the section, for a bridge to `resource`, where every request needs `required_scopes`.
 pub(in crate::config) fn validate(
@@ -34,7 +54,10 @@ pub(in crate::config) fn validate(
     let client = authentication(section, &mut table)?;
     let trusted_issuers = trusted_issuers(section, std::mem::take(&mut table.trusted_issuers))?;
     let outage_grace = duration(section.document, &section.path("outage_grace"), &table.outage_grace)?;
-    let issuers = entitlement::IssuerRouter { provider: provider.issuer(), trusted: &trusted_issuers };
+    let issuers = entitlement::KnownIssuers {
+        provider: provider.issuer(),
+        trusted: trusted_issuers.iter().map(|trusted| &trusted.issuer).collect(),
+    };
     let config = config(section, table, resource, required_scopes, &issuers)?;
     Ok(BridgeSettings { config, provider, client, outage_grace, trusted_issuers })
 }
@@ -51,13 +74,13 @@ fn trusted_issuers(
     tables.into_iter().enumerate().map(validate).collect()
 }
 
-/// What is issued, and to whom.
+/// Returns the configuration of the bridge.
 fn config(
     section: &Section<'_>,
     table: Bridge,
     resource: ResourceUri,
     required_scopes: &ScopeSet,
-    issuers: &entitlement::IssuerRouter<'_>,
+    issuers: &entitlement::KnownIssuers<'_>,
 ) -> Result<BridgeConfig, ConfigError> {
     let issuer =
         Issuer::new(resource.origin()).map_err(|error| section.document.error("public_url", uri_problem(&error)))?;
@@ -67,12 +90,12 @@ fn config(
     let own = resource.clone();
     let config = BridgeConfig::new(issuer, resource)
         .with_scopes(scopes.clone())
-        // A client asks for more when it is refused.
+        // A client requests further scopes when it receives a challenge.
         .with_default_scopes(required_scopes.clone())
         .with_upstream_scopes(upstream_scopes.clone())
         .with_required_upstream_scopes(section.scopes("required_upstream_scopes", &table.required_upstream_scopes)?)
         .with_scope_policy(entitlement::validate_all(section, table.entitlements, &scopes, issuers)?)
-        .with_access_tokens(signing::validate(section, table.access_tokens, &table.signing_key_files)?)
+        .with_access_tokens(access_tokens(section, table.access_tokens, &table.signing_key_files)?)
         .with_access_token_ttl(lifetime(section, "access_token_ttl", &table.access_token_ttl)?)
         .with_refresh_token_ttl(lifetime(section, "refresh_token_ttl", &table.refresh_token_ttl)?)
         .with_max_session_age(lifetime(section, "max_session_age", &table.max_session_age)?)
@@ -88,9 +111,9 @@ fn config(
         Some(header) => config.with_client_address_header(header),
         None => config,
     };
-    let config = parameters::add_all(config, section, table.provider, &upstream_scopes, &table.parameters)?;
-    let config = resource_server::add_all(config, section, &own, table.resource_servers)?;
-    client::add_all(config, section, table.clients, &scopes)
+    let config = provider::add_parameters(config, section, table.provider, &upstream_scopes, &table.parameters)?;
+    let config = clients::add_resource_servers(config, section, &own, table.resource_servers)?;
+    clients::add_clients(config, section, table.clients, &scopes)
 }
 
 fn documents(table: &Documents) -> ClientMetadataDocumentPolicy {
@@ -102,7 +125,7 @@ fn documents(table: &Documents) -> ClientMetadataDocumentPolicy {
     policy.with_trusted_hosts(table.trusted_hosts.iter().map(String::as_str))
 }
 
-/// How this server proves to the provider who it is.
+/// Returns the client authentication of this server at the provider.
 fn authentication(section: &Section<'_>, table: &mut Bridge) -> Result<ClientAuthentication, ConfigError> {
     let key = "token_endpoint_auth_method";
     let follows_standards = matches!(table.provider, ProviderName::Oidc | ProviderName::Keycloak);
@@ -121,7 +144,7 @@ fn authentication(section: &Section<'_>, table: &mut Bridge) -> Result<ClientAut
     })
 }
 
-/// Times of sessions are whole seconds.
+/// Parses a lifetime. The lifetimes of sessions are whole seconds.
 fn lifetime(section: &Section<'_>, key: &str, text: &str) -> Result<Duration, ConfigError> {
     let lifetime = duration(section.document, &section.path(key), text)?;
     if lifetime < Duration::from_secs(1) {
@@ -144,4 +167,32 @@ fn address_header(section: &Section<'_>, name: Option<String>) -> Result<Option<
     let key = "client_address_header";
     let parse = |name: String| name.parse().map_err(|_| section.error(key, "is no name of a header"));
     given(name).map(parse).transpose()
+}
+
+/// Validates the form of access tokens, and reads the keys that sign them.
+fn access_tokens(section: &Section<'_>, form: AccessTokens, files: &[String]) -> Result<AccessTokenKind, ConfigError> {
+    match form {
+        AccessTokens::Reference if files.is_empty() => Ok(AccessTokenKind::Reference),
+        AccessTokens::Reference => {
+            Err(section.error("signing_key_files", "is for access_tokens = \"jwt\"; reference tokens are not signed"))
+        }
+        AccessTokens::Jwt => {
+            Ok(AccessTokenKind::Jwt(signing_keys(section, files)?.unwrap_or_else(SigningKeys::generate)))
+        }
+    }
+}
+
+fn signing_keys(section: &Section<'_>, files: &[String]) -> Result<Option<SigningKeys>, ConfigError> {
+    let mut keys: Option<SigningKeys> = None;
+    for (index, file) in files.iter().enumerate() {
+        let error =
+            |problem: String| section.error(&element("signing_key_files", index), format!("cannot be used: {problem}"));
+        let pem = read_secret_file(file).map_err(|unusable| error(unusable.to_string()))?;
+        let more = match keys {
+            None => SigningKeys::new(&pem),
+            Some(keys) => keys.with_key(&pem),
+        };
+        keys = Some(more.map_err(|invalid| error(format!("{file}: {invalid}")))?);
+    }
+    Ok(keys)
 }

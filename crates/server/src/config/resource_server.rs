@@ -1,14 +1,110 @@
-//! The rules for one entry of `resource_server.issuers`, and between them.
+//! The section `resource_server`: the authorization servers whose tokens are accepted.
 
-use portcullis::oauth::jwt::Algorithm;
+use http::Uri;
+use portcullis::{Issuer, oauth::jwt::Algorithm};
+use schemars::JsonSchema;
+use secrecy::SecretString;
+use serde::Deserialize;
 
 use super::{
-    ConfigError, IssuerSettings, Verification,
+    ConfigError,
     document::{Document, element},
-    file::{IssuerTable, Verify},
-    section::Section,
-    settings::EgressSettings,
+    egress::EgressSettings,
+    section::{Credentials, Section},
 };
+
+#[derive(Deserialize, JsonSchema, Debug, Default)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ResourceServer {
+    /// The authorization servers whose tokens are accepted; at least one.
+    pub(crate) issuers: Vec<IssuerTable>,
+}
+
+#[derive(Deserialize, JsonSchema, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IssuerTable {
+    /// The issuer identifier, exactly as the authorization server writes it.
+    pub(crate) issuer: String,
+    /// How its tokens are verified.
+    #[serde(default)]
+    pub(crate) verify: Verify,
+    /// The audience that its tokens must name. Default: the resource.
+    pub(crate) audience: Option<String>,
+    /// The client ID of this server at the authorization server; for introspection.
+    pub(crate) client_id: Option<String>,
+    /// The client secret of this server there; for introspection.
+    #[schemars(with = "Option<String>")]
+    pub(crate) client_secret: Option<SecretString>,
+    /// A file with the client secret, instead of `client_secret`.
+    pub(crate) client_secret_file: Option<String>,
+    /// Signature algorithms that its tokens may use. Default: every asymmetric one.
+    #[serde(default)]
+    pub(crate) algorithms: Vec<String>,
+    /// Values of `typ` that its tokens may have, in addition to "at+jwt"; "JWT" for issuers that do not follow RFC 9068.
+    #[serde(default)]
+    pub(crate) token_types: Vec<String>,
+    /// The claim that names the user, for issuers whose tokens or introspection responses have no `sub`, such as "username".
+    /// Default: "sub".
+    pub(crate) subject_claim: Option<String>,
+    /// Whether a token without `sub`, and without another claim about a user, is accepted as that of a client acting for itself.
+    #[serde(default)]
+    pub(crate) allow_client_without_subject: bool,
+    /// The URL of its key set. Default: from its metadata.
+    pub(crate) jwks_uri: Option<String>,
+    /// The URL of its introspection endpoint. Default: from its metadata.
+    pub(crate) introspection_endpoint: Option<String>,
+    /// The URL of its UserInfo endpoint. Default: from its metadata.
+    pub(crate) userinfo_endpoint: Option<String>,
+    /// The URL at which GitHub checks a token of this server's app, `https://api.github.com/applications/{client_id}/token`;
+    /// for "userinfo", instead of introspection.
+    pub(crate) check_token_endpoint: Option<String>,
+    /// Whether the user's profile is fetched from the UserInfo endpoint, once per token.
+    #[serde(default)]
+    pub(crate) enrich: bool,
+}
+
+#[derive(Deserialize, JsonSchema, Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Verify {
+    #[default]
+    Jwt,
+    Introspection,
+    Userinfo,
+}
+
+#[derive(Debug)]
+pub(crate) struct IssuerSettings {
+    pub(crate) issuer: Issuer,
+    pub(crate) verification: Verification,
+    pub(crate) audience: Option<String>,
+    pub(crate) subject_claim: Option<String>,
+    pub(crate) allow_client_without_subject: bool,
+    pub(crate) introspection_endpoint: Option<Uri>,
+    pub(crate) userinfo_endpoint: Option<Uri>,
+    pub(crate) enrich: bool,
+}
+
+/// How an issuer's tokens are verified.
+#[derive(Debug)]
+pub(crate) enum Verification {
+    Jwt {
+        algorithms: Vec<Algorithm>,
+        token_types: Vec<String>,
+        jwks_uri: Option<Uri>,
+    },
+    Introspection(Credentials),
+    /// UserInfo names the user; introspection, or GitHub's token check, names the audience.
+    UserInfo {
+        credentials: Credentials,
+        check_token_endpoint: Option<Uri>,
+    },
+}
+
+impl Verification {
+    pub(crate) const fn is_jwt(&self) -> bool {
+        matches!(self, Self::Jwt { .. })
+    }
+}
 
 const LIST: &str = "resource_server.issuers";
 
@@ -78,8 +174,8 @@ fn validate(entry: &Section<'_>, table: IssuerTable) -> Result<IssuerSettings, C
     })
 }
 
-/// Claims that are the same in the tokens of many users, or another in each token.
-const NO_USERS: [&str; 16] = [
+/// Claims that are equal in the tokens of many users, or different in each token of one user.
+const NOT_SUBJECTS: [&str; 16] = [
     "iss",
     "aud",
     "exp",
@@ -105,7 +201,7 @@ fn subject_claim(entry: &Section<'_>, table: &IssuerTable) -> Result<Option<Stri
             _ if table.check_token_endpoint.is_some() => {
                 "does not go with `check_token_endpoint`: the number of the account names the user".to_owned()
             }
-            claim if NO_USERS.contains(&claim) => format!(
+            claim if NOT_SUBJECTS.contains(&claim) => format!(
                 "must be the claim that names the user, not {claim:?}: users would share what belongs to each of them; for clients \
                  that act for themselves, set allow_client_without_subject = true"
             ),
