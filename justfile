@@ -1,4 +1,8 @@
-# What is done often. `just test` needs a Rust toolchain, a C compiler, npm; it installs the rest itself and says so.
+# What is done often. `just unit` needs a Rust toolchain and a C compiler, `just test` also npm; it installs the rest and says so.
+
+# Packages that are not in the registry.
+unpublished := "--exclude mcp-server --exclude reverse-proxy --exclude portcullis-tests --exclude portcullis-test-support"
+store_sqlite := "crates/stores/sqlite"
 
 # List the recipes
 default:
@@ -57,15 +61,61 @@ lint:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --locked
 
 # Licences, banned crates and sources of the dependencies
-deny:
-    command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+deny: (installed "cargo-deny")
     cargo deny --locked check licenses bans sources
 
-# Package every crate in the order of publication, and build each from its package
-package:
-    cargo package --workspace --locked --exclude mcp-server --exclude reverse-proxy --exclude portcullis-examples --exclude portcullis-tests
+# Every crate with each of its features alone
+features: (installed "cargo-hack")
+    cargo hack check --workspace --each-feature --exclude-all-features --exclude portcullis-tests --locked
 
-# Everything that can be tested: units, stories with real components, MCP conformance, architecture, documentation
+# Package every crate, without building it from its package
+package:
+    cargo package --workspace --locked --no-verify {{ unpublished }}
+
+# All checks of a change that are no tests
+ci: lint deny features package
+
+# Everything before a release: all checks, all tests, and what takes longer than a change should wait for
+release-check: ci test msrv external-types semver
+    cargo package --workspace --locked {{ unpublished }}
+    cargo publish --workspace --locked --dry-run {{ unpublished }}
+
+# The oldest Rust that `Cargo.toml` promises; the SQLite store needs a newer one than the other crates
+msrv:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    check() {
+        rustup toolchain install --profile minimal "$1"
+        cargo "+$1" check --locked --target-dir target/msrv "${@:2}"
+    }
+    version() { sed -n 's/^rust-version = "\(.*\)"/\1/p' "$1"; }
+    check "$(version Cargo.toml)" --package portcullis --features bridge
+    check "$(version {{ store_sqlite }}/Cargo.toml)" --package portcullis --all-features
+
+# Types of other crates in the public interface: those that `Cargo.toml` of each crate allows
+external-types: (installed "cargo-check-external-types")
+    #!/usr/bin/env bash
+    set -euo pipefail
+    # It reads rustdoc's JSON, which is unstable.
+    export RUSTC_BOOTSTRAP=1
+    for manifest in crates/*/Cargo.toml; do
+        grep -q '^publish = false' "$manifest" || cargo check-external-types --all-features --manifest-path "$manifest"
+    done
+
+# Breaking changes since the version in the registry. The first release has none to compare with: from the second on
+semver: (installed "cargo-semver-checks")
+    cargo semver-checks --workspace {{ unpublished }}
+
+[private]
+installed tool:
+    command -v {{ tool }} >/dev/null || { echo "installing {{ tool }}"; cargo install --locked {{ tool }}; }
+
+# The tests that need neither Node nor a browser nor Debian packages: a minute and a half after the build
+unit:
+    # Targets by name: all but `e2e` (real components) and `processes` (processes that are killed again and again).
+    cargo test --workspace --locked --no-fail-fast --lib --bins --test '[!ep]*' --test 'pro[!c]*'
+
+# Everything that can be tested: units, scenarios with real components, MCP conformance, architecture, documentation
 test: setup build
     @echo "test: all of it"
     cargo test --workspace --locked --no-fail-fast
@@ -84,11 +134,11 @@ doc:
 tidy:
     cargo test --workspace --locked --test architecture
 
-# Stories with real components
+# Scenarios with real components
 e2e: setup build
     cargo test --workspace --locked --test e2e
 
-# The official MCP conformance suite, with and without the gate
+# The official MCP conformance suite, with and without the auth layer
 conformance: setup build
     cargo test --workspace --locked --test e2e conformance
 
@@ -108,11 +158,11 @@ fuzz:
         cargo fuzz run "$target" "corpus/$target" "seeds/$target" -- -max_total_time=60 -verbosity=0 -print_final_stats=1
     done
 
-# Measure beside others, all or `gate`, `grants`, `bridge`; writes docs/benchmarks.md and target/bench/*.json
+# Compare with similar projects: all parts, or `gate`, `grants`, `bridge`; writes docs/benchmarks.md and target/bench/*.json
 bench *parts:
     # Not --locked: the lock file of the bench follows the dependencies of the product.
     cargo run --release --manifest-path bench/Cargo.toml -- {{ parts }}
 
-# An MCP server behind the gate, with an identity provider inside
+# An MCP server behind the auth layer, with an identity provider inside
 demo:
     cargo run -p mcp-server

@@ -1,12 +1,17 @@
-//! The workspace as the checks see it.
+//! The workspace as the checks see it: every Rust file is read and parsed once, for all tests.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::LazyLock,
+    thread,
 };
 
 use serde_json::Value;
+
+use crate::facts::Facts;
 
 /// Where Rust is; a folder of its own would be one more workspace (`bench`, `fuzz`).
 const CODE: [&str; 3] = ["crates", "examples", "tests"];
@@ -18,11 +23,14 @@ pub(crate) struct Source {
     /// Relative to the workspace, with `/`.
     pub(crate) path: String,
     pub(crate) text: String,
+    pub(crate) facts: Facts,
 }
 
 impl Source {
-    pub(crate) fn parse(&self) -> syn::File {
-        syn::parse_file(&self.text).unwrap_or_else(|error| panic!("{}: {error}", self.path))
+    fn read(path: &str) -> Self {
+        let text = read(path);
+        let parsed = syn::parse_file(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
+        Self { path: path.to_owned(), facts: Facts::of(&parsed), text }
     }
 
     /// The text without the module of unit tests at its end.
@@ -36,13 +44,21 @@ impl Source {
         lines.filter(|(_, line)| !line.is_empty() && !line.starts_with("//"))
     }
 
-    /// Whether nothing of this file is in the product.
+    /// Reports whether nothing of this file is in the product.
     pub(crate) fn is_test(&self) -> bool {
-        self.path.starts_with("tests/") || self.path.contains("/tests/") || self.path.ends_with("/tests.rs")
+        self.path.starts_with("tests/")
+            || self.path.starts_with("crates/test-support/")
+            || self.path.contains("/tests/")
+            || self.path.ends_with("/tests.rs")
     }
 
     pub(crate) fn file_name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+
+    /// The folder of the package: `crates/core`.
+    pub(crate) fn package(&self) -> &str {
+        self.path.split_once("/src/").map_or("", |(package, _)| package)
     }
 }
 
@@ -55,15 +71,34 @@ pub(crate) fn read(path: &str) -> String {
 }
 
 /// Every Rust file of the workspace.
-pub(crate) fn sources() -> Vec<Source> {
-    let mut found = Vec::new();
-    for folder in CODE {
-        for path in files(folder, &["rs"]) {
-            found.push(Source { text: read(&path), path });
-        }
+pub(crate) fn sources() -> &'static [Source] {
+    static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
+        let paths: Vec<_> = CODE.iter().flat_map(|folder| files(folder, &["rs"])).collect();
+        assert!(paths.len() > 100, "the sources were not found");
+        let share = paths.len().div_ceil(thread::available_parallelism().map_or(1, usize::from));
+        thread::scope(|scope| {
+            let parts: Vec<_> = paths
+                .chunks(share)
+                .map(|part| scope.spawn(|| part.iter().map(|path| Source::read(path)).collect::<Vec<_>>()))
+                .collect();
+            parts.into_iter().flat_map(|part| part.join().expect("every file is parsed")).collect()
+        })
+    });
+    &SOURCES
+}
+
+/// The files of the product: no tests, no fixtures.
+pub(crate) fn product() -> impl Iterator<Item = &'static Source> {
+    sources().iter().filter(|source| !source.is_test())
+}
+
+/// The files of the product, by package.
+pub(crate) fn product_by_package() -> BTreeMap<&'static str, Vec<&'static Source>> {
+    let mut packages: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for source in product().filter(|source| !source.package().is_empty()) {
+        packages.entry(source.package()).or_default().push(source);
     }
-    assert!(found.len() > 100, "the sources were not found");
-    found
+    packages
 }
 
 /// The files below `folder` that end in one of `extensions`, relative to the workspace.
@@ -129,4 +164,12 @@ pub(crate) fn table(text: &str, first: &str) -> Vec<Vec<String>> {
 #[track_caller]
 pub(crate) fn none(findings: &[String]) {
     assert!(findings.is_empty(), "\n{}\n", findings.join("\n"));
+}
+
+/// Fails with all `findings` if there are more than `ceiling`. A ceiling is only ever lowered.
+#[track_caller]
+pub(crate) fn at_most(ceiling: usize, findings: &[String]) {
+    let found = findings.len();
+    assert!(found <= ceiling, "\n{}\n{found} found, {ceiling} allowed\n", findings.join("\n"));
+    println!("{found} found, {ceiling} allowed\n{}", findings.join("\n"));
 }

@@ -2,11 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use syn::{Attribute, ItemFn, ItemMacro, visit::Visit};
-
 use crate::sources::{none, read, sources, table};
 
-/// What rows say of requirements that concern somebody else.
+/// How rows of requirements begin that concern another component.
 const ELSEWHERE: &str = "not this component: ";
 
 /// From id to what the row says.
@@ -27,11 +25,7 @@ fn prefix(id: &str) -> String {
 
 /// The names of all tests of the workspace.
 fn tests() -> BTreeSet<String> {
-    let mut tests = Tests(BTreeSet::new());
-    for source in sources() {
-        tests.visit_file(&source.parse());
-    }
-    tests.0
+    sources().iter().flat_map(|source| source.facts.tests.iter().cloned()).collect()
 }
 
 #[test]
@@ -75,32 +69,9 @@ fn every_test_that_bears_an_id_is_in_its_row() {
 }
 
 #[test]
-fn every_test_named_for_a_requirement_on_everybody_exists() {
+fn every_test_named_for_a_general_requirement_exists() {
     let tests = tests();
     let rows = table(&read("docs/spec-map.md"), "general");
     let named = rows.iter().filter_map(|cells| cells.last()).flat_map(|cell| cell.split('`').skip(1).step_by(2));
     none(&named.filter(|&name| !tests.contains(name)).map(str::to_owned).collect::<Vec<_>>());
-}
-
-/// Functions that are tests, also those inside of macros (`proptest!`).
-struct Tests(BTreeSet<String>);
-
-impl Visit<'_> for Tests {
-    fn visit_item_fn(&mut self, item: &ItemFn) {
-        if item.attrs.iter().any(is_test) {
-            self.0.insert(item.sig.ident.to_string());
-        }
-    }
-
-    fn visit_item_macro(&mut self, item: &ItemMacro) {
-        let tokens = item.mac.tokens.to_string();
-        let mut words = tokens.split_whitespace();
-        while words.any(|word| word == "fn") {
-            self.0.extend(words.next().map(|name| name.trim_end_matches('(').to_owned()));
-        }
-    }
-}
-
-fn is_test(attribute: &Attribute) -> bool {
-    attribute.path().segments.last().is_some_and(|segment| segment.ident == "test")
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use portcullis_core::Reason;
-use syn::{Macro, visit::Visit};
-
-use crate::sources::{none, read, sources, table};
+use crate::{
+    facts::Call,
+    sources::{none, product, read, table},
+};
 
 const METRICS: [&str; 3] = ["counter", "gauge", "histogram"];
 
@@ -35,58 +36,28 @@ fn the_page_lists_every_metric_with_its_type_and_labels() {
         let labels = cells[2].split(", ").filter(|label| !label.is_empty()).map(bare).collect::<Vec<_>>();
         (bare(&cells[0]), cells[1].clone(), labels)
     });
-    let counted = calls(&METRICS).into_iter().map(|call| {
+    let counted = calls(&METRICS).map(|(_, call)| {
         // The name, then `"label" => value` for each.
         let labels = call.texts[1..].iter().filter(|text| call.tokens.contains(&format!("\"{text}\" =>")));
-        (call.texts[0].clone(), call.name, labels.cloned().collect())
+        (call.texts[0].clone(), call.name.clone(), labels.cloned().collect())
     });
     assert_eq!(listed.collect::<BTreeSet<_>>(), counted.collect());
 }
 
 #[test]
 fn events_at_warn_and_error_have_a_literal_message() {
-    let formatted = calls(&["error", "warn"]).into_iter().filter(|call| {
+    let formatted = calls(&["error", "warn"]).filter(|(_, call)| {
         // The message is the last argument: a literal without placeholders. What varies is a field.
         let message =
             call.texts.last().filter(|text| call.tokens.trim_end_matches([' ', ',']).ends_with(&format!("\"{text}\"")));
         message.is_none_or(|text| text.contains('{'))
     });
-    none(&formatted.map(|call| format!("{}: {}!({})", call.path, call.name, call.tokens)).collect::<Vec<_>>());
+    none(&formatted.map(|(path, call)| format!("{path}: {}!({})", call.name, call.tokens)).collect::<Vec<_>>());
 }
 
-/// One use of a macro that counts or logs, in a crate.
-struct Call {
-    path: String,
-    name: String,
-    /// Its string literals.
-    texts: Vec<String>,
-    tokens: String,
-}
-
-/// Every use of the macros `names` in the crates.
-fn calls(names: &[&str]) -> Vec<Call> {
-    let mut calls = Vec::new();
-    for source in sources().iter().filter(|source| source.path.starts_with("crates/") && !source.is_test()) {
-        let mut visitor = Calls { path: &source.path, names, found: &mut calls };
-        visitor.visit_file(&source.parse());
-    }
-    calls
-}
-
-struct Calls<'a> {
-    path: &'a str,
-    names: &'a [&'a str],
-    found: &'a mut Vec<Call>,
-}
-
-impl Visit<'_> for Calls<'_> {
-    fn visit_macro(&mut self, call: &Macro) {
-        let name = call.path.segments.last().map(|segment| segment.ident.to_string()).unwrap_or_default();
-        if !self.names.contains(&&*name) {
-            return;
-        }
-        let tokens = call.tokens.to_string();
-        let texts = tokens.split('"').skip(1).step_by(2).map(str::to_owned).collect();
-        self.found.push(Call { path: self.path.to_owned(), name, texts, tokens });
-    }
+/// Every call of the macros `names` in the crates, with the path of its file.
+fn calls(names: &[&str]) -> impl Iterator<Item = (&'static str, &'static Call)> {
+    let crates = product().filter(|source| source.path.starts_with("crates/"));
+    let all = crates.flat_map(|source| source.facts.calls.iter().map(|call| (&*source.path, call)));
+    all.filter(|(_, call)| names.contains(&&*call.name))
 }

@@ -1,12 +1,10 @@
-//! Doors: where secrets are taken out, where an identity is asserted, where time comes in.
+//! Restricted calls: the files that may take a secret out of its type, state an identity, or read the calendar clock.
 
 use std::collections::BTreeSet;
 
-use syn::{UseTree, visit::Visit};
+use crate::sources::{Source, none, product};
 
-use crate::sources::{Source, none, sources};
-
-/// Where the text of a token or a secret is taken out of its wrapper: to be read or sent, never to be kept.
+/// Files that take the text of a token or a secret out of its type: to read or send it, never to keep it.
 const SECRETS: [&str; 27] = [
     "crates/bridge/src/access_tokens/mod.rs",
     "crates/bridge/src/access_tokens/signing_key.rs",
@@ -74,49 +72,25 @@ fn calendar_time_comes_in_at_one_place() {
 
 #[test]
 fn durations_are_measured_by_the_time_that_tests_can_pause() {
-    let std = sources().into_iter().filter(|source| !source.is_test() && uses_std_instant(source));
-    none(&std.map(|source| source.path).collect::<Vec<_>>());
+    let std = product().filter(|source| uses_std_instant(source));
+    none(&std.map(|source| source.path.clone()).collect::<Vec<_>>());
 }
 
-/// Exactly the `files` contain `door` in their code.
+/// Fails unless exactly the `files` contain `call` in their code.
 #[track_caller]
-fn listed(door: &str, files: &[&str]) {
-    let opens = |source: &Source| source.code().any(|(_, line)| line.contains(door));
-    let found: BTreeSet<_> =
-        sources().into_iter().filter(|source| !source.is_test() && opens(source)).map(|source| source.path).collect();
+fn listed(call: &str, files: &[&str]) {
+    let contains = |source: &&Source| source.code().any(|(_, line)| line.contains(call));
+    let found: BTreeSet<_> = product().filter(contains).map(|source| source.path.clone()).collect();
     let expected: BTreeSet<_> = files.iter().map(|&file| file.to_owned()).collect();
-    let new = found.difference(&expected).map(|file| format!("{file}: {door} is new here"));
-    let gone = expected.difference(&found).map(|file| format!("{file}: {door} is gone; take it off the list"));
+    let new = found.difference(&expected).map(|file| format!("{file}: {call} is new here"));
+    let gone = expected.difference(&found).map(|file| format!("{file}: {call} is gone; take it off the list"));
     none(&new.chain(gone).collect::<Vec<_>>());
 }
 
 fn uses_std_instant(source: &Source) -> bool {
-    let mut imports = Imports(Vec::new());
-    imports.visit_file(&source.parse());
-    // The type alone is harmless: moka's expiry is told the time.
-    let asks = source.code().any(|(_, line)| line.contains("Instant::now"));
-    let is_std = imports.0.iter().any(|path| path == "std::time::Instant")
+    // The type alone is harmless: moka passes it to its expiry policies.
+    let calls = source.code().any(|(_, line)| line.contains("Instant::now"));
+    let is_std = source.facts.imports.iter().any(|import| import.path == ["std", "time", "Instant"])
         || source.code().any(|(_, line)| line.contains("std::time::Instant"));
-    asks && is_std
-}
-
-/// Every imported path.
-struct Imports(Vec<String>);
-
-impl Visit<'_> for Imports {
-    fn visit_item_use(&mut self, item: &syn::ItemUse) {
-        self.add("", &item.tree);
-    }
-}
-
-impl Imports {
-    fn add(&mut self, prefix: &str, tree: &UseTree) {
-        match tree {
-            UseTree::Path(path) => self.add(&format!("{prefix}{}::", path.ident), &path.tree),
-            UseTree::Name(name) => self.0.push(format!("{prefix}{}", name.ident)),
-            UseTree::Rename(name) => self.0.push(format!("{prefix}{}", name.ident)),
-            UseTree::Glob(_) => self.0.push(format!("{prefix}*")),
-            UseTree::Group(group) => group.items.iter().for_each(|tree| self.add(prefix, tree)),
-        }
-    }
+    calls && is_std
 }
