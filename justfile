@@ -1,7 +1,7 @@
 # What is done often. `just unit` needs a Rust toolchain and a C compiler, `just test` also npm; it installs the rest and says so.
 
 # Packages that are not in the registry.
-unpublished := "--exclude mcp-server --exclude reverse-proxy --exclude portcullis-tests --exclude portcullis-test-support"
+unpublished := "--exclude mcp-server --exclude reverse-proxy --exclude portcullis-server --exclude portcullis-tests --exclude portcullis-test-support"
 store_sqlite := "crates/stores/sqlite"
 
 # List the recipes
@@ -66,7 +66,7 @@ deny: (installed "cargo-deny")
 
 # Every crate with each of its features alone
 features: (installed "cargo-hack")
-    cargo hack check --workspace --each-feature --exclude-all-features --exclude portcullis-tests --locked
+    cargo hack check --workspace --each-feature --exclude-all-features {{ unpublished }} --locked
 
 # Package every crate, without building it from its package
 package:

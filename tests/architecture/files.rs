@@ -70,7 +70,10 @@ fn tables_of_contents_are_short_and_contain_no_function_bodies() {
 #[test]
 fn visibility_is_seldom_restricted_to_a_path() {
     let restricted = product().flat_map(|source| {
-        source.code().filter(|(_, line)| line.contains("pub(in ")).map(|(number, _)| format!("{}:{number}", source.path))
+        source
+            .code()
+            .filter(|(_, line)| line.contains("pub(in "))
+            .map(|(number, _)| format!("{}:{number}", source.path))
     });
     at_most(RESTRICTED_VISIBILITIES, &restricted.collect::<Vec<_>>());
 }
@@ -83,7 +86,8 @@ fn imports_are_a_small_share_of_the_code() {
         for source in sources {
             let mut is_inside = false;
             for (_, line) in source.code() {
-                let declaration = line.split_once(") ").filter(|_| line.starts_with("pub(")).map_or(line, |(_, rest)| rest);
+                let declaration =
+                    line.split_once(") ").filter(|_| line.starts_with("pub(")).map_or(line, |(_, rest)| rest);
                 let declaration = declaration.trim_start_matches("pub ");
                 is_inside |= declaration.starts_with("use ") || declaration.starts_with("mod ") && line.ends_with(';');
                 own_imports += usize::from(is_inside);

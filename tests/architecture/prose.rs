@@ -6,9 +6,30 @@ use crate::sources::{at_most, files, product, read};
 
 /// Words that name no component, and metaphors for which there is a standard term.
 const BANNED: [&str; 24] = [
-    "nobody", "whoever", "somebody", "anybody", "everybody", "stranger", "strangers", "crowd", "crowds", "crowded", "thief",
-    "thieves", "hangar", "hangars", "journey", "journeys", "errand", "errands", "landing", "landings", "house", "houses",
-    "door", "doors",
+    "nobody",
+    "whoever",
+    "somebody",
+    "anybody",
+    "everybody",
+    "stranger",
+    "strangers",
+    "crowd",
+    "crowds",
+    "crowded",
+    "thief",
+    "thieves",
+    "hangar",
+    "hangars",
+    "journey",
+    "journeys",
+    "errand",
+    "errands",
+    "landing",
+    "landings",
+    "house",
+    "houses",
+    "door",
+    "doors",
 ];
 
 /// Standard terms with a word that is otherwise banned: "single flight", "requests in flight".
@@ -22,8 +43,8 @@ const SUMMARIES: usize = 389;
 
 /// Words that end in `s` and are no verbs.
 const NO_VERBS: [&str; 16] = [
-    "Always", "As", "Besides", "Does", "Has", "Is", "Its", "Others", "Perhaps", "Scopes", "This", "Tokens", "Unless", "Was",
-    "Whose", "Yes",
+    "Always", "As", "Besides", "Does", "Has", "Is", "Its", "Others", "Perhaps", "Scopes", "This", "Tokens", "Unless",
+    "Was", "Whose", "Yes",
 ];
 
 #[test]
@@ -65,7 +86,8 @@ fn banned(line: &str) -> impl Iterator<Item = String> {
         let word = &*words[at];
         let before = |back: usize| at.checked_sub(back).map_or("", |at| &*words[at]);
         let is_flight = ["flight", "flights"].contains(&word) && !BEFORE_FLIGHT.contains(&before(1));
-        let is_measure = word == "many" && before(1) == "so" || word == "long" && (before(2), before(1)) == ("for", "so");
+        let is_measure =
+            word == "many" && before(1) == "so" || word == "long" && (before(2), before(1)) == ("for", "so");
         (BANNED.contains(&word) || is_flight || is_measure).then(|| word.to_owned())
     });
     found.collect::<Vec<_>>().into_iter()

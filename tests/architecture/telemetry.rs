@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use portcullis_core::Reason;
 use crate::{
     facts::Call,
     sources::{none, product, read, table},
 };
+use portcullis_core::Reason;
 
 const METRICS: [&str; 3] = ["counter", "gauge", "histogram"];
 

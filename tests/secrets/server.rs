@@ -22,7 +22,7 @@ use portcullis::{
     types::Clock,
     verify::{Cache, RemoteKeySet},
 };
-use portcullis_testkit::{Endpoint, IdentityProvider, Network, OAuthClient, RunningIdentityProvider, TestClock};
+use portcullis_test_support::{Endpoint, IdentityProvider, Network, OAuthClient, RunningIdentityProvider, TestClock};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::wiretap::Wiretap;

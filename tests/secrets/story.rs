@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
-use portcullis_testkit::{Answer, Authorization, Browser, Endpoint, Fault, LoginPolicy, Network, OAuthClient};
+use portcullis_test_support::{Answer, Authorization, Browser, Endpoint, Fault, LoginPolicy, Network, OAuthClient};
 use reqwest::Client;
 use tokio::time::sleep;
 

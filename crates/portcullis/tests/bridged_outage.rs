@@ -13,7 +13,7 @@ use portcullis::{
     oauth::{ClientAuthentication, providers::Provider},
     verify::CacheConfig,
 };
-use portcullis_testkit::{
+use portcullis_test_support::{
     Answer, Arrival, Browser, Endpoint, Fault, IdentityProvider, Network, OAuthClient, RunningIdentityProvider,
     TestClock, TokenPolicy,
 };

@@ -15,7 +15,7 @@ use portcullis::{
     sqlite::SqliteStore,
     types::SystemClock,
 };
-use portcullis_testkit::{Browser, Endpoint, IdentityProvider, Network, OAuthClient};
+use portcullis_test_support::{Browser, Endpoint, IdentityProvider, Network, OAuthClient};
 use tower::ServiceExt as _;
 
 const ORIGIN: &str = "https://mcp.example.test";

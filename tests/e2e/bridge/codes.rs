@@ -1,7 +1,7 @@
 //! Codes: good once, whoever comes first, and whatever happens to the server meanwhile.
 
 use futures_util::future::join_all;
-use portcullis_testkit::Browser;
+use portcullis_test_support::Browser;
 use reqwest::StatusCode;
 use serde_json::json;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_testkit::OAuthClient;
+use portcullis_test_support::OAuthClient;
 use reqwest::{Response, StatusCode, header};
 use serde_json::json;
 use tokio::time::{Instant, sleep};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_testkit::{Browser, OAuthClient};
+use portcullis_test_support::{Browser, OAuthClient};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::sleep;

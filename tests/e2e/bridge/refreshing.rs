@@ -77,8 +77,9 @@ async fn c04_refreshes_of_one_client_at_once_are_one_pair_and_none_is_the_provid
     let first = tokens(&client, "alice").await;
     let at_once = join_all((0..5).map(async |_| client.refresh(first.refresh_token()).await.expect("an answer"))).await;
     assert!(at_once.iter().all(|answer| answer.status() == 200), "{at_once:?}");
-    let pair =
-        |answer: &portcullis_testkit::Answer| (answer.access_token().to_owned(), answer.refresh_token().to_owned());
+    let pair = |answer: &portcullis_test_support::Answer| {
+        (answer.access_token().to_owned(), answer.refresh_token().to_owned())
+    };
     assert!(at_once.iter().all(|answer| pair(answer) == pair(&at_once[0])), "one pair for all");
     assert_eq!(provider.count("POST /token ").await, 1, "the login");
 

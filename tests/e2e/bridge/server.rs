@@ -26,7 +26,7 @@ use portcullis::{
     types::{Clock, SystemClock},
     verify::{Cache, CacheConfig},
 };
-use portcullis_testkit::{Network, OAuthClient};
+use portcullis_test_support::{Network, OAuthClient};
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
 };

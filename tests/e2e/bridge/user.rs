@@ -1,6 +1,6 @@
 //! Whoever sits in front of the browser.
 
-use portcullis_testkit::{Answer, Arrival, Authorization, Browser, Network, OAuthClient};
+use portcullis_test_support::{Answer, Arrival, Authorization, Browser, Network, OAuthClient};
 
 use crate::harness::Process;
 

@@ -1,6 +1,6 @@
 //! [`ClientHistory`]: what a client has received of a session.
 
-use portcullis_testkit::{Answer, Authorization};
+use portcullis_test_support::{Answer, Authorization};
 
 /// What a client has received.
 pub(crate) struct ClientHistory {

@@ -9,7 +9,7 @@ use portcullis::{
     grants::{GrantStore, KeyRing, TokenStore},
     types::{Clock, GrantId, SystemClock},
 };
-use portcullis_testkit::{
+use portcullis_test_support::{
     Browser, ClientError, Endpoint, IdentityProvider, Network, OAuthClient, RunningIdentityProvider, TokenPolicy,
 };
 use secrecy::ExposeSecret as _;

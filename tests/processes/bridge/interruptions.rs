@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_testkit::{Browser, Endpoint, Fault};
+use portcullis_test_support::{Browser, Endpoint, Fault};
 
 use super::{
     fixture::{Process, World},

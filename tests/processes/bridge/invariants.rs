@@ -10,7 +10,7 @@ use portcullis::{
     },
     types::GrantId,
 };
-use portcullis_testkit::{Answer, Network, OAuthClient};
+use portcullis_test_support::{Answer, Network, OAuthClient};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 

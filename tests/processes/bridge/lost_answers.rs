@@ -4,14 +4,13 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use axum::body::Bytes;
 use portcullis::{grants::GrantStore, types::Clock as _, types::SystemClock};
-use portcullis_testkit::{Answer, Call, ClientError, Endpoint, OAuthClient, TestClock};
+use portcullis_test_support::{Answer, Call, ClientError, Endpoint, LogCapture, OAuthClient, TestClock};
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::{
     fixture::World,
     invariants::session_of,
-    log::Log,
     retrying_client::{WHOAMI, tool},
 };
 
@@ -78,7 +77,7 @@ fn access_token(lost: &Value) -> &str {
 #[tokio::test]
 async fn a_refresh_whose_answer_was_lost_is_repeated_and_gets_the_same_answer() {
     let place = Place::new().await;
-    let (log, _guard) = Log::of_this_thread();
+    let log = LogCapture::of_this_thread();
     let first = place.log_in().await;
     let lost = place.lose(place.client.refresh(first.refresh_token())).await;
     place.clock.advance(SOON);
@@ -97,7 +96,7 @@ async fn a_refresh_whose_answer_was_lost_is_repeated_and_gets_the_same_answer() 
 #[tokio::test]
 async fn a_refresh_whose_answer_was_lost_is_repeated_too_late_and_the_log_says_why_the_session_ends() {
     let place = Place::new().await;
-    let (log, _guard) = Log::of_this_thread();
+    let log = LogCapture::of_this_thread();
     let first = place.log_in().await;
     let lost = place.lose(place.client.refresh(first.refresh_token())).await;
     assert_eq!(place.whoami(access_token(&lost)).await, 200);
@@ -120,7 +119,7 @@ async fn a_refresh_whose_answer_was_lost_is_repeated_too_late_and_the_log_says_w
 #[tokio::test]
 async fn a_code_whose_answer_was_lost_is_not_redeemed_again_and_the_user_logs_in_anew() {
     let place = Place::new().await;
-    let (log, _guard) = Log::of_this_thread();
+    let log = LogCapture::of_this_thread();
     let mut browser = place.world.browser();
     let authorization = place.client.authorization().expect("an endpoint");
     let callback = browser.log_in(&authorization.url(), "alice").await.expect("an answer").left().expect("the client");

@@ -5,7 +5,6 @@ mod fixture;
 mod interruptions;
 mod invariants;
 mod killing;
-mod log;
 mod lost_answers;
 mod proxy;
 mod repeats;

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use futures_util::future::join_all;
-use portcullis_testkit::{Answer, Endpoint};
+use portcullis_test_support::{Answer, Endpoint};
 
 use super::{
     fixture::World,

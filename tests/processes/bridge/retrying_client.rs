@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use http::Request;
-use portcullis_testkit::{BrowserError, ClientError, Network, NetworkError};
+use portcullis_test_support::{BrowserError, ClientError, Network, NetworkError};
 use serde_json::Value;
 use tokio::time::timeout;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_testkit::{Arrival, Browser, ClientError, OAuthClient};
+use portcullis_test_support::{Arrival, Browser, ClientError, OAuthClient};
 use tokio::time::timeout;
 
 use super::{

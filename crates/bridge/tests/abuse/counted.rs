@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
-use portcullis_testkit::{Browser, LoginPolicy, OAuthClient};
+use portcullis_test_support::{Browser, LoginPolicy, OAuthClient};
 use tokio::time::sleep;
 
 use crate::world::{REDIRECT_URI, SERVER, World};

@@ -6,7 +6,7 @@ use axum::body::Body;
 use http::StatusCode;
 use portcullis_bridge::ClientMetadataDocumentPolicy;
 use portcullis_grants::records::Collection;
-use portcullis_testkit::Browser;
+use portcullis_test_support::Browser;
 use tokio::time::sleep;
 
 use crate::world::{ISSUER, World};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use portcullis_bridge::RegistrationPolicy;
 use portcullis_grants::records::{Collection, RecordKey, RecordStore as _, SealedRecord};
-use portcullis_testkit::{Browser, TestClock};
+use portcullis_test_support::{Browser, TestClock};
 use tokio::time::sleep;
 
 use crate::world::{REDIRECT_URI, World};

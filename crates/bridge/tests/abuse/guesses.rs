@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{Request, StatusCode};
 use portcullis_bridge::RegistrationPolicy;
-use portcullis_testkit::{Answer, OAuthClient};
+use portcullis_test_support::{Answer, OAuthClient};
 use serde_json::json;
 use tokio::time::{advance, sleep};
 

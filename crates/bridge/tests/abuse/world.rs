@@ -21,7 +21,7 @@ use portcullis_grants::{
     records::{Collection, MemoryRecords, RecordStore as _, SealedStore},
 };
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
-use portcullis_testkit::{Browser, Endpoint, IdentityProvider, Network, OAuthClient, Page, TestClock};
+use portcullis_test_support::{Browser, Endpoint, IdentityProvider, Network, OAuthClient, Page, TestClock};
 use serde_json::json;
 use tower::ServiceExt as _;
 

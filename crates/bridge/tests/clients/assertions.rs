@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis_bridge::{Client, RedirectUri};
-use portcullis_testkit::{Call, Endpoint, Fault};
+use portcullis_test_support::{Call, Endpoint, Fault};
 use serde_json::{Value, json};
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use portcullis_bridge::{Client, RedirectUri};
-use portcullis_testkit::Call;
+use portcullis_test_support::Call;
 
 use crate::world::{Outcome, World, nothing};
 

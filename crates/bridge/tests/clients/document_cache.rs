@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::future::join_all;
 use portcullis_grants::records::{Collection, RecordStore as _};
-use portcullis_testkit::Browser;
+use portcullis_test_support::Browser;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use portcullis_testkit::Network;
+use portcullis_test_support::Network;
 use serde_json::{Value, json};
 
 pub(crate) const HOST: &str = "https://app.example.test";

@@ -2,7 +2,7 @@
 
 use http::{Request, StatusCode};
 use portcullis_bridge::RegistrationPolicy;
-use portcullis_testkit::{Browser, OAuthClient};
+use portcullis_test_support::{Browser, OAuthClient};
 use serde_json::{Value, json};
 
 use crate::world::{ISSUER, Outcome, World, metadata, nothing, with};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portcullis_bridge::RegistrationPolicy;
 use portcullis_grants::records::{Collection, RecordStore as _};
-use portcullis_testkit::{Answer, Browser, OAuthClient};
+use portcullis_test_support::{Answer, Browser, OAuthClient};
 use serde_json::json;
 
 use crate::{

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Request;
 use portcullis_bridge::{BridgeConfig, RegistrationPolicy};
 use portcullis_grants::records::{Collection, RecordStore as _};
-use portcullis_testkit::{Answer, Browser, Endpoint, OAuthClient};
+use portcullis_test_support::{Answer, Browser, Endpoint, OAuthClient};
 use serde_json::{Map, Value, json};
 
 use crate::{

@@ -12,7 +12,7 @@ use portcullis_grants::{
     records::{Collection, MemoryRecords, RecordStore as _, SealedStore},
 };
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
-use portcullis_testkit::{Answer, Call, Endpoint, IdentityProvider, Network, OAuthClient, TestClock};
+use portcullis_test_support::{Answer, Call, Endpoint, IdentityProvider, Network, OAuthClient, TestClock};
 use serde_json::{Value, json};
 
 use crate::host::Host;

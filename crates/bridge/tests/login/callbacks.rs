@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{StatusCode, header};
-use portcullis_testkit::{Arrival, Authorization, Browser, LoginPolicy, OAuthClient, Page, Submission};
+use portcullis_test_support::{Arrival, Authorization, Browser, LoginPolicy, OAuthClient, Page, Submission};
 use url::Url;
 
 use crate::world::{ISSUER, World, parameter};

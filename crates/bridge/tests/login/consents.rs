@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header};
 use portcullis_bridge::{BridgeConfig, Client, RedirectUri};
-use portcullis_testkit::{Arrival, Browser, Endpoint, LoginPolicy, OAuthClient, Page, Submission};
+use portcullis_test_support::{Arrival, Browser, Endpoint, LoginPolicy, OAuthClient, Page, Submission};
 use serde_json::json;
 
 use crate::world::{

@@ -2,7 +2,7 @@
 
 use http::{StatusCode, header};
 use portcullis_grants::records::Collection;
-use portcullis_testkit::{Arrival, Endpoint};
+use portcullis_test_support::{Arrival, Endpoint};
 
 use crate::world::{World, parameter};
 

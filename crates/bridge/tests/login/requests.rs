@@ -1,7 +1,7 @@
 //! What a client may ask for, and who is told if it may not.
 
 use http::{StatusCode, header::LOCATION};
-use portcullis_testkit::{Arrival, Authorization, OAuthClient, Page};
+use portcullis_test_support::{Arrival, Authorization, OAuthClient, Page};
 use url::Url;
 
 use crate::world::{

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use portcullis_grants::records::{Collection, RecordStore as _};
-use portcullis_testkit::{Authorization, Browser, LoginPolicy, OAuthClient, Page};
+use portcullis_test_support::{Authorization, Browser, LoginPolicy, OAuthClient, Page};
 
 use crate::world::{APP, DOCUMENT, DOCUMENT_URI, World};
 

@@ -14,7 +14,7 @@ use portcullis_grants::{
 };
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
 use portcullis_remote::discover;
-use portcullis_testkit::{Browser, IdentityProvider, Network, OAuthClient, TestClock};
+use portcullis_test_support::{Browser, IdentityProvider, Network, OAuthClient, TestClock};
 use serde_json::{Value, json};
 use tower::{ServiceExt as _, service_fn};
 use url::Url;

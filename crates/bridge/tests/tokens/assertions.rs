@@ -3,7 +3,7 @@
 use portcullis_bridge::ScopePolicy;
 use portcullis_core::{Principal, PrincipalKind, Reason, ScopeSet};
 use portcullis_grants::records::{Collection, RecordStore as _};
-use portcullis_testkit::{Answer, Endpoint, Fault, TokenBuilder};
+use portcullis_test_support::{Answer, Endpoint, Fault, TokenBuilder};
 use serde_json::json;
 
 use crate::world::{APP, ISSUER, OTHER_RESOURCE, RESOURCE, SERVER, World, at_once, config};

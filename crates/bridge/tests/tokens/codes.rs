@@ -3,7 +3,7 @@
 use http::Request;
 use portcullis_bridge::{Client, GrantType, RedirectUri};
 use portcullis_core::Reason;
-use portcullis_testkit::{Endpoint, OAuthClient};
+use portcullis_test_support::{Endpoint, OAuthClient};
 use serde_json::json;
 
 use crate::world::{APP, ISSUER, OTHER_RESOURCE, RESOURCE, World, at_once};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Response, header};
 use portcullis_core::{AuthErrorKind, Reason};
-use portcullis_testkit::{Answer, Endpoint, Fault, TokenPolicy};
+use portcullis_test_support::{Answer, Endpoint, Fault, TokenPolicy};
 use tokio::time::{Instant, sleep};
 
 use crate::{log::Log, world::World};

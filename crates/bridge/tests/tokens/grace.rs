@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use http::HeaderName;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
-use portcullis_testkit::Answer;
+use portcullis_test_support::Answer;
 
 use crate::{log::Log, world::World};
 

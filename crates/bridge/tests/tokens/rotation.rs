@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portcullis_bridge::{BridgeConfig, Client, GrantType, RedirectUri};
 use portcullis_core::{Reason, ScopeSet};
-use portcullis_testkit::{Answer, Endpoint, OAuthClient, TokenPolicy};
+use portcullis_test_support::{Answer, Endpoint, OAuthClient, TokenPolicy};
 use serde_json::json;
 
 use crate::world::{APP, ISSUER, OTHER_RESOURCE, RESOURCE, World, at_once};

@@ -13,7 +13,9 @@ use portcullis_grants::{
 };
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
 use portcullis_remote::{RemoteKeySet, discover};
-use portcullis_testkit::{Answer, Authorization, Browser, Call, IdentityProvider, Network, OAuthClient, TestClock};
+use portcullis_test_support::{
+    Answer, Authorization, Browser, Call, IdentityProvider, Network, OAuthClient, TestClock,
+};
 use tower::ServiceExt as _;
 
 use crate::shelf::Shelf;

@@ -22,7 +22,6 @@ mod vendor;
 pub use endpoint::Endpoint;
 pub use fault::{Disconnected, Fault};
 pub use grants::{IssuedGrant, TokenPolicy};
-pub(crate) use grants::{random, s256};
 pub use keys::KeyAlgorithm;
 pub use login::{AuthorizationResponse, LoginPolicy};
 pub use provider::IdentityProvider;

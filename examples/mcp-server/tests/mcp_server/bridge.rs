@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use portcullis_testkit::{Answer, Browser, Endpoint, Fault, IdentityProvider, Network, OAuthClient, TokenPolicy};
+use portcullis_test_support::{Answer, Browser, Endpoint, Fault, IdentityProvider, Network, OAuthClient, TokenPolicy};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;

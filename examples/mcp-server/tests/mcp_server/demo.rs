@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
-use portcullis_testkit::{Browser, Network, OAuthClient};
+use portcullis_test_support::{Browser, Network, OAuthClient};
 use serde_json::{Value, json};
 
 use crate::process::{Running, command, demo, folder, free_port, text};

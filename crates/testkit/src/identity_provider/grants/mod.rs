@@ -9,5 +9,5 @@ mod redeem;
 pub use handle::IssuedGrant;
 pub(super) use ledger::Ledger;
 pub use policy::TokenPolicy;
+pub(crate) use redeem::random;
 pub(super) use redeem::{CodeRedemption, Consent, GrantedTokens};
-pub(crate) use redeem::{random, s256};

@@ -206,7 +206,7 @@ impl State {
 }
 
 /// The challenge for a verifier, [RFC 7636 section 4.2](https://www.rfc-editor.org/rfc/rfc7636#section-4.2).
-pub(crate) fn s256(verifier: &str) -> String {
+fn s256(verifier: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()))
 }
 

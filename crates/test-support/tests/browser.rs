@@ -7,7 +7,7 @@ use axum::{
     response::{Html, IntoResponse, Redirect, Response},
     routing::{get, post},
 };
-use portcullis_testkit::{
+use portcullis_test_support::{
     Arrival, Browser, BrowserError, Endpoint, IdentityProvider, LoginPolicy, Network, Submission,
 };
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! A client: careful when it is left alone, and hostile on demand.
 
 use axum::{Json, Router, http::HeaderMap, routing::post};
-use portcullis_testkit::{Browser, ClientError, Endpoint, IdentityProvider, LoginPolicy, Network, OAuthClient};
+use portcullis_test_support::{Browser, ClientError, Endpoint, IdentityProvider, LoginPolicy, Network, OAuthClient};
 use serde_json::{Value, json};
 
 async fn client(provider: &IdentityProvider) -> Result<(OAuthClient, Browser), ClientError> {

@@ -11,7 +11,7 @@ use crate::fields::Fields;
 /// ([`Page::press`](crate::Page::press)), or one that a page of somebody else has for this purpose.
 ///
 /// ```
-/// use portcullis_testkit::Submission;
+/// use portcullis_test_support::Submission;
 ///
 /// let forged = Submission::post("https://evil.example.test", "https://mcp.example.test/consent")
 ///     .with_field("decision", "approve");

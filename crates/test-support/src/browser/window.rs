@@ -24,7 +24,7 @@ use crate::Network;
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
-/// use portcullis_testkit::{Browser, Endpoint, IdentityProvider, Network};
+/// use portcullis_test_support::{Browser, Endpoint, IdentityProvider, Network};
 ///
 /// let provider = IdentityProvider::new();
 /// let mut browser = Browser::new(Network::new().with_provider(&provider)).with_stop_at("https://app.example.test/");
@@ -37,7 +37,7 @@ use crate::Network;
 ///
 /// let callback = browser.submit(page.press("user", "alice")?).await?.left()?;
 /// assert!(callback.as_str().starts_with("https://app.example.test/callback?code="));
-/// # Ok::<_, portcullis_testkit::BrowserError>(())
+/// # Ok::<_, portcullis_test_support::BrowserError>(())
 /// # }).unwrap();
 /// ```
 #[derive(Clone, Debug)]

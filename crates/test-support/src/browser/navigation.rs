@@ -119,7 +119,7 @@ impl Navigation {
 
     fn header_map(&self, browser: &Browser) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        headers.insert(USER_AGENT, HeaderValue::from_static("Mozilla/5.0 (portcullis-testkit)"));
+        headers.insert(USER_AGENT, HeaderValue::from_static("Mozilla/5.0 (portcullis-test-support)"));
         headers.insert(ACCEPT, HeaderValue::from_static("text/html,application/xhtml+xml,*/*;q=0.8"));
         for (name, value) in [
             ("sec-fetch-site", self.relation.as_str()),

@@ -2,15 +2,16 @@
 
 use std::fmt;
 
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::{
+    Engine,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use url::form_urlencoded;
 
 use super::{answer::Answer, authorization::Authorization, call::Call, client_error::ClientError, discovery};
-use crate::{
-    Network,
-    identity_provider::{random, s256},
-};
+use crate::Network;
 
 /// A client of an authorization server, as OAuth 2.1 wants it, over [`Network`]: for tests of such servers.
 ///
@@ -18,7 +19,7 @@ use crate::{
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
-/// use portcullis_testkit::{Browser, IdentityProvider, Network, OAuthClient};
+/// use portcullis_test_support::{Browser, IdentityProvider, Network, OAuthClient};
 ///
 /// let provider = IdentityProvider::new();
 /// let network = Network::new().with_provider(&provider);
@@ -33,7 +34,7 @@ use crate::{
 ///
 /// let stolen = client.refresh(refreshed.refresh_token()).without_credentials().with("client_id", "thief").await?;
 /// assert_eq!((stolen.status().as_u16(), stolen.error()), (401, Some("invalid_client")));
-/// # Ok::<_, portcullis_testkit::ClientError>(())
+/// # Ok::<_, portcullis_test_support::ClientError>(())
 /// # }).unwrap();
 /// ```
 #[derive(Clone)]
@@ -191,7 +192,7 @@ impl OAuthClient {
         self.for_resource(self.token("refresh_token").with("refresh_token", refresh_token))
     }
 
-    /// Redeems an identity assertion ([`IdentityProvider::id_jag`](crate::IdentityProvider::id_jag)),
+    /// Redeems an identity assertion ([`IdentityProvider::id_jag`](portcullis_testkit::IdentityProvider::id_jag)),
     /// [RFC 7523 section 2.1](https://www.rfc-editor.org/rfc/rfc7523#section-2.1).
     pub fn redeem_id_jag(&self, id_jag: &str) -> Call {
         self.token("urn:ietf:params:oauth:grant-type:jwt-bearer").with("assertion", id_jag)
@@ -245,4 +246,14 @@ impl fmt::Debug for OAuthClient {
             .field("redirect_uri", &self.redirect_uri)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns the challenge for a verifier, [RFC 7636 section 4.2](https://www.rfc-editor.org/rfc/rfc7636#section-4.2).
+fn s256(verifier: &str) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(verifier))
+}
+
+/// Returns a value that cannot be guessed.
+fn random(prefix: &str) -> String {
+    format!("{prefix}{}", BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()))
 }

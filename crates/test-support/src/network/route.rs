@@ -18,7 +18,7 @@ use tower_service::Service;
 use url::Url;
 
 use super::{NetworkError, socket};
-use crate::IdentityProvider;
+use portcullis_testkit::IdentityProvider;
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Box<dyn Error + Send + Sync>>> + Send>>;
 type Route = Arc<dyn Fn(Request<Full<Bytes>>) -> Answer + Send + Sync>;
@@ -33,7 +33,7 @@ type Route = Arc<dyn Fn(Request<Full<Bytes>>) -> Answer + Send + Sync>;
 /// use axum::{Router, routing::get};
 /// use bytes::Bytes;
 /// use http::Request;
-/// use portcullis_testkit::{IdentityProvider, Network};
+/// use portcullis_test_support::{IdentityProvider, Network};
 ///
 /// let app: Router = Router::new().route("/", get(async || "Hello"));
 /// let provider = IdentityProvider::new();
@@ -43,7 +43,7 @@ type Route = Arc<dyn Fn(Request<Full<Bytes>>) -> Answer + Send + Sync>;
 /// assert_eq!(response.body(), "Hello");
 /// let response = network.send(Request::get(provider.url("/jwks")).body(Bytes::new()).unwrap()).await?;
 /// assert_eq!(response.status(), 200);
-/// # Ok::<_, portcullis_testkit::NetworkError>(())
+/// # Ok::<_, portcullis_test_support::NetworkError>(())
 /// # }).unwrap();
 /// ```
 #[derive(Clone, Default)]
