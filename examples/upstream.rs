@@ -16,7 +16,7 @@ use portcullis::{
     oauth::{ClientAuthentication, providers::Provider},
     verify::discover,
 };
-use portcullis_testkit::{Browser, Endpoint, IdentityProvider, Network, OAuthClient};
+use portcullis_test_support::{Browser, Endpoint, IdentityProvider, Network, OAuthClient};
 use tower::ServiceExt as _;
 
 const ORIGIN: &str = "https://mcp.example.com";
