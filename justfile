@@ -92,14 +92,14 @@ msrv:
     check "$(version Cargo.toml)" --package portcullis --features bridge
     check "$(version {{ store_sqlite }}/Cargo.toml)" --package portcullis --all-features
 
-# Types of other crates in the public interface: those that `Cargo.toml` of each crate allows
+# Types of other crates in the public interface: those that `external-types.toml` allows
 external-types: (installed "cargo-check-external-types")
     #!/usr/bin/env bash
     set -euo pipefail
     # It reads rustdoc's JSON, which is unstable.
     export RUSTC_BOOTSTRAP=1
     for manifest in crates/*/Cargo.toml; do
-        grep -q '^publish = false' "$manifest" || cargo check-external-types --all-features --manifest-path "$manifest"
+        grep -q '^publish = false' "$manifest" || cargo check-external-types --all-features --config external-types.toml --manifest-path "$manifest"
     done
 
 # Breaking changes since the version in the registry. The first release has none to compare with: from the second on
