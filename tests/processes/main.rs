@@ -8,7 +8,6 @@ mod bridge;
 mod child;
 mod commands;
 mod crash_before_save;
-mod faulty_store;
 mod fixture;
 mod killing;
 mod provider;

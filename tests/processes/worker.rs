@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    future::pending,
     io::{self, Read as _, Write as _},
     path::Path,
     sync::Arc,
@@ -11,10 +12,12 @@ use std::{
 
 use portcullis::{
     egress::{Egress, EgressConfig},
-    grants::{GrantStore, KeyRing, ProviderClient, Refresher, RefresherConfig, TokenStore},
+    grants::{GrantStore, ProviderClient, Refresher, RefresherConfig},
     oauth::{ClientAuthentication, providers::Provider},
+    store::{KeyRing, Store},
     types::{Clock, GrantId, SystemClock, UnixTime},
 };
+use portcullis_store::conformance::{Call, FaultyStore};
 use portcullis_store_sqlite::SqliteStore;
 use portcullis_testkit::IdentityProvider;
 use serde::Serialize;
@@ -24,10 +27,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{
-    commands::{ALIVE, COMMANDS, Commands, MARK, Report},
-    faulty_store::StoppingStore,
-};
+use crate::commands::{ALIVE, COMMANDS, Commands, MARK, Report};
 
 /// The system's clock, ahead by so much: to be later without waiting.
 #[derive(Debug)]
@@ -43,7 +43,18 @@ pub(crate) async fn open(database: &Path, clock: Arc<dyn Clock>) -> SqliteStore 
     SqliteStore::open(database, clock).await.expect("a store")
 }
 
-pub(crate) fn vault(store: impl TokenStore) -> GrantStore {
+/// A store in a process that is to die between the answer to a refresh and its save: it reports the write, and never does it.
+fn stopping(store: SqliteStore) -> FaultyStore {
+    FaultyStore::new(store, |call| match call {
+        Call::Swap(_) => {
+            say(&Report::Saving);
+            Box::pin(pending())
+        }
+        _ => FaultyStore::pass(),
+    })
+}
+
+pub(crate) fn vault(store: impl Store) -> GrantStore {
     GrantStore::new(Arc::new(store), KeyRing::new([&[7; 32]]).expect("a key")).expect("the key is durable")
 }
 
@@ -86,7 +97,7 @@ fn a_process_of_its_own() {
 async fn work(commands: Commands) {
     let clock: Arc<dyn Clock> = Arc::new(Ahead(Duration::from_secs(commands.ahead)));
     let store = open(&commands.database, Arc::clone(&clock)).await;
-    let vault = if commands.stops_before_saving { vault(StoppingStore(store)) } else { vault(store) };
+    let vault = if commands.stops_before_saving { vault(stopping(store)) } else { vault(store) };
     let client = client(&commands.issuer, Arc::clone(&clock));
     let limit = Duration::from_millis(commands.exchange_timeout_ms);
     let refresher = refresher(vault, &client, Arc::clone(&clock), limit);

@@ -16,9 +16,10 @@ use portcullis::{
     },
     egress::{Egress, EgressConfig},
     extract::User,
-    grants::{GrantStore, KeyRing, ProviderClient, UpstreamVerifier, records::SealedStore},
+    grants::{GrantStore, ProviderClient, UpstreamVerifier},
     oauth::{ClientAuthentication, providers::Provider},
     sqlite::SqliteStore,
+    store::{KeyRing, SealedStore},
     types::Clock,
     verify::{Cache, RemoteKeySet},
 };

@@ -7,12 +7,13 @@ use http::Uri;
 use portcullis::{
     egress::Egress,
     grants::{
-        GrantStore, KeyRing, MemoryStore, ProfileVerifier, ProviderClient, Refresher, RefresherConfig, TokenSet,
-        UpstreamLayer, UpstreamVerifier,
+        GrantStore, ProfileVerifier, ProviderClient, Refresher, RefresherConfig, TokenSet, UpstreamLayer,
+        UpstreamVerifier,
     },
     oauth::{
         ClientAuthentication, TokenResponse, introspection::IntrospectionPolicy, jwt::JwtPolicy, providers::Provider,
     },
+    store::{KeyRing, MemoryStore},
     types::{AuthError, BearerToken, Clock, GrantId, Issuer, ResourceUri, ScopeSet, UserContext, VerifyToken},
     verify::{
         Cache, CacheConfig, IntrospectionVerifier, JwtVerifier, RemoteKeySet, UserInfoEndpoint, UserInfoVerifier,

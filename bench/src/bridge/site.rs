@@ -3,14 +3,7 @@
 use std::{error::Error, path::Path, sync::Arc, time::Duration};
 
 use axum::Router;
-use portcullis::{
-    Issuer, ResourceUri, ScopeSet,
-    types::SystemClock,
-    egress::{Egress, EgressConfig},
-    grants::{KeyRing, ProviderClient, GrantStore, records::SealedStore},
-    oauth::{ClientAuthentication, providers::Provider},
-    verify::discover,
-};
+use portcullis::{Issuer, ResourceUri, ScopeSet, egress::{Egress, EgressConfig}, grants::{GrantStore, ProviderClient}, oauth::{ClientAuthentication, providers::Provider}, store::{KeyRing, SealedStore}, types::SystemClock, verify::discover};
 use portcullis_bridge::{Bridge, BridgeConfig, Client, RedirectUri};
 use portcullis_store_sqlite::SqliteStore;
 use portcullis_testkit::IdentityProvider;

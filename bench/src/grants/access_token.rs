@@ -8,10 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use portcullis::{
-    types::{SystemClock, Upstream},
-    grants::{KeyRing, MemoryStore, GrantStore},
-};
+use portcullis::{grants::GrantStore, store::{KeyRing, MemoryStore}, types::{SystemClock, Upstream}};
 use tokio::{runtime::Runtime, sync::Mutex};
 
 use super::{rmcp::Fresh, tokens};

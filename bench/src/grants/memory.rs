@@ -2,10 +2,7 @@
 
 use std::{error::Error, sync::Arc};
 
-use portcullis::{
-    types::SystemClock,
-    grants::{GrantRecord, KeyRing, MemoryStore, GrantStore},
-};
+use portcullis::{grants::{GrantRecord, GrantStore}, store::{KeyRing, MemoryStore}, types::SystemClock};
 use tokio::runtime::Runtime;
 
 use super::tokens;

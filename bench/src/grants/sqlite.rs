@@ -11,10 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use portcullis::{
-    types::SystemClock,
-    grants::{SealedGrant, Swap, TokenStore},
-};
+use portcullis::{store::{Row, Store, Swap}, types::SystemClock};
 use portcullis_store_sqlite::SqliteStore;
 
 use super::tokens;
@@ -67,7 +64,7 @@ async fn swaps(store: &SqliteStore, callers: usize) -> Result<f64, Box<dyn Error
 async fn swap(store: SqliteStore, number: usize, end: Instant) -> Result<usize, portcullis::grants::StoreError> {
     let (mut version, mut swaps) = (None, 0);
     while Instant::now() < end {
-        let grant = SealedGrant::new(Bytes::from(vec![swaps as u8; SEALED]), None);
+        let grant = Row::new(Bytes::from(vec![swaps as u8; SEALED]), None);
         match store.compare_and_swap(tokens::id(number), version, grant, None).await? {
             Swap::Written(written) => version = Some(written),
             refused => panic!("nobody else writes it: {refused:?}"),

@@ -2,12 +2,7 @@
 
 use std::{error::Error, future::ready, sync::Arc, time::Duration};
 
-use portcullis::{
-    BearerToken, Issuer, ScopeSet,
-    types::{Clock, GrantId, SystemClock},
-    grants::{RefreshError, Refresher, RefresherConfig, TokenSet, GrantStore},
-    oauth::{TokenResponse, providers::Rotation},
-};
+use portcullis::{BearerToken, Issuer, ScopeSet, grants::{GrantStore, RefreshError, Refresher, RefresherConfig, TokenSet}, oauth::{TokenResponse, providers::Rotation}, types::{Clock, GrantId, SystemClock}};
 use sha2::{Digest, Sha256};
 use tower::service_fn;
 

@@ -7,12 +7,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use portcullis::{
-    ScopeSet,
-    types::{Clock, SystemClock},
-    egress::Egress,
-    grants::{KeyRing, MemoryStore, ProviderClient, Refresher, RefresherConfig, TokenSet, GrantStore},
-};
+use portcullis::{ScopeSet, egress::Egress, grants::{GrantStore, ProviderClient, Refresher, RefresherConfig, TokenSet}, store::{KeyRing, MemoryStore}, types::{Clock, SystemClock}};
 use portcullis_testkit::{Endpoint, IdentityProvider};
 use tower::{ServiceExt, limit::ConcurrencyLimit};
 

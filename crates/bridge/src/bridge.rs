@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::Router;
 use portcullis_core::{Clock, GrantId, Issuer, ResourceUri};
 use portcullis_egress::Egress;
-use portcullis_grants::{GrantStore, ProviderClient, Refresher, RefresherConfig, StoreError, records::SealedStore};
+use portcullis_grants::{GrantStore, ProviderClient, Refresher, RefresherConfig};
 use portcullis_oauth::protected_resource::ProtectedResourceMetadata;
+use portcullis_store::{SealedStore, StoreError};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 

@@ -7,6 +7,7 @@
 mod access_tokens;
 mod bridge;
 mod clients;
+pub mod collections;
 mod config;
 mod endpoints;
 mod extract;

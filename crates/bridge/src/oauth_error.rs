@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use portcullis_grants::StoreError;
+use portcullis_store::StoreError;
 use serde_json::json;
 
 use crate::response;

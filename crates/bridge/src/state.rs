@@ -4,7 +4,8 @@ use std::{fmt, sync::Arc};
 
 use axum::extract::FromRef;
 use portcullis_core::Clock;
-use portcullis_grants::{ProviderClient, Refresher, records::SealedStore};
+use portcullis_grants::{ProviderClient, Refresher};
+use portcullis_store::SealedStore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 

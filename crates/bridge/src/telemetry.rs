@@ -3,8 +3,9 @@
 use std::{collections::HashMap, fmt, hash::Hash};
 
 use metrics::{Counter, Gauge, counter, gauge};
-use portcullis_grants::records::Collection;
+use portcullis_store::Collection;
 
+use crate::collections;
 use crate::{
     GrantType,
     limits::RateLimitKind,
@@ -77,7 +78,7 @@ impl Telemetry {
                 RateLimitKind::ALL,
                 |what| counter!("portcullis_bridge_limited_total", "what" => what.as_str()),
             ),
-            rows: Collection::ALL
+            rows: collections::ALL
                 .into_iter()
                 .map(|table| (table, gauge!("portcullis_bridge_rows", "table" => table.as_str())))
                 .collect(),

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use crate::{TokenSet, sealing::plaintext, token_set::Restored};
+use portcullis_store::plaintext;
+
+use crate::{TokenSet, token_set::Restored};
 
 /// What is stored of a grant: its issuer and its tokens.
 #[derive(Clone, Debug)]

@@ -6,15 +6,13 @@ use std::{
     time::Duration,
 };
 
-use portcullis_bridge::{Bridge, BridgeConfig, BridgeVerifier};
+use portcullis_bridge::{Bridge, BridgeConfig, BridgeVerifier, collections};
 use portcullis_core::{AuthError, BearerToken, Clock, SystemClock, UserContext};
 use portcullis_egress::{Egress, EgressConfig};
-use portcullis_grants::{
-    GrantStore, KeyRing, MemoryStore, ProfileVerifier, ProviderClient, TokenStore, UpstreamLayer, UpstreamVerifier,
-    records::{MemoryRecords, RecordStore, SealedStore},
-};
+use portcullis_grants::{GrantStore, ProfileVerifier, ProviderClient, UpstreamLayer, UpstreamVerifier};
 use portcullis_layer::AuthConfig;
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
+use portcullis_store::{KeyRing, MemoryStore, SealedStore, Store};
 use portcullis_verify::{Cache, CacheConfig, CacheFuture, CacheHandle};
 use tower_layer::Layer as _;
 use tower_service::Service;
@@ -59,7 +57,7 @@ pub struct BridgedServer {
     provider: Provider,
     client: ClientAuthentication,
     resource_name: Option<String>,
-    store: Option<(GrantStore, SealedStore)>,
+    store: Option<SealedStore>,
     cache: CacheConfig,
     outage_grace: Duration,
     provider_egress: EgressConfig,
@@ -95,20 +93,20 @@ impl BridgedServer {
 
     /// Sets the store for clients, sessions and the provider's tokens, which are encrypted with `keys`. Default: in memory.
     ///
-    /// The keys are tried before anything rests on them: see [`GrantStore::check_keys`].
+    /// The keys are checked first: see [`SealedStore::check_keys`]. Processes that share a durable store hear of each other's ended
+    /// sessions: see [`Bridge::invalidations`].
     ///
     /// # Errors
     /// [`BuildError::EphemeralKey`] if the store outlives the process and the keys do not; [`BuildError::WrongKeys`] if no key of the ring
-    /// opens what is there; [`BuildError::Store`] if it cannot be read or written.
-    pub async fn with_store<S: TokenStore + RecordStore>(self, store: S, keys: KeyRing) -> Result<Self, BuildError> {
-        let store = Arc::new(store);
-        let vault = GrantStore::open(Arc::clone(&store) as _, keys.clone()).await?;
-        Ok(self.with_vault(vault, SealedStore::open(store, keys).await?))
+    /// opens what is stored; [`BuildError::Store`] if the store cannot be read or written.
+    pub async fn with_store(self, store: impl Store, keys: KeyRing) -> Result<Self, BuildError> {
+        let collections = [&[GrantStore::COLLECTION][..], &collections::ALL].concat();
+        Ok(self.with_sealed_store(SealedStore::open(Arc::new(store), keys, &collections).await?))
     }
 
-    /// As [`with_store`](Self::with_store), for a store that has been opened already.
-    pub fn with_vault(mut self, vault: GrantStore, records: SealedStore) -> Self {
-        self.store = Some((vault, records));
+    /// Keeps everything in `store`, as [`with_store`](Self::with_store), which has been opened already.
+    pub fn with_sealed_store(mut self, store: SealedStore) -> Self {
+        self.store = Some(store);
         self
     }
 
@@ -158,8 +156,12 @@ impl BridgedServer {
         let (provider_egress, client_egress, clock) = (self.provider_egress, self.client_egress, self.clock);
         let provider = ProviderClient::new(provider, client, Egress::new(provider_egress)?, Arc::clone(&clock));
         let profiles = provider.profile_verifier();
-        let (vault, records) = store.map_or_else(|| in_memory(&clock), Ok)?;
-        let bridge = Bridge::new(config, provider, vault, records, Egress::new(client_egress)?, Arc::clone(&clock));
+        let store = store.map_or_else(
+            || SealedStore::new(Arc::new(MemoryStore::new(Arc::clone(&clock))), KeyRing::ephemeral()),
+            Ok,
+        )?;
+        let bridge =
+            Bridge::new(config, provider, store.clone().into(), store, Egress::new(client_egress)?, Arc::clone(&clock));
         // Users of an enterprise identity provider (ID-JAG) have no grant.
         let users = UpstreamLayer::new(profiles)
             .with_users_without_grant()
@@ -196,10 +198,4 @@ impl Service<BearerToken> for BridgedVerifier {
     fn call(&mut self, token: BearerToken) -> CacheFuture {
         self.0.call(token)
     }
-}
-
-fn in_memory(clock: &Arc<dyn Clock>) -> Result<(GrantStore, SealedStore), BuildError> {
-    let keys = KeyRing::ephemeral();
-    let vault = GrantStore::new(Arc::new(MemoryStore::new(Arc::clone(clock))), keys.clone())?;
-    Ok((vault, SealedStore::new(Arc::new(MemoryRecords::new(Arc::clone(clock))), keys)?))
 }

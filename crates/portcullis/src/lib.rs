@@ -60,6 +60,8 @@ pub use portcullis_layer as layer;
 #[cfg(feature = "axum")]
 pub use portcullis_layer::extract;
 pub use portcullis_oauth as oauth;
+#[cfg(feature = "grants")]
+pub use portcullis_store as store;
 #[cfg(feature = "sqlite")]
 pub use portcullis_store_sqlite as sqlite;
 #[cfg(feature = "verify")]
@@ -71,14 +73,14 @@ pub use portcullis_core::{
 };
 #[cfg(any(feature = "grants", feature = "verify"))]
 pub use portcullis_egress::EgressConfig;
-#[cfg(feature = "grants")]
-pub use portcullis_grants::KeyRing;
 #[cfg(feature = "axum")]
 pub use portcullis_layer::metadata_routes;
 pub use portcullis_layer::{
     Auth, AuthConfig, AuthLayer, RequireUpstreamLayer, SessionBinding, StreamLifetime, danger, drain, scope,
 };
 pub use portcullis_oauth::{ClientAuthentication, providers::Provider};
+#[cfg(feature = "grants")]
+pub use portcullis_store::KeyRing;
 #[cfg(feature = "verify")]
 pub use portcullis_verify::{CacheConfig, CacheHandle};
 

@@ -89,25 +89,25 @@ pub enum BuildError {
     /// The store outlives the process, but the encryption keys do not.
     #[cfg(feature = "bridge")]
     #[error(transparent)]
-    EphemeralKey(#[from] portcullis_grants::EphemeralKeyError),
+    EphemeralKey(#[from] portcullis_store::EphemeralKeyError),
     /// No key of the ring decrypts the stored data.
     #[cfg(feature = "bridge")]
     #[error(transparent)]
-    WrongKeys(portcullis_grants::WrongKeys),
+    WrongKeys(portcullis_store::WrongKeys),
     /// The store cannot be read or written.
     #[cfg(feature = "bridge")]
     #[error(transparent)]
-    Store(#[from] portcullis_grants::StoreError),
+    Store(#[from] portcullis_store::StoreError),
 }
 
 #[cfg(feature = "bridge")]
-impl From<portcullis_grants::OpenError> for BuildError {
-    fn from(error: portcullis_grants::OpenError) -> Self {
+impl From<portcullis_store::OpenError> for BuildError {
+    fn from(error: portcullis_store::OpenError) -> Self {
         match error {
-            portcullis_grants::OpenError::EphemeralKey(error) => error.into(),
-            portcullis_grants::OpenError::WrongKeys(error) => Self::WrongKeys(error),
-            portcullis_grants::OpenError::Store(error) => error.into(),
-            other => Self::Store(portcullis_grants::StoreError::new("opening it").with_source(other)),
+            portcullis_store::OpenError::EphemeralKey(error) => error.into(),
+            portcullis_store::OpenError::WrongKeys(error) => Self::WrongKeys(error),
+            portcullis_store::OpenError::Store(error) => error.into(),
+            other => Self::Store(portcullis_store::StoreError::new("opening it").with_source(other)),
         }
     }
 }

@@ -10,9 +10,9 @@ use portcullis::{
     bridge::BridgeConfig,
     egress::EgressConfig,
     extract::{UpstreamToken, User},
-    grants::KeyRing,
     oauth::{ClientAuthentication, providers::Provider},
     sqlite::SqliteStore,
+    store::KeyRing,
     types::SystemClock,
 };
 use portcullis_test_support::{Browser, Endpoint, IdentityProvider, Network, OAuthClient};

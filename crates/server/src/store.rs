@@ -4,9 +4,11 @@ use std::{path::PathBuf, sync::Arc};
 
 use portcullis::{
     BridgedServer,
-    grants::{GrantStore, OpenError, StoreError, TokenStore, WrongKeys, records::SealedStore},
+    bridge::collections,
+    grants::GrantStore,
     sqlite::{SqliteError, SqliteStore},
-    types::{Clock, GrantId},
+    store::{OpenError, SealedStore, Store, StoreError, WrongKeys},
+    types::Clock,
 };
 
 use crate::config::StoreSettings;
@@ -17,7 +19,7 @@ pub(crate) enum OpenStore {
     /// In the memory of this process.
     Memory,
     /// In a file.
-    Sqlite(SqliteStore, GrantStore, SealedStore),
+    Sqlite(SqliteStore, SealedStore),
 }
 
 /// An error of opening the store.
@@ -49,16 +51,16 @@ impl OpenStore {
             }
             cause => OpenStoreError::Unusable { path: path.clone(), cause },
         };
-        let vault = GrantStore::open(Arc::new(store.clone()), keys.clone()).await.map_err(unusable)?;
-        let records = SealedStore::open(Arc::new(store.clone()), keys.clone()).await.map_err(unusable)?;
-        Ok(Self::Sqlite(store, vault, records))
+        let collections = [&[GrantStore::COLLECTION][..], &collections::ALL].concat();
+        let sealed = SealedStore::open(Arc::new(store.clone()), keys.clone(), &collections).await.map_err(unusable)?;
+        Ok(Self::Sqlite(store, sealed))
     }
 
     /// Returns `server` with this store.
     pub(crate) fn behind(self, server: BridgedServer) -> BridgedServer {
         match self {
             Self::Memory => server,
-            Self::Sqlite(_, vault, records) => server.with_vault(vault, records),
+            Self::Sqlite(_, sealed) => server.with_sealed_store(sealed),
         }
     }
 
@@ -66,7 +68,7 @@ impl OpenStore {
     pub(crate) async fn check(&self) -> Result<(), StoreError> {
         match self {
             Self::Memory => Ok(()),
-            Self::Sqlite(store, ..) => TokenStore::load(store, GrantId::from_bytes([0; 16])).await.map(drop),
+            Self::Sqlite(store, _) => store.last_position().await.map(drop),
         }
     }
 }

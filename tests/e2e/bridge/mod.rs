@@ -5,7 +5,6 @@ mod clients;
 mod codes;
 mod conformance;
 mod failures;
-mod faulty_store;
 mod glewlwyd;
 mod identity;
 mod refreshing;

@@ -16,13 +16,14 @@ use portcullis::{
     AuthConfig, AuthLayer, Issuer, ResourceUri, ScopeSet,
     bridge::{Bridge, BridgeConfig},
     egress::{Egress, EgressConfig},
-    grants::{GrantStore, KeyRing, ProviderClient, UpstreamLayer, records::SealedStore},
+    grants::{GrantStore, ProviderClient, UpstreamLayer},
     layer::{
         RequireUpstreamLayer,
         scope::{OperationPolicy, ToolScopesLayer},
     },
     oauth::{ClientAuthentication, providers::Provider},
     sqlite::SqliteStore,
+    store::{KeyRing, SealedStore},
     types::{Clock, SystemClock},
     verify::{Cache, CacheConfig},
 };
@@ -34,7 +35,6 @@ use serde_json::json;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tower::Layer as _;
 
-use super::faulty_store::FaultyStore;
 use crate::{
     harness::{Glewlwyd, free_port},
     tools::Tools,
@@ -194,7 +194,11 @@ struct Parts {
 impl Parts {
     async fn bridge(&self, place: &Place) -> Bridge {
         let store = SqliteStore::open(place.folder.join("site.db"), self.clock.clone()).await.expect("a database");
-        let grants = FaultyStore { store: store.clone(), is_read_only: Arc::clone(&place.is_read_only) };
+        let is_read_only = Arc::clone(&place.is_read_only);
+        let grants = FaultyStore::new(store.clone(), move |call| match call {
+            Call::Swap(_) if is_read_only.load(Ordering::Relaxed) => FaultyStore::fail("the disk is full"),
+            _ => FaultyStore::pass(),
+        });
         let keys = KeyRing::new(&self.keys).expect("a key");
         let vault = GrantStore::new(Arc::new(grants), keys.clone()).expect("a vault");
         let records = SealedStore::new(Arc::new(store), keys).expect("records");

@@ -14,15 +14,13 @@ use portcullis::{
     AuthConfig, AuthError, AuthLayer, BearerToken, CacheConfig, Issuer, ResourceUri, ScopeSet, UserContext,
     egress::{Egress, EgressConfig},
     extract::{AuthRejection, User},
-    grants::{
-        GrantStore, KeyRing, MemoryStore, ProviderClient, RefreshRequest, Refresher, RefresherConfig, TokenSet,
-        UpstreamLayer,
-    },
+    grants::{GrantStore, ProviderClient, RefreshRequest, Refresher, RefresherConfig, TokenSet, UpstreamLayer},
     oauth::{
         ClientAuthentication, CodeVerifier,
         protected_resource::ProtectedResourceMetadata,
         providers::{AuthorizationRequest, Provider},
     },
+    store::{KeyRing, MemoryStore},
     types::{AccessToken, GrantId, Reason, SystemClock},
     verify::Cache,
 };

@@ -6,7 +6,8 @@ use std::{
 };
 
 use portcullis::{
-    grants::{GrantStore, KeyRing, TokenStore},
+    grants::GrantStore,
+    store::{KeyRing, Store},
     types::{Clock, GrantId, SystemClock},
 };
 use portcullis_test_support::{
@@ -101,16 +102,17 @@ impl World {
     /// How many grants are in the file.
     pub(crate) async fn grants(&self) -> usize {
         let store = open(&self.database(), Arc::new(SystemClock::new())).await;
-        TokenStore::page(&store, None, 10_000).await.expect("the file can be read").len()
+        store.page(GrantStore::COLLECTION, None, 10_000).await.expect("the file can be read").len()
     }
 
     /// The grants in the file, and the refresh token of each.
     pub(crate) async fn refresh_tokens(&self) -> HashMap<GrantId, String> {
         let store = open(&self.database(), Arc::new(SystemClock::new())).await;
-        let rows = TokenStore::page(&store, None, 10_000).await.expect("the file can be read");
+        let rows = store.page(GrantStore::COLLECTION, None, 10_000).await.expect("the file can be read");
         let vault = GrantStore::new(Arc::new(store), KeyRing::from_file(self.plan().key_file).expect("keys"));
         let (vault, mut found) = (vault.expect("the keys are durable"), HashMap::new());
-        for (id, _) in rows {
+        for (key, _) in rows {
+            let id = GrantId::from_bytes(key.id());
             let kept = vault.load(id).await.expect("the file can be read").expect("nobody else is at it");
             let refresh_token = kept.record.tokens().refresh_token().expect("one");
             found.insert(id, refresh_token.expose_secret().to_owned());

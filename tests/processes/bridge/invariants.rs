@@ -1,15 +1,10 @@
 //! [`InvariantChecker`]: what there is when nobody is killed any more, against what clients have received.
 
+use portcullis::bridge::collections;
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use portcullis::{
-    grants::{
-        TokenSet,
-        records::{Collection, RecordStore as _},
-    },
-    types::GrantId,
-};
+use portcullis::{grants::TokenSet, store::Store as _, types::GrantId};
 use portcullis_test_support::{Answer, Network, OAuthClient};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
@@ -90,7 +85,7 @@ impl<'a> InvariantChecker<'a> {
     /// What is left when all sessions have been judged: nothing, not even of logins that nobody has heard the end of.
     pub(crate) async fn has_nothing_left(&self) {
         until_nothing_is_left(async || {
-            let sessions = self.site.store.count(Collection::SESSIONS).await.expect("the file can be read");
+            let sessions = self.site.store.count(collections::SESSIONS).await.expect("the file can be read");
             let grants = self.world.grants().await;
             ((sessions, grants) != (0, 0)).then(|| format!("{sessions} sessions and {grants} grants are left"))
         })

@@ -3,7 +3,10 @@
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use axum::body::Bytes;
-use portcullis::{grants::GrantStore, types::Clock as _, types::SystemClock};
+use portcullis::{
+    grants::GrantStore,
+    types::{Clock as _, SystemClock},
+};
 use portcullis_test_support::{Answer, Call, ClientError, Endpoint, LogCapture, OAuthClient, TestClock};
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};

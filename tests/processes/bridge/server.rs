@@ -8,8 +8,9 @@ use portcullis::{
     bridge::{Bridge, BridgeConfig, Client, RedirectUri},
     egress::{Egress, EgressConfig},
     extract::User,
-    grants::{GrantStore, KeyRing, ProviderClient, records::SealedStore},
+    grants::{GrantStore, ProviderClient},
     oauth::{ClientAuthentication, providers::Provider},
+    store::{KeyRing, SealedStore},
     types::{Clock, Issuer, ResourceUri, ScopeSet, SystemClock},
 };
 use portcullis_store_sqlite::SqliteStore;

@@ -8,13 +8,12 @@ use portcullis::{
     AuthConfig, AuthError, AuthLayer, BearerToken, CacheConfig, Issuer, ResourceUri, ScopeSet, UserContext,
     egress::Egress,
     extract::UpstreamToken,
-    grants::{
-        GrantStore, KeyRing, MemoryStore, ProviderClient, Refresher, RefresherConfig, TokenSet, UpstreamVerifier,
-    },
+    grants::{GrantStore, ProviderClient, Refresher, RefresherConfig, TokenSet, UpstreamVerifier},
     oauth::{
         ClientAuthentication, TokenResponse, introspection, protected_resource::ProtectedResourceMetadata,
         providers::Provider,
     },
+    store::{KeyRing, MemoryStore},
     types::{Clock, GrantId},
     verify::Cache,
 };

@@ -6,13 +6,14 @@ use http::Uri;
 use moka::sync::Cache;
 use portcullis_core::{AuthError, Clock, Issuer, Reason};
 use portcullis_egress::{Egress, EgressError, EgressErrorKind, MaxBody};
-use portcullis_grants::records::{Collection, RecordKey, SealedStore};
 use portcullis_oauth::{
     assertion::ClientAssertionPolicy,
     jwt::{HeaderCheckedJwt, KeySet, SignedJwt, UnverifiedJwt},
 };
 use portcullis_remote::RemoteKeySet;
+use portcullis_store::{RecordKey, SealedStore};
 
+use crate::collections;
 use crate::{
     clients::{Client, ClientKeys, ClientSource},
     limits::{Caller, RateLimits},
@@ -103,7 +104,7 @@ impl ClientAssertions {
             self.limits.check_assertion(client.id(), client.is_used).map_err(CheckError::Unavailable)?;
         }
         let key = RecordKey::of(
-            Collection::REPLAYS,
+            collections::REPLAYS,
             &[b"client assertion", client.id().as_bytes(), evidence.jti().as_bytes()],
         );
         let created = self.records.create(key, &(), evidence.accepted_until()).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis_core::UnixTime;
-use portcullis_grants::StoreError;
+use portcullis_store::StoreError;
 use serde::{Deserialize, Serialize};
 
 use crate::session::{Sessions, SessionsKey};

@@ -18,7 +18,7 @@ use std::{collections::HashMap, sync::Arc};
 use http::HeaderMap;
 use portcullis_core::Clock;
 use portcullis_egress::Egress;
-use portcullis_grants::records::SealedStore;
+use portcullis_store::SealedStore;
 
 use client::ClientKeys;
 pub use client::{Client, GrantType, InvalidClient};

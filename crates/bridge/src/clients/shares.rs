@@ -3,12 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use portcullis_core::Clock;
-use portcullis_grants::{
-    StoreError,
-    records::{Collection, RecordKey, SealedStore},
-};
+use portcullis_store::{RecordKey, SealedStore, StoreError};
 use serde::{Deserialize, Serialize};
 
+use crate::collections;
 use crate::{
     clients::{Client, registration::Registration},
     session::{SessionUser, Sessions, SessionsKey},
@@ -144,5 +142,5 @@ fn has_document(id: &str) -> bool {
 
 /// No issuer has this name, so the key differs from every [`SessionsKey`].
 fn key(user: &SessionUser) -> RecordKey {
-    RecordKey::of(Collection::USERS, &[b"clients of", user.issuer.as_str().as_bytes(), user.subject.as_bytes()])
+    RecordKey::of(collections::USERS, &[b"clients of", user.issuer.as_str().as_bytes(), user.subject.as_bytes()])
 }

@@ -75,7 +75,7 @@ async fn take_login(
     headers: &HeaderMap,
     cookie: &str,
     response: &AuthorizationResponse,
-) -> Result<Option<PendingLogin>, portcullis_grants::StoreError> {
+) -> Result<Option<PendingLogin>, portcullis_store::StoreError> {
     let Some(found) = pending_logins.find(response.state()).await? else { return Ok(None) };
     let presented = cookies.find(headers, cookie).map(|cookie| SecretHash::of_text(&cookie));
     if presented != Some(found.value.cookie) {

@@ -5,14 +5,12 @@ use std::{sync::Arc, time::Duration};
 use aws_lc_rs::digest;
 use http::HeaderMap;
 use portcullis_core::{Clock, Issuer, ResourceUri, ScopeSet, UnixTime};
-use portcullis_grants::{
-    StoreError,
-    records::{Collection, RecordKey, SealedStore},
-};
+use portcullis_store::{RecordKey, SealedStore, StoreError};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::{AuthorizationRequest, Cookies, cookies::random_text};
+use crate::collections;
 use crate::{
     BridgeConfig, Client, RedirectUri,
     session::{SecretHash, SessionUser, encoding::base64_bytes},
@@ -189,7 +187,7 @@ impl Consents {
             listed.0.push(new);
             let excess = listed.0.len().saturating_sub(MAX_PER_USER);
             for ConsentKey(oldest) in listed.0.drain(..excess) {
-                self.remove(user, RecordKey::new(Collection::CONSENTS, oldest)).await?;
+                self.remove(user, RecordKey::new(collections::CONSENTS, oldest)).await?;
             }
             let written = match version {
                 None => self.records.create(list, &listed, expires_at).await?,
@@ -242,9 +240,9 @@ impl Consents {
 
 /// No issuer has this name, so the key differs from those of other lists of a user.
 fn list_key(user: &UserIdentity) -> RecordKey {
-    RecordKey::of(Collection::USERS, &[b"consents of", user.issuer.as_str().as_bytes(), user.subject.as_bytes()])
+    RecordKey::of(collections::USERS, &[b"consents of", user.issuer.as_str().as_bytes(), user.subject.as_bytes()])
 }
 
 fn key(browser: SecretHash, client_id: &str) -> RecordKey {
-    RecordKey::of(Collection::CONSENTS, &[browser.as_bytes(), client_id.as_bytes()])
+    RecordKey::of(collections::CONSENTS, &[browser.as_bytes(), client_id.as_bytes()])
 }

@@ -6,11 +6,8 @@ use std::{
 };
 
 use portcullis_core::Clock;
-use portcullis_grants::{
-    StoreError, Version,
-    records::{Collection, Record, RecordKey, SealedStore},
-};
 use portcullis_oauth::CodeVerifier;
+use portcullis_store::{Record, RecordKey, SealedStore, StoreError, Version};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -20,6 +17,7 @@ use super::{
     consent::{ClientFingerprint, UserIdentity},
     pending_login_index::{PendingLoginIndex, RequestSource},
 };
+use crate::collections;
 use crate::{
     BridgeConfig,
     limits::Caller,
@@ -101,7 +99,7 @@ impl PendingLogins {
         // A 256-bit collision cannot happen; treat it as an internal error.
         let version = created.ok_or_else(|| OAuthError::new(ErrorCode::ServerError, "internal error"))?;
         let of_client =
-            || RequestSource::Client(RecordKey::of(Collection::CLIENTS, &[login.request.client_id.as_bytes()]));
+            || RequestSource::Client(RecordKey::of(collections::CLIENTS, &[login.request.client_id.as_bytes()]));
         let mut index = self.index();
         index.insert(key, caller.network().map_or_else(of_client, RequestSource::Network), version, expires_at);
         index.shrink(usize::try_from(self.max).unwrap_or(usize::MAX), self.clock.now());
@@ -134,7 +132,7 @@ impl PendingLogins {
         let now = Instant::now();
         let is_current = |stored: &StoredCount| stored.counted_at.is_some_and(|at| now < at + COUNT_TTL);
         if !is_current(&self.stored()) {
-            let count = self.records.count(Collection::LOGINS).await?;
+            let count = self.records.count(collections::LOGINS).await?;
             *self.stored() = StoredCount { count, counted_at: Some(now) };
         }
         if self.is_full() {
@@ -160,7 +158,7 @@ impl PendingLogins {
         if largest.is_some() {
             return Ok(largest);
         }
-        let oldest = self.records.next_to_expire(Collection::LOGINS, 1).await?;
+        let oldest = self.records.next_to_expire(collections::LOGINS, 1).await?;
         Ok(oldest.first().map(|(key, version, _)| (*key, *version)))
     }
 
@@ -179,5 +177,5 @@ fn too_many() -> OAuthError {
 }
 
 fn key(state: &SecretString) -> RecordKey {
-    RecordKey::of(Collection::LOGINS, &[state.expose_secret().as_bytes()])
+    RecordKey::of(collections::LOGINS, &[state.expose_secret().as_bytes()])
 }

@@ -7,7 +7,9 @@ use std::{
 };
 
 use portcullis_core::UnixTime;
-use portcullis_grants::{Version, records::RecordKey};
+use portcullis_store::{RecordKey, Version};
+
+use crate::collections;
 
 /// Orders logins by expiry.
 type Ordinal = (UnixTime, RecordKey);
@@ -96,12 +98,11 @@ impl PendingLoginIndex {
 
 #[cfg(test)]
 mod tests {
-    use portcullis_grants::records::Collection;
 
     use super::*;
 
     fn key(number: u8) -> RecordKey {
-        RecordKey::new(Collection::LOGINS, [number; 32])
+        RecordKey::new(collections::LOGINS, [number; 32])
     }
 
     fn at(host: u8) -> RequestSource {

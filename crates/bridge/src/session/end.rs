@@ -3,10 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use portcullis_core::{GrantId, Issuer, UnixTime};
-use portcullis_grants::{
-    StoreError, Version,
-    records::{Collection, Record},
-};
+use portcullis_store::{Record, StoreError, Version};
 use tokio::{sync::broadcast, time::timeout};
 
 use super::{
@@ -15,6 +12,7 @@ use super::{
     store::{Decision, id_of, key},
     upstream_revocation::{InFlight, Revoked},
 };
+use crate::collections;
 
 /// The number of sessions that are loaded together.
 const PAGE: usize = 100;
@@ -79,7 +77,7 @@ impl Sessions {
     pub(crate) async fn end_all_for_user(&self, issuer: &Issuer, subject: &str) -> Result<usize, StoreError> {
         let (mut ended, mut after) = (0, None);
         loop {
-            let page = self.0.records.page::<Session>(Collection::SESSIONS, after, PAGE).await?;
+            let page = self.0.records.page::<Session>(collections::SESSIONS, after, PAGE).await?;
             let Some((last, _)) = page.last() else { return Ok(ended) };
             after = Some(*last);
             for (key, opened) in page {
@@ -115,7 +113,7 @@ impl Sessions {
         let mut swept = 0;
         let mut skipped = HashSet::new();
         loop {
-            let expired = self.0.records.expired::<Session>(Collection::SESSIONS, PAGE + skipped.len()).await?;
+            let expired = self.0.records.expired::<Session>(collections::SESSIONS, PAGE + skipped.len()).await?;
             let expired: Vec<_> = expired.into_iter().filter(|(key, _)| !skipped.contains(key)).collect();
             if expired.is_empty() || skipped.len() > MAX_SKIPPED {
                 return Ok(swept);

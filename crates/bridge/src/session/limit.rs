@@ -1,13 +1,11 @@
 //! The limit of sessions per user and client.
 
 use portcullis_core::{GrantId, UnixTime};
-use portcullis_grants::{
-    StoreError, Version,
-    records::{Collection, Record, RecordKey},
-};
+use portcullis_store::{Record, RecordKey, StoreError, Version};
 use serde::{Deserialize, Serialize};
 
 use super::{EndReason, Session, SessionUser, Sessions, Stage, encoding::base64_bytes};
+use crate::collections;
 
 /// The ids of the sessions of one user through one client, the oldest first. Some may have ended.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -27,11 +25,11 @@ impl SessionsKey {
     /// Returns the key for `user` and the client `client_id`.
     pub(crate) fn of(user: &SessionUser, client_id: &str) -> Self {
         let parts = [user.issuer.as_str().as_bytes(), user.subject.as_bytes(), client_id.as_bytes()];
-        Self(*RecordKey::of(Collection::USERS, &parts).as_bytes())
+        Self(*RecordKey::of(collections::USERS, &parts).as_bytes())
     }
 
     pub(super) const fn record(self) -> RecordKey {
-        RecordKey::new(Collection::USERS, self.0)
+        RecordKey::new(collections::USERS, self.0)
     }
 }
 

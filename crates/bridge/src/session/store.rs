@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use portcullis_core::{Clock, GrantId, UnixTime, Upstream};
-use portcullis_grants::{
-    CreateError, ProviderClient, Refresher, StoreError, TokenSet,
-    records::{Collection, Record, RecordKey, SealedStore},
-};
+use portcullis_grants::{CreateError, ProviderClient, Refresher, TokenSet};
+use portcullis_store::{Record, RecordKey, SealedStore, StoreError};
 use tokio::sync::broadcast;
 
 use super::{
     AccessEntry, EndReason, Session, context_revocations::ContextRevocations, secret::SecretHash,
     upstream_revocation::UpstreamRevocations,
 };
+use crate::collections;
 use crate::telemetry::Telemetry;
 
 /// A decision about a session.
@@ -170,7 +169,7 @@ impl Sessions {
 pub(super) fn key(id: GrantId) -> RecordKey {
     let mut bytes = [0; 32];
     bytes[..16].copy_from_slice(id.as_bytes());
-    RecordKey::new(Collection::SESSIONS, bytes)
+    RecordKey::new(collections::SESSIONS, bytes)
 }
 
 pub(super) fn id_of(key: &RecordKey) -> GrantId {

@@ -5,9 +5,9 @@ use std::{
     time::Duration,
 };
 
-use portcullis_grants::records::Collection;
 use tokio::time::sleep;
 
+use crate::collections;
 use crate::state::BridgeState;
 
 /// The interval. The first sweep runs at the start, for rows that expired while the process was down.
@@ -35,11 +35,11 @@ async fn sweep(state: &Weak<BridgeState>) -> bool {
     let Some(state) = state.upgrade() else { return false };
     // A failure of one collection does not affect the others.
     // Sessions are last, because their end waits for the provider.
-    let others = Collection::ALL.into_iter().filter(|table| *table != Collection::SESSIONS);
-    for table in others.chain([Collection::SESSIONS]) {
+    let others = collections::ALL.into_iter().filter(|table| *table != collections::SESSIONS);
+    for table in others.chain([collections::SESSIONS]) {
         let swept = match table {
             // The end of a session includes its grant.
-            Collection::SESSIONS => state.sessions.sweep().await,
+            collections::SESSIONS => state.sessions.sweep().await,
             _ => state.records.sweep(table).await,
         };
         match swept {

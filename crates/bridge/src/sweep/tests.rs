@@ -12,31 +12,35 @@ use bytes::Bytes;
 use http::Uri;
 use portcullis_core::{BearerToken, Clock as _, GrantId, Issuer, ResourceUri, ScopeSet};
 use portcullis_egress::Egress;
-use portcullis_grants::{
-    GrantStore, KeyRing, MemoryStore, ProviderClient, SealedGrant, StoreError, StoreFuture, TokenSet, TokenStore as _,
-    Version,
-    records::{Collection, MemoryRecords, RecordKey, RecordStore, SealedRecord, SealedStore, StoredRecord},
-};
+use portcullis_grants::{GrantStore, ProviderClient, TokenSet};
 use portcullis_oauth::{ClientAuthentication, TokenResponse, providers::Provider};
+use portcullis_store::{
+    Expected, KeyRing, MemoryStore, Row, SealedStore, Store as _, StoreFuture, Swap,
+    conformance::{Call, FaultyStore},
+};
 use portcullis_testkit::{Endpoint, IdentityProvider, TestClock};
 use tokio::time::sleep;
 
+use crate::collections;
 use crate::{
     Bridge, BridgeConfig,
     session::{CodeBinding, Secret, Session, SessionUser, Stage, TokenFamily},
 };
 
-/// A store that counts sweeps, and fails when it is told to.
-#[derive(Debug)]
-struct Store {
-    rows: MemoryRecords,
+/// What a store does when a test says so, and what it was asked for.
+#[derive(Debug, Default)]
+struct Faults {
     fails: AtomicBool,
     sweeps: AtomicUsize,
 }
 
-impl Store {
-    fn check(&self) -> Result<(), StoreError> {
-        if self.fails.load(Relaxed) { Err(StoreError::new("a test")) } else { Ok(()) }
+impl Faults {
+    fn check(&self, call: Call) -> StoreFuture<'static, ()> {
+        if call == Call::Sweep(collections::LOGINS) {
+            self.sweeps.fetch_add(1, Relaxed);
+        }
+        let fails = matches!(call, Call::Expired(_) | Call::Sweep(_)) && self.fails.load(Relaxed);
+        if fails { FaultyStore::fail("a test") } else { FaultyStore::pass() }
     }
 
     fn sweeps(&self) -> usize {
@@ -44,66 +48,10 @@ impl Store {
     }
 }
 
-impl RecordStore for Store {
-    fn load(&self, key: RecordKey) -> StoreFuture<'_, Option<StoredRecord>> {
-        self.rows.load(key)
-    }
-
-    fn compare_and_swap(
-        &self,
-        key: RecordKey,
-        expected: Option<Version>,
-        new: SealedRecord,
-    ) -> StoreFuture<'_, Option<Version>> {
-        self.rows.compare_and_swap(key, expected, new)
-    }
-
-    fn compare_and_remove(&self, key: RecordKey, expected: Version) -> StoreFuture<'_, bool> {
-        self.rows.compare_and_remove(key, expected)
-    }
-
-    fn expired(&self, table: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
-        Box::pin(async move {
-            self.check()?;
-            self.rows.expired(table, limit).await
-        })
-    }
-
-    fn sweep(&self, table: Collection) -> StoreFuture<'_, u64> {
-        Box::pin(async move {
-            if table == Collection::LOGINS {
-                self.sweeps.fetch_add(1, Relaxed);
-            }
-            self.check()?;
-            self.rows.sweep(table).await
-        })
-    }
-
-    fn count(&self, table: Collection) -> StoreFuture<'_, u64> {
-        self.rows.count(table)
-    }
-
-    fn next_to_expire(&self, table: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
-        self.rows.next_to_expire(table, limit)
-    }
-
-    fn page(
-        &self,
-        table: Collection,
-        after: Option<RecordKey>,
-        limit: usize,
-    ) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
-        self.rows.page(table, after, limit)
-    }
-
-    fn is_durable(&self) -> bool {
-        self.rows.is_durable()
-    }
-}
-
 struct World {
     bridge: Bridge,
-    store: Arc<Store>,
+    faults: Arc<Faults>,
+    rows: MemoryStore,
     grants: MemoryStore,
     provider: IdentityProvider,
     clock: Arc<TestClock>,
@@ -111,8 +59,10 @@ struct World {
 
 fn world() -> World {
     let clock = Arc::new(TestClock::new());
-    let rows = MemoryRecords::new(clock.clone());
-    let store = Arc::new(Store { rows, fails: AtomicBool::default(), sweeps: AtomicUsize::default() });
+    let rows = MemoryStore::new(clock.clone());
+    let faults = Arc::new(Faults::default());
+    let checked = Arc::clone(&faults);
+    let store = FaultyStore::new(rows.clone(), move |call| checked.check(call));
     let provider = IdentityProvider::new().with_clock(clock.clone());
     let egress = Egress::from_service(provider.clone());
     let issuer = Issuer::new(&provider.issuer()).expect("issuer");
@@ -127,13 +77,13 @@ fn world() -> World {
     let keys = KeyRing::ephemeral();
     let grants = MemoryStore::new(clock.clone());
     let vault = GrantStore::new(Arc::new(grants.clone()), keys.clone()).expect("not durable");
-    let records = SealedStore::new(store.clone(), keys).expect("not durable");
+    let records = SealedStore::new(Arc::new(store), keys).expect("not durable");
     let config = BridgeConfig::new(
         Issuer::new("https://mcp.example.com").expect("issuer"),
         ResourceUri::new("https://mcp.example.com/mcp").expect("resource"),
     );
     let bridge = Bridge::new(config, client, vault, records, egress, clock.clone());
-    World { bridge, store, grants, provider, clock }
+    World { bridge, faults, rows, grants, provider, clock }
 }
 
 impl World {
@@ -173,11 +123,11 @@ impl World {
     }
 
     async fn has_grant(&self, id: GrantId) -> bool {
-        self.grants.load(id).await.expect("the store").is_some()
+        self.grants.load(GrantStore::key(id)).await.expect("the store").is_some()
     }
 
     async fn sessions(&self) -> u64 {
-        self.store.count(Collection::SESSIONS).await.expect("the store")
+        self.rows.count(collections::SESSIONS).await.expect("the store")
     }
 }
 
@@ -188,39 +138,39 @@ const A_SWEEP: Duration = Duration::from_secs(70);
 async fn a_bridge_sweeps_at_the_start_and_then_on_schedule_until_it_is_shut_down() {
     let world = world();
     sleep(Duration::from_millis(1)).await;
-    assert_eq!(world.store.sweeps(), 1, "whatever ended while nobody was there");
+    assert_eq!(world.faults.sweeps(), 1, "whatever ended while nobody was there");
     sleep(A_SWEEP).await;
-    assert_eq!(world.store.sweeps(), 1);
+    assert_eq!(world.faults.sweeps(), 1);
     sleep(Duration::from_mins(100)).await;
-    let sweeps = world.store.sweeps();
+    let sweeps = world.faults.sweeps();
     assert!((90..=112).contains(&sweeps), "{sweeps}");
 
     world.bridge.shutdown().await;
     sleep(Duration::from_mins(10)).await;
-    assert_eq!(world.store.sweeps(), 0);
+    assert_eq!(world.faults.sweeps(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_bridge_that_is_dropped_sweeps_no_more() {
-    let World { bridge, store, .. } = world();
+    let World { bridge, faults, .. } = world();
     sleep(Duration::from_millis(1)).await;
     drop(bridge);
-    store.sweeps();
+    faults.sweeps();
     sleep(Duration::from_mins(10)).await;
-    assert_eq!(store.sweeps(), 0);
-    assert_eq!(Arc::strong_count(&store), 1, "and nothing of it is left");
+    assert_eq!(faults.sweeps(), 0);
+    assert_eq!(Arc::strong_count(&faults), 1, "and nothing of it is left");
 }
 
 #[tokio::test(start_paused = true)]
 async fn sweeping_goes_on_when_the_store_is_back() {
     let world = world();
     let id = world.log_in().await;
-    world.store.fails.store(true, Relaxed);
+    world.faults.fails.store(true, Relaxed);
     sleep(Duration::from_mins(10)).await;
-    assert!(world.store.sweeps() >= 9, "each table is tried each time");
+    assert!(world.faults.sweeps() >= 9, "each table is tried each time");
     assert!(world.has_grant(id).await);
 
-    world.store.fails.store(false, Relaxed);
+    world.faults.fails.store(false, Relaxed);
     sleep(A_SWEEP).await;
     assert!(!world.has_grant(id).await);
 }
@@ -243,9 +193,11 @@ async fn a_grant_that_cannot_be_ended_holds_up_nobody_behind_it() {
     for _ in 0..3 {
         // It comes first, and nobody can open it.
         let id = world.log_in().await;
-        let kept = world.grants.load(id).await.expect("the store").expect("a grant");
-        let sealed = SealedGrant::new(Bytes::from_static(b"damaged"), None);
-        world.grants.compare_and_swap(id, Some(kept.version), sealed, None).await.expect("the store");
+        let kept = world.grants.load(GrantStore::key(id)).await.expect("the store").expect("a grant");
+        let damaged = Row::new(Bytes::from_static(b"damaged"), kept.row.expires_at);
+        let expected = Expected::Unexpired(kept.version);
+        let swap = world.grants.compare_and_swap(GrantStore::key(id), expected, damaged, None).await;
+        assert!(matches!(swap, Ok(Swap::Written(_))));
     }
     sleep(Duration::from_secs(1)).await;
     let behind = world.log_in().await;

@@ -3,14 +3,12 @@
 use std::{collections::HashMap, sync::Arc};
 
 use portcullis_core::{AuthError, AuthErrorKind, Clock, Issuer, Reason};
-use portcullis_grants::{
-    StoreError,
-    records::{Collection, RecordKey, SealedStore},
-};
 use portcullis_oauth::assertion::{self, IdJag, IdJagPolicy};
 use portcullis_remote::RemoteKeySet;
+use portcullis_store::{RecordKey, SealedStore, StoreError};
 use secrecy::SecretString;
 
+use crate::collections;
 use crate::{
     BridgeConfig,
     oauth_error::{ErrorCode, OAuthError},
@@ -106,7 +104,7 @@ impl IdentityAssertions {
 
 fn key(id_jag: &IdJag) -> RecordKey {
     let parts: [&[u8]; 3] = [b"id-jag", id_jag.issuer().as_str().as_bytes(), id_jag.jti().as_bytes()];
-    RecordKey::of(Collection::REPLAYS, &parts)
+    RecordKey::of(collections::REPLAYS, &parts)
 }
 
 fn log_replay(id_jag: &IdJag) {

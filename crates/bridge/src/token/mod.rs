@@ -12,7 +12,7 @@ use std::sync::Arc;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use portcullis_core::{Clock, GrantId};
-use portcullis_grants::records::SealedStore;
+use portcullis_store::SealedStore;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 

@@ -1,11 +1,11 @@
 //! Documents of clients: whom a bridge is made to ask for them, and whom that stops.
 
+use portcullis_bridge::collections;
 use std::time::Duration;
 
 use axum::body::Body;
 use http::StatusCode;
 use portcullis_bridge::ClientMetadataDocumentPolicy;
-use portcullis_grants::records::Collection;
 use portcullis_test_support::Browser;
 use tokio::time::sleep;
 
@@ -95,7 +95,7 @@ async fn one_account_that_logs_in_through_many_documents_has_a_hundred_of_them_a
         let tokens = client.log_in(&mut Browser::new(world.network.clone()), "mallory").await.expect("a login");
         assert_eq!(tokens.status(), 200, "{tokens:?}");
     }
-    for table in [Collection::DOCUMENTS, Collection::SESSIONS] {
+    for table in [collections::DOCUMENTS, collections::SESSIONS] {
         assert_eq!(world.rows(table).await, 100, "{}", table.as_str());
     }
 }

@@ -1,10 +1,11 @@
 //! Floods: what strangers can make a bridge keep is bounded, and they do not keep others out.
 
+use portcullis_bridge::collections;
 use std::time::Duration;
 
 use http::StatusCode;
 use portcullis_bridge::RegistrationPolicy;
-use portcullis_grants::records::{Collection, RecordKey, RecordStore as _, SealedRecord};
+use portcullis_store::{Expected, RecordKey, Row, Store as _};
 use portcullis_test_support::{Browser, TestClock};
 use tokio::time::sleep;
 
@@ -25,7 +26,7 @@ async fn thousands_of_registrations_from_an_address_are_few_and_others_register(
         }
     }
     assert_eq!(registered, 200);
-    assert_eq!(world.rows(Collection::CLIENTS).await, 200);
+    assert_eq!(world.rows(collections::CLIENTS).await, 200);
     assert_eq!(register(&world, ELSEWHERE, &registration).await, StatusCode::CREATED);
     sleep(Duration::from_secs(11)).await;
     assert_eq!(register(&world, HERE, &registration).await, StatusCode::CREATED);
@@ -38,7 +39,7 @@ async fn the_networks_of_one_site_register_no_more_than_a_few_callers() {
     for n in 0..1000 {
         register(&world, &format!("2001:db8:1:{n:x}::1"), &registration).await;
     }
-    assert_eq!(world.rows(Collection::CLIENTS).await, 800);
+    assert_eq!(world.rows(collections::CLIENTS).await, 800);
     assert_eq!(register(&world, "2001:db8:2::1", &registration).await, StatusCode::CREATED);
 }
 
@@ -52,7 +53,7 @@ async fn registrations_from_everywhere_are_bounded_and_keep_out_neither_newcomer
     for n in 0..1000 {
         let status = register(&world, &format!("2001:db8:{n:x}::1"), &registration).await;
         assert_eq!(status, StatusCode::CREATED);
-        assert!(world.rows(Collection::CLIENTS).await <= 300);
+        assert!(world.rows(collections::CLIENTS).await <= 300);
     }
     sleep(Duration::from_secs(1)).await;
     let mut newcomer = world.client().await;
@@ -64,7 +65,7 @@ async fn registrations_from_everywhere_are_bounded_and_keep_out_neither_newcomer
     newcomer.log_in(&mut Browser::new(world.network.clone()), "bob").await.expect("it was not the oldest");
     assert_eq!(in_use.refresh(tokens.refresh_token()).await.expect("an answer").status(), StatusCode::OK);
     sleep(Duration::from_hours(25)).await;
-    assert_eq!(world.rows(Collection::CLIENTS).await, 2, "the others were never used");
+    assert_eq!(world.rows(collections::CLIENTS).await, 2, "the others were never used");
 }
 
 async fn register(world: &World, address: &str, registration: &serde_json::Value) -> StatusCode {
@@ -93,12 +94,12 @@ async fn logins_that_are_begun_and_left_stop_neither_others_nor_the_same_address
         }
     }
     assert_eq!(begun, 50, "a fortieth");
-    assert_eq!(world.rows(Collection::LOGINS).await, 50);
+    assert_eq!(world.rows(collections::LOGINS).await, 50);
     let elsewhere = world.begin_login(&client, &mut Browser::new(world.network_at(ELSEWHERE))).await;
     assert_eq!(elsewhere.status(), StatusCode::OK);
 
     sleep(Duration::from_mins(12)).await;
-    assert_eq!(world.rows(Collection::LOGINS).await, 0, "they are swept");
+    assert_eq!(world.rows(collections::LOGINS).await, 0, "they are swept");
     let here = world.begin_login(&client, &mut Browser::new(network)).await;
     assert_eq!(here.status(), StatusCode::OK);
 }
@@ -129,14 +130,14 @@ async fn pending_logins_are_bounded_and_whoever_begins_many_keeps_nobody_out_of_
         // Many networks, each with little.
         let network = world.network_at(&format!("2001:db8:{:x}:{n:x}::1", n % 30));
         world.begin_login(&client, &mut Browser::new(network)).await;
-        assert!(world.rows(Collection::LOGINS).await <= 100);
+        assert!(world.rows(collections::LOGINS).await <= 100);
     }
-    assert_eq!(world.rows(Collection::LOGINS).await, 100, "as many as there may be");
+    assert_eq!(world.rows(collections::LOGINS).await, 100, "as many as there may be");
     for n in 1..20 {
         let page = world.begin_login(&client, &mut victim(n)).await;
         assert_eq!(page.status(), StatusCode::OK);
     }
-    assert_eq!(world.rows(Collection::LOGINS).await, 100);
+    assert_eq!(world.rows(collections::LOGINS).await, 100);
     let arrival = early.press(&sign_in, "user", "alice").await.expect("pages");
     authorization.code(&arrival.left().expect("a callback")).expect("the login that was there before is still there");
 }
@@ -147,10 +148,14 @@ async fn logins_that_another_process_began_make_room_as_well() {
     let client = world.client().await;
     let end = TestClock::START + Duration::from_mins(10);
     for n in 0..20_u8 {
-        let row = SealedRecord::new(vec![n].into(), end);
-        world.rows.compare_and_swap(RecordKey::of(Collection::LOGINS, &[&[n]]), None, row).await.expect("memory");
+        let row = Row::new(vec![n].into(), end);
+        world
+            .rows
+            .compare_and_swap(RecordKey::of(collections::LOGINS, &[&[n]]), Expected::Absent, row, None)
+            .await
+            .expect("memory");
     }
     let page = world.begin_login(&client, &mut Browser::new(world.network_at(HERE))).await;
     assert_eq!(page.status(), StatusCode::OK);
-    assert_eq!(world.rows(Collection::LOGINS).await, 20);
+    assert_eq!(world.rows(collections::LOGINS).await, 20);
 }

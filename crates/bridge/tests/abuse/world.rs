@@ -16,11 +16,9 @@ use http_body_util::{BodyExt as _, Full};
 use portcullis_bridge::{Bridge, BridgeConfig, Client, GrantType, IntrospectionClient, RedirectUri};
 use portcullis_core::{Issuer, ResourceUri, ScopeSet};
 use portcullis_egress::Egress;
-use portcullis_grants::{
-    GrantStore, KeyRing, MemoryStore, ProviderClient,
-    records::{Collection, MemoryRecords, RecordStore as _, SealedStore},
-};
+use portcullis_grants::{GrantStore, ProviderClient};
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
+use portcullis_store::{Collection, KeyRing, MemoryStore, SealedStore, Store as _};
 use portcullis_test_support::{Browser, Endpoint, IdentityProvider, Network, OAuthClient, Page, TestClock};
 use serde_json::json;
 use tower::ServiceExt as _;
@@ -43,7 +41,7 @@ pub(crate) struct World {
     pub(crate) network: Network,
     pub(crate) idp: IdentityProvider,
     documents_fetched: Arc<AtomicUsize>,
-    pub(crate) rows: MemoryRecords,
+    pub(crate) rows: MemoryStore,
 }
 
 impl World {
@@ -59,7 +57,7 @@ impl World {
         let client = ProviderClient::new(provider(&idp), secret, egress, clock.clone());
         let keys = KeyRing::ephemeral();
         let grants = GrantStore::new(Arc::new(MemoryStore::new(clock.clone())), keys.clone()).expect("not durable");
-        let rows = MemoryRecords::new(clock.clone());
+        let rows = MemoryStore::new(clock.clone());
         let records = SealedStore::new(Arc::new(rows.clone()), keys).expect("not durable");
         // There is nothing where clients have their documents, but for those that are called good.
         let documents_fetched = Arc::new(AtomicUsize::new(0));

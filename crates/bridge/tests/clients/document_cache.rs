@@ -1,9 +1,10 @@
 //! For how long a document counts, and what counts while it cannot be fetched.
 
+use portcullis_bridge::collections;
 use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::future::join_all;
-use portcullis_grants::records::{Collection, RecordStore as _};
+use portcullis_store::Store as _;
 use portcullis_test_support::Browser;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -272,7 +273,7 @@ async fn a_document_is_stored_for_clients_with_tokens_and_once_an_hour() {
     let mut versions = BTreeSet::new();
     for _ in 0..12 {
         log_in(&world).await;
-        let rows = world.rows.page(Collection::DOCUMENTS, None, 2).await.expect("memory");
+        let rows = world.rows.page(collections::DOCUMENTS, None, 2).await.expect("memory");
         versions.extend(rows.into_iter().map(|(_, row)| row.version));
         sleep(10 * MINUTE).await;
     }

@@ -1,9 +1,10 @@
 //! For how long clients are remembered that have registered themselves, and how many.
 
+use portcullis_bridge::collections;
 use std::time::Duration;
 
 use portcullis_bridge::RegistrationPolicy;
-use portcullis_grants::records::{Collection, RecordStore as _};
+use portcullis_store::Store as _;
 use portcullis_test_support::{Answer, Browser, OAuthClient};
 use serde_json::json;
 
@@ -62,9 +63,9 @@ async fn the_use_of_a_client_is_written_down_once_a_day() {
     let world = World::new();
     let client = registered(&world).await;
     let version = async || {
-        let rows = world.rows.page(Collection::CLIENTS, None, 2).await.expect("memory");
+        let rows = world.rows.page(collections::CLIENTS, None, 2).await.expect("memory");
         assert_eq!(rows.len(), 1);
-        (rows[0].1.version, rows[0].1.record.expires_at)
+        (rows[0].1.version, rows[0].1.row.expires_at)
     };
     let unused = version().await;
     let tokens = log_in(&world, &client).await;
@@ -84,7 +85,7 @@ async fn a_client_that_is_removed_from_the_store_is_gone_at_once() {
     let world = World::new();
     let client = registered(&world).await;
     assert_eq!(Outcome::of(nothing(&client)).await, Outcome::Known);
-    let rows = world.rows.page(Collection::CLIENTS, None, 2).await.expect("memory");
+    let rows = world.rows.page(collections::CLIENTS, None, 2).await.expect("memory");
     for (key, row) in rows {
         assert!(world.rows.compare_and_remove(key, row.version).await.expect("memory"));
     }

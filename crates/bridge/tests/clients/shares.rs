@@ -1,11 +1,12 @@
 //! What one user, or one client, may fill of what all share.
 
+use portcullis_bridge::collections;
 use std::{ops::Range, time::Duration};
 
 use bytes::Bytes;
 use http::Request;
 use portcullis_bridge::{BridgeConfig, RegistrationPolicy};
-use portcullis_grants::records::{Collection, RecordStore as _};
+use portcullis_store::Store as _;
 use portcullis_test_support::{Answer, Browser, Endpoint, OAuthClient};
 use serde_json::{Map, Value, json};
 
@@ -72,8 +73,8 @@ async fn by_default_one_account_has_a_hundred_registrations_and_what_belongs_to_
     }
     assert_eq!(world.stored().await, 100);
     let rows = |table| world.rows.count(table);
-    assert_eq!(rows(Collection::SESSIONS).await.expect("memory"), 100, "no session without its client");
-    assert_eq!(rows(Collection::USERS).await.expect("memory"), 101, "one for each client, and the list of them");
+    assert_eq!(rows(collections::SESSIONS).await.expect("memory"), 100, "no session without its client");
+    assert_eq!(rows(collections::USERS).await.expect("memory"), 101, "one for each client, and the list of them");
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,7 +151,7 @@ async fn one_account_has_a_hundred_consents_remembered_and_takes_none_from_other
     for _ in 0..110 {
         log_in(&world, &client, "mallory").await;
     }
-    assert_eq!(world.rows.count(Collection::CONSENTS).await.expect("memory"), 101);
+    assert_eq!(world.rows.count(collections::CONSENTS).await.expect("memory"), 101);
     let url = client.authorization().expect("an endpoint").url();
     let arrived = bobs.press_through(&url, &[("user", "bob")]).await.expect("pages");
     assert!(arrived.left().is_ok(), "bob is not asked again");
@@ -195,7 +196,7 @@ async fn the_assertions_that_are_remembered_of_a_client_nobody_uses_are_few() {
     let world = World::new();
     let (first, second) = (signing(&world).await, signing(&world).await);
     assert_eq!(signed(&world, &first, 0..50).await, [20, 30]);
-    assert_eq!(world.rows.count(Collection::REPLAYS).await.expect("memory"), 20);
+    assert_eq!(world.rows.count(collections::REPLAYS).await.expect("memory"), 20);
     assert_eq!(signed(&world, &second, 0..20).await, [20, 0], "another client has its own");
     tokio::time::sleep(Duration::from_secs(30)).await;
     assert_eq!(signed(&world, &first, 50..52).await, [1, 1], "after a while there is room for another one");
@@ -213,5 +214,5 @@ async fn a_client_that_users_log_in_through_may_sign_a_thousand_requests_at_once
     world.host.says(&with(&signing, "jwks", &keys));
     world.clock.advance(Duration::from_mins(11));
     assert_eq!(signed(&world, CLIENT, 0..1100).await, [1000, 100]);
-    assert_eq!(world.rows.count(Collection::REPLAYS).await.expect("memory"), 1000);
+    assert_eq!(world.rows.count(collections::REPLAYS).await.expect("memory"), 1000);
 }

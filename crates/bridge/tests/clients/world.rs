@@ -1,5 +1,6 @@
 //! A bridge, a provider, and a host of client documents, without a socket.
 
+use portcullis_bridge::collections;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,11 +8,9 @@ use http::Request;
 use portcullis_bridge::{Bridge, BridgeConfig, ClientMetadataDocumentPolicy};
 use portcullis_core::{Issuer, ResourceUri, ScopeSet};
 use portcullis_egress::Egress;
-use portcullis_grants::{
-    GrantStore, KeyRing, MemoryStore, ProviderClient,
-    records::{Collection, MemoryRecords, RecordStore as _, SealedStore},
-};
+use portcullis_grants::{GrantStore, ProviderClient};
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
+use portcullis_store::{KeyRing, MemoryStore, SealedStore, Store as _};
 use portcullis_test_support::{Answer, Call, Endpoint, IdentityProvider, Network, OAuthClient, TestClock};
 use serde_json::{Value, json};
 
@@ -23,7 +22,7 @@ pub(crate) struct World {
     pub(crate) idp: IdentityProvider,
     pub(crate) clock: TestClock,
     pub(crate) host: Host,
-    pub(crate) rows: MemoryRecords,
+    pub(crate) rows: MemoryStore,
     keys: KeyRing,
     pub(crate) network: Network,
 }
@@ -37,7 +36,7 @@ impl World {
     pub(crate) fn with(change: impl FnOnce(BridgeConfig) -> BridgeConfig) -> Self {
         let clock = TestClock::new();
         let idp = IdentityProvider::new().with_clock(Arc::new(clock.clone()));
-        let rows = MemoryRecords::new(Arc::new(clock.clone()));
+        let rows = MemoryStore::new(Arc::new(clock.clone()));
         let network = Network::new();
         let world = Self { idp, clock, host: Host::new(), rows, keys: KeyRing::ephemeral(), network };
         world.restarted(change)
@@ -106,12 +105,12 @@ impl World {
 
     /// How many documents of clients are in the store.
     pub(crate) async fn documents(&self) -> u64 {
-        self.rows.count(Collection::DOCUMENTS).await.expect("memory")
+        self.rows.count(collections::DOCUMENTS).await.expect("memory")
     }
 
     /// How many clients are in the store that have registered themselves.
     pub(crate) async fn stored(&self) -> u64 {
-        self.rows.count(Collection::CLIENTS).await.expect("memory")
+        self.rows.count(collections::CLIENTS).await.expect("memory")
     }
 }
 

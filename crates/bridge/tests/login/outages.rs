@@ -1,7 +1,7 @@
 //! A store that is out of order: 503, and nothing is lost that was not answered.
 
 use http::{StatusCode, header};
-use portcullis_grants::records::Collection;
+use portcullis_bridge::collections;
 use portcullis_test_support::{Arrival, Endpoint};
 
 use crate::world::{World, parameter};
@@ -62,7 +62,7 @@ async fn a_consent_that_cannot_be_remembered_is_asked_for_again_and_that_is_all(
     let world = World::new().await;
     let mut browser = world.browser();
     let client = world.site().await;
-    world.shelf.set_full(Some(Collection::CONSENTS));
+    world.shelf.set_full(Some(collections::CONSENTS));
     let tokens = client.log_in(&mut browser, "alice").await.expect("tokens");
     assert!(world.verify(tokens.access_token()).await.is_ok());
     let request = client.authorization().expect("a request");

@@ -1,7 +1,8 @@
 //! A process that ends in the middle of a login, and one that is asked for too many of them.
 
 use http::StatusCode;
-use portcullis_grants::records::{Collection, RecordStore as _};
+use portcullis_bridge::collections;
+use portcullis_store::Store as _;
 use portcullis_test_support::{Authorization, Browser, LoginPolicy, OAuthClient, Page};
 
 use crate::world::{APP, DOCUMENT, DOCUMENT_URI, World};
@@ -57,7 +58,7 @@ async fn where_no_address_is_known_pending_logins_of_a_busy_client_displace_its_
     for _ in 0..60 {
         let page = abandoned(&mut world.browser(), &busy.authorization().expect("a request")).await;
         assert_eq!(page.status(), StatusCode::OK);
-        assert!(world.shelf.count(Collection::LOGINS).await.expect("memory") <= 20);
+        assert!(world.shelf.count(collections::LOGINS).await.expect("memory") <= 20);
     }
     let page = first.press(&displaced, "user", "bob").await.expect("an answer").page().expect("a page");
     assert_eq!(page.status(), StatusCode::BAD_REQUEST, "the oldest of the busy one");

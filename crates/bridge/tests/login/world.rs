@@ -8,12 +8,10 @@ use http::{HeaderValue, Request};
 use portcullis_bridge::{Bridge, BridgeConfig, Client, RedirectUri};
 use portcullis_core::{AuthError, BearerToken, Issuer, ResourceUri, ScopeSet, UserContext};
 use portcullis_egress::Egress;
-use portcullis_grants::{
-    GrantStore, KeyRing, MemoryStore, ProviderClient,
-    records::{MemoryRecords, SealedStore},
-};
+use portcullis_grants::{GrantStore, ProviderClient};
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
 use portcullis_remote::discover;
+use portcullis_store::{KeyRing, MemoryStore, SealedStore};
 use portcullis_test_support::{Browser, IdentityProvider, Network, OAuthClient, TestClock};
 use serde_json::{Value, json};
 use tower::{ServiceExt as _, service_fn};
@@ -116,8 +114,8 @@ impl World {
         let keys = KeyRing::ephemeral();
         let vault =
             GrantStore::new(Arc::new(MemoryStore::new(Arc::new(clock.clone()))), keys.clone()).expect("a vault");
-        let shelf = Shelf::new(MemoryRecords::new(Arc::new(clock.clone())));
-        let records = SealedStore::new(Arc::new(shelf.clone()), keys).expect("records");
+        let shelf = Shelf::new(MemoryStore::new(Arc::new(clock.clone())));
+        let records = SealedStore::new(shelf.store(), keys).expect("records");
         let parts = Parts { config, provider, vault, records, egress };
         let bridge = parts.start(&clock);
         let running = Arc::new(Mutex::new(bridge.router()));

@@ -1,8 +1,9 @@
 //! Identity assertions (ID-JAG) of the enterprise's identity provider.
 
 use portcullis_bridge::ScopePolicy;
+use portcullis_bridge::collections;
 use portcullis_core::{Principal, PrincipalKind, Reason, ScopeSet};
-use portcullis_grants::records::{Collection, RecordStore as _};
+use portcullis_store::Store as _;
 use portcullis_test_support::{Answer, Endpoint, Fault, TokenBuilder};
 use serde_json::json;
 
@@ -113,7 +114,7 @@ async fn ema_07_an_assertion_is_good_once_until_it_is_too_old_anyway() {
 
 #[tokio::test(start_paused = true)]
 async fn ema_07_an_assertion_of_which_nothing_came_is_good_for_another_try() {
-    for table in [Collection::SESSIONS, Collection::REPLAYS] {
+    for table in [collections::SESSIONS, collections::REPLAYS] {
         let world = World::new().await;
         let assertion = id_jag(&world).jwt();
         let server = world.server().await;
@@ -135,7 +136,7 @@ async fn ema_07_of_an_assertion_that_is_presented_often_one_session_is_left() {
     let assertion = id_jag(&world).jwt();
     let server = world.server().await;
     at_once(20, || server.redeem_id_jag(&assertion)).await;
-    assert_eq!(world.shelf.count(Collection::SESSIONS).await.expect("memory"), 1);
+    assert_eq!(world.shelf.count(collections::SESSIONS).await.expect("memory"), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -204,7 +205,7 @@ async fn ema_08_a_user_who_may_have_nothing_of_it_gets_no_token() {
     let world = World::with(|config| config.with_scope_policy(nothing)).await;
     let answer = redeem(&world, id_jag(&world)).await;
     assert_eq!((answer.status().as_u16(), answer.error()), (400, Some("access_denied")));
-    assert_eq!(world.shelf.count(Collection::SESSIONS).await.expect("memory"), 0);
+    assert_eq!(world.shelf.count(collections::SESSIONS).await.expect("memory"), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -253,7 +254,7 @@ async fn what_is_remembered_of_the_assertions_of_one_user_is_bounded_and_others_
     }
     assert_eq!(answers[..200], vec![(200, None); 200]);
     assert_eq!(answers[200..], vec![(429, Some("temporarily_unavailable".to_owned())); 20]);
-    for table in [Collection::REPLAYS, Collection::SESSIONS] {
+    for table in [collections::REPLAYS, collections::SESSIONS] {
         assert_eq!(world.shelf.count(table).await.expect("memory"), 200);
     }
     let bobs = world.idp.id_jag("bob", ISSUER, SERVER).with_claim("resource", RESOURCE);

@@ -1,116 +1,94 @@
 //! [`Shelf`]: a store that takes its time, and can be out of order.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    ops::Deref,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
 };
 
-use portcullis_grants::{
-    StoreError, StoreFuture, Version,
-    records::{Collection, MemoryRecords, RecordKey, RecordStore, SealedRecord, StoredRecord},
+use portcullis_store::{
+    Collection, MemoryStore, Store, StoreError,
+    conformance::{Call, FaultyStore},
 };
 use tokio::task::yield_now;
 
-/// A store in memory in which others get a turn before and after everything, and that can be out of order.
+/// A store in memory that yields before and after every call, and that can be out of order.
 #[derive(Clone, Debug)]
 pub(crate) struct Shelf {
-    rows: MemoryRecords,
-    is_broken: Arc<AtomicBool>,
-    loses_answers: Arc<AtomicBool>,
-    /// The table that nothing can be written to.
-    full: Arc<Mutex<Option<Collection>>>,
+    store: FaultyStore,
+    faults: Arc<Faults>,
+}
+
+#[derive(Debug, Default)]
+struct Faults {
+    is_broken: AtomicBool,
+    loses_answers: AtomicBool,
+    /// The collection that cannot be written.
+    full: Mutex<Option<Collection>>,
+}
+
+impl Faults {
+    async fn before(&self, call: Call) -> Result<(), StoreError> {
+        yield_now().await;
+        if self.is_broken.load(SeqCst) {
+            return Err(StoreError::new("a test broke the store"));
+        }
+        match call {
+            Call::Swap(key) if *self.full.lock().expect("not poisoned") == Some(key.collection()) => {
+                Err(StoreError::new("a test has filled the collection"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn after(&self, call: Call) -> Result<(), StoreError> {
+        yield_now().await;
+        let is_lost = matches!(call, Call::Swap(_)) && self.loses_answers.load(SeqCst);
+        if is_lost { Err(StoreError::new("a test lost the answer")) } else { Ok(()) }
+    }
 }
 
 impl Shelf {
-    pub(crate) fn new(rows: MemoryRecords) -> Self {
-        Self { rows, is_broken: Arc::default(), loses_answers: Arc::default(), full: Arc::default() }
+    pub(crate) fn new(rows: MemoryStore) -> Self {
+        let faults = Arc::new(Faults::default());
+        let (before, after) = (Arc::clone(&faults), Arc::clone(&faults));
+        let store = FaultyStore::new(rows, move |call| {
+            let faults = Arc::clone(&before);
+            Box::pin(async move { faults.before(call).await })
+        });
+        let store = store.with_after(move |call| {
+            let faults = Arc::clone(&after);
+            Box::pin(async move { faults.after(call).await })
+        });
+        Self { store, faults }
     }
 
-    /// From now on it fails, or works again.
+    pub(crate) fn store(&self) -> Arc<dyn Store> {
+        Arc::new(self.store.clone())
+    }
+
+    /// Makes every call fail, or none.
     pub(crate) fn set_broken(&self, is_broken: bool) {
-        self.is_broken.store(is_broken, Ordering::SeqCst);
+        self.faults.is_broken.store(is_broken, SeqCst);
     }
 
-    /// From now on it writes, and nobody hears of it; or works again.
+    /// Makes every write succeed and report a failure, or none.
     pub(crate) fn set_loses_answers(&self, loses_answers: bool) {
-        self.loses_answers.store(loses_answers, Ordering::SeqCst);
+        self.faults.loses_answers.store(loses_answers, SeqCst);
     }
 
-    /// From now on nothing can be written to this table; or to every one again.
-    pub(crate) fn set_full(&self, table: Option<Collection>) {
-        *self.full.lock().expect("not poisoned") = table;
-    }
-
-    fn slowly<'a, T: Send + 'a>(
-        &'a self,
-        work: impl Future<Output = Result<T, StoreError>> + Send + 'a,
-    ) -> StoreFuture<'a, T> {
-        Box::pin(async move {
-            yield_now().await;
-            if self.is_broken.load(Ordering::SeqCst) {
-                return Err(StoreError::new("a test broke the store"));
-            }
-            let outcome = work.await;
-            yield_now().await;
-            outcome
-        })
+    /// Makes every write to this collection fail, or none.
+    pub(crate) fn set_full(&self, collection: Option<Collection>) {
+        *self.faults.full.lock().expect("not poisoned") = collection;
     }
 }
 
-impl RecordStore for Shelf {
-    fn load(&self, key: RecordKey) -> StoreFuture<'_, Option<StoredRecord>> {
-        self.slowly(self.rows.load(key))
-    }
+impl Deref for Shelf {
+    type Target = FaultyStore;
 
-    fn compare_and_swap(
-        &self,
-        key: RecordKey,
-        expected: Option<Version>,
-        new: SealedRecord,
-    ) -> StoreFuture<'_, Option<Version>> {
-        self.slowly(async move {
-            if *self.full.lock().expect("not poisoned") == Some(key.table()) {
-                return Err(StoreError::new("a test has filled the table"));
-            }
-            let outcome = self.rows.compare_and_swap(key, expected, new).await;
-            if self.loses_answers.load(Ordering::SeqCst) {
-                Err(StoreError::new("a test lost the answer"))
-            } else {
-                outcome
-            }
-        })
-    }
-
-    fn compare_and_remove(&self, key: RecordKey, expected: Version) -> StoreFuture<'_, bool> {
-        self.slowly(async move { self.rows.compare_and_remove(key, expected).await })
-    }
-
-    fn expired(&self, table: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
-        self.slowly(async move { self.rows.expired(table, limit).await })
-    }
-
-    fn sweep(&self, table: Collection) -> StoreFuture<'_, u64> {
-        self.slowly(async move { self.rows.sweep(table).await })
-    }
-
-    fn count(&self, table: Collection) -> StoreFuture<'_, u64> {
-        self.slowly(async move { self.rows.count(table).await })
-    }
-
-    fn next_to_expire(&self, table: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
-        self.slowly(async move { self.rows.next_to_expire(table, limit).await })
-    }
-
-    fn page(
-        &self,
-        table: Collection,
-        after: Option<RecordKey>,
-        limit: usize,
-    ) -> StoreFuture<'_, Vec<(RecordKey, StoredRecord)>> {
-        self.slowly(async move { self.rows.page(table, after, limit).await })
-    }
-
-    fn is_durable(&self) -> bool {
-        self.rows.is_durable()
+    fn deref(&self) -> &FaultyStore {
+        &self.store
     }
 }

@@ -1,5 +1,6 @@
 //! What is of no use to whoever has found it.
 
+use portcullis_bridge::collections;
 use portcullis_core::Reason;
 use portcullis_testkit::{Endpoint, Fault};
 
@@ -102,15 +103,18 @@ async fn a_provider_that_is_out_of_order_hears_of_an_end_later_and_once() {
 #[tokio::test(start_paused = true)]
 async fn a_row_that_does_not_open_keeps_no_administrator_from_ending_sessions() {
     use portcullis_core::{Issuer, UnixTime};
-    use portcullis_grants::records::{Collection, RecordKey, RecordStore as _, SealedRecord};
+    use portcullis_store::{Expected, RecordKey, Row, Store as _, Swap};
     let world = World::new().await;
     let answer = world.log_in().await;
     for first in 0..200 {
         let mut key = [0; 32];
         key[31] = first;
-        let nonsense = SealedRecord::new("nonsense".into(), UnixTime::MAX);
-        let key = RecordKey::new(Collection::SESSIONS, key);
-        assert!(world.shelf.compare_and_swap(key, None, nonsense).await.expect("the store").is_some());
+        let nonsense = Row::new("nonsense".into(), UnixTime::MAX);
+        let key = RecordKey::new(collections::SESSIONS, key);
+        assert!(matches!(
+            world.shelf.compare_and_swap(key, Expected::Absent, nonsense, None).await,
+            Ok(Swap::Written(_))
+        ));
     }
     let issuer: Issuer = portcullis_testkit::IdentityProvider::ISSUER.parse().expect("issuer");
     assert_eq!(world.bridge.end_sessions_of(&issuer, "alice").await.expect("the store"), 1);

@@ -7,12 +7,10 @@ use http::{Request, Response};
 use portcullis_bridge::{Bridge, BridgeConfig, Client, GrantType, IntrospectionClient, RedirectUri, TrustedIssuer};
 use portcullis_core::{AuthError, BearerToken, Clock as _, Issuer, ResourceUri, ScopeSet, UserContext};
 use portcullis_egress::Egress;
-use portcullis_grants::{
-    GrantStore, KeyRing, MemoryStore, ProviderClient,
-    records::{MemoryRecords, SealedStore},
-};
+use portcullis_grants::{GrantStore, ProviderClient};
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
 use portcullis_remote::{RemoteKeySet, discover};
+use portcullis_store::{KeyRing, MemoryStore, SealedStore};
 use portcullis_test_support::{
     Answer, Authorization, Browser, Call, IdentityProvider, Network, OAuthClient, TestClock,
 };
@@ -61,9 +59,9 @@ impl World {
         let provider = Provider::oidc(&metadata).expect("a provider");
         let provider = ProviderClient::new(provider, app, egress.clone(), Arc::new(clock.clone()));
         let grants = MemoryStore::new(Arc::new(clock.clone()));
-        let shelf = Shelf::new(MemoryRecords::new(Arc::new(clock.clone())));
+        let shelf = Shelf::new(MemoryStore::new(Arc::new(clock.clone())));
         let vault = GrantStore::new(Arc::new(grants), KeyRing::ephemeral()).expect("not durable");
-        let records = SealedStore::new(Arc::new(shelf.clone()), KeyRing::ephemeral()).expect("not durable");
+        let records = SealedStore::new(shelf.store(), KeyRing::ephemeral()).expect("not durable");
         let parts = (config, provider, vault, records, egress);
         let bridge = bridge(&parts, &clock);
         let network = network.with_service(ISSUER, bridge.router());

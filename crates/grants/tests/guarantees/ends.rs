@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use portcullis_core::{AuthErrorKind, BearerToken, Clock as _, GrantId, Issuer, Reason, ScopeSet, UserContext};
-use portcullis_grants::{RefresherConfig, Swap, TokenSet, TokenStore as _, UpstreamVerifier};
+use portcullis_grants::{GrantStore, RefresherConfig, TokenSet, UpstreamVerifier};
 use portcullis_oauth::providers::Rotation;
+use portcullis_store::{Expected, Store as _, Swap};
 use secrecy::ExposeSecret as _;
 use tower::{ServiceExt as _, service_fn};
 
@@ -140,8 +141,9 @@ async fn a_dead_grant_that_was_sealed_anew_meanwhile_is_removed_as_well() {
     world.provider.next(Act::Refuse);
     let callers = ask(&world.upstream(), 1);
     tokio::time::sleep(Duration::from_millis(10)).await;
-    let row = world.store.load(GRANT).await.expect("readable").expect("kept");
-    let swap = world.store.compare_and_swap(GRANT, Some(row.version), row.grant, None).await;
+    let row = world.store.load(GrantStore::key(GRANT)).await.expect("readable").expect("kept");
+    let swap =
+        world.store.compare_and_swap(GrantStore::key(GRANT), Expected::Unexpired(row.version), row.row, None).await;
     assert!(matches!(swap, Ok(Swap::Written(_))));
     for caller in callers {
         assert_eq!(caller.await.expect("no panic").expect_err("ended").reason(), Reason::GrantEnded);

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use portcullis_core::Reason;
-use portcullis_grants::{LeaseOutcome, TokenStore as _};
+use portcullis_grants::GrantStore;
 use portcullis_oauth::providers::Rotation;
+use portcullis_store::{LeaseOutcome, Store as _};
 
 use crate::world::{GRANT, World, all, ask, config, pass};
 
@@ -104,15 +105,15 @@ async fn what_is_saved_later_gives_the_grant_back() {
     assert_eq!(all(ask(&world.upstream(), 1)).await, 1);
     pass(40).await;
     assert!(
-        matches!(world.store.lease(GRANT, Duration::from_secs(20)).await, Ok(LeaseOutcome::Held)),
+        matches!(world.store.lease(GrantStore::key(GRANT), Duration::from_secs(20)).await, Ok(LeaseOutcome::Held)),
         "until it is saved"
     );
     world.store.refuse_writes(false);
     pass(3).await;
-    let lease = world.store.lease(GRANT, Duration::from_secs(20)).await.expect("a lease");
+    let lease = world.store.lease(GrantStore::key(GRANT), Duration::from_secs(20)).await.expect("a lease");
     assert!(matches!(lease, LeaseOutcome::Acquired(lease) if !lease.after_abandoned), "{lease:?}");
     let LeaseOutcome::Acquired(lease) = lease else { unreachable!("it was acquired") };
-    world.store.release(GRANT, lease).await.expect("given back");
+    world.store.release(GrantStore::key(GRANT), lease).await.expect("given back");
     pass(215).await;
     assert_eq!(all(ask(&world.upstream(), 1)).await, 1);
     pass(1).await;

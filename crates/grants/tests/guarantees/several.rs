@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use portcullis_core::{Clock as _, Reason};
-use portcullis_grants::{GrantRecord, LeaseOutcome, TokenStore as _};
+use portcullis_grants::{GrantRecord, GrantStore};
 use portcullis_oauth::providers::Rotation;
+use portcullis_store::{LeaseOutcome, Store as _};
 
 use crate::{
     provider::Act,
@@ -43,9 +44,15 @@ async fn g_10_a_report_of_a_token_that_this_process_has_not_heard_of() {
 #[tokio::test(start_paused = true)]
 async fn g_10_a_process_that_died_in_the_middle_holds_a_grant_up_only_for_the_lease() {
     let world = World::new().await;
-    assert!(matches!(world.store.lease(GRANT, Duration::from_secs(20)).await, Ok(LeaseOutcome::Acquired(_))));
+    assert!(matches!(
+        world.store.lease(GrantStore::key(GRANT), Duration::from_secs(20)).await,
+        Ok(LeaseOutcome::Acquired(_))
+    ));
     pass(301).await;
-    assert!(matches!(world.store.lease(GRANT, Duration::from_secs(20)).await, Ok(LeaseOutcome::Acquired(_))));
+    assert!(matches!(
+        world.store.lease(GrantStore::key(GRANT), Duration::from_secs(20)).await,
+        Ok(LeaseOutcome::Acquired(_))
+    ));
     let begun = tokio::time::Instant::now();
     assert_eq!(all(ask(&world.upstream(), 100)).await, 1);
     assert!(begun.elapsed() > Duration::from_secs(19) && begun.elapsed() < Duration::from_secs(22));
@@ -58,7 +65,10 @@ async fn g_10_after_a_process_that_died_the_token_is_spared_while_there_is_anoth
         let world = World::with(config(rotation)).await;
         drop(world.tokens().await.expect("fresh"));
         pass(200).await;
-        assert!(matches!(world.store.lease(GRANT, Duration::from_secs(20)).await, Ok(LeaseOutcome::Acquired(_))));
+        assert!(matches!(
+            world.store.lease(GrantStore::key(GRANT), Duration::from_secs(20)).await,
+            Ok(LeaseOutcome::Acquired(_))
+        ));
         pass(60).await;
         assert_eq!(all(ask(&world.upstream(), 10)).await, 0);
         pass(1).await;
@@ -119,7 +129,10 @@ async fn g_10_a_lost_lease_loses_no_tokens() {
     pass(1).await;
     // The clock of the store jumps ahead, so the lease is over although it is renewed in time.
     world.clock.advance(Duration::from_secs(1000));
-    assert!(matches!(world.store.lease(GRANT, Duration::from_secs(500)).await, Ok(LeaseOutcome::Acquired(_))));
+    assert!(matches!(
+        world.store.lease(GrantStore::key(GRANT), Duration::from_secs(500)).await,
+        Ok(LeaseOutcome::Acquired(_))
+    ));
     pass(60).await;
     assert_eq!(all(caller).await, 1);
     assert_eq!(world.stored().await, Some(1));
@@ -164,8 +177,10 @@ async fn g_10_nobody_waits_for_ever_for_a_grant_that_another_process_keeps() {
     pass(301).await;
     let (store, ttl) = (world.store.clone(), Duration::from_secs(20));
     let keeper = tokio::spawn(async move {
-        let Ok(LeaseOutcome::Acquired(lease)) = store.lease(GRANT, ttl).await else { unreachable!("it was free") };
-        while store.renew(GRANT, lease, ttl).await.is_ok_and(|ours| ours) {
+        let Ok(LeaseOutcome::Acquired(lease)) = store.lease(GrantStore::key(GRANT), ttl).await else {
+            unreachable!("it was free")
+        };
+        while store.renew(GrantStore::key(GRANT), lease, ttl).await.is_ok_and(|ours| ours) {
             tokio::time::sleep(Duration::from_secs(5)).await;
         }
     });
@@ -182,7 +197,10 @@ async fn g_10_nobody_waits_for_ever_for_a_grant_that_another_process_keeps() {
 async fn g_10_a_refused_token_is_no_other_way() {
     let world = World::new().await;
     let token = world.upstream().access_token().await.expect("fresh");
-    assert!(matches!(world.store.lease(GRANT, Duration::from_secs(15)).await, Ok(LeaseOutcome::Acquired(_))));
+    assert!(matches!(
+        world.store.lease(GrantStore::key(GRANT), Duration::from_secs(15)).await,
+        Ok(LeaseOutcome::Acquired(_))
+    ));
     pass(16).await;
     // The refresh token may be spent, and the access token is dead although its time is not over: there is nothing to spare it for.
     assert_eq!(all(report(&world.upstream(), &token, 10)).await, 1);
@@ -193,7 +211,10 @@ async fn g_10_a_look_that_fails_does_not_make_a_doubtful_refresh_token_good() {
     let world = World::new().await;
     drop(world.tokens().await.expect("fresh"));
     pass(200).await;
-    assert!(matches!(world.store.lease(GRANT, Duration::from_secs(20)).await, Ok(LeaseOutcome::Acquired(_))));
+    assert!(matches!(
+        world.store.lease(GrantStore::key(GRANT), Duration::from_secs(20)).await,
+        Ok(LeaseOutcome::Acquired(_))
+    ));
     pass(60).await;
     world.store.refuse_reads(true);
     assert_eq!(all(ask(&world.upstream(), 3)).await, 0);

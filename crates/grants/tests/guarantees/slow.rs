@@ -9,96 +9,53 @@ use std::{
 };
 
 use portcullis_core::{Clock as _, GrantId, ScopeSet};
-use portcullis_grants::{
-    GrantStore, KeyRing, Lease, LeaseOutcome, SealedGrant, StoreError, StoreFuture, StoredRow, Swap, TokenSet,
-    TokenStore, Version,
-};
+use portcullis_grants::{GrantStore, TokenSet};
 use portcullis_oauth::providers::Rotation;
+use portcullis_store::{
+    KeyRing, LeaseOutcome, Store,
+    conformance::{Call, FaultyStore},
+};
 use tokio::time::Instant;
 
-use crate::{
-    store::Store,
-    world::{GRANT, World, all, ask, config, pass},
-};
+use crate::world::{GRANT, World, all, ask, config, pass};
 
 /// What is wrong.
 const WELL: u8 = 0;
-/// Reading takes almost as long as anybody waits, and no lease is renewed.
+/// Reading takes almost as long as the time limit, and no lease is renewed.
 const SLOW: u8 = 1;
 const SWEEPING_HANGS: u8 = 2;
 const READING_PANICS: u8 = 3;
 
 #[derive(Clone, Debug)]
-struct Ailing(Store, Arc<AtomicU8>);
+struct Ailing(FaultyStore, Arc<AtomicU8>);
 
 impl Ailing {
     fn of(world: &World) -> Self {
-        Self(world.store.clone(), Arc::new(AtomicU8::new(WELL)))
+        let ailment = Arc::new(AtomicU8::new(WELL));
+        let (before, after) = (Arc::clone(&ailment), Arc::clone(&ailment));
+        let store =
+            FaultyStore::new(FaultyStore::clone(&world.store), move |call| match (before.load(Relaxed), call) {
+                (READING_PANICS, Call::Load(_)) => panic!("the store fell over"),
+                (SLOW, Call::Renew(_)) => FaultyStore::fail("renewing"),
+                (SWEEPING_HANGS, Call::Sweep(_)) => Box::pin(std::future::pending()),
+                _ => FaultyStore::pass(),
+            });
+        let store = store.with_after(move |call| match (after.load(Relaxed), call) {
+            (SLOW, Call::Load(_)) => Box::pin(async {
+                tokio::time::sleep(Duration::from_millis(9900)).await;
+                Ok(())
+            }),
+            _ => FaultyStore::pass(),
+        });
+        Self(store, ailment)
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::new(self.0.clone())
     }
 
     fn suffers_from(&self, ailment: u8) {
         self.1.store(ailment, Relaxed);
-    }
-
-    fn has(&self, ailment: u8) -> bool {
-        self.1.load(Relaxed) == ailment
-    }
-}
-
-impl TokenStore for Ailing {
-    fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredRow>> {
-        Box::pin(async move {
-            assert!(!self.has(READING_PANICS), "the store fell over");
-            let row = self.0.load(id).await;
-            if self.has(SLOW) {
-                tokio::time::sleep(Duration::from_millis(9900)).await;
-            }
-            row
-        })
-    }
-
-    fn compare_and_swap(
-        &self,
-        id: GrantId,
-        expected: Option<Version>,
-        new: SealedGrant,
-        lease: Option<Lease>,
-    ) -> StoreFuture<'_, Swap> {
-        self.0.compare_and_swap(id, expected, new, lease)
-    }
-
-    fn compare_and_remove(&self, id: GrantId, expected: Version) -> StoreFuture<'_, bool> {
-        self.0.compare_and_remove(id, expected)
-    }
-
-    fn lease(&self, id: GrantId, ttl: Duration) -> StoreFuture<'_, LeaseOutcome> {
-        self.0.lease(id, ttl)
-    }
-
-    fn renew(&self, id: GrantId, lease: Lease, ttl: Duration) -> StoreFuture<'_, bool> {
-        if self.has(SLOW) {
-            return Box::pin(async { Err(StoreError::new("renewing")) });
-        }
-        self.0.renew(id, lease, ttl)
-    }
-
-    fn release(&self, id: GrantId, lease: Lease) -> StoreFuture<'_, ()> {
-        self.0.release(id, lease)
-    }
-
-    fn sweep(&self) -> StoreFuture<'_, u64> {
-        if self.has(SWEEPING_HANGS) {
-            return Box::pin(std::future::pending());
-        }
-        self.0.sweep()
-    }
-
-    fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredRow)>> {
-        self.0.page(after, limit)
-    }
-
-    fn is_durable(&self) -> bool {
-        false
     }
 }
 
@@ -106,8 +63,8 @@ impl TokenStore for Ailing {
 async fn g_10_a_process_that_was_too_slow_to_keep_its_lease_presents_nothing() {
     let world = World::new().await;
     let (ailing, keys, id) = (Ailing::of(&world), KeyRing::ephemeral(), GrantId::from_bytes([3; 16]));
-    let slow = GrantStore::new(Arc::new(ailing.clone()), keys.clone()).expect("not durable");
-    let fast = GrantStore::new(Arc::new(world.store.clone()), keys).expect("not durable");
+    let slow = GrantStore::new(ailing.store(), keys.clone()).expect("not durable");
+    let fast = GrantStore::new(world.store.shared(), keys).expect("not durable");
     let first = world.of(slow, world.provider.clone(), config(Rotation::SingleUse));
     let second = world.of(fast, world.provider.clone(), config(Rotation::SingleUse));
     let response = world.provider.log_in("carol");
@@ -129,7 +86,7 @@ async fn shutdown_does_not_wait_for_a_sweep_that_hangs() {
     let world = World::new().await;
     let ailing = Ailing::of(&world);
     ailing.suffers_from(SWEEPING_HANGS);
-    let vault = GrantStore::new(Arc::new(ailing), KeyRing::ephemeral()).expect("not durable");
+    let vault = GrantStore::new(ailing.store(), KeyRing::ephemeral()).expect("not durable");
     let refresher = world.of(vault, world.provider.clone(), config(Rotation::SingleUse));
     // The sweep has begun, and its time is not over.
     tokio::time::sleep(Duration::from_secs(664)).await;
@@ -142,7 +99,10 @@ async fn shutdown_does_not_wait_for_a_sweep_that_hangs() {
 async fn shutdown_does_not_wait_for_somebody_elses_lease() {
     let world = World::new().await;
     pass(301).await;
-    assert!(matches!(world.store.lease(GRANT, Duration::from_secs(30)).await, Ok(LeaseOutcome::Acquired(_))));
+    assert!(matches!(
+        world.store.lease(GrantStore::key(GRANT), Duration::from_secs(30)).await,
+        Ok(LeaseOutcome::Acquired(_))
+    ));
     let callers = ask(&world.upstream(), 3);
     pass(1).await;
     let begun = Instant::now();
@@ -158,7 +118,7 @@ async fn shutdown_does_not_wait_for_somebody_elses_lease() {
 async fn a_store_that_falls_over_frees_the_slot() {
     let world = World::new().await;
     let (ailing, id) = (Ailing::of(&world), GrantId::from_bytes([8; 16]));
-    let vault = GrantStore::new(Arc::new(ailing.clone()), KeyRing::ephemeral()).expect("not durable");
+    let vault = GrantStore::new(ailing.store(), KeyRing::ephemeral()).expect("not durable");
     let refresher = world.of(vault, world.provider.clone(), config(Rotation::SingleUse));
     let response = world.provider.log_in("eve");
     refresher.create(id, TokenSet::from_login(response, &ScopeSet::default(), world.clock.now())).await.expect("begun");

@@ -1,111 +1,87 @@
 //! A store that fails on command, around one that does not.
 
 use std::{
+    future::pending,
+    ops::Deref,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
-use portcullis_core::GrantId;
-use portcullis_grants::{
-    Lease, LeaseOutcome, MemoryStore, SealedGrant, StoreError, StoreFuture, StoredRow, Swap, TokenStore, Version,
+use portcullis_store::{
+    MemoryStore, StoreFuture,
+    conformance::{Call, FaultyStore},
 };
 
 #[derive(Clone, Debug)]
-pub(crate) struct Store(Arc<Inner>);
+pub(crate) struct Store {
+    store: FaultyStore,
+    faults: Arc<Faults>,
+}
 
-#[derive(Debug)]
-struct Inner {
-    store: MemoryStore,
+#[derive(Debug, Default)]
+struct Faults {
     refuses_reads: AtomicBool,
     refuses_writes: AtomicBool,
     hangs: AtomicBool,
     swaps: AtomicUsize,
 }
 
+impl Faults {
+    fn check(&self, call: Call) -> StoreFuture<'static, ()> {
+        match call {
+            Call::Load(_) if self.refuses_reads.load(Relaxed) => FaultyStore::fail("reading"),
+            Call::Swap(_) => {
+                self.swaps.fetch_add(1, Relaxed);
+                if self.hangs.load(Relaxed) {
+                    Box::pin(pending())
+                } else if self.refuses_writes.load(Relaxed) {
+                    FaultyStore::fail("writing")
+                } else {
+                    FaultyStore::pass()
+                }
+            }
+            _ => FaultyStore::pass(),
+        }
+    }
+}
+
 impl Store {
     pub(crate) fn new(store: MemoryStore) -> Self {
-        Self(Arc::new(Inner {
-            store,
-            refuses_reads: AtomicBool::default(),
-            refuses_writes: AtomicBool::default(),
-            hangs: AtomicBool::default(),
-            swaps: AtomicUsize::default(),
-        }))
+        let faults = Arc::new(Faults::default());
+        let checked = Arc::clone(&faults);
+        Self { store: FaultyStore::new(store, move |call| checked.check(call)), faults }
+    }
+
+    pub(crate) fn shared(&self) -> Arc<FaultyStore> {
+        Arc::new(self.store.clone())
     }
 
     pub(crate) fn refuse_reads(&self, refuses: bool) {
-        self.0.refuses_reads.store(refuses, Relaxed);
+        self.faults.refuses_reads.store(refuses, Relaxed);
     }
 
-    /// Rows cannot be written any more; leases can.
+    /// Makes writes of rows fail, and not those of leases.
     pub(crate) fn refuse_writes(&self, refuses: bool) {
-        self.0.refuses_writes.store(refuses, Relaxed);
+        self.faults.refuses_writes.store(refuses, Relaxed);
     }
 
-    /// Rows are never written, and nobody says so.
+    /// Makes writes of rows hang.
     pub(crate) fn hang(&self, hangs: bool) {
-        self.0.hangs.store(hangs, Relaxed);
+        self.faults.hangs.store(hangs, Relaxed);
     }
 
     /// How many writes were attempted.
     pub(crate) fn swaps(&self) -> usize {
-        self.0.swaps.load(Relaxed)
+        self.faults.swaps.load(Relaxed)
     }
 }
 
-impl TokenStore for Store {
-    fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredRow>> {
-        if self.0.refuses_reads.load(Relaxed) {
-            return Box::pin(async { Err(StoreError::new("reading")) });
-        }
-        self.0.store.load(id)
-    }
+impl Deref for Store {
+    type Target = FaultyStore;
 
-    fn compare_and_swap(
-        &self,
-        id: GrantId,
-        expected: Option<Version>,
-        new: SealedGrant,
-        lease: Option<Lease>,
-    ) -> StoreFuture<'_, Swap> {
-        self.0.swaps.fetch_add(1, Relaxed);
-        if self.0.hangs.load(Relaxed) {
-            return Box::pin(std::future::pending());
-        }
-        if self.0.refuses_writes.load(Relaxed) {
-            return Box::pin(async { Err(StoreError::new("writing")) });
-        }
-        self.0.store.compare_and_swap(id, expected, new, lease)
-    }
-
-    fn compare_and_remove(&self, id: GrantId, expected: Version) -> StoreFuture<'_, bool> {
-        self.0.store.compare_and_remove(id, expected)
-    }
-
-    fn lease(&self, id: GrantId, ttl: Duration) -> StoreFuture<'_, LeaseOutcome> {
-        self.0.store.lease(id, ttl)
-    }
-
-    fn renew(&self, id: GrantId, lease: Lease, ttl: Duration) -> StoreFuture<'_, bool> {
-        self.0.store.renew(id, lease, ttl)
-    }
-
-    fn release(&self, id: GrantId, lease: Lease) -> StoreFuture<'_, ()> {
-        self.0.store.release(id, lease)
-    }
-
-    fn sweep(&self) -> StoreFuture<'_, u64> {
-        self.0.store.sweep()
-    }
-
-    fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredRow)>> {
-        self.0.store.page(after, limit)
-    }
-
-    fn is_durable(&self) -> bool {
-        false
+    fn deref(&self) -> &FaultyStore {
+        &self.store
     }
 }

@@ -3,10 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use portcullis_core::{AccessToken, AuthError, Clock as _, GrantId, Issuer, ScopeSet, Upstream};
-use portcullis_grants::{
-    GrantRecord, GrantStore, KeyRing, MemoryStore, RefreshRequest, Refresher, RefresherConfig, TokenSet,
-};
+use portcullis_grants::{GrantRecord, GrantStore, RefreshRequest, Refresher, RefresherConfig, TokenSet};
 use portcullis_oauth::providers::Rotation;
+use portcullis_store::{KeyRing, MemoryStore};
 use portcullis_testkit::TestClock;
 use tokio::{task::JoinHandle, time::sleep};
 use tower::ServiceExt as _;
@@ -40,7 +39,7 @@ impl World {
     pub(crate) async fn with(config: RefresherConfig) -> Self {
         let clock = TestClock::new();
         let (provider, store) = (Provider::new(), Store::new(MemoryStore::new(Arc::new(clock.clone()))));
-        let vault = GrantStore::new(Arc::new(store.clone()), KeyRing::ephemeral()).expect("not durable");
+        let vault = GrantStore::new(store.shared(), KeyRing::ephemeral()).expect("not durable");
         let refresher = Refresher::new(vault.clone(), provider.clone(), Arc::new(clock.clone()), config);
         let world = Self { provider, store, clock, vault, refresher };
         world.log_in(GRANT, "alice").await;

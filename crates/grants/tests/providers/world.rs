@@ -6,10 +6,10 @@ use http::Uri;
 use portcullis_core::{AuthError, BearerToken, GrantId, ScopeSet, Upstream, UserContext};
 use portcullis_egress::{Egress, EgressConfig};
 use portcullis_grants::{
-    GrantStore, KeyRing, MemoryStore, ProviderClient, RefreshRequest, Refresher, RefresherConfig, TokenSet,
-    UpstreamVerifier,
+    GrantStore, ProviderClient, RefreshRequest, Refresher, RefresherConfig, TokenSet, UpstreamVerifier,
 };
 use portcullis_oauth::{ClientAuthentication, CodeVerifier, providers::Provider};
+use portcullis_store::{KeyRing, MemoryStore};
 use portcullis_testkit::{Endpoint, IdentityProvider, RunningIdentityProvider, TestClock, Vendor};
 use secrecy::ExposeSecret as _;
 use tower::ServiceExt as _;

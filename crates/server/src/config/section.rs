@@ -1,7 +1,7 @@
 //! [`Section`]: a table of the configuration, with the rules that many keys share.
 
 use http::Uri;
-use portcullis::{Issuer, ResourceUri, ScopeSet, grants::read_secret_file, oauth::ClientAuthentication};
+use portcullis::{Issuer, ResourceUri, ScopeSet, oauth::ClientAuthentication, store::read_secret_file};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{

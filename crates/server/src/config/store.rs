@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use portcullis::grants::KeyRing;
+use portcullis::store::KeyRing;
 use schemars::JsonSchema;
 use serde::Deserialize;
 

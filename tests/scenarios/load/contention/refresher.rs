@@ -5,7 +5,8 @@ use std::sync::Arc;
 use http::StatusCode;
 use portcullis::{
     AuthError, ScopeSet,
-    grants::{GrantStore, KeyRing, MemoryStore, Refresher, RefresherConfig, TokenSet},
+    grants::{GrantStore, Refresher, RefresherConfig, TokenSet},
+    store::{KeyRing, MemoryStore},
     types::{Clock, GrantId, Upstream},
 };
 

@@ -5,15 +5,13 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use moka::{policy::EvictionPolicy, sync::Cache};
 use portcullis_core::Clock;
 use portcullis_egress::{Egress, EgressError, EgressErrorKind};
-use portcullis_grants::{
-    StoreError,
-    records::{Collection, RecordKey, SealedStore},
-};
 use portcullis_remote::SharedTask;
+use portcullis_store::{RecordKey, SealedStore, StoreError};
 use tokio::time::timeout;
 use tower_service::Service as _;
 
 use super::{ClientMetadataDocumentPolicy, ClientUrl, DocumentEntry, FetchedDocument, Lookup, SharedFetch, message};
+use crate::collections;
 use crate::{
     clients::{Client, ClientSource},
     limits::{Caller, RateLimits},
@@ -230,6 +228,6 @@ impl StoredDocuments {
     }
 
     fn key(id: &str) -> RecordKey {
-        RecordKey::of(Collection::DOCUMENTS, &[id.as_bytes()])
+        RecordKey::of(collections::DOCUMENTS, &[id.as_bytes()])
     }
 }

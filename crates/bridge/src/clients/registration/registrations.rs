@@ -4,15 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis_core::{Clock, ScopeSet, UnixTime};
-use portcullis_grants::{
-    StoreError,
-    records::{Collection, Record, RecordKey, SealedStore},
-};
+use portcullis_store::{Record, RecordKey, SealedStore, StoreError};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{Method, RegisteredClient, RegistrationPolicy, RegistrationRequest};
+use crate::collections;
 use crate::{
     clients::{Client, ClientAuthenticationMethod, ClientSource, client_users::ClientUsers, metadata::ClientMetadata},
     oauth_error::{ErrorCode, OAuthError},
@@ -51,7 +49,7 @@ pub(in crate::clients) struct Registration {
 impl Registration {
     /// Returns the key of the registration of the client `id`.
     pub(in crate::clients) fn key(id: &str) -> RecordKey {
-        RecordKey::of(Collection::CLIENTS, &[b"registered", id.as_bytes()])
+        RecordKey::of(collections::CLIENTS, &[b"registered", id.as_bytes()])
     }
 
     /// Reports whether users have received tokens through the client. Rows of older versions do not list users, so the row's expiry
@@ -117,13 +115,13 @@ impl Registrations {
     /// Removes the least recently used clients without a session if there are too many. They expire first, and unused clients expire
     /// before all others.
     async fn make_room(&self) -> Result<(), OAuthError> {
-        let excess = (self.records.count(Collection::CLIENTS).await? + 1).saturating_sub(self.policy.max_clients);
+        let excess = (self.records.count(collections::CLIENTS).await? + 1).saturating_sub(self.policy.max_clients);
         if excess == 0 {
             return Ok(());
         }
         let max = usize::try_from(excess).unwrap_or(MAX_REMOVED).min(MAX_REMOVED);
         let mut removed = 0;
-        for (key, ..) in self.records.next_to_expire(Collection::CLIENTS, MAX_EXAMINED).await? {
+        for (key, ..) in self.records.next_to_expire(collections::CLIENTS, MAX_EXAMINED).await? {
             if removed == max {
                 break;
             }

@@ -8,21 +8,21 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
-    time::Duration,
 };
 
 use futures_util::future::BoxFuture;
 use portcullis_core::{AuthError, Clock as _, Generation, GrantId, Issuer, Reason, ScopeSet};
 use portcullis_oauth::{TokenResponse, providers::Rotation};
+use portcullis_store::{
+    KeyRing, MemoryStore, StoreError,
+    conformance::{Call, FaultyStore},
+};
 use portcullis_testkit::TestClock;
 use shuttle::{future::yield_now, scheduler::RandomScheduler};
 use tower_service::Service;
 
 use super::fixture::{LIFETIME, response, unavailable};
-use crate::{
-    GrantStore, KeyRing, Lease, LeaseOutcome, MemoryStore, RefreshError, Refresher, RefresherConfig, SealedGrant,
-    StoreError, StoreFuture, StoredRow, Swap, TokenSet, TokenStore, Version,
-};
+use crate::{GrantStore, RefreshError, Refresher, RefresherConfig, TokenSet};
 
 pub(super) const GRANT: GrantId = GrantId::from_bytes([7; 16]);
 
@@ -52,7 +52,7 @@ impl Model {
     pub(super) async fn new(answer: Answer) -> Self {
         let clock = TestClock::new();
         let store = YieldingStore::new(&clock);
-        let grants = GrantStore::new(Arc::new(store.clone()), KeyRing::ephemeral()).expect("not durable");
+        let grants = GrantStore::new(Arc::new(store.store.clone()), KeyRing::ephemeral()).expect("not durable");
         let provider = Provider { answer, ..Provider::default() };
         let refresher = refresher(&grants, &provider, &clock);
         refresher.create(GRANT, tokens(&clock, "first login")).await.expect("a new grant");
@@ -160,15 +160,33 @@ impl Service<Arc<TokenSet>> for Provider {
 /// A store in memory. Other tasks may run before and after each of its calls.
 #[derive(Clone, Debug)]
 pub(super) struct YieldingStore {
-    inner: Arc<MemoryStore>,
+    store: FaultyStore,
     refuses_writes: Arc<AtomicBool>,
     leases: Arc<AtomicUsize>,
 }
 
 impl YieldingStore {
     fn new(clock: &TestClock) -> Self {
-        let inner = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
-        Self { inner, refuses_writes: Arc::default(), leases: Arc::default() }
+        let (refuses_writes, leases) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let (refuses, requested) = (Arc::clone(&refuses_writes), Arc::clone(&leases));
+        let store = FaultyStore::new(MemoryStore::new(Arc::new(clock.clone())), move |call| {
+            let refuses = Arc::clone(&refuses);
+            if let Call::Lease(_) = call {
+                requested.fetch_add(1, Ordering::SeqCst);
+            }
+            Box::pin(async move {
+                yield_unless_sweep(call).await;
+                let is_refused = matches!(call, Call::Swap(_)) && refuses.load(Ordering::SeqCst);
+                if is_refused { Err(StoreError::new("writing")) } else { Ok(()) }
+            })
+        });
+        let store = store.with_after(|call| {
+            Box::pin(async move {
+                yield_unless_sweep(call).await;
+                Ok(())
+            })
+        });
+        Self { store, refuses_writes, leases }
     }
 
     pub(super) fn refuse_writes(&self, refuses: bool) {
@@ -181,61 +199,8 @@ impl YieldingStore {
     }
 }
 
-fn yielding<'a, T: Send + 'a>(call: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
-    Box::pin(async {
+async fn yield_unless_sweep(call: Call) {
+    if !matches!(call, Call::Sweep(_)) {
         yield_now().await;
-        let result = call.await;
-        yield_now().await;
-        result
-    })
-}
-
-impl TokenStore for YieldingStore {
-    fn load(&self, id: GrantId) -> StoreFuture<'_, Option<StoredRow>> {
-        yielding(self.inner.load(id))
-    }
-
-    fn compare_and_swap(
-        &self,
-        id: GrantId,
-        expected: Option<Version>,
-        new: SealedGrant,
-        lease: Option<Lease>,
-    ) -> StoreFuture<'_, Swap> {
-        yielding(Box::pin(async move {
-            if self.refuses_writes.load(Ordering::SeqCst) {
-                return Err(StoreError::new("writing"));
-            }
-            self.inner.compare_and_swap(id, expected, new, lease).await
-        }))
-    }
-
-    fn compare_and_remove(&self, id: GrantId, expected: Version) -> StoreFuture<'_, bool> {
-        yielding(self.inner.compare_and_remove(id, expected))
-    }
-
-    fn lease(&self, id: GrantId, ttl: Duration) -> StoreFuture<'_, LeaseOutcome> {
-        self.leases.fetch_add(1, Ordering::SeqCst);
-        yielding(self.inner.lease(id, ttl))
-    }
-
-    fn renew(&self, id: GrantId, lease: Lease, ttl: Duration) -> StoreFuture<'_, bool> {
-        yielding(self.inner.renew(id, lease, ttl))
-    }
-
-    fn release(&self, id: GrantId, lease: Lease) -> StoreFuture<'_, ()> {
-        yielding(self.inner.release(id, lease))
-    }
-
-    fn sweep(&self) -> StoreFuture<'_, u64> {
-        self.inner.sweep()
-    }
-
-    fn page(&self, after: Option<GrantId>, limit: usize) -> StoreFuture<'_, Vec<(GrantId, StoredRow)>> {
-        self.inner.page(after, limit)
-    }
-
-    fn is_durable(&self) -> bool {
-        false
     }
 }

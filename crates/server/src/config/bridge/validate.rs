@@ -6,8 +6,8 @@ use http::{HeaderName, Uri};
 use portcullis::{
     Issuer, ResourceUri, ScopeSet,
     bridge::{AccessTokenKind, BridgeConfig, ClientMetadataDocumentPolicy, RegistrationPolicy, SigningKeys},
-    grants::read_secret_file,
     oauth::ClientAuthentication,
+    store::read_secret_file,
 };
 use secrecy::SecretString;
 

@@ -1,0 +1,144 @@
+//! [`Connection`]: a connection that one caller at a time has.
+
+use std::{path::PathBuf, time::Duration};
+
+use sqlx::{
+    ConnectOptions, FromRow, SqlSafeStr, Sqlite, SqliteConnection,
+    query::{Query, QueryAs},
+    sqlite::{
+        SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteQueryResult, SqliteRow, SqliteSynchronous,
+    },
+};
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    time::{Instant, sleep},
+};
+
+use crate::{SqliteConfig, SqliteError, error::is_busy};
+
+/// A statement without rows.
+pub(crate) type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
+
+/// A statement with rows.
+pub(crate) type Rows<'q, R> = QueryAs<'q, Sqlite, R, SqliteArguments>;
+
+/// A type that a row is read into. An alias.
+pub(crate) trait Columns: for<'r> FromRow<'r, SqliteRow> + Send + Unpin {}
+
+impl<R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin> Columns for R {}
+
+/// A connection that one caller at a time has.
+///
+/// A caller releases it when it is done. A connection that is dropped half-way, or has failed, is closed, which rolls back its
+/// transaction; the next caller opens another. So no transaction is left open that SQLite has ended on its own, as it does when
+/// the disk is full.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    path: PathBuf,
+    busy_timeout: Duration,
+    options: SqliteConnectOptions,
+    idle: Mutex<Option<SqliteConnection>>,
+}
+
+/// The exclusive use of a connection, until it is [released](Self::release).
+pub(crate) struct ConnectionGuard<'a> {
+    connection_of: &'a Connection,
+    place: MutexGuard<'a, Option<SqliteConnection>>,
+    connection: SqliteConnection,
+}
+
+/// How often locks are tried again that SQLite does not wait for.
+const RETRY_EVERY: Duration = Duration::from_millis(20);
+
+impl Connection {
+    /// Creates a connection that leaves the journal mode of the database as it is.
+    pub(crate) fn plain(config: &SqliteConfig) -> Self {
+        let options = SqliteConnectOptions::new()
+            .filename(&config.path)
+            // Every commit reaches the disk before it is reported: a refresh token that is lost is a user who is logged out.
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("fullfsync", "1")
+            .busy_timeout(config.busy_timeout)
+            .disable_statement_logging();
+        Self { path: config.path.clone(), busy_timeout: config.busy_timeout, options, idle: Mutex::new(None) }
+    }
+
+    /// Creates a connection with a write-ahead log: readers and the writer do not wait for each other.
+    pub(crate) fn write_ahead(config: &SqliteConfig) -> Self {
+        let plain = Self::plain(config);
+        Self { options: plain.options.journal_mode(SqliteJournalMode::Wal), ..plain }
+    }
+
+    /// Waits for the connection, without a time limit: another caller of this process has it.
+    pub(crate) async fn take(&self) -> Result<ConnectionGuard<'_>, SqliteError> {
+        let mut place = self.idle.lock().await;
+        let connection = match place.take() {
+            Some(connection) => connection,
+            None => self.connect().await.map_err(|error| self.failed(error))?,
+        };
+        Ok(ConnectionGuard { connection_of: self, place, connection })
+    }
+
+    /// Waits for the connection, and for the lock of the one writer.
+    pub(crate) async fn begin(&self) -> Result<ConnectionGuard<'_>, SqliteError> {
+        let mut guard = self.take().await?;
+        guard.execute(sqlx::query("BEGIN IMMEDIATE")).await?;
+        Ok(guard)
+    }
+
+    async fn connect(&self) -> sqlx::Result<SqliteConnection> {
+        let deadline = Instant::now() + self.busy_timeout;
+        loop {
+            match self.options.connect().await {
+                Err(error) if is_busy(&error) && Instant::now() < deadline => sleep(RETRY_EVERY).await,
+                connected => return connected,
+            }
+        }
+    }
+
+    fn failed(&self, error: sqlx::Error) -> SqliteError {
+        SqliteError::new(&self.path, self.busy_timeout, error)
+    }
+}
+
+impl ConnectionGuard<'_> {
+    /// Runs a statement to its end: only then it is certain whether it was committed.
+    pub(crate) async fn execute(&mut self, statement: Statement<'_>) -> Result<SqliteQueryResult, SqliteError> {
+        statement.execute(&mut self.connection).await.map_err(|error| self.connection_of.failed(error))
+    }
+
+    /// Returns the row of a statement that has at most one. Not for a statement that commits on its own: an error of its commit would be missed.
+    pub(crate) async fn row<R: Columns>(&mut self, statement: Rows<'_, R>) -> Result<Option<R>, SqliteError> {
+        statement.fetch_optional(&mut self.connection).await.map_err(|error| self.connection_of.failed(error))
+    }
+
+    /// Returns all rows of a statement.
+    pub(crate) async fn rows<R: Columns>(&mut self, statement: Rows<'_, R>) -> Result<Vec<R>, SqliteError> {
+        statement.fetch_all(&mut self.connection).await.map_err(|error| self.connection_of.failed(error))
+    }
+
+    /// Runs several statements.
+    pub(crate) async fn script(&mut self, sql: impl SqlSafeStr) -> Result<(), SqliteError> {
+        let done = sqlx::raw_sql(sql).execute(&mut self.connection).await;
+        done.map(drop).map_err(|error| self.connection_of.failed(error))
+    }
+
+    /// Commits the transaction: it is durable.
+    pub(crate) async fn commit(mut self) -> Result<(), SqliteError> {
+        self.execute(sqlx::query("COMMIT")).await?;
+        self.release();
+        Ok(())
+    }
+
+    /// Rolls the transaction back.
+    pub(crate) async fn roll_back(mut self) -> Result<(), SqliteError> {
+        self.execute(sqlx::query("ROLLBACK")).await?;
+        self.release();
+        Ok(())
+    }
+
+    /// Returns the connection for the next caller.
+    pub(crate) fn release(mut self) {
+        *self.place = Some(self.connection);
+    }
+}

@@ -1,0 +1,36 @@
+//! A store in an SQLite database: one file, nothing to install, shared by the processes of one machine.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! # let folder = std::env::temp_dir().join(format!("portcullis-sqlite-{}", std::process::id()));
+//! # std::fs::create_dir_all(&folder).unwrap();
+//! use std::sync::Arc;
+//!
+//! use portcullis_core::SystemClock;
+//! use portcullis_store::{Collection, RecordKey, Store};
+//! use portcullis_store_sqlite::SqliteStore;
+//!
+//! let store = SqliteStore::open(folder.join("portcullis.db"), Arc::new(SystemClock::new())).await?;
+//! assert!(store.is_durable());
+//! let key = RecordKey::of(Collection::new(100, "example logins"), &[b"the state"]);
+//! assert!(store.load(key).await.unwrap().is_none());
+//! # std::fs::remove_dir_all(&folder).unwrap();
+//! # Ok::<_, portcullis_store_sqlite::SqliteError>(())
+//! # }).unwrap();
+//! ```
+
+mod columns;
+mod config;
+mod connection;
+mod error;
+mod events;
+mod file;
+mod leases;
+mod rows;
+mod schema;
+mod store;
+mod writer;
+
+pub use config::SqliteConfig;
+pub use error::SqliteError;
+pub use store::SqliteStore;
