@@ -27,6 +27,7 @@ use portcullis::{
     types::{Clock, SystemClock},
     verify::{Cache, CacheConfig},
 };
+use portcullis_store::conformance::{Call, FaultyStore};
 use portcullis_test_support::{Network, OAuthClient};
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,

@@ -51,4 +51,13 @@ impl ContextRevocations {
             revocation.revoke();
         }
     }
+
+    /// Revokes the contexts of all sessions, as [`revoke`](Self::revoke) does those of one.
+    pub(super) fn revoke_all(&self) {
+        let revocations = std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).revocations);
+        revocations
+            .into_values()
+            .filter_map(|revocation| revocation.upgrade())
+            .for_each(|revocation| revocation.revoke());
+    }
 }

@@ -40,7 +40,7 @@ impl Sessions {
         // Unknown session: no need to notify other processes.
         match marked {
             Ok(None) => self.invalidate(id),
-            Ok(Some(_)) | Err(_) => self.invalidate_everywhere(id),
+            Ok(Some(_)) | Err(_) => self.invalidate_everywhere(id).await,
         }
         let Some((version, since)) = marked? else { return Ok(false) };
         tracing::info!(session = %id, reason = why.as_str(), "session ended");
@@ -68,7 +68,7 @@ impl Sessions {
         });
         let is_taken = taken.await? == Some(true);
         if is_taken {
-            self.invalidate_everywhere(id);
+            self.invalidate_everywhere(id).await;
         }
         Ok(is_taken)
     }
@@ -101,10 +101,14 @@ impl Sessions {
         self.0.invalidations.subscribe()
     }
 
-    fn invalidate_everywhere(&self, id: GrantId) {
+    /// Invalidates the contexts that were made of a session in every process: here at once, elsewhere through the feed of the store.
+    async fn invalidate_everywhere(&self, id: GrantId) {
         self.invalidate(id);
-        // A single process has no listener.
+        // An error means that there is no listener in this process.
         let _ = self.0.invalidations.send(id);
+        if let Some(feed) = &self.0.feed {
+            feed.append(id).await;
+        }
     }
 
     /// Ends the grants of expired sessions and of codes that were not redeemed, and returns their number. A session whose grant cannot

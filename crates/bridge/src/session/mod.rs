@@ -6,6 +6,7 @@
 mod context_revocations;
 pub(crate) mod encoding;
 mod end;
+mod feed;
 mod grace;
 mod limit;
 mod model;

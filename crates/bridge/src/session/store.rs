@@ -8,8 +8,8 @@ use portcullis_store::{Record, RecordKey, SealedStore, StoreError};
 use tokio::sync::broadcast;
 
 use super::{
-    AccessEntry, EndReason, Session, context_revocations::ContextRevocations, secret::SecretHash,
-    upstream_revocation::UpstreamRevocations,
+    AccessEntry, EndReason, Session, context_revocations::ContextRevocations, feed::InvalidationFeed,
+    secret::SecretHash, upstream_revocation::UpstreamRevocations,
 };
 use crate::collections;
 use crate::telemetry::Telemetry;
@@ -36,6 +36,8 @@ pub(super) struct Inner {
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) contexts: ContextRevocations,
     pub(super) invalidations: broadcast::Sender<GrantId>,
+    /// What tells other processes, if any can share the store.
+    pub(super) feed: Option<InvalidationFeed>,
     pub(super) revocations: UpstreamRevocations,
     /// The maximum number of sessions per user and client.
     pub(super) max: usize,
@@ -73,7 +75,8 @@ impl Sessions {
         telemetry: Arc<Telemetry>,
         max: usize,
     ) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
+            feed: InvalidationFeed::new(&records),
             records,
             refresher,
             clock,
@@ -82,7 +85,11 @@ impl Sessions {
             invalidations: broadcast::Sender::new(INVALIDATIONS),
             revocations: UpstreamRevocations::new(provider),
             max,
-        }))
+        });
+        if let Some(feed) = &inner.feed {
+            feed.follow(Arc::downgrade(&inner));
+        }
+        Self(inner)
     }
 
     /// Stores a new session and the tokens of its grant. Returns `false` if the id exists.

@@ -10,6 +10,7 @@ mod jwts;
 mod log;
 mod metadata;
 mod observed;
+mod processes;
 mod revocation;
 mod rotation;
 

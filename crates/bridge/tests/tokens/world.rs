@@ -75,6 +75,20 @@ impl World {
         bridge(&parts, &self.clock)
     }
 
+    /// The same bridge, which keeps everything in `store` from now on.
+    pub(crate) fn in_store(mut self, store: SealedStore) -> Self {
+        (self.parts.2, self.parts.3) = (store.clone().into(), store);
+        let bridge = self.another(|config| config);
+        self.replaced_by(bridge)
+    }
+
+    /// The same bridge in another process, which has opened the store by itself.
+    pub(crate) fn another_in(&self, store: SealedStore) -> Bridge {
+        let mut parts = self.parts.clone();
+        (parts.2, parts.3) = (store.clone().into(), store);
+        bridge(&parts, &self.clock)
+    }
+
     /// Whoever asks for the bridge gets to `bridge` now.
     pub(crate) fn replaced_by(self, bridge: Bridge) -> Self {
         let network = self.network.with_service(ISSUER, bridge.router());

@@ -1,0 +1,84 @@
+//! Processes that share a store hear of each other's invalidations, without code of the user's.
+
+use std::{fs, path::Path, sync::Arc, time::Duration};
+
+use portcullis_bridge::{Bridge, BridgeVerifier};
+use portcullis_core::{AuthError, BearerToken, Clock, Issuer, Reason, UserContext};
+use portcullis_store::{KeyRing, MemoryStore, SealedStore, Store, conformance::FaultyStore};
+use portcullis_store_sqlite::SqliteStore;
+use portcullis_testkit::{IdentityProvider, TestClock};
+use portcullis_verify::{Cache, CacheConfig, CacheLayer};
+use tokio::time::{Instant, sleep};
+use tower::{Layer as _, ServiceExt as _};
+
+use crate::world::World;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn sealed(store: Arc<dyn Store>) -> SealedStore {
+    SealedStore::new(store, KeyRing::new([&[7; 32]]).expect("a key")).expect("the key is durable")
+}
+
+fn cached(bridge: &Bridge, world: &World) -> Cache<BridgeVerifier> {
+    CacheLayer::new(CacheConfig::new().with_clock(Arc::new(world.clock.clone()))).layer(bridge.verifier())
+}
+
+async fn verify(cache: &Cache<BridgeVerifier>, token: &str) -> Result<Arc<UserContext>, AuthError> {
+    cache.clone().oneshot(BearerToken::new(token).expect("a token")).await
+}
+
+/// A session that ends in the first process ends in the second within a second, although its context is cached there; another session
+/// goes on.
+async fn a_session_ends_in_both(first: SealedStore, second: SealedStore) {
+    let world = World::new().await.in_store(first);
+    let other = world.another_in(second);
+    // Both read the feed from here on.
+    sleep(SECOND).await;
+    let (here, there) = (cached(&world.bridge, &world), cached(&other, &world));
+    let bystander = world.asserted().await;
+    let answer = world.log_in().await;
+    for cache in [&here, &there] {
+        let user = verify(cache, answer.access_token()).await.expect("a user");
+        assert!(Arc::ptr_eq(&user, &verify(cache, answer.access_token()).await.expect("a user")), "it is cached");
+    }
+    let unharmed = verify(&there, bystander.access_token()).await.expect("a user");
+
+    let ended = Instant::now();
+    assert_eq!(world.app().await.revoke(answer.refresh_token()).await.expect("an answer").status(), 200);
+    while verify(&there, answer.access_token()).await.is_ok() {
+        assert!(ended.elapsed() < SECOND, "the other process has not heard of it");
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(verify(&there, answer.access_token()).await.expect_err("over").reason(), Reason::Inactive);
+    assert!(!unharmed.revocation().is_revoked(), "another session");
+
+    // And the other way round.
+    let answer = world.log_in().await;
+    let user = verify(&here, answer.access_token()).await.expect("a user");
+    let issuer: Issuer = IdentityProvider::ISSUER.parse().expect("issuer");
+    let ended = Instant::now();
+    other.end_sessions_of(&issuer, "alice").await.expect("the store");
+    while !user.revocation().is_revoked() {
+        assert!(ended.elapsed() < SECOND, "the first process has not heard of it");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_ends_in_one_process_is_rejected_in_the_other_within_a_second() {
+    let rows = MemoryStore::new(Arc::new(TestClock::new()));
+    let shared = || sealed(Arc::new(FaultyStore::new(rows.clone(), |_| FaultyStore::pass()).claim_durable()));
+    a_session_ends_in_both(shared(), shared()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_on_one_file_hear_of_each_others_ended_sessions_within_a_second() {
+    let folder = std::env::temp_dir().join(format!("portcullis-feed-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    let clock: Arc<dyn Clock> = Arc::new(TestClock::new());
+    let open = async |path: &Path| SqliteStore::open(path, Arc::clone(&clock)).await.expect("a store");
+    let database = folder.join("portcullis.db");
+    let (first, second) = (open(&database).await, open(&database).await);
+    a_session_ends_in_both(sealed(Arc::new(first)), sealed(Arc::new(second))).await;
+    fs::remove_dir_all(&folder).expect("removed");
+}
