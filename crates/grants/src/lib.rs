@@ -3,6 +3,7 @@
 
 mod engine;
 mod grant_store;
+mod outage;
 mod provider_client;
 mod record;
 mod refresher;
