@@ -45,8 +45,7 @@ mod guard;
 mod rate_limiter;
 
 pub use circuit_breaker::{
-    Answer, CircuitBreaker, CircuitBreakerFuture, CircuitBreakerLayer, CredentialKey, CredentialRejection,
-    back_off_window,
+    Answer, CircuitBreaker, CircuitBreakerFuture, CircuitBreakerLayer, CredentialKey, back_off_window,
 };
 pub use config::{EgressConfig, EgressConfigError};
 pub use egress::Egress;

@@ -9,14 +9,16 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use portcullis_core::{AuthError, BearerToken, Clock, Fingerprint, Reason, RequestSource};
-use portcullis_egress::{
-    Answer, CircuitBreaker, CredentialKey, CredentialRejection, Egress, EgressError, EgressErrorKind, RequestKind,
-};
+use portcullis_egress::{Answer, CircuitBreaker, CredentialKey, Egress, EgressError, EgressErrorKind, RequestKind};
 use portcullis_oauth::{ProtocolError, providers::Provider};
 use tokio::time::Instant;
 
 /// The shortest time between two log entries of [`EndpointClient::verify`].
 const LOG_INTERVAL: Duration = Duration::from_secs(5);
+/// The shortest pause after a rejection of this server's credentials: the provider may lock the client out.
+const REJECTION: Duration = Duration::from_secs(5);
+/// The longest pause that a provider may ask for.
+const LONGEST_REJECTION: Duration = Duration::from_secs(300);
 /// How long a credential is not presented again after a refusal that may be about the credential or about this server.
 const UNCLEAR_REFUSAL: Duration = Duration::from_secs(5);
 
@@ -46,7 +48,7 @@ pub struct Credential {
 
 /// Why a request has no usable response.
 #[derive(Debug)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "each caller must decide what each of them means for the credential")]
 pub enum CallError {
     /// Not sent: a short time ago the provider rejected this server's own credentials.
     ClientRejected(AuthError),
@@ -124,7 +126,7 @@ impl EndpointClient {
         let processed = self.http.send(request, judge).await.map_err(CallError::Egress)?;
         processed.map_err(|error| {
             if self.is_rejection(&error) {
-                drop(self.rejection.set(error.clone().into()));
+                self.rejection.set(error.clone().into());
             }
             CallError::Protocol(error)
         })
@@ -206,6 +208,26 @@ impl EndpointClient {
             *next = Some(now + LOG_INTERVAL);
         }
         may
+    }
+}
+
+/// The present rejection of this server's own credentials, which applies to every request for some time.
+#[derive(Default)]
+struct CredentialRejection(Mutex<Option<(AuthError, Instant)>>);
+
+impl CredentialRejection {
+    /// Applies `error` for 5 s, or for as long as it asks, up to 5 min.
+    fn set(&self, error: AuthError) {
+        let pause = error.retry_after().unwrap_or_default().clamp(REJECTION, LONGEST_REJECTION);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((error, Instant::now() + pause));
+    }
+
+    /// Returns the rejection if it still applies, with the remaining time.
+    fn get(&self) -> Option<AuthError> {
+        let rejection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (error, until) = rejection.as_ref()?;
+        let rest = until.saturating_duration_since(Instant::now());
+        (!rest.is_zero()).then(|| error.clone().with_retry_after(rest))
     }
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use portcullis_core::{AuthError, BearerToken, Clock, Issuer, Reason};
 use portcullis_egress::{Egress, RequestKind};
 use portcullis_oauth::{Claims, ClientAuthentication, Verified, providers::Provider};
+use portcullis_remote::EndpointClient;
 
-use crate::{ConfigError, IntrospectionVerifier, provider::Line};
+use crate::{ConfigError, IntrospectionVerifier};
 
 /// A check that a token was issued for this server, where the user's profile does not say so.
 ///
@@ -27,7 +28,7 @@ enum Check {
 struct TokenCheck {
     provider: Arc<Provider>,
     client: Arc<ClientAuthentication>,
-    line: Line,
+    requests: EndpointClient,
 }
 
 impl AudienceCheck {
@@ -52,8 +53,8 @@ impl AudienceCheck {
         if !provider.has_token_check() {
             return Err(ConfigError::NoTokenCheck(provider.name()));
         }
-        let line = Line::new(egress, clock, RequestKind::new("token_check"));
-        Ok(Self(Check::Provider(TokenCheck { provider, client: Arc::new(client), line })))
+        let requests = EndpointClient::new(egress, clock, RequestKind::new("token_check"));
+        Ok(Self(Check::Provider(TokenCheck { provider, client: Arc::new(client), requests })))
     }
 
     pub(crate) const fn any() -> Self {
@@ -81,10 +82,10 @@ impl AudienceCheck {
 
 impl TokenCheck {
     async fn check(&self, token: &BearerToken) -> Result<Verified<Claims>, AuthError> {
-        let Self { provider, client, line } = self;
+        let Self { provider, client, requests } = self;
         let no_endpoint =
             || AuthError::new(Reason::ClientRefused).with_source("the provider has no endpoint for token checks");
         let request = provider.token_check_request(client, token).ok_or_else(no_endpoint)?;
-        line.send(token, request, |response| provider.process_token_check(client, response)).await
+        requests.verify(token, request, |response| provider.process_token_check(client, response)).await
     }
 }

@@ -14,10 +14,10 @@ use portcullis_oauth::{
     Claims, ClientAuthentication, ProtocolError, Verified,
     introspection::{self, IntrospectionPolicy},
 };
-use portcullis_remote::{Endpoint, EndpointKind};
+use portcullis_remote::{Endpoint, EndpointClient, EndpointKind};
 use tower_service::Service;
 
-use crate::{provider::Line, token_size::DEFAULT_MAX_LEN};
+use crate::issuer_router::DEFAULT_MAX_LEN;
 
 /// A verifier that introspects each token at the authorization server: opaque tokens, and JWTs as well.
 ///
@@ -56,7 +56,7 @@ pub struct IntrospectionVerifier {
     policy: Arc<IntrospectionPolicy>,
     client: Arc<ClientAuthentication>,
     endpoint: Endpoint,
-    line: Line,
+    requests: EndpointClient,
     clock: Arc<dyn Clock>,
     max_len: usize,
 }
@@ -74,7 +74,7 @@ impl IntrospectionVerifier {
             endpoint: Endpoint::discovered(policy.issuer().clone(), EndpointKind::Introspection, egress.clone()),
             policy: Arc::new(policy),
             client: Arc::new(client),
-            line: Line::new(egress, Arc::clone(&clock), RequestKind::new("introspection")),
+            requests: EndpointClient::new(egress, Arc::clone(&clock), RequestKind::new("introspection")),
             clock,
             max_len: DEFAULT_MAX_LEN,
         }
@@ -111,7 +111,7 @@ impl IntrospectionVerifier {
             // The response "not active" does not count as an accepted token.
             if introspected.is_active() { Ok(introspected) } else { Err(ProtocolError::TokenRefused) }
         };
-        let response = self.line.send(token, request, process).await?;
+        let response = self.requests.verify(token, request, process).await?;
         self.policy.check(response, self.clock.now())
     }
 }

@@ -6,7 +6,6 @@
 mod calls;
 mod circuit;
 mod credential_key;
-mod credential_rejection;
 mod credentials;
 mod service;
 mod state;
@@ -16,7 +15,6 @@ mod window;
 use std::time::Duration;
 
 pub use credential_key::CredentialKey;
-pub use credential_rejection::CredentialRejection;
 pub use service::{Answer, CircuitBreaker, CircuitBreakerFuture, CircuitBreakerLayer};
 pub use window::back_off_window;
 

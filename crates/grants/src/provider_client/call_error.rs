@@ -1,32 +1,11 @@
-//! [`CallError`]: a request to a provider that failed, and what that means for the credential that it presented.
+//! What a failed request to a provider means for the credential that it presented.
 
 use http::StatusCode;
-use portcullis_core::AuthError;
-use portcullis_egress::{EgressError, EgressErrorKind};
+use portcullis_egress::EgressErrorKind;
 use portcullis_oauth::ProtocolError;
+use portcullis_remote::CallError;
 
 use crate::RefreshError;
-
-/// The error of a request to a provider.
-#[derive(Debug)]
-pub(super) enum CallError {
-    /// The request was not sent: the provider rejected this server's client ID or secret a moment ago.
-    ClientRejected(AuthError),
-    /// There was no response, or one that the [circuit breaker](portcullis_egress::CircuitBreaker) counts as a failure.
-    Egress(EgressError),
-    /// The response is an error, or cannot be understood.
-    Protocol(ProtocolError),
-}
-
-impl From<CallError> for AuthError {
-    fn from(error: CallError) -> Self {
-        match error {
-            CallError::ClientRejected(refusal) => refusal,
-            CallError::Egress(error) => error.into(),
-            CallError::Protocol(error) => error.into(),
-        }
-    }
-}
 
 /// What the error means for the refresh token or code that was presented.
 impl From<CallError> for RefreshError {
@@ -74,10 +53,11 @@ fn is_from_gateway(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 502 | 504 | 520..=524)
 }
 
-impl CallError {
-    /// Reports whether it is a 400 without an error code, which does not say what is wrong.
-    pub(super) const fn is_bare(&self) -> bool {
-        const BAD_REQUEST: StatusCode = StatusCode::BAD_REQUEST;
-        matches!(self, Self::Protocol(ProtocolError::UnknownRefusal { status: BAD_REQUEST, code: None, wording: None }))
-    }
+/// Reports whether `error` is a 400 without an error code, which does not say what is wrong.
+pub(super) fn is_bare(error: &CallError) -> bool {
+    const BAD_REQUEST: StatusCode = StatusCode::BAD_REQUEST;
+    matches!(
+        error,
+        CallError::Protocol(ProtocolError::UnknownRefusal { status: BAD_REQUEST, code: None, wording: None })
+    )
 }

@@ -1,20 +1,22 @@
 //! [`ProviderClient`]: this server as an OAuth client of a provider.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use bytes::Bytes;
-use http::{Request, Response};
 use portcullis_core::{AccessToken, AuthError, Clock, Fingerprint, ScopeSet, UnixTime};
 use portcullis_egress::{Egress, RequestKind};
 use portcullis_oauth::{
-    ClientAuthentication, CodeVerifier, ProtocolError,
+    ClientAuthentication, CodeVerifier,
     providers::{Profile, Provider},
     revocation::RevokedTokens,
 };
+use portcullis_remote::EndpointClient;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
-use super::{ProfileVerifier, call_error::CallError, line::Line, login::IdTokenVerifier};
+use super::{ProfileVerifier, login::IdTokenVerifier};
 use crate::{RefreshError, TokenSet};
 
 /// An OAuth client of a provider: logins, refreshes, profiles and revocation. Clones share their state.
@@ -62,12 +64,12 @@ struct Inner {
     provider: Arc<Provider>,
     client: ClientAuthentication,
     clock: Arc<dyn Clock>,
-    codes: Line,
-    refresh_tokens: Line,
+    codes: EndpointClient,
+    refresh_tokens: EndpointClient,
     /// When the token endpoint last accepted the credentials of this server, in this process.
     accepted_at: Mutex<Option<Instant>>,
-    introspection: Line,
-    revocation: Line,
+    introspection: EndpointClient,
+    revocation: EndpointClient,
     profiles: ProfileVerifier,
     id_tokens: Option<IdTokenVerifier>,
 }
@@ -76,16 +78,19 @@ impl ProviderClient {
     /// Creates a client of `provider` that authenticates itself as `client`.
     #[must_use]
     pub fn new(provider: Provider, client: ClientAuthentication, egress: Egress, clock: Arc<dyn Clock>) -> Self {
-        let line = |name| Line::new(egress.clone(), Arc::clone(&clock), RequestKind::new(name));
         let provider = Arc::new(provider);
+        let endpoint = |name| {
+            EndpointClient::new(egress.clone(), Arc::clone(&clock), RequestKind::new(name))
+                .with_provider(Arc::clone(&provider))
+        };
         // Two circuit breakers: refresh tokens that fail do not stop logins, and codes that fail do not stop refreshes.
-        let codes = line("token").with_owned_credentials();
+        let codes = endpoint("token").with_unclear_refusal_pause(Duration::ZERO);
         Self(Arc::new(Inner {
-            refresh_tokens: codes.beside(egress.clone(), Arc::clone(&clock)),
+            refresh_tokens: codes.sibling(egress.clone(), Arc::clone(&clock)),
             codes,
             accepted_at: Mutex::default(),
-            introspection: line("introspection"),
-            revocation: line("revocation"),
+            introspection: endpoint("introspection"),
+            revocation: endpoint("revocation"),
             id_tokens: IdTokenVerifier::of(&provider, client.client_id(), &egress),
             profiles: ProfileVerifier::new(Arc::clone(&provider), egress, Arc::clone(&clock)),
             provider,
@@ -149,20 +154,8 @@ impl ProviderClient {
         let revoked = RevokedTokens::new(tokens.access_token().token(), tokens.refresh_token());
         let Some(request) = self.provider().revocation_request(self.client(), revoked) else { return Ok(false) };
         let credential = revoked.access_token.fingerprint();
-        self.ask(&self.0.revocation, credential, request, |response| self.provider().process_revocation(response))
-            .await?;
+        self.0.revocation.send(credential, request, |response| self.provider().process_revocation(response)).await?;
         Ok(true)
-    }
-
-    /// Sends a request about `credential` that is authenticated by this client.
-    pub(super) async fn ask<T>(
-        &self,
-        line: &Line,
-        credential: Fingerprint,
-        request: Request<Bytes>,
-        process: impl FnOnce(&Response<Bytes>) -> Result<T, ProtocolError>,
-    ) -> Result<T, CallError> {
-        line.ask(self.provider(), credential, request, process).await
     }
 
     /// Returns the client ID of this server at the provider.
@@ -188,12 +181,12 @@ impl ProviderClient {
     }
 
     /// Returns the endpoint client for codes.
-    pub(super) fn codes(&self) -> &Line {
+    pub(super) fn codes(&self) -> &EndpointClient {
         &self.0.codes
     }
 
     /// Returns the endpoint client for refresh tokens.
-    pub(super) fn refresh_tokens(&self) -> &Line {
+    pub(super) fn refresh_tokens(&self) -> &EndpointClient {
         &self.0.refresh_tokens
     }
 
@@ -207,7 +200,7 @@ impl ProviderClient {
         *self.0.accepted_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn introspection(&self) -> &Line {
+    pub(super) fn introspection(&self) -> &EndpointClient {
         &self.0.introspection
     }
 }

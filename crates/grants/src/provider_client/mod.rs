@@ -4,8 +4,7 @@
 
 mod call_error;
 mod client;
-mod inquiry;
-mod line;
+mod introspection;
 mod login;
 mod login_error;
 mod profile_verifier;

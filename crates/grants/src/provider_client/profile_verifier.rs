@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -15,9 +16,8 @@ use portcullis_oauth::{
     ProtocolError,
     providers::{Profile, Provider},
 };
+use portcullis_remote::EndpointClient;
 use tower_service::Service;
-
-use super::line::Line;
 
 /// A verifier of a provider's tokens: the user is who the provider's profile says.
 ///
@@ -33,14 +33,17 @@ use super::line::Line;
 #[derive(Clone, Debug)]
 pub struct ProfileVerifier {
     provider: Arc<Provider>,
-    line: Line,
+    requests: EndpointClient,
 }
 
 impl ProfileVerifier {
     /// The users of `provider`.
     #[must_use]
     pub fn new(provider: Arc<Provider>, egress: Egress, clock: Arc<dyn Clock>) -> Self {
-        Self { provider, line: Line::new(egress, clock, RequestKind::new("userinfo")).with_owned_credentials() }
+        let requests = EndpointClient::new(egress, clock, RequestKind::new("userinfo"))
+            .with_provider(Arc::clone(&provider))
+            .with_unclear_refusal_pause(Duration::ZERO);
+        Self { provider, requests }
     }
 
     /// Who the user of `token` is.
@@ -66,7 +69,7 @@ impl ProfileVerifier {
         request: Request<Bytes>,
         process: impl FnOnce(&Response<Bytes>) -> Result<T, ProtocolError>,
     ) -> Result<T, AuthError> {
-        Ok(self.line.ask(&self.provider, token.fingerprint(), request, process).await?)
+        Ok(self.requests.send(token.fingerprint(), request, process).await?)
     }
 
     async fn verify(&self, token: &BearerToken) -> Result<Arc<UserContext>, AuthError> {

@@ -10,10 +10,11 @@ use std::{
 use bytes::Bytes;
 use http::Request;
 use portcullis_oauth::TokenResponse;
+use portcullis_remote::{CallError, EndpointClient};
 use secrecy::SecretString;
 use tower_service::Service;
 
-use super::{ProviderClient, call_error::CallError, client::fingerprint, line::Line};
+use super::{ProviderClient, client::fingerprint};
 use crate::{RefreshError, TokenSet};
 
 impl ProviderClient {
@@ -46,12 +47,12 @@ impl ProviderClient {
 
     async fn tokens(
         &self,
-        line: &Line,
+        endpoint: &EndpointClient,
         presented: &SecretString,
         request: Request<Bytes>,
     ) -> Result<TokenResponse, CallError> {
         let process = |response: &_| self.provider().process_token(response, self.now());
-        let response = self.ask(line, fingerprint(presented), request, process).await?;
+        let response = endpoint.send(fingerprint(presented), request, process).await?;
         // Only a success proves that the credentials of this server are accepted: some providers check the token first.
         self.note_accepted();
         // Where refresh tokens rotate, the presented one is spent, and this one is valid.

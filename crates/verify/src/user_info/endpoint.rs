@@ -11,10 +11,8 @@ use portcullis_oauth::{
     providers::Provider,
     user_info::{self, Profile},
 };
-use portcullis_remote::{Endpoint, EndpointKind};
+use portcullis_remote::{Endpoint, EndpointClient, EndpointKind};
 use serde_json::Value;
-
-use crate::provider::Line;
 
 /// The client of a provider's endpoint for profiles. Clones share one circuit breaker.
 ///
@@ -29,7 +27,7 @@ use crate::provider::Line;
 pub struct UserInfoEndpoint {
     issuer: Issuer,
     source: Source,
-    line: Line,
+    requests: EndpointClient,
     /// Instead of the subject of the profile.
     subject_claim: Option<Arc<str>>,
 }
@@ -61,7 +59,8 @@ impl UserInfoEndpoint {
     }
 
     fn from_source(issuer: Issuer, source: Source, egress: Egress, clock: Arc<dyn Clock>) -> Self {
-        Self { issuer, source, line: Line::new(egress, clock, RequestKind::new("userinfo")), subject_claim: None }
+        let requests = EndpointClient::new(egress, clock, RequestKind::new("userinfo"));
+        Self { issuer, source, requests, subject_claim: None }
     }
 
     /// Sets the URL of the endpoint, instead of the one in the metadata or of the provider.
@@ -91,7 +90,7 @@ impl UserInfoEndpoint {
     /// Zero is for tokens that this server holds itself: there the owner of the tokens decides when to present one again.
     #[must_use]
     pub fn with_unclear_rejection_pause(mut self, pause: Duration) -> Self {
-        self.line = self.line.with_unclear_refusal_pause(pause);
+        self.requests = self.requests.with_unclear_refusal_pause(pause);
         self
     }
 
@@ -128,7 +127,7 @@ impl UserInfoEndpoint {
         request: Request<Bytes>,
         process: impl FnOnce(&Response<Bytes>) -> Result<Profile, ProtocolError>,
     ) -> Result<Profile, AuthError> {
-        self.line.send(token, request, process).await
+        self.requests.verify(token, request, process).await
     }
 
     /// Returns the name of the user in `profile`.

@@ -12,7 +12,7 @@ use portcullis_oauth::{Claims, user_info::Profile};
 use tower_service::Service;
 
 use super::UserInfoEndpoint;
-use crate::{AudienceCheck, ConfigError, token_size::DEFAULT_MAX_LEN};
+use crate::{AudienceCheck, ConfigError, issuer_router::DEFAULT_MAX_LEN};
 
 /// A verifier for opaque tokens of providers without introspection, or with profiles: it identifies the user by the profile.
 ///

@@ -9,12 +9,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use portcullis_core::{AuthError, BearerToken, Issuer, Reason, UserContext, VerifyToken};
+use portcullis_core::{AuthError, BearerToken, InvalidUri, Issuer, Reason, UserContext, VerifyToken};
 use portcullis_oauth::jwt::UnverifiedJwt;
 use tower::{ServiceExt as _, util::BoxCloneSyncService};
 use tower_service::Service;
 
-use crate::{ConfigError, token_size::DEFAULT_MAX_LEN};
+/// The default limit for the length of a token in bytes: twice the limit of most servers for all headers of a request.
+pub(crate) const DEFAULT_MAX_LEN: usize = 16 * 1024;
 
 type Verifier = BoxCloneSyncService<BearerToken, Arc<UserContext>, AuthError>;
 
@@ -66,6 +67,35 @@ pub struct IssuerRouterBuilder {
     verifiers: Vec<(Issuer, Verifier)>,
     opaque: Vec<Issuer>,
     max_len: usize,
+}
+
+/// An invalid configuration of verifiers, found at start.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// There is no issuer: every token would be refused.
+    #[error("no issuer is configured")]
+    NoIssuer,
+    /// There are two verifiers for one issuer.
+    #[error("the issuer {0} is configured twice")]
+    DuplicateIssuer(Issuer),
+    /// There are two verifiers for opaque tokens, which do not name their issuer.
+    #[error("both {0} and {1} are configured for opaque tokens, which do not name their issuer")]
+    TwoForOpaqueTokens(Issuer, Issuer),
+    /// A provider whose vendor has no token check.
+    #[error("the provider {0} cannot be asked whether a token was issued to this app")]
+    NoTokenCheck(&'static str),
+    /// An issuer from which the URLs of its endpoints cannot be derived.
+    #[error("the URLs of the provider's endpoints cannot be derived from its issuer: {0}")]
+    InvalidIssuer(InvalidUri),
+    /// The profile is requested from one issuer, and the audience checked by another.
+    #[error("the users are those of {user_info}, but the audience is checked with {audience_check}")]
+    DifferentIssuers {
+        /// The issuer of the UserInfo endpoint.
+        user_info: Issuer,
+        /// The issuer of the audience check.
+        audience_check: Issuer,
+    },
 }
 
 impl IssuerRouter {
