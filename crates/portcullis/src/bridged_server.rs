@@ -160,8 +160,9 @@ impl BridgedServer {
             || SealedStore::new(Arc::new(MemoryStore::new(Arc::clone(&clock))), KeyRing::ephemeral()),
             Ok,
         )?;
-        let bridge =
-            Bridge::new(config, provider, store.clone().into(), store, Egress::new(client_egress)?, Arc::clone(&clock));
+        let bridge = Bridge::builder(config, provider, Egress::new(client_egress)?)
+            .with_clock(Arc::clone(&clock))
+            .build(store.clone().into(), store);
         // Users of an enterprise identity provider (ID-JAG) have no grant.
         let users = UpstreamLayer::new(profiles)
             .with_users_without_grant()
