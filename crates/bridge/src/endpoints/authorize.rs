@@ -46,7 +46,7 @@ pub(crate) async fn authorize(
         }
     }
     let browser = known_browser.unwrap_or_else(Browser::new);
-    Ok(consent_page(&pages, &consents, cookies, &client, request, &browser))
+    Ok(consent_page(&pages, &consents, cookies, &client, &request, &browser))
 }
 
 /// Creates the consent page, whose form is valid in this browser only.
@@ -55,11 +55,11 @@ fn consent_page(
     consents: &Consents,
     cookies: Cookies,
     client: &Client,
-    request: AuthorizationRequest,
+    request: &AuthorizationRequest,
     browser: &Browser,
 ) -> Response {
     let form = consents.seal_form(client, browser, request.clone());
-    let mut response = pages.consent(client, &request, &form);
+    let mut response = pages.consent(client, request, &form);
     consents.set_browser_cookie(response.headers_mut(), browser, cookies);
     response
 }
