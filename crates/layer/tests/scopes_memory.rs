@@ -1,5 +1,5 @@
-//! How much memory it takes to judge a hostile body, counted by an allocator: a program of its own, which runs itself once for
-//! each body, because the allocator counts the most that was ever in use.
+//! The memory that a malicious body needs, measured by an allocator. It is a separate program, which runs itself once for
+//! each body, because the allocator measures the peak of the process.
 
 use std::{
     alloc::System,
@@ -22,13 +22,13 @@ use tower_layer::Layer as _;
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
-/// The largest body that is read.
+/// The body limit.
 const LIMIT: usize = 4 << 20;
 
-/// What is not of the body: the request, the response, the futures.
+/// The memory for the request, the response and the futures.
 const FIXED: usize = 64 * 1024;
 
-/// `before`, as much of what `piece` makes as there is room for, and `after`.
+/// Concatenates `before`, the results of `piece` up to the limit, and `after`.
 fn filled(before: &str, mut piece: impl FnMut(&mut String, usize), after: &str) -> Vec<u8> {
     let mut body = String::with_capacity(LIMIT);
     body.push_str(before);
@@ -44,7 +44,7 @@ fn filled(before: &str, mut piece: impl FnMut(&mut String, usize), after: &str) 
     body.into_bytes()
 }
 
-/// Bodies that are read and judged.
+/// Accepted bodies.
 const ACCEPTED: [&str; 15] = [
     "many small objects",
     "many objects of one member",
@@ -63,7 +63,7 @@ const ACCEPTED: [&str; 15] = [
     "a long id",
 ];
 
-/// Bodies that are refused, and must not cost more than others.
+/// Rejected bodies, which must not need more memory.
 const REFUSED: [&str; 5] = [
     "nothing but brackets",
     "nothing but braces",
@@ -72,7 +72,7 @@ const REFUSED: [&str; 5] = [
     "an object that repeats one name",
 ];
 
-/// The body so called, about 4 MiB.
+/// Creates the body with a name, of about 4 MiB.
 fn body(name: &str) -> Vec<u8> {
     const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":"#;
     let list = |piece: &str| filled(&format!("{CALL}["), |body, _| body.push_str(piece), "0]}}");
@@ -103,14 +103,14 @@ fn body(name: &str) -> Vec<u8> {
     }
 }
 
-/// A member as short as one can be that differs from half a million others: its name is `n` in three digits to the base of 90.
+/// Creates a member whose name is `n` in three digits to the base of 90: the shortest for half a million distinct names.
 fn short(n: usize) -> String {
     let digits: Vec<char> = ('!'..='~').filter(|c| !matches!(c, '"' | '\\')).collect();
     let base = digits.len();
     format!("\"{}{}{}\":0,", digits[n % base], digits[n / base % base], digits[n / base / base])
 }
 
-/// The status of the answer to a request with `body`.
+/// Returns the status of the response to a request with `body`.
 fn judge(body: Vec<u8>) -> StatusCode {
     let policy = OperationPolicy::new().with_tool("admin", ScopeSet::parse("admin").expect("a scope"));
     let inner = tower::service_fn(async |request: Request<RequestBody<Full<Bytes>>>| {
@@ -123,10 +123,10 @@ fn judge(body: Vec<u8>) -> StatusCode {
     service.oneshot(request).now_or_never().expect("nothing to wait for").expect("a response").status()
 }
 
-/// Which body a child judges, and whether by the whole layer or by the reader alone.
+/// The body of a child process, and whether it tests the whole layer or the parser alone.
 const ORDER: &str = "SCOPES_MEMORY_ORDER";
 
-/// What a child does: the status, and the most memory in use above what there was when the body had come.
+/// Runs a child process: returns the status, and the peak of memory after the body was created.
 fn child(order: &str) {
     let (by, name) = order.split_once('/').expect("an order");
     let body = body(name);
@@ -138,7 +138,7 @@ fn child(order: &str) {
     println!("{} {}", status.as_u16(), ALLOCATOR.max_allocated().saturating_sub(before));
 }
 
-/// The figures of a child.
+/// The results of a child process.
 fn measure(by: &str, name: &str) -> (u16, usize) {
     let this = env::current_exe().expect("a program");
     let output = Command::new(this).env(ORDER, format!("{by}/{name}")).output().expect("a child");
@@ -157,7 +157,7 @@ fn main() -> ExitCode {
     for (name, expected) in accepted.chain(REFUSED.map(|name| (name, 400))) {
         let len = body(name).len();
         assert!(len > LIMIT - 1024 && len <= LIMIT, "{name}: {len}");
-        // Beside the body as it came; the layer has a copy of it, and then the body itself is gone.
+        // In addition to the received body: the layer has a copy of it, and drops the received one.
         for (by, most) in [("layer", 2 * len + FIXED), ("reader", len + len / 4 + FIXED)] {
             let (status, peak) = measure(by, name);
             let verdict = if status == expected && peak <= most { "ok" } else { "FAILED" };

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_public_client_says_its_id_and_nothing_else() {
+    fn a_public_client_sends_its_id_only() {
         let (client, endpoint) = (ClientAuthentication::public("c"), Uri::from_static("https://idp.example/x"));
         for request in
             [client.form_request(&endpoint, &[("token", "t")]), client.post_request(&endpoint, &[("token", "t")])]

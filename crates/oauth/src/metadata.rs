@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_says_of_pkce_and_of_its_name_is_read_or_refused() {
+    fn pkce_methods_and_the_iss_flag_are_parsed_or_rejected() {
         let asked = issuer("https://idp.example");
         let with =
             |members: &str| process(&asked, &response(&format!(r#"{{"issuer":"https://idp.example"{members}}}"#)));

@@ -1,4 +1,4 @@
-//! Whatever a provider answers, it is judged, and nothing panics.
+//! Property tests: no response of a provider causes a panic.
 
 use bytes::Bytes;
 use http::Response;
@@ -15,7 +15,7 @@ fn issuer() -> Issuer {
     Issuer::new("https://idp.example").expect("issuer")
 }
 
-/// A JSON value, as text.
+/// A strategy for JSON values as text.
 fn value() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("null".to_owned()),
@@ -32,7 +32,7 @@ fn value() -> impl Strategy<Value = String> {
     })
 }
 
-/// An object with members that somebody looks at.
+/// A strategy for objects with members that are evaluated.
 fn object() -> impl Strategy<Value = String> {
     let names = [
         "active",
@@ -85,7 +85,7 @@ proptest! {
         let introspected = introspection::process(&response).map_err(AuthError::from);
         let verified = introspected.and_then(|active| policy.check(active, UnixTime::from_secs(1_800_000_000)));
         if let Ok(claims) = verified {
-            // What the policy let through names us, and makes a user or is refused.
+// An accepted token names this resource, and becomes a user or is rejected.
             assert!(claims.as_ref().audience().expect("audience").contains(&"https://mcp.example/mcp"));
             let _ = claims.into_user_context();
         }

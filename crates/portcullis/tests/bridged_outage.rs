@@ -1,4 +1,4 @@
-//! The provider is gone: its users go on, and nothing else does.
+//! An outage of the provider: known users are accepted, others are not.
 #![cfg(feature = "bridge")]
 
 use std::{sync::Arc, time::Duration};
@@ -68,7 +68,7 @@ impl World {
         self.client.log_in(&mut browser, user).await.expect("a code")
     }
 
-    /// What `whoami` says to this token.
+    /// Calls `whoami` with this token.
     async fn whoami(&self, token: &str) -> (StatusCode, String) {
         let request = Request::get("/mcp").header(header::AUTHORIZATION, format!("Bearer {token}"));
         let response =
@@ -78,7 +78,7 @@ impl World {
         (status, String::from_utf8_lossy(&body).into_owned())
     }
 
-    /// Every endpoint that is asked fails in this way.
+    /// Makes every endpoint fail in this way.
     fn fail(&self, fault: &Fault) {
         for endpoint in [Endpoint::Token, Endpoint::UserInfo, Endpoint::KeySet, Endpoint::Introspection] {
             self.idp.set_fault(endpoint, fault.clone());
@@ -91,7 +91,7 @@ impl World {
         }
     }
 
-    /// Refreshes at the bridge and asks who the user is: how many are answered 200, of a call with the old token and one with the new.
+    /// Refreshes at the bridge and calls `whoami`: counts the responses with 200, of a call with the old token and one with the new.
     async fn answered(&self, sessions: &mut [Answer]) -> usize {
         let mut answered = 0;
         for (session, user) in sessions.iter_mut().zip(USERS) {
@@ -131,10 +131,10 @@ async fn users_go_on_in_an_outage_of_any_kind_also_after_their_client_has_refres
             let world = World::new(grace).await;
             let mut sessions = world.sessions().await;
             world.fail(&fault);
-            // Older than the cache keeps a context; the upstream token is still good.
+            // Older than a cache entry; the upstream token is still valid.
             world.clock.advance(Duration::from_secs(61));
             assert_eq!(world.answered(&mut sessions).await, expected, "{fault:?}");
-            // Now the upstream token has expired as well, and cannot be renewed.
+            // Now the upstream token has expired as well, and cannot be refreshed.
             world.clock.advance(Duration::from_secs(300));
             assert_eq!(world.answered(&mut sessions).await, expected, "{fault:?}");
 
@@ -149,7 +149,7 @@ async fn users_go_on_in_an_outage_of_any_kind_also_after_their_client_has_refres
 }
 
 #[tokio::test]
-async fn what_is_known_is_served_no_longer_than_the_grace_after_the_provider_confirmed_it() {
+async fn the_last_known_profile_is_used_for_the_outage_grace_at_most() {
     let world = World::new(Duration::from_secs(600)).await;
     let mut sessions = world.sessions().await;
     world.fail(&Fault::disconnect());
@@ -172,7 +172,7 @@ async fn after_the_outage_profiles_are_fresh_and_who_was_disabled_meanwhile_is_o
     world.heal();
     let fresh = (StatusCode::OK, "alice Alice Renamed".to_owned());
     let give_up = tokio::time::Instant::now() + Duration::from_secs(20);
-    // Until the back-off of the provider is over.
+    // Wait for the end of the back-off.
     while world.whoami(sessions[0].access_token()).await != fresh {
         assert!(tokio::time::Instant::now() < give_up, "the profile stays as it was");
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -200,7 +200,7 @@ async fn a_grant_that_is_refused_is_no_outage_and_neither_is_a_session_that_has_
 }
 
 #[tokio::test]
-async fn a_user_whom_the_provider_refused_is_not_served_by_what_was_known_when_an_outage_follows() {
+async fn a_user_rejected_by_the_provider_is_not_accepted_in_a_following_outage() {
     for refusal in [Fault::status(403), Fault::status(404), Fault::status(401)] {
         let world = World::new(DAY).await;
         let sessions = world.sessions().await;

@@ -1,4 +1,4 @@
-//! The quick start with a login, from the first page to a tool.
+//! `BridgedServer`, from the login to the call of a tool.
 #![cfg(all(feature = "bridge", feature = "sqlite"))]
 
 use std::{fs, path::PathBuf, sync::Arc};

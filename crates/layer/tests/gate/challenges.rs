@@ -1,4 +1,4 @@
-//! What a rejected client is told: the requirements on challenges, one by one.
+//! The requirements on challenges.
 
 use std::{convert::Infallible, future::ready, sync::Arc};
 
@@ -25,7 +25,7 @@ fn with_credentials(values: &[&str]) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn rs_03_every_challenge_says_where_the_metadata_is() {
+async fn rs_03_every_challenge_has_the_url_of_the_metadata() {
     for request in
         [request("POST", ""), request("POST", "junk"), request("POST", "alice"), with_credentials(&["Bearer"])]
     {
@@ -76,7 +76,7 @@ async fn rs_12_an_invalid_token_gets_401() {
 }
 
 #[tokio::test]
-async fn rs_16_offline_access_is_never_asked_for() {
+async fn rs_16_offline_access_is_never_in_a_challenge() {
     for token in ["", "junk", "alice"] {
         let response = send(request("POST", token)).await;
         let header = response.headers()["www-authenticate"].to_str().expect("text").to_owned();
@@ -85,7 +85,7 @@ async fn rs_16_offline_access_is_never_asked_for() {
 }
 
 #[tokio::test]
-async fn rs_17_the_status_says_what_is_wrong() {
+async fn rs_17_the_status_depends_on_the_error() {
     assert_eq!(send(request("POST", "")).await.status(), 401);
     assert_eq!(send(request("POST", "junk")).await.status(), 401);
     assert_eq!(send(request("POST", "alice")).await.status(), 403);
@@ -94,7 +94,7 @@ async fn rs_17_the_status_says_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn rs_18_a_missing_scope_is_told_with_what_is_needed() {
+async fn rs_18_the_challenge_for_a_missing_scope_has_all_needed_scopes() {
     let response = send(request("POST", "alice.c.other")).await;
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
     let challenge = challenge(&response);
@@ -211,7 +211,7 @@ async fn tr_10_the_body_is_an_oauth_error_and_invents_no_json_rpc_code() {
 
 #[tokio::test]
 async fn tr_09_no_refusal_looks_like_an_old_transport() {
-    // A client takes 404, 405, and a 400 without a body it knows, for a server of another era, and falls back.
+    // A client interprets 404, 405, and a 400 with an unknown body as an older server, and falls back.
     for reason in Reason::ALL {
         let refusing =
             tower::service_fn(move |_: BearerToken| ready(Err::<Arc<UserContext>, _>(AuthError::new(*reason))));

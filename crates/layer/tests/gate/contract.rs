@@ -1,4 +1,4 @@
-//! What tower, and whoever composes the layer, may rely on.
+//! The contract of a tower service.
 
 use std::{
     convert::Infallible,
@@ -27,7 +27,7 @@ async fn the_service_that_was_readied_is_the_one_that_is_called() {
 
 #[tokio::test]
 #[should_panic(expected = "called without being ready")]
-async fn the_strict_service_finds_out_whoever_calls_another() {
+async fn the_strict_service_detects_calls_of_an_instance_that_is_not_ready() {
     let mut auth = Auth::new(StrictService::new(whoami::<Body>), config(&Verifier::new()));
     let _ = auth.call(request("POST", "alice")).await;
 }

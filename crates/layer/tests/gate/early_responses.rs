@@ -1,4 +1,4 @@
-//! Responses that are given before the request's body was read, and the next request on the connection.
+//! Responses before the request body was read, and the next request on the connection.
 
 use std::{convert::Infallible, fmt::Debug, time::Duration};
 
@@ -20,19 +20,19 @@ use tower::{Layer as _, ServiceExt as _, service_fn, util::BoxCloneSyncService};
 
 use crate::support::{Verifier, config};
 
-/// How long after its head the body of a request is sent.
+/// The delay between the head and the body of a request.
 const LATER: Duration = Duration::from_millis(10);
 
 type Answered = Result<Response<Full<Bytes>>, Infallible>;
 type Service = BoxCloneSyncService<Request<Incoming>, Response<Full<Bytes>>, Infallible>;
 
-/// A service that reads the body and says how long it was.
+/// A service that reads the body and returns its length.
 async fn read<B: Body<Error: Debug>>(request: Request<B>) -> Answered {
     let body = request.into_body().collect().await.expect("a body").to_bytes();
     Ok(Response::new(Full::new(Bytes::from(body.len().to_string()))))
 }
 
-/// `service` with bodies that are all there.
+/// Adapts `service` to complete bodies.
 fn whole<S, C>(service: S) -> Service
 where
     S: tower::Service<Request<Incoming>, Response = Response<C>, Error = Infallible, Future: Send>,
@@ -45,7 +45,7 @@ where
     }))
 }
 
-/// The layer in front of `inner`.
+/// Applies the layer to `inner`.
 fn gate<S, C>(inner: S) -> Service
 where
     S: tower::Service<Request<Incoming>, Response = Response<C>, Error = Infallible, Future: Send>,
@@ -55,18 +55,18 @@ where
     whole(AuthLayer::new(config(&Verifier::new())).layer(inner))
 }
 
-/// A connection to a server with `service`; hyper as it comes.
+/// Opens a connection to a server with `service`, with hyper's default settings.
 fn connect(service: Service) -> DuplexStream {
     let (client, server) = duplex(64 * 1024);
     let service = TowerToHyperService::new(service);
     tokio::spawn(async move {
-        // What comes of the connection is seen at its other end.
+        // The outcome is checked at the other end of the connection.
         drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(server), service).await);
     });
     client
 }
 
-/// What came back: the status, whether the connection is to be closed, and the body.
+/// A response: the status, whether the connection is to be closed, and the body.
 #[derive(Debug)]
 struct Answer {
     status: StatusCode,
@@ -117,7 +117,7 @@ async fn a_body_that_comes_after_its_head_does_not_break_the_next_request() {
     }
 }
 
-/// What the rest of a request is answered whose head has been sent and whose body follows [`LATER`], and a second request on the
+/// Returns the responses to a request whose head has been sent and whose body follows [`LATER`], and to a second request on the
 /// same connection.
 async fn first_and_second(service: Service, request: &str, body: &[u8]) -> (Answer, Option<Answer>) {
     let mut connection = connect(service);
@@ -136,7 +136,7 @@ async fn first_and_second(service: Service, request: &str, body: &[u8]) -> (Answ
     tokio::join!(reading, writing).0
 }
 
-/// Every other response that this crate gives without reading the body: who gives it, the service, the request, the status.
+/// Every other response of this crate without reading the body: its origin, the service, the request, the status.
 fn early() -> Vec<(&'static str, Service, String, u16)> {
     let scope = ScopeSet::new(["mcp:admin"]).expect("scopes");
     let demanding = AuthLayer::new(config(&Verifier::new()).with_required_scopes(scope.clone()));
@@ -187,7 +187,7 @@ async fn no_early_response_of_this_crate_breaks_the_next_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_too_large_to_drain_closes_the_connection_and_says_so() {
+async fn a_body_too_large_to_drain_closes_the_connection_with_a_header() {
     for (who, service, request, status) in early() {
         let request = request.replace("content-length: 100000", "content-length: 10000000");
         let started = Instant::now();
@@ -196,7 +196,7 @@ async fn what_is_too_large_to_drain_closes_the_connection_and_says_so() {
         assert!(second.is_none(), "{who}");
         assert_eq!(started.elapsed(), LATER, "{who}: nothing is waited for");
     }
-    // A body that does not say how long it is, is read up to the bound.
+    // A body without a size hint is read up to the limit.
     let request = head("POST", "", "transfer-encoding: chunked\r\n");
     let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
     for (chunks, closes) in [(3, false), (4, false), (5, true)] {
@@ -267,7 +267,7 @@ async fn over_http_2_nothing_is_drained_and_no_connection_closed() {
     for (method, status) in requests {
         let mut request = Request::builder().method(method).uri("/mcp").version(Version::HTTP_2);
         request = request.header("expect", "100-continue");
-        // A body that never comes: whoever waited for it would wait for a second.
+        // The body never arrives: waiting for it would take a second.
         let body = StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>());
         let inner = service_fn(async |_: Request<_>| Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())));
         let started = Instant::now();

@@ -1,4 +1,4 @@
-//! Who is calling is said by the token of each request, and by nothing else.
+//! The user of a request is determined by its token only.
 
 use std::{convert::Infallible, future::ready, sync::Arc};
 
@@ -19,14 +19,14 @@ fn in_session(method: &str, token: &str) -> Request<Body> {
     request
 }
 
-/// A server with one session, that of whoever comes first.
+/// A server with one session, which belongs to the first user.
 async fn one_session(_: Request<Body>) -> Result<Response<Body>, Infallible> {
     let mut response = Response::new(Body::default());
     response.headers_mut().insert("mcp-session-id", "1".parse().expect("value"));
     Ok(response)
 }
 
-/// Reads tokens of the form `issuer.subject`, with `.client` behind it for a client acting for itself.
+/// Verifies tokens of the form `issuer.subject`, or `issuer.subject.client` for a client that acts for itself.
 fn by_issuer() -> impl VerifyToken<Future: Send> + Clone {
     tower::service_fn(|token: BearerToken| {
         let parts: Vec<_> = token.expose_secret().split('.').collect();
@@ -37,7 +37,7 @@ fn by_issuer() -> impl VerifyToken<Future: Send> + Clone {
 }
 
 #[tokio::test]
-async fn rs_24_a_known_session_excuses_no_request_from_being_verified() {
+async fn rs_24_every_request_of_a_known_session_is_verified() {
     let strict = StrictService::new(one_session);
     let auth = Auth::new(strict.clone(), config(&Verifier::new()));
     assert_eq!(auth.clone().oneshot(request("POST", "alice")).await.expect("response").status(), 200);
@@ -83,9 +83,9 @@ async fn rs_26_a_session_id_is_no_credential() {
 async fn rs_27_a_session_is_bound_to_issuer_and_subject_of_the_token_that_opened_it() {
     let auth = Auth::new(tower::service_fn(one_session), AuthConfig::new(metadata(), by_issuer()));
     auth.clone().oneshot(request("POST", "one.alice")).await.expect("response");
-    for thief in ["two.alice", "one.bob", "one.alice.client"] {
-        let response = auth.clone().oneshot(in_session("POST", thief)).await.expect("response");
-        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{thief}");
+    for other in ["two.alice", "one.bob", "one.alice.client"] {
+        let response = auth.clone().oneshot(in_session("POST", other)).await.expect("response");
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{other}");
     }
     assert_eq!(auth.oneshot(in_session("POST", "one.alice")).await.expect("response").status(), 200);
 }
@@ -110,7 +110,7 @@ async fn rs_30_access_is_decided_for_each_primitive_and_what_one_user_got_is_not
 
 #[tokio::test]
 async fn rs_31_the_user_is_that_of_the_request_and_not_of_the_connection() {
-    // A connection is one instance of a service, called again and again.
+    // A connection is one instance of a service, which is called repeatedly.
     let mut connection = Auth::new(StrictService::new(whoami::<Body>), config(&Verifier::new()));
     for name in ["alice", "bob", "alice"] {
         let response = connection.ready().await.expect("ready").call(request("POST", name)).await.expect("response");
@@ -164,7 +164,7 @@ async fn tr_17_the_inner_service_can_print_its_request_without_printing_a_token(
     for (name, value) in [("origin", "https://app.example"), ("access-control-request-method", "POST")] {
         preflight.headers_mut().insert(name, value.parse().expect("value"));
     }
-    // To this verifier the token says: alice, by the client `c`, with the scope `planted:token`.
+    // This verifier interprets the token as: alice, by the client `c`, with the scope `planted:token`.
     for request in [request("POST", "alice.c.planted-token"), open, preflight] {
         let (status, printed) = text(auth.clone().oneshot(request).await.expect("response")).await;
         assert_eq!(status, 200);

@@ -1,4 +1,4 @@
-//! In axum: the extractor, a nested layer, CORS outside.
+//! axum: the extractor, a nested layer, CORS outside.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ async fn text(response: Response<Body>) -> String {
 }
 
 #[tokio::test]
-async fn a_handler_is_told_who_is_calling() {
+async fn a_handler_receives_the_user() {
     let app = Router::new()
         .route("/mcp", post(async |user: User| user.subject().to_owned()))
         .layer(AuthLayer::new(config(&Verifier::new())));
@@ -45,10 +45,10 @@ async fn a_forgotten_layer_is_500_and_never_an_anonymous_user() {
 #[tokio::test]
 async fn on_an_open_path_there_may_be_no_user() {
     let handler =
-        get(async |user: Option<User>| user.map_or_else(|| "nobody".to_owned(), |user| user.subject().to_owned()));
+        get(async |user: Option<User>| user.map_or_else(|| "anonymous".to_owned(), |user| user.subject().to_owned()));
     let open = config(&Verifier::new()).with_open_path("/open");
     let app = Router::new().route("/open", handler).layer(AuthLayer::new(open));
-    assert_eq!(text(app.oneshot(request("GET", "/open", "alice")).await.expect("response")).await, "nobody");
+    assert_eq!(text(app.oneshot(request("GET", "/open", "alice")).await.expect("response")).await, "anonymous");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The gate, seen from outside.
+//! Tests of the auth layer through its public interface.
 
 mod challenges;
 mod contract;

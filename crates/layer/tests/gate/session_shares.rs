@@ -1,4 +1,4 @@
-//! Each principal has a share of the sessions, and makes room for its new ones itself.
+//! The limit of sessions for each principal.
 
 use std::{
     convert::Infallible,
@@ -14,7 +14,7 @@ use tower::{Service, ServiceExt as _};
 
 use crate::support::{Body, Verifier, config, request};
 
-/// Gives a session of its own to every request that names none.
+/// Creates a session for every request without one.
 fn sessions() -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone {
     let given = Arc::new(AtomicUsize::new(0));
     tower::service_fn(move |request: Request<Body>| {
@@ -27,7 +27,7 @@ fn sessions() -> impl Service<Request<Body>, Response = Response<Body>, Error = 
     })
 }
 
-/// A gate with the binding, and its users.
+/// An auth layer with a session binding, and its users.
 struct Users<S>(Auth<S, Verifier>);
 
 impl<S> Users<S>
@@ -45,7 +45,7 @@ where
         self.0.clone().oneshot(request).await.expect("response").status()
     }
 
-    /// How many of `sessions` the user may still use.
+    /// Counts the `sessions` that the user may still use.
     async fn count(&self, token: &str, sessions: &[String]) -> usize {
         let mut count = 0;
         for session in sessions {
@@ -63,7 +63,7 @@ fn users(
 
 #[tokio::test]
 async fn tr_06_one_user_who_opens_ten_thousand_sessions_ends_none_of_another() {
-    // Fewer than one user opens: without a share for each, those of others would go.
+    // Fewer than one user opens: without a limit for each user, the sessions of other users would end.
     let users = users(SessionBinding::new().with_capacity(1_000));
     let of_bob = users.open("bob").await;
     let mut of_alice = Vec::new();

@@ -1,4 +1,4 @@
-//! A verifier that reads what a token means from its text, and small pieces the tests share.
+//! A verifier that parses the text of a token, and shared helpers.
 
 use std::{
     collections::HashMap,
@@ -25,8 +25,8 @@ use tower_service::Service;
 pub(crate) const RESOURCE: &str = "https://mcp.example.com/mcp";
 pub(crate) const METADATA: &str = "https://mcp.example.com/.well-known/oauth-protected-resource/mcp";
 
-/// Reads tokens of the form `subject`, `subject.client` or `subject.client.scope~scope`; `junk` is refused and `down` cannot be
-/// checked. Tokens live for an hour from when they are first seen. Contexts are remembered, so that a test can withdraw them.
+/// Verifies tokens of the form `subject`, `subject.client` or `subject.client.scope~scope`; `junk` is rejected and `down` is
+/// unavailable. Tokens expire an hour after their first use. Contexts are stored, so that a test can revoke them.
 #[derive(Clone, Debug)]
 pub(crate) struct Verifier {
     pub(crate) calls: Arc<AtomicUsize>,
@@ -98,7 +98,7 @@ pub(crate) fn config(verifier: &Verifier) -> AuthConfig<Verifier> {
 
 pub(crate) type Body = Full<Bytes>;
 
-/// A request to the MCP endpoint with `token`, or none if it is empty.
+/// Creates a request to the MCP endpoint with `token`, or without one if it is empty.
 pub(crate) fn request(method: &str, token: &str) -> Request<Body> {
     let mut request = Request::builder().method(method).uri("/mcp");
     if !token.is_empty() {
@@ -107,14 +107,14 @@ pub(crate) fn request(method: &str, token: &str) -> Request<Body> {
     request.body(Body::default()).expect("request")
 }
 
-/// An inner service's answer: who it was told is calling.
+/// The response of an inner service: the name of the user.
 pub(crate) async fn whoami<B>(request: Request<B>) -> Result<Response<Body>, std::convert::Infallible> {
     let user = request.extensions().get::<Arc<UserContext>>();
-    let name = user.map_or_else(|| "nobody".to_owned(), |user| user.subject().to_owned());
+    let name = user.map_or_else(|| "anonymous".to_owned(), |user| user.subject().to_owned());
     Ok(Response::new(Body::from(name)))
 }
 
-/// The one challenge of a response.
+/// Returns the only challenge of a response.
 pub(crate) fn challenge<B>(response: &Response<B>) -> Challenge {
     let values: Vec<_> = response.headers().get_all("www-authenticate").iter().collect();
     assert_eq!(values.len(), 1, "one challenge");

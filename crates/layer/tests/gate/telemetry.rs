@@ -1,4 +1,4 @@
-//! What the gate counts and logs.
+//! Metrics and logs of the auth layer.
 
 use std::{
     cell::RefCell,
@@ -23,7 +23,7 @@ use crate::support::{Body, Verifier, config, request};
 #[tokio::test]
 async fn every_request_is_counted_once_by_its_outcome() {
     let recorder = DebuggingRecorder::new();
-    // Refuses inside the gate, as a scope layer does.
+    // Rejects inside the auth layer, as a scope layer does.
     let inner = tower::service_fn(async |request: Request<Body>| {
         let mut response = Response::new(Body::default());
         if request.method() == "PUT" {
@@ -76,7 +76,7 @@ thread_local! {
     static LINES: RefCell<Vec<(Level, String)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Keeps what each thread logs: one subscriber for all tests, because whether an event is of interest is remembered for the whole
+/// Stores the log of each thread. There is one subscriber for all tests, because tracing caches the interest in an event for the whole
 /// process.
 struct Recorder;
 

@@ -1,4 +1,4 @@
-//! Facts of MCP's HTTP transport that a gate must respect: metadata, preflight, sessions, streams.
+//! The HTTP transport of MCP: metadata, preflight, sessions, streams.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -77,7 +77,7 @@ async fn tr_12_a_preflight_passes_and_no_other_options_request_does() {
     preflight.headers_mut().insert("origin", "https://app.example".parse().expect("value"));
     assert_eq!(auth.clone().oneshot(preflight.clone()).await.expect("response").status(), 401);
     preflight.headers_mut().insert("access-control-request-method", "POST".parse().expect("value"));
-    assert_eq!(text(auth.clone().oneshot(preflight.clone()).await.expect("response")).await.1, "nobody");
+    assert_eq!(text(auth.clone().oneshot(preflight.clone()).await.expect("response")).await.1, "anonymous");
     *preflight.method_mut() = Method::POST;
     assert_eq!(auth.clone().oneshot(preflight).await.expect("response").status(), 401);
 }
@@ -109,7 +109,7 @@ async fn tr_14_only_paths_that_were_named_are_open() {
 
 // --- sessions
 
-/// Gives out a session to whoever posts without one, and answers who is calling in which session.
+/// Creates a session for each POST without one, and responds with the user and the session.
 fn sessions() -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone {
     tower::service_fn(async |request: Request<Body>| {
         let user = request.extensions().get::<Arc<UserContext>>().expect("verified").subject().to_owned();
@@ -143,13 +143,13 @@ async fn a_session_does_not_keep_the_buffer_in_which_its_id_came() {
     });
     let auth = Auth::new(inner, config(&Verifier::new()));
     drop(auth.clone().oneshot(request("POST", "alice")).await.expect("response"));
-    assert_eq!(Arc::strong_count(&buffer), 1, "nobody else holds it");
+    assert_eq!(Arc::strong_count(&buffer), 1, "there is no other reference");
     let again = auth.oneshot(in_session("POST", "alice", "session-1")).await.expect("response");
     assert_eq!(again.status(), 200, "the session is known");
 }
 
 #[tokio::test]
-async fn tr_06_a_session_is_for_whoever_it_was_given_to() {
+async fn tr_06_a_session_is_valid_for_its_user_only() {
     let auth = Auth::new(sessions(), config(&Verifier::new()));
     let send = async |request| auth.clone().oneshot(request).await.expect("response");
     let opened = send(request("POST", "alice.client")).await;
@@ -175,7 +175,7 @@ async fn tr_06_a_session_survives_a_token_refresh() {
 }
 
 #[tokio::test]
-async fn tr_06_a_session_that_nobody_was_given_is_not_found() {
+async fn tr_06_an_unknown_session_is_not_found() {
     let auth = Auth::new(sessions(), config(&Verifier::new()));
     let response = auth.oneshot(in_session("POST", "alice", "guessed")).await.expect("response");
     assert_eq!(response.status(), 404);
@@ -229,7 +229,7 @@ async fn a_session_id_given_out_twice_stays_with_the_first() {
 }
 
 #[tokio::test]
-async fn two_session_headers_are_refused_because_nobody_knows_which_one_counts() {
+async fn two_session_headers_are_rejected_as_ambiguous() {
     let auth = Auth::new(sessions(), config(&Verifier::new()));
     auth.clone().oneshot(request("POST", "alice")).await.expect("response");
     let mut twice = in_session("POST", "alice", "session-of-alice");
@@ -254,7 +254,7 @@ async fn tr_08_both_wires_pass_and_the_sessionless_one_carries_no_session() {
 }
 
 #[tokio::test]
-async fn sessions_are_bounded_and_the_door_that_unbinds_them_says_danger() {
+async fn sessions_are_bounded_and_can_be_unbound_by_danger_only() {
     let bounded = config(&Verifier::new()).with_session_binding(SessionBinding::new().with_capacity(0));
     let auth = Auth::new(sessions(), bounded);
     auth.clone().oneshot(request("POST", "alice")).await.expect("response");
@@ -271,7 +271,7 @@ async fn sessions_are_bounded_and_the_door_that_unbinds_them_says_danger() {
 
 type Frames = StreamBody<Receiver>;
 
-/// The receiving end of a channel, as a stream of frames.
+/// Converts the receiving end of a channel to a stream of frames.
 struct Receiver(mpsc::Receiver<Bytes>);
 
 impl futures_core::Stream for Receiver {
@@ -285,7 +285,7 @@ impl futures_core::Stream for Receiver {
     }
 }
 
-/// A response stream of type `media_type` through a gate, and its producer's end.
+/// Creates a response stream of type `media_type` through an auth layer, and its sending end.
 async fn stream(
     verifier: &Verifier,
     life: StreamLifetime,
@@ -363,7 +363,7 @@ async fn tr_04_a_stream_that_begins_past_the_expiry_is_not_empty() {
     sender.send(Bytes::from_static(b"data: 1\n\n")).await.expect("open");
     let receiver = Arc::new(std::sync::Mutex::new(Some(receiver)));
     let inner = tower::service_fn(move |_: Request<Body>| {
-        // The token expires while the answer is worked on; to the gate that is the same as a token accepted by leeway.
+        // The token expires during the request; to the auth layer that is the same as a token accepted by leeway.
         clock.advance(Duration::from_secs(3630));
         let receiver = receiver.lock().expect("lock").take().expect("called once");
         let response = Response::builder().header("content-type", "text/event-stream");

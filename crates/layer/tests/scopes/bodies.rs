@@ -1,4 +1,4 @@
-//! Bodies: read up to a limit, replayed unchanged, and never waited for without need.
+//! Request bodies: read up to a limit, replayed unchanged, and never awaited without need.
 
 use std::{
     collections::VecDeque,
@@ -23,7 +23,7 @@ use tower_layer::Layer as _;
 
 use crate::support::{Outcome, ask_with, call, config, echo, policy, post};
 
-/// A body that comes in frames, and then breaks off, ends, or hangs.
+/// A body of several frames, which then fails, ends, or stays pending.
 struct Frames {
     frames: VecDeque<Frame<Bytes>>,
     end: Poll<Option<io::ErrorKind>>,
@@ -102,7 +102,7 @@ async fn a_body_over_the_limit_is_refused_and_one_at_the_limit_is_not() {
 }
 
 #[tokio::test]
-async fn four_mebibytes_are_read_unless_told_otherwise() {
+async fn the_default_body_limit_is_four_mebibytes() {
     let fill = |size: usize| {
         let frame = r#"{"method":"ping","params":{"x":""}}"#;
         frame.replace("\"\"", &format!("\"{}\"", "x".repeat(size - frame.len())))
@@ -112,7 +112,7 @@ async fn four_mebibytes_are_read_unless_told_otherwise() {
 }
 
 #[tokio::test]
-async fn a_body_that_says_it_is_too_large_is_not_read() {
+async fn a_body_with_a_too_large_size_hint_is_not_read() {
     let mut body = Frames::new(&[]);
     body.end = Poll::Pending;
     body.hint = 101;

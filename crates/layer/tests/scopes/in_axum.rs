@@ -1,4 +1,4 @@
-//! The layers where most people put them: on routers and routes of axum.
+//! The layers on routers and routes of axum.
 
 use axum::{Json, Router, body::Body, routing::post as on_post};
 use http::Request;

@@ -1,4 +1,4 @@
-//! Scopes, seen from outside: per server, per route, per operation.
+//! Scopes per server, per route and per operation.
 
 mod bodies;
 mod in_axum;

@@ -1,4 +1,4 @@
-//! `Mcp-Method` and `Mcp-Name`: never trusted, and refused where they lie.
+//! `Mcp-Method` and `Mcp-Name`: never trusted, and rejected if they contradict the body.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request};

@@ -1,4 +1,4 @@
-//! What one operation needs: `ToolScopesLayer` and its policy.
+//! Scopes per operation: `ToolScopesLayer` and its policy.
 
 use http::Request;
 use http_body_util::Empty;

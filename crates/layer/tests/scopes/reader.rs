@@ -1,4 +1,4 @@
-//! The JSON-RPC reader, against texts that nobody thought of.
+//! Property tests of the JSON-RPC reader.
 
 use portcullis_layer::scope::operations;
 use proptest::{collection::vec, prelude::*, proptest, sample::select};
@@ -17,7 +17,7 @@ fn written(text: &str, escaped: &[bool]) -> String {
     json + "\""
 }
 
-/// Pieces of which texts are made that are almost JSON-RPC.
+/// Pieces of texts that are similar to JSON-RPC.
 fn piece() -> impl Strategy<Value = &'static str> {
     select(vec![
         "{",
@@ -46,7 +46,7 @@ fn piece() -> impl Strategy<Value = &'static str> {
     ])
 }
 
-/// Members that matter, each of them perhaps more than once.
+/// Evaluated members, some of them repeated.
 fn member() -> impl Strategy<Value = (&'static str, Value)> {
     let keys = select(vec!["method", "params", "name", "Method", "Params", "id", "param\u{17f}"]);
     let values = select(vec![

@@ -1,4 +1,4 @@
-//! What every request needs: `AuthConfig::with_required_scopes`.
+//! Scopes of every request: `AuthConfig::with_required_scopes`.
 
 use portcullis_layer::{Auth, AuthConfig, scope::ScopeHierarchy};
 use portcullis_testkit::StrictService;

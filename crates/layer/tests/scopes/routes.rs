@@ -1,4 +1,4 @@
-//! What every request to one route needs: `RequireScopeLayer`.
+//! Scopes per route: `RequireScopeLayer`.
 
 use http::Request;
 use http_body_util::Empty;

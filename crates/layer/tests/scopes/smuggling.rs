@@ -1,4 +1,4 @@
-//! Calls of `admin_echo` that are written so that a careless reader overlooks them.
+//! Calls of `admin_echo` that a less strict parser would miss.
 
 use http::HeaderValue;
 

@@ -1,4 +1,4 @@
-//! A verifier that takes a token for the list of its scopes, an inner service that sends bodies back, and one policy.
+//! A verifier that parses a token as the list of its scopes, an inner service that echoes bodies, and a policy.
 
 use std::{
     convert::Infallible,
@@ -30,7 +30,7 @@ pub(crate) fn scopes(text: &str) -> ScopeSet {
     ScopeSet::parse(text).expect(text)
 }
 
-/// The token `read~write` has the scopes `read` and `write`; the token `none` has one that nothing needs.
+/// The token `read~write` has the scopes `read` and `write`; the token `none` has one that is never needed.
 #[derive(Clone, Debug)]
 pub(crate) struct Verifier;
 
@@ -77,14 +77,14 @@ pub(crate) fn call(tool: &str) -> String {
     )
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) status: u16,
     pub(crate) challenge: Option<Challenge>,
     pub(crate) error: Option<AuthError>,
     pub(crate) body: Bytes,
-    /// How often the inner service was called.
+    /// The number of calls of the inner service.
     pub(crate) calls: usize,
 }
 
@@ -110,7 +110,7 @@ impl Outcome {
         assert!(self.challenge.is_none() && self.error.is_none(), "{self:?}");
     }
 
-    /// The one 403, with all of `needed`.
+    /// Asserts a 403 with all of `needed`.
     #[track_caller]
     pub(crate) fn assert_forbidden(&self, needed: &str) {
         assert_eq!((self.status, self.calls), (403, 0), "{self:?}");
@@ -121,7 +121,7 @@ impl Outcome {
         assert_eq!(body["error"], "insufficient_scope");
     }
 
-    /// 400 for a body that cannot be judged, without a word about scopes of the operation.
+    /// Asserts a 400 for a body that cannot be parsed, without scopes.
     #[track_caller]
     pub(crate) fn assert_unreadable(&self, reason: &str) {
         assert_eq!((self.status, self.calls), (400, 0), "{self:?}");
@@ -129,7 +129,7 @@ impl Outcome {
         assert_eq!(self.error.as_ref().map(|error| error.reason().as_str()), Some(reason));
     }
 
-    /// 400 with the JSON-RPC error of MCP, which is no challenge.
+    /// Asserts a 400 with the JSON-RPC error of MCP, without a challenge.
     #[track_caller]
     pub(crate) fn assert_mismatch(&self) {
         assert_eq!((self.status, self.calls), (400, 0), "{self:?}");
@@ -139,12 +139,12 @@ impl Outcome {
     }
 }
 
-/// Sends the body back, so that a test sees what the inner service saw.
+/// Returns the body, so that a test sees what the inner service received.
 pub(crate) async fn echo<B: Body<Error: fmt::Debug>>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
     Ok(Response::new(Full::new(request.into_body().collect().await.expect("body").to_bytes())))
 }
 
-/// What becomes of `request` before a server with `layer` inside the gate.
+/// Sends `request` to a server with `layer` inside the auth layer.
 pub(crate) async fn ask_with<B>(layer: ToolScopesLayer, request: Request<B>) -> Outcome
 where
     B: Body<Data = Bytes, Error: fmt::Debug>,
@@ -154,7 +154,7 @@ where
     Outcome::of(response, inner.calls()).await
 }
 
-/// What becomes of `request` under [`policy`].
+/// Sends `request` to a server with [`policy`].
 pub(crate) async fn ask<B>(request: Request<B>) -> Outcome
 where
     B: Body<Data = Bytes, Error: fmt::Debug>,

@@ -1,5 +1,4 @@
-//! Response streams of a gate whose verifier is a cache before introspection: what becomes of them when a token is no longer
-//! good at its issuer, in paused time.
+//! Response streams with a verifier of cache and introspection, whose token is no longer valid at its issuer, in paused time.
 
 mod revocation;
 mod support;

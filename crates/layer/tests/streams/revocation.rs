@@ -1,4 +1,4 @@
-//! A token that is revoked at its issuer, which this process is not told of.
+//! A token that is revoked at its issuer without a notification.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ async fn tr_04_a_stream_ends_when_its_token_is_revoked_at_the_issuer() {
     let world = World::new();
     let (config, token) = (world.cached(), world.token("alice"));
     let mut stream = open(&config, &token).await;
-    assert_eq!(end_of(&mut stream, HOUR).await, None, "a token that is good keeps its stream");
-    // One when it was opened, and one whenever its context has been remembered for its time to live.
+    assert_eq!(end_of(&mut stream, HOUR).await, None, "a valid token keeps its stream");
+    // One call when the stream was opened, and one after each time to live of the context.
     let asked = world.introspections();
     assert!((13..=14).contains(&asked), "{asked}");
 
@@ -51,7 +51,7 @@ async fn a_thousand_streams_of_one_token_are_one_question_for_each_time_to_live(
     assert_eq!(world.introspections(), 2, "one for each token");
 
     for round in 1..=3 {
-        // Longer than a context is remembered, and shorter than two are.
+        // Longer than one time to live, and shorter than two.
         let open = join_all(streams.iter_mut().map(|stream| end_of(stream, TTL))).await;
         assert!(open.iter().all(Option::is_none), "all of them go on");
         assert_eq!(world.introspections(), 2 + round, "in round {round}, of 1,000 streams");
@@ -65,7 +65,7 @@ async fn a_thousand_streams_of_one_token_are_one_question_for_each_time_to_live(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_ends_when_the_provider_says_that_its_token_has_lost_a_scope_that_every_request_needs() {
+async fn a_stream_ends_when_its_token_has_lost_a_required_scope() {
     let world = World::new();
     let token = world.provider.token("alice").without_claim("exp").with_scope("mcp:use").opaque();
     let scopes = portcullis_core::ScopeSet::parse("mcp:use").expect("a scope");

@@ -1,4 +1,4 @@
-//! A gate before a server of streams, and the identity provider that it asks.
+//! A server of streams behind the auth layer, and its identity provider.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -17,10 +17,10 @@ use portcullis_verify::{Cache, CacheConfig, IntrospectionVerifier};
 use tokio::time::{Instant, timeout};
 use tower::ServiceExt as _;
 
-/// For how long a context is remembered, less up to a tenth.
+/// The time to live of a context, from which up to a tenth is subtracted.
 pub(crate) const TTL: Duration = Duration::from_mins(5);
 
-/// A body that never has a frame and never ends, as an idle event stream.
+/// A body that is always pending, like an idle event stream.
 pub(crate) struct Idle;
 
 impl http_body::Body for Idle {
@@ -37,7 +37,7 @@ impl http_body::Body for Idle {
 
 pub(crate) type Stream = ResponseBody<Idle>;
 
-/// An identity provider, and the means to open streams by its tokens.
+/// An identity provider, and functions to open streams with its tokens.
 pub(crate) struct World {
     pub(crate) provider: IdentityProvider,
     clock: Arc<dyn Clock>,
@@ -49,12 +49,12 @@ impl World {
         Self { provider: IdentityProvider::new().with_clock(Arc::clone(&clock)), clock }
     }
 
-    /// A token of `subject` whose expiry the provider does not state.
+    /// Creates a token of `subject` without an expiry.
     pub(crate) fn token(&self, subject: &str) -> String {
         self.provider.token(subject).without_claim("exp").opaque()
     }
 
-    /// How often the provider has been asked about a token.
+    /// Returns the number of introspection requests.
     pub(crate) fn introspections(&self) -> usize {
         self.provider.calls(Endpoint::Introspection)
     }
@@ -64,7 +64,8 @@ impl World {
         let resource = ResourceUri::new(IdentityProvider::AUDIENCE).expect("a resource");
         let client = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
         let policy = IntrospectionPolicy::new(issuer, resource);
-        IntrospectionVerifier::new(policy, client, Egress::from_service(self.provider.clone()), Arc::clone(&self.clock))
+        IntrospectionVerifier::new(policy, client, Egress::from_service(self.provider.clone()))
+            .with_clock(Arc::clone(&self.clock))
     }
 
     pub(crate) fn cache(&self) -> CacheConfig {
@@ -82,7 +83,7 @@ impl World {
     }
 }
 
-/// Opens an idle event stream by `token`.
+/// Opens an idle event stream with `token`.
 pub(crate) async fn open<V>(config: &AuthConfig<V>, token: &str) -> Stream
 where
     V: portcullis_core::VerifyToken<Future: Send> + Clone + Send + 'static,
@@ -98,7 +99,7 @@ where
     response.into_body()
 }
 
-/// After how many seconds `stream` ends; `None` if it is open at the end of `patience`.
+/// Returns the seconds after which `stream` ends; `None` if it is open after `patience`.
 pub(crate) async fn end_of(stream: &mut Stream, patience: Duration) -> Option<u64> {
     let begun = Instant::now();
     let frame = timeout(patience, stream.frame()).await.ok()?;

@@ -1,4 +1,4 @@
-//! A provider that cannot be asked when the token of a stream has to be checked.
+//! A provider that is unavailable when the token of a stream has to be verified again.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::support::{TTL, World, end_of, open};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// The provider answers every question with a server error.
+/// Makes the provider respond to every request with a server error.
 fn break_down(world: &World) {
     world.provider.set_fault(Endpoint::Introspection, Fault::status(503));
 }
@@ -32,7 +32,7 @@ async fn a_stream_whose_token_cannot_be_checked_ends_after_five_minutes() {
     let ended = end_of(&mut stream, 30 * MINUTE).await.expect("an end");
     let (earliest, latest) = (TTL.mul_f64(0.9) + 5 * MINUTE, TTL + 5 * MINUTE);
     assert!((earliest.as_secs()..=latest.as_secs()).contains(&ended), "{ended} s");
-    // One when it was opened, then one for each window of the provider's back-off: 1, 2, 4, 8, 16, then 30 s.
+    // One call when the stream was opened, then one for each back-off window of the provider: 1, 2, 4, 8, 16, then 30 s.
     assert!((10..=1 + 15).contains(&world.introspections()), "{}", world.introspections());
 }
 

@@ -1,4 +1,4 @@
-//! In axum: the extractor, `?`, and a stream whose grant ends.
+//! axum: the extractor, `?`, and a stream whose grant ends.
 
 use std::convert::Infallible;
 
@@ -47,7 +47,7 @@ async fn without_a_token_the_handler_does_not_run() {
     ask(without_grant).await.assert_unavailable();
 }
 
-/// The provider takes `token-1` only.
+/// A provider that accepts `token-1` only.
 async fn calendar(user: User) -> Result<String, AuthRejection> {
     let token = user.upstream().access_token().await?;
     assert_eq!(token.expose_secret(), "token-0");
@@ -61,7 +61,7 @@ async fn a_token_that_the_provider_refused_is_reported_once_and_the_next_one_use
 }
 
 #[tokio::test]
-async fn a_handler_that_passes_the_error_on_answers_as_the_wire_table_says() {
+async fn an_error_returned_by_a_handler_becomes_the_response_of_the_wire_table() {
     ask(app(&Grant::default().fails(Reason::GrantEnded), post(calendar))).await.assert_login_demanded();
     ask(app(&Grant::default().fails(Reason::ProviderTimeout), post(calendar))).await.assert_unavailable();
 
@@ -106,7 +106,7 @@ async fn a_grant_that_ends_while_a_stream_is_made_is_a_401_and_no_empty_stream()
     let ending = grant.clone();
     let events = async move || {
         ending.ends();
-        ([(CONTENT_TYPE, "text/event-stream")], "data: an error that nobody would see\n\n")
+        ([(CONTENT_TYPE, "text/event-stream")], "data: an error within a stream\n\n")
     };
     ask(app(&grant, post(events))).await.assert_login_demanded();
 }

@@ -1,4 +1,4 @@
-//! The provider behind a server, as handlers and clients see it.
+//! Upstream tokens in handlers, and the responses to clients.
 
 mod in_axum;
 mod required;

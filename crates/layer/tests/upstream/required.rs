@@ -1,4 +1,4 @@
-//! `RequireUpstreamLayer`: the token is fresh before the MCP server is called, or it is not called.
+//! `RequireUpstreamLayer`: the MCP server is called only with a fresh token.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -16,7 +16,7 @@ async fn server(_: Request<Plain>) -> Result<Response<Plain>, Infallible> {
     Ok(Response::new(Plain::from("served")))
 }
 
-/// The answer to a request with `method`, and how often the server was called.
+/// Returns the response to a request with `method`, and the number of calls of the server.
 async fn ask(grant: impl Into<Option<Grant>>, method: &str) -> (Answer, usize) {
     let inner = StrictService::new(server);
     let gate = Auth::new(RequireUpstreamLayer::new().layer(inner.clone()), config(grant));

@@ -1,4 +1,4 @@
-//! A grant that a test directs, and a gate that lets its user in.
+//! A grant that a test controls, and an auth layer that accepts its user.
 
 use std::{
     future::{Ready, ready},
@@ -19,7 +19,7 @@ use portcullis_layer::AuthConfig;
 use portcullis_oauth::protected_resource::ProtectedResourceMetadata;
 use tower_service::Service;
 
-/// Tokens are called `token-0`, `token-1` and so on; to refuse one brings the next.
+/// Issues tokens named `token-0`, `token-1` and so on; a report of a rejected token issues the next.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Grant(Arc<Mutex<State>>);
 
@@ -37,19 +37,19 @@ impl Grant {
         self.0.lock().expect("lock")
     }
 
-    /// Whoever asks is refused.
+    /// Rejects every request for a token.
     pub(crate) fn fails(self, reason: Reason) -> Self {
         self.state().failure = Some(reason);
         self
     }
 
-    /// A token takes that long.
+    /// Delays every token.
     pub(crate) fn takes(self, delay: Duration) -> Self {
         self.state().delay = delay;
         self
     }
 
-    /// The grant has come to its end, and everybody is told.
+    /// Ends the grant and notifies.
     pub(crate) fn ends(&self) {
         self.state().failure = Some(Reason::GrantEnded);
         self.state().end.revoke();
@@ -85,7 +85,7 @@ impl UpstreamSource for Grant {
     }
 }
 
-/// Knows one user, whose grant it is, if there is one.
+/// Verifies one user, with a grant if there is one.
 #[derive(Clone, Debug)]
 pub(crate) struct Verifier(Option<Grant>);
 
@@ -119,11 +119,11 @@ pub(crate) fn request<B: Default>(method: &str) -> Request<B> {
     request.body(B::default()).expect("request")
 }
 
-/// What a client gets.
+/// The response to a client.
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// `error` and `scope` of the challenge.
+    /// The `error` and `scope` of the challenge.
     pub(crate) challenge: Option<(String, Option<String>)>,
     pub(crate) retry_after: bool,
     pub(crate) body: String,

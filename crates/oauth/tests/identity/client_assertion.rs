@@ -1,4 +1,4 @@
-//! Client assertions: forged claims, each refused for its own reason.
+//! Client assertions: each forged claim is rejected with its reason.
 
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ fn every_forged_claim_is_refused_for_its_own_reason() {
 }
 
 #[test]
-fn the_type_may_be_said_or_not() {
+fn the_type_is_optional() {
     let typed = |typ: &str| ask(&signed(&json!({"alg": "ES256", "kid": "k", "typ": typ}), &claims()));
     for typ in ["client-authentication+jwt", "application/client-authentication+jwt", "JWT"] {
         assert_eq!(typed(typ), None, "{typ}");

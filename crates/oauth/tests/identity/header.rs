@@ -1,4 +1,4 @@
-//! Headers and signatures: the same rules for every kind of token, and no kind passes for another.
+//! Headers and signatures: the same rules for every type of token, and no type is accepted as another.
 
 use portcullis_core::{AuthError, Issuer, Reason, ResourceUri};
 use portcullis_oauth::{
@@ -12,7 +12,7 @@ use crate::{
     signing::{NOW, attackers_jwk, signed, signed_by_attacker, signed_by_hmac, unsigned, verify, with},
 };
 
-/// A kind of token: what `typ` it has, its claims when they are good, and who accepts it.
+/// A type of token: its `typ`, valid claims, and the policy that accepts it.
 struct Kind {
     name: &'static str,
     typ: &'static str,

@@ -1,4 +1,4 @@
-//! ID-JAGs: forged claims, each refused for its own reason.
+//! ID-JAGs: each forged claim is rejected with its reason.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ pub(crate) fn ask(token: &str) -> Option<Reason> {
 }
 
 #[test]
-fn ema_06_an_id_jag_says_who_acts_for_whom_where_and_how_far() {
+fn ema_06_an_id_jag_has_client_user_resources_and_scopes() {
     let id_jag = check(&token(&claims())).expect("accepted");
     assert_eq!((id_jag.issuer().as_str(), id_jag.subject(), id_jag.client_id()), (IDP, "alice", "client"));
     assert_eq!(id_jag.resources().iter().map(|resource| resource.as_str()).collect::<Vec<_>>(), [RESOURCE]);
@@ -98,7 +98,7 @@ fn ema_06_every_forged_claim_is_refused_for_its_own_reason() {
     );
     let one = with(claims(), "aud", Some(json!([OURS])));
     assert_eq!(ask(&token(&one)), None, "a list of one");
-    // Without `client_id` no other claim stands in for it.
+    // No other claim replaces a missing `client_id`.
     let azp = with(with(claims(), "client_id", None), "azp", Some(json!("client")));
     assert_eq!(ask(&token(&azp)), Some(Reason::MissingClaim));
 }
@@ -115,7 +115,7 @@ fn ema_06_the_type_is_that_of_an_id_jag_and_no_other() {
 }
 
 #[test]
-fn ema_07_the_jti_is_told_with_the_instant_until_which_it_must_be_remembered() {
+fn ema_07_the_evidence_has_the_jti_and_the_time_until_which_it_is_stored() {
     let (expires_at, jwt) = (NOW + Duration::from_secs(300), token(&claims()));
     let id_jag = check(&jwt).expect("accepted");
     assert_eq!((id_jag.jti(), id_jag.accepted_until()), ("j1", expires_at + Duration::from_secs(60)));

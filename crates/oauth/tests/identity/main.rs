@@ -1,4 +1,4 @@
-//! ID tokens and assertions: what is accepted, and what is refused, each forgery for its own reason.
+//! ID tokens and assertions: accepted ones, and forgeries with the reason of their rejection.
 
 mod client_assertion;
 mod header;

@@ -1,4 +1,4 @@
-//! A key that tests sign with, and tokens made by hand.
+//! A signing key for tests, and manually built tokens.
 
 use std::sync::LazyLock;
 
@@ -12,11 +12,11 @@ use portcullis_core::{AuthError, Reason, UnixTime};
 use portcullis_oauth::jwt::{HeaderCheckedJwt, KeySet, SignedJwt};
 use serde_json::{Value, json};
 
-/// When the clock of these tests stands still.
+/// The time of the clock in these tests.
 pub(crate) const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 
 static KEY: LazyLock<EcdsaKeyPair> = LazyLock::new(generate);
-/// A key that nobody publishes.
+/// A key that is not published.
 static ATTACKER: LazyLock<EcdsaKeyPair> = LazyLock::new(generate);
 static KEYS: LazyLock<KeySet> = LazyLock::new(|| KeySet::parse(jwks().to_string().as_bytes()).expect("keys"));
 
@@ -37,7 +37,7 @@ pub(crate) fn attackers_jwk() -> Value {
     jwk(&ATTACKER)
 }
 
-/// A token with a good signature.
+/// Creates a token with a valid signature.
 pub(crate) fn signed(header: &Value, claims: &Value) -> String {
     signed_by(&KEY, header, claims)
 }
@@ -52,7 +52,7 @@ fn signed_by(key: &EcdsaKeyPair, header: &Value, claims: &Value) -> String {
     format!("{message}.{}", encode(signature))
 }
 
-/// A token "signed" with the published key as a shared secret.
+/// Creates a token "signed" with the published key as a shared secret.
 pub(crate) fn signed_by_hmac(header: &Value, claims: &Value) -> String {
     let message = message(header, claims);
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, jwk(&KEY).to_string().as_bytes()), message.as_bytes());
@@ -71,7 +71,7 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// What a key set says of a token that was checked.
+/// Verifies a token with the key set of these tests.
 pub(crate) fn verify(jwt: HeaderCheckedJwt) -> Result<SignedJwt, AuthError> {
     match KEYS.select(&jwt) {
         Some(key) => jwt.verify(key),
@@ -79,7 +79,7 @@ pub(crate) fn verify(jwt: HeaderCheckedJwt) -> Result<SignedJwt, AuthError> {
     }
 }
 
-/// `claims` with `value` for `claim`, or without it if there is none.
+/// Returns `claims` with `value` for `claim`, or without it if there is no value.
 pub(crate) fn with(mut claims: Value, claim: &str, value: Option<Value>) -> Value {
     let members = claims.as_object_mut().expect("an object");
     match value {
@@ -89,7 +89,7 @@ pub(crate) fn with(mut claims: Value, claim: &str, value: Option<Value>) -> Valu
     claims
 }
 
-/// Every case is refused for its reason: a claim, the values of it, and why.
+/// Asserts that every case is rejected with its reason: a claim, its values, and the reason.
 #[track_caller]
 pub(crate) fn each_is_refused(
     good: &Value,
