@@ -54,7 +54,7 @@ impl Crowd {
         let client =
             ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.to_owned().into());
         let egress = Egress::from_service(provider.clone());
-        let verifier = IntrospectionVerifier::new(policy, client, egress, clock);
+        let verifier = IntrospectionVerifier::new(policy, client, egress).with_clock(clock);
         let gate = Auth::new(Bare, AuthConfig::new(metadata()?, Cache::around(verifier, CacheConfig::new())));
         let crowd = Self { provider, gate };
         // The provider's metadata is known from here on.

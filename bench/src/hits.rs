@@ -10,7 +10,7 @@ use std::{
 use axum::{Router, body::Body};
 use bytes::Bytes;
 use http_body_util::Full;
-use portcullis::{Auth, AuthConfig, AuthLayer, Issuer, ResourceUri, types::SystemClock, oauth::jwt::JwtPolicy};
+use portcullis::{Auth, AuthConfig, AuthLayer, Issuer, ResourceUri, oauth::jwt::JwtPolicy};
 use portcullis::{
     egress::{Egress, EgressConfig},
     verify::{JwtVerifier, RemoteKeySet},
@@ -101,7 +101,7 @@ fn verifier(providers: &Providers) -> Result<JwtVerifier, Box<dyn Error>> {
     let issuer = Issuer::new(&providers.jwt.issuer())?;
     let egress = Egress::new(EgressConfig::new().with_allow_loopback(true))?;
     let policy = JwtPolicy::new(issuer.clone(), ResourceUri::new(IdentityProvider::AUDIENCE)?);
-    Ok(JwtVerifier::new(policy, RemoteKeySet::discovered(issuer, egress), std::sync::Arc::new(SystemClock::new())))
+    Ok(JwtVerifier::new(policy, RemoteKeySet::discovered(issuer, egress)))
 }
 
 /// The hash of a text, over and over.

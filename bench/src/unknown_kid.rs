@@ -1,13 +1,12 @@
 //! 10,000 tokens that name keys which do not exist. In paused time.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, time::Duration};
 
 use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::Full;
 use portcullis::{
     Auth, AuthConfig, Issuer, ResourceUri,
-    types::SystemClock,
     egress::Egress,
     oauth::jwt::JwtPolicy,
     verify::{Cache, CacheConfig, JwtVerifier, RemoteKeySet},
@@ -32,7 +31,7 @@ pub(crate) fn run() -> Result<usize, Box<dyn Error>> {
         let issuer = Issuer::new(IdentityProvider::ISSUER)?;
         let keys = RemoteKeySet::discovered(issuer.clone(), Egress::from_service(provider.clone()));
         let policy = JwtPolicy::new(issuer, ResourceUri::new(IdentityProvider::AUDIENCE)?);
-        let verifier = JwtVerifier::new(policy, keys, Arc::new(SystemClock::new()));
+        let verifier = JwtVerifier::new(policy, keys);
         let gate = Auth::new(Bare, AuthConfig::new(metadata()?, Cache::around(verifier, CacheConfig::new())));
         // The keys that exist are known from here on.
         // Issued before the keys were fetched: a newer token might be signed by a key that is newer as well, which is 503.

@@ -63,7 +63,7 @@ pub(crate) fn refresher(
     timeout: Duration,
 ) -> Refresher {
     let config = RefresherConfig::for_provider(client.provider()).with_refresh_timeout(timeout);
-    Refresher::new(vault, client.clone(), clock, config)
+    Refresher::new(vault, client.clone(), config.with_clock(clock))
 }
 
 /// Says it before anything else happens in this task.

@@ -71,7 +71,7 @@ impl Server {
 
         let profiles = provider.profile_verifier();
         let config = config(&issuer, kind, &idp, &egress);
-        let bridge = Bridge::new(config, provider, vault, records, egress, Arc::clone(&shared));
+        let bridge = Bridge::builder(config, provider, egress).with_clock(Arc::clone(&shared)).build(vault, records);
         let users = UpstreamVerifier::new(bridge.verifier(), profiles);
         let users = Cache::around(users, CacheConfig::new().with_clock(Arc::clone(&shared)));
         let gate = AuthConfig::new(bridge.resource_metadata(), users).with_clock(shared);

@@ -53,7 +53,7 @@ impl World {
         let egress = Egress::from_service(idp.clone());
         let provider = ProviderClient::new(provider, client(), egress, Arc::clone(&clock));
         let config = RefresherConfig::for_provider(provider.provider()).with_early_refresh(Duration::ZERO);
-        let refresher = Refresher::new(vault, provider.clone(), Arc::clone(&clock), config);
+        let refresher = Refresher::new(vault, provider.clone(), config.with_clock(Arc::clone(&clock)));
         Self { idp, provider, refresher, clock }.logged_in().await
     }
 
@@ -100,13 +100,13 @@ impl World {
 
     pub(crate) fn introspection(&self) -> IntrospectionVerifier {
         let policy = IntrospectionPolicy::new(issuer(), resource());
-        let verifier = IntrospectionVerifier::new(policy, client(), self.egress(), Arc::clone(&self.clock));
+        let verifier = IntrospectionVerifier::new(policy, client(), self.egress()).with_clock(Arc::clone(&self.clock));
         verifier.with_endpoint(at("/introspect"))
     }
 
     pub(crate) fn jwt(&self) -> JwtVerifier {
         let keys = RemoteKeySet::at(at("/jwks"), self.egress());
-        JwtVerifier::new(JwtPolicy::new(issuer(), resource()), keys, Arc::clone(&self.clock))
+        JwtVerifier::new(JwtPolicy::new(issuer(), resource()), keys).with_clock(Arc::clone(&self.clock))
     }
 
     /// Our own tokens, then `provider` for those of the provider, behind a cache.

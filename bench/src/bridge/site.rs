@@ -45,7 +45,7 @@ impl Site {
             .with_access_token_ttl(Duration::from_hours(12))
             .with_client(client)?;
         let vault = GrantStore::new(store.clone(), keys.clone())?;
-        let bridge = Bridge::new(config, provider.clone(), vault, SealedStore::new(store, keys)?, egress, clock);
+        let bridge = Bridge::builder(config, provider.clone(), egress).with_clock(clock).build(vault, SealedStore::new(store, keys)?);
         Ok(Self { router: bridge.router(), bridge, provider })
     }
 }

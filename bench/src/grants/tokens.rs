@@ -28,7 +28,7 @@ pub(crate) fn fresh(number: usize) -> Result<TokenSet, Box<dyn Error>> {
 pub(crate) fn idle(vault: GrantStore) -> Refresher {
     let exchange = service_fn(|_: Arc<TokenSet>| ready(Err(RefreshError::refused("nobody exchanges these tokens"))));
     let clock = Arc::new(SystemClock::new());
-    Refresher::new(vault, exchange, clock, RefresherConfig::new(issuer(), "bench", Rotation::SingleUse))
+    Refresher::new(vault, exchange, RefresherConfig::new(issuer(), "bench", Rotation::SingleUse).with_clock(clock))
 }
 
 /// Whose tokens they are.

@@ -86,7 +86,7 @@ async fn refreshed() -> Result<Duration, Box<dyn Error>> {
     let config = RefresherConfig::for_provider(provider.client.get_ref().provider());
     let config = config.with_refresh_timeout(Duration::from_secs(300));
     let clock = Arc::clone(&provider.clock);
-    let refresher = Refresher::new(vault, provider.client.clone(), clock, config);
+    let refresher = Refresher::new(vault, provider.client.clone(), config.with_clock(clock));
     for number in 0..GRANTS {
         refresher.create(tokens::id(number), provider.expired(number)).await?;
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use portcullis_core::{Clock, GrantId, Issuer, ResourceUri};
+use portcullis_core::{Clock, GrantId, Issuer, ResourceUri, SystemClock};
 use portcullis_egress::Egress;
 use portcullis_grants::{GrantStore, ProviderClient, Refresher, RefresherConfig, StoreError, records::SealedStore};
 use portcullis_oauth::protected_resource::ProtectedResourceMetadata;
@@ -33,15 +33,15 @@ use crate::{
 pub struct Bridge(Arc<BridgeState>);
 
 impl Bridge {
-    /// Creates a bridge to `provider`, which stores grants in `vault` and everything else in `records`.
+    /// Creates a builder for a bridge to `provider`.
     ///
-    /// `egress` fetches URLs that clients name, such as metadata documents. It must **not** reach the internal network, even if the
-    /// egress of `provider` has to.
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
-    #[must_use]
-    pub fn new(
+    /// `egress` fetches the metadata documents of clients, at URLs of their choice: it must not reach private networks, even if the
+    /// one of `provider` does.
+    pub fn builder(config: BridgeConfig, provider: ProviderClient, egress: Egress) -> BridgeBuilder {
+        BridgeBuilder { config, provider, egress, clock: Arc::new(SystemClock::new()) }
+    }
+
+    fn new(
         config: BridgeConfig,
         provider: ProviderClient,
         vault: GrantStore,
@@ -52,8 +52,7 @@ impl Bridge {
         let refresher = Refresher::new(
             vault,
             provider.clone(),
-            Arc::clone(&clock),
-            RefresherConfig::for_provider(provider.provider()),
+            RefresherConfig::for_provider(provider.provider()).with_clock(Arc::clone(&clock)),
         );
         let config = Arc::new(config);
         let telemetry = Arc::new(Telemetry::new());
@@ -220,5 +219,32 @@ impl Bridge {
 
     pub(crate) fn state(&self) -> &BridgeState {
         &self.0
+    }
+}
+
+/// A builder for a [`Bridge`], created by [`Bridge::builder`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct BridgeBuilder {
+    config: BridgeConfig,
+    provider: ProviderClient,
+    egress: Egress,
+    clock: Arc<dyn Clock>,
+}
+
+impl BridgeBuilder {
+    /// Sets the clock. Default: [`SystemClock`].
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Builds the bridge, which stores the grants of the provider in `grants` and everything else in `records`.
+    ///
+    /// # Panics
+    /// Panics outside of a tokio runtime.
+    #[must_use]
+    pub fn build(self, grants: GrantStore, records: SealedStore) -> Bridge {
+        Bridge::new(self.config, self.provider, grants, records, self.egress, self.clock)
     }
 }

@@ -1,5 +1,8 @@
 //! An OAuth authorization server for MCP clients, with login at any provider.
 //!
+//! This crate is an implementation detail of [`portcullis`](https://docs.rs/portcullis): depend on `portcullis`, which re-exports it as
+//! `portcullis::bridge`.
+//!
 //! MCP clients require an authorization server with metadata, registration, PKCE, resource indicators and rotation. GitHub, Google,
 //! Atlassian, Salesforce and most corporate servers do not offer all of these. A [`Bridge`] does: it logs users in at the provider,
 //! stores their grants there ([`portcullis_grants`]), and issues tokens of its own. [`BridgeVerifier`] verifies these tokens.
@@ -28,7 +31,7 @@ mod user_claims;
 mod verifier;
 
 pub use access_tokens::{AccessTokenKind, InvalidSigningKey, SigningKeys};
-pub use bridge::Bridge;
+pub use bridge::{Bridge, BridgeBuilder};
 pub use clients::{
     Client, ClientMetadataDocumentPolicy, GrantType, InvalidClient, InvalidRedirectUri, RedirectUri, RegistrationPolicy,
 };

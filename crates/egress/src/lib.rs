@@ -1,5 +1,8 @@
 //! Outbound HTTP with SSRF protection: every outbound request of every crate goes through an [`Egress`].
 //!
+//! This crate is an implementation detail of [`portcullis`](https://docs.rs/portcullis): depend on `portcullis`, which re-exports it as
+//! `portcullis::egress`.
+//!
 //! It is a tower service from a request to a whole response. Requests go to public `https` endpoints only, so
 //! that a URL from an untrusted party (metadata, a client's registration) cannot make this server call its own network:
 //!

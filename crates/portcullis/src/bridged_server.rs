@@ -159,7 +159,9 @@ impl BridgedServer {
         let provider = ProviderClient::new(provider, client, Egress::new(provider_egress)?, Arc::clone(&clock));
         let profiles = provider.profile_verifier();
         let (vault, records) = store.map_or_else(|| in_memory(&clock), Ok)?;
-        let bridge = Bridge::new(config, provider, vault, records, Egress::new(client_egress)?, Arc::clone(&clock));
+        let bridge = Bridge::builder(config, provider, Egress::new(client_egress)?)
+            .with_clock(Arc::clone(&clock))
+            .build(vault, records);
         // Users of an enterprise identity provider (ID-JAG) have no grant.
         let users = UpstreamLayer::new(profiles)
             .with_users_without_grant()

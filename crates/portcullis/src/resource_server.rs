@@ -191,10 +191,10 @@ impl ResourceServer {
             issuers = match kind {
                 IssuerKind::Jwt(policy) => {
                     let keys = RemoteKeySet::discovered(issuer.clone(), egress).with_clock(Arc::clone(&clock));
-                    issuers.with_issuer(issuer, JwtVerifier::new(policy, keys, clock))
+                    issuers.with_issuer(issuer, JwtVerifier::new(policy, keys).with_clock(clock))
                 }
                 IssuerKind::Introspection(policy, client) => {
-                    let verifier = IntrospectionVerifier::new(policy, client, egress, clock);
+                    let verifier = IntrospectionVerifier::new(policy, client, egress).with_clock(clock);
                     issuers.with_opaque_issuer(issuer, verifier)
                 }
             };

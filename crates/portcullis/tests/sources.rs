@@ -1,4 +1,4 @@
-//! One source of junk tokens does not spend the calls that the authorization server allows this server.
+//! A source of invalid tokens does not use up the calls of other sources to the authorization server.
 #![cfg(feature = "verify")]
 
 use std::{
@@ -17,7 +17,7 @@ use portcullis::{
     AuthConfig, AuthError, AuthLayer, Issuer, ResourceUri,
     egress::Egress,
     oauth::{ClientAuthentication, introspection::IntrospectionPolicy, protected_resource::ProtectedResourceMetadata},
-    types::{RequestSource, SystemClock},
+    types::RequestSource,
     verify::{Cache, CacheConfig, IntrospectionVerifier},
 };
 use tokio::{
@@ -33,7 +33,7 @@ const OTHER: &str = "192.0.2.7";
 
 type Server = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
-/// A server whose authorization server knows the tokens that begin with `good`, and how often that was asked.
+/// A server whose authorization server accepts tokens that begin with `good`, and the number of calls.
 fn server() -> (Server, Arc<AtomicUsize>) {
     let calls = Arc::<AtomicUsize>::default();
     let counted = Arc::clone(&calls);
@@ -53,7 +53,7 @@ fn server() -> (Server, Arc<AtomicUsize>) {
     let client = ClientAuthentication::basic("gate", "secret".into());
     let policy = IntrospectionPolicy::new(issuer(), resource());
     let egress = Egress::from_service(introspection);
-    let verifier = IntrospectionVerifier::new(policy, client, egress, Arc::new(SystemClock::new()))
+    let verifier = IntrospectionVerifier::new(policy, client, egress)
         .with_endpoint(Uri::from_static("https://idp.example.test/introspect"));
     let metadata = ProtectedResourceMetadata::new(resource(), issuer());
     let config = AuthConfig::new(metadata, Cache::around(verifier, CacheConfig::new()));
@@ -75,7 +75,7 @@ async fn status(server: &Server, token: &str, source: Option<&str>) -> StatusCod
     response(server, token, source).await.status()
 }
 
-/// How many of `tokens`, all at once, were answered 401 and 503.
+/// Sends `tokens` concurrently, and counts the responses with 401 and 503.
 async fn junk(server: &Server, tokens: std::ops::Range<usize>, source: Option<&'static str>) -> (usize, usize) {
     let mut requests = JoinSet::new();
     for n in tokens {
@@ -89,7 +89,7 @@ async fn junk(server: &Server, tokens: std::ops::Range<usize>, source: Option<&'
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_junk_tokens_of_one_source_are_a_hundred_calls_and_others_are_not_limited() {
+async fn a_thousand_invalid_tokens_of_one_source_cause_a_hundred_calls_and_no_limit_for_other_sources() {
     let (server, calls) = server();
     assert_eq!(status(&server, "good-before", Some(JUNK)).await, StatusCode::OK);
     assert_eq!(junk(&server, 0..1_000, Some(JUNK)).await, (100, 900));
@@ -121,7 +121,7 @@ async fn a_thousand_accepted_tokens_of_one_source_at_once_are_not_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_whose_source_is_not_known_are_not_limited() {
+async fn requests_without_a_source_are_not_limited() {
     let (server, calls) = server();
     assert_eq!((junk(&server, 0..1_000, None).await, calls.load(Relaxed)), ((1_000, 0), 1_000));
 }

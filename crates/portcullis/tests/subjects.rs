@@ -1,7 +1,7 @@
-//! Who a user is, where the authorization server does not say it by `sub`.
+//! The user of a token without `sub`.
 #![cfg(feature = "verify")]
 
-use std::{convert::Infallible, sync::Arc};
+use std::convert::Infallible;
 
 use axum::body::{Body, Bytes};
 use http::{Request, Response, StatusCode, Uri, header};
@@ -9,7 +9,6 @@ use portcullis::{
     AuthConfig, AuthError, AuthLayer, Issuer, ResourceUri,
     egress::Egress,
     oauth::{ClientAuthentication, introspection::IntrospectionPolicy, protected_resource::ProtectedResourceMetadata},
-    types::SystemClock,
     verify::{Cache, CacheConfig, IntrospectionVerifier},
 };
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
@@ -18,8 +17,7 @@ const ISSUER: &str = "https://idp.example.test";
 const RESOURCE: &str = "https://mcp.example.test/mcp";
 const SESSION: &str = "mcp-session-id";
 
-/// An introspection endpoint: a token is the list of members that the response has besides the required ones, such as
-/// `username-alice.client_id-app`.
+/// An introspection endpoint: a token is the list of additional members of the response, such as `username-alice.client_id-app`.
 async fn introspection(request: Request<Bytes>) -> Result<Response<Bytes>, Infallible> {
     let form = String::from_utf8(request.body().to_vec()).expect("a form");
     let token = form.split('&').find_map(|field| field.strip_prefix("token=")).expect("a token");
@@ -34,13 +32,13 @@ fn policy() -> IntrospectionPolicy {
     IntrospectionPolicy::new(Issuer::new(ISSUER).expect("issuer"), ResourceUri::new(RESOURCE).expect("resource"))
 }
 
-/// A server that opens a session for each request without one, behind the layer.
+/// A server behind the layer that creates a session for each request without one.
 fn server(
     policy: IntrospectionPolicy,
 ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone {
     let client = ClientAuthentication::basic("gate", "secret".into());
     let egress = Egress::from_service(service_fn(introspection));
-    let verifier = IntrospectionVerifier::new(policy, client, egress, Arc::new(SystemClock::new()))
+    let verifier = IntrospectionVerifier::new(policy, client, egress)
         .with_endpoint(Uri::from_static("https://idp.example.test/introspect"));
     let metadata = ProtectedResourceMetadata::new(
         ResourceUri::new(RESOURCE).expect("resource"),
@@ -56,7 +54,7 @@ fn server(
     AuthLayer::new(config).layer(sessions).map_response(|response: Response<_>| response.map(Body::new))
 }
 
-/// The status of a request with `token`, in the session `session` if there is one, and the reason of a refusal.
+/// Sends a request with `token`, in the session `session` if there is one. Returns the status, and the reason of a rejection.
 async fn status(
     server: &(impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone),
     token: &str,

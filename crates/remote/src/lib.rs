@@ -1,5 +1,7 @@
 //! Asks another authorization server: discovery, remote key sets, the client of one endpoint; and shares one request among its callers.
 //!
+//! This crate is an implementation detail of [`portcullis`](https://docs.rs/portcullis): depend on `portcullis`.
+//!
 //! Choosing a key is pure ([`KeySet`](portcullis_oauth::jwt::KeySet)); [`RemoteKeySet`] contains a key set and knows when to fetch it
 //! again. Access tokens, ID tokens and assertions are all verified by it; what each of them must claim is for its policy
 //! ([`portcullis_oauth::jwt`]).

@@ -95,7 +95,7 @@ impl Parts<'_> {
             Verification::Jwt { algorithms, token_types, jwks_uri } => {
                 let policy = self.jwt_policy(settings, algorithms, token_types);
                 let keys = self.keys(&issuer, jwks_uri.as_ref());
-                let verifier = JwtVerifier::new(policy, keys, Arc::clone(&self.clock));
+                let verifier = JwtVerifier::new(policy, keys).with_clock(Arc::clone(&self.clock));
                 issuers.with_issuer(issuer, profile.layer(verifier))
             }
             Verification::Introspection(credentials) => {
@@ -138,8 +138,8 @@ impl Parts<'_> {
         let policy =
             settings.subject_claim.as_deref().into_iter().fold(policy, IntrospectionPolicy::with_subject_claim);
         let policy = if settings.allow_client_without_subject { policy.with_clients_without_subject() } else { policy };
-        let verifier =
-            IntrospectionVerifier::new(policy, credentials.client(), self.egress.clone(), Arc::clone(&self.clock));
+        let verifier = IntrospectionVerifier::new(policy, credentials.client(), self.egress.clone())
+            .with_clock(Arc::clone(&self.clock));
         match &settings.introspection_endpoint {
             Some(endpoint) => verifier.with_endpoint(endpoint.clone()),
             None => verifier,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::Uri;
-use portcullis_core::{AuthError, BearerToken, Clock, Issuer, Reason, UserContext};
+use portcullis_core::{AuthError, BearerToken, Clock, Issuer, Reason, SystemClock, UserContext};
 use portcullis_egress::{Egress, RequestKind};
 use portcullis_oauth::{
     Claims, ClientAuthentication, ProtocolError, Verified,
@@ -34,9 +34,7 @@ use crate::{provider::Line, token_size::DEFAULT_MAX_LEN};
 /// [RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)
 ///
 /// ```
-/// use std::sync::Arc;
-///
-/// use portcullis_core::{Issuer, ResourceUri, SystemClock};
+/// use portcullis_core::{Issuer, ResourceUri};
 /// use portcullis_egress::{Egress, EgressConfig};
 /// use portcullis_oauth::{ClientAuthentication, introspection::IntrospectionPolicy};
 /// use portcullis_verify::IntrospectionVerifier;
@@ -46,7 +44,7 @@ use crate::{provider::Line, token_size::DEFAULT_MAX_LEN};
 /// let policy = IntrospectionPolicy::new(issuer, ResourceUri::new("https://mcp.example.com/mcp")?);
 /// let client = ClientAuthentication::basic("mcp-server", "secret from a file".into());
 /// let egress = Egress::new(EgressConfig::new())?;
-/// let verifier = IntrospectionVerifier::new(policy, client, egress, Arc::new(SystemClock::new()));
+/// let verifier = IntrospectionVerifier::new(policy, client, egress);
 /// assert_eq!(verifier.issuer().as_str(), "https://idp.example.com");
 /// # Ok(())
 /// # }
@@ -56,6 +54,7 @@ pub struct IntrospectionVerifier {
     policy: Arc<IntrospectionPolicy>,
     client: Arc<ClientAuthentication>,
     endpoint: Endpoint,
+    egress: Egress,
     line: Line,
     clock: Arc<dyn Clock>,
     max_len: usize,
@@ -64,20 +63,25 @@ pub struct IntrospectionVerifier {
 impl IntrospectionVerifier {
     /// Creates a verifier for tokens of the issuer of `policy`, which is called as `client`. The endpoint is found in the issuer's metadata.
     #[must_use]
-    pub fn new(
-        policy: IntrospectionPolicy,
-        client: ClientAuthentication,
-        egress: Egress,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+    pub fn new(policy: IntrospectionPolicy, client: ClientAuthentication, egress: Egress) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         Self {
             endpoint: Endpoint::discovered(policy.issuer().clone(), EndpointKind::Introspection, egress.clone()),
             policy: Arc::new(policy),
             client: Arc::new(client),
-            line: Line::new(egress, Arc::clone(&clock), RequestKind::new("introspection")),
+            line: line(&egress, &clock),
+            egress,
             clock,
             max_len: DEFAULT_MAX_LEN,
         }
+    }
+
+    /// Sets the clock for the lifetimes of tokens and for `Retry-After`. Default: [`SystemClock`].
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.line = line(&self.egress, &clock);
+        self.clock = clock;
+        self
     }
 
     /// Sets the endpoint, which is then not looked up.
@@ -114,6 +118,10 @@ impl IntrospectionVerifier {
         let response = self.line.send(token, request, process).await?;
         self.policy.check(response, self.clock.now())
     }
+}
+
+fn line(egress: &Egress, clock: &Arc<dyn Clock>) -> Line {
+    Line::new(egress.clone(), Arc::clone(clock), RequestKind::new("introspection"))
 }
 
 impl Service<BearerToken> for IntrospectionVerifier {

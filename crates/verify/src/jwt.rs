@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use portcullis_core::{AuthError, BearerToken, Clock, Reason, UserContext};
+use portcullis_core::{AuthError, BearerToken, Clock, Reason, SystemClock, UserContext};
 use portcullis_oauth::jwt::{HeaderCheckedJwt, JwtPolicy, KeySet, SignedJwt, UnverifiedJwt};
 use portcullis_remote::{RemoteKeySet, Verification};
 use tower_service::Service;
@@ -24,9 +24,7 @@ use tower_service::Service;
 ///
 /// ```
 /// # async fn example(egress: portcullis_egress::Egress) -> Result<(), Box<dyn std::error::Error>> {
-/// use std::sync::Arc;
-///
-/// use portcullis_core::{BearerToken, Issuer, Reason, ResourceUri, SystemClock};
+/// use portcullis_core::{BearerToken, Issuer, Reason, ResourceUri};
 /// use portcullis_oauth::jwt::JwtPolicy;
 /// use portcullis_verify::{JwtVerifier, RemoteKeySet};
 /// use tower::ServiceExt;
@@ -34,7 +32,7 @@ use tower_service::Service;
 /// let issuer = Issuer::new("https://idp.example.com")?;
 /// let policy = JwtPolicy::new(issuer.clone(), ResourceUri::new("https://mcp.example.com/mcp")?);
 /// let keys = RemoteKeySet::discovered(issuer, egress);
-/// let verifier = JwtVerifier::new(policy, keys, Arc::new(SystemClock::new()));
+/// let verifier = JwtVerifier::new(policy, keys);
 ///
 /// let refused = verifier.oneshot(BearerToken::new("not-a-jwt")?).await.unwrap_err();
 /// assert_eq!(refused.reason(), Reason::MalformedToken);
@@ -46,7 +44,7 @@ use tower_service::Service;
 #[derive(Clone, Debug)]
 pub struct JwtVerifier(Arc<Inner>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inner {
     policy: JwtPolicy,
     keys: KeySource,
@@ -66,8 +64,14 @@ pub enum KeySource {
 impl JwtVerifier {
     /// Creates a verifier that accepts tokens by `policy` if they are signed by one of `keys`, which are those of the policy's issuer.
     #[must_use]
-    pub fn new(policy: JwtPolicy, keys: impl Into<KeySource>, clock: Arc<dyn Clock>) -> Self {
-        Self(Arc::new(Inner { policy, keys: keys.into(), clock }))
+    pub fn new(policy: JwtPolicy, keys: impl Into<KeySource>) -> Self {
+        Self(Arc::new(Inner { policy, keys: keys.into(), clock: Arc::new(SystemClock::new()) }))
+    }
+
+    /// Sets the clock for the lifetimes of tokens. Default: [`SystemClock`].
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self(Arc::new(Inner { clock, ..Arc::unwrap_or_clone(self.0) }))
     }
 }
 

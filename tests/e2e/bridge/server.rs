@@ -199,7 +199,9 @@ impl Parts {
         let vault = GrantStore::new(Arc::new(grants), keys.clone()).expect("a vault");
         let records = SealedStore::new(Arc::new(store), keys).expect("records");
         let documents = Egress::from_service(Network::new().with_service(DOCUMENTS, documents()));
-        Bridge::new(self.config.clone(), self.provider.clone(), vault, records, documents, self.clock.clone())
+        Bridge::builder(self.config.clone(), self.provider.clone(), documents)
+            .with_clock(self.clock.clone())
+            .build(vault, records)
     }
 }
 

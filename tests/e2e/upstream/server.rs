@@ -71,7 +71,7 @@ impl Server {
 
         let vault = GrantStore::new(Arc::new(MemoryStore::new(clock.clone())), KeyRing::ephemeral()).expect("a vault");
         let config = RefresherConfig::for_provider(client.provider()).with_refresh_timeout(Duration::from_secs(25));
-        let refresher = Refresher::new(vault, client.clone(), clock, config);
+        let refresher = Refresher::new(vault, client.clone(), config.with_clock(clock));
 
         let (verified, ours) = (Arc::<AtomicUsize>::default(), refresher.clone());
         let own = service_fn({

@@ -63,7 +63,9 @@ impl Site {
         let egress = Egress::new(EgressConfig::new().with_allow_loopback(true)).expect("a way out");
         let app = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
         let provider = ProviderClient::new(provider(&plan.provider), app, egress.clone(), Arc::clone(&clock));
-        let bridge = Bridge::new(config(plan), provider, vault.clone(), records, egress, Arc::clone(&clock));
+        let bridge = Bridge::builder(config(plan), provider, egress)
+            .with_clock(Arc::clone(&clock))
+            .build(vault.clone(), records);
         let gate = AuthConfig::new(bridge.resource_metadata(), bridge.verifier()).with_clock(clock);
         let tools = Router::new().route("/mcp", get(whoami)).route("/mcp/upstream", get(upstream));
         let tools = tools.with_state(bridge.provider().clone()).layer(AuthLayer::new(gate));

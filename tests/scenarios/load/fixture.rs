@@ -54,7 +54,7 @@ impl Stack {
             GrantStore::new(Arc::new(MemoryStore::new(Arc::clone(&clock))), KeyRing::ephemeral()).expect("a vault");
         let client = provider_client(&idp, Egress::from_service(idp.clone()), &clock);
         let config = RefresherConfig::for_provider(client.provider());
-        let refresher = Refresher::new(vault.clone(), client.clone(), Arc::clone(&clock), config);
+        let refresher = Refresher::new(vault.clone(), client.clone(), config.with_clock(Arc::clone(&clock)));
 
         let mut login = token_response(&idp.issue_grant("alice", "openid"));
         login.expires_in = (expiry == Expiry::Told).then_some(LIFETIME);

@@ -132,7 +132,7 @@ fn world() -> World {
         Issuer::new("https://mcp.example.com").expect("issuer"),
         ResourceUri::new("https://mcp.example.com/mcp").expect("resource"),
     );
-    let bridge = Bridge::new(config, client, vault, records, egress, clock.clone());
+    let bridge = Bridge::builder(config, client, egress).with_clock(clock.clone()).build(vault, records);
     World { bridge, store, grants, provider, clock }
 }
 

@@ -76,7 +76,7 @@ impl World {
             ready(Ok::<_, Infallible>(response.expect("a response")))
         }));
         let config = change(config());
-        let router = Bridge::new(config, client, grants, records, documents, clock).router();
+        let router = Bridge::builder(config, client, documents).with_clock(clock).build(grants, records).router();
         let network = Network::new().with_provider(&idp).with_service(ISSUER, router.clone());
         Self { router, network, idp, documents_fetched, rows }
     }

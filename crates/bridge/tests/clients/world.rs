@@ -66,7 +66,7 @@ impl World {
         let provider = ProviderClient::new(provider, secret, Egress::from_service(self.idp.clone()), clock());
         let vault = GrantStore::new(Arc::new(MemoryStore::new(clock())), self.keys.clone()).expect("not durable");
         let records = SealedStore::new(Arc::new(self.rows.clone()), self.keys.clone()).expect("not durable");
-        Bridge::new(config, provider, vault, records, documents, clock())
+        Bridge::builder(config, provider, documents).with_clock(clock()).build(vault, records)
     }
 
     /// A world whose documents are fetched by `documents`.

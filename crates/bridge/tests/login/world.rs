@@ -67,7 +67,9 @@ impl Parts {
     fn start(&self, clock: &TestClock) -> Bridge {
         let Self { config, provider, vault, records, egress } = self;
         let (config, provider, vault) = (config.clone(), provider.clone(), vault.clone());
-        Bridge::new(config, provider, vault, records.clone(), egress.clone(), Arc::new(clock.clone()))
+        Bridge::builder(config, provider, egress.clone())
+            .with_clock(Arc::new(clock.clone()))
+            .build(vault, records.clone())
     }
 }
 

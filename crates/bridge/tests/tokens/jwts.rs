@@ -85,7 +85,7 @@ async fn a_resource_server_elsewhere_verifies_by_the_published_keys_alone() {
         let elsewhere = |resource: &str| {
             let keys = RemoteKeySet::discovered(issuer.clone(), Egress::from_service(world.network.clone()));
             let policy = JwtPolicy::new(issuer.clone(), ResourceUri::new(resource).expect("a resource"));
-            JwtVerifier::new(policy, keys, std::sync::Arc::new(world.clock.clone()))
+            JwtVerifier::new(policy, keys).with_clock(std::sync::Arc::new(world.clock.clone()))
         };
         let token = || BearerToken::new(answer.access_token()).expect("a token");
         let user = elsewhere(RESOURCE).oneshot(token()).await.expect("a user");

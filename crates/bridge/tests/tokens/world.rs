@@ -141,7 +141,7 @@ impl World {
 
 fn bridge((config, provider, vault, records, egress): &Parts, clock: &TestClock) -> Bridge {
     let (provider, vault, records) = (provider.clone(), vault.clone(), records.clone());
-    Bridge::new(config.clone(), provider, vault, records, egress.clone(), Arc::new(clock.clone()))
+    Bridge::builder(config.clone(), provider, egress.clone()).with_clock(Arc::new(clock.clone())).build(vault, records)
 }
 
 /// A bridge that trusts nobody's assertions.

@@ -41,17 +41,12 @@ impl Shared {
     ///
     /// # Panics
     /// Panics outside of a tokio runtime.
-    pub(crate) fn new(
-        store: GrantStore,
-        token_refresh: BoxedTokenRefresh,
-        clock: Arc<dyn Clock>,
-        config: RefresherConfig,
-    ) -> Self {
+    pub(crate) fn new(store: GrantStore, token_refresh: BoxedTokenRefresh, config: RefresherConfig) -> Self {
         Self {
             telemetry: Telemetry::new(config.name),
             store,
             token_refresh,
-            clock,
+            clock: Arc::clone(&config.clock),
             config,
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),

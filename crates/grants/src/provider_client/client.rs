@@ -45,7 +45,7 @@ use crate::{RefreshError, TokenSet};
 ///
 /// let vault = GrantStore::new(Arc::new(MemoryStore::new(clock.clone())), KeyRing::ephemeral())?;
 /// let config = RefresherConfig::for_provider(github.provider());
-/// let refresher = Refresher::new(vault, github, clock, config);
+/// let refresher = Refresher::new(vault, github, config.with_clock(clock));
 /// # drop(refresher);
 /// # Ok(())
 /// # }

@@ -1,8 +1,8 @@
 //! [`RefresherConfig`]: configuration of a [`Refresher`](crate::Refresher).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use portcullis_core::Issuer;
+use portcullis_core::{Clock, Issuer, SystemClock};
 use portcullis_oauth::providers::{Provider, Rotation};
 
 /// The configuration of a [`Refresher`](crate::Refresher): whose tokens it refreshes, and when.
@@ -13,6 +13,7 @@ pub struct RefresherConfig {
     pub(crate) name: &'static str,
     pub(crate) early: Duration,
     pub(crate) refresh_timeout: Duration,
+    pub(crate) clock: Arc<dyn Clock>,
     rotation: Rotation,
 }
 
@@ -32,8 +33,15 @@ impl RefresherConfig {
     /// Creates the configuration for the grants at `issuer`. `name` is its label in metrics.
     ///
     /// Only grants whose record names this issuer are used: a refresh token is never presented to another one.
-    pub const fn new(issuer: Issuer, name: &'static str, rotation: Rotation) -> Self {
-        Self { issuer, name, early: Duration::from_secs(120), refresh_timeout: Duration::from_secs(12), rotation }
+    pub fn new(issuer: Issuer, name: &'static str, rotation: Rotation) -> Self {
+        let (early, refresh_timeout) = (Duration::from_secs(120), Duration::from_secs(12));
+        Self { issuer, name, early, refresh_timeout, clock: Arc::new(SystemClock::new()), rotation }
+    }
+
+    /// Sets the clock for the expiry of tokens. Default: [`SystemClock`].
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
     }
 
     /// Sets how long before its expiry an access token is refreshed in the background, at most. Default: two minutes.

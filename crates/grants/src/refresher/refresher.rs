@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use portcullis_core::{AuthError, Clock, Generation, GrantId, Reason, UnixTime, Upstream};
+use portcullis_core::{AuthError, Generation, GrantId, Reason, UnixTime, Upstream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tower::util::BoxCloneSyncService;
@@ -94,11 +94,11 @@ impl Refresher {
     /// # Panics
     /// Panics outside of a tokio runtime.
     #[must_use]
-    pub fn new<E>(store: GrantStore, token_refresh: E, clock: Arc<dyn Clock>, config: RefresherConfig) -> Self
+    pub fn new<E>(store: GrantStore, token_refresh: E, config: RefresherConfig) -> Self
     where
         E: TokenRefresh<Future: Send> + Clone + Send + Sync + 'static,
     {
-        let shared = Shared::new(store.clone(), BoxCloneSyncService::new(token_refresh), clock, config);
+        let shared = Shared::new(store.clone(), BoxCloneSyncService::new(token_refresh), config);
         shared.spawn(sweep(store, shared.draining.clone()));
         Self { pool: Arc::new(RefreshPool::new(shared)) }
     }

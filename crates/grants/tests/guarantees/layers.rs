@@ -119,8 +119,11 @@ async fn a_token_that_works_needs_no_permit() {
 async fn an_exchange_that_waits_for_its_turn_has_not_been_sent() {
     let world = World::new().await;
     let limited = ServiceBuilder::new().concurrency_limit(1).service(world.provider.clone());
-    let refresher =
-        Refresher::new(world.vault.clone(), limited, Arc::new(world.clock.clone()), config(Rotation::SingleUse));
+    let refresher = Refresher::new(
+        world.vault.clone(),
+        limited,
+        config(Rotation::SingleUse).with_clock(Arc::new(world.clock.clone())),
+    );
     let (first, second) = (GrantId::from_bytes([5; 16]), GrantId::from_bytes([6; 16]));
     world.log_in(first, "dave").await;
     world.log_in(second, "erin").await;

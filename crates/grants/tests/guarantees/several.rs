@@ -132,8 +132,8 @@ async fn a_grant_of_another_provider_is_never_presented_here() {
     let elsewhere = portcullis_grants::Refresher::new(
         world.vault.clone(),
         world.provider.clone(),
-        Arc::new(world.clock.clone()),
-        portcullis_grants::RefresherConfig::new(elsewhere, "test", Rotation::SingleUse),
+        portcullis_grants::RefresherConfig::new(elsewhere, "test", Rotation::SingleUse)
+            .with_clock(Arc::new(world.clock.clone())),
     );
     pass(301).await;
     let error = elsewhere.upstream(GRANT).access_token().await.expect_err("of another provider");

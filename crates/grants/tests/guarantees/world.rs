@@ -41,7 +41,7 @@ impl World {
         let clock = TestClock::new();
         let (provider, store) = (Provider::new(), Store::new(MemoryStore::new(Arc::new(clock.clone()))));
         let vault = GrantStore::new(Arc::new(store.clone()), KeyRing::ephemeral()).expect("not durable");
-        let refresher = Refresher::new(vault.clone(), provider.clone(), Arc::new(clock.clone()), config);
+        let refresher = Refresher::new(vault.clone(), provider.clone(), config.with_clock(Arc::new(clock.clone())));
         let world = Self { provider, store, clock, vault, refresher };
         world.log_in(GRANT, "alice").await;
         world
@@ -59,7 +59,7 @@ impl World {
 
     /// Another process with another store.
     pub(crate) fn of(&self, vault: GrantStore, provider: Provider, config: RefresherConfig) -> Refresher {
-        Refresher::new(vault, provider, Arc::new(self.clock.clone()), config)
+        Refresher::new(vault, provider, config.with_clock(Arc::new(self.clock.clone())))
     }
 
     pub(crate) async fn log_in(&self, id: GrantId, name: &str) {

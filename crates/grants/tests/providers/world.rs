@@ -55,7 +55,7 @@ impl World {
         let store = MemoryStore::new(Arc::new(clock.clone()));
         let vault = GrantStore::new(Arc::new(store), KeyRing::ephemeral()).expect("not durable");
         let config = RefresherConfig::for_provider(client.provider());
-        let refresher = Refresher::new(vault.clone(), client.clone(), Arc::new(clock.clone()), config);
+        let refresher = Refresher::new(vault.clone(), client.clone(), config.with_clock(Arc::new(clock.clone())));
         Self { idp, vendor, clock, client, refresher, vault, running: Some(running) }
     }
 

@@ -105,7 +105,7 @@ fn refresher(store: &MemoryStore) -> Refresher {
     });
     let issuer = Issuer::new("https://idp.example").expect("issuer");
     let config = RefresherConfig::new(issuer, "idp", Rotation::SingleUse);
-    Refresher::new(vault(store, &[1, 2]), exchange, Arc::new(SystemClock::new()), config)
+    Refresher::new(vault(store, &[1, 2]), exchange, config)
 }
 
 /// Refreshes a grant, and changes the key while the exchange is under way.

@@ -1,5 +1,8 @@
 //! Grants and records in an SQLite database: one file, nothing to install, shared by the processes of one machine.
 //!
+//! This crate is an implementation detail of [`portcullis`](https://docs.rs/portcullis): depend on `portcullis`, which re-exports it as
+//! `portcullis::sqlite`.
+//!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! # let folder = std::env::temp_dir().join(format!("portcullis-sqlite-{}", std::process::id()));

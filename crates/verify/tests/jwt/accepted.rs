@@ -19,7 +19,7 @@ pub(crate) fn policy() -> JwtPolicy {
 /// Creates a verifier with `policy` and `keys` at the instant [`NOW`].
 pub(crate) fn verifier(policy: JwtPolicy, keys: &Value) -> JwtVerifier {
     let keys = KeySet::parse(keys.to_string().as_bytes()).expect("key set");
-    JwtVerifier::new(policy, keys, Arc::new(TestClock::starting_at(NOW)))
+    JwtVerifier::new(policy, keys).with_clock(Arc::new(TestClock::starting_at(NOW)))
 }
 
 /// Verifies `token`: the future is ready at once, because `verifier` has its keys.

@@ -91,7 +91,7 @@ impl FakeIssuer {
 
 /// Creates a verifier of tokens that do not expire during a test.
 pub(crate) fn verifier(keys: RemoteKeySet) -> JwtVerifier {
-    JwtVerifier::new(policy(), keys, Arc::new(StandingClock))
+    JwtVerifier::new(policy(), keys).with_clock(Arc::new(StandingClock))
 }
 
 /// A clock that does not advance, so that only keys age.

@@ -40,7 +40,7 @@ fn by_username(stub: &Stub) -> (IntrospectionVerifier, UserInfoEndpoint) {
     let policy = IntrospectionPolicy::new(issuer(ISSUER), ResourceUri::new(RESOURCE).expect("resource"));
     let policy = policy.with_subject_claim("username");
     let endpoint = UserInfoEndpoint::new(issuer(ISSUER), stub.egress(), clock()).with_subject_claim("username");
-    (IntrospectionVerifier::new(policy, client(), stub.egress(), clock()), endpoint)
+    (IntrospectionVerifier::new(policy, client(), stub.egress()).with_clock(clock()), endpoint)
 }
 
 #[tokio::test(start_paused = true)]

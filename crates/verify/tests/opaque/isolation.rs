@@ -98,7 +98,8 @@ fn user_at(path: &str) -> String {
 fn introspection(provider: &Provider) -> IntrospectionVerifier {
     let policy = IntrospectionPolicy::new(issuer(ISSUER), ResourceUri::new(RESOURCE).expect("resource"));
     let client = ClientAuthentication::basic("gate", SECRET.into());
-    IntrospectionVerifier::new(policy, client, provider.egress(), clock())
+    IntrospectionVerifier::new(policy, client, provider.egress())
+        .with_clock(clock())
         .with_endpoint(Uri::from_static("https://idp.example/introspect"))
 }
 

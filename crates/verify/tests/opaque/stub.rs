@@ -135,7 +135,7 @@ pub(crate) fn client() -> ClientAuthentication {
 
 pub(crate) fn introspection(stub: &Stub) -> IntrospectionVerifier {
     let policy = IntrospectionPolicy::new(issuer(ISSUER), ResourceUri::new(RESOURCE).expect("resource"));
-    IntrospectionVerifier::new(policy, client(), stub.egress(), clock())
+    IntrospectionVerifier::new(policy, client(), stub.egress()).with_clock(clock())
 }
 
 /// What `verifier` makes of the token `text`.

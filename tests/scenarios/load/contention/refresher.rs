@@ -38,7 +38,7 @@ impl Contender for Portcullis {
             .map(|_| {
                 let client = provider_client(&site.idp, site.egress.clone(), &clock);
                 let config = RefresherConfig::for_provider(client.provider());
-                Refresher::new(vault.clone(), client, Arc::clone(&clock), config)
+                Refresher::new(vault.clone(), client, config.with_clock(Arc::clone(&clock)))
             })
             .collect();
         let mut login = token_response(&held.grant);

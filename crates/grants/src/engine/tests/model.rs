@@ -86,7 +86,7 @@ impl Model {
 fn refresher(grants: &GrantStore, provider: &Provider, clock: &TestClock) -> Refresher {
     let issuer = Issuer::new("https://idp.example").expect("issuer");
     let config = RefresherConfig::new(issuer, "test", Rotation::SingleUse);
-    Refresher::new(grants.clone(), provider.clone(), Arc::new(clock.clone()), config)
+    Refresher::new(grants.clone(), provider.clone(), config.with_clock(Arc::new(clock.clone())))
 }
 
 /// Returns the tokens of a login. The extra member `login` is in all tokens that are refreshed from them.
