@@ -91,7 +91,9 @@ async fn ab_02_no_page_can_be_framed() {
 #[tokio::test(start_paused = true)]
 async fn as_21_the_user_is_warned_where_any_program_can_take_the_answer() {
     let world = World::new().await;
-    let warned = async |client: &OAuthClient| page(&mut world.browser(), client).await.text().contains("only if you started this sign-in");
+    let warned = async |client: &OAuthClient| {
+        page(&mut world.browser(), client).await.text().contains("only if you started this sign-in")
+    };
     assert!(warned(&world.client(APP, OAuthClient::REDIRECT_URI).await).await);
     assert!(warned(&world.client(CURSOR, CURSOR_URI).await).await);
     assert!(!warned(&world.site().await).await);

@@ -138,8 +138,7 @@ async fn without_an_accepted_request_nothing_shows_whether_the_grant_or_the_set_
         user.upstream().access_token().await.expect("the grant is still there");
     }
     let text = log.text();
-    let complaints: Vec<_> =
-        text.lines().filter(|line| line.contains("error in bridge.dead_grant_errors")).collect();
+    let complaints: Vec<_> = text.lines().filter(|line| line.contains("error in bridge.dead_grant_errors")).collect();
     assert!(complaints.iter().all(|line| line.contains("ERROR")), "{complaints:?}");
     assert_eq!(complaints.iter().filter(|line| line.contains("status=BAD_REFRESH_TOKEN")).count(), 1, "{complaints:?}");
 }
