@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_over_does_not_pile_up_though_nobody_sweeps() {
+    async fn expired_rows_do_not_accumulate_without_a_sweep() {
         let clock = TestClock::new();
         let store = MemoryStore::new(Arc::new(clock.clone()));
         for number in 0..10_000_u64 {

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_nobodys_token() {
+    fn a_token_that_cannot_be_parsed_is_refused() {
         for (name, value) in [
             ("app", Value::Null),
             ("user", json!({"id": "583231"})),

@@ -125,7 +125,7 @@ pub(super) async fn a_write_under_a_lease_that_was_given_back_is_refused(trial: 
     expect(trial.load(id(1)).await?.version == version, "a refused write changes the row")
 }
 
-pub(super) async fn a_lease_that_nobody_took_is_good_after_its_time(trial: &Trial<'_>) -> Outcome {
+pub(super) async fn an_expired_lease_that_was_not_taken_over_stays_valid(trial: &Trial<'_>) -> Outcome {
     let version = trial.create(id(1), row("old")).await?;
     let lease = trial.lease(id(1), SHORT).await?;
     trial.later().await;

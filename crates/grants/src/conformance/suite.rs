@@ -76,7 +76,7 @@ pub async fn check(subject: &dyn Subject) -> Result<(), Violations> {
         leases::a_write_gives_its_lease_back,
         leases::a_late_write_is_refused,
         leases::a_write_under_a_lease_that_was_given_back_is_refused,
-        leases::a_lease_that_nobody_took_is_good_after_its_time,
+        leases::an_expired_lease_that_was_not_taken_over_stays_valid,
         leases::a_refused_write_keeps_its_lease,
         leases::a_write_without_a_lease_needs_none,
         races::one_of_many_writes_wins,

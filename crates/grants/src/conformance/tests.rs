@@ -83,7 +83,7 @@ async fn every_flaw_is_found_by_the_rule_for_it() {
         (Flaw::AnybodysLease, "a_late_write_is_refused"),
         (Flaw::NoFence, "a_late_write_is_refused"),
         (Flaw::NoFence, "a_write_under_a_lease_that_was_given_back_is_refused"),
-        (Flaw::TimeFences, "a_lease_that_nobody_took_is_good_after_its_time"),
+        (Flaw::TimeFences, "an_expired_lease_that_was_not_taken_over_stays_valid"),
         (Flaw::KeepsLeases, "a_write_gives_its_lease_back"),
         (Flaw::ConflictReleases, "a_refused_write_keeps_its_lease"),
         (Flaw::LeasesLock, "a_write_without_a_lease_needs_none"),

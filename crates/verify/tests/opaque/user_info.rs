@@ -36,7 +36,7 @@ async fn the_user_has_rights_from_the_check_and_a_profile_from_user_info() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rs_10_user_info_is_not_asked_about_a_token_for_somebody_else() {
+async fn rs_10_user_info_is_not_asked_about_a_token_for_another_resource() {
     let stub = Stub::new();
     let mut foreign = active();
     foreign["aud"] = "https://other.example".into();
@@ -93,7 +93,7 @@ async fn a_dead_token_a_missing_permission_and_an_outage_are_three_things() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_rate_limit_of_one_user_is_respected_and_is_nobody_elses() {
+async fn the_rate_limit_of_one_user_is_respected_and_applies_to_no_other_user() {
     let stub = Stub::new();
     let verifier = with_introspection(&stub);
     stub.answer_text("/userinfo", 403, &[("x-ratelimit-remaining", "0")], "");
@@ -107,7 +107,7 @@ async fn the_rate_limit_of_one_user_is_respected_and_is_nobody_elses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_an_audience_check_only_through_the_door_marked_danger() {
+async fn the_audience_check_is_disabled_only_by_the_danger_module() {
     let stub = Stub::new();
     let verifier = UserInfoVerifier::new(endpoint(&stub), danger::any_audience()).expect("verifier");
     let user = verify(verifier, TOKEN).await.expect("user");
