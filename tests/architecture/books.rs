@@ -35,7 +35,7 @@ fn versions_in_documents_are_those_of_the_workspace() {
 }
 
 #[test]
-fn nothing_names_a_folder_of_somebodys_machine() {
+fn nothing_names_a_folder_of_a_developers_machine() {
     // In two parts, so that this file does not.
     let folders = [["/ro", "ot/"], ["/ho", "me/"], ["/Us", "ers/"], ["/wo", "rk/"]].map(|parts| parts.concat());
     let mut findings = Vec::new();

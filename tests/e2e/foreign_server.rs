@@ -120,7 +120,7 @@ async fn tr_05_events_of_a_foreign_server_arrive_one_by_one() {
         let text = String::from_utf8(chunk.to_vec()).expect("text");
         chunks.extend(text.contains("data: {").then_some(text));
     }
-    // Whoever holds up a stream delivers it in one piece.
+    // A buffering proxy would deliver it in one piece.
     assert!(chunks[0].contains("notifications/progress") && !chunks[0].contains("completed"), "{chunks:#?}");
     assert!(chunks[chunks.len() - 1].contains("Long running operation completed"), "{chunks:#?}");
 }

@@ -83,7 +83,7 @@ async fn our_own_wrong_secret_is_an_outage_and_an_error_in_the_log_never_the_use
     let answer = call(&server.url, "whoami", &json!({})).bearer_auth(&token).send().await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.headers().contains_key(header::RETRY_AFTER));
-    assert!(!answer.headers().contains_key(header::WWW_AUTHENTICATE), "nobody is sent to log in");
+    assert!(!answer.headers().contains_key(header::WWW_AUTHENTICATE), "no login is demanded");
     let lines = server.process.kill().await;
     assert!(lines.iter().any(|line| line.contains("ERROR") && line.contains("refuses this server")), "{lines:#?}");
 }

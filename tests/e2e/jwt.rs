@@ -47,7 +47,7 @@ async fn rs_08_a_real_token_for_another_resource_is_refused() {
     assert_eq!(refusal(&server, &foreign.access()).await, (StatusCode::UNAUTHORIZED, challenge.clone()));
     assert_eq!(refusal(&server, &foreign.id()).await, (StatusCode::UNAUTHORIZED, challenge.clone()), "an ID token");
 
-    // One of the resource, cut by a character, is nobody's.
+    // One of the resource, shortened by a character, is refused.
     let mut token = provider.login("alice", &server.url, "mcp:read").await.access();
     token.pop();
     assert_eq!(refusal(&server, &token).await, (StatusCode::UNAUTHORIZED, challenge));

@@ -1,4 +1,4 @@
-//! A page in somebody's browser cannot talk to the server, whatever token it has.
+//! A page in a user's browser cannot talk to the server, whatever token it has.
 
 use reqwest::{StatusCode, header};
 use serde_json::json;

@@ -9,7 +9,7 @@ async fn whoami(server: &McpServer, token: &str) -> Response {
     call(&server.url, "whoami", &json!({})).bearer_auth(token).send().await.expect("an answer")
 }
 
-/// Nobody is sent to log in because we cannot check.
+/// An outage does not demand a new login.
 fn assert_unavailable(answer: &Response) {
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     let seconds = answer.headers()[header::RETRY_AFTER].to_str().expect("text").parse::<u64>().expect("seconds");
@@ -28,9 +28,9 @@ async fn a_server_that_starts_without_its_provider_waits_for_it() {
     let server = McpServer::start_with(&issuer, "", "", "").await;
     server.until_ready(503).await;
     assert_unavailable(&whoami(&server, &token).await);
-    // Whoever comes without a token is told where to log in all the same.
-    let nobody = call(&server.url, "whoami", &json!({})).send().await.expect("an answer");
-    assert_eq!(nobody.status(), StatusCode::UNAUTHORIZED);
+    // A request without a token is told where to log in all the same.
+    let anonymous = call(&server.url, "whoami", &json!({})).send().await.expect("an answer");
+    assert_eq!(anonymous.status(), StatusCode::UNAUTHORIZED);
 
     let provider = Provider::start_with(Format::Jwt, port, 300).await;
     server.until_ready(200).await;

@@ -1,4 +1,4 @@
-//! Who somebody is, beyond what the token says.
+//! Claims of the profile, beyond those of the token.
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -48,5 +48,5 @@ async fn rs_10_user_info_says_who_and_introspection_for_whom() {
     let foreign = provider.login("alice", "http://127.0.0.1:2/mcp", "mcp:read").await.access();
     let answer = call(&server.url, "whoami", &json!({})).bearer_auth(foreign).send().await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(provider.count(USER_INFO).await, 1, "a profile tells nothing about a token for somebody else");
+    assert_eq!(provider.count(USER_INFO).await, 1, "a token for another resource is refused without a UserInfo call");
 }

@@ -1,4 +1,4 @@
-// A program on somebody's machine, as the SDKs want one to log in with: it waits on loopback for its codes, remembers what it is given,
+// A program on a user's machine, as the SDKs want one to log in with: it waits on loopback for its codes, remembers what it is given,
 // and says which URL its user is to open: `OPEN <url>` on standard output.
 import { randomUUID } from 'node:crypto';
 import http from 'node:http';
@@ -61,7 +61,7 @@ export async function application(name, clientMetadataUrl) {
     async answer() {
       const parameters = await answer;
       answer = undefined;
-      if (parameters.get('state') !== memory.state) throw new Error('somebody else was logged in');
+      if (parameters.get('state') !== memory.state) throw new Error('another user was logged in');
       if (!parameters.has('code')) throw new Error(`no code: ${parameters}`);
       memory.isRedeeming = true;
       return parameters;

@@ -1,4 +1,4 @@
-// A certified OpenID provider on loopback. Whoever asks is logged in and agrees to everything; with PAGES, users do that themselves.
+// A certified OpenID provider on loopback. Every user is logged in and agrees to everything; with PAGES, users do that themselves.
 //
 // Refresh tokens are rotated, and one that is used twice ends the grant.
 //

@@ -15,7 +15,7 @@ pub(crate) const MARK: &str = "@ ";
 pub(crate) struct Commands {
     pub(crate) database: PathBuf,
     pub(crate) issuer: String,
-    /// Each is asked for by so many tasks.
+    /// The grants that are asked for.
     pub(crate) grants: Vec<String>,
     pub(crate) tasks_per_grant: usize,
     /// Between two questions of a task, at most.
@@ -32,7 +32,7 @@ pub(crate) struct Commands {
 pub(crate) enum Report {
     /// It is about to ask.
     Ready,
-    /// A token was handed out to somebody who asked at that time, in nanoseconds.
+    /// A token was handed out to a task that asked at that time, in nanoseconds.
     Handed { grant: String, generation: u64, asked_at: u64, expires_at: u64 },
     /// What the provider said of it: `alive`, or the reason of the refusal.
     Used { grant: String, generation: u64, outcome: String },
@@ -42,7 +42,7 @@ pub(crate) enum Report {
     Ended { grant: String, reason: String, is_login_needed: bool },
     /// The exchange has been answered.
     Saving,
-    /// It has ended as it should; so many grants were never saved.
+    /// It has ended as it should; `lost` grants were never saved.
     Done { lost: usize },
 }
 

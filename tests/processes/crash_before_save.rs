@@ -11,7 +11,7 @@ use crate::{
     fixture::World,
 };
 
-/// Long enough for a slow machine: the clocks of the processes are ahead, so nobody waits for it.
+/// Long enough for a slow machine: the clocks of the processes are ahead, so no test waits for it.
 const LIFE: u64 = 1_000;
 /// In the last fifth of its life a token is renewed.
 const EARLY: u64 = 900;

@@ -20,7 +20,7 @@ pub(crate) struct World {
     pub(crate) provider: Observed,
     pub(crate) issuer: String,
     vault: GrantStore,
-    /// Grants begin with it. Nobody asks it for tokens.
+    /// Grants begin with it. No task asks it for tokens.
     refresher: Refresher,
     token_lifetime: Duration,
     folder: PathBuf,
@@ -45,7 +45,7 @@ impl World {
         self.folder.join("portcullis.db")
     }
 
-    /// So many users have logged in, so long ago.
+    /// Logs in `count` users, `ago` before now.
     pub(crate) async fn log_in(&self, users: usize, ago: Duration) -> Vec<GrantId> {
         let mut grants = Vec::new();
         for _ in 0..users {

@@ -18,7 +18,7 @@ use crate::{
 };
 
 const KILLS: usize = 120;
-/// So many processes live at once, beside the one that survives.
+/// The number of processes at the same time, beside the one that survives.
 const LANES: usize = 3;
 /// What each process that is killed has to itself.
 const OWN: usize = 6;
@@ -66,7 +66,10 @@ async fn kills_lose_no_grant_that_the_provider_did_not_consume_unanswered() {
         .collect()
         .await;
     let (alive, unanswered): (Vec<_>, Vec<_>) = tally.iter().partition(|(_, is_alive)| *is_alive);
-    assert!(untouched.iter().all(|grant| alive.iter().any(|(of, _)| of == grant)), "nobody was killed who had them");
+    assert!(
+        untouched.iter().all(|grant| alive.iter().any(|(of, _)| of == grant)),
+        "no process that had them was killed"
+    );
     assert!(log.newest.values().any(|generation| *generation > 0), "some were renewed");
     assert!(!unanswered.is_empty(), "some kills came at the worst point");
     assert_eq!(world.provider.idp.families_killed(), unanswered.len());
@@ -98,7 +101,7 @@ impl Log {
                     let newest = newest.entry(grant.clone()).or_default();
                     *newest = (*newest).max(*generation);
                 }
-                // Whoever had it in the hand when the grant ended may see it die.
+                // A task that had the token when the grant ended may see it refused.
                 Report::Used { grant, outcome, .. } if outcome != ALIVE => {
                     let history = world.provider.history(grant.parse().expect("a grant"));
                     assert!(history.ended_at.is_some(), "{said:?} {history:?}");

@@ -80,7 +80,7 @@ pub(crate) fn refresher(
 /// Says it before anything else happens in this task.
 pub(crate) fn say(said: &impl Serialize) {
     let line = serde_json::to_string(said).expect("plain data");
-    // Nobody listens any more if the tests have failed.
+    // The pipe is closed if the tests have failed.
     let _ = writeln!(io::stdout().lock(), "{MARK}{line}");
 }
 
@@ -168,7 +168,7 @@ impl Handler {
         say(&Report::Handed { grant: grant.clone(), generation, asked_at, expires_at: expires_at.as_nanos() });
         let outcome = match self.client.profile(&token).await {
             Ok(profile) if profile.subject() == grant => ALIVE.to_owned(),
-            Ok(_) => "somebody else's".to_owned(),
+            Ok(_) => "of another grant".to_owned(),
             Err(error) => error.reason().to_string(),
         };
         say(&Report::Used { grant, generation, outcome });

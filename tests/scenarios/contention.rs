@@ -1,4 +1,4 @@
-//! The scenarios, played with the refresher: exactly so many exchanges, and exactly this for those who call.
+//! The scenarios, played with the refresher, with the exact numbers of exchanges and the exact outcome for each caller.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn expected(scenario: Scenario) -> Vec<Outcome> {
         Scenario::F => vec![served(1, 0, 0), served(0, 10, 5)],
         // The other nine look into the store until the tokens are there, at random intervals.
         Scenario::G1 | Scenario::G2 => vec![served(1, 10, 0)],
-        // It was refused: nobody gets it any more, and the new one comes after 2 s.
+        // It was refused: no caller gets it any more, and the new one comes after 2 s.
         Scenario::H1 => vec![served(1, 1, 1810)],
         Scenario::H2 => vec![served(1, 1, 5)],
         Scenario::I => vec![served(1, 100, 25)],

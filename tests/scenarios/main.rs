@@ -1,4 +1,4 @@
-//! What a crowd, an outage and a disconnect cost at a provider: the experiments, with the numbers they must come to.
+//! What many concurrent requests, an outage and disconnects cost at a provider, with exact numbers.
 
 mod contention;
 mod load;

@@ -103,7 +103,7 @@ impl Secrets {
         let known =
             self.0.entry(text.to_owned()).or_insert_with(|| Known { written: written(text), ..Known::default() });
         known.what.insert(what);
-        // The rest of a JWT may be known: whoever has the signature has it.
+        // The rest of a JWT may be known: the signature is the secret.
         if text.matches('.').count() == 2
             && let Some((_, signature)) = text.rsplit_once('.')
         {

@@ -55,7 +55,7 @@ pub(crate) fn metrics() -> impl Fn() -> String {
     move || format!("{:?}", snapshotter.snapshot().into_vec())
 }
 
-/// Errors say nothing that they were told, and pages nothing that is nobody's business.
+/// Errors repeat no input, and pages show no secret.
 pub(crate) fn assert_clean_answers(exchanges: &[Exchange], secrets: &Secrets) {
     let (mut errors, mut pages) = (0, 0);
     for exchange in exchanges.iter().filter(|exchange| !exchange.is_upstream) {

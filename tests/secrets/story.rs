@@ -1,4 +1,4 @@
-//! What clients, users and strangers do at a bridge, well and badly.
+//! Valid and invalid requests of clients, users and unknown parties at a bridge.
 
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
@@ -65,8 +65,7 @@ async fn tools(server: &Server, good: &[&Answer]) {
         assert_eq!(tool(server, answer.access_token()).await, 200);
     }
     let token = good[0].access_token();
-    for bad in
-        [&format!("{token}x"), &token[..token.len() - 1], "pcat_planted-token-of-nobody", good[0].refresh_token()]
+    for bad in [&format!("{token}x"), &token[..token.len() - 1], "pcat_planted-token-unknown", good[0].refresh_token()]
     {
         assert_eq!(tool(server, bad).await, 401);
     }
@@ -85,7 +84,7 @@ async fn assertions(server: &Server, client: &OAuthClient) {
     let good = assertion(&server.issuer);
     let answer = client.redeem_id_jag(&good).await.expect("an answer");
     assert_eq!(answer.status(), 200, "{answer:?}");
-    for bad in [good, assertion("https://other.example.test"), "planted.assertion.of-nobody".to_owned()] {
+    for bad in [good, assertion("https://other.example.test"), "planted.assertion.unknown".to_owned()] {
         assert_eq!(client.redeem_id_jag(&bad).await.expect("an answer").error(), Some("invalid_grant"));
     }
 }
@@ -124,10 +123,10 @@ async fn guesses(server: &Server, app: &OAuthClient, others: &Answer) {
     }
     let refused = [
         app.refresh(others.refresh_token()),
-        app.refresh("pcrt_planted-refresh-token-of-nobody"),
+        app.refresh("pcrt_planted-refresh-token-unknown"),
         app.revoke(others.access_token()),
         app.refresh("a").with_another("refresh_token", "planted-repeated-token"),
-        app.token("planted-grant-type").with("code", "planted-code-of-nobody"),
+        app.token("planted-grant-type").with("code", "planted-code-unknown"),
         app.refresh("planted-token-and-secret").with("client_secret", "planted-secret-of-a-public-client"),
         app.call("token_endpoint")
             .with_header("authorization", "Basic cGxhbnRlZC1iYXNpYzpwbGFudGVkLWJhc2ljLXNlY3JldA=="),
@@ -172,7 +171,7 @@ async fn failing_logins(server: &Server, app: &OAuthClient) {
     idp.stop_forging();
     idp.forge_callbacks(|response| response.with("iss", "https://other.example.test"));
     log_in().await;
-    idp.forge_callbacks(|response| response.with("state", "planted-state-of-nobody"));
+    idp.forge_callbacks(|response| response.with("state", "planted-state-unknown"));
     log_in().await;
     idp.stop_forging();
     idp.set_login_policy(LoginPolicy::new().with_denial("access_denied"));

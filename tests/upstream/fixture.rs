@@ -147,7 +147,7 @@ impl Calls {
 }
 
 /// What becomes of `count` requests with one token of ours that come together.
-pub(crate) async fn crowd<V>(verifier: &V, count: usize) -> Vec<Result<Arc<UserContext>, AuthError>>
+pub(crate) async fn call_concurrently<V>(verifier: &V, count: usize) -> Vec<Result<Arc<UserContext>, AuthError>>
 where
     V: VerifyToken<Future: Send> + Clone + Send + 'static,
 {

@@ -6,12 +6,12 @@ use portcullis::types::Reason;
 use portcullis_testkit::{Endpoint, Fault, TokenPolicy};
 use tokio::time::sleep;
 
-use crate::fixture::{Calls, LIFETIME, World, ask, crowd};
+use crate::fixture::{Calls, LIFETIME, World, ask, call_concurrently};
 
-const CROWD: usize = 1_000;
+const REQUESTS: usize = 1_000;
 
 #[tokio::test(start_paused = true)]
-async fn a_refresh_takes_nobody_with_it_who_came_before_and_is_remembered() {
+async fn a_refresh_does_not_affect_earlier_requests_and_is_cached() {
     let world = World::new(TokenPolicy::new()).await.with_known_expiry().await;
     let cache = world.cache(world.profile());
     let opened = ask(&cache).await.expect("a user");
@@ -22,7 +22,7 @@ async fn a_refresh_takes_nobody_with_it_who_came_before_and_is_remembered() {
         assert_eq!(ask(&cache).await.expect("a user").subject(), "alice");
         assert_eq!(world.calls().since(before), Calls { dead: 0, user_info: 1, refreshes: 1 });
     }
-    assert!(!opened.revocation().is_revoked(), "whoever came before goes on");
+    assert!(!opened.revocation().is_revoked(), "earlier callers go on");
 }
 
 #[tokio::test(start_paused = true)]
@@ -30,7 +30,7 @@ async fn a_grant_that_was_withdrawn_is_a_401_and_no_further_exchange_is_tried() 
     let world = World::new(TokenPolicy::new()).await;
     let cache = world.cache(world.profile());
     world.idp.revoke_grant("alice");
-    for outcome in crowd(&cache, CROWD).await {
+    for outcome in call_concurrently(&cache, REQUESTS).await {
         assert_eq!(outcome.expect_err("no grant").reason(), Reason::GrantEnded);
     }
     sleep(Duration::from_mins(5)).await;
@@ -44,8 +44,8 @@ async fn a_grant_that_a_handler_finds_at_its_end_takes_remembered_users_with_it_
     let cache = world.cache(world.profile());
     let user = ask(&cache).await.expect("a user");
     world.idp.revoke_grant("alice");
-    ask(&cache).await.expect("remembered, and nobody knows yet");
-    let token = user.upstream().access_token().await.expect("nobody knows yet");
+    ask(&cache).await.expect("cached, and its end not yet noticed");
+    let token = user.upstream().access_token().await.expect("its end not yet noticed");
     let refusal = user.upstream().rejected(&token).await.expect_err("the grant has ended");
     assert_eq!(refusal.reason(), Reason::GrantEnded);
     assert!(user.revocation().is_revoked());

@@ -6,9 +6,9 @@ use portcullis::types::VerifyToken;
 use portcullis_testkit::{Endpoint, Fault, TokenPolicy};
 use tokio::time::sleep;
 
-use crate::fixture::{LIFETIME, World, ask, crowd};
+use crate::fixture::{LIFETIME, World, ask, call_concurrently};
 
-/// And nobody remembers what it stood for; those who look at the expiry themselves have a minute's leeway.
+/// The cache has no entry for it; those who look at the expiry themselves have a minute's leeway.
 async fn until_the_token_is_dead() {
     sleep(LIFETIME + Duration::from_mins(5)).await;
 }
@@ -21,7 +21,7 @@ where
     assert_eq!(ask(&cache).await.expect("a user").subject(), "alice");
     assert_eq!(world.idp.calls(Endpoint::Token), 0);
     until_the_token_is_dead().await;
-    for outcome in crowd(&cache, 100).await {
+    for outcome in call_concurrently(&cache, 100).await {
         assert_eq!(outcome.expect("a user").subject(), "alice");
     }
     assert_eq!(world.idp.calls(Endpoint::Token), 1);

@@ -84,7 +84,7 @@ fn outlives(tokens: &TokenSet) {
 }
 
 #[test]
-fn nothing_is_useless_while_nobody_knows_its_end() {
+fn a_token_of_unknown_expiry_is_not_considered_dead() {
     let set = |refresh: Option<&str>, expires_in: Option<u64>, refresh_expires_in: Option<u64>| {
         let mut response = TokenResponse::new(BearerToken::issued("a").expect("token"));
         response.refresh_token = refresh.map(SecretString::from);

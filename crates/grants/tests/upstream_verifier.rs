@@ -223,7 +223,7 @@ async fn a_user_without_a_grant_passes_only_where_there_are_such_and_never_if_a_
 }
 
 #[tokio::test]
-async fn a_grant_of_somebody_else_is_noticed_where_both_speak_of_the_same_issuer() {
+async fn a_grant_of_another_user_is_noticed_where_both_name_the_same_issuer() {
     let upstream = || Upstream::new(Grant::default());
     let outcome = resolve(Ok(alice(upstream())), |_| Ok(known(PROVIDER, "mallory"))).await;
     assert_eq!(outcome.reason(), Reason::SubjectMismatch);

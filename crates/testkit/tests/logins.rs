@@ -160,7 +160,7 @@ async fn an_id_token_is_for_this_login() {
 }
 
 #[tokio::test]
-async fn both_can_be_forged_by_somebody_who_asks_the_provider_meanwhile() {
+async fn both_can_be_forged_by_a_party_that_talks_to_the_provider_meanwhile() {
     let provider = IdentityProvider::new();
     let other = provider.clone();
     provider.forge_id_tokens(move |id_token| id_token.with_claim("nonce", other.issuer()).signed_by_nobody());

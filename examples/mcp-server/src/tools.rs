@@ -86,7 +86,7 @@ impl Tools {
         serde_json::to_string_pretty(profile.members()).map_err(|error| error.to_string())
     }
 
-    /// Nothing is checked here: the gate has answered 403 to whoever lacks the scope.
+    /// Nothing is checked here: the auth layer has answered 403 to callers that lack the scope.
     #[tool(
         description = "Sends your message back, if you have the scope mcp:admin",
         annotations(read_only_hint = true)

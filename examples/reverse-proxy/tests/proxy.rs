@@ -95,7 +95,7 @@ async fn what_is_let_through_streams_and_arrives_without_the_token() {
 
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["mcp-session-id"], "s-1");
-    // The second event does not exist yet: whoever waits for the whole body waits for ever.
+    // The second event does not exist yet: reading the whole body would block for ever.
     let first = timeout(SOON, response.chunk()).await.expect("in time").expect("chunk");
     assert_eq!(first.expect("an event"), "data: 0\n\n");
     go_on.notify_one();
@@ -104,7 +104,7 @@ async fn what_is_let_through_streams_and_arrives_without_the_token() {
 }
 
 #[tokio::test]
-async fn nobody_gets_in_without_a_token() {
+async fn no_request_is_accepted_without_a_token() {
     let running = IdentityProvider::new().serve().await.expect("a port");
     let (url, mut requests) = upstream(Arc::default()).await;
     let proxy = Proxy::start(&url, running.url()).await;

@@ -33,12 +33,12 @@ async fn a_user_logs_in_with_scripts_and_without_and_may_reload_and_go_back() {
 }
 
 #[tokio::test]
-async fn no_page_is_shown_in_a_frame_of_somebody_else() {
+async fn no_page_is_shown_in_a_frame_of_another_site() {
     on_loopback("framing").await;
 }
 
 #[tokio::test]
-async fn a_form_on_somebody_elses_page_says_yes_for_nobody() {
+async fn a_form_on_another_site_cannot_consent_for_a_user() {
     on_loopback("forgery").await;
 }
 
@@ -48,12 +48,12 @@ async fn a_click_that_was_meant_for_something_else_says_yes_to_nothing() {
 }
 
 #[tokio::test]
-async fn each_of_two_users_is_asked_and_a_stolen_answer_logs_nobody_in() {
+async fn each_of_two_users_is_asked_and_a_stolen_answer_logs_no_user_in() {
     on_loopback("two_users").await;
 }
 
 #[tokio::test]
-async fn a_client_with_a_site_is_remembered_for_the_user_who_said_yes_and_for_nobody_else() {
+async fn a_client_with_a_site_is_remembered_only_for_the_user_who_consented() {
     story("remembered", Place::called("https://mcp.example.test", free_port()), Path::new("")).await;
 }
 

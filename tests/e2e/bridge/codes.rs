@@ -1,4 +1,4 @@
-//! Codes: good once, whoever comes first, and whatever happens to the server meanwhile.
+//! Codes are redeemed once, also under concurrency and across restarts of the server.
 
 use futures_util::future::join_all;
 use portcullis_test_support::Browser;
@@ -70,7 +70,7 @@ async fn b14_a_restart_at_any_point_of_a_login_leads_to_a_token_that_works() {
 }
 
 #[tokio::test]
-async fn b14_what_nobody_could_use_is_never_given_out() {
+async fn b14_an_unusable_token_is_never_handed_out() {
     let (provider, site) = start().await;
     // The user says no at the provider.
     let client = site.client().await;

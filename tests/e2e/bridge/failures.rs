@@ -44,11 +44,11 @@ async fn b12_what_only_a_login_can_mend_is_a_401_before_the_tool_is_called_and_a
     let outage = upstream(&site, answer.access_token()).await;
     assert_eq!(outage.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(outage.headers().contains_key(header::RETRY_AFTER));
-    assert!(!outage.headers().contains_key(header::WWW_AUTHENTICATE), "nobody is sent to log in");
+    assert!(!outage.headers().contains_key(header::WWW_AUTHENTICATE), "no login is demanded");
     let refresh = client.refresh(answer.refresh_token()).await.expect("an answer");
     assert_eq!(refresh.status(), 200, "our own tokens are none of its business");
 
-    // It is back, and has forgotten everybody.
+    // It is back, and its cache is empty.
     let _provider =
         Provider::start_with_pages_at(("127.0.0.1", port), &format!("{}/callback", site.issuer), LIFE).await;
     let give_up = Instant::now() + Duration::from_secs(60);

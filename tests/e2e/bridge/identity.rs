@@ -1,4 +1,4 @@
-//! Who somebody is, is a matter of their request.
+//! The identity of a caller depends on the request alone.
 
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};

@@ -36,20 +36,20 @@ async fn at_the_provider(url: &str, token: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn b05_whoever_comes_while_the_upstream_token_is_refreshed_gets_the_fresh_one() {
+async fn b05_a_request_during_a_refresh_of_the_upstream_token_gets_the_fresh_one() {
     let (provider, site) = start().await;
     let answer = tokens(&site.client().await, "alice").await;
     let token = answer.access_token();
     assert_eq!(at_the_provider(&site.url, token).await, "alice");
     for round in 1..=2 {
         until_expired().await;
-        // One after the other, so that most of them come when somebody else has begun.
+        // One after the other, so that most of them come when a refresh has begun.
         let late = (0..40u64).map(async |place| {
             sleep(Duration::from_millis(place)).await;
             at_the_provider(&site.url, token).await
         });
         assert!(join_all(late).await.iter().all(|user| user == "alice"), "round {round}");
-        assert_eq!(provider.count("GET /me 401").await, 0, "round {round}: somebody had a dead one");
+        assert_eq!(provider.count("GET /me 401").await, 0, "round {round}: a tool got a dead token");
         // The login, and one refresh each time; one more if they took so long that it was time again.
         let exchanges = provider.count("POST /token ").await;
         assert!((1 + round..=1 + 2 * round).contains(&exchanges), "{exchanges} in round {round}");

@@ -1,10 +1,10 @@
-//! Whoever sits in front of the browser.
+//! The user of a browser.
 
 use portcullis_test_support::{Answer, Arrival, Authorization, Browser, Network, OAuthClient};
 
 use crate::harness::Process;
 
-/// A browser without a window, which nobody has used.
+/// A headless browser without cookies.
 pub(crate) fn browser() -> Browser {
     Browser::new(Network::new())
 }

@@ -8,7 +8,7 @@ use std::{
 
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
-/// A port that is free, and is given to nobody else in this process.
+/// A port that is free, and is not given out again in this process.
 ///
 /// Below the range from which the system takes ports for outgoing connections, so that none of those is in the way.
 pub(crate) fn free_port() -> u16 {

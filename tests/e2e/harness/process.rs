@@ -87,7 +87,7 @@ impl Process {
         self.lines()
     }
 
-    /// Both readers are done when nobody else holds the lines.
+    /// Both readers are done when no other reference to the lines is left.
     fn has_ended(&self) -> bool {
         Arc::strong_count(&self.lines) == 1
     }

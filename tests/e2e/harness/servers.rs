@@ -137,7 +137,7 @@ impl ReverseProxy {
 pub(crate) async fn until_listening(port: u16) {
     let give_up = Instant::now() + PATIENCE;
     while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-        assert!(Instant::now() < give_up, "nobody listens at {port}");
+        assert!(Instant::now() < give_up, "nothing listens at {port}");
         sleep(Duration::from_millis(20)).await;
     }
 }

@@ -53,7 +53,7 @@ async fn a_second_provider_is_logged_in_at_and_refreshed_and_its_silent_refusal_
 }
 
 #[tokio::test]
-async fn a_wrong_secret_of_ours_is_refused_in_the_same_silence_and_sends_nobody_to_log_in() {
+async fn a_wrong_secret_of_ours_is_refused_without_a_reason_and_requires_no_login() {
     let provider = Glewlwyd::start(REDIRECT_URI, LIFE).await;
     let server = Server::start(&provider.issuer, APP).await;
     let tokens = log_in(&provider, &server).await;
@@ -64,9 +64,9 @@ async fn a_wrong_secret_of_ours_is_refused_in_the_same_silence_and_sends_nobody_
         let answer = misconfigured.ask().await;
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(answer.headers().contains_key(header::RETRY_AFTER));
-        assert!(!answer.headers().contains_key(header::WWW_AUTHENTICATE), "nobody is sent to log in");
+        assert!(!answer.headers().contains_key(header::WWW_AUTHENTICATE), "no login is demanded");
         assert_eq!(misconfigured.token().await.expect_err("refused").kind(), AuthErrorKind::Unavailable);
     }
-    // This provider takes a refresh token away that came with a wrong secret. Whoever has the right one is told so.
+    // This provider takes a refresh token away that came with a wrong secret. The holder of the right one is told so.
     assert_eq!(server.token().await.expect_err("no grant").reason(), Reason::GrantEnded);
 }

@@ -18,7 +18,7 @@ async fn log_in(server: &Server) -> TokenSet {
     server.log_in(APP, &[("prompt", "consent"), ("login_hint", "alice")], HashMap::new()).await
 }
 
-/// A provider whose tokens live for so many seconds, and a server whose user has logged in there.
+/// A provider whose tokens live for `lifetime` seconds, and a server whose user has logged in there.
 async fn start(token_life: u32) -> (Provider, Server, TokenSet) {
     let provider = Provider::start_with(Format::Opaque, 0, token_life).await;
     let server = Server::start(&provider.issuer, APP).await;
@@ -73,7 +73,7 @@ async fn a_grant_that_is_withdrawn_at_the_provider_is_a_401_at_once_and_is_never
     // The handler finds out: the token is refused, and so is the refresh.
     assert_login_needed(&server, &server.ask().await);
     assert_eq!((server.verified(), provider.count("POST /token 400").await), (1, 1));
-    // The user is not remembered any more, and nobody asks the provider.
+    // The context is no longer cached, and the provider is not called.
     let asked = provider.count("GET /me").await;
     for _ in 0..5 {
         assert_login_needed(&server, &server.ask().await);
@@ -84,7 +84,7 @@ async fn a_grant_that_is_withdrawn_at_the_provider_is_a_401_at_once_and_is_never
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_somebody_else_uses_again_ends_the_grant() {
+async fn a_refresh_token_that_another_client_reuses_ends_the_grant() {
     const LIFE: u32 = 2;
     let (provider, server, tokens) = start(LIFE).await;
     until_expired(LIFE).await;
@@ -140,5 +140,5 @@ fn assert_unavailable(answer: &Response) {
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     let seconds = answer.headers()[header::RETRY_AFTER].to_str().expect("text").parse::<u64>().expect("seconds");
     assert!((1..=60).contains(&seconds), "{seconds}");
-    assert!(!answer.headers().contains_key(header::WWW_AUTHENTICATE), "nobody is sent to log in");
+    assert!(!answer.headers().contains_key(header::WWW_AUTHENTICATE), "no login is demanded");
 }

@@ -123,7 +123,7 @@ impl Server {
         request.send().await.expect("an answer")
     }
 
-    /// So many requests at once.
+    /// Sends `count` requests at once.
     pub(crate) async fn ask_at_once(&self, count: usize) -> Vec<StatusCode> {
         let requests = (0..count).map(|_| {
             let request = http::Request::get("/mcp").header("authorization", format!("Bearer {OURS}"));

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use portcullis_core::{BearerToken, Issuer, ResourceUri, UnixTime};
 use portcullis_oauth::jwt::{JwtPolicy, KeySet, UnverifiedJwt};
 
-/// The key set of the issuer, and all that it ever signed. Nobody has the private keys any more.
+/// The key set of the issuer, and all that it ever signed. The private keys were deleted.
 const KEYS: &[u8] = include_bytes!("../../../fuzz/seeds/key_set/issuer.json");
 const SIGNED: [&str; 2] =
     [include_str!("../../../fuzz/seeds/jwt/good-ed25519"), include_str!("../../../fuzz/seeds/jwt/good-rs256")];

@@ -1,4 +1,4 @@
-//! What providers answer: nothing that was not said is read from it, and our own troubles are nobody's fault.
+//! What providers answer: nothing that was not said is read from it, and failures of this server are blamed on no token.
 //!
 //! The input is a status, a content type and a `Retry-After`, separated by `|`, a line feed, and the body.
 

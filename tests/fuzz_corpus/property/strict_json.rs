@@ -1,4 +1,4 @@
-//! `strict_json`: it accepts exactly the JSON in which no member is repeated, and reads it as everybody does.
+//! `strict_json`: it accepts exactly the JSON in which no member is repeated, and reads it as other parsers do.
 
 use portcullis_oauth::strict_json;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-// A click that was meant for a page of somebody else, which has just vanished from above ours, says yes to nothing.
+// A click that was meant for a page of another site, which has just vanished from above ours, does not consent.
 import assert from 'node:assert/strict';
 import { open } from './user.mjs';
 
@@ -32,7 +32,7 @@ export default async function ({ client, browser }) {
   await page.waitForTimeout(200);
   assert.deepEqual(answers, []);
 
-  // It is there for whoever stays.
+  // It appears for a user who stays.
   await approve.waitFor();
   await page.mouse.click(...place);
   await page.waitForURL('**/interaction/**');

@@ -1,4 +1,4 @@
-// A form on a page of somebody else cannot say yes for a user, whatever it sends and however near its page is.
+// A form on another site cannot consent for a user, whatever it sends and however close its origin is.
 import assert from 'node:assert/strict';
 import { open } from './user.mjs';
 import { otherSite } from './other_site.mjs';
@@ -7,14 +7,14 @@ const form = ({ action, request }) => `<form method="post" action="${action}"><i
   <input name="decision" value="approve"><button>Prize</button></form>`;
 
 export default async function ({ site, client, browser }) {
-  // What the thief got for themselves, and what the user has in front of them.
-  const thief = await browser.open();
-  await open(thief, client);
+  // The request of the attacker, and the page of the user.
+  const attacker = await browser.open();
+  await open(attacker, client);
   const page = await browser.open();
   await open(page, client);
   const sealed = (page) => page.locator('input[name=request]').inputValue();
 
-  for (const request of [await sealed(thief), await sealed(page), 'nonsense']) {
+  for (const request of [await sealed(attacker), await sealed(page), 'nonsense']) {
     for (const host of ['localhost', '127.0.0.1']) {
       const evil = await otherSite(form, { action: `${site}/consent`, request }, host);
       const victim = await page.context().newPage();
@@ -30,8 +30,8 @@ export default async function ({ site, client, browser }) {
     }
   }
 
-  // In another browser the form is nobody's, though it is of a page of ours.
-  await page.evaluate((request) => { document.querySelector('input[name=request]').value = request; }, await sealed(thief));
+  // In another browser the form is not accepted, although it comes from a page of ours.
+  await page.evaluate((request) => { document.querySelector('input[name=request]').value = request; }, await sealed(attacker));
   const [response] = await Promise.all([page.waitForResponse(`${site}/consent`), page.click('button[value=approve]')]);
   assert.equal(response.status(), 400);
 }

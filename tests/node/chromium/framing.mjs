@@ -1,4 +1,4 @@
-// A page of somebody else shows none of ours in a frame: a user cannot be made to click on what they do not see.
+// A page of another site shows none of ours in a frame: a user cannot be made to click on what they do not see.
 import assert from 'node:assert/strict';
 import { otherSite } from './other_site.mjs';
 
@@ -18,7 +18,7 @@ export default async function ({ site, client, browser }) {
   const { frame } = await framed(client.redirectUri);
   assert.equal(await frame.locator('h1').textContent(), 'Back at the client');
 
-  for (const url of [client.authorization(), `${site}/authorize?client_id=nobody`]) {
+  for (const url of [client.authorization(), `${site}/authorize?client_id=unknown`]) {
     const { frame, messages } = await framed(url);
     await frame.waitForURL(/^chrome-error:/);
     assert.equal(await frame.locator('main').count(), 0);

@@ -22,7 +22,7 @@ export default async function ({ site, client, browser }) {
   await back(page, client);
   assert.equal(await client.user(), 'alice');
 
-  // The answer of the provider is used up: whoever goes there again is told so, and nobody is logged in.
+  // The answer of the provider is used up: a second visit is told so, and no user is logged in.
   await open(page, client);
   await approve(page);
   const callbacks = [];

@@ -1,4 +1,4 @@
-// A page of somebody else.
+// A page of another site.
 import http from 'node:http';
 
 // `html` makes it; `host` is its name, by which it is another site or merely another origin.

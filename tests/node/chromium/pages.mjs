@@ -15,6 +15,6 @@ export async function* pages(page, site, client) {
   await page.locator('main a').waitFor();
   yield 'leaving';
   await page.unroute(`${site}/consent`);
-  await page.goto(`${site}/authorize?client_id=nobody`);
+  await page.goto(`${site}/authorize?client_id=unknown`);
   yield 'error';
 }

@@ -10,13 +10,13 @@ export default async function ({ site, client, browser }) {
   await whole(bob, client, 'bob');
   assert.equal(await client.user(), 'bob');
 
-  // A thief stops on the way back, and has somebody else go on.
-  const thief = await browser.open();
-  await open(thief, client);
-  await approve(thief);
-  await signIn(thief, 'mallory');
-  const send = thief.context().request;
-  const action = await thief.locator('form').evaluate((form) => form.action);
+  // An attacker stops on the way back, and has another user continue.
+  const attacker = await browser.open();
+  await open(attacker, client);
+  await approve(attacker);
+  await signIn(attacker, 'mallory');
+  const send = attacker.context().request;
+  const action = await attacker.locator('form').evaluate((form) => form.action);
   const agreed = await send.post(action, { form: { prompt: 'consent' }, maxRedirects: 0 });
   const onward = await send.get(new URL(agreed.headers().location, action).href, { maxRedirects: 0 });
   const stolen = onward.headers().location;
@@ -27,7 +27,7 @@ export default async function ({ site, client, browser }) {
     assert.equal(client.answers.length, 0);
   }
   // It did not spoil it either: who began it ends it.
-  await thief.goto(stolen);
-  await back(thief, client);
+  await attacker.goto(stolen);
+  await back(attacker, client);
   assert.equal(await client.user(), 'mallory');
 }

@@ -9,7 +9,7 @@ import { chromium } from 'playwright-core';
 
 const { CHROMIUM = execFileSync('sh', ['-c', 'command -v chromium']).toString().trim() } = process.env;
 
-// As root it has no sandbox, and it is to call nobody but us.
+// As root it has no sandbox, and it may call only this test.
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
 // Listens to complaints about `site`. The `sites` are at these ports, whatever they are called.
@@ -25,7 +25,7 @@ export async function launch(site, sites) {
   }
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: [...FLAGS, `--host-resolver-rules=${rules.join(', ')}`] });
   return {
-    // A window of somebody who has never been here.
+    // A window of a new user.
     async open(options = {}) {
       const context = await browser.newContext({ ignoreHTTPSErrors: true, ...options });
       context.setDefaultTimeout(30_000);
@@ -57,7 +57,7 @@ async function terminate(hostname, port) {
   return server;
 }
 
-// Signed by nobody.
+// Unsigned.
 function certificate(hostname) {
   const folder = mkdtempSync(path.join(tmpdir(), 'portcullis-tls-'));
   const [key, cert] = ['key.pem', 'cert.pem'].map((name) => path.join(folder, name));

@@ -113,14 +113,14 @@ impl World {
         let (vault, mut found) = (vault.expect("the keys are durable"), HashMap::new());
         for (key, _) in rows {
             let id = GrantId::from_bytes(key.id());
-            let kept = vault.load(id).await.expect("the file can be read").expect("nobody else is at it");
+            let kept = vault.load(id).await.expect("the file can be read").expect("no other process holds it");
             let refresh_token = kept.record.tokens().refresh_token().expect("one");
             found.insert(id, refresh_token.expose_secret().to_owned());
         }
         found
     }
 
-    /// Waits until there are no grants in the file: the provider is told before they go, and nobody waits for that.
+    /// Waits until there are no grants in the file: the provider is told before they go, in the background.
     pub(crate) async fn has_no_grants(&self) {
         until_nothing_is_left(async || match self.grants().await {
             0 => None,

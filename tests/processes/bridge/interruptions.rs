@@ -1,4 +1,4 @@
-//! A bridge that is killed between the steps of a login, and what a login leaves behind that nobody goes on with.
+//! A bridge that is killed between the steps of a login, and what an abandoned login leaves behind.
 
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ async fn the_provider_is_told_of_a_revocation_although_the_process_died_first() 
     let client = world.app().await.expect("metadata");
     let pair = client.log_in(&mut world.browser(), "alice").await.expect("tokens");
     let revoked = client.revoke(pair.refresh_token()).await.expect("an answer");
-    assert_eq!(revoked.status(), 200, "nobody waits for the provider");
+    assert_eq!(revoked.status(), 200, "the response does not wait for the provider");
     world.kill(process).await;
     let kept = world.refresh_tokens().await;
     let refresh_token = &kept[&session_of(&pair)];
@@ -100,7 +100,7 @@ async fn the_provider_is_told_of_a_revocation_although_the_process_died_first() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_grant_of_a_code_that_nobody_redeems_ends_although_the_process_died() {
+async fn the_grant_of_an_unredeemed_code_ends_although_the_process_died() {
     let world = World::new(LIFE, Duration::ZERO).await;
     let process = world.start().await;
     let client = world.app().await.expect("metadata");

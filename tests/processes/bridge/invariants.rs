@@ -1,4 +1,4 @@
-//! [`InvariantChecker`]: what there is when nobody is killed any more, against what clients have received.
+//! [`InvariantChecker`]: compares the stored state after the last kill with what clients have received.
 
 use portcullis::bridge::collections;
 use std::{sync::Arc, time::Duration};
@@ -27,13 +27,13 @@ pub(crate) enum Verdict {
     Alive,
     /// The provider has consumed a refresh token of its grant, and the process died with the answer.
     Unanswered,
-    /// As that, and somebody has noticed before.
+    /// As `Unanswered`, and a request has noticed it before.
     Ended,
     /// Its client has ended it.
     Revoked,
 }
 
-/// A bridge on the same file, later, that nobody kills.
+/// A bridge on the same file, later, that is not killed.
 pub(crate) struct InvariantChecker<'a> {
     world: &'a World,
     site: Site,
@@ -82,7 +82,7 @@ impl<'a> InvariantChecker<'a> {
         verdict
     }
 
-    /// What is left when all sessions have been judged: nothing, not even of logins that nobody has heard the end of.
+    /// What is left when all sessions have been judged: nothing, not even of logins whose outcome was lost.
     pub(crate) async fn has_nothing_left(&self) {
         until_nothing_is_left(async || {
             let sessions = self.site.store.count(collections::SESSIONS).await.expect("the file can be read");
@@ -131,7 +131,7 @@ impl<'a> InvariantChecker<'a> {
             let answer = client.redeem(authorization, code).await.expect("an answer");
             assert_eq!(answer.error(), Some("invalid_grant"), "{}", history.subject);
         }
-        // The provider is told before it goes, and nobody waits for that.
+        // The provider is told before it goes, in the background.
         until_nothing_is_left(async || {
             let kept = self.stored(history).await;
             kept.map(|_| format!("{}: the grant is still there", history.subject))

@@ -13,9 +13,9 @@ use super::{
 };
 
 const LOGINS: usize = 200;
-/// So many users are there at once.
+/// The number of users at the same time.
 const LANES: usize = 16;
-/// So many connections a process sees before it is killed, at most.
+/// The most connections that a process sees before it is killed.
 const LONGEST_REIGN: usize = 60;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! Answers that were given, and came to nobody: the connection broke off.
+//! Answers that were sent and lost: the connection broke off.
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -49,7 +49,7 @@ impl Place {
         self.client.log_in(&mut self.world.browser(), "alice").await.expect("tokens")
     }
 
-    /// The tokens that `call` brings to nobody.
+    /// The tokens of `call`, whose client does not get them.
     async fn lose(&self, call: Call) -> Value {
         let lost = self.world.proxy.loses_an_answer();
         let answer = call.await;
@@ -128,7 +128,7 @@ async fn a_code_whose_answer_was_lost_is_not_redeemed_again_and_the_user_logs_in
     let callback = browser.log_in(&authorization.url(), "alice").await.expect("an answer").left().expect("the client");
     let code = authorization.code(&callback).expect("a code");
     let lost = place.lose(place.client.redeem(&authorization, &code)).await;
-    assert_eq!(place.whoami(access_token(&lost)).await, 200, "whoever has heard the answer has them");
+    assert_eq!(place.whoami(access_token(&lost)).await, 200, "the tokens of a lost answer are valid");
 
     let again = place.client.redeem(&authorization, &code).await.expect("an answer");
     assert_eq!((again.status().as_u16(), again.error()), (400, Some("invalid_grant")));

@@ -26,7 +26,7 @@ struct Shared {
     ports: watch::Sender<Vec<u16>>,
     /// How many connections came.
     connections: watch::Sender<usize>,
-    /// Who wants to see the answer that nobody else does.
+    /// Receives the answer that its client does not get.
     loses: Mutex<Option<oneshot::Sender<Bytes>>>,
 }
 
@@ -55,7 +55,7 @@ impl Proxy {
         self.shared.ports.subscribe().wait_for(|ports| !ports.is_empty()).await.expect("it lives");
     }
 
-    /// Waits until so many more connections have come.
+    /// Waits for `more` further connections.
     pub(crate) async fn carries(&self, more: usize) {
         let mut connections = self.shared.connections.subscribe();
         let wanted = *connections.borrow() + more;

@@ -65,7 +65,7 @@ async fn of_five_redemptions_of_one_code_one_brings_tokens_and_the_others_end_th
     assert_eq!((tokens.len(), refused.len()), (1, REDEMPTIONS - 1));
     assert!(refused.iter().all(|answer| answer.error() == Some("invalid_grant")), "{refused:?}");
 
-    // Whoever was second may be the client, and the first one a thief: nobody keeps anything (RFC 6749 section 4.1.2).
+    // The second may be the client and the first an attacker: neither keeps its tokens (RFC 6749 section 4.1.2).
     assert_eq!(whoami(&world, &tokens[0]).await, 401);
     assert_eq!(client.refresh(tokens[0].refresh_token()).await.expect("an answer").error(), Some("invalid_grant"));
     for process in processes {

@@ -26,7 +26,7 @@ use crate::{
 
 /// The client that the operator has configured.
 pub(crate) const APP: &str = "app";
-/// Where the codes of all clients go. Nobody is there.
+/// Where the codes of all clients go. Nothing listens there.
 pub(crate) const REDIRECT_URI: &str = "https://app.example.test/callback";
 
 /// What a process is to be.

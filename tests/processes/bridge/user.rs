@@ -58,7 +58,7 @@ impl<'a> User<'a> {
         }
     }
 
-    /// `false`: an answer was lost that nobody can give again.
+    /// `false`: an answer was lost that cannot be repeated.
     async fn try_to_log_in(&mut self) -> bool {
         let authorization = self.client.authorization().expect("an endpoint");
         let url = authorization.url();
@@ -80,7 +80,7 @@ impl<'a> User<'a> {
         };
         let code = authorization.code(&callback).expect("a code");
         let client = self.client.clone();
-        // Not hung up on: whoever presents a code while it is redeemed ends what it brings.
+        // Not disconnected: presenting a code while it is redeemed ends the session.
         let (answer, lost) =
             until_answered(self.world, || PATIENCE, async || client.redeem(&authorization, &code).await).await;
         self.lost += lost;
@@ -122,7 +122,7 @@ impl<'a> User<'a> {
         let token = self.history.pairs[pair].access_token().to_owned();
         let (status, answer) = self.answered(async || Ok(tool(&network, &url, WHOAMI, &token).await?)).await.0;
         if status == 401 {
-            // A process that knows that the grant has ended lets nobody in.
+            // A process that knows that the grant has ended rejects every request.
             assert!(!self.refresh().await, "a token that was handed out does not work: {answer}");
             return false;
         }

@@ -1,4 +1,4 @@
-//! Waiting for what a bridge does in its own time, when whoever asked for it has long been answered.
+//! Waiting for the background work of a bridge, after its response has been sent.
 
 use std::time::Duration;
 

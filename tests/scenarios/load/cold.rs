@@ -1,4 +1,4 @@
-//! Many requests with a token that nobody has seen yet; the provider takes 50 ms.
+//! Many requests with a token that is not in the cache; the provider takes 50 ms.
 
 use std::time::Duration;
 

@@ -38,7 +38,7 @@ impl Stack {
         self.start().await.expect("no panic")
     }
 
-    /// So many at once, all with Alice's token.
+    /// Sends `count` requests at once, all with Alice's token.
     pub(crate) async fn call_all(&self, count: usize) -> Vec<Answer> {
         let calls: Vec<_> = (0..count).map(|_| self.start()).collect();
         join_all(calls).await.into_iter().map(|answer| answer.expect("no panic")).collect()

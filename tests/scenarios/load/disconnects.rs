@@ -16,7 +16,7 @@ pub(crate) struct Disconnects {
     pub(crate) exchanges: usize,
     /// Whether the refresh token in the store is one that the provider would take.
     pub(crate) is_saved: bool,
-    /// Whether whoever comes afterwards is served, without any further exchange.
+    /// Whether the next request is served without a further exchange.
     pub(crate) serves_the_next: bool,
 }
 

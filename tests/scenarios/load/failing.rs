@@ -25,7 +25,7 @@ pub(crate) struct Failing {
     pub(crate) after: Duration,
 }
 
-/// UserInfo fails, and nobody knows Alice; or the token endpoint fails, and her token is dead.
+/// UserInfo fails, and Alice is not in the cache; or the token endpoint fails, and her token is dead.
 pub(crate) async fn run(endpoint: Endpoint, requests: usize) -> Failing {
     let stack = Stack::with_dead_token(Expiry::Told).await;
     if endpoint == Endpoint::UserInfo {
@@ -46,7 +46,7 @@ pub(crate) async fn run(endpoint: Endpoint, requests: usize) -> Failing {
             |status, retry_after: Option<u64>| status == StatusCode::SERVICE_UNAVAILABLE && retry_after.is_some();
         worst.otherwise += answers.iter().filter(|answer| !is_outage(answer.status, answer.retry_after)).count();
         worst.after = worst.after.max(last(&answers));
-        // The window is over when everybody was told that it would be.
+        // The window ends at the time that every `Retry-After` named.
         let over = answers.iter().filter_map(|answer| answer.retry_after).max().unwrap_or_default();
         tokio::time::sleep(Duration::from_secs(over)).await;
     }

@@ -20,7 +20,7 @@ use portcullis::{
 use portcullis_testkit::{Endpoint, IdentityProvider, IssuedGrant, TestClock, TokenPolicy};
 use tower::{ServiceExt as _, service_fn};
 
-/// How long an access token of the provider lives: longer than anybody is remembered.
+/// How long an access token of the provider lives: longer than a context is cached.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
 
 const GRANT: GrantId = GrantId::from_bytes([7; 16]);
@@ -113,7 +113,7 @@ impl Stack {
     }
 }
 
-/// What it does with the token is tell it to whoever asks: never in earnest.
+/// What it does with the token is return it: only acceptable in a test.
 async fn tool(token: UpstreamToken) -> String {
     token.expose_secret().to_owned()
 }

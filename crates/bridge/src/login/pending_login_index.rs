@@ -9,8 +9,6 @@ use std::{
 use portcullis_core::UnixTime;
 use portcullis_store::{RecordKey, Version};
 
-use crate::collections;
-
 /// Orders logins by expiry.
 type Ordinal = (UnixTime, RecordKey);
 
@@ -100,6 +98,7 @@ impl PendingLoginIndex {
 mod tests {
 
     use super::*;
+    use crate::collections;
 
     fn key(number: u8) -> RecordKey {
         RecordKey::new(collections::LOGINS, [number; 32])

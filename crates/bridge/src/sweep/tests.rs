@@ -176,7 +176,7 @@ async fn sweeping_goes_on_when_the_store_is_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_grant_of_a_code_that_nobody_redeems_ends_and_the_provider_is_told() {
+async fn the_grant_of_an_unredeemed_code_ends_and_is_revoked_at_the_provider() {
     let world = world();
     let id = world.log_in().await;
     sleep(Duration::from_secs(50)).await;
@@ -188,7 +188,7 @@ async fn the_grant_of_a_code_that_nobody_redeems_ends_and_the_provider_is_told()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_grant_that_cannot_be_ended_holds_up_nobody_behind_it() {
+async fn a_grant_that_cannot_be_ended_does_not_delay_those_behind_it() {
     let world = world();
     for _ in 0..3 {
         // It comes first, and nobody can open it.

@@ -24,7 +24,7 @@ async fn authorize(world: &World, address: &str, id: &str) -> StatusCode {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_hammered_through_documents_of_clients() {
+async fn fetches_of_client_documents_from_one_host_are_limited() {
     let world = World::new();
     for n in 0..200 {
         let id = format!("https://victim.example.test/client-{n}.json");
@@ -42,7 +42,7 @@ async fn nobody_is_hammered_through_documents_of_clients() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_names_many_documents_stops_no_new_client_of_anybody_else() {
+async fn many_documents_of_one_requester_do_not_stop_new_clients_of_others() {
     let world = World::new();
     for n in 0..1500 {
         let status = authorize(&world, HERE, &format!("https://h{n}.example.test/c.json")).await;
@@ -59,7 +59,7 @@ async fn whoever_names_many_documents_stops_no_new_client_of_anybody_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_known_is_fetched_again_and_not_forgotten_whatever_strangers_name() {
+async fn known_documents_are_refreshed_and_not_displaced_by_unknown_ones() {
     let policy = ClientMetadataDocumentPolicy::new().with_trusted_hosts(["chosen.example.test"]);
     let world = World::with(|config| config.with_documents(policy));
     let known = "https://app.example.test/good.json";

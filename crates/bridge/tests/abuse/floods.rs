@@ -118,7 +118,7 @@ async fn logins_that_are_completed_are_never_too_many() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pending_logins_are_bounded_and_whoever_begins_many_keeps_nobody_out_of_any_client() {
+async fn pending_logins_are_bounded_and_one_source_cannot_lock_out_others() {
     let world = World::with(|config| config.with_max_pending_logins(100));
     let client = world.client().await;
     let victim = |n: u8| Browser::new(world.network_at(&format!("198.51.100.{n}"))).with_stop_at(REDIRECT_URI);

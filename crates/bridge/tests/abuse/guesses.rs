@@ -19,7 +19,7 @@ async fn refresh(client: &OAuthClient, address: &str) -> Answer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_guesses_a_secret_is_told_to_wait_and_the_client_elsewhere_is_not() {
+async fn guessing_a_secret_is_rate_limited_by_address() {
     let world = World::new();
     let server = world.client().await.with_client_id(SERVER);
     let guesses = |n: usize| server.clone().with_secret(&format!("guess-{n}"));
@@ -103,7 +103,7 @@ async fn a_thousand_right_ones_from_one_address_are_never_too_many() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refresh_tokens_that_nobody_knows_are_limited_with_much_room_and_by_client() {
+async fn unknown_refresh_tokens_are_limited_by_client_with_much_room() {
     let world = World::new();
     let app = world.client().await;
     let server = app.clone().with_client_id(SERVER).with_secret(SERVER_SECRET);

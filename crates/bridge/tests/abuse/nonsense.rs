@@ -217,7 +217,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn nonsense_is_refused_and_sends_nobody_anywhere(
+    fn nonsense_is_refused_without_a_redirect(
         parameters in parameters(),
         raw in prop_oneof![vec(any::<u8>(), 0..200), registration()],
         header in header_value(),

@@ -82,7 +82,7 @@ async fn a_parameter_that_is_repeated_is_refused_at_every_endpoint() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn so_many_parameters_and_so_long_ones_are_refused() {
+async fn too_many_or_too_long_parameters_are_refused() {
     let world = World::new();
     let many: String = (0..5000).map(|n| format!("a{n}=b&")).collect();
     let long = format!("client_id={APP}&state={}", "s".repeat(30_000));

@@ -141,7 +141,7 @@ async fn as_03_a_registered_client_signs_by_the_keys_that_it_registered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn as_20_nobody_has_keys_fetched_from_somebody_elses_host_without_end() {
+async fn as_20_fetches_of_keys_from_one_host_are_limited() {
     let world = World::new();
     let signing =
         with(&metadata("https://app.example.test/callback"), "token_endpoint_auth_method", &json!("private_key_jwt"));
@@ -158,7 +158,7 @@ async fn as_20_nobody_has_keys_fetched_from_somebody_elses_host_without_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn strangers_who_name_key_sets_keep_no_client_of_the_operator_from_its_keys() {
+async fn fetches_of_unknown_key_sets_do_not_delay_configured_clients() {
     let world = world();
     let jwks_uri = world.idp.endpoint_url(Endpoint::KeySet);
     let metadata = with(&metadata(REDIRECT_URI), "token_endpoint_auth_method", &json!("private_key_jwt"));

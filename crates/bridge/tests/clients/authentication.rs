@@ -54,7 +54,7 @@ async fn as_01_a_secret_that_a_client_does_not_encode_is_taken_as_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn as_01_whoever_has_not_the_secret_is_not_the_client() {
+async fn as_01_a_client_is_authenticated_by_its_secret_only() {
     for (id, secret) in
         [("server", None), ("server", Some("wrong")), ("server", Some("s3cret")), ("app", Some("anything"))]
     {
@@ -104,7 +104,7 @@ async fn as_01_an_unknown_client_looks_like_one_with_a_wrong_secret() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn as_01_a_header_that_cannot_be_read_authenticates_nobody() {
+async fn as_01_a_header_that_cannot_be_read_authenticates_no_client() {
     for value in
         ["Basic", "Basic ", "Basic !!", "Basic c2VydmVy", "Bearer c2VydmVyOng=", "Basic /////w==", "c2VydmVyOng="]
     {

@@ -101,7 +101,7 @@ async fn as_16_a_document_that_cannot_be_fetched_is_asked_for_once_in_a_while() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn as_16_an_invalid_document_is_not_kept_and_not_fetched_for_everybody() {
+async fn as_16_an_invalid_document_is_not_kept_and_not_fetched_for_every_request() {
     let world = World::new();
     world.host.sends("{}");
     for _ in 0..5 {
@@ -213,7 +213,7 @@ async fn a_slow_host_is_not_waited_for_if_its_client_is_known() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_document_that_takes_long_holds_up_nobody_else() {
+async fn a_slow_document_does_not_delay_other_clients() {
     let world = World::new();
     let other = world.register(&metadata(REDIRECT_URI)).await.text("client_id").to_owned();
     world.host.takes(Duration::from_secs(5));

@@ -114,7 +114,7 @@ async fn as_20_nothing_is_fetched_from_special_addresses_nor_from_names_that_lea
 }
 
 #[tokio::test]
-async fn as_20_nobody_learns_which_names_there_are_inside() {
+async fn as_20_errors_do_not_reveal_internal_host_names() {
     let server = Server::good().await;
     let mut answers = Vec::new();
     for id in [

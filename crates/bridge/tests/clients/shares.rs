@@ -192,7 +192,7 @@ async fn signed(world: &World, id: &str, numbers: Range<usize>) -> [usize; 2] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_assertions_that_are_remembered_of_a_client_nobody_uses_are_few() {
+async fn the_assertions_remembered_of_an_unused_client_are_few() {
     let world = World::new();
     let (first, second) = (signing(&world).await, signing(&world).await);
     assert_eq!(signed(&world, &first, 0..50).await, [20, 30]);

@@ -122,7 +122,7 @@ async fn ab_05_an_answer_that_took_too_long_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ab_05_a_stolen_answer_logs_the_thief_not_in_and_does_not_spoil_the_login() {
+async fn ab_05_a_stolen_answer_logs_no_other_browser_in_and_does_not_spoil_the_login() {
     let world = World::new().await;
     let (mut victim, mut thief) = (world.browser(), world.browser());
     let client = world.site().await;
@@ -145,7 +145,7 @@ async fn ab_05_a_stolen_answer_logs_the_thief_not_in_and_does_not_spoil_the_logi
 }
 
 #[tokio::test(start_paused = true)]
-async fn ab_05_a_victim_is_not_logged_in_as_the_thief() {
+async fn ab_05_a_victim_is_not_logged_in_as_the_attacker() {
     let world = World::new().await;
     let (mut victim, mut thief) = (world.browser(), world.browser());
     let request = world.site().await.authorization().expect("a request");

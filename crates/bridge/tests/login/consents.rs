@@ -124,7 +124,7 @@ async fn who_vouches_for_a_client_is_said() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_stranger_says_of_itself_is_text_and_nothing_else() {
+async fn untrusted_client_metadata_is_rendered_as_text_only() {
     let world = World::new().await;
     let mut client = world.client("", STRANGER_URI).await;
     let mut registration = client.registration();
@@ -139,7 +139,7 @@ async fn what_a_stranger_says_of_itself_is_text_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ab_02_a_form_of_somebody_else_is_refused() {
+async fn ab_02_a_form_of_another_site_is_refused() {
     let world = World::new().await;
     let mut victim = world.browser();
     let consent = page(&mut victim, &world.site().await).await;
@@ -247,7 +247,7 @@ async fn a_user_who_denies_goes_back_and_the_client_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ab_01_nobody_is_sent_to_the_provider_before_the_client_was_allowed() {
+async fn ab_01_a_user_is_redirected_to_the_provider_only_after_allowing_the_client() {
     let world = World::new().await;
     // Who is logged in there sees no page.
     world.idp.set_login_policy(LoginPolicy::new().with_auto_login("alice"));

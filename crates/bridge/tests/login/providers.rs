@@ -52,7 +52,7 @@ async fn the_client_learns_why_there_is_no_code_in_words_of_the_bridge() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_user_who_cancels_at_the_provider_is_no_mistake_of_anybody() {
+async fn a_user_who_cancels_at_the_provider_is_not_logged_as_an_error() {
     let world = World::new().await;
     world.idp.set_login_policy(LoginPolicy::new().with_denial("access_denied"));
     assert_eq!(error(&world).await.0, "access_denied");
@@ -75,7 +75,7 @@ async fn a_response_of_another_issuer_is_not_listened_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_id_token_that_does_not_hold_logs_nobody_in() {
+async fn an_invalid_id_token_logs_no_user_in() {
     let world = World::new().await;
     world.idp.forge_id_tokens(|id_token| id_token.with_claim("nonce", "of another login"));
     assert_eq!(error(&world).await.0, "server_error");
@@ -185,7 +185,7 @@ async fn a_browser_that_goes_away_does_not_lose_what_the_provider_has_given() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_waits_for_a_login_that_nobody_waits_for() {
+async fn a_shutdown_waits_for_a_login_whose_browser_has_gone() {
     let world = World::new().await;
     world.idp.set_latency(Endpoint::UserInfo, Duration::from_secs(5));
     let request = world.site().await.authorization().expect("a request");

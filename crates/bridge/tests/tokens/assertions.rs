@@ -161,7 +161,7 @@ async fn ema_08_the_token_is_for_what_the_assertion_is_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ema_08_the_scopes_are_what_everybody_allows() {
+async fn ema_08_the_scopes_are_those_that_all_parties_allow() {
     let world = World::new().await;
     let server = world.server().await;
     for (allowed, asked, given) in [
@@ -236,7 +236,7 @@ async fn ema_08_there_is_no_refresh_token_and_the_session_ends_with_its_access_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_assertion_is_nothing_to_a_bridge_that_trusts_nobody() {
+async fn an_assertion_is_refused_by_a_bridge_that_trusts_no_issuer() {
     let world = World::new().await;
     let trusting = id_jag(&world).jwt();
     let world = World::with(|_| config()).await;

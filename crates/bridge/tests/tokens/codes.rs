@@ -65,7 +65,7 @@ async fn a_code_that_comes_twice_ends_what_it_gave() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thief_who_hangs_up_at_any_moment_does_not_keep_the_session_half_alive() {
+async fn a_reused_token_ends_the_session_even_if_its_sender_disconnects_at_any_moment() {
     let world = World::new().await;
     let client = world.app().await;
     for turns in 0..24 {
@@ -96,7 +96,7 @@ async fn of_twenty_who_redeem_one_code_at_most_one_gets_tokens_and_none_keeps_th
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_presents_a_code_without_what_belongs_to_it_gets_nothing_and_spoils_nothing() {
+async fn a_code_without_its_verifier_and_client_gets_nothing_and_stays_valid() {
     let world = World::new().await;
     let client = world.app().await;
     let (authorization, code) = world.code(&client).await;

@@ -39,7 +39,7 @@ async fn of_many_who_log_in_at_once_none_is_forgotten_in_the_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn logins_that_nobody_asked_for_push_out_no_session_that_is_used() {
+async fn unrequested_logins_do_not_displace_sessions_in_use() {
     let world = World::with(|config| config.with_max_sessions(3)).await;
     let used = [world.log_in().await, world.log_in().await];
     let client = world.app().await;

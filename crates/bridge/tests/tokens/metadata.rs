@@ -155,7 +155,7 @@ async fn as_25_the_metadata_says_whether_clients_may_have_documents() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ema_09_identity_assertions_are_announced_if_somebody_is_trusted_to_make_them() {
+async fn ema_09_identity_assertions_are_announced_if_an_issuer_of_them_is_trusted() {
     let found = metadata(&World::new().await).await;
     assert_eq!(found["authorization_grant_profiles_supported"], json!(["urn:ietf:params:oauth:grant-profile:id-jag"]));
     let world = World::with(|_| bare()).await;

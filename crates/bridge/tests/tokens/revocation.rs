@@ -29,7 +29,7 @@ async fn what_is_no_token_is_revoked_without_a_word() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_revokes_the_token_of_another_client() {
+async fn a_client_cannot_revoke_the_token_of_another_client() {
     let world = World::new().await;
     let answer = world.asserted().await;
     let refused = world.app().await.revoke(answer.access_token()).await.expect("an answer");

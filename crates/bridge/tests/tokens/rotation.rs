@@ -189,7 +189,7 @@ async fn a_session_ends_when_its_time_is_over_however_often_it_was_refreshed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refresh_token_that_nobody_uses_expires() {
+async fn an_unused_refresh_token_expires() {
     let world = World::with(|config| config.with_refresh_token_ttl(Duration::from_secs(7200))).await;
     let first = world.log_in().await;
     world.pass(7199);
@@ -266,7 +266,7 @@ async fn what_is_no_refresh_token_of_ours_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rotation_whose_writing_nobody_heard_of_is_repeated() {
+async fn a_rotation_whose_write_was_not_acknowledged_is_repeated() {
     let world = World::new().await;
     let first = world.log_in().await;
     world.shelf.set_loses_answers(true);

@@ -7,7 +7,7 @@ use portcullis_testkit::{Endpoint, Fault};
 use crate::world::World;
 
 #[tokio::test(start_paused = true)]
-async fn whoever_has_seen_an_access_token_of_a_public_client_cannot_end_its_session() {
+async fn an_access_token_of_a_public_client_alone_cannot_end_its_session() {
     let world = World::new().await;
     let answer = world.log_in().await;
     let user = world.verify(answer.access_token()).await.expect("a user");

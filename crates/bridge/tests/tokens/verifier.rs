@@ -99,7 +99,7 @@ async fn rs_15_the_provider_never_sees_a_token_of_the_bridge() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_logout_reaches_the_cache_at_once_whoever_asks_for_it() {
+async fn a_logout_reaches_the_cache_at_once_on_every_path() {
     let world = World::new().await;
     let verifier = Cached::of(&world.bridge, &world);
     let issuer: Issuer = IdentityProvider::ISSUER.parse().expect("issuer");

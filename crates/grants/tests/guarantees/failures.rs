@@ -144,7 +144,7 @@ async fn g_07_the_provider_is_left_alone_for_as_long_as_it_asks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g_08_our_own_wrong_set_up_logs_nobody_out() {
+async fn g_08_our_own_wrong_configuration_logs_no_user_out() {
     let world = World::new().await;
     pass(301).await;
     world.provider.next(Act::Misconfigured);
@@ -205,7 +205,7 @@ async fn g_08_evidence_outlives_the_callers_and_ends_with_a_success() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g_08_a_store_that_cannot_be_read_logs_nobody_out() {
+async fn g_08_a_store_that_cannot_be_read_logs_no_user_out() {
     let world = World::new().await;
     world.store.refuse_reads(true);
     let error = world.upstream().access_token().await.expect_err("unreadable");
@@ -290,7 +290,7 @@ async fn a_grant_that_is_ended_while_it_is_refreshed_does_not_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g_06_a_refused_token_is_renewed_by_whoever_asks_next() {
+async fn g_06_a_refused_token_is_renewed_by_the_next_caller() {
     let world = World::new().await;
     let token = world.upstream().access_token().await.expect("fresh");
     world.provider.next(Act::LoseRequest);

@@ -10,7 +10,7 @@ use portcullis_store::{LeaseOutcome, Store as _};
 use crate::world::{GRANT, World, all, ask, config, pass};
 
 #[tokio::test(start_paused = true)]
-async fn g_05_nobody_sees_a_token_that_is_not_saved() {
+async fn g_05_no_caller_sees_a_token_that_is_not_saved() {
     let world = World::new().await;
     pass(301).await;
     let callers = ask(&world.upstream(), 10);
@@ -52,7 +52,7 @@ async fn g_05_the_next_exchange_begins_from_what_could_not_be_saved() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g_05_a_store_that_hangs_holds_nobody_up_for_ever() {
+async fn g_05_a_store_that_hangs_does_not_block_callers_for_ever() {
     let world = World::new().await;
     pass(301).await;
     world.store.hang(true);

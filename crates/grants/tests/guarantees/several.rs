@@ -103,7 +103,7 @@ async fn g_10_a_token_that_one_process_may_have_spent_is_spared_by_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g_09_nothing_is_removed_that_somebody_else_has_renewed() {
+async fn g_09_a_grant_that_another_process_has_renewed_is_not_removed() {
     let world = World::new().await;
     pass(301).await;
     world.provider.next(Act::Refuse);
@@ -172,7 +172,7 @@ async fn g_10_a_grant_stays_reserved_for_as_long_as_its_refresh_takes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g_10_nobody_waits_for_ever_for_a_grant_that_another_process_keeps() {
+async fn g_10_no_caller_waits_for_ever_for_a_grant_that_another_process_holds() {
     let world = World::new().await;
     pass(301).await;
     let (store, ttl) = (world.store.clone(), Duration::from_secs(20));

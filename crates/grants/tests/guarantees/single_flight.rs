@@ -66,7 +66,7 @@ async fn g_02_late_reports_of_an_old_token_cause_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g_03_nobody_waits_while_the_token_works_and_one_exchange_runs_in_the_background() {
+async fn g_03_no_caller_waits_while_the_token_works_and_one_exchange_runs_in_the_background() {
     let world = World::new().await;
     drop(world.tokens().await.expect("fresh"));
     world.provider.set_latency(Duration::from_secs(5));
@@ -88,7 +88,7 @@ async fn g_03_nobody_waits_while_the_token_works_and_one_exchange_runs_in_the_ba
 }
 
 #[tokio::test(start_paused = true)]
-async fn g_03_that_the_background_fails_is_nobodys_business_until_the_token_has_expired() {
+async fn g_03_a_failure_in_the_background_is_not_reported_until_the_token_has_expired() {
     let world = World::new().await;
     drop(world.tokens().await.expect("fresh"));
     world.provider.always(Act::Fail { retry_after: None });

@@ -96,7 +96,7 @@ async fn shutdown_does_not_wait_for_a_sweep_that_hangs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_does_not_wait_for_somebody_elses_lease() {
+async fn shutdown_does_not_wait_for_the_lease_of_another_process() {
     let world = World::new().await;
     pass(301).await;
     assert!(matches!(

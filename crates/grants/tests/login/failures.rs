@@ -62,7 +62,7 @@ async fn a_wrong_secret_is_ours() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_go_back_if_nobody_waits_for_them_any_more() {
+async fn tokens_are_revoked_if_their_login_was_abandoned() {
     let world = World::of(None);
     let code = world.code(SCOPES).await;
     world.idp.set_latency(Endpoint::UserInfo, Duration::from_secs(5));

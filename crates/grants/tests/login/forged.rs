@@ -12,7 +12,7 @@ type Forge = fn(TokenBuilder) -> TokenBuilder;
 const NOW: u64 = TestClock::START.as_secs();
 
 #[tokio::test(start_paused = true)]
-async fn a_forged_id_token_logs_nobody_in_and_the_tokens_go_back() {
+async fn a_forged_id_token_logs_no_user_in_and_its_tokens_are_revoked() {
     let cases: [(Forge, Reason); 12] = [
         (|token| token.with_claim("nonce", "of another login"), Reason::NotOfThisLogin),
         (|token| token.without_claim("nonce"), Reason::MissingClaim),
@@ -40,7 +40,7 @@ async fn a_forged_id_token_logs_nobody_in_and_the_tokens_go_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_is_not_published_signs_for_nobody() {
+async fn a_key_that_is_not_published_verifies_no_token() {
     let world = World::of(None);
     let kid = world.idp.add_key(KeyAlgorithm::Rs256);
     world.idp.retire_old_keys();

@@ -47,7 +47,7 @@ async fn keys_are_fetched_once_for_all_logins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn google_may_leave_out_its_scheme_and_nobody_else_may() {
+async fn only_google_may_leave_out_its_scheme() {
     for vendor in [None, Some(Vendor::Google), Some(Vendor::Salesforce)] {
         let world = World::of(vendor);
         world.idp.forge_id_tokens(|id_token| id_token.with_claim("iss", "accounts.google.com"));

@@ -23,7 +23,7 @@ async fn lifetime(provider: Provider, lines: Vec<Line>) -> (Option<Duration>, Op
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_response_tells_it_and_nobody_else_is_asked() {
+async fn the_response_contains_it_and_no_other_source_is_asked() {
     let response = json!({"access_token": "at-1", "token_type": "Bearer", "expires_in": 60});
     let told = lifetime(oidc(), vec![json(200, &response)]).await;
     assert_eq!(told, (Some(Duration::from_secs(60)), None, 1));
@@ -42,7 +42,7 @@ async fn else_introspection_tells_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn else_nobody_and_new_tokens_are_never_lost_for_that() {
+async fn otherwise_no_user_and_new_tokens_are_not_lost() {
     for answer in [
         json(200, &json!({"active": true})),
         json(200, &json!({"active": true, "exp": NOW - 1})),

@@ -61,7 +61,7 @@ async fn what_became_of_a_refresh_token_is_told_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failing_provider_gets_one_call_per_window_whoever_asks() {
+async fn a_failing_provider_gets_one_call_per_window_from_all_callers_together() {
     let script = Script::new([bare(500), json(200, &json!({"access_token": "at-1", "expires_in": 60}))]);
     let client = script.client(oidc());
     refresh(&client).await.expect_err("500");
@@ -93,7 +93,7 @@ async fn credentials_that_were_refused_are_not_presented_for_every_user() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_that_may_be_about_one_token_keeps_nobody_else_out() {
+async fn a_refusal_that_may_be_about_one_token_does_not_reject_other_tokens() {
     let tokens = json!({"access_token": "at-1", "expires_in": 60});
     for refusal in ["unauthorized_client", "invalid_grant"] {
         let script = Script::new([json(400, &json!({"error": refusal})), json(200, &tokens)]);

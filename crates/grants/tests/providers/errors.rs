@@ -36,7 +36,7 @@ async fn a_dead_refresh_token_ends_the_grant_at_once_and_is_never_presented_agai
 }
 
 #[tokio::test]
-async fn a_refusal_of_this_server_is_nobodys_logout_and_not_repeated_for_every_request() {
+async fn a_refusal_of_this_server_logs_no_user_out_and_is_not_repeated_for_every_request() {
     for vendor in VENDORS {
         let world = World::expired(vendor).await;
         let name = world.name();
@@ -113,7 +113,7 @@ async fn an_outage_is_over_when_it_is_over() {
 }
 
 #[tokio::test]
-async fn while_the_token_works_an_outage_is_nobodys_business() {
+async fn while_the_token_works_an_outage_is_not_reported() {
     for vendor in VENDORS {
         let world = World::of(vendor).await;
         let name = world.name();

@@ -42,7 +42,7 @@ async fn a_code_brings_tokens_and_tokens_a_profile() {
 }
 
 #[tokio::test]
-async fn a_token_that_has_expired_is_refused_by_its_provider_and_replaced_before_anybody_gets_it() {
+async fn a_token_that_has_expired_is_refused_by_its_provider_and_replaced_before_a_caller_gets_it() {
     for vendor in VENDORS {
         let world = World::expired(vendor).await;
         let name = world.name();

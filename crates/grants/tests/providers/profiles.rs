@@ -94,7 +94,7 @@ async fn a_user_whose_limit_is_reached_is_asked_about_once_until_it_ends() {
 }
 
 #[tokio::test]
-async fn an_answer_that_helps_nobody_is_asked_for_again_by_the_next_request() {
+async fn an_answer_without_a_usable_token_is_requested_again_by_the_next_request() {
     for vendor in VENDORS {
         for fault in [fault(vendor, ErrorClass::Forbidden), Fault::body("text/html", "<h1>Maintenance</h1>")] {
             let world = World::of(vendor).await;

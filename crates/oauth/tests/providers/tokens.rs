@@ -97,7 +97,7 @@ fn what_a_vendor_says_beside_the_tokens_is_kept_if_it_is_of_use_and_never_a_secr
 }
 
 #[test]
-fn the_expiry_is_told_by_the_response_else_by_the_token_else_by_nobody() {
+fn the_expiry_is_taken_from_the_response_or_else_from_the_token() {
     // {"exp":1800000300}
     let jwt = "eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjE4MDAwMDAzMDB9.c2ln";
     let read = |expires_in: serde_json::Value, token: &str, now| {

@@ -54,7 +54,7 @@ async fn ten_thousand_who_refresh_at_once_are_all_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_answered_before_what_it_wrote_is_committed() {
+async fn no_write_is_acknowledged_before_it_is_committed() {
     let folder = Folder::new();
     let (store, other) = (open(&folder).await, open(&folder).await);
     let callers = (0..50).map(|caller| {

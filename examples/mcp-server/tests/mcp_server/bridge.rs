@@ -36,7 +36,7 @@ pub(crate) async fn registered(server: &Running) -> OAuthClient {
     client
 }
 
-/// The tokens of `user`, in a browser that nobody has used.
+/// The tokens of `user`, in a new browser.
 pub(crate) async fn log_in(client: &OAuthClient, user: &str) -> Answer {
     let mut browser = Browser::new(Network::new()).with_stop_at(client.redirect_uri());
     client.log_in(&mut browser, user).await.expect("a code")
@@ -139,7 +139,7 @@ async fn a_user_who_withdrew_the_grant_at_the_provider_logs_in_again() {
     let tokens = log_in(&client, "alice").await;
     assert_eq!(told(&server, "upstream", tokens.access_token()).await["sub"], "alice");
     provider.revoke_grant("alice");
-    // The tool finds out; whoever comes next is told what to do.
+    // The tool finds out; the next caller is told what to do.
     let answer: Value = call(&server, "upstream", tokens.access_token()).await.json().await.expect("JSON");
     assert_eq!(answer["result"]["isError"], true, "{answer}");
     assert_eq!(call(&server, "whoami", tokens.access_token()).await.status(), StatusCode::UNAUTHORIZED);
@@ -172,7 +172,7 @@ async fn a_provider_that_is_down_at_the_start_is_waited_for() {
     assert_eq!(waiting.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(waiting.text().await.expect("text").contains("no metadata of the provider"));
     let refused = server.call("whoami", &json!({})).bearer_auth("pcat_x").send().await.expect("answer");
-    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE, "nobody is told to log in");
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE, "no login is demanded");
     assert!(refused.headers().contains_key("retry-after"));
 
     for place in [Endpoint::OpenIdConfiguration, Endpoint::AuthorizationServerMetadata] {
@@ -225,7 +225,7 @@ async fn who_is_let_in_is_for_the_operator_to_say() {
         assert_eq!(told(&server, "whoami", tokens.access_token()).await["client_id"], client.client_id());
     }
     let mut browser = Browser::new(Network::new()).with_stop_at(redirect_uri);
-    let page = browser.get(&client.with_client_id("stranger").authorization().expect("request").url()).await;
+    let page = browser.get(&client.with_client_id("unknown").authorization().expect("request").url()).await;
     assert_eq!(page.and_then(|arrival| arrival.page()).expect("a page").status(), 400);
 }
 
@@ -271,7 +271,7 @@ async fn an_enterprise_vouches_for_users_who_never_were_at_the_provider() {
     let user = told(&server, "whoami", tokens.access_token()).await;
     assert_eq!((&user["issuer"], &user["subject"]), (&json!(trusted.url()), &json!("alice")));
     let refused = agent.redeem_id_jag(&id_jag(&provider)).await.expect("answer");
-    assert_eq!(refused.error(), Some("invalid_grant"), "nobody trusts that one");
+    assert_eq!(refused.error(), Some("invalid_grant"), "no issuer of that name is trusted");
     let answer: Value = call(&server, "upstream", tokens.access_token()).await.json().await.expect("JSON");
     assert_eq!(answer["result"]["isError"], true, "there is nothing to call the provider with: {answer}");
 }
@@ -417,7 +417,7 @@ async fn keys_that_open_nothing_end_the_program_with_a_line_and_a_new_database_b
     server.terminate();
     assert_eq!(server.ended().await.0.code(), Some(0));
 
-    // Also before anybody has logged in.
+    // Also before the first login.
     fs::write(folder.join("keys"), "//////////////////////////////////////////8=\n").expect("other keys");
     let port = free_port();
     let config = file(

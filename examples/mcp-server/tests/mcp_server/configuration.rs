@@ -33,7 +33,7 @@ allow_loopback = false
 timeout = "10s"
 "#;
 
-/// A pipe that nobody reads.
+/// A pipe without a reader.
 fn closed_pipe() -> PipeWriter {
     pipe().expect("a pipe").1
 }
@@ -421,7 +421,7 @@ fn opaque_tokens_can_be_of_one_issuer_only() {
 }
 
 #[test]
-fn nobody_has_to_read_what_is_printed() {
+fn a_client_need_not_read_the_whole_output() {
     let output = command().arg("--print-schema").stdout(closed_pipe()).output().expect("the binary runs");
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }

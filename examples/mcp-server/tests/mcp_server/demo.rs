@@ -75,7 +75,7 @@ async fn after_a_restart_the_client_is_known_and_its_users_log_in_again() {
     assert_eq!(server.ended().await.0.code(), Some(0));
 
     let (_, server) = demo(port, &folder);
-    // The identity provider has forgotten everybody, and that is no reason to say "come again later".
+    // The identity provider has forgotten all users, and that is no reason to say "come again later".
     let refused = server.call("whoami", &json!({})).bearer_auth(tokens.access_token()).send().await.expect("answer");
     assert_eq!(refused.status(), 401);
     let refused = client.refresh(tokens.refresh_token()).await.expect("answer");

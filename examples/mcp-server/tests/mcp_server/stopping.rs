@@ -38,7 +38,7 @@ async fn a_request_that_has_begun_is_finished() {
 
     server.terminate();
     server.wait_for("/readyz", 503).await;
-    assert!(TcpStream::connect(server.address()).await.is_err(), "nobody new is let in");
+    assert!(TcpStream::connect(server.address()).await.is_err(), "no new connection is accepted");
     stream.write_all(&body[10..]).await.expect("written");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("an answer");
@@ -93,7 +93,7 @@ async fn a_request_that_never_ends_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_refresh_that_has_begun_is_finished_and_kept_although_nobody_waits_for_it() {
+async fn a_refresh_that_has_begun_is_finished_and_saved_without_any_caller() {
     let provider = IdentityProvider::new();
     provider.set_token_policy(TokenPolicy::new().with_access_token_lifetime(Duration::from_secs(5)));
     let running = provider.serve().await.expect("a port");

@@ -117,7 +117,7 @@ async fn tr_12_a_browser_may_ask_and_may_read_the_challenge() {
 }
 
 #[tokio::test]
-async fn tr_13_the_metadata_is_there_for_everybody() {
+async fn tr_13_the_metadata_is_public() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let server = Running::start(running.url(), "").await;

@@ -14,9 +14,9 @@ pub(crate) trait Contender {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Team {
     One,
-    /// So many, with a store as it comes.
+    /// This many, with an unchanged store.
     Sharing(usize),
-    /// So many, with a store that lets one refresh at a time, if it does not come so.
+    /// This many, with a store that admits one refresh at a time, added where it is missing.
     Guarded(usize),
 }
 
@@ -29,7 +29,7 @@ impl Team {
     }
 }
 
-/// Somebody who calls a resource with a token, and renews it when it has to be. Clones are the same one.
+/// A client that calls a resource with a token, and renews the token when necessary. Clones are the same one.
 pub(crate) trait Client: Clone + Send + Sync + 'static {
     /// One call of the resource: with a token, and with another one if the first was refused.
     fn call(&self) -> impl Future<Output = Result<(), Refusal>> + Send;

@@ -1,4 +1,4 @@
-//! What goes wrong when many share a token that has to be renewed: played with whoever renews tokens, and counted at the
+//! What goes wrong when many share a token that has to be renewed: played with each implementation that renews tokens, and counted at the
 //! provider.
 
 mod contender;

@@ -62,7 +62,7 @@ impl fmt::Display for Outcome {
         let told = [(self.served, "served"), (self.logins, "must log in"), (self.later, "told to come later")];
         let told: Vec<_> = told.into_iter().filter(|(count, _)| *count > 0).collect();
         if told.is_empty() {
-            return write!(f, "{}: nobody waits", self.exchanges);
+            return write!(f, "{}: no request waits", self.exchanges);
         }
         let told: Vec<_> = told.into_iter().map(|(count, what)| format!("{count} {what}")).collect();
         write!(f, "{}: {} within {:.2} s", self.exchanges, told.join(", "), self.last.as_secs_f64())?;

@@ -54,7 +54,7 @@ impl Site {
         self.idp.set_token_policy(policy.with_access_token_lifetime(LIFETIME));
     }
 
-    /// New tokens live for so long.
+    /// The lifetime of new tokens.
     pub(crate) fn set_lifetime(&self, lifetime: Duration) {
         self.idp.set_token_policy(TokenPolicy::new().with_access_token_lifetime(lifetime));
     }
