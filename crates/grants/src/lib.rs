@@ -5,6 +5,7 @@
 pub mod conformance;
 mod engine;
 mod memory_store;
+mod outage;
 mod provider_client;
 mod record;
 pub mod records;

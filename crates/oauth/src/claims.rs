@@ -1,4 +1,4 @@
-//! [`Claims`]: what a token says, read by type.
+//! [`Claims`]: the claims of a token, with typed accessors; and which registered claims do not describe the user.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 
 use crate::strict_json::{self, InvalidJson};
 
-/// What a token says, or what an authorization server says about it.
+/// The claims of a token, or an authorization server's statement about a token.
 ///
-/// Each accessor answers `None` for an absent claim and refuses one of the wrong type: a claim that cannot be read is
-/// never taken for one that is not there. That the claims are *true* is for [`Verified`](crate::Verified) to say.
+/// Each accessor returns `None` for an absent claim and an error for a claim of the wrong type: a claim that cannot be read never counts as
+/// absent. It does **not** say that the claims are true: [`Verified`](crate::Verified) does. `Debug` prints the names only.
 /// [RFC 7519 section 4.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1).
 ///
 /// ```
@@ -25,7 +25,7 @@ use crate::strict_json::{self, InvalidJson};
 #[derive(Clone, Default)]
 pub struct Claims(Map<String, Value>);
 
-/// A claim that must be there is not, or it has the wrong type: [`Reason::MissingClaim`].
+/// A required claim is missing, or a claim has the wrong type: [`Reason::MissingClaim`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("claim `{0}` is missing or has the wrong type")]
 #[non_exhaustive]
@@ -37,39 +37,90 @@ impl From<InvalidClaim> for AuthError {
     }
 }
 
+/// Registered claims about the token itself: who issued it to whom, for what, and when.
+///
+/// RFC 7519, RFC 7662, RFC 7800, RFC 8693, RFC 8707, RFC 9068, RFC 9396, OpenID Connect, and those of vendors.
+const TOKEN_CLAIMS: [&str; 26] = [
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "nbf",
+    "iat",
+    "jti",
+    "typ",
+    "token_type",
+    "token_use",
+    "active",
+    "cnf",
+    "azp",
+    "client_id",
+    "resource",
+    // Its rights.
+    "scope",
+    "scp",
+    "permissions",
+    "authorization_details",
+    "allowed-origins",
+    // Delegation.
+    "act",
+    "may_act",
+    // The messages that it was issued with.
+    "nonce",
+    "at_hash",
+    "c_hash",
+    "s_hash",
+];
+
+/// Registered claims about the login of the user, and its session at the provider. OpenID Connect, and Keycloak's `session_state`.
+const LOGIN_CLAIMS: [&str; 5] = ["acr", "amr", "auth_time", "sid", "session_state"];
+
+/// Reports whether the claim `name` describes the token, and not its user. In the claims of another token it would be read as a right, or
+/// as a statement about that token.
+#[must_use]
+pub fn describes_token(name: &str) -> bool {
+    TOKEN_CLAIMS.contains(&name)
+}
+
+/// Reports whether the claim `name` describes a login of the user: it belongs to a session, and not to the profile.
+#[must_use]
+pub fn describes_login(name: &str) -> bool {
+    LOGIN_CLAIMS.contains(&name)
+}
+
 impl Claims {
-    /// The claims in `members`.
+    /// Creates claims from the members of a JSON object.
     #[must_use]
     pub const fn new(members: Map<String, Value>) -> Self {
         Self(members)
     }
 
-    /// The claims written in `text`.
+    /// Parses a JSON object.
     ///
     /// # Errors
-    /// [`InvalidJson`] if it is not one [strict](strict_json) JSON object.
+    /// [`InvalidJson`] if `text` is not one [strict](strict_json) JSON object.
     pub fn parse(text: &[u8]) -> Result<Self, InvalidJson> {
         strict_json::parse_object(text).map(Self)
     }
 
-    /// The members as they were written.
+    /// Returns the members of the JSON object.
     #[must_use]
     pub fn into_inner(self) -> Map<String, Value> {
         self.0
     }
 
-    /// The names of the claims.
+    /// Returns the names of the claims.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    /// The claim `name`, whatever it is.
+    /// Returns the claim `name` as a JSON value.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
 
-    /// `iss`: who issued the token.
+    /// Returns `iss`: the issuer.
     ///
     /// # Errors
     /// [`InvalidClaim`] if it is not a string.
@@ -77,15 +128,15 @@ impl Claims {
         self.text("iss")
     }
 
-    /// `sub`: of whom the token speaks.
+    /// Returns `sub`: the subject.
     ///
     /// # Errors
-    /// [`InvalidClaim`] if it is not a string, or empty: an empty name would be everybody's.
+    /// [`InvalidClaim`] if it is not a string, or empty: an empty name identifies no user.
     pub fn subject(&self) -> Result<Option<&str>, InvalidClaim> {
         self.name("sub")
     }
 
-    /// `aud`: for whom the token is meant; empty if it does not say.
+    /// Returns `aud`: the audience; empty if it is absent.
     ///
     /// # Errors
     /// [`InvalidClaim`] if it is neither a string nor a list of strings.
@@ -93,7 +144,7 @@ impl Claims {
         self.texts("aud")
     }
 
-    /// `exp`: when the token ends.
+    /// Returns `exp`: the expiry.
     ///
     /// # Errors
     /// [`InvalidClaim`] if it is not a `NumericDate`.
@@ -101,7 +152,7 @@ impl Claims {
         self.date("exp")
     }
 
-    /// `nbf`: when the token begins.
+    /// Returns `nbf`: the start of the lifetime.
     ///
     /// # Errors
     /// [`InvalidClaim`] if it is not a `NumericDate`.
@@ -109,7 +160,7 @@ impl Claims {
         self.date("nbf")
     }
 
-    /// `iat`: when the token was issued.
+    /// Returns `iat`: the time of issue.
     ///
     /// # Errors
     /// [`InvalidClaim`] if it is not a `NumericDate`.
@@ -117,7 +168,7 @@ impl Claims {
         self.date("iat")
     }
 
-    /// `client_id`, else `azp`: the client that the token was issued to.
+    /// Returns `client_id`, else `azp`: the client that the token was issued to.
     ///
     /// # Errors
     /// [`InvalidClaim`] if it is not a string, or empty.
@@ -125,10 +176,10 @@ impl Claims {
         Ok(self.name("client_id")?.or(self.name("azp")?))
     }
 
-    /// `scope`, else `scp` (Okta, Entra ID): what the token may be used for, as one string or as a list of names.
+    /// Returns `scope`, else `scp` (Okta, Entra ID): the scopes, written as one string or as a list of names.
     ///
     /// # Errors
-    /// [`InvalidClaim`] if it is neither, or names what cannot be a scope.
+    /// [`InvalidClaim`] if it is neither, or contains an invalid scope.
     pub fn scopes(&self) -> Result<ScopeSet, InvalidClaim> {
         let claim = if self.0.contains_key("scope") { "scope" } else { "scp" };
         match self.0.get(claim) {
@@ -142,7 +193,7 @@ impl Claims {
         self.0.get(claim).map(|value| value.as_str().ok_or(InvalidClaim(claim))).transpose()
     }
 
-    /// A claim that is a string, and not an empty one.
+    /// Returns a claim that is a string and not empty.
     pub(crate) fn name(&self, claim: &'static str) -> Result<Option<&str>, InvalidClaim> {
         match self.text(claim)? {
             Some("") => Err(InvalidClaim(claim)),
@@ -150,7 +201,7 @@ impl Claims {
         }
     }
 
-    /// A claim that is a string or a list of strings; empty if it is absent.
+    /// Returns a claim that is a string or a list of strings; empty if it is absent.
     pub(crate) fn texts(&self, claim: &'static str) -> Result<Vec<&str>, InvalidClaim> {
         match self.0.get(claim) {
             None => Ok(Vec::new()),
@@ -172,7 +223,7 @@ impl Claims {
     }
 }
 
-/// The names only: values may be personal.
+/// Prints the names only: values may be personal.
 impl fmt::Debug for Claims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
@@ -193,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absent_claim_is_none_and_an_unreadable_one_is_refused() {
+    fn an_absent_claim_is_none_and_an_invalid_one_an_error() {
         let empty = claims(json!({}));
         assert_eq!((empty.issuer(), empty.subject(), empty.expires_at()), (Ok(None), Ok(None), Ok(None)));
         assert_eq!(empty.scopes(), Ok(ScopeSet::default()));
@@ -229,11 +280,24 @@ mod tests {
     }
 
     #[test]
-    fn a_numeric_date_may_have_a_fraction_or_be_absurd() {
+    fn a_numeric_date_may_have_a_fraction_or_be_huge() {
         let all = claims(json!({"exp": 1.5, "nbf": 1e300, "iat": u64::MAX}));
         assert_eq!(all.expires_at(), Ok(Some(UnixTime::from_nanos(1_500_000_000))));
         assert_eq!(all.not_before(), Ok(Some(UnixTime::MAX)));
         assert_eq!(all.issued_at(), Ok(Some(UnixTime::MAX)));
+    }
+
+    #[test]
+    fn registered_claims_describe_the_token_the_login_or_the_user() {
+        for name in ["iss", "aud", "scope", "scp", "permissions", "cnf", "act", "nonce", "at_hash", "resource"] {
+            assert!(describes_token(name) && !describes_login(name), "{name}");
+        }
+        for name in ["acr", "amr", "auth_time", "sid", "session_state"] {
+            assert!(describes_login(name) && !describes_token(name), "{name}");
+        }
+        for name in ["name", "email", "roles", "groups", "realm_access", "entitlements"] {
+            assert!(!describes_token(name) && !describes_login(name), "{name}");
+        }
     }
 
     #[test]

@@ -25,11 +25,10 @@ mod stated_type;
 pub mod strict_json;
 mod subject;
 mod token;
-pub mod token_check;
 pub mod user_info;
 mod verified;
 
-pub use claims::{Claims, InvalidClaim};
+pub use claims::{Claims, InvalidClaim, describes_login, describes_token};
 pub use client_authentication::ClientAuthentication;
 pub use pkce::CodeVerifier;
 pub use protocol_error::ProtocolError;

@@ -1,4 +1,4 @@
-//! Taking a token back: [RFC 7009](https://www.rfc-editor.org/rfc/rfc7009).
+//! Token revocation: [RFC 7009](https://www.rfc-editor.org/rfc/rfc7009).
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri};
@@ -10,7 +10,7 @@ use crate::{
     response::{client_refused, error_code, failure},
 };
 
-/// What is to be taken back: the tokens of one grant.
+/// The tokens of one grant, to be revoked.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct RevokedTokens<'a> {
@@ -21,13 +21,13 @@ pub struct RevokedTokens<'a> {
 }
 
 impl<'a> RevokedTokens<'a> {
-    /// The tokens of a grant.
+    /// Creates the tokens of a grant.
     #[must_use]
     pub const fn new(access_token: &'a BearerToken, refresh_token: Option<&'a SecretString>) -> Self {
         Self { access_token, refresh_token }
     }
 
-    /// The token by which the whole grant ends, and its type.
+    /// Returns the token whose revocation ends the grant, and its type.
     pub(crate) fn strongest(&self) -> (&'a str, &'static str) {
         match self.refresh_token {
             Some(token) => (token.expose_secret(), "refresh_token"),
@@ -36,7 +36,7 @@ impl<'a> RevokedTokens<'a> {
     }
 }
 
-/// A request to `endpoint` to revoke the grant behind `tokens`: its refresh token, with which the access token goes
+/// Returns a request to `endpoint` that revokes the grant behind `tokens`: its refresh token, which revokes the access token as well
 /// ([RFC 7009 section 2.1](https://www.rfc-editor.org/rfc/rfc7009#section-2.1)), else its access token.
 #[must_use]
 pub fn request(endpoint: &Uri, client: &ClientAuthentication, tokens: RevokedTokens<'_>) -> Request<Bytes> {
@@ -44,10 +44,10 @@ pub fn request(endpoint: &Uri, client: &ClientAuthentication, tokens: RevokedTok
     client.form_request(endpoint, &[("token", token), ("token_type_hint", hint)])
 }
 
-/// Whether the token is of no use any more: also if it was not before.
+/// Processes the response to a revocation request. A token that was invalid before counts as revoked.
 ///
 /// # Errors
-/// [`ProtocolError`] if nobody can tell. The token may still be good.
+/// [`ProtocolError`] if the response does not confirm it. The token may still be valid.
 pub fn process(response: &Response<Bytes>) -> Result<(), ProtocolError> {
     let status = response.status();
     if status.is_success() || error_code(response).as_deref() == Some("invalid_token") {
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_refresh_token_is_revoked_where_there_is_one() {
+    fn the_refresh_token_is_revoked_if_there_is_one() {
         let (client, endpoint) =
             (ClientAuthentication::post("c", "s".into()), Uri::from_static("https://idp.example/r"));
         let (access, refresh) = (BearerToken::new("at").expect("token"), SecretString::from("rt"));

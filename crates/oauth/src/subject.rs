@@ -1,4 +1,4 @@
-//! [`SubjectRule`]: which claim says of whom a token speaks.
+//! [`SubjectRule`]: the claim that names the subject of a token.
 
 use std::fmt::Write as _;
 
@@ -7,9 +7,8 @@ use serde_json::Value;
 
 use crate::Claims;
 
-/// Claims by which authorization servers name a user, or say that one logged in. A token that has one of them has a resource owner
-/// and is not a client's own.
-const OF_A_USER: [&str; 17] = [
+/// Claims that describe a user, or a user's login. A token with one of them has a resource owner and does not belong to a client alone.
+const USER_CLAIMS: [&str; 17] = [
     "username",
     "user_name",
     "preferred_username",
@@ -29,19 +28,19 @@ const OF_A_USER: [&str; 17] = [
     "act",
 ];
 
-/// How many names of claims an error message lists.
-const LISTED: usize = 40;
+/// The maximum number of claim names in an error message.
+const MAX_LISTED: usize = 40;
 
-/// Which claim says of whom a token speaks: exactly one, and no other stands in for it.
+/// The claim that names the subject: exactly one, without a fallback.
 #[derive(Clone, Debug)]
 pub(crate) struct SubjectRule {
-    /// Instead of `sub`.
+    /// The configured claim, instead of `sub`.
     claim: Option<Box<str>>,
-    /// Whether a token without it may be a client's own.
+    /// Whether a token without that claim may belong to a client that acts for itself.
     allows_clients: bool,
 }
 
-/// Of whom a token speaks.
+/// The subject of a token.
 #[derive(Clone, Debug)]
 pub(crate) struct Subject {
     pub(crate) name: Box<str>,
@@ -49,14 +48,14 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    /// A user.
+    /// Creates a user.
     pub(crate) const fn user(name: Box<str>) -> Self {
         Self { name, kind: PrincipalKind::User }
     }
 }
 
 impl SubjectRule {
-    /// `sub`, and no clients without it.
+    /// Creates the rule `sub`, which rejects clients without a subject.
     pub(crate) const fn new() -> Self {
         Self { claim: None, allows_clients: false }
     }
@@ -71,11 +70,11 @@ impl SubjectRule {
         self
     }
 
-    /// Of whom `claims` of `issuer` speak.
+    /// Returns the subject of `claims` of `issuer`.
     ///
-    /// Without a configured claim, a token whose `sub` is its `client_id` is the client's own
+    /// Without a configured claim, a token whose `sub` equals its `client_id` belongs to the client itself
     /// ([RFC 9068 section 2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)), unless it names a resource owner (`username`,
-    /// [RFC 7662 section 2.2](https://www.rfc-editor.org/rfc/rfc7662#section-2.2)): that user may have the name of the client.
+    /// [RFC 7662 section 2.2](https://www.rfc-editor.org/rfc/rfc7662#section-2.2)): a user may have the same name as the client.
     ///
     /// # Errors
     /// [`Reason::NoSubject`]; [`Reason::MissingClaim`] if `client_id` cannot be read.
@@ -98,7 +97,7 @@ impl SubjectRule {
         self.claim.as_deref().unwrap_or("sub")
     }
 
-    /// What is wrong, and what to set. Names of claims only: values may be personal.
+    /// Describes the error and the setting that may solve it, with names of claims only: values may be personal.
     fn problem(&self, issuer: &Issuer, claims: &Claims, found: Option<&Value>) -> String {
         let claim = self.claim();
         let wrong = match found {
@@ -107,25 +106,25 @@ impl SubjectRule {
             Some(_) => "is not a string",
         };
         let mut text = format!("a token of {issuer} names no user: `{claim}` {wrong}; present are");
-        for name in claims.names().take(LISTED) {
+        for name in claims.names().take(MAX_LISTED) {
             let _ = write!(text, " {name:?}");
         }
         if found.is_none() {
             text += "; set `subject_claim` to the one that names the user";
-            if !self.allows_clients && !OF_A_USER.iter().any(|name| has(claims, name)) {
-                text += ", or `allow_client_without_subject` if it is of a client that acts for itself";
+            if !self.allows_clients && !USER_CLAIMS.iter().any(|name| has(claims, name)) {
+                text += ", or `allow_client_without_subject` if it belongs to a client that acts for itself";
             }
         }
         text
     }
 }
 
-/// Whether nothing in `claims` speaks of anyone but the client.
+/// Reports whether no claim describes a user.
 fn is_of_client(claims: &Claims, client_id: &str) -> bool {
-    claims.claim("sub").is_none_or(|subject| subject == client_id) && !OF_A_USER.iter().any(|name| has(claims, name))
+    claims.claim("sub").is_none_or(|subject| subject == client_id) && !USER_CLAIMS.iter().any(|name| has(claims, name))
 }
 
-/// Null is as good as absent: some authorization servers write every member that they know.
+/// Reports whether a claim is present and not null: some authorization servers write null for every claim without a value.
 fn has(claims: &Claims, name: &str) -> bool {
     claims.claim(name).is_some_and(|value| !value.is_null())
 }
@@ -148,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn no_claim_stands_in_for_the_subject() {
+    fn no_other_claim_replaces_the_subject() {
         let rule = SubjectRule::new();
         for claims in [
             json!({"client_id": "app"}),
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_problem_names_the_issuer_what_is_there_and_the_key_to_set_and_no_value() {
+    fn the_error_names_the_issuer_the_claims_and_the_setting_but_no_value() {
         let (_, problem) = refusal(&SubjectRule::new(), &json!({"client_id": "app", "username": "alice"}));
         assert_eq!(
             problem,
@@ -184,18 +183,18 @@ mod tests {
              set `subject_claim` to the one that names the user"
         );
         let (_, problem) = refusal(&SubjectRule::new(), &json!({"client_id": "app"}));
-        assert!(problem.ends_with("or `allow_client_without_subject` if it is of a client that acts for itself"));
+        assert!(problem.ends_with("or `allow_client_without_subject` if it belongs to a client that acts for itself"));
         let (_, problem) = refusal(&SubjectRule::new().with_claim("username"), &json!({"username": 7}));
         assert!(problem.contains("`username` is not a string"), "{problem}");
     }
 
     #[test]
-    fn a_client_without_subject_is_a_choice_and_never_a_token_that_speaks_of_a_user() {
+    fn a_client_without_a_subject_must_be_configured_and_no_claim_may_describe_a_user() {
         let rule = SubjectRule::new().with_clients();
         let own = ("app".to_owned(), PrincipalKind::Client);
         assert_eq!(subject(&rule, &json!({"client_id": "app"})).expect("a client"), own);
         assert_eq!(subject(&rule, &json!({"azp": "app", "username": null})).expect("a client"), own);
-        for claim in OF_A_USER {
+        for claim in USER_CLAIMS {
             assert_eq!(refusal(&rule, &json!({"client_id": "app", claim: "alice"})).0, Reason::NoSubject, "{claim}");
         }
         for claims in [json!({}), json!({"client_id": "app", "sub": null}), json!({"client_id": "app", "sub": ""})] {
@@ -207,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_who_is_called_like_a_client_is_another_principal() {
+    fn a_user_with_the_name_of_a_client_is_another_principal() {
         let rule = SubjectRule::new();
         let kind = |rule: &SubjectRule, claims: &Value| subject(rule, claims).expect("a subject").1;
         assert_eq!(kind(&rule, &json!({"sub": "app", "client_id": "app"})), PrincipalKind::Client);

@@ -1,4 +1,9 @@
-//! Asking a provider who the user of a token is: OpenID Connect UserInfo, and the user endpoint of GitHub.
+//! UserInfo: a profile of the user to whom an access token belongs.
+//!
+//! This is the message of [OpenID Connect Core 1.0 section 5.3](https://openid.net/specs/openid-connect-core-1_0.html#UserInfo). Vendors
+//! with profiles of their own format are handled by [`Provider::process_profile`](crate::providers::Provider::process_profile).
+
+use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
@@ -6,83 +11,61 @@ use portcullis_core::BearerToken;
 use serde_json::{Map, Value};
 
 use crate::{
-    ProtocolError,
+    Claims, ProtocolError,
     response::{client_refused, error_code, json_object},
 };
 
-/// How a provider writes about a user.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[non_exhaustive]
-pub enum UserInfoFormat {
-    /// [OpenID Connect Core 1.0 section 5.3](https://openid.net/specs/openid-connect-core-1_0.html#UserInfo): the subject
-    /// is the string `sub`.
-    #[default]
-    OpenIdConnect,
-    /// GitHub's `GET /user`: the subject is the number `id`. The name `login` can change hands and is for display.
-    GitHub,
-}
-
-/// Where the name of the user stands.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum SubjectMember {
-    Text(&'static str),
-    Number(&'static str),
-}
-
-impl SubjectMember {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Text(name) | Self::Number(name) => name,
-        }
-    }
-
-    fn read(self, members: &Map<String, Value>) -> Option<Box<str>> {
-        let value = members.get(self.name())?;
-        match self {
-            Self::Text(_) => value.as_str().filter(|text| !text.is_empty()).map(Box::from),
-            Self::Number(_) => value.as_u64().map(|number| number.to_string().into()),
-        }
-    }
-}
-
-/// What a provider says about the user of a token.
+/// A user's profile, as the provider returns it for an access token. `Debug` prints the subject only.
 ///
-/// It says *who*, never *for whom*: every token of the user, issued to whatever client, gets the same answer. It is no
-/// evidence that the token may be used here.
+/// It says *who* the user is. It does **not** say *for whom* the token was issued: every token of the user, issued to any client, returns
+/// the same profile.
 #[derive(Clone)]
-pub struct UserInfo {
-    subject: Box<str>,
-    members: Map<String, Value>,
+pub struct Profile {
+    pub(crate) subject: Box<str>,
+    pub(crate) members: Map<String, Value>,
+    pub(crate) claims: Claims,
 }
 
-impl UserInfo {
-    /// The user's name at the provider.
+impl Profile {
+    /// Returns the user's identifier at the provider: unique there, and never reassigned.
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// What the provider says in the member `name`, if that is a string and not empty.
+    /// Returns all members, under the names of OpenID Connect where the vendor has its own (`preferred_username`, `name`, `email`,
+    /// `picture`).
+    #[must_use]
+    pub const fn members(&self) -> &Map<String, Value> {
+        &self.members
+    }
+
+    /// Returns the member `name`, if it is a string and not empty.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
 
-    /// Everything that the provider says.
+    /// Returns the claims of the access token, where they say more about the user than the profile: Keycloak's roles. Else no claims.
     #[must_use]
-    pub fn into_members(self) -> Map<String, Value> {
-        self.members
+    pub const fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// Returns the members and the claims.
+    #[must_use]
+    pub fn into_parts(self) -> (Map<String, Value>, Claims) {
+        (self.members, self.claims)
     }
 }
 
-/// Prints the subject only.
-impl std::fmt::Debug for UserInfo {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("UserInfo").field("subject", &self.subject).finish_non_exhaustive()
+impl fmt::Debug for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Profile").field("subject", &self.subject).finish_non_exhaustive()
     }
 }
 
-/// A request to `endpoint` with `token`.
+/// Returns a request to `endpoint` that is authorized by `token`.
 #[must_use]
 pub fn request(endpoint: &Uri, token: &BearerToken) -> Request<Bytes> {
     let mut request = Request::new(Bytes::new());
@@ -93,35 +76,27 @@ pub fn request(endpoint: &Uri, token: &BearerToken) -> Request<Bytes> {
     request
 }
 
-/// What `response` says about the user.
+/// Returns the profile in `response`; its subject is the string `sub`.
 ///
-/// A token is refused by a 401, by the error code `invalid_token`, or by Salesforce's 403 `Bad_OAuth_Token`. Another 403
-/// is a limit of the rate if the headers say so, else a missing permission of ours: no reason to send a user to log in
-/// again. A signed answer (`application/jwt`) is not supported.
+/// A token is rejected by a 401, by the error code `invalid_token`, or by Salesforce's 403 `Bad_OAuth_Token`. Another 403 is a rate limit
+/// if the headers say so, else a permission that this server lacks: no reason to make the user log in again. A signed response
+/// (`application/jwt`) is **not** supported.
 ///
 /// # Errors
 /// [`ProtocolError`].
-pub fn process(response: &Response<Bytes>, format: UserInfoFormat) -> Result<UserInfo, ProtocolError> {
-    let subject = match format {
-        UserInfoFormat::OpenIdConnect => SubjectMember::Text("sub"),
-        UserInfoFormat::GitHub => SubjectMember::Number("id"),
-    };
-    process_as(response, subject)
+pub fn process(response: &Response<Bytes>) -> Result<Profile, ProtocolError> {
+    let members = members(response)?;
+    let subject = members.get("sub").and_then(Value::as_str).filter(|subject| !subject.is_empty());
+    let subject = subject.ok_or(ProtocolError::InvalidMember("sub"))?.into();
+    Ok(Profile { subject, members, claims: Claims::default() })
 }
 
-/// As [`process`], with the name of the user in a member of the provider's own.
-pub(crate) fn process_as(response: &Response<Bytes>, subject: SubjectMember) -> Result<UserInfo, ProtocolError> {
-    if let Some(refusal) = refusal(response) {
-        return Err(refusal);
-    }
-    let members = json_object(response)?;
-    match subject.read(&members) {
-        Some(subject) => Ok(UserInfo { subject, members }),
-        None => Err(ProtocolError::InvalidMember(subject.name())),
-    }
+/// Returns the members of a profile.
+pub(crate) fn members(response: &Response<Bytes>) -> Result<Map<String, Value>, ProtocolError> {
+    refusal(response).map_or_else(|| json_object(response), Err)
 }
 
-/// What a response says against the token, or against us.
+/// Returns the error in a response that rejects the token, or this server.
 pub(crate) fn refusal(response: &Response<Bytes>) -> Option<ProtocolError> {
     match response.status() {
         StatusCode::UNAUTHORIZED => Some(ProtocolError::TokenRefused),
@@ -139,6 +114,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::providers::Provider;
 
     fn response(status: u16, headers: &[(&str, &str)], body: &str) -> Response<Bytes> {
         let mut response = Response::builder().status(status);
@@ -162,24 +138,22 @@ mod tests {
     }
 
     #[test]
-    fn each_format_has_its_subject() {
+    fn each_provider_has_its_subject() {
+        let token = BearerToken::new("t0ken").expect("token");
+        let github = |body: &str| Provider::github().process_profile(&json(body), &token);
         let body = r#"{"sub":"alice","id":42,"login":"al"}"#;
-        let subject = |format| process(&json(body), format).map(|user| user.subject().to_owned());
-        assert_eq!(subject(UserInfoFormat::OpenIdConnect).as_deref(), Ok("alice"));
-        assert_eq!(subject(UserInfoFormat::GitHub).as_deref(), Ok("42"));
+        assert_eq!(process(&json(body)).expect("profile").subject(), "alice");
+        assert_eq!(github(body).expect("profile").subject(), "42");
         for body in ["{}", r#"{"sub":""}"#, r#"{"sub":7,"id":"42"}"#, r#"{"sub":null,"id":-1}"#, r#"{"id":1.5}"#] {
-            for format in [UserInfoFormat::OpenIdConnect, UserInfoFormat::GitHub] {
-                let error = process(&json(body), format).expect_err(body);
-                assert!(matches!(error, ProtocolError::InvalidMember(_)), "{body}");
-            }
+            assert_eq!(process(&json(body)).expect_err(body), ProtocolError::InvalidMember("sub"));
+            assert_eq!(github(body).expect_err(body), ProtocolError::InvalidMember("id"));
         }
     }
 
     #[test]
-    fn a_dead_token_is_told_from_a_missing_permission_and_from_a_limit() {
-        let refused = |status, headers: &[(&str, &str)], body| {
-            process(&response(status, headers, body), UserInfoFormat::OpenIdConnect).expect_err("refused")
-        };
+    fn a_dead_token_a_missing_permission_and_a_rate_limit_are_distinguished() {
+        let refused =
+            |status, headers: &[(&str, &str)], body| process(&response(status, headers, body)).expect_err("refused");
         assert_eq!(refused(401, &[], ""), ProtocolError::TokenRefused);
         assert_eq!(refused(403, &[], "Bad_OAuth_Token\n"), ProtocolError::TokenRefused);
         assert_eq!(refused(400, &[], r#"{"error":"invalid_token"}"#), ProtocolError::TokenRefused);
@@ -199,9 +173,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_the_providers_fault() {
+    fn a_response_that_is_not_json_is_a_provider_error() {
         let signed = response(200, &[("content-type", "application/jwt")], "eyJ.eyJ.x");
-        let error = process(&signed, UserInfoFormat::OpenIdConnect).expect_err("signed");
+        let error = process(&signed).expect_err("signed");
         assert!(matches!(error, ProtocolError::NotJson { .. }));
     }
 }

@@ -6,8 +6,9 @@ use portcullis_core::{AuthError, Issuer, ResourceUri, UnixTime};
 use portcullis_oauth::{
     ClientAuthentication,
     introspection::{self, IntrospectionPolicy},
-    metadata, token_check,
-    user_info::{self, UserInfoFormat},
+    metadata,
+    providers::Provider,
+    user_info,
 };
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof, proptest};
 
@@ -70,7 +71,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn is_judged_without_a_panic(
+    fn any_response_is_processed_without_a_panic(
         status in prop_oneof![Just(200_u16), 200_u16..600],
         json in any::<bool>(),
         retry_after in "[0-9]{0,30}",
@@ -80,7 +81,7 @@ proptest! {
         let response = Response::builder().status(status).header("content-type", content_type);
         let response = response.header("retry-after", retry_after).body(Bytes::from(body)).expect("response");
 
-        let client = ClientAuthentication::basic("gate", "secret".into());
+        let client = ClientAuthentication::basic("app", "secret".into());
         let policy = IntrospectionPolicy::new(issuer(), ResourceUri::new("https://mcp.example/mcp").expect("resource"));
         let introspected = introspection::process(&response).map_err(AuthError::from);
         let verified = introspected.and_then(|active| policy.check(active, UnixTime::from_secs(1_800_000_000)));
@@ -90,11 +91,9 @@ proptest! {
             let _ = claims.into_user_context();
         }
         let _ = metadata::process(&issuer(), &response);
-        let _ = token_check::process(&issuer(), &client, &response);
-        for format in [UserInfoFormat::OpenIdConnect, UserInfoFormat::GitHub] {
-            if let Ok(user) = user_info::process(&response, format) {
-                assert!(status == 200 && json && !user.subject().is_empty());
-            }
+        let _ = Provider::github().process_token_check(&client, &response);
+        if let Ok(profile) = user_info::process(&response) {
+            assert!(status == 200 && json && !profile.subject().is_empty());
         }
     }
 }

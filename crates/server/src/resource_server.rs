@@ -10,12 +10,12 @@ use portcullis::{
         introspection::IntrospectionPolicy,
         jwt::{Algorithm, JwtPolicy},
         protected_resource::ProtectedResourceMetadata,
-        user_info::UserInfoFormat,
+        providers::Provider,
     },
     types::{Clock, SystemClock},
     verify::{
         AudienceCheck, Cache, CacheConfig, ConfigError, IntrospectionVerifier, IssuerRouter, IssuerRouterBuilder,
-        JwtVerifier, RemoteKeySet, TokenCheck, UserInfoEndpoint, UserInfoLayer, UserInfoVerifier,
+        JwtVerifier, RemoteKeySet, UserInfoEndpoint, UserInfoLayer, UserInfoVerifier,
     },
 };
 use tower::{Layer, util::option_layer};
@@ -162,14 +162,26 @@ impl Parts<'_> {
         credentials: &Credentials,
         check_token_endpoint: Option<&Uri>,
     ) -> Result<UserInfoVerifier, ConfigError> {
-        let endpoint = self.user_info(settings);
         let Some(url) = check_token_endpoint else {
             let check = AudienceCheck::introspection(self.introspection(settings, credentials));
-            return UserInfoVerifier::new(endpoint, check);
+            return UserInfoVerifier::new(self.user_info(settings), check);
         };
-        // Only GitHub has this endpoint, and its profiles have a format of their own.
-        let (issuer, client) = (settings.issuer.clone(), credentials.client());
-        let check = TokenCheck::new(issuer, url.clone(), client, self.egress.clone(), Arc::clone(&self.clock));
-        UserInfoVerifier::new(endpoint.with_format(UserInfoFormat::GitHub), AudienceCheck::token_check(check))
+        // Token checks are GitHub's, so the profiles are GitHub's as well.
+        let provider = github(&settings.issuer)?.with_token_check_endpoint(url.clone());
+        let provider = settings.userinfo_endpoint.clone().into_iter().fold(provider, Provider::with_userinfo_endpoint);
+        let (egress, clock, client) = (self.egress.clone(), Arc::clone(&self.clock), credentials.client());
+        let check = AudienceCheck::token_check(provider.clone(), client, egress.clone(), Arc::clone(&clock))?;
+        UserInfoVerifier::new(UserInfoEndpoint::of_provider(provider, egress, clock), check)
     }
+}
+
+/// Returns the GitHub, or the GitHub Enterprise Server, that `issuer` names.
+fn github(issuer: &Issuer) -> Result<Provider, ConfigError> {
+    let github = Provider::github();
+    if issuer == github.issuer() {
+        return Ok(github);
+    }
+    let host = issuer.as_str().split_once("://").map_or(issuer.as_str(), |(_, host)| host);
+    let github = Provider::github_enterprise(host.trim_end_matches('/'));
+    Ok(github.map_err(ConfigError::InvalidIssuer)?.with_issuer(issuer.clone()))
 }

@@ -1,13 +1,16 @@
-//! [`AudienceCheck`]: how it is known that a token was issued for us.
+//! [`AudienceCheck`]: establishes whether a token was issued for this server.
 
-use portcullis_core::{AuthError, BearerToken, Issuer};
-use portcullis_oauth::{Claims, Verified};
+use std::sync::Arc;
 
-use crate::{IntrospectionVerifier, TokenCheck};
+use portcullis_core::{AuthError, BearerToken, Clock, Issuer, Reason};
+use portcullis_egress::{Egress, RequestKind};
+use portcullis_oauth::{Claims, ClientAuthentication, Verified, providers::Provider};
 
-/// How it is known that a token was issued for us, where the provider's answer about the user does not say.
+use crate::{ConfigError, IntrospectionVerifier, provider::Line};
+
+/// A check that a token was issued for this server, where the user's profile does not say so.
 ///
-/// By [introspection](Self::introspection), by the [provider's own check](Self::token_check), or not at all: by
+/// By [introspection](Self::introspection), by the [provider's own check](Self::token_check), or none at all:
 /// [`danger::any_audience`](crate::danger::any_audience).
 #[derive(Clone, Debug)]
 pub struct AudienceCheck(Check);
@@ -15,42 +18,73 @@ pub struct AudienceCheck(Check);
 #[derive(Clone, Debug)]
 enum Check {
     Introspection(IntrospectionVerifier),
-    Token(TokenCheck),
+    Provider(TokenCheck),
     Any,
 }
 
+/// The client of a provider's own check.
+#[derive(Clone, Debug)]
+struct TokenCheck {
+    provider: Arc<Provider>,
+    client: Arc<ClientAuthentication>,
+    line: Line,
+}
+
 impl AudienceCheck {
-    /// By asking the authorization server about the token, and judging the answer by the verifier's policy.
+    /// Creates a check by introspection, whose response is judged by the verifier's policy.
     #[must_use]
     pub const fn introspection(verifier: IntrospectionVerifier) -> Self {
         Self(Check::Introspection(verifier))
     }
 
-    /// By asking the provider whether it issued the token to our app.
-    #[must_use]
-    pub const fn token_check(check: TokenCheck) -> Self {
-        Self(Check::Token(check))
+    /// Creates a check that asks the provider, in its own way, whether it issued the token to the app `client`
+    /// ([`Provider::token_check_request`]). GitHub alone has one.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoTokenCheck`] if the vendor has none.
+    pub fn token_check(
+        provider: impl Into<Arc<Provider>>,
+        client: ClientAuthentication,
+        egress: Egress,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ConfigError> {
+        let provider = provider.into();
+        if !provider.has_token_check() {
+            return Err(ConfigError::NoTokenCheck(provider.name()));
+        }
+        let line = Line::new(egress, clock, RequestKind::new("token_check"));
+        Ok(Self(Check::Provider(TokenCheck { provider, client: Arc::new(client), line })))
     }
 
     pub(crate) const fn any() -> Self {
         Self(Check::Any)
     }
 
-    /// Whose tokens it knows; `None` if it does not look.
+    /// Returns the issuer of the tokens that can pass; `None` if tokens are not checked.
     pub(crate) fn issuer(&self) -> Option<&Issuer> {
         match &self.0 {
             Check::Introspection(verifier) => Some(verifier.issuer()),
-            Check::Token(check) => Some(check.issuer()),
+            Check::Provider(check) => Some(check.provider.issuer()),
             Check::Any => None,
         }
     }
 
-    /// The evidence; `None` if it does not look.
+    /// Returns the evidence; `None` if tokens are not checked.
     pub(crate) async fn check(&self, token: &BearerToken) -> Result<Option<Verified<Claims>>, AuthError> {
         match &self.0 {
             Check::Introspection(verifier) => verifier.introspect(token).await.map(Some),
-            Check::Token(check) => check.check(token).await.map(Some),
+            Check::Provider(check) => check.check(token).await.map(Some),
             Check::Any => Ok(None),
         }
+    }
+}
+
+impl TokenCheck {
+    async fn check(&self, token: &BearerToken) -> Result<Verified<Claims>, AuthError> {
+        let Self { provider, client, line } = self;
+        let no_endpoint =
+            || AuthError::new(Reason::ClientRefused).with_source("the provider has no endpoint for token checks");
+        let request = provider.token_check_request(client, token).ok_or_else(no_endpoint)?;
+        line.send(token, request, |response| provider.process_token_check(client, response)).await
     }
 }

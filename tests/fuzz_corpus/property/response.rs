@@ -6,13 +6,14 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use http::{Response, Uri};
-use portcullis_core::{AuthError, AuthErrorKind, Issuer, ResourceUri, UnixTime};
+use portcullis_core::{AuthError, AuthErrorKind, BearerToken, Issuer, ResourceUri, UnixTime};
 use portcullis_oauth::{
     ClientAuthentication, ProtocolError,
     introspection::{self, IntrospectionPolicy},
     jwt::KeySet,
-    metadata, token_check,
-    user_info::{self, UserInfoFormat},
+    metadata,
+    providers::Provider,
+    user_info,
 };
 use serde_json::Value;
 
@@ -21,6 +22,8 @@ const RESOURCE: &str = "https://mcp.example.com/mcp";
 static ISSUER: LazyLock<Issuer> = LazyLock::new(|| Issuer::new("https://idp.example.com").expect("an issuer"));
 static POLICY: LazyLock<IntrospectionPolicy> =
     LazyLock::new(|| IntrospectionPolicy::new(ISSUER.clone(), ResourceUri::new(RESOURCE).expect("a resource")));
+static GITHUB: LazyLock<Provider> = LazyLock::new(Provider::github);
+static TOKEN: LazyLock<BearerToken> = LazyLock::new(|| BearerToken::new("gho_token").expect("a token"));
 static CLIENT: LazyLock<ClientAuthentication> = LazyLock::new(|| ClientAuthentication::basic("app", "hush".into()));
 
 pub(crate) fn hold(input: &[u8]) {
@@ -29,7 +32,7 @@ pub(crate) fn hold(input: &[u8]) {
     introspected(&response, &said);
     who(&response, &said);
     where_it_is(&response, &said);
-    if let Ok(claims) = token_check::process(&ISSUER, &CLIENT, &response) {
+    if let Ok(claims) = GITHUB.process_token_check(&CLIENT, &response) {
         assert_eq!(said["app"]["client_id"], "app");
         let user = claims.into_user_context().expect("a user");
         assert_eq!(said["user"]["id"].to_string(), user.subject());
@@ -69,10 +72,10 @@ fn introspected(response: &Response<Bytes>, said: &Value) {
 }
 
 fn who(response: &Response<Bytes>, said: &Value) {
-    if let Ok(user) = user_info::process(response, UserInfoFormat::OpenIdConnect) {
+    if let Ok(user) = user_info::process(response) {
         assert!(said["sub"] == user.subject() && !user.subject().is_empty());
     }
-    if let Ok(user) = user_info::process(response, UserInfoFormat::GitHub) {
+    if let Ok(user) = GITHUB.process_profile(response, &TOKEN) {
         assert_eq!(said["id"].to_string(), user.subject());
     }
 }

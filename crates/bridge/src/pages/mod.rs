@@ -15,7 +15,6 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderValue, StatusCode, header};
 use portcullis_core::ScopeSet;
 use portcullis_oauth::providers::Provider;
-use url::Url;
 
 pub(crate) use error::{ErrorLink, error_page};
 
@@ -68,7 +67,7 @@ impl Pages {
     pub(crate) fn new(config: &BridgeConfig, provider: &Provider) -> Self {
         Self {
             consent_path: Urls::new(&config.issuer).path(CONSENT),
-            provider: display_name(provider),
+            provider: provider.display_name().into_owned(),
             upstream_scopes: config.upstream_scopes.clone(),
         }
     }
@@ -104,18 +103,4 @@ fn page(status: StatusCode, page: &impl Template, referrer: Referrer) -> Respons
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static(referrer));
     set_no_store(headers);
     response
-}
-
-/// Returns the brand of the provider, or the host of its issuer.
-fn display_name(provider: &Provider) -> String {
-    let brand = match provider.name() {
-        "google" => Some("Google"),
-        "github" => Some("GitHub"),
-        "atlassian" => Some("Atlassian"),
-        "salesforce" => Some("Salesforce"),
-        _ => None,
-    };
-    let issuer = provider.issuer().as_str();
-    let host = || Url::parse(issuer).ok()?.host_str().map(str::to_owned);
-    brand.map(str::to_owned).or_else(host).unwrap_or_else(|| issuer.to_owned())
 }

@@ -1,6 +1,6 @@
-//! [`ProviderClient`]: this server as a client of a provider.
+//! [`ProviderClient`]: this server as an OAuth client of a provider.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -11,24 +11,27 @@ use portcullis_oauth::{
     providers::{Profile, Provider},
     revocation::RevokedTokens,
 };
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::Instant;
 
-use super::{ProfileVerifier, accepted::Accepted, failure::Failure, id_tokens::IdTokens, line::Line};
+use super::{ProfileVerifier, call_error::CallError, line::Line, login::IdTokenVerifier};
 use crate::{RefreshError, TokenSet};
 
-/// This server as a client of a provider. Clones are the same client.
+/// An OAuth client of a provider: logins, refreshes, profiles and revocation. Clones share their state.
 ///
-/// 1. It is an [`TokenRefresh`](crate::TokenRefresh), for a [`Refresher`](crate::Refresher): what became of a refresh token is told apart as
-///    [`RefreshErrorKind`](crate::RefreshErrorKind) wants it.
+/// 1. It is a [`TokenRefresh`](crate::TokenRefresh), for a [`Refresher`](crate::Refresher): its errors say what became of the refresh token
+///    ([`RefreshErrorKind`](crate::RefreshErrorKind)).
 /// 2. A provider that fails gets one call per back-off window, for each kind of request: codes, refresh tokens, introspection,
-///    revocation, profiles. A code or token that makes it fail is paused by itself: see [`CircuitBreaker`](portcullis_egress::CircuitBreaker).
-///    A provider that refuses *our* id or secret is not asked with them again for 5 s, or as long as it says.
-/// 3. The lifetime of an access token is what the response says, else the token itself, else introspection, else what the provider
-///    is known for, else unknown.
-/// 4. A refresh that is refused in words that no standard and no vendor knows is [unexplained](crate::RefreshErrorKind::Unexplained): by
-///    itself it ends nothing. One that is refused without a word ends the grant if introspection says that the refresh token is not active.
+///    revocation, profiles. A code or token that makes it fail is paused by itself: see
+///    [`CircuitBreaker`](portcullis_egress::CircuitBreaker). If the provider rejects this server's client ID or secret, no request presents
+///    them for 5 s, or for as long as the provider says.
+/// 3. The lifetime of an access token is what the response says, else the token itself, else introspection, else the
+///    [default](Provider::with_default_lifetime) of the provider, else unknown.
+/// 4. A refresh that is rejected with an error that neither the standard nor the vendor defines is
+///    [unexplained](crate::RefreshErrorKind::Unexplained): alone it ends no grant. A refresh that is rejected without an error code ends the
+///    grant if introspection says that the refresh token is not active.
 ///
-/// It keeps no tokens, and never asks for more than it is told to.
+/// It stores no tokens. It does **not** request scopes on its own.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -61,28 +64,29 @@ struct Inner {
     clock: Arc<dyn Clock>,
     codes: Line,
     refresh_tokens: Line,
-    accepted: Accepted,
+    /// When the token endpoint last accepted the credentials of this server, in this process.
+    accepted_at: Mutex<Option<Instant>>,
     introspection: Line,
     revocation: Line,
     profiles: ProfileVerifier,
-    id_tokens: Option<IdTokens>,
+    id_tokens: Option<IdTokenVerifier>,
 }
 
 impl ProviderClient {
-    /// This server as the client `client` of `provider`.
+    /// Creates a client of `provider` that authenticates itself as `client`.
     #[must_use]
     pub fn new(provider: Provider, client: ClientAuthentication, egress: Egress, clock: Arc<dyn Clock>) -> Self {
         let line = |name| Line::new(egress.clone(), Arc::clone(&clock), RequestKind::new(name));
         let provider = Arc::new(provider);
-        // Two circuit breakers: refresh tokens that fail do not stop logins, nor codes that fail refreshes.
+        // Two circuit breakers: refresh tokens that fail do not stop logins, and codes that fail do not stop refreshes.
         let codes = line("token").with_owned_credentials();
         Self(Arc::new(Inner {
             refresh_tokens: codes.beside(egress.clone(), Arc::clone(&clock)),
             codes,
-            accepted: Accepted::default(),
+            accepted_at: Mutex::default(),
             introspection: line("introspection"),
             revocation: line("revocation"),
-            id_tokens: IdTokens::of(&provider, client.client_id(), &egress),
+            id_tokens: IdTokenVerifier::of(&provider, client.client_id(), &egress),
             profiles: ProfileVerifier::new(Arc::clone(&provider), egress, Arc::clone(&clock)),
             provider,
             client,
@@ -90,19 +94,20 @@ impl ProviderClient {
         }))
     }
 
-    /// The provider.
+    /// Returns the provider.
     #[must_use]
     pub fn provider(&self) -> &Provider {
         &self.0.provider
     }
 
-    /// The tokens behind an authorization code, which came to `redirect_uri` after `asked` had been asked for: of a new grant.
+    /// Redeems an authorization code, which was returned to `redirect_uri` after the scopes `asked` had been requested, for the tokens of a new
+    /// grant.
     ///
-    /// Look at the [scopes](TokenSet::scopes): a user may allow less than was asked for. The ID token is **not** looked at: this is for
-    /// whoever knows who the user is. [`login`](Self::login) finds out.
+    /// Compare the [scopes](TokenSet::scopes): a user may grant less than was requested. The ID token is **not** verified, so the user must
+    /// be known already; [`login`](Self::login) identifies the user.
     ///
     /// # Errors
-    /// [`RefreshError`]. A code is good once: whatever the outcome, only a new login brings tokens, unless the request was not sent.
+    /// [`RefreshError`]. A code is valid once: after an error only a new login returns tokens, unless the request was not sent.
     pub async fn exchange_code(
         &self,
         code: &SecretString,
@@ -115,28 +120,31 @@ impl ProviderClient {
         Ok(TokenSet::from_login(self.with_lifetime(response).await, asked, self.now()))
     }
 
-    /// Who the user of `token` is.
+    /// Requests the profile of the user of `token`.
     ///
     /// # Errors
-    /// `InvalidToken` if the provider refuses the token, else `Unavailable`.
+    /// `InvalidToken` if the provider rejects the token, else `Unavailable`.
     pub async fn profile(&self, token: &AccessToken) -> Result<Profile, AuthError> {
         self.0.profiles.profile(token.token()).await
     }
 
-    /// A verifier of this provider's tokens, for an [`UpstreamVerifier`](crate::UpstreamVerifier).
+    /// Returns a verifier of access tokens that this client obtained itself, for an [`UpstreamVerifier`](crate::UpstreamVerifier). It
+    /// identifies the user by the profile.
+    ///
+    /// It does **not** check for whom a token was issued, so it must not verify tokens that come with requests.
     #[must_use]
     pub fn profile_verifier(&self) -> ProfileVerifier {
         self.0.profiles.clone()
     }
 
-    /// Ends the grant behind `tokens` at the provider. `false` if it has no way to do that: Atlassian. No
-    /// error if it had ended before.
+    /// Ends the grant behind `tokens` at the provider, or returns `false` if the provider (Atlassian) cannot do that. A grant that has ended
+    /// before is no error.
     ///
-    /// GitHub deletes the one access token. The user's authorization of the app stays, because without it all other sessions of the
-    /// user end as well; what becomes of a refresh token GitHub does not say.
+    /// GitHub deletes the access token alone. The user's authorization of the app remains, because all other sessions of the user depend on
+    /// it; GitHub does not document what becomes of the refresh token.
     ///
     /// # Errors
-    /// `Unavailable` if nobody can tell: the tokens may still be good.
+    /// `Unavailable` if the provider does not confirm it: the tokens may still be valid.
     pub async fn revoke(&self, tokens: &TokenSet) -> Result<bool, AuthError> {
         let revoked = RevokedTokens::new(tokens.access_token().token(), tokens.refresh_token());
         let Some(request) = self.provider().revocation_request(self.client(), revoked) else { return Ok(false) };
@@ -146,18 +154,18 @@ impl ProviderClient {
         Ok(true)
     }
 
-    /// Asks something about `credential` by our id and secret.
+    /// Sends a request about `credential` that is authenticated by this client.
     pub(super) async fn ask<T>(
         &self,
         line: &Line,
         credential: Fingerprint,
         request: Request<Bytes>,
         process: impl FnOnce(&Response<Bytes>) -> Result<T, ProtocolError>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, CallError> {
         line.ask(self.provider(), credential, request, process).await
     }
 
-    /// The name of this server at the provider.
+    /// Returns the client ID of this server at the provider.
     #[must_use]
     pub fn client_id(&self) -> &str {
         self.client().client_id()
@@ -175,26 +183,36 @@ impl ProviderClient {
         self.0.clock.now()
     }
 
-    pub(super) fn id_tokens(&self) -> Option<&IdTokens> {
+    pub(super) fn id_tokens(&self) -> Option<&IdTokenVerifier> {
         self.0.id_tokens.as_ref()
     }
 
-    /// For codes that are redeemed.
+    /// Returns the endpoint client for codes.
     pub(super) fn codes(&self) -> &Line {
         &self.0.codes
     }
 
-    /// For refresh tokens that are presented.
+    /// Returns the endpoint client for refresh tokens.
     pub(super) fn refresh_tokens(&self) -> &Line {
         &self.0.refresh_tokens
     }
 
-    /// When the token endpoint accepted what goes with every request to it: the credentials of this server.
-    pub(super) fn accepted(&self) -> &Accepted {
-        &self.0.accepted
+    /// Records that the token endpoint has just accepted the credentials of this server.
+    pub(super) fn note_accepted(&self) {
+        *self.0.accepted_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Returns when the token endpoint last accepted the credentials of this server.
+    pub(super) fn last_accepted(&self) -> Option<Instant> {
+        *self.0.accepted_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn introspection(&self) -> &Line {
         &self.0.introspection
     }
+}
+
+/// Returns the hash of a code or refresh token, by which a credential that makes the provider fail is paused.
+pub(super) fn fingerprint(presented: &SecretString) -> Fingerprint {
+    Fingerprint::of_credential(presented.expose_secret())
 }

@@ -12,7 +12,7 @@ use portcullis_oauth::{
 use secrecy::SecretString;
 use tokio::time::timeout;
 
-use super::{ProviderClient, failure::Failure, presented::fingerprint};
+use super::{ProviderClient, call_error::CallError, client::fingerprint};
 
 /// How long an exchange is held up by such a question, at most: what it brought is not saved yet.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -38,7 +38,7 @@ impl ProviderClient {
     ///
     /// RFC 6749 section 5.2 wants the code `invalid_grant`; a provider that answers a bare 400 to everything would keep its users
     /// from ever logging in again. So it is asked, where it can be. `None`: it was refused in another way, or there is no answer.
-    pub(super) async fn is_active(&self, failure: &Failure, refresh_token: &SecretString) -> Option<bool> {
+    pub(super) async fn is_active(&self, failure: &CallError, refresh_token: &SecretString) -> Option<bool> {
         if !failure.is_bare() {
             return None;
         }

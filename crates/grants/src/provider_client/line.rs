@@ -10,7 +10,7 @@ use portcullis_egress::{
 };
 use portcullis_oauth::{ProtocolError, providers::Provider};
 
-use super::failure::Failure;
+use super::call_error::CallError;
 
 /// One kind of request to one provider: left alone while it fails, and while it says that our id or secret is no good. Clones share that.
 ///
@@ -57,9 +57,9 @@ impl Line {
         credential: Fingerprint,
         mut request: Request<Bytes>,
         process: impl FnOnce(&Response<Bytes>) -> Result<T, ProtocolError>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, CallError> {
         if let Some(refusal) = self.closed.get() {
-            return Err(Failure::Closed(refusal));
+            return Err(CallError::ClientRejected(refusal));
         }
         request.extensions_mut().insert(self.purpose);
         request.extensions_mut().insert(CredentialKey::new(credential));
@@ -68,13 +68,13 @@ impl Line {
             let answer = processed.as_ref().map_or_else(|error| self.answer(provider, error), |_| Answer::Accepted);
             (processed, answer)
         };
-        let processed = self.http.send(request, judge).await.map_err(Failure::Egress)?;
+        let processed = self.http.send(request, judge).await.map_err(CallError::Egress)?;
         if let Err(error) = &processed
             && provider.refuses_credentials(error)
         {
             drop(self.closed.set(error.clone().into()));
         }
-        processed.map_err(Failure::Protocol)
+        processed.map_err(CallError::Protocol)
     }
 
     /// What a response that cannot be used says about the provider and the credential.

@@ -1,47 +1,55 @@
-//! [`Login`]: from the code that came through the browser to a user.
+//! [`ProviderClient::login`]: from an authorization code to a user.
 
-use portcullis_core::{AuthError, Reason, ScopeSet};
-use portcullis_oauth::{Claims, CodeVerifier, ProtocolError, id_token::IdToken, providers::Profile};
+use std::{error::Error as _, ops::Deref};
+
+use portcullis_core::{AuthError, BearerToken, Clock, Reason, ScopeSet};
+use portcullis_egress::Egress;
+use portcullis_oauth::{
+    Claims, CodeVerifier, ProtocolError,
+    id_token::{IdToken, IdTokenPolicy},
+    providers::{Profile, Provider},
+};
+use portcullis_remote::RemoteKeySet;
 use secrecy::SecretString;
+use tokio::runtime::Handle;
 
 use super::{
     ProviderClient,
-    fresh_tokens::FreshTokens,
     login_error::{LoginError, LoginStep},
 };
 use crate::{RefreshError, TokenSet};
 
-/// Who has logged in, and what they allowed. `Debug` prints no token, and of the user the subject only.
+/// A completed login: the user, and the tokens of the new grant. `Debug` prints no token, and of the user the subject only.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Login {
-    /// The tokens of a new grant. Whoever does not keep them [revokes](ProviderClient::revoke) them.
+    /// The tokens of a new grant. A caller that does not store them must [revoke](ProviderClient::revoke) them.
     pub tokens: TokenSet,
-    /// The user, by the name that the provider has for them ([`Profile::subject`]).
+    /// The user's profile; [`Profile::subject`] identifies the user.
     pub profile: Profile,
-    /// What the ID token says, where there is one. It was verified, and is of the same user.
+    /// The claims of the ID token, if there is one. It was verified, and has the same subject.
     pub id_token_claims: Option<Claims>,
 }
 
 impl ProviderClient {
-    /// Logs a user in: redeems `code`, which came to `redirect_uri`, and finds out who the user is.
+    /// Logs a user in: redeems `code`, which was returned to `redirect_uri`, and identifies the user.
     ///
-    /// `verifier` and `nonce` are what the authorization request went out with, `asked` the scopes it asked for; that the
-    /// response is of this provider [was checked](portcullis_oauth::providers::Provider::check_issuer).
+    /// `verifier`, `nonce` and the scopes `asked` are those of the authorization request. The caller must have
+    /// [checked](Provider::check_issuer) that the authorization response comes from this provider.
     ///
     /// 1. The code is redeemed.
-    /// 2. Where the provider issues ID tokens and `openid` was asked for, there must be one, and it must be
-    ///    [good](portcullis_oauth::id_token::IdTokenPolicy) for this client, this login and these tokens.
-    /// 3. The profile is fetched. It must be of the user of the ID token
+    /// 2. If the provider issues ID tokens and `openid` was requested, there must be an ID token that [passes the policy](IdTokenPolicy) for
+    ///    this client, this login and these tokens.
+    /// 3. The profile is requested. Its subject must be that of the ID token
     ///    ([OpenID Connect Core 1.0 section 5.3.2](https://openid.net/specs/openid-connect-core-1_0.html#UserInfoResponse)).
     ///
-    /// If it fails after the code was redeemed, or nobody waits for it any more, the new tokens are revoked in the background,
-    /// unless that would [end other logins](portcullis_oauth::providers::Provider::revocation_ends_other_logins) of the user.
+    /// If it fails after the code was redeemed, or the future is dropped, the new tokens are revoked in the background, unless that would
+    /// [end other logins](Provider::revocation_ends_other_logins) of the user.
     ///
-    /// Look at the [scopes](TokenSet::scopes): a user may allow less than was asked for.
+    /// Compare the [scopes](TokenSet::scopes): a user may grant less than was requested.
     ///
     /// # Errors
-    /// [`LoginError`]. A code is good once: whatever the outcome, only a new login brings tokens.
+    /// [`LoginError`]. A code is valid once: after an error only a new login returns tokens.
     pub async fn login(
         &self,
         code: &SecretString,
@@ -52,22 +60,22 @@ impl ProviderClient {
     ) -> Result<Login, LoginError> {
         let request = self.provider().code_request(self.client(), code, redirect_uri, verifier);
         let response =
-            self.redeem(code, request).await.map_err(|failure| LoginError::of_code(RefreshError::from(failure)))?;
-        let fresh = FreshTokens::new(self.clone(), TokenSet::from_login(response.clone(), asked, self.now()));
+            self.redeem(code, request).await.map_err(|error| LoginError::of_code(RefreshError::from(error)))?;
+        let fresh = RevokeOnDrop::new(self.clone(), TokenSet::from_login(response.clone(), asked, self.now()));
         let received_at = fresh.received_at();
 
         let id_token = self.id_token(response.id_token.as_ref(), nonce, &fresh, asked).await;
         let id_token = id_token.map_err(|cause| LoginError::after(LoginStep::IdToken, cause))?;
-        let profile = self.fresh_profile(&fresh).await.and_then(|profile| of_one_user(profile, id_token.as_ref()));
+        let profile = self.fresh_profile(&fresh).await.and_then(|profile| check_user(profile, id_token.as_ref()));
         let profile = profile.map_err(|cause| LoginError::after(LoginStep::Profile, cause))?;
 
         let response = self.with_lifetime(response).await;
-        fresh.keep();
+        fresh.disarm();
         let tokens = TokenSet::from_login(response, asked, received_at);
         Ok(Login { tokens, profile, id_token_claims: id_token.map(IdToken::into_claims) })
     }
 
-    /// The ID token that must have come; `None` if none is needed.
+    /// Verifies the ID token; `None` if none is required.
     async fn id_token(
         &self,
         id_token: Option<&SecretString>,
@@ -82,7 +90,7 @@ impl ProviderClient {
         id_tokens.verify(id_token, nonce, access_token, self.clock()).await.map(Some)
     }
 
-    /// The profile of a user whose token has just come: if it is refused, that is not the user's fault.
+    /// Requests the profile with a token that was just issued. If the provider rejects that token, the user is not at fault.
     async fn fresh_profile(&self, fresh: &TokenSet) -> Result<Profile, AuthError> {
         self.profile(fresh.access_token()).await.map_err(|cause| match cause.reason() {
             Reason::Inactive => AuthError::new(Reason::FreshTokenRefused).with_source(cause),
@@ -91,9 +99,87 @@ impl ProviderClient {
     }
 }
 
-fn of_one_user(profile: Profile, id_token: Option<&IdToken>) -> Result<Profile, AuthError> {
+/// Checks that profile and ID token have the same subject.
+fn check_user(profile: Profile, id_token: Option<&IdToken>) -> Result<Profile, AuthError> {
     match id_token {
         Some(id_token) if id_token.subject() != profile.subject() => Err(AuthError::new(Reason::SubjectMismatch)),
         _ => Ok(profile),
+    }
+}
+
+/// A verifier of one provider's ID tokens for this client.
+#[derive(Debug)]
+pub(super) struct IdTokenVerifier {
+    policy: IdTokenPolicy,
+    keys: RemoteKeySet,
+}
+
+impl IdTokenVerifier {
+    /// Creates a verifier for ID tokens of `provider` for the client `client_id`; `None` if it issues none.
+    pub(super) fn of(provider: &Provider, client_id: &str, egress: &Egress) -> Option<Self> {
+        let policy = provider.id_token_policy(client_id)?;
+        let keys = match provider.jwks_uri() {
+            Some(jwks_uri) => RemoteKeySet::at(jwks_uri.clone(), egress.clone()),
+            None => RemoteKeySet::discovered(provider.issuer().clone(), egress.clone()),
+        };
+        Some(Self { policy, keys })
+    }
+
+    /// Verifies an ID token of the same response as `access_token`, for the login with `nonce`.
+    async fn verify(
+        &self,
+        id_token: &SecretString,
+        nonce: &str,
+        access_token: &BearerToken,
+        clock: &dyn Clock,
+    ) -> Result<IdToken, AuthError> {
+        let signed = self.keys.verified(self.policy.check_header(id_token)?).await?;
+        self.policy.check(signed, nonce, access_token, clock.now())
+    }
+}
+
+/// The tokens of a login that is not complete. They are revoked if the login fails, or its future is dropped.
+struct RevokeOnDrop {
+    client: ProviderClient,
+    tokens: TokenSet,
+    is_armed: bool,
+}
+
+impl RevokeOnDrop {
+    const fn new(client: ProviderClient, tokens: TokenSet) -> Self {
+        Self { client, tokens, is_armed: true }
+    }
+
+    /// Completes the login: the tokens are not revoked.
+    fn disarm(mut self) {
+        self.is_armed = false;
+    }
+}
+
+impl Deref for RevokeOnDrop {
+    type Target = TokenSet;
+
+    fn deref(&self) -> &TokenSet {
+        &self.tokens
+    }
+}
+
+impl Drop for RevokeOnDrop {
+    fn drop(&mut self) {
+        // A failed login must not end other logins of the same user.
+        if !self.is_armed || self.client.provider().revocation_ends_other_logins() {
+            return;
+        }
+        // Without a runtime the process is stopping, and the tokens are left to expire.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(revoke(self.client.clone(), self.tokens.clone()));
+        }
+    }
+}
+
+async fn revoke(client: ProviderClient, tokens: TokenSet) {
+    if let Err(error) = client.revoke(&tokens).await {
+        let (provider, reason) = (client.provider().name(), error.reason());
+        tracing::warn!(provider, %reason, source = error.source(), "tokens of a login that failed are not revoked");
     }
 }

@@ -1,4 +1,4 @@
-//! [`LoginError`]: why a user could not be logged in, and whose fault that is.
+//! [`LoginError`]: a failed login, with its category and its step.
 
 use std::{error::Error, fmt};
 
@@ -6,7 +6,7 @@ use portcullis_core::{AuthError, Reason};
 
 use crate::{RefreshError, RefreshErrorKind};
 
-/// Why a user could not be logged in at a provider: what failed, and whose fault it is. It contains no token.
+/// A failed login at a provider: the step that failed, and the category of the error. It contains no token.
 #[derive(Clone)]
 pub struct LoginError {
     kind: LoginErrorKind,
@@ -14,34 +14,34 @@ pub struct LoginError {
     cause: AuthError,
 }
 
-/// Whose fault it is that a user could not be logged in.
+/// The category of a [`LoginError`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum LoginErrorKind {
-    /// The code is no good: used, expired, or of somebody else. The user may begin again.
+    /// The code is invalid: used, expired, or issued to another client. The user may log in again.
     Refused,
-    /// What the provider says about who the user is does not hold. **Nobody** is logged in, and nothing of it may be used.
+    /// The identity that the provider states is not valid. **No** user is logged in, and nothing of it may be used.
     Identity,
-    /// The provider fails or does not answer. To begin again later may help.
+    /// The provider fails or does not respond. A later login may succeed.
     Unavailable,
-    /// The provider refuses *us*, or what we ask: only the operator can help.
+    /// The provider rejects this server, or its request: the operator has to act.
     Misconfigured,
 }
 
-/// What was being done.
+/// A step of a login.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum LoginStep {
-    /// The code was being redeemed.
+    /// Redeeming the code.
     Code,
-    /// The ID token was being verified.
+    /// Verifying the ID token.
     IdToken,
-    /// The user's profile was being fetched, or compared with the ID token.
+    /// Requesting the user's profile, and comparing it with the ID token.
     Profile,
 }
 
 impl LoginStep {
-    /// The name under which it is logged.
+    /// Returns the name of the step in logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -53,7 +53,7 @@ impl LoginStep {
 }
 
 impl LoginError {
-    /// The code brought no tokens.
+    /// Creates the error of a code that was not redeemed.
     pub(super) fn of_code(error: RefreshError) -> Self {
         let kind = match error.kind() {
             RefreshErrorKind::Refused => LoginErrorKind::Refused,
@@ -63,24 +63,24 @@ impl LoginError {
         Self { kind, step: LoginStep::Code, cause: error.into() }
     }
 
-    /// The tokens came, and `step` failed.
+    /// Creates the error of a `step` after the code was redeemed.
     pub(super) fn after(step: LoginStep, cause: AuthError) -> Self {
         Self { kind: kind_of(&cause), step, cause }
     }
 
-    /// Whose fault it is.
+    /// Returns the category.
     #[must_use]
     pub const fn kind(&self) -> LoginErrorKind {
         self.kind
     }
 
-    /// What was being done.
+    /// Returns the step that failed.
     #[must_use]
     pub const fn step(&self) -> LoginStep {
         self.step
     }
 
-    /// What lies behind it.
+    /// Returns the underlying error.
     #[must_use]
     pub const fn cause(&self) -> &AuthError {
         &self.cause
@@ -97,7 +97,7 @@ fn kind_of(cause: &AuthError) -> LoginErrorKind {
 
 impl fmt::Display for LoginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no login, {:?} at the step {:?}: {}", self.kind, self.step.as_str(), self.cause.reason())
+        write!(f, "the login failed ({:?}) at the step {:?}: {}", self.kind, self.step.as_str(), self.cause.reason())
     }
 }
 

@@ -1,19 +1,15 @@
-//! Speaking with a provider: users are logged in, codes redeemed, refresh tokens presented, users looked up, grants revoked.
+//! The OAuth client of a provider: logins, refreshes, profiles and revocation.
 //!
-//! What is said stands in [`portcullis_oauth::providers`]; here it is sent, and what became of it is judged.
+//! The messages are built and processed by [`portcullis_oauth::providers`]; here they are sent, and errors are classified.
 
-mod accepted;
+mod call_error;
 mod client;
-mod exchange;
-mod failure;
-mod fresh_tokens;
-mod id_tokens;
 mod inquiry;
 mod line;
 mod login;
 mod login_error;
-mod presented;
 mod profile_verifier;
+mod refresh;
 
 pub use client::ProviderClient;
 pub use login::Login;

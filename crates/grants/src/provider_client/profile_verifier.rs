@@ -54,7 +54,7 @@ impl ProfileVerifier {
         match self.provider.supplement_request(&profile, token) {
             None => Ok(profile),
             Some(request) => {
-                let supplemented = |response: &_| self.provider.supplemented(profile, response);
+                let supplemented = |response: &_| self.provider.process_supplement(profile, response);
                 self.ask(token, request, supplemented).await
             }
         }

@@ -1,4 +1,4 @@
-//! The request and the response of token introspection.
+//! The introspection request and response.
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri};
@@ -11,23 +11,23 @@ use crate::{
     response::{client_refused, json_object},
 };
 
-/// What an authorization server says about a token: its claims, or that it is not active.
+/// An introspection response: the claims of a token, or that it is not active.
 ///
 /// [RFC 7662 section 2.2](https://www.rfc-editor.org/rfc/rfc7662#section-2.2). It does **not** say that the token may be used
-/// here: that is for [`IntrospectionPolicy`](super::IntrospectionPolicy) to check.
+/// here: [`IntrospectionPolicy`](super::IntrospectionPolicy) checks that.
 #[derive(Clone, Debug)]
 pub struct IntrospectionResponse {
     claims: Option<Claims>,
 }
 
 impl IntrospectionResponse {
-    /// Whether the token is active.
+    /// Reports whether the token is active.
     #[must_use]
     pub const fn is_active(&self) -> bool {
         self.claims.is_some()
     }
 
-    /// When the token expires, if the authorization server says so (`exp`).
+    /// Returns the expiry of the token, if the response has one (`exp`).
     #[must_use]
     pub fn expires_at(&self) -> Option<UnixTime> {
         self.claims.as_ref()?.expires_at().ok()?
@@ -38,14 +38,14 @@ impl IntrospectionResponse {
     }
 }
 
-/// A request to `endpoint` about `token`, which is presented as an access token.
+/// Returns a request to `endpoint` about `token`, with the hint that it is an access token.
 /// [RFC 7662 section 2.1](https://www.rfc-editor.org/rfc/rfc7662#section-2.1)
 #[must_use]
 pub fn request(endpoint: &Uri, client: &ClientAuthentication, token: &BearerToken) -> Request<Bytes> {
     client.form_request(endpoint, &[("token", token.expose_secret()), ("token_type_hint", "access_token")])
 }
 
-/// A request to `endpoint` about a refresh token: whether it is still of use.
+/// Returns a request to `endpoint` about a refresh token.
 /// [RFC 7662 section 2.1](https://www.rfc-editor.org/rfc/rfc7662#section-2.1)
 #[must_use]
 pub fn refresh_token_request(
@@ -57,9 +57,9 @@ pub fn refresh_token_request(
     client.form_request(endpoint, &[("token", token), ("token_type_hint", "refresh_token")])
 }
 
-/// What `response` says about the token.
+/// Processes an introspection response.
 ///
-/// A 400, 401 or 403 is no statement about the token: [`ProtocolError::ClientRefused`].
+/// 400, 401 and 403 say nothing about the token: [`ProtocolError::ClientRefused`].
 ///
 /// # Errors
 /// [`ProtocolError`]; in particular if `active` is not a JSON boolean.
@@ -75,11 +75,12 @@ pub fn process(response: &Response<Bytes>) -> Result<IntrospectionResponse, Prot
     }
 }
 
-/// As [`process`], for a request that `client` authenticated.
+/// Processes the response to a request that `client` authenticated; otherwise as [`process`].
 ///
-/// Some servers answer a dead token by 400, 401 or 403 and the error code `invalid_token`. If a client authenticates itself by a
-/// secret, only `invalid_client` can be about that ([RFC 7662 section 2.3](https://www.rfc-editor.org/rfc/rfc7662#section-2.3)), so
-/// the token is refused. A client without a secret gets the same answer for being no client at all: that is about us.
+/// Some servers return 400, 401 or 403 with the error code `invalid_token` for a dead token. If the client authenticates itself by a
+/// secret, only `invalid_client` can be about the client ([RFC 7662 section 2.3](https://www.rfc-editor.org/rfc/rfc7662#section-2.3)), so
+/// `invalid_token` rejects the token. A client without a secret receives the same code for its missing authentication, so for such a
+/// client it is [`ProtocolError::ClientRefused`].
 ///
 /// # Errors
 /// [`ProtocolError`].
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn asks_by_an_authenticated_form() {
+    fn the_request_is_an_authenticated_form() {
         let client = ClientAuthentication::basic("gate", "hush".into());
         let token = BearerToken::new("a+b/c==").expect("token");
         let request = request(&Uri::from_static("https://idp.example/introspect"), &client, &token);
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_json_boolean_says_whether_it_is_active() {
+    fn active_must_be_a_json_boolean() {
         assert!(processed(200, r#"{"active":true}"#).is_ok_and(|response| response.is_active()));
         assert!(processed(200, r#"{"active":false,"sub":"x"}"#).is_ok_and(|response| !response.is_active()));
         for body in ["{}", r#"{"active":"true"}"#, r#"{"active":1}"#, r#"{"active":null}"#] {
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_of_the_request_is_no_statement_about_the_token() {
+    fn a_rejected_request_says_nothing_about_the_token() {
         for status in [400, 401, 403] {
             let error = processed(status, r#"{"error":"invalid_client"}"#).expect_err("refused");
             let code = Some("invalid_client".to_owned());

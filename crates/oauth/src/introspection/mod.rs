@@ -1,7 +1,7 @@
-//! Asking an authorization server about a token: [RFC 7662](https://www.rfc-editor.org/rfc/rfc7662).
+//! Token introspection: [RFC 7662](https://www.rfc-editor.org/rfc/rfc7662).
 //!
-//! [`request`] asks, [`process`] reads the answer, [`IntrospectionPolicy::check`] decides: *active* does not mean *for us*.
-//! Answers as signed JWTs ([RFC 9701](https://www.rfc-editor.org/rfc/rfc9701)) are not supported and count as no answer.
+//! [`request`] builds the request, [`process`] reads the response, and [`IntrospectionPolicy::check`] decides: an *active* token may have
+//! been issued for another resource. Responses as signed JWTs ([RFC 9701](https://www.rfc-editor.org/rfc/rfc9701)) are **not** supported.
 
 mod message;
 mod policy;

@@ -1,4 +1,4 @@
-//! [`IntrospectionPolicy`]: which active tokens are access tokens for us.
+//! [`IntrospectionPolicy`]: the rules by which an active token is an access token for this resource.
 
 use std::time::Duration;
 
@@ -13,20 +13,20 @@ use crate::{
     subject::SubjectRule,
 };
 
-/// Which active tokens of one issuer are access tokens for one resource.
+/// The rules by which an active token of one issuer is an access token for one resource.
 ///
 /// The token must
 /// 1. be active;
 /// 2. be an access token of type `Bearer`, if the response says of which type (`token_type`, `token_use`, `typ`);
-/// 3. not be bound to a key (`cnf`), because nobody checks its possession here;
-/// 4. come from exactly this issuer, if the response says from whom (`iss`);
-/// 5. be meant for this resource (`aud`);
+/// 3. not be bound to a key (`cnf`), because proof of possession is not checked here;
+/// 4. come from exactly this issuer, if the response names one (`iss`);
+/// 5. be issued for this resource (`aud`);
 /// 6. be valid now (`exp`, `nbf` and `iat` count if present);
-/// 7. say of whom it speaks (`sub`, or [another member](Self::with_subject_claim)). A response without `sub`
-///    ([RFC 7662 section 2.2](https://www.rfc-editor.org/rfc/rfc7662#section-2.2) leaves it free) names no user, and the client that it
-///    may name is not the user.
+/// 7. name its subject (`sub`, or [another member](Self::with_subject_claim)). A response without `sub`, which
+///    [RFC 7662 section 2.2](https://www.rfc-editor.org/rfc/rfc7662#section-2.2) allows, names no user, and the client that it may name is
+///    not the user.
 ///
-/// [RFC 7662 section 4](https://www.rfc-editor.org/rfc/rfc7662#section-4). It does **not** look at scopes.
+/// [RFC 7662 section 4](https://www.rfc-editor.org/rfc/rfc7662#section-4). It does **not** check scopes.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -58,7 +58,7 @@ pub struct IntrospectionPolicy {
 }
 
 impl IntrospectionPolicy {
-    /// Active tokens of `issuer` for `resource`, with the strictest defaults.
+    /// Creates a policy for tokens of `issuer` for `resource`, with the strictest defaults.
     #[must_use]
     pub const fn new(issuer: Issuer, resource: ResourceUri) -> Self {
         Self {
@@ -70,57 +70,56 @@ impl IntrospectionPolicy {
         }
     }
 
-    /// What the issuer calls the resource in `aud`, instead of the resource's URI, compared as strings. Default: the URI.
+    /// Sets the names of the resource in `aud`, instead of the resource's URI. They are compared as strings. Default: the URI.
     ///
-    /// For issuers without resource indicators (RFC 8707). Whoever else is called so gets tokens that are good here.
+    /// For issuers without resource indicators (RFC 8707). Tokens for any other resource with the same name are accepted here.
     #[must_use]
     pub fn with_audiences<I: IntoIterator<Item: Into<Box<str>>>>(mut self, audiences: I) -> Self {
         self.audience = self.audience.renamed(audiences);
         self
     }
 
-    /// States that the introspection endpoint calls a token active only if it was issued for the client that asks, so
-    /// that a response without `aud` is good. Default: it is refused.
+    /// States that the introspection endpoint returns `active` only for tokens that were issued for the requesting client, so that a
+    /// response without `aud` is accepted. Default: such a response is rejected.
     ///
-    /// [RFC 7662 section 2.2](https://www.rfc-editor.org/rfc/rfc7662#section-2.2) allows an endpoint to do so, few do, and
-    /// nothing here can find out. Where it is not true, every token of the issuer gets in. An `aud` that names somebody
-    /// else is refused all the same.
+    /// [RFC 7662 section 2.2](https://www.rfc-editor.org/rfc/rfc7662#section-2.2) allows an endpoint to do so; few do, and it cannot be
+    /// detected here. If it is not true, every token of the issuer is accepted. An `aud` that names another resource is rejected in any case.
     #[must_use]
     pub const fn with_audience_restricted_by_endpoint(mut self) -> Self {
         self.restricted_by_endpoint = true;
         self
     }
 
-    /// The member that names the user, instead of `sub`: for authorization servers that answer without it, such as
+    /// Sets the member that names the user, instead of `sub`: for authorization servers whose responses lack `sub`, such as
     /// `django-oauth-toolkit`, whose responses have `username`. Default: `sub`.
     ///
-    /// It must be unique within the issuer, never reassigned, and not chosen by the user. A response in which it is absent, empty or
-    /// not a string is refused, whatever else it has.
+    /// Its value must be unique within the issuer, never reassigned, and not chosen by the user. A response in which it is absent, empty
+    /// or not a string is rejected, whatever other members it has.
     #[must_use]
     pub fn with_subject_claim(mut self, member: &str) -> Self {
         self.subject = self.subject.with_claim(member);
         self
     }
 
-    /// States that a response without subject is about a client acting for itself, which its `client_id` (`azp`) names, if no member
-    /// speaks of a user. Default: refused.
+    /// States that a response without a subject is about a client that acts for itself and is named by `client_id` (`azp`), if no member
+    /// describes a user. Default: such a response is rejected.
     ///
-    /// Where the endpoint leaves `sub` out of what it says about tokens of users as well, all users of a client would be one
-    /// principal.
+    /// If the endpoint omits `sub` for tokens of users as well, all users of a client become one principal.
     #[must_use]
     pub fn with_clients_without_subject(mut self) -> Self {
         self.subject = self.subject.with_clients();
         self
     }
 
-    /// How far the issuer's clock may be from ours. Default: one minute; at most five, because it prolongs every token.
+    /// Sets the accepted difference between the issuer's clock and the local clock. Default: one minute; at most five, because it extends
+    /// the lifetime of every token.
     #[must_use]
     pub fn with_leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway.min(MAX_LEEWAY);
         self
     }
 
-    /// Whose tokens.
+    /// Returns the expected issuer.
     #[must_use]
     pub const fn issuer(&self) -> &Issuer {
         &self.issuer
@@ -139,7 +138,7 @@ impl IntrospectionPolicy {
         if claims.claim("cnf").is_some() {
             return Err(AuthError::new(Reason::KeyBound));
         }
-        // Refresh tokens above all, which some endpoints answer for as well.
+        // Some endpoints call refresh tokens active as well.
         check_stated_type(&claims)?;
         if claims.issuer()?.is_some_and(|issuer| issuer != self.issuer.as_str()) {
             return Err(AuthError::new(Reason::WrongIssuer));

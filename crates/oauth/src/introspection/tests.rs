@@ -15,7 +15,7 @@ fn policy() -> IntrospectionPolicy {
     IntrospectionPolicy::new(issuer, ResourceUri::new(RESOURCE).expect("resource"))
 }
 
-/// A good response, with the members of `changes` put in; null takes one away.
+/// Returns a valid response with the members of `changes`; null removes a member.
 fn response(changes: &Value) -> super::IntrospectionResponse {
     let mut body = json!({
         "active": true, "sub": "alice", "client_id": "app", "aud": RESOURCE, "iss": "https://idp.example",
@@ -46,7 +46,7 @@ fn accepted(policy: &IntrospectionPolicy, changes: &Value) -> portcullis_core::U
 }
 
 #[test]
-fn an_active_token_for_us_is_evidence_of_a_user() {
+fn an_active_token_for_this_resource_is_evidence_of_a_user() {
     let user = accepted(&policy(), &json!({}));
     assert_eq!((user.issuer().as_str(), user.subject()), ("https://idp.example", "alice"));
     assert_eq!((user.client_id(), user.principal().kind()), (Some("app"), PrincipalKind::User));
@@ -55,7 +55,7 @@ fn an_active_token_for_us_is_evidence_of_a_user() {
 }
 
 #[test]
-fn rs_08_active_does_not_mean_for_us() {
+fn rs_08_an_active_token_for_another_resource_is_rejected() {
     assert_eq!(refusal(&json!({"aud": "https://other.example"})), Reason::WrongAudience);
     assert_eq!(refusal(&json!({"aud": ["https://other.example", "https://mcp.example/mcp/"]})), Reason::WrongAudience);
     assert_eq!(refusal(&json!({"aud": null})), Reason::MissingClaim);
@@ -69,7 +69,7 @@ fn rs_08_active_does_not_mean_for_us() {
 }
 
 #[test]
-fn rs_10_an_absent_audience_is_good_only_where_the_endpoint_is_said_to_restrict() {
+fn rs_10_an_absent_audience_is_accepted_only_if_the_endpoint_restricts_tokens() {
     let restricted = policy().with_audience_restricted_by_endpoint();
     accepted(&restricted, &json!({"aud": null}));
     let foreign = restricted.check(response(&json!({"aud": "api"})), UnixTime::from_secs(NOW));
@@ -77,7 +77,7 @@ fn rs_10_an_absent_audience_is_good_only_where_the_endpoint_is_said_to_restrict(
 }
 
 #[test]
-fn rs_07_the_lifetime_is_checked_though_the_endpoint_says_active() {
+fn rs_07_the_lifetime_is_checked_although_the_endpoint_says_active() {
     assert_eq!(refusal(&json!({"active": false})), Reason::Inactive);
     assert_eq!(refusal(&json!({"exp": NOW - 60})), Reason::Expired);
     assert_eq!(refusal(&json!({"nbf": NOW + 61})), Reason::NotYetValid);
@@ -88,7 +88,7 @@ fn rs_07_the_lifetime_is_checked_though_the_endpoint_says_active() {
 }
 
 #[test]
-fn only_bearer_access_tokens_of_this_issuer() {
+fn only_bearer_access_tokens_of_this_issuer_are_accepted() {
     assert_eq!(refusal(&json!({"iss": "https://idp.example/"})), Reason::WrongIssuer);
     assert_eq!(refusal(&json!({"cnf": {"jkt": "x"}})), Reason::KeyBound);
     for changes in [
@@ -113,7 +113,7 @@ fn only_bearer_access_tokens_of_this_issuer() {
 }
 
 #[test]
-fn without_a_subject_it_is_refused_and_neither_client_nor_username_stands_in() {
+fn a_response_without_a_subject_is_rejected_whatever_else_it_names() {
     for changes in [
         json!({"sub": null}),
         json!({"sub": null, "username": "alice"}),
@@ -126,12 +126,12 @@ fn without_a_subject_it_is_refused_and_neither_client_nor_username_stands_in() {
     let named = policy().with_subject_claim("username");
     let user = accepted(&named, &json!({"sub": null, "username": "alice"}));
     assert_eq!((user.subject(), user.principal().kind()), ("alice", PrincipalKind::User));
-    assert_eq!(refusal_by(&named, &json!({})), Reason::NoSubject, "it has a `sub`, but that was not chosen");
+    assert_eq!(refusal_by(&named, &json!({})), Reason::NoSubject, "it has a `sub`, but another claim is configured");
     assert_eq!(refusal_by(&named, &json!({"username": ""})), Reason::NoSubject);
 }
 
 #[test]
-fn a_client_without_subject_is_itself_where_the_operator_says_so_and_nothing_speaks_of_a_user() {
+fn a_client_without_a_subject_is_a_principal_only_if_configured_and_no_member_describes_a_user() {
     let policy = policy().with_clients_without_subject();
     let user = accepted(&policy, &json!({"sub": null}));
     assert_eq!((user.subject(), user.principal().kind()), ("app", PrincipalKind::Client));

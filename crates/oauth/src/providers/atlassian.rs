@@ -1,4 +1,4 @@
-//! Atlassian (OAuth 2.0, 3LO): tokens for Jira and Confluence, and the sites that they open.
+//! Atlassian (OAuth 2.0, 3LO): tokens for Jira and Confluence, and the sites that they give access to.
 
 use std::time::Duration;
 
@@ -8,35 +8,36 @@ use serde_json::{Map, Value};
 
 use super::{
     Provider, Rotation,
+    profile::SubjectMember,
     provider::Endpoints,
-    token_refusal::Meaning,
+    token_error::ErrorMeaning,
     vendor::{Supplement, TokenFormat, Vendor},
 };
-use crate::user_info::SubjectMember;
 
-/// Token requests are JSON. A refresh token is replaced each time and stays good for ten minutes more; a dead one is refused with
-/// the status 403.
+/// Token requests are JSON. Each refresh replaces the refresh token; the previous one remains valid for ten minutes. A dead one is
+/// rejected with the status 403.
 static ATLASSIAN: Vendor = Vendor {
     name: "atlassian",
-    authorization: &[("audience", "api.atlassian.com"), ("prompt", "consent")],
+    display_name: Some("Atlassian"),
+    authorization_parameters: &[("audience", "api.atlassian.com"), ("prompt", "consent")],
     token_format: TokenFormat::Json,
     errors: &[
-        // Another way of saying that a refresh token is dead.
-        ("unauthorized_client", "refresh_token is invalid", Meaning::Grant),
-        ("access_denied", "", Meaning::Credentials),
+        // A second error for a dead refresh token.
+        ("unauthorized_client", "refresh_token is invalid", ErrorMeaning::Grant),
+        ("access_denied", "", ErrorMeaning::Credentials),
     ],
     rotation: Rotation::Leeway(Duration::from_mins(10)),
     id_tokens: false,
     subject: SubjectMember::Text("account_id"),
-    names: &[("nickname", "preferred_username")],
+    renamed_members: &[("nickname", "preferred_username")],
     supplement: Some(Supplement { is_needed: |_| true, endpoint: sites, add: add_sites }),
     ..Vendor::STANDARD
 };
 
 impl Provider {
-    /// Atlassian. The profile needs the scope `read:me`, a refresh token `offline_access`.
+    /// Creates the provider Atlassian. The profile needs the scope `read:me`, a refresh token `offline_access`.
     ///
-    /// The sites that the token opens are in the profile as `accessible_resources`. There is no way to take a token back.
+    /// The member `accessible_resources` of the profile lists the sites that the token gives access to. Tokens cannot be revoked.
     #[must_use]
     pub fn atlassian() -> Self {
         let mut endpoints = Endpoints::new(
@@ -44,7 +45,7 @@ impl Provider {
             Uri::from_static("https://auth.atlassian.com/oauth/token"),
         );
         endpoints.userinfo = Some(Uri::from_static("https://api.atlassian.com/me"));
-        Self::new(&ATLASSIAN, Issuer::new("https://auth.atlassian.com").expect("an issuer"), endpoints)
+        Self::new(&ATLASSIAN, Issuer::new("https://auth.atlassian.com").expect("a valid issuer"), endpoints)
     }
 }
 

@@ -1,27 +1,27 @@
-//! Authorization servers by vendor: what is asked of each, in its own format, and what its answers mean.
+//! Authorization servers that users log in at, by vendor: the requests to each in its own format, and the meaning of its responses.
 //!
-//! A [`Provider`] is data and pure functions, like everything here: it sends nothing and knows no time. What vendors have in common
-//! is in the files named after the messages; what is peculiar to one is in the file named after it.
+//! A [`Provider`] is data and pure functions, like everything in this crate: it sends nothing and reads no clock. The files named after
+//! messages hold what all vendors have in common; each file named after a vendor holds what that vendor does differently. To add a
+//! vendor, add one file with one constant of the type `Vendor` and a constructor of [`Provider`].
 
 mod atlassian;
 mod authorization;
-mod authorization_response;
 mod github;
 mod google;
-mod identity;
 mod keycloak;
 mod oidc;
 mod profile;
 mod provider;
-mod rotation;
 mod salesforce;
-mod token_refusal;
-mod token_request;
-mod token_response;
+mod token;
+mod token_error;
+mod token_status;
 mod vendor;
 
-pub use authorization::AuthorizationRequest;
-pub use authorization_response::{AuthorizationRefusal, AuthorizationResponse, InvalidAuthorizationResponse};
-pub use profile::Profile;
-pub use provider::Provider;
-pub use rotation::Rotation;
+pub use authorization::{
+    AuthorizationRefusal, AuthorizationRequest, AuthorizationResponse, InvalidAuthorizationResponse,
+};
+pub use provider::{Provider, Rotation};
+
+#[doc(no_inline)]
+pub use crate::user_info::Profile;

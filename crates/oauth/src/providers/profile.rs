@@ -1,81 +1,67 @@
-//! [`Profile`]: what a provider says about a user.
-
-use std::fmt;
+//! Requests for a user's profile, and a vendor's additions to it.
 
 use bytes::Bytes;
 use http::{Request, Response};
 use portcullis_core::BearerToken;
 use serde_json::{Map, Value};
 
-use super::{Provider, token_response::claims_in};
-use crate::{Claims, ProtocolError, response::json, user_info};
+use super::{Provider, token::unverified_claims};
+use crate::{
+    ProtocolError,
+    response::json,
+    user_info::{self, Profile},
+};
 
-/// What a provider says about a user.
-///
-/// It says *who*, never *for whom*: see [`UserInfo`](user_info::UserInfo). `Debug` prints the subject only.
-#[derive(Clone)]
-pub struct Profile {
-    subject: Box<str>,
-    members: Map<String, Value>,
-    claims: Claims,
+/// The member of a profile that identifies the user: unique at the provider, and never reassigned.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum SubjectMember {
+    Text(&'static str),
+    Number(&'static str),
 }
 
-impl Profile {
-    /// The user's name at the provider: unique there, and never given to somebody else.
-    #[must_use]
-    pub fn subject(&self) -> &str {
-        &self.subject
+impl SubjectMember {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Text(name) | Self::Number(name) => name,
+        }
     }
 
-    /// Everything that the provider says, under the names of OpenID Connect where the vendor has its own
-    /// (`preferred_username`, `name`, `email`, `picture`).
-    #[must_use]
-    pub const fn members(&self) -> &Map<String, Value> {
-        &self.members
-    }
-
-    /// What the access token says about the user, where that is more than the profile: Keycloak's roles. Else nothing.
-    #[must_use]
-    pub const fn claims(&self) -> &Claims {
-        &self.claims
-    }
-
-    /// The members and the claims.
-    #[must_use]
-    pub fn into_parts(self) -> (Map<String, Value>, Claims) {
-        (self.members, self.claims)
-    }
-}
-
-impl fmt::Debug for Profile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Profile").field("subject", &self.subject).finish_non_exhaustive()
+    fn read(self, members: &Map<String, Value>) -> Option<Box<str>> {
+        let value = members.get(self.name())?;
+        match self {
+            Self::Text(_) => value.as_str().filter(|text| !text.is_empty()).map(Box::from),
+            Self::Number(_) => value.as_u64().map(|number| number.to_string().into()),
+        }
     }
 }
 
 impl Provider {
-    /// A question who the user of `token` is; `None` if the provider does not tell.
+    /// Returns the request for the profile of the user of `token`; `None` if the provider has no endpoint for profiles. Its response goes
+    /// to [`process_profile`](Self::process_profile).
     #[must_use]
     pub fn profile_request(&self, token: &BearerToken) -> Option<Request<Bytes>> {
         Some(user_info::request(self.endpoints.userinfo.as_ref()?, token))
     }
 
-    /// What `response`, to a [`profile_request`](Self::profile_request) with `token`, says about the user.
+    /// Returns the profile in the response to a [`profile_request`](Self::profile_request) with `token`.
     ///
-    /// If the provider's tokens are JWTs that tell more, their claims are taken: the provider has just accepted this one.
+    /// Members that the vendor names in its own way are added under the names of OpenID Connect (`preferred_username`, `picture`). If the
+    /// vendor's access tokens are JWTs that say more about the user, their claims are taken: the provider has just accepted this token.
     ///
     /// # Errors
-    /// [`ProtocolError`] as for [`user_info::process`]; also if profile and token are of different subjects.
+    /// [`ProtocolError`] as for [`user_info::process`]; also if profile and token name different subjects.
     pub fn process_profile(&self, response: &Response<Bytes>, token: &BearerToken) -> Result<Profile, ProtocolError> {
-        let user = user_info::process_as(response, self.vendor.subject)?;
-        let claims = Some(token).filter(|_| self.vendor.claims_in_token).and_then(claims_in).unwrap_or_default();
-        let (subject, mut members) = (Box::from(user.subject()), user.into_members());
-        // A subject that cannot be read is not taken for an absent one.
+        let mut members = user_info::members(response)?;
+        let member = self.vendor.subject;
+        let subject = member.read(&members).ok_or(ProtocolError::InvalidMember(member.name()))?;
+        let claims =
+            Some(token).filter(|_| self.vendor.claims_in_token).and_then(unverified_claims).unwrap_or_default();
+        // A `sub` that cannot be read is an error, not an absent one.
         let is_other = |named: Option<&str>| named.is_some_and(|named| *named != *subject);
         if claims.subject().map_or(true, is_other) {
             return Err(ProtocolError::InvalidMember("sub"));
         }
-        for (theirs, standard) in self.vendor.names {
+        for (theirs, standard) in self.vendor.renamed_members {
             if is_absent(&members, standard)
                 && let Some(value) = members.get(*theirs).cloned()
             {
@@ -85,7 +71,8 @@ impl Provider {
         Ok(Profile { subject, members, claims })
     }
 
-    /// A question for what `profile` lacks; `None` if it lacks nothing, or if nobody knows.
+    /// Returns the request for members that `profile` lacks (GitHub's e-mail address, Atlassian's sites); `None` if there is none to make.
+    /// Its response goes to [`process_supplement`](Self::process_supplement).
     #[must_use]
     pub fn supplement_request(&self, profile: &Profile, token: &BearerToken) -> Option<Request<Bytes>> {
         let supplement =
@@ -94,14 +81,18 @@ impl Provider {
         Some(user_info::request(&endpoint, token))
     }
 
-    /// `profile` with what `response`, to a [`supplement_request`](Self::supplement_request), says.
+    /// Returns `profile` with the members in the response to a [`supplement_request`](Self::supplement_request).
     ///
-    /// A refusal of ours, such as a scope that was not asked for, leaves the profile as it is: who the user is does not depend
-    /// on it.
+    /// If the provider does not permit the request, such as without a scope for it, the profile is returned unchanged: the identity of the
+    /// user does not depend on it.
     ///
     /// # Errors
-    /// [`ProtocolError`] if the token is refused, or the provider fails.
-    pub fn supplemented(&self, mut profile: Profile, response: &Response<Bytes>) -> Result<Profile, ProtocolError> {
+    /// [`ProtocolError`] if the provider rejects the token, or fails.
+    pub fn process_supplement(
+        &self,
+        mut profile: Profile,
+        response: &Response<Bytes>,
+    ) -> Result<Profile, ProtocolError> {
         let answer = user_info::refusal(response).map_or_else(|| json(response), Err);
         match (answer, &self.vendor.supplement) {
             (Ok(value), Some(supplement)) => (supplement.add)(&mut profile.members, &value),
@@ -112,7 +103,7 @@ impl Provider {
     }
 }
 
-/// Null is as good as absent.
+/// Reports whether a member is absent, or null.
 pub(super) fn is_absent(members: &Map<String, Value>, name: &str) -> bool {
     members.get(name).is_none_or(Value::is_null)
 }

@@ -1,25 +1,19 @@
-//! [`Provider`]: an authorization server upstream of us.
+//! [`Provider`]: an authorization server at which users log in.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
-use bytes::Bytes;
-use http::{Request, Response, Uri};
-use portcullis_core::{BearerToken, InvalidUri, Issuer};
-use secrecy::SecretString;
+use http::Uri;
+use portcullis_core::{InvalidUri, Issuer};
 
-use super::{Rotation, vendor::Vendor};
-use crate::{
-    ClientAuthentication, ProtocolError, introspection,
-    revocation::{self, RevokedTokens},
-};
+use super::vendor::Vendor;
+use crate::id_token::IdTokenPolicy;
 
-/// An authorization server upstream of us: where its endpoints are, and how its vendor reads and writes the messages of OAuth.
+/// An authorization server at which users log in: its endpoints, and how its vendor writes and reads the messages of OAuth.
 ///
-/// It sends nothing and keeps no secret. One is made by [`oidc`](Self::oidc), [`keycloak`](Self::keycloak),
-/// [`google`](Self::google), [`github`](Self::github), [`atlassian`](Self::atlassian) or [`salesforce`](Self::salesforce); every
-/// endpoint can be another one.
+/// It sends nothing and holds no secret. Constructors: [`oidc`](Self::oidc), [`keycloak`](Self::keycloak), [`google`](Self::google),
+/// [`github`](Self::github), [`atlassian`](Self::atlassian) and [`salesforce`](Self::salesforce). Each endpoint can be replaced.
 ///
-/// It does **not** check that its endpoints belong to its issuer: whoever configures them vouches for that.
+/// It does **not** check that its endpoints belong to its issuer: the configuration vouches for that.
 ///
 /// ```
 /// use http::Uri;
@@ -46,12 +40,12 @@ pub struct Provider {
     pub(super) endpoints: Endpoints,
     rotation: Rotation,
     default_lifetime: Option<Duration>,
-    pub(super) advertises_issuer: bool,
-    pub(super) id_tokens: bool,
+    advertises_issuer: bool,
+    id_tokens: bool,
     pub(super) dead_grant_errors: Vec<Box<str>>,
 }
 
-/// Where to send what.
+/// The URLs of a provider's endpoints.
 #[derive(Clone, Debug)]
 pub(super) struct Endpoints {
     pub(super) authorization: Uri,
@@ -59,86 +53,145 @@ pub(super) struct Endpoints {
     pub(super) userinfo: Option<Uri>,
     pub(super) introspection: Option<Uri>,
     pub(super) revocation: Option<Uri>,
+    /// `None` also where the vendor derives it from another endpoint.
+    pub(super) token_check: Option<Uri>,
     pub(super) keys: Option<Uri>,
+}
+
+/// What a provider does when a refresh token is presented twice: what can be lost if the first response does not arrive.
+///
+/// It does **not** say whether a refresh returns a new refresh token: any response may.
+/// [RFC 9700 section 4.14](https://www.rfc-editor.org/rfc/rfc9700#section-4.14)
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Rotation {
+    /// Nothing: a refresh token remains valid until it is revoked or expires.
+    Reusable,
+    /// Nothing within this time after the first use; later the provider ends the grant.
+    Leeway(Duration),
+    /// The provider ends the grant, including the new tokens.
+    SingleUse,
 }
 
 impl Endpoints {
     pub(super) const fn new(authorization: Uri, token: Uri) -> Self {
-        Self { authorization, token, userinfo: None, introspection: None, revocation: None, keys: None }
+        Self {
+            authorization,
+            token,
+            userinfo: None,
+            introspection: None,
+            revocation: None,
+            token_check: None,
+            keys: None,
+        }
     }
 }
 
 impl Provider {
     pub(super) const fn new(vendor: &'static Vendor, issuer: Issuer, endpoints: Endpoints) -> Self {
-        let (rotation, default_lifetime) = (vendor.rotation, vendor.lifetime);
-        let (advertises_issuer, id_tokens) = (false, vendor.id_tokens);
-        let dead_grant_errors = Vec::new();
-        Self { vendor, issuer, endpoints, rotation, default_lifetime, advertises_issuer, id_tokens, dead_grant_errors }
+        Self {
+            vendor,
+            issuer,
+            endpoints,
+            rotation: vendor.rotation,
+            default_lifetime: vendor.default_lifetime,
+            advertises_issuer: false,
+            id_tokens: vendor.id_tokens,
+            dead_grant_errors: Vec::new(),
+        }
     }
 
-    /// The vendor: `oidc`, `keycloak`, `google`, `github`, `atlassian` or `salesforce`. Fit for a label.
+    /// Returns the name of the vendor, for metric labels and logs: `oidc`, `keycloak`, `google`, `github`, `atlassian` or `salesforce`.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.vendor.name
     }
 
-    /// The authorization server itself: what its users are users of.
+    /// Returns the name for pages that users see: the vendor's brand (`GitHub`), else the host of the issuer.
+    ///
+    /// ```
+    /// use portcullis_oauth::providers::Provider;
+    ///
+    /// assert_eq!(Provider::github().display_name(), "GitHub");
+    /// assert_eq!(Provider::keycloak("https://sso.example.com", "staff")?.display_name(), "sso.example.com");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn display_name(&self) -> Cow<'_, str> {
+        let host = || url::Url::parse(self.issuer.as_str()).ok()?.host_str().map(str::to_owned);
+        match self.vendor.display_name {
+            Some(brand) => brand.into(),
+            None => host().map_or_else(|| self.issuer.as_str().into(), Cow::Owned),
+        }
+    }
+
+    /// Returns the issuer, which identifies the authorization server and scopes the names of its users.
     #[must_use]
     pub const fn issuer(&self) -> &Issuer {
         &self.issuer
     }
 
-    /// Under another name, compared as a string: for a server that is reached by another URL than its tokens name, such as a
-    /// Keycloak behind a proxy, or for a stand-in.
+    /// Replaces the issuer, which is compared as a string.
+    ///
+    /// For a server that is reached under another URL than its tokens name, such as a Keycloak behind a proxy, and for test doubles.
     #[must_use]
     pub fn with_issuer(mut self, issuer: Issuer) -> Self {
         self.issuer = issuer;
         self
     }
 
-    /// Sends users there for their consent.
+    /// Replaces the authorization endpoint.
     #[must_use]
     pub fn with_authorization_endpoint(mut self, endpoint: Uri) -> Self {
         self.endpoints.authorization = endpoint;
         self
     }
 
-    /// Gets tokens there.
+    /// Replaces the token endpoint.
     #[must_use]
     pub fn with_token_endpoint(mut self, endpoint: Uri) -> Self {
         self.endpoints.token = endpoint;
         self
     }
 
-    /// Gets profiles there. What supplements them (GitHub's e-mail addresses, Atlassian's sites) is looked for beside it.
+    /// Sets the endpoint for profiles. Supplements of a profile (GitHub's e-mail addresses, Atlassian's sites) are requested relative
+    /// to it.
     #[must_use]
     pub fn with_userinfo_endpoint(mut self, endpoint: Uri) -> Self {
         self.endpoints.userinfo = Some(endpoint);
         self
     }
 
-    /// Asks there about tokens.
+    /// Sets the introspection endpoint.
     #[must_use]
     pub fn with_introspection_endpoint(mut self, endpoint: Uri) -> Self {
         self.endpoints.introspection = Some(endpoint);
         self
     }
 
-    /// Takes tokens back there. For GitHub, the collection of its applications.
+    /// Sets the revocation endpoint. For GitHub, the URL of its collection of applications.
     #[must_use]
     pub fn with_revocation_endpoint(mut self, endpoint: Uri) -> Self {
         self.endpoints.revocation = Some(endpoint);
         self
     }
 
-    /// Gets the keys of its ID tokens there.
+    /// Sets the endpoint for [token checks](Self::token_check_request), for this one client. Default: where the vendor has one, derived
+    /// from the client ID (`https://api.github.com/applications/{client_id}/token`).
+    #[must_use]
+    pub fn with_token_check_endpoint(mut self, endpoint: Uri) -> Self {
+        self.endpoints.token_check = Some(endpoint);
+        self
+    }
+
+    /// Sets the URL of the keys that sign its ID tokens.
     #[must_use]
     pub fn with_jwks_uri(mut self, jwks_uri: Uri) -> Self {
         self.endpoints.keys = Some(jwks_uri);
         self
     }
 
-    /// States that every authorization response names its issuer (`iss`), so that one without is refused. Default: what the
+    /// States that every authorization response names its issuer (`iss`), so that a response without it is rejected. Default: what the
     /// metadata says (`authorization_response_iss_parameter_supported`), else not stated.
     ///
     /// [RFC 9207 section 3](https://www.rfc-editor.org/rfc/rfc9207#section-3)
@@ -148,120 +201,101 @@ impl Provider {
         self
     }
 
-    /// Takes no ID tokens: who a user is, the profile alone tells, as it does at GitHub. Default: what the vendor does.
+    /// Ignores ID tokens: the profile alone identifies the user, as at GitHub. Default: what the vendor does.
     ///
-    /// For a server that issues none though `openid` is asked for, or whose keys cannot be had. Without them PKCE alone binds a
-    /// login to the browser in which it began.
+    /// For a server that issues no ID token although `openid` is requested, or whose keys cannot be fetched. Without ID tokens, PKCE
+    /// alone binds a login to the browser in which it began.
     #[must_use]
     pub const fn without_id_tokens(mut self) -> Self {
         self.id_tokens = false;
         self
     }
 
-    /// What presenting a refresh token twice does there. Default: what the vendor says; where that depends on a set-up, the
-    /// worst: [`Rotation::SingleUse`].
+    /// Sets what the provider does when a refresh token is presented twice. Default: the vendor's behaviour; where that depends on a
+    /// setting, the worst case: [`Rotation::SingleUse`].
     #[must_use]
     pub const fn with_rotation(mut self, rotation: Rotation) -> Self {
         self.rotation = rotation;
         self
     }
 
-    /// Takes an answer of the token endpoint that says one of `errors` for the end of a grant, at once. Default: what the standard and
-    /// the vendor say.
+    /// Treats a response of the token endpoint that contains one of `errors` as the end of the grant, at once. Default: the errors that
+    /// the standard and the vendor define.
     ///
-    /// For a server that says it in words of its own: `BAD_REFRESH_TOKEN`. Each is compared, as a string, with the members `error`,
-    /// `error_code`, `code` and `status` of a JSON answer, and with `code`, `status` and `type` of an object `error`. What says that the
-    /// credentials of this server are wrong, or that the provider fails, ends no grant: neither `invalid_client` nor
-    /// `temporarily_unavailable` does, nor any answer with the status 408, 425, 429 or 5xx.
+    /// For a server with error codes of its own, such as `BAD_REFRESH_TOKEN`. Each is compared, as a string, with the members `error`,
+    /// `error_code`, `code` and `status` of a JSON response, and with `code`, `status` and `type` of an object `error`. A response about
+    /// this server's credentials, or about a failure of the provider, ends no grant: neither `invalid_client` nor
+    /// `temporarily_unavailable` does, nor any response with the status 408, 425, 429 or 5xx.
     #[must_use]
     pub fn with_dead_grant_errors<'a>(mut self, errors: impl IntoIterator<Item = &'a str>) -> Self {
         self.dead_grant_errors = errors.into_iter().map(Box::from).collect();
         self
     }
 
-    /// How long an access token lives if nobody tells: neither the token response nor the token, nor introspection. Default: two
-    /// hours for Salesforce, else unknown, and then only a refusal shows that it is over.
+    /// Sets the lifetime of access tokens for which neither the token response nor the token nor introspection states one. Default: two
+    /// hours for Salesforce, else unknown: then only a rejection shows that a token has expired.
     #[must_use]
     pub const fn with_default_lifetime(mut self, lifetime: Duration) -> Self {
         self.default_lifetime = Some(lifetime);
         self
     }
 
-    /// Where tokens are handed out.
+    /// Returns the token endpoint.
     #[must_use]
     pub const fn token_endpoint(&self) -> &Uri {
         &self.endpoints.token
     }
 
-    /// What presenting a refresh token twice does.
+    /// Returns the URL of the keys that sign its ID tokens; `None` if the metadata has to be read for it.
+    #[must_use]
+    pub const fn jwks_uri(&self) -> Option<&Uri> {
+        self.endpoints.keys.as_ref()
+    }
+
+    /// Returns what the provider does when a refresh token is presented twice.
     #[must_use]
     pub const fn rotation(&self) -> Rotation {
         self.rotation
     }
 
-    /// Whether a refresh ends the access token that came before, so that it is not done ahead of time.
+    /// Reports whether a refresh ends the previous access token, so that tokens must not be refreshed ahead of time.
     #[must_use]
     pub const fn ends_access_token_on_refresh(&self) -> bool {
         self.vendor.refresh_ends_access_token
     }
 
-    /// How long an access token lives if nobody tells.
+    /// Returns the lifetime of access tokens for which nothing else states one.
     #[must_use]
     pub const fn default_lifetime(&self) -> Option<Duration> {
         self.default_lifetime
     }
 
-    /// A question whether `token` is active, and until when; `None` if nobody answers that. Its answer goes to
-    /// [`introspection::process`].
+    /// Reports whether a login with the scope `openid` must return an ID token. GitHub and Atlassian issue none.
     #[must_use]
-    pub fn introspection_request(&self, client: &ClientAuthentication, token: &BearerToken) -> Option<Request<Bytes>> {
-        Some(introspection::request(self.endpoints.introspection.as_ref()?, client, token))
+    pub const fn issues_id_tokens(&self) -> bool {
+        self.id_tokens
     }
 
-    /// A question whether `refresh_token` is active; `None` if nobody answers that.
+    /// Returns the policy for ID tokens for the client `client_id`; `None` if the provider issues none.
     #[must_use]
-    pub fn refresh_token_introspection_request(
-        &self,
-        client: &ClientAuthentication,
-        refresh_token: &SecretString,
-    ) -> Option<Request<Bytes>> {
-        Some(introspection::refresh_token_request(self.endpoints.introspection.as_ref()?, client, refresh_token))
+    pub fn id_token_policy(&self, client_id: &str) -> Option<IdTokenPolicy> {
+        let policy = self.issues_id_tokens().then(|| IdTokenPolicy::new(self.issuer.clone(), client_id))?;
+        Some(self.vendor.issuer_alias.into_iter().fold(policy, IdTokenPolicy::with_issuer_alias))
     }
 
-    /// A request to end the grant behind `tokens`; `None` if there is no way. Its answer goes to
-    /// [`process_revocation`](Self::process_revocation).
-    ///
-    /// At GitHub it is about the access token alone: the user's authorization of the app stays, and so do other sessions.
+    /// Reports whether every authorization response names its issuer.
     #[must_use]
-    pub fn revocation_request(
-        &self,
-        client: &ClientAuthentication,
-        tokens: RevokedTokens<'_>,
-    ) -> Option<Request<Bytes>> {
-        Some((self.vendor.revocation)(self.endpoints.revocation.as_ref()?, client, tokens))
+    pub const fn advertises_issuer(&self) -> bool {
+        self.advertises_issuer
     }
 
-    /// Whether to end one grant there ends others of the same user with the same app: at Google, and at Keycloak in
-    /// releases before 2025.
-    #[must_use]
-    pub const fn revocation_ends_other_logins(&self) -> bool {
-        self.vendor.revocation_ends_other_logins
-    }
-
-    /// Whether the tokens are of no use any more, by the answer to a [`revocation_request`](Self::revocation_request): also if they
-    /// were not before.
-    ///
-    /// # Errors
-    /// [`ProtocolError`] if nobody can tell. The tokens may still be good.
-    pub fn process_revocation(&self, response: &Response<Bytes>) -> Result<(), ProtocolError> {
-        if self.vendor.revoked_already.contains(&response.status()) {
-            return Ok(());
-        }
-        revocation::process(response)
+    /// Reports whether `issuer` is one of the provider's names, compared as strings.
+    pub(super) fn is_named(&self, issuer: &str) -> bool {
+        issuer == self.issuer.as_str() || self.vendor.issuer_alias == Some(issuer)
     }
 }
 
-/// The URL made of `base` and `path`.
+/// Returns the URL made of `base` and `path`.
 pub(super) fn url(base: &str, path: &str) -> Result<Uri, InvalidUri> {
     let text = format!("{base}{path}");
     text.parse().map_err(|_| InvalidUri::NotAbsolute(text))

@@ -1,4 +1,4 @@
-//! Salesforce: OpenID Connect that keeps the lifetime of its tokens to itself.
+//! Salesforce: OpenID Connect, without the lifetime of access tokens in the token response.
 
 use std::time::Duration;
 
@@ -7,47 +7,44 @@ use portcullis_core::{InvalidUri, Issuer};
 use super::{
     Provider,
     provider::{Endpoints, url},
-    token_refusal::Meaning,
+    token_error::ErrorMeaning,
     vendor::{TokenFormat, Vendor},
 };
 
-/// How long an access token lives is a policy of the org or the app, which only introspection tells; two hours is what an org
-/// begins with. `invalid_grant` has three meanings, told apart by the description. Whether refresh tokens rotate is a setting,
-/// and compulsory for many apps.
+/// A policy of the org or the app sets the lifetime of an access token, and introspection alone returns it; two hours is the default of an
+/// org. `invalid_grant` has three meanings, which the description distinguishes. Whether refresh tokens rotate is a setting, and mandatory
+/// for many apps.
 static SALESFORCE: Vendor = Vendor {
     name: "salesforce",
+    display_name: Some("Salesforce"),
     token_format: TokenFormat::FormWithSecret,
     errors: &[
-        ("invalid_grant", "already being processed", Meaning::Transient),
-        ("invalid_grant", "ip restricted", Meaning::Client),
-        ("invalid_client_id", "", Meaning::Credentials),
-        ("unknown_error", "", Meaning::Transient),
+        ("invalid_grant", "already being processed", ErrorMeaning::Transient),
+        ("invalid_grant", "ip restricted", ErrorMeaning::Client),
+        ("invalid_client_id", "", ErrorMeaning::Credentials),
+        ("unknown_error", "", ErrorMeaning::Transient),
     ],
-    kept: &["instance_url", "id"],
-    lifetime: Some(Duration::from_hours(2)),
+    extra_members: &["instance_url", "id"],
+    default_lifetime: Some(Duration::from_hours(2)),
     ..Vendor::STANDARD
 };
 
 impl Provider {
-    /// Salesforce at `host`: `login.salesforce.com`, `test.salesforce.com` for sandboxes, or a My Domain.
+    /// Creates the provider for the Salesforce at `host`: `login.salesforce.com`, `test.salesforce.com` for sandboxes, or a My Domain.
     ///
-    /// A refresh token needs the scope `refresh_token`, the profile `openid` or `profile`. The API of the user's org is at the
-    /// `instance_url` that the token set has [beside the tokens](crate::TokenResponse::further).
+    /// A refresh token needs the scope `refresh_token`, the profile `openid` or `profile`. The URL of the API of the user's org is the
+    /// member `instance_url` in the [extra members](crate::TokenResponse::further) of the token set.
     ///
     /// # Errors
-    /// [`InvalidUri`] if it cannot be called so.
+    /// [`InvalidUri`] if `host` makes no valid URL.
     pub fn salesforce(host: &str) -> Result<Self, InvalidUri> {
         let base = format!("https://{host}");
-        let issuer = Issuer::new(&base)?;
         let endpoint = |name: &str| url(&base, &format!("/services/oauth2/{name}"));
-        let endpoints = Endpoints {
-            authorization: endpoint("authorize")?,
-            token: endpoint("token")?,
-            userinfo: Some(endpoint("userinfo")?),
-            introspection: Some(endpoint("introspect")?),
-            revocation: Some(endpoint("revoke")?),
-            keys: Some(url(&base, "/id/keys")?),
-        };
-        Ok(Self::new(&SALESFORCE, issuer, endpoints))
+        let mut endpoints = Endpoints::new(endpoint("authorize")?, endpoint("token")?);
+        endpoints.userinfo = Some(endpoint("userinfo")?);
+        endpoints.introspection = Some(endpoint("introspect")?);
+        endpoints.revocation = Some(endpoint("revoke")?);
+        endpoints.keys = Some(url(&base, "/id/keys")?);
+        Ok(Self::new(&SALESFORCE, Issuer::new(&base)?, endpoints))
     }
 }

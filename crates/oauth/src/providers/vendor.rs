@@ -1,100 +1,118 @@
-//! [`Vendor`]: what is peculiar to the authorization servers of one vendor.
+//! [`Vendor`]: what the authorization servers of one vendor do differently from the standards.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, StatusCode, Uri};
+use http::{Request, Response, StatusCode, Uri};
 use portcullis_core::BearerToken;
 use serde_json::{Map, Value};
 
-use super::{Rotation, token_refusal::Meaning};
+use super::{Rotation, profile::SubjectMember, provider::Endpoints, token_error::ErrorMeaning};
 use crate::{
-    ClientAuthentication,
+    Claims, ClientAuthentication, ProtocolError,
     revocation::{self, RevokedTokens},
-    user_info::SubjectMember,
 };
 
-/// What is peculiar to the authorization servers of one vendor: data, and the few functions that no data can say.
+/// What the authorization servers of one vendor do differently: data, and a few functions where data does not suffice.
+///
+/// Each vendor is one constant: its own fields, and the rest from [`Vendor::STANDARD`].
 #[derive(Debug)]
 pub(super) struct Vendor {
+    /// The name in metric labels and logs.
     pub(super) name: &'static str,
-    /// What the authorization request says beside what the standard does.
-    pub(super) authorization: &'static [(&'static str, &'static str)],
+    /// The brand that users see; `None` for servers that organizations run under a name of their own.
+    pub(super) display_name: Option<&'static str>,
+    /// Additional parameters of the authorization request.
+    pub(super) authorization_parameters: &'static [(&'static str, &'static str)],
     pub(super) token_format: TokenFormat,
-    /// What the error codes of the token endpoint mean, before the standard's meaning: a code, what its description contains.
-    pub(super) errors: &'static [(&'static str, &'static str, Meaning)],
-    /// What stands between the scopes of a token response.
+    /// Error codes of the token endpoint, with a part of the description that must be present. They take precedence over the standard's.
+    pub(super) errors: &'static [(&'static str, &'static str, ErrorMeaning)],
+    /// The character that separates scopes in a token response, beside the space.
     pub(super) scope_separator: char,
-    /// Whether there are no scopes behind an access token but rights of another kind, so that an empty list does not say that
-    /// nothing was granted.
+    /// Reports whether an access token has rights of another kind than scopes, so that an empty list does not mean that nothing was
+    /// granted.
     pub(super) has_no_scopes: fn(&BearerToken) -> bool,
-    /// The member that tells the lifetime of a refresh token. It is in no standard; 0 means that it is unknown.
-    pub(super) refresh_lifetime: &'static str,
-    /// The further members of a token response that are worth keeping. None of them is a secret.
-    pub(super) kept: &'static [&'static str],
-    /// How long access tokens live for which neither the response nor the token nor introspection tells it.
-    pub(super) lifetime: Option<Duration>,
+    /// The member with the lifetime of a refresh token. No standard defines one; 0 means unknown.
+    pub(super) refresh_lifetime_member: &'static str,
+    /// Additional members of a token response that are kept. None of them is a secret.
+    pub(super) extra_members: &'static [&'static str],
+    /// The lifetime of access tokens for which neither the response nor the token nor introspection states one.
+    pub(super) default_lifetime: Option<Duration>,
     pub(super) rotation: Rotation,
-    /// Whether a refresh ends the access token that came before.
+    /// Whether a refresh ends the previous access token.
     pub(super) refresh_ends_access_token: bool,
-    /// Whether an ID token comes where `openid` is asked for.
+    /// Whether a login with the scope `openid` returns an ID token.
     pub(super) id_tokens: bool,
-    /// Another name under which it issues.
+    /// A second name under which it issues.
     pub(super) issuer_alias: Option<&'static str>,
     pub(super) subject: SubjectMember,
-    /// Members of the profile under another name than in OpenID Connect: theirs, the standard's.
-    pub(super) names: &'static [(&'static str, &'static str)],
+    /// Members of the profile that OpenID Connect calls otherwise: the vendor's name, the standard's name.
+    pub(super) renamed_members: &'static [(&'static str, &'static str)],
     pub(super) supplement: Option<Supplement>,
-    /// Whether the access token is a JWT that says more about the user than the profile does.
+    /// Whether the access token is a JWT with more claims about the user than the profile has.
     pub(super) claims_in_token: bool,
+    pub(super) token_check: Option<TokenCheck>,
     pub(super) revocation: fn(&Uri, &ClientAuthentication, RevokedTokens<'_>) -> Request<Bytes>,
-    /// Whether revoking the tokens of one login ends others of the same user as well.
+    /// Whether revoking the tokens of one login ends other logins of the same user as well.
     pub(super) revocation_ends_other_logins: bool,
-    /// The statuses by which it says that it knows no such token: revoked already.
+    /// The statuses for an unknown token, which counts as revoked.
     pub(super) revoked_already: &'static [StatusCode],
 }
 
 /// The format of token requests.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum TokenFormat {
-    /// A form; id and secret of the client where the client puts them.
+    /// A form; the client's credentials as the client's method says.
     Form,
-    /// A form with id and secret in it.
+    /// A form that contains the client's credentials.
     FormWithSecret,
-    /// A JSON object with id and secret in it.
+    /// A JSON object that contains the client's credentials.
     Json,
 }
 
-/// A second request for what the profile lacks.
+/// A second request for members that the profile lacks.
 #[derive(Debug)]
 pub(super) struct Supplement {
+    /// Reports whether the profile lacks them.
     pub(super) is_needed: fn(&Map<String, Value>) -> bool,
-    /// Where, seen from the endpoint of the profile.
+    /// Returns the URL, from that of the profile.
     pub(super) endpoint: fn(&Uri) -> Option<Uri>,
-    /// Puts what came into the profile.
+    /// Adds the response to the profile.
     pub(super) add: fn(&mut Map<String, Value>, &Value),
 }
 
+/// A vendor's own way to ask whether an access token was issued to this client, where there is no introspection.
+#[derive(Debug)]
+pub(super) struct TokenCheck {
+    /// Returns the URL for one client; `None` if the endpoint from which it is derived is absent.
+    pub(super) endpoint: fn(&Endpoints, &ClientAuthentication) -> Option<Uri>,
+    pub(super) request: fn(&Uri, &ClientAuthentication, &BearerToken) -> Request<Bytes>,
+    /// Returns the subject and the claims of a token that was issued to this client.
+    pub(super) process: fn(&ClientAuthentication, &Response<Bytes>) -> Result<(Box<str>, Claims), ProtocolError>,
+}
+
 impl Vendor {
-    /// As the standards have it.
+    /// A server that follows the standards.
     pub(super) const STANDARD: Self = Self {
         name: "oidc",
-        authorization: &[],
+        display_name: None,
+        authorization_parameters: &[],
         token_format: TokenFormat::Form,
         errors: &[],
         scope_separator: ' ',
         has_no_scopes: |_| false,
-        refresh_lifetime: "refresh_expires_in",
-        kept: &[],
-        lifetime: None,
+        refresh_lifetime_member: "refresh_expires_in",
+        extra_members: &[],
+        default_lifetime: None,
         rotation: Rotation::SingleUse,
         refresh_ends_access_token: false,
         id_tokens: true,
         issuer_alias: None,
         subject: SubjectMember::Text("sub"),
-        names: &[],
+        renamed_members: &[],
         supplement: None,
         claims_in_token: false,
+        token_check: None,
         revocation: revocation::request,
         revocation_ends_other_logins: false,
         revoked_already: &[],

@@ -77,7 +77,7 @@ proptest! {
             if let Ok(profile) = provider.process_profile(&response, &presented) {
                 assert!(!profile.subject().is_empty());
                 let _ = provider.supplement_request(&profile, &presented);
-                let _ = provider.supplemented(profile, &response);
+                let _ = provider.process_supplement(profile, &response);
             }
             let _ = provider.process_revocation(&response);
         }

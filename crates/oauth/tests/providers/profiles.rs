@@ -68,7 +68,7 @@ fn github_is_asked_for_the_address_only_if_the_profile_lacks_it() {
     let request = github.supplement_request(&profile, &token).expect("no address");
     assert_eq!(text(request.uri()), "https://api.github.com/user/emails");
     assert_eq!(request.headers()["authorization"], "Bearer ghu_1");
-    let supplemented = github.supplemented(profile, &answer("github", "emails")).expect("emails");
+    let supplemented = github.process_supplement(profile, &answer("github", "emails")).expect("emails");
     assert_eq!(supplemented.members()["email"], "octocat@example.com");
     assert!(github.supplement_request(&supplemented, &token).is_none(), "it has one now");
 }
@@ -77,7 +77,7 @@ fn github_is_asked_for_the_address_only_if_the_profile_lacks_it() {
 fn an_address_that_is_not_verified_is_not_taken() {
     let body = r#"[{"email":"mallory@example.com","primary":true,"verified":false}]"#;
     let emails = response(200, "application/json", body);
-    let supplemented = provider("github").supplemented(profile("github"), &emails).expect("emails");
+    let supplemented = provider("github").process_supplement(profile("github"), &emails).expect("emails");
     assert!(supplemented.members()["email"].is_null());
 }
 
@@ -87,7 +87,8 @@ fn the_sites_of_atlassian_are_kept() {
     let profile = profile("atlassian");
     let request = atlassian.supplement_request(&profile, &token("eyJat1")).expect("sites");
     assert_eq!(text(request.uri()), "https://api.atlassian.com/oauth/token/accessible-resources");
-    let supplemented = atlassian.supplemented(profile, &answer("atlassian", "accessible_resources")).expect("sites");
+    let supplemented =
+        atlassian.process_supplement(profile, &answer("atlassian", "accessible_resources")).expect("sites");
     assert_eq!(supplemented.members()["accessible_resources"][0]["url"], "https://your-domain.atlassian.net");
 }
 
@@ -95,7 +96,7 @@ fn the_sites_of_atlassian_are_kept() {
 fn who_the_user_is_does_not_depend_on_the_supplement_but_a_dead_token_is_dead() {
     let supplemented = |status, body: &str| {
         let answer = response(status, "application/json", body);
-        provider("github").supplemented(profile("github"), &answer)
+        provider("github").process_supplement(profile("github"), &answer)
     };
     for status in [403, 404] {
         assert!(supplemented(status, r#"{"message":"Resource not accessible by integration"}"#).is_ok(), "{status}");

@@ -30,6 +30,7 @@ pub(crate) struct Line {
     purpose: RequestKind,
     refused: Arc<CredentialRejection>,
     next_complaint: Arc<Mutex<Option<Instant>>>,
+    unclear_refusal: Duration,
 }
 
 impl Line {
@@ -39,7 +40,14 @@ impl Line {
             purpose,
             refused: Arc::default(),
             next_complaint: Arc::default(),
+            unclear_refusal: UNCLEAR_REFUSAL,
         }
+    }
+
+    /// Sets the time for which a token is not presented again after a rejection that does not say what is rejected.
+    pub(crate) const fn with_unclear_refusal_pause(mut self, pause: Duration) -> Self {
+        self.unclear_refusal = pause;
+        self
     }
 
     /// Sends `request`, which is about `token`, and judges the response by `process`.
@@ -59,7 +67,7 @@ impl Line {
         }
         let judge = |response| {
             let processed = process(&response);
-            let answer = processed.as_ref().map_or_else(answer, |_| Answer::Accepted);
+            let answer = processed.as_ref().map_or_else(|error| self.answer(error), |_| Answer::Accepted);
             (processed, answer)
         };
         self.http.send(request, judge).await?.map_err(|error| self.refuse(error))
@@ -86,8 +94,24 @@ impl Line {
         let refusal = AuthError::from(error);
         match (is_invalid_client, is_unclear) {
             (true, _) => self.refused.set(refusal),
-            (false, true) => refusal.with_retry_after(UNCLEAR_REFUSAL),
-            (false, false) => refusal,
+            (false, true) if !self.unclear_refusal.is_zero() => refusal.with_retry_after(self.unclear_refusal),
+            (false, _) => refusal,
+        }
+    }
+
+    /// What a response that cannot be used says about the provider and the token.
+    fn answer(&self, error: &ProtocolError) -> Answer {
+        match error {
+            // Held against every request, beside the circuit breaker.
+            ProtocolError::ClientRefused { .. } if error.is_invalid_client() => Answer::Answered,
+            ProtocolError::ClientRefused { .. } => Answer::Refused { pause: self.unclear_refusal },
+            ProtocolError::RateLimited { retry_after } => {
+                Answer::Failed { kind: EgressErrorKind::RateLimited, retry_after: *retry_after }
+            }
+            ProtocolError::ServerError { retry_after, .. } => {
+                Answer::Failed { kind: EgressErrorKind::ServerError, retry_after: *retry_after }
+            }
+            _ => Answer::Answered,
         }
     }
 
@@ -99,22 +123,6 @@ impl Line {
             *next = Some(now + COMPLAINT);
         }
         may
-    }
-}
-
-/// What a response that cannot be used says about the provider and the token.
-fn answer(error: &ProtocolError) -> Answer {
-    match error {
-        // Held against every request, beside the circuit breaker.
-        ProtocolError::ClientRefused { .. } if error.is_invalid_client() => Answer::Answered,
-        ProtocolError::ClientRefused { .. } => Answer::Refused { pause: UNCLEAR_REFUSAL },
-        ProtocolError::RateLimited { retry_after } => {
-            Answer::Failed { kind: EgressErrorKind::RateLimited, retry_after: *retry_after }
-        }
-        ProtocolError::ServerError { retry_after, .. } => {
-            Answer::Failed { kind: EgressErrorKind::ServerError, retry_after: *retry_after }
-        }
-        _ => Answer::Answered,
     }
 }
 

@@ -1,104 +1,157 @@
-//! [`UserInfoEndpoint`]: where a provider says who the user of a token is.
+//! [`UserInfoEndpoint`]: the client of a provider's endpoint for profiles.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use http::Uri;
+use bytes::Bytes;
+use http::{Request, Response, Uri};
 use portcullis_core::{AuthError, BearerToken, Clock, Issuer, Reason};
 use portcullis_egress::{Egress, RequestKind};
-use portcullis_oauth::user_info::{self, UserInfo, UserInfoFormat};
+use portcullis_oauth::{
+    ProtocolError,
+    providers::Provider,
+    user_info::{self, Profile},
+};
+use portcullis_remote::{Endpoint, EndpointKind};
 use serde_json::Value;
 
 use crate::provider::Line;
-use portcullis_remote::{Endpoint, EndpointKind};
 
-/// Where a provider says who the user of a token is.
+/// The client of a provider's endpoint for profiles. Clones share one circuit breaker.
 ///
-/// It says *who*, never *for whom*: to get in, a token needs an [`AudienceCheck`](crate::AudienceCheck) or a verifier of its
-/// own as well.
+/// A profile says *who* the user of a token is. It does **not** say *for whom* the token was issued: for authentication, an
+/// [`AudienceCheck`](crate::AudienceCheck) or another verifier is needed as well.
+///
+/// 1. A token that the provider rejects is [`Reason::Inactive`].
+/// 2. A provider that fails is `Unavailable`, and gets one call per back-off window.
+/// 3. Members that the profile of a [provider](Self::of_provider) lacks are requested as well (GitHub's e-mail address, Atlassian's sites).
+///    If the token does not permit that, they are left out.
 #[derive(Clone, Debug)]
 pub struct UserInfoEndpoint {
     issuer: Issuer,
-    endpoint: Endpoint,
+    source: Source,
     line: Line,
-    format: UserInfoFormat,
-    /// Instead of the subject of the format.
+    /// Instead of the subject of the profile.
     subject_claim: Option<Arc<str>>,
 }
 
+/// The format and the location of profiles.
+#[derive(Clone, Debug)]
+enum Source {
+    /// UserInfo of OpenID Connect.
+    Standard(Endpoint),
+    /// A vendor's profile, at the endpoint of the provider.
+    Provider(Arc<Provider>),
+}
+
 impl UserInfoEndpoint {
-    /// The UserInfo endpoint of `issuer`, found in its metadata.
+    /// Creates a client of the UserInfo endpoint of `issuer`, which is found in the issuer's metadata.
+    ///
+    /// [OpenID Connect Core 1.0 section 5.3](https://openid.net/specs/openid-connect-core-1_0.html#UserInfo)
     #[must_use]
     pub fn new(issuer: Issuer, egress: Egress, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            endpoint: Endpoint::discovered(issuer.clone(), EndpointKind::UserInfo, egress.clone()),
-            issuer,
-            line: Line::new(egress, clock, RequestKind::new("userinfo")),
-            format: UserInfoFormat::default(),
-            subject_claim: None,
-        }
+        let endpoint = Endpoint::discovered(issuer.clone(), EndpointKind::UserInfo, egress.clone());
+        Self::from_source(issuer, Source::Standard(endpoint), egress, clock)
     }
 
-    /// Asks at `url` instead of looking it up.
+    /// Creates a client of the endpoint for profiles of `provider`, with the format of its vendor.
+    #[must_use]
+    pub fn of_provider(provider: impl Into<Arc<Provider>>, egress: Egress, clock: Arc<dyn Clock>) -> Self {
+        let provider = provider.into();
+        Self::from_source(provider.issuer().clone(), Source::Provider(provider), egress, clock)
+    }
+
+    fn from_source(issuer: Issuer, source: Source, egress: Egress, clock: Arc<dyn Clock>) -> Self {
+        Self { issuer, source, line: Line::new(egress, clock, RequestKind::new("userinfo")), subject_claim: None }
+    }
+
+    /// Sets the URL of the endpoint, instead of the one in the metadata or of the provider.
     #[must_use]
     pub fn with_url(mut self, url: Uri) -> Self {
-        self.endpoint = Endpoint::at(url);
+        self.source = match self.source {
+            Source::Standard(_) => Source::Standard(Endpoint::at(url)),
+            Source::Provider(provider) => {
+                Source::Provider(Arc::new(Arc::unwrap_or_clone(provider).with_userinfo_endpoint(url)))
+            }
+        };
         self
     }
 
-    /// How the provider writes about a user. Default: [`UserInfoFormat::OpenIdConnect`].
-    #[must_use]
-    pub const fn with_format(mut self, format: UserInfoFormat) -> Self {
-        self.format = format;
-        self
-    }
-
-    /// The member that names the user, where the claims of a token name the user by it as well
+    /// Sets the member that names the user, where the claims of the token name the user by the same member
     /// ([`IntrospectionPolicy::with_subject_claim`](portcullis_oauth::introspection::IntrospectionPolicy::with_subject_claim)). Default:
-    /// the subject of the format. Where it is absent, empty or not a string, the profile is of no user.
+    /// the subject of the profile. A profile in which the member is absent, empty or not a string is rejected.
     #[must_use]
     pub fn with_subject_claim(mut self, member: &str) -> Self {
         self.subject_claim = Some(member.into());
         self
     }
 
-    /// Whose users.
+    /// Sets the time for which a token is not presented again after a rejection that does not say whether the token or this server is
+    /// rejected (a 403, say). Default: 5 s.
+    ///
+    /// Zero is for tokens that this server holds itself: there the owner of the tokens decides when to present one again.
+    #[must_use]
+    pub fn with_unclear_rejection_pause(mut self, pause: Duration) -> Self {
+        self.line = self.line.with_unclear_refusal_pause(pause);
+        self
+    }
+
+    /// Returns the issuer whose users the profiles describe.
     #[must_use]
     pub const fn issuer(&self) -> &Issuer {
         &self.issuer
     }
 
-    /// How `user_info` names the user.
-    pub(crate) fn subject<'a>(&self, user_info: &'a UserInfo) -> Result<&'a str, AuthError> {
-        let Some(claim) = &self.subject_claim else { return Ok(user_info.subject()) };
-        user_info.text(claim).ok_or_else(|| {
+    /// Requests the profile of the user of `token`.
+    ///
+    /// # Errors
+    /// `InvalidToken` if the provider rejects the token, else `Unavailable`.
+    pub async fn profile(&self, token: &BearerToken) -> Result<Profile, AuthError> {
+        let provider = match &self.source {
+            Source::Standard(endpoint) => {
+                return self.send(token, user_info::request(&endpoint.url().await?, token), user_info::process).await;
+            }
+            Source::Provider(provider) => provider,
+        };
+        let no_endpoint =
+            || AuthError::new(Reason::ClientRefused).with_source("the provider has no endpoint for profiles");
+        let request = provider.profile_request(token).ok_or_else(no_endpoint)?;
+        let profile = self.send(token, request, |response| provider.process_profile(response, token)).await?;
+        match provider.supplement_request(&profile, token) {
+            Some(request) => self.send(token, request, |response| provider.process_supplement(profile, response)).await,
+            None => Ok(profile),
+        }
+    }
+
+    async fn send(
+        &self,
+        token: &BearerToken,
+        request: Request<Bytes>,
+        process: impl FnOnce(&Response<Bytes>) -> Result<Profile, ProtocolError>,
+    ) -> Result<Profile, AuthError> {
+        self.line.send(token, request, process).await
+    }
+
+    /// Returns the name of the user in `profile`.
+    pub(super) fn subject<'a>(&self, profile: &'a Profile) -> Result<&'a str, AuthError> {
+        let Some(claim) = &self.subject_claim else { return Ok(profile.subject()) };
+        profile.text(claim).ok_or_else(|| {
             let problem =
-                format!("UserInfo of {} names no user: `{claim}` (`subject_claim`) is no string in it", self.issuer);
+                format!("UserInfo of {} names no user: `{claim}` (`subject_claim`) is not a string", self.issuer);
             AuthError::new(Reason::NoSubject).with_source(problem)
         })
     }
 
-    /// Checks that `user_info` is of the user whom the token names `subject` and, if it does so by another claim, whom its `sub`
-    /// names as well, if it has one.
+    /// Checks that `profile` describes the user whom the token names `subject`. If the token names the user by another claim than `sub`,
+    /// its `sub`, if present, must match as well.
     ///
     /// [OpenID Connect Core 1.0 section 5.3.2](https://openid.net/specs/openid-connect-core-1_0.html#UserInfoResponse)
-    pub(crate) fn check_subject(
-        &self,
-        user_info: &UserInfo,
-        subject: &str,
-        sub: Option<&Value>,
-    ) -> Result<(), AuthError> {
-        let is_other = |sub: &Value| self.subject_claim.is_some() && sub != user_info.subject();
-        if self.subject(user_info)? != subject || sub.is_some_and(is_other) {
+    pub(super) fn check_subject(&self, profile: &Profile, subject: &str, sub: Option<&Value>) -> Result<(), AuthError> {
+        let is_other = |sub: &Value| self.subject_claim.is_some() && sub != profile.subject();
+        if self.subject(profile)? != subject || sub.is_some_and(is_other) {
             let claim = self.subject_claim.as_deref().unwrap_or("sub");
             let problem = format!("the token and UserInfo of {} differ in `{claim}` or `sub`", self.issuer);
             return Err(AuthError::new(Reason::SubjectMismatch).with_source(problem));
         }
         Ok(())
-    }
-
-    pub(crate) async fn fetch(&self, token: &BearerToken) -> Result<UserInfo, AuthError> {
-        let url = self.endpoint.url().await?;
-        let format = self.format;
-        self.line.send(token, user_info::request(&url, token), |response| user_info::process(response, format)).await
     }
 }

@@ -1,7 +1,9 @@
-//! Users by their profile at the provider: OpenID Connect UserInfo, and user endpoints like GitHub's.
+//! Users identified by their profile at the provider: UserInfo of OpenID Connect, and the profiles of other providers.
 
 mod endpoint;
+mod enrichment;
 mod verifier;
 
 pub use endpoint::UserInfoEndpoint;
+pub use enrichment::{UserInfoEnrichment, UserInfoLayer};
 pub use verifier::UserInfoVerifier;

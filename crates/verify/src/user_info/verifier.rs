@@ -1,4 +1,4 @@
-//! [`UserInfoVerifier`]: a user by the profile, and an audience check.
+//! [`UserInfoVerifier`]: identifies a user by the profile at the provider.
 
 use std::{
     future::Future,
@@ -8,46 +8,44 @@ use std::{
 };
 
 use portcullis_core::{AuthError, BearerToken, Reason, UserContext};
+use portcullis_oauth::{Claims, user_info::Profile};
 use tower_service::Service;
 
 use super::UserInfoEndpoint;
 use crate::{AudienceCheck, ConfigError, token_size::DEFAULT_MAX_LEN};
 
-/// A verifier for providers whose tokens say nothing: the user is who the provider's UserInfo says.
+/// A verifier for opaque tokens of providers without introspection, or with profiles: it identifies the user by the profile.
 ///
-/// UserInfo answers for every token of the user, whoever it was issued to, so there is no verifier without an
+/// A provider returns the profile for every token of the user, issued to any client, so there is no verifier without an
 /// [`AudienceCheck`]:
 ///
-/// 1. The size of the token is looked at before anything is sent.
-/// 2. The audience check comes first. UserInfo is not asked about a token that was not issued for us.
-/// 3. Both must speak of the same subject.
+/// 1. The size of the token is checked before anything is sent.
+/// 2. The audience is checked next. The profile is not requested for a token that was issued to another client.
+/// 3. Audience check and profile must name the same subject.
+/// 4. The scopes, the expiry and the claims of the user are those of the audience check. Without one
+///    ([`danger::any_audience`](crate::danger::any_audience)) they are what the token itself says, where that is more than the profile:
+///    Keycloak's roles.
 ///
-/// Two calls to the provider each time: put a [`CacheLayer`](crate::CacheLayer) around it.
+/// It makes two calls to the provider each time: put a [`CacheLayer`](crate::CacheLayer) around it.
 ///
 /// ```
 /// use std::sync::Arc;
 ///
-/// use http::Uri;
-/// use portcullis_core::{Clock, Issuer, SystemClock};
+/// use portcullis_core::SystemClock;
 /// use portcullis_egress::{Egress, EgressConfig};
-/// use portcullis_oauth::{ClientAuthentication, user_info::UserInfoFormat};
-/// use portcullis_verify::{AudienceCheck, TokenCheck, UserInfoEndpoint, UserInfoVerifier};
+/// use portcullis_oauth::{ClientAuthentication, providers::Provider};
+/// use portcullis_verify::{AudienceCheck, UserInfoEndpoint, UserInfoVerifier};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let github = Issuer::new("https://github.com")?;
 /// let (egress, clock) = (Egress::new(EgressConfig::new())?, Arc::new(SystemClock::new()));
-/// let users = UserInfoEndpoint::new(github.clone(), egress.clone(), clock.clone())
-///     .with_url(Uri::from_static("https://api.github.com/user"))
-///     .with_format(UserInfoFormat::GitHub);
+/// let users = UserInfoEndpoint::of_provider(Provider::github(), egress.clone(), clock.clone());
 ///
 /// let app = ClientAuthentication::basic("Iv1.0123456789abcdef", "secret from a file".into());
-/// let check = Uri::from_static("https://api.github.com/applications/Iv1.0123456789abcdef/token");
-/// let audience = AudienceCheck::token_check(TokenCheck::new(github, check, app.clone(), egress.clone(), clock.clone()));
+/// let audience = AudienceCheck::token_check(Provider::github(), app.clone(), egress.clone(), clock.clone())?;
 /// assert!(UserInfoVerifier::new(users.clone(), audience).is_ok());
 ///
-/// let elsewhere = Issuer::new("https://github.example.com")?;
-/// let check = Uri::from_static("https://github.example.com/api/v3/applications/Iv1.0123456789abcdef/token");
-/// let audience = AudienceCheck::token_check(TokenCheck::new(elsewhere, check, app, egress, clock));
+/// let elsewhere = Provider::github_enterprise("github.example.com")?;
+/// let audience = AudienceCheck::token_check(elsewhere, app, egress, clock)?;
 /// assert!(UserInfoVerifier::new(users, audience).is_err());
 /// # Ok(())
 /// # }
@@ -60,10 +58,10 @@ pub struct UserInfoVerifier {
 }
 
 impl UserInfoVerifier {
-    /// The users of `endpoint` whose tokens pass `audience`.
+    /// Creates a verifier for the users of `endpoint` whose tokens pass `audience`.
     ///
     /// # Errors
-    /// [`ConfigError::DifferentIssuers`] if the two are of different issuers.
+    /// [`ConfigError::DifferentIssuers`] if the two have different issuers.
     pub fn new(endpoint: UserInfoEndpoint, audience: AudienceCheck) -> Result<Self, ConfigError> {
         match audience.issuer() {
             Some(issuer) if issuer != endpoint.issuer() => Err(ConfigError::DifferentIssuers {
@@ -74,7 +72,7 @@ impl UserInfoVerifier {
         }
     }
 
-    /// The longest token that is sent, in bytes. Default: 16 KiB.
+    /// Sets the maximum length of a token, in bytes. Default: 16 KiB.
     #[must_use]
     pub const fn with_max_len(mut self, max_len: usize) -> Self {
         self.max_len = max_len;
@@ -85,18 +83,28 @@ impl UserInfoVerifier {
         if token.len() > self.max_len {
             return Err(AuthError::new(Reason::TokenTooLarge));
         }
-        let evidence = self.audience.check(token).await?;
-        let user_info = self.endpoint.fetch(token).await?;
-        let user = match evidence {
-            Some(claims) => {
-                let sub = claims.as_ref().claim("sub").cloned();
-                let user = claims.into_user_context()?;
-                self.endpoint.check_subject(&user_info, user.subject(), sub.as_ref())?;
-                user
-            }
-            None => UserContext::builder(self.endpoint.issuer().clone(), self.endpoint.subject(&user_info)?),
+        let Some(verified) = self.audience.check(token).await? else {
+            return self.user_of_profile(self.endpoint.profile(token).await?);
         };
-        Ok(Arc::new(user.with_profile(user_info.into_members()).build()))
+        let profile = self.endpoint.profile(token).await?;
+        let sub = verified.as_ref().claim("sub").cloned();
+        let user = verified.into_user_context()?;
+        self.endpoint.check_subject(&profile, user.subject(), sub.as_ref())?;
+        let (members, _) = profile.into_parts();
+        Ok(Arc::new(user.with_profile(members).build()))
+    }
+
+    /// Returns the user as the profile alone describes them.
+    fn user_of_profile(&self, profile: Profile) -> Result<Arc<UserContext>, AuthError> {
+        let user = UserContext::builder(self.endpoint.issuer().clone(), self.endpoint.subject(&profile)?);
+        let (members, claims) = profile.into_parts();
+        // Claims that cannot be read are no reason to reject the token: the provider has just accepted it.
+        let user = user.with_scopes(claims.scopes().unwrap_or_default()).with_profile(members);
+        let user = match claims.expires_at().unwrap_or_default() {
+            Some(expires_at) => user.with_expires_at(expires_at),
+            None => user,
+        };
+        Ok(Arc::new(user.with_claims(Claims::into_inner(claims)).build()))
     }
 }
 

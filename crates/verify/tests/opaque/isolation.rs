@@ -13,8 +13,8 @@ use bytes::Bytes;
 use http::{Request, Response, Uri};
 use portcullis_core::{BearerToken, Reason, ResourceUri, VerifyToken};
 use portcullis_egress::{Egress, EgressError, EgressErrorKind};
-use portcullis_oauth::{ClientAuthentication, introspection::IntrospectionPolicy, user_info::UserInfoFormat};
-use portcullis_verify::{AudienceCheck, IntrospectionVerifier, TokenCheck, UserInfoEndpoint, UserInfoVerifier, danger};
+use portcullis_oauth::{ClientAuthentication, introspection::IntrospectionPolicy, providers::Provider as GitHub};
+use portcullis_verify::{AudienceCheck, IntrospectionVerifier, UserInfoEndpoint, UserInfoVerifier, danger};
 use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until};
 use tower::ServiceExt as _;
@@ -91,7 +91,7 @@ fn user_at(path: &str) -> String {
     match path {
         "/introspect" => active().to_string(),
         "/check" => json!({"app": {"client_id": "app"}, "user": {"id": 7}, "scopes": []}).to_string(),
-        _ => json!({"sub": "alice", "id": 7}).to_string(),
+        _ => json!({"sub": "alice", "id": 7, "email": "alice@example.test"}).to_string(),
     }
 }
 
@@ -103,18 +103,22 @@ fn introspection(provider: &Provider) -> IntrospectionVerifier {
         .with_endpoint(Uri::from_static("https://idp.example/introspect"))
 }
 
+fn github() -> GitHub {
+    GitHub::github()
+        .with_issuer(issuer(ISSUER))
+        .with_userinfo_endpoint(Uri::from_static("https://idp.example/userinfo"))
+        .with_token_check_endpoint(Uri::from_static("https://idp.example/check"))
+}
+
 fn user_info(provider: &Provider, check: AudienceCheck) -> UserInfoVerifier {
-    let endpoint = UserInfoEndpoint::new(issuer(ISSUER), provider.egress(), clock())
-        .with_url(Uri::from_static("https://idp.example/userinfo"))
-        .with_format(UserInfoFormat::GitHub);
+    let endpoint = UserInfoEndpoint::of_provider(github(), provider.egress(), clock());
     UserInfoVerifier::new(endpoint, check).expect("verifier")
 }
 
 fn token_check(provider: &Provider) -> UserInfoVerifier {
     let client = ClientAuthentication::basic("app", SECRET.into());
-    let url = Uri::from_static("https://idp.example/check");
-    let check = TokenCheck::new(issuer(ISSUER), url, client, provider.egress(), clock());
-    user_info(provider, AudienceCheck::token_check(check))
+    let check = AudienceCheck::token_check(github(), client, provider.egress(), clock()).expect("GitHub has it");
+    user_info(provider, check)
 }
 
 /// A junk token in each `junk_every`, and a new token of a user in each `user_every`, for a minute: how many of the users' tokens are

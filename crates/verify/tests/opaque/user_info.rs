@@ -1,9 +1,8 @@
 //! `UserInfoVerifier` and its audience checks.
 
-use http::Uri;
 use portcullis_core::{PrincipalKind, Reason};
-use portcullis_oauth::{ClientAuthentication, user_info::UserInfoFormat};
-use portcullis_verify::{AudienceCheck, ConfigError, TokenCheck, UserInfoEndpoint, UserInfoVerifier, danger};
+use portcullis_oauth::{ClientAuthentication, providers::Provider};
+use portcullis_verify::{AudienceCheck, ConfigError, UserInfoEndpoint, UserInfoVerifier, danger};
 use serde_json::json;
 
 use super::stub::{ISSUER, SECRET, Stub, TOKEN, active, clock, introspection, issuer, verify};
@@ -18,14 +17,10 @@ fn with_introspection(stub: &Stub) -> UserInfoVerifier {
 }
 
 fn github(stub: &Stub) -> UserInfoVerifier {
-    let github = issuer("https://github.com");
     let client = ClientAuthentication::basic("Iv1.app", SECRET.into());
-    let url = Uri::from_static("https://api.github.com/applications/Iv1.app/token");
-    let check = TokenCheck::new(github.clone(), url, client, stub.egress(), clock());
-    let endpoint = UserInfoEndpoint::new(github, stub.egress(), clock())
-        .with_url(Uri::from_static("https://api.github.com/user"))
-        .with_format(UserInfoFormat::GitHub);
-    UserInfoVerifier::new(endpoint, AudienceCheck::token_check(check)).expect("verifier")
+    let endpoint = UserInfoEndpoint::of_provider(Provider::github(), stub.egress(), clock());
+    let check = AudienceCheck::token_check(Provider::github(), client, stub.egress(), clock()).expect("GitHub has it");
+    UserInfoVerifier::new(endpoint, check).expect("verifier")
 }
 
 #[tokio::test(start_paused = true)]
@@ -36,7 +31,7 @@ async fn the_user_has_rights_from_the_check_and_a_profile_from_user_info() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rs_10_user_info_is_not_asked_about_a_token_for_another_resource() {
+async fn rs_10_user_info_is_not_requested_for_a_token_of_another_audience() {
     let stub = Stub::new();
     let mut foreign = active();
     foreign["aud"] = "https://other.example".into();
@@ -64,6 +59,7 @@ async fn a_github_token_of_our_app_is_a_user_and_one_of_another_app_is_not() {
     );
     let user = verify(github(&stub), TOKEN).await.expect("user");
     assert_eq!((user.subject(), user.username(), user.email()), ("583231", Some("octocat"), None));
+    assert_eq!(stub.calls("/user/emails"), 1, "the profile has no address, and the token may not read the addresses");
     assert_eq!(user.principal().kind(), PrincipalKind::User);
     assert!(user.scopes().contains("repo"));
     assert!(!serde_json::to_string(&*user).expect("json").contains(TOKEN));
@@ -93,7 +89,7 @@ async fn a_dead_token_a_missing_permission_and_an_outage_are_three_things() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_rate_limit_of_one_user_is_respected_and_applies_to_no_other_user() {
+async fn the_rate_limit_of_one_user_does_not_apply_to_others() {
     let stub = Stub::new();
     let verifier = with_introspection(&stub);
     stub.answer_text("/userinfo", 403, &[("x-ratelimit-remaining", "0")], "");
@@ -107,7 +103,7 @@ async fn the_rate_limit_of_one_user_is_respected_and_applies_to_no_other_user() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_audience_check_is_disabled_only_by_the_danger_module() {
+async fn an_audience_check_can_be_omitted_only_by_the_module_danger() {
     let stub = Stub::new();
     let verifier = UserInfoVerifier::new(endpoint(&stub), danger::any_audience()).expect("verifier");
     let user = verify(verifier, TOKEN).await.expect("user");
@@ -115,11 +111,14 @@ async fn the_audience_check_is_disabled_only_by_the_danger_module() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_of_another_issuer_is_a_mistake_of_the_configuration() {
+async fn an_audience_check_of_another_issuer_is_a_configuration_error() {
     let stub = Stub::new();
     let other = UserInfoEndpoint::new(issuer("https://other.example"), stub.egress(), clock());
     let error = UserInfoVerifier::new(other, AudienceCheck::introspection(introspection(&stub))).expect_err("mixed");
     assert!(matches!(error, ConfigError::DifferentIssuers { .. }));
+    let client = ClientAuthentication::basic("app", SECRET.into());
+    let error = AudienceCheck::token_check(Provider::google(), client, stub.egress(), clock()).expect_err("no check");
+    assert_eq!(error, ConfigError::NoTokenCheck("google"));
 }
 
 #[tokio::test(start_paused = true)]

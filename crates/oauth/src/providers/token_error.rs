@@ -1,4 +1,4 @@
-//! What an error of a token endpoint means: for the user, for us, or for nobody.
+//! Errors of a token endpoint, and what each says about: the grant, this server, or neither.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -11,32 +11,32 @@ use crate::{
     strict_json,
 };
 
-/// What an error code means.
+/// What an error code is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Meaning {
-    /// The code or refresh token is no good: the user must log in again.
+pub(super) enum ErrorMeaning {
+    /// The code or refresh token is invalid: the user must log in again.
     Grant,
-    /// Our id or secret is no good.
+    /// The client ID or secret of this server is invalid.
     Credentials,
-    /// What we are or ask is not allowed.
+    /// This server may not send the request.
     Client,
-    /// It may work in a moment.
+    /// A later attempt may succeed.
     Transient,
-    /// The provider says it of a refresh token and of this server: by itself it is evidence of nothing.
+    /// The provider returns it for a refresh token as well as for this server, so one response proves neither.
     Unknown,
 }
 
 /// [RFC 6749 section 5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2), and codes that belong to the authorization
-/// endpoint (section 4.1.2.1) or to no standard and turn up here all the same. What every other code is about is unknown.
-const STANDARD: [(&str, &str, Meaning); 4] = [
-    ("invalid_grant", "", Meaning::Grant),
-    ("invalid_client", "", Meaning::Credentials),
-    // What no request of this server may ask, whoever its user is.
-    ("unauthorized_client", "", Meaning::Client),
-    ("unsupported_grant_type", "", Meaning::Client),
+/// endpoint (section 4.1.2.1) but are returned here by some providers. Every other code is unknown.
+const STANDARD: [(&str, &str, ErrorMeaning); 4] = [
+    ("invalid_grant", "", ErrorMeaning::Grant),
+    ("invalid_client", "", ErrorMeaning::Credentials),
+    // About the client, whoever the user is.
+    ("unauthorized_client", "", ErrorMeaning::Client),
+    ("unsupported_grant_type", "", ErrorMeaning::Client),
 ];
 
-/// What says, in whichever member and in lower case, that it may work in a moment.
+/// Values, in lower case and in any of the members, which say that a later attempt may succeed.
 const TRANSIENT: [&str; 13] = [
     "temporarily_unavailable",
     "server_error",
@@ -54,12 +54,12 @@ const TRANSIENT: [&str; 13] = [
 ];
 
 impl Provider {
-    /// Why there is no token in `response`; `None` if there may be one.
+    /// Returns the error in `response`; `None` if the response may contain tokens.
     ///
-    /// 429, 408, 425 and 5xx tell of the provider alone. With every other status an error code counts, also with 200. A refusal that no
-    /// standard and no vendor knows is [`ProtocolError::UnknownRefusal`]: by itself it is no evidence that the token presented is dead,
-    /// and a firewall in between says the same.
-    pub(super) fn token_refusal(&self, response: &Response<Bytes>) -> Option<ProtocolError> {
+    /// 429, 408, 425 and 5xx are about the provider alone. With every other status an error code counts, also with 200. An error that
+    /// neither the standard nor the vendor defines is [`ProtocolError::UnknownRefusal`]: it does not prove that the presented token is
+    /// dead, and a firewall between here and the provider may have sent it.
+    pub(super) fn token_error(&self, response: &Response<Bytes>) -> Option<ProtocolError> {
         let status = response.status();
         if let Some(failure) = failure(response) {
             return Some(failure);
@@ -74,10 +74,10 @@ impl Provider {
         let wordings = wordings(&members);
         let transient = || ProtocolError::ServerError { status, retry_after: None };
         Some(match (meaning, code) {
-            (Some(Meaning::Credentials), _) => client_refused(response),
-            (Some(Meaning::Transient), _) => transient(),
-            (Some(Meaning::Grant), Some(code)) => {
-                ProtocolError::GrantRefused { code, description: fit_for_a_log(description.to_owned()) }
+            (Some(ErrorMeaning::Credentials), _) => client_refused(response),
+            (Some(ErrorMeaning::Transient), _) => transient(),
+            (Some(ErrorMeaning::Grant), Some(code)) => {
+                ProtocolError::GrantRefused { code, description: loggable_description(description.to_owned()) }
             }
             _ if status == StatusCode::TOO_EARLY => transient(),
             (_, code) => match client_refused(response) {
@@ -89,8 +89,8 @@ impl Provider {
                     if let Some((_, known)) = wordings.iter().find(|(_, value)| self.ends_grants(value)) {
                         return Some(ProtocolError::GrantRefused { code: known.clone(), description: None });
                     }
-                    // A bare 401 is what RFC 6749 has for a client that is not known.
-                    let is_known = meaning.is_some_and(|meaning| meaning != Meaning::Unknown);
+                    // RFC 6749 section 5.2: 401 is the status for an unknown client.
+                    let is_known = meaning.is_some_and(|meaning| meaning != ErrorMeaning::Unknown);
                     if is_known || (status == StatusCode::UNAUTHORIZED && code.is_none()) {
                         return Some(refused);
                     }
@@ -102,24 +102,24 @@ impl Provider {
         })
     }
 
-    /// Whether `error` says that our id or secret is no good, whatever is asked with them. A status without an error code does not: it
-    /// may be about the code or refresh token that was presented.
+    /// Reports whether `error` says that the client ID or secret of this server is invalid, for every request. A status without an error
+    /// code does not: it may be about the code or refresh token that was presented.
     #[must_use]
     pub fn refuses_credentials(&self, error: &ProtocolError) -> bool {
         match error {
             ProtocolError::ClientRefused { code: Some(code), .. } => {
-                self.meaning(code, "") == Some(Meaning::Credentials)
+                self.meaning(code, "") == Some(ErrorMeaning::Credentials)
             }
             _ => false,
         }
     }
 
-    /// Whether the operator has said that this word ends a grant.
+    /// Reports whether the operator has configured `word` as an error that ends grants.
     fn ends_grants(&self, word: &str) -> bool {
         self.dead_grant_errors.iter().any(|known| **known == *word)
     }
 
-    fn meaning(&self, code: &str, description: &str) -> Option<Meaning> {
+    fn meaning(&self, code: &str, description: &str) -> Option<ErrorMeaning> {
         let description = description.to_ascii_lowercase();
         let mut known = self.vendor.errors.iter().chain(&STANDARD);
         let found = known.find(|(known, part, _)| *known == code && description.contains(part));
@@ -127,8 +127,8 @@ impl Provider {
     }
 }
 
-/// Whether an answer refuses. A redirect, or that a proxy in between wants credentials, is no answer of the provider; with 200 it has to say
-/// so: by `error`, or by `ok`.
+/// Reports whether a response is an error of the provider. A redirect, or 407 of a proxy, is none; with 200 the member `error` or `ok` says
+/// so.
 fn is_refusal(status: StatusCode, members: &Map<String, Value>) -> bool {
     if status.is_success() {
         let has_error = members
@@ -139,7 +139,7 @@ fn is_refusal(status: StatusCode, members: &Map<String, Value>) -> bool {
     status.is_client_error() && status != StatusCode::PROXY_AUTHENTICATION_REQUIRED
 }
 
-/// The members that name an error, and their values: no longer and no other than an error code may be. They are logged.
+/// Returns the members that name an error, with their values. They are logged, so a value that cannot be an error code is left out.
 fn wordings(members: &Map<String, Value>) -> Vec<(&'static str, String)> {
     const TOP: [&str; 4] = ["error", "error_code", "code", "status"];
     const BELOW: [(&str, &str); 3] = [("error.code", "code"), ("error.status", "status"), ("error.type", "type")];
@@ -154,14 +154,14 @@ fn wordings(members: &Map<String, Value>) -> Vec<(&'static str, String)> {
     worded.filter(|(_, value)| !value.is_empty() && is_error_code(value)).collect()
 }
 
-/// `value` as the log shows it: a provider may repeat the token or code that it refuses, and those are long and have digits.
+/// Returns `value` as it may be logged: a provider may repeat the token or code that it rejects, and those are long and have digits.
 fn shown(value: &str) -> &str {
     let may_be_a_secret = value.len() > 24 && value.bytes().any(|byte| byte.is_ascii_digit());
     if may_be_a_secret { "(not shown: it may be a secret)" } else { value }
 }
 
-/// Short, one line, and without a word as long as a token.
-pub(super) fn fit_for_a_log(description: String) -> Option<String> {
+/// Returns `description` if it is safe to log: short, one line, and without a word as long as a token.
+pub(super) fn loggable_description(description: String) -> Option<String> {
     const LONGEST: usize = 160;
     const LONGEST_WORD: usize = 24;
     let is_plain = description.bytes().all(|b| matches!(b, b' '..=b'~'));
@@ -175,8 +175,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_description_with_a_token_in_it_is_not_kept() {
-        let kept = |text: &str| fit_for_a_log(text.to_owned()).is_some();
+    fn a_description_that_may_contain_a_token_is_not_logged() {
+        let kept = |text: &str| loggable_description(text.to_owned()).is_some();
         assert!(kept("Session doesn't have required client"));
         assert!(kept("Token has been expired or revoked."));
         for text in [

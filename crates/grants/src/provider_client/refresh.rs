@@ -1,4 +1,4 @@
-//! The client as an [`TokenRefresh`](crate::TokenRefresh): a refresh token is presented.
+//! Requests to the token endpoint, and [`ProviderClient`] as a [`TokenRefresh`](crate::TokenRefresh).
 
 use std::{
     future::Future,
@@ -13,7 +13,7 @@ use portcullis_oauth::TokenResponse;
 use secrecy::SecretString;
 use tower_service::Service;
 
-use super::{ProviderClient, failure::Failure, line::Line, presented::fingerprint};
+use super::{ProviderClient, call_error::CallError, client::fingerprint, line::Line};
 use crate::{RefreshError, TokenSet};
 
 impl ProviderClient {
@@ -21,22 +21,26 @@ impl ProviderClient {
         let Some(refresh_token) = tokens.refresh_token() else {
             return Err(RefreshError::refused("there is no refresh token"));
         };
-        // Before it is sent: what is accepted meanwhile says nothing about this request.
-        let accepted_at = self.accepted().last();
+        // Read before the request is sent: a later acceptance says nothing about this request.
+        let accepted_at = self.last_accepted();
         let request = self.provider().refresh_request(self.client(), refresh_token);
-        let failure = match self.tokens(self.refresh_tokens(), refresh_token, request).await {
+        let error = match self.tokens(self.refresh_tokens(), refresh_token, request).await {
             Ok(response) => return Ok(self.with_lifetime(response).await),
-            Err(failure) => failure,
+            Err(error) => error,
         };
-        match self.is_active(&failure, refresh_token).await {
-            Some(false) => Err(RefreshError::refused("refused without a word, and not active")),
-            Some(true) => Err(RefreshError::misconfigured(failure.into())),
-            None => Err(RefreshError::from(failure).with_accepted_at(accepted_at)),
+        match self.is_active(&error, refresh_token).await {
+            Some(false) => Err(RefreshError::refused("rejected without an error code, and not active")),
+            Some(true) => Err(RefreshError::misconfigured(error.into())),
+            None => Err(RefreshError::from(error).with_accepted_at(accepted_at)),
         }
     }
 
-    /// Asks the token endpoint for the tokens behind `code`.
-    pub(super) async fn redeem(&self, code: &SecretString, request: Request<Bytes>) -> Result<TokenResponse, Failure> {
+    /// Redeems `code` at the token endpoint.
+    pub(super) async fn redeem(
+        &self,
+        code: &SecretString,
+        request: Request<Bytes>,
+    ) -> Result<TokenResponse, CallError> {
         self.tokens(self.codes(), code, request).await
     }
 
@@ -45,12 +49,12 @@ impl ProviderClient {
         line: &Line,
         presented: &SecretString,
         request: Request<Bytes>,
-    ) -> Result<TokenResponse, Failure> {
+    ) -> Result<TokenResponse, CallError> {
         let process = |response: &_| self.provider().process_token(response, self.now());
         let response = self.ask(line, fingerprint(presented), request, process).await?;
-        // Nothing else shows it: some providers look at the client's credentials only after the token.
-        self.accepted().note();
-        // Where refresh tokens rotate, the one that was presented is spent, and this is the one that works.
+        // Only a success proves that the credentials of this server are accepted: some providers check the token first.
+        self.note_accepted();
+        // Where refresh tokens rotate, the presented one is spent, and this one is valid.
         if let Some(issued) = &response.refresh_token {
             self.refresh_tokens().accept(fingerprint(issued));
         }
@@ -63,7 +67,7 @@ impl Service<Arc<TokenSet>> for ProviderClient {
     type Error = RefreshError;
     type Future = Pin<Box<dyn Future<Output = Result<TokenResponse, RefreshError>> + Send>>;
 
-    /// Always ready.
+    /// Returns that the client is ready, always.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), RefreshError>> {
         Poll::Ready(Ok(()))
     }

@@ -1,0 +1,95 @@
+//! Requests about a token that was issued: introspection, the vendor's own check, revocation.
+
+use bytes::Bytes;
+use http::{Request, Response};
+use portcullis_core::BearerToken;
+use secrecy::SecretString;
+
+use super::Provider;
+use crate::{
+    Claims, ClientAuthentication, ProtocolError, Verified, introspection,
+    revocation::{self, RevokedTokens},
+    subject::Subject,
+};
+
+impl Provider {
+    /// Returns the introspection request for an access token; `None` if the provider has no introspection endpoint. Its response goes to
+    /// [`introspection::process`].
+    #[must_use]
+    pub fn introspection_request(&self, client: &ClientAuthentication, token: &BearerToken) -> Option<Request<Bytes>> {
+        Some(introspection::request(self.endpoints.introspection.as_ref()?, client, token))
+    }
+
+    /// Returns the introspection request for a refresh token; `None` if the provider has no introspection endpoint.
+    #[must_use]
+    pub fn refresh_token_introspection_request(
+        &self,
+        client: &ClientAuthentication,
+        refresh_token: &SecretString,
+    ) -> Option<Request<Bytes>> {
+        Some(introspection::refresh_token_request(self.endpoints.introspection.as_ref()?, client, refresh_token))
+    }
+
+    /// Reports whether the vendor has a [token check](Self::token_check_request) of its own.
+    #[must_use]
+    pub const fn has_token_check(&self) -> bool {
+        self.vendor.token_check.is_some()
+    }
+
+    /// Returns the request that asks whether `token` was issued to `client`, in the vendor's own way; `None` if the vendor has none. Its
+    /// response goes to [`process_token_check`](Self::process_token_check).
+    ///
+    /// GitHub alone has one: [Check a token](https://docs.github.com/en/rest/apps/oauth-applications#check-a-token).
+    #[must_use]
+    pub fn token_check_request(&self, client: &ClientAuthentication, token: &BearerToken) -> Option<Request<Bytes>> {
+        let check = self.vendor.token_check.as_ref()?;
+        let endpoint = self.endpoints.token_check.clone().or_else(|| (check.endpoint)(&self.endpoints, client))?;
+        Some((check.request)(&endpoint, client, token))
+    }
+
+    /// Returns the user, the scopes and the expiry of the token, as claims of this issuer, from the response to a
+    /// [`token_check_request`](Self::token_check_request) of the same `client`.
+    ///
+    /// # Errors
+    /// [`ProtocolError::TokenRefused`] if the token was not issued to `client`; other [`ProtocolError`]s if the response does not tell.
+    pub fn process_token_check(
+        &self,
+        client: &ClientAuthentication,
+        response: &Response<Bytes>,
+    ) -> Result<Verified<Claims>, ProtocolError> {
+        let check = self.vendor.token_check.as_ref().ok_or(ProtocolError::InvalidMember("active"))?;
+        let (subject, claims) = (check.process)(client, response)?;
+        Ok(Verified::assertion(self.issuer.clone(), Subject::user(subject), claims))
+    }
+
+    /// Returns the request that ends the grant behind `tokens`; `None` if the provider cannot do that. Its response goes to
+    /// [`process_revocation`](Self::process_revocation).
+    ///
+    /// At GitHub it deletes the access token alone: the user's authorization of the app and other sessions remain.
+    #[must_use]
+    pub fn revocation_request(
+        &self,
+        client: &ClientAuthentication,
+        tokens: RevokedTokens<'_>,
+    ) -> Option<Request<Bytes>> {
+        Some((self.vendor.revocation)(self.endpoints.revocation.as_ref()?, client, tokens))
+    }
+
+    /// Reports whether ending one grant ends other grants of the same user to the same client: at Google, and at Keycloak in releases
+    /// before 2025.
+    #[must_use]
+    pub const fn revocation_ends_other_logins(&self) -> bool {
+        self.vendor.revocation_ends_other_logins
+    }
+
+    /// Processes the response to a [`revocation_request`](Self::revocation_request). Tokens that were invalid before count as revoked.
+    ///
+    /// # Errors
+    /// [`ProtocolError`] if the response does not confirm it. The tokens may still be valid.
+    pub fn process_revocation(&self, response: &Response<Bytes>) -> Result<(), ProtocolError> {
+        if self.vendor.revoked_already.contains(&response.status()) {
+            return Ok(());
+        }
+        revocation::process(response)
+    }
+}
