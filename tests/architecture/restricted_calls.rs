@@ -20,9 +20,9 @@ const SECRETS: [&str; 25] = [
     "crates/core/src/access_token.rs",
     "crates/core/src/bearer_token.rs",
     // Hashed in the same breath.
-    "crates/grants/src/provider_client/client.rs",
+    "crates/upstream/src/provider_client/client.rs",
     // Sealed in the same breath.
-    "crates/grants/src/record.rs",
+    "crates/refresh/src/record.rs",
     "crates/oauth/src/assertion/common.rs",
     "crates/oauth/src/client_authentication.rs",
     // Hashed in the same breath.
@@ -42,7 +42,7 @@ const SECRETS: [&str; 25] = [
 /// Where a user context is built from an identity that was established.
 const IDENTITIES: [&str; 4] = [
     "crates/bridge/src/session/model.rs",
-    "crates/grants/src/provider_client/profile_verifier.rs",
+    "crates/upstream/src/provider_client/profile_verifier.rs",
     "crates/oauth/src/verified.rs",
     "crates/verify/src/user_info/verifier.rs",
 ];

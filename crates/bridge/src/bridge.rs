@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::Router;
 use portcullis_core::{Clock, GrantId, Issuer, ResourceUri, SystemClock};
 use portcullis_egress::Egress;
-use portcullis_grants::{GrantStore, ProviderClient, Refresher, RefresherConfig};
 use portcullis_oauth::protected_resource::ProtectedResourceMetadata;
+use portcullis_refresh::{GrantStore, Refresher, RefresherConfig};
 use portcullis_store::{SealedStore, StoreError};
+use portcullis_upstream::ProviderClient;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 

@@ -5,7 +5,7 @@
 //!
 //! MCP clients require an authorization server with metadata, registration, PKCE, resource indicators and rotation. GitHub, Google,
 //! Atlassian, Salesforce and most corporate servers do not offer all of these. A [`Bridge`] does: it logs users in at the provider,
-//! stores their grants there ([`portcullis_grants`]), and issues tokens of its own. [`BridgeVerifier`] verifies these tokens.
+//! stores their grants there ([`portcullis_refresh`]), and issues tokens of its own. [`BridgeVerifier`] verifies these tokens.
 
 mod access_tokens;
 mod bridge;

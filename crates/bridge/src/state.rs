@@ -4,8 +4,9 @@ use std::{fmt, sync::Arc};
 
 use axum::extract::FromRef;
 use portcullis_core::Clock;
-use portcullis_grants::{ProviderClient, Refresher};
+use portcullis_refresh::Refresher;
 use portcullis_store::SealedStore;
+use portcullis_upstream::ProviderClient;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 

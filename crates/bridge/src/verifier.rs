@@ -27,7 +27,7 @@ use crate::{
 /// 5. A store that cannot be reached is `Unavailable`.
 ///
 /// It reads the store for every token: put a cache around it. For a profile that is newer than the login, put an
-/// [`UpstreamLayer`](portcullis_grants::UpstreamLayer) around it as well.
+/// [`UpstreamLayer`](portcullis_upstream::UpstreamLayer) around it as well.
 #[derive(Clone, Debug)]
 pub struct BridgeVerifier {
     bridge: Bridge,

@@ -9,10 +9,11 @@ use std::{
 use portcullis_bridge::{Bridge, BridgeConfig, BridgeVerifier, collections};
 use portcullis_core::{AuthError, BearerToken, Clock, SystemClock, UserContext};
 use portcullis_egress::{Egress, EgressConfig};
-use portcullis_grants::{GrantStore, ProfileVerifier, ProviderClient, UpstreamLayer, UpstreamVerifier};
 use portcullis_layer::AuthConfig;
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
+use portcullis_refresh::GrantStore;
 use portcullis_store::{KeyRing, MemoryStore, SealedStore, Store};
+use portcullis_upstream::{ProfileVerifier, ProviderClient, UpstreamLayer, UpstreamVerifier};
 use portcullis_verify::{Cache, CacheConfig, CacheFuture, CacheHandle};
 use tower_layer::Layer as _;
 use tower_service::Service;

@@ -55,7 +55,12 @@ pub use portcullis_core as types;
 #[cfg(any(feature = "grants", feature = "verify"))]
 pub use portcullis_egress as egress;
 #[cfg(feature = "grants")]
-pub use portcullis_grants as grants;
+pub mod grants {
+    //! Tokens of users at a provider: kept sealed, refreshed once, and handed out fresh.
+
+    pub use portcullis_refresh::*;
+    pub use portcullis_upstream::*;
+}
 pub use portcullis_layer as layer;
 #[cfg(feature = "axum")]
 pub use portcullis_layer::extract;

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use portcullis_core::{Clock, ScopeSet};
-use portcullis_grants::{Login as ProviderLogin, LoginError, LoginErrorKind, ProviderClient, TokenSet};
 use portcullis_oauth::{
     Claims,
     providers::{AuthorizationResponse, Profile},
 };
+use portcullis_refresh::TokenSet;
+use portcullis_upstream::{Login as ProviderLogin, LoginError, LoginErrorKind, ProviderClient};
 use secrecy::SecretString;
 
 use super::{Consents, PendingLogin, consent::UserIdentity};

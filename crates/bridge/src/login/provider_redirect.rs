@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
-use portcullis_grants::ProviderClient;
 use portcullis_oauth::{CodeVerifier, providers};
+use portcullis_upstream::ProviderClient;
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 

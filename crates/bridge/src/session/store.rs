@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use portcullis_core::{Clock, GrantId, UnixTime, Upstream};
-use portcullis_grants::{CreateError, ProviderClient, Refresher, TokenSet};
+use portcullis_refresh::{CreateError, Refresher, TokenSet};
 use portcullis_store::{Record, RecordKey, SealedStore, StoreError};
+use portcullis_upstream::ProviderClient;
 use tokio::sync::broadcast;
 
 use super::{

@@ -7,7 +7,8 @@ use std::{
 };
 
 use portcullis_core::{GrantId, Reason};
-use portcullis_grants::{ProviderClient, TokenSet};
+use portcullis_refresh::TokenSet;
+use portcullis_upstream::ProviderClient;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 

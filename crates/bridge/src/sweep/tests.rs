@@ -12,13 +12,14 @@ use bytes::Bytes;
 use http::Uri;
 use portcullis_core::{BearerToken, Clock as _, GrantId, Issuer, ResourceUri, ScopeSet};
 use portcullis_egress::Egress;
-use portcullis_grants::{GrantStore, ProviderClient, TokenSet};
 use portcullis_oauth::{ClientAuthentication, TokenResponse, providers::Provider};
+use portcullis_refresh::{GrantStore, TokenSet};
 use portcullis_store::{
     Expected, KeyRing, MemoryStore, Row, SealedStore, Store as _, StoreFuture, Swap,
     conformance::{Call, FaultyStore},
 };
 use portcullis_testkit::{Endpoint, IdentityProvider, TestClock};
+use portcullis_upstream::ProviderClient;
 use tokio::time::sleep;
 
 use crate::collections;

@@ -16,10 +16,11 @@ use http_body_util::{BodyExt as _, Full};
 use portcullis_bridge::{Bridge, BridgeConfig, Client, GrantType, IntrospectionClient, RedirectUri};
 use portcullis_core::{Issuer, ResourceUri, ScopeSet};
 use portcullis_egress::Egress;
-use portcullis_grants::{GrantStore, ProviderClient};
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
+use portcullis_refresh::GrantStore;
 use portcullis_store::{Collection, KeyRing, MemoryStore, SealedStore, Store as _};
 use portcullis_test_support::{Browser, Endpoint, IdentityProvider, Network, OAuthClient, Page, TestClock};
+use portcullis_upstream::ProviderClient;
 use serde_json::json;
 use tower::ServiceExt as _;
 

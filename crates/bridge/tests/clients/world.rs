@@ -8,10 +8,11 @@ use http::Request;
 use portcullis_bridge::{Bridge, BridgeConfig, ClientMetadataDocumentPolicy};
 use portcullis_core::{Issuer, ResourceUri, ScopeSet};
 use portcullis_egress::Egress;
-use portcullis_grants::{GrantStore, ProviderClient};
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
+use portcullis_refresh::GrantStore;
 use portcullis_store::{KeyRing, MemoryStore, SealedStore, Store as _};
 use portcullis_test_support::{Answer, Call, Endpoint, IdentityProvider, Network, OAuthClient, TestClock};
+use portcullis_upstream::ProviderClient;
 use serde_json::{Value, json};
 
 use crate::host::Host;

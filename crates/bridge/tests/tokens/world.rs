@@ -7,13 +7,14 @@ use http::{Request, Response};
 use portcullis_bridge::{Bridge, BridgeConfig, Client, GrantType, IntrospectionClient, RedirectUri, TrustedIssuer};
 use portcullis_core::{AuthError, BearerToken, Clock as _, Issuer, ResourceUri, ScopeSet, UserContext};
 use portcullis_egress::Egress;
-use portcullis_grants::{GrantStore, ProviderClient};
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
+use portcullis_refresh::GrantStore;
 use portcullis_remote::{RemoteKeySet, discover};
 use portcullis_store::{KeyRing, MemoryStore, SealedStore};
 use portcullis_test_support::{
     Answer, Authorization, Browser, Call, IdentityProvider, Network, OAuthClient, TestClock,
 };
+use portcullis_upstream::ProviderClient;
 use tower::ServiceExt as _;
 
 use crate::shelf::Shelf;

@@ -1,8 +1,0 @@
-//! [`ProviderClient`](portcullis_grants::ProviderClient): what is sent, what is not, and what became of a refresh token.
-
-mod codes;
-mod isolation;
-mod lifetimes;
-mod outcomes;
-mod profiles;
-mod script;

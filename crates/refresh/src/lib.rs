@@ -1,0 +1,30 @@
+//! The token refresh engine. The tokens of a grant are sealed in a [store](portcullis_store::Store) and refreshed once for any number of
+//! concurrent requests, tasks and processes.
+//!
+//! | | |
+//! |---|---|
+//! | [`Refresher`] | a tower service from a grant to fresh tokens |
+//! | [`TokenRefresh`] | the service that presents a refresh token; the user of this crate provides it |
+//! | [`GrantStore`] | the sealed rows of the grants |
+//! | [`TokenSet`] | the tokens of a grant |
+//!
+//! The crate does **not** know how a user logs in, who the user is, or how a provider is called.
+
+mod engine;
+mod grant_store;
+mod record;
+mod refresher;
+mod telemetry;
+mod token_refresh;
+mod token_set;
+
+pub use grant_store::{CreateError, GrantStore, StoredGrant};
+pub use record::{GrantRecord, InvalidRecord};
+pub use refresher::{RefreshFuture, RefreshRequest, Refresher, RefresherConfig};
+pub use token_refresh::{RefreshError, RefreshErrorKind, TokenRefresh};
+pub use token_set::TokenSet;
+
+pub use portcullis_store::{
+    EphemeralKeyError, KeyRing, Lease, LeaseOutcome, MemoryStore, OpenError, RekeyReport, StoreError, Swap, Version,
+    WrongKeys, read_secret_file,
+};

@@ -1,0 +1,212 @@
+//! [`ProviderClient`]: this server as an OAuth client of a provider.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use portcullis_core::{AccessToken, AuthError, Clock, Fingerprint, ScopeSet, UnixTime};
+use portcullis_egress::{Egress, RequestKind};
+use portcullis_oauth::{
+    ClientAuthentication, CodeVerifier,
+    providers::{Profile, Provider},
+    revocation::RevokedTokens,
+};
+use portcullis_remote::EndpointClient;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::Instant;
+
+use super::{ProfileVerifier, call_error::refresh_error, login::IdTokenVerifier};
+use portcullis_refresh::{RefreshError, TokenSet};
+
+/// An OAuth client of a provider: logins, refreshes, profiles and revocation. Clones share their state.
+///
+/// 1. It is a [`TokenRefresh`](portcullis_refresh::TokenRefresh), for a [`Refresher`](portcullis_refresh::Refresher): its errors say what became of the refresh token
+///    ([`RefreshErrorKind`](portcullis_refresh::RefreshErrorKind)).
+/// 2. A provider that fails gets one call per back-off window, for each kind of request: codes, refresh tokens, introspection,
+///    revocation, profiles. A code or token that makes it fail is paused by itself: see
+///    [`CircuitBreaker`](portcullis_egress::CircuitBreaker). If the provider rejects this server's client ID or secret, no request presents
+///    them for 5 s, or for as long as the provider says.
+/// 3. The lifetime of an access token is what the response says, else the token itself, else introspection, else the
+///    [default](Provider::with_default_lifetime) of the provider, else unknown.
+/// 4. A refresh that is rejected with an error that neither the standard nor the vendor defines is
+///    [unexplained](portcullis_refresh::RefreshErrorKind::Unexplained): alone it ends no grant. A refresh that is rejected without an error code ends the
+///    grant if introspection says that the refresh token is not active.
+///
+/// It stores no tokens. It does **not** request scopes on its own.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use portcullis_core::SystemClock;
+/// use portcullis_egress::{Egress, EgressConfig};
+/// use portcullis_refresh::{KeyRing, MemoryStore, Refresher, RefresherConfig, GrantStore};
+/// use portcullis_upstream::ProviderClient;
+/// use portcullis_oauth::{ClientAuthentication, providers::Provider};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let clock = Arc::new(SystemClock::new());
+/// let app = ClientAuthentication::basic("Iv1.0123456789abcdef", "secret from a file".into());
+/// let github = ProviderClient::new(Provider::github(), app, Egress::new(EgressConfig::new())?, clock.clone());
+///
+/// let vault = GrantStore::new(Arc::new(MemoryStore::new(clock.clone())), KeyRing::ephemeral())?;
+/// let config = RefresherConfig::for_provider(github.provider());
+/// let refresher = Refresher::new(vault, github, config.with_clock(clock));
+/// # drop(refresher);
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(example()).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct ProviderClient(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    provider: Arc<Provider>,
+    client: ClientAuthentication,
+    clock: Arc<dyn Clock>,
+    codes: EndpointClient,
+    refresh_tokens: EndpointClient,
+    /// When the token endpoint last accepted the credentials of this server, in this process.
+    accepted_at: Mutex<Option<Instant>>,
+    introspection: EndpointClient,
+    revocation: EndpointClient,
+    profiles: ProfileVerifier,
+    id_tokens: Option<IdTokenVerifier>,
+}
+
+impl ProviderClient {
+    /// Creates a client of `provider` that authenticates itself as `client`.
+    #[must_use]
+    pub fn new(provider: Provider, client: ClientAuthentication, egress: Egress, clock: Arc<dyn Clock>) -> Self {
+        let provider = Arc::new(provider);
+        let endpoint = |name| {
+            EndpointClient::new(egress.clone(), Arc::clone(&clock), RequestKind::new(name))
+                .with_provider(Arc::clone(&provider))
+        };
+        // Two circuit breakers: refresh tokens that fail do not stop logins, and codes that fail do not stop refreshes.
+        let codes = endpoint("token").with_unclear_refusal_pause(Duration::ZERO);
+        Self(Arc::new(Inner {
+            refresh_tokens: codes.sibling(egress.clone(), Arc::clone(&clock)),
+            codes,
+            accepted_at: Mutex::default(),
+            introspection: endpoint("introspection"),
+            revocation: endpoint("revocation"),
+            id_tokens: IdTokenVerifier::of(&provider, client.client_id(), &egress),
+            profiles: ProfileVerifier::new(Arc::clone(&provider), egress, Arc::clone(&clock)),
+            provider,
+            client,
+            clock,
+        }))
+    }
+
+    /// Returns the provider.
+    #[must_use]
+    pub fn provider(&self) -> &Provider {
+        &self.0.provider
+    }
+
+    /// Redeems an authorization code, which was returned to `redirect_uri` after the scopes `asked` had been requested, for the tokens of a new
+    /// grant.
+    ///
+    /// Compare the [scopes](TokenSet::scopes): a user may grant less than was requested. The ID token is **not** verified, so the user must
+    /// be known already; [`login`](Self::login) identifies the user.
+    ///
+    /// # Errors
+    /// [`RefreshError`]. A code is valid once: after an error only a new login returns tokens, unless the request was not sent.
+    pub async fn exchange_code(
+        &self,
+        code: &SecretString,
+        redirect_uri: &str,
+        verifier: &CodeVerifier,
+        asked: &ScopeSet,
+    ) -> Result<TokenSet, RefreshError> {
+        let request = self.provider().code_request(self.client(), code, redirect_uri, verifier);
+        let response = self.redeem(code, request).await.map_err(refresh_error)?;
+        Ok(TokenSet::from_login(self.with_lifetime(response).await, asked, self.now()))
+    }
+
+    /// Requests the profile of the user of `token`.
+    ///
+    /// # Errors
+    /// `InvalidToken` if the provider rejects the token, else `Unavailable`.
+    pub async fn profile(&self, token: &AccessToken) -> Result<Profile, AuthError> {
+        self.0.profiles.profile(token.token()).await
+    }
+
+    /// Returns a verifier of access tokens that this client obtained itself, for an [`UpstreamVerifier`](crate::UpstreamVerifier). It
+    /// identifies the user by the profile.
+    ///
+    /// It does **not** check for whom a token was issued, so it must not verify tokens that come with requests.
+    #[must_use]
+    pub fn profile_verifier(&self) -> ProfileVerifier {
+        self.0.profiles.clone()
+    }
+
+    /// Ends the grant behind `tokens` at the provider, or returns `false` if the provider (Atlassian) cannot do that. A grant that has ended
+    /// before is no error.
+    ///
+    /// GitHub deletes the access token alone. The user's authorization of the app remains, because all other sessions of the user depend on
+    /// it; GitHub does not document what becomes of the refresh token.
+    ///
+    /// # Errors
+    /// `Unavailable` if the provider does not confirm it: the tokens may still be valid.
+    pub async fn revoke(&self, tokens: &TokenSet) -> Result<bool, AuthError> {
+        let revoked = RevokedTokens::new(tokens.access_token().token(), tokens.refresh_token());
+        let Some(request) = self.provider().revocation_request(self.client(), revoked) else { return Ok(false) };
+        let credential = revoked.access_token.fingerprint();
+        self.0.revocation.send(credential, request, |response| self.provider().process_revocation(response)).await?;
+        Ok(true)
+    }
+
+    /// Returns the client ID of this server at the provider.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        self.client().client_id()
+    }
+
+    pub(super) fn client(&self) -> &ClientAuthentication {
+        &self.0.client
+    }
+
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.0.clock
+    }
+
+    pub(super) fn now(&self) -> UnixTime {
+        self.0.clock.now()
+    }
+
+    pub(super) fn id_tokens(&self) -> Option<&IdTokenVerifier> {
+        self.0.id_tokens.as_ref()
+    }
+
+    /// Returns the endpoint client for codes.
+    pub(super) fn codes(&self) -> &EndpointClient {
+        &self.0.codes
+    }
+
+    /// Returns the endpoint client for refresh tokens.
+    pub(super) fn refresh_tokens(&self) -> &EndpointClient {
+        &self.0.refresh_tokens
+    }
+
+    /// Records that the token endpoint has just accepted the credentials of this server.
+    pub(super) fn note_accepted(&self) {
+        *self.0.accepted_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Returns when the token endpoint last accepted the credentials of this server.
+    pub(super) fn last_accepted(&self) -> Option<Instant> {
+        *self.0.accepted_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn introspection(&self) -> &EndpointClient {
+        &self.0.introspection
+    }
+}
+
+/// Returns the hash of a code or refresh token, by which a credential that makes the provider fail is paused.
+pub(super) fn fingerprint(presented: &SecretString) -> Fingerprint {
+    Fingerprint::of_credential(presented.expose_secret())
+}

@@ -1,0 +1,185 @@
+//! [`ProviderClient::login`]: from an authorization code to a user.
+
+use std::{error::Error as _, ops::Deref};
+
+use portcullis_core::{AuthError, BearerToken, Clock, Reason, ScopeSet};
+use portcullis_egress::Egress;
+use portcullis_oauth::{
+    Claims, CodeVerifier, ProtocolError,
+    id_token::{IdToken, IdTokenPolicy},
+    providers::{Profile, Provider},
+};
+use portcullis_remote::RemoteKeySet;
+use secrecy::SecretString;
+use tokio::runtime::Handle;
+
+use super::{
+    ProviderClient,
+    call_error::refresh_error,
+    login_error::{LoginError, LoginStep},
+};
+use portcullis_refresh::TokenSet;
+
+/// A completed login: the user, and the tokens of the new grant. `Debug` prints no token, and of the user the subject only.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Login {
+    /// The tokens of a new grant. A caller that does not store them must [revoke](ProviderClient::revoke) them.
+    pub tokens: TokenSet,
+    /// The user's profile; [`Profile::subject`] identifies the user.
+    pub profile: Profile,
+    /// The claims of the ID token, if there is one. It was verified, and has the same subject.
+    pub id_token_claims: Option<Claims>,
+}
+
+impl ProviderClient {
+    /// Logs a user in: redeems `code`, which was returned to `redirect_uri`, and identifies the user.
+    ///
+    /// `verifier`, `nonce` and the scopes `asked` are those of the authorization request. The caller must have
+    /// [checked](Provider::check_issuer) that the authorization response comes from this provider.
+    ///
+    /// 1. The code is redeemed.
+    /// 2. If the provider issues ID tokens and `openid` was requested, there must be an ID token that [passes the policy](IdTokenPolicy) for
+    ///    this client, this login and these tokens.
+    /// 3. The profile is requested. Its subject must be that of the ID token
+    ///    ([OpenID Connect Core 1.0 section 5.3.2](https://openid.net/specs/openid-connect-core-1_0.html#UserInfoResponse)).
+    ///
+    /// If it fails after the code was redeemed, or the future is dropped, the new tokens are revoked in the background, unless that would
+    /// [end other logins](Provider::revocation_ends_other_logins) of the user.
+    ///
+    /// Compare the [scopes](TokenSet::scopes): a user may grant less than was requested.
+    ///
+    /// # Errors
+    /// [`LoginError`]. A code is valid once: after an error only a new login returns tokens.
+    pub async fn login(
+        &self,
+        code: &SecretString,
+        redirect_uri: &str,
+        verifier: &CodeVerifier,
+        nonce: &str,
+        asked: &ScopeSet,
+    ) -> Result<Login, LoginError> {
+        let request = self.provider().code_request(self.client(), code, redirect_uri, verifier);
+        let response = self.redeem(code, request).await.map_err(|error| LoginError::of_code(refresh_error(error)))?;
+        let fresh = RevokeOnDrop::new(self.clone(), TokenSet::from_login(response.clone(), asked, self.now()));
+        let received_at = fresh.received_at();
+
+        let id_token = self.id_token(response.id_token.as_ref(), nonce, &fresh, asked).await;
+        let id_token = id_token.map_err(|cause| LoginError::after(LoginStep::IdToken, cause))?;
+        let profile = self.fresh_profile(&fresh).await.and_then(|profile| check_user(profile, id_token.as_ref()));
+        let profile = profile.map_err(|cause| LoginError::after(LoginStep::Profile, cause))?;
+
+        let response = self.with_lifetime(response).await;
+        fresh.disarm();
+        let tokens = TokenSet::from_login(response, asked, received_at);
+        Ok(Login { tokens, profile, id_token_claims: id_token.map(IdToken::into_claims) })
+    }
+
+    /// Verifies the ID token; `None` if none is required.
+    async fn id_token(
+        &self,
+        id_token: Option<&SecretString>,
+        nonce: &str,
+        fresh: &TokenSet,
+        asked: &ScopeSet,
+    ) -> Result<Option<IdToken>, AuthError> {
+        let Some(id_tokens) = self.id_tokens().filter(|_| asked.contains("openid")) else { return Ok(None) };
+        let missing = || AuthError::new(Reason::MissingClaim).with_source(ProtocolError::InvalidMember("id_token"));
+        let id_token = id_token.ok_or_else(missing)?;
+        let access_token = fresh.access_token().token();
+        id_tokens.verify(id_token, nonce, access_token, self.clock()).await.map(Some)
+    }
+
+    /// Requests the profile with a token that was just issued. If the provider rejects that token, the user is not at fault.
+    async fn fresh_profile(&self, fresh: &TokenSet) -> Result<Profile, AuthError> {
+        self.profile(fresh.access_token()).await.map_err(|cause| match cause.reason() {
+            Reason::Inactive => AuthError::new(Reason::FreshTokenRefused).with_source(cause),
+            _ => cause,
+        })
+    }
+}
+
+/// Checks that profile and ID token have the same subject.
+fn check_user(profile: Profile, id_token: Option<&IdToken>) -> Result<Profile, AuthError> {
+    match id_token {
+        Some(id_token) if id_token.subject() != profile.subject() => Err(AuthError::new(Reason::SubjectMismatch)),
+        _ => Ok(profile),
+    }
+}
+
+/// A verifier of one provider's ID tokens for this client.
+#[derive(Debug)]
+pub(super) struct IdTokenVerifier {
+    policy: IdTokenPolicy,
+    keys: RemoteKeySet,
+}
+
+impl IdTokenVerifier {
+    /// Creates a verifier for ID tokens of `provider` for the client `client_id`; `None` if it issues none.
+    pub(super) fn of(provider: &Provider, client_id: &str, egress: &Egress) -> Option<Self> {
+        let policy = provider.id_token_policy(client_id)?;
+        let keys = match provider.jwks_uri() {
+            Some(jwks_uri) => RemoteKeySet::at(jwks_uri.clone(), egress.clone()),
+            None => RemoteKeySet::discovered(provider.issuer().clone(), egress.clone()),
+        };
+        Some(Self { policy, keys })
+    }
+
+    /// Verifies an ID token of the same response as `access_token`, for the login with `nonce`.
+    async fn verify(
+        &self,
+        id_token: &SecretString,
+        nonce: &str,
+        access_token: &BearerToken,
+        clock: &dyn Clock,
+    ) -> Result<IdToken, AuthError> {
+        let signed = self.keys.verified(self.policy.check_header(id_token)?).await?;
+        self.policy.check(signed, nonce, access_token, clock.now())
+    }
+}
+
+/// The tokens of a login that is not complete. They are revoked if the login fails, or its future is dropped.
+struct RevokeOnDrop {
+    client: ProviderClient,
+    tokens: TokenSet,
+    is_armed: bool,
+}
+
+impl RevokeOnDrop {
+    const fn new(client: ProviderClient, tokens: TokenSet) -> Self {
+        Self { client, tokens, is_armed: true }
+    }
+
+    /// Completes the login: the tokens are not revoked.
+    fn disarm(mut self) {
+        self.is_armed = false;
+    }
+}
+
+impl Deref for RevokeOnDrop {
+    type Target = TokenSet;
+
+    fn deref(&self) -> &TokenSet {
+        &self.tokens
+    }
+}
+
+impl Drop for RevokeOnDrop {
+    fn drop(&mut self) {
+        // A failed login must not end other logins of the same user.
+        if !self.is_armed || self.client.provider().revocation_ends_other_logins() {
+            return;
+        }
+        // Without a runtime the process is stopping, and the tokens are left to expire.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(revoke(self.client.clone(), self.tokens.clone()));
+        }
+    }
+}
+
+async fn revoke(client: ProviderClient, tokens: TokenSet) {
+    if let Err(error) = client.revoke(&tokens).await {
+        let (provider, reason) = (client.provider().name(), error.reason());
+        tracing::warn!(provider, %reason, source = error.source(), "tokens of a login that failed are not revoked");
+    }
+}
