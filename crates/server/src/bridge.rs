@@ -81,7 +81,7 @@ async fn discovered(issuer: &Issuer, egress: &Egress) -> Provider {
             },
             Err(error) => error.source().map_or_else(|| error.to_string(), ToString::to_string),
         };
-        tracing::warn!(%issuer, problem, again_in = ?pause, "the provider's metadata cannot be had; nobody is let in before that");
+        tracing::warn!(%issuer, problem, retry_in = ?pause, "provider metadata cannot be fetched; requests are rejected with 503 until then");
         sleep(pause).await;
         pause = LONGEST_PAUSE.min(pause * 2);
     }

@@ -20,5 +20,6 @@ mod shutdown;
 mod store;
 
 pub use config::{Config, ConfigError};
+pub use origin::ServerNames;
 pub use routes::RouteContext;
 pub use server::{ServeError, Server};

@@ -1,4 +1,4 @@
-//! The check of `Host` and `Origin`, before the token is verified: the defence against DNS rebinding (TR-1).
+//! [`ServerNames`]: the check of `Host` and `Origin`, before the token is verified: the defence against DNS rebinding (TR-1).
 
 use axum::{
     extract::{Request, State},
@@ -10,9 +10,11 @@ use portcullis::ResourceUri;
 
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
-/// The names by which clients may address this server: its public name, and loopback at any port.
+/// The names by which clients may address a server: the host of its resource, and loopback at any port.
+///
+/// The server checks them itself. A reverse proxy that replaces `Host` must check them too, because the server behind it cannot.
 #[derive(Clone, Debug)]
-pub(crate) struct Names {
+pub struct ServerNames {
     public: Option<Origin>,
 }
 
@@ -23,8 +25,10 @@ struct Origin {
     port: Option<u16>,
 }
 
-impl Names {
-    pub(crate) fn new(resource: &ResourceUri) -> Self {
+impl ServerNames {
+    /// Returns the names of the server of `resource`.
+    #[must_use]
+    pub fn new(resource: &ResourceUri) -> Self {
         Self { public: Origin::parse(resource.origin()) }
     }
 
@@ -33,22 +37,26 @@ impl Names {
         LOOPBACK.into_iter().chain(self.public.iter().map(|origin| &*origin.host))
     }
 
-    fn allow_host(&self, host: &str) -> bool {
-        authority(host).is_some_and(|(host, _)| self.hosts().any(|known| known == host))
-    }
-
-    fn allow_origin(&self, origin: &str) -> bool {
-        Origin::parse(origin)
-            .is_some_and(|origin| LOOPBACK.contains(&&*origin.host) || self.public.as_ref() == Some(&origin))
-    }
-
-    fn allow(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+    /// Reports whether `Host` and, if it is present, `Origin` of a request name the server.
+    ///
+    /// A public origin must have the scheme and the port of the resource; a host may have any port.
+    #[must_use]
+    pub fn allow(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         // Over HTTP/2 the authority is part of the URI.
         let host = uri.authority().map(Authority::as_str).or_else(|| headers.get(header::HOST)?.to_str().ok());
         // Only browsers send `Origin`.
         let mut origins = headers.get_all(header::ORIGIN).iter();
         host.is_some_and(|host| self.allow_host(host))
             && origins.all(|origin| origin.to_str().is_ok_and(|origin| self.allow_origin(origin)))
+    }
+
+    fn allow_host(&self, host: &str) -> bool {
+        authority(host).is_some_and(|(host, _)| self.hosts().any(|name| name == host))
+    }
+
+    fn allow_origin(&self, origin: &str) -> bool {
+        Origin::parse(origin)
+            .is_some_and(|origin| LOOPBACK.contains(&&*origin.host) || self.public.as_ref() == Some(&origin))
     }
 }
 
@@ -71,14 +79,14 @@ fn authority(text: &str) -> Option<(String, Option<u16>)> {
 }
 
 /// Rejects a request with a foreign `Host` or `Origin` with 403. Metadata documents are public and exempt (TR-13).
-pub(crate) async fn check(State(names): State<Names>, request: Request, next: Next) -> Response {
+pub(crate) async fn check(State(names): State<ServerNames>, request: Request, next: Next) -> Response {
     if request.uri().path().starts_with("/.well-known/") || names.allow(request.uri(), request.headers()) {
         return next.run(request).await;
     }
     tracing::warn!(
         host = ?request.headers().get(header::HOST),
         origin = ?request.headers().get(header::ORIGIN),
-        "refused a request with a foreign Host or Origin"
+        "rejected a request with a foreign Host or Origin"
     );
     (StatusCode::FORBIDDEN, "Host or Origin is not allowed\n").into_response()
 }
@@ -88,7 +96,7 @@ mod tests {
     use super::*;
 
     fn allowed(host: &'static str, origin: Option<&'static str>) -> bool {
-        let names = Names::new(&ResourceUri::new("https://mcp.example.com/mcp").expect("resource"));
+        let names = ServerNames::new(&ResourceUri::new("https://mcp.example.com/mcp").expect("resource"));
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, host.parse().expect("header"));
         if let Some(origin) = origin {

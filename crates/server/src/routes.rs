@@ -19,14 +19,14 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 use crate::{
     config::Config,
-    origin::{self, Names},
+    origin::{self, ServerNames},
     shutdown::{self, Shutdown},
 };
 
 /// What the MCP routes of a [`Server`](crate::Server) may need of it.
 #[derive(Clone, Debug)]
 pub struct RouteContext {
-    names: Names,
+    names: ServerNames,
     provider: Option<ProviderClient>,
     pub(crate) shutdown: Shutdown,
     required_upstream: bool,
@@ -34,7 +34,7 @@ pub struct RouteContext {
 
 impl RouteContext {
     pub(crate) fn new(config: &Config, shutdown: Shutdown) -> Self {
-        Self { names: Names::new(&config.resource), provider: None, shutdown, required_upstream: false }
+        Self { names: ServerNames::new(&config.resource), provider: None, shutdown, required_upstream: false }
     }
 
     pub(crate) fn with_provider(self, provider: ProviderClient) -> Self {

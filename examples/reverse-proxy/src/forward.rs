@@ -67,8 +67,8 @@ impl Service<Request<RequestBody>> for Forward {
         };
         *request.uri_mut() = target;
         *request.version_mut() = http::Version::HTTP_11;
-        // The client sets the upstream's own name: an MCP server rejects other names, as a defence against DNS rebinding. `Names`
-        // has checked the name in the request.
+        // The client sets the upstream's own name: an MCP server rejects other names, as a defence against DNS rebinding.
+        // `ServerNames` has checked the name in the request.
         request.headers_mut().remove(HOST);
         remove_hop_by_hop(request.headers_mut());
         let response = self.client.request(request);

@@ -6,26 +6,25 @@
 //! ```
 //!
 //! It listens at the host and port of RESOURCE and forwards authenticated requests to the same path of UPSTREAM, without the token.
-//! `portcullis_server::connections` limits the connections of clients. TLS, and more than one upstream, are the task of a reverse
+//! `portcullis_server` checks `Host` and `Origin` and limits the connections of clients. TLS, and more than one upstream, are the task of a reverse
 //! proxy in front of this one.
 
 mod forward;
-mod names;
 
 use std::{env, error::Error};
 
 use http::{Request, StatusCode, Uri};
 use http_body_util::Either;
-use portcullis::{AuthLayer, ResourceServer, egress::EgressConfig};
-use portcullis_server::connections::{self, Limits, RequestBody};
+use portcullis::{AuthLayer, ResourceServer, ResourceUri, egress::EgressConfig};
+use portcullis_server::{
+    ServerNames,
+    connections::{self, Limits, RequestBody},
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, ServiceExt, service_fn};
 
-use crate::{
-    forward::{Forward, respond},
-    names::Names,
-};
+use crate::forward::{Forward, respond};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -38,8 +37,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let cfg = ResourceServer::new(resource)?.with_jwt_issuer(issuer)?.with_egress(egress).build()?;
     let gate = AuthLayer::new(cfg).layer(Forward::new(&upstream.parse()?)?);
 
+    let names = ServerNames::new(&ResourceUri::new(resource)?);
     let resource: Uri = resource.parse()?;
-    let names = Names::new(&resource);
     let address = (resource.host().unwrap_or_default().trim_matches(['[', ']']), resource.port_u16().unwrap_or(80));
     let listener = TcpListener::bind(address).await?;
     println!("serving {resource} for tokens of {issuer}, forwarding to {upstream}");

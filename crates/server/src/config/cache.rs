@@ -8,8 +8,7 @@ use serde::Deserialize;
 
 use super::{
     ConfigError,
-    document::Document,
-    values::{duration, duration_text, positive},
+    document::{Document, duration, duration_text, positive},
 };
 
 #[derive(Deserialize, JsonSchema, Debug)]

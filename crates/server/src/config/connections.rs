@@ -5,8 +5,7 @@ use serde::Deserialize;
 
 use super::{
     ConfigError,
-    document::Document,
-    values::{duration_text, positive},
+    document::{Document, duration_text, positive},
 };
 use crate::connections::Limits;
 

@@ -9,8 +9,7 @@ use serde::Deserialize;
 
 use super::{
     ConfigError,
-    document::{Document, element},
-    values::{duration_text, parse, positive},
+    document::{Document, duration_text, element, parse, positive},
 };
 
 #[derive(Deserialize, JsonSchema, Debug)]

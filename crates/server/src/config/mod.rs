@@ -15,7 +15,6 @@ mod schema;
 mod section;
 mod settings;
 mod store;
-mod values;
 
 #[cfg(test)]
 mod tests;

@@ -121,13 +121,13 @@ pub(super) fn validate_all(
         let entry = Section { document, egress, path: element(LIST, index) };
         let settings = validate(&entry, table)?;
         if issuers.iter().any(|other| other.issuer == settings.issuer) {
-            return Err(entry.error("issuer", format!("is there twice: {:?}", settings.issuer.as_str())));
+            return Err(entry.error("issuer", format!("is configured twice: {:?}", settings.issuer.as_str())));
         }
         if let (false, Some(other)) =
             (settings.verification.is_jwt(), issuers.iter().find(|other| !other.verification.is_jwt()))
         {
             let problem =
-                format!("is not \"jwt\", nor is that of {}: an opaque token does not say who issued it", other.issuer);
+                format!("is not \"jwt\", nor is that of {}: an opaque token does not name its issuer", other.issuer);
             return Err(entry.error("verify", problem));
         }
         issuers.push(settings);
@@ -156,7 +156,7 @@ fn validate(entry: &Section<'_>, table: IssuerTable) -> Result<IssuerSettings, C
             Verification::Introspection(entry.credentials(table.client_id, secret, "introspection needs it")?)
         }
         Verify::Userinfo => {
-            let why = "UserInfo says who, not for whom; asking for whom needs it";
+            let why = "UserInfo does not state the audience; introspection does, and needs it";
             let credentials = entry.credentials(table.client_id, secret, why)?;
             let check_token_endpoint = entry.url("check_token_endpoint", table.check_token_endpoint)?;
             Verification::UserInfo { credentials, check_token_endpoint }

@@ -6,9 +6,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     ConfigError,
-    document::{Document, member},
+    document::{Document, given, member, uri_problem},
     egress::EgressSettings,
-    values::{given, uri_problem},
 };
 
 /// A table of the configuration.
@@ -57,7 +56,7 @@ impl Section<'_> {
     }
 
     pub(super) fn scopes(&self, key: &str, names: &[String]) -> Result<ScopeSet, ConfigError> {
-        ScopeSet::new(names).map_err(|error| self.error(key, format!("has {:?}, which is no scope name", error.0)))
+        ScopeSet::new(names).map_err(|error| self.error(key, format!("has {:?}, which is not a scope name", error.0)))
     }
 
     /// Returns the secret of `key`, or the content of the file that the key with the suffix `_file` names. The file must not be

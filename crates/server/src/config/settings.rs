@@ -11,7 +11,7 @@ use super::{
     cache,
     cache::CacheSettings,
     connections,
-    document::Document,
+    document::{Document, given, parse, uri_problem},
     egress,
     egress::EgressSettings,
     environment,
@@ -22,7 +22,6 @@ use super::{
     section::Section,
     store,
     store::StoreSettings,
-    values::{given, parse, uri_problem},
 };
 use crate::connections::Limits;
 
@@ -120,7 +119,7 @@ fn validate(mut file: File, document: &Document) -> Result<Config, ConfigError> 
     }
     let resource = resource(document, given(file.public_url), listen)?;
     let required_scopes = ScopeSet::new(&file.required_scopes)
-        .map_err(|error| document.error("required_scopes", format!("has {:?}, which is no scope name", error.0)))?;
+        .map_err(|error| document.error("required_scopes", format!("has {:?}, which is not a scope name", error.0)))?;
     let connections = connections::validate(document, &file.connections, client_address_header.is_some())?;
     let cache = cache::validate(document, &file.cache)?;
     let egress = egress::validate(document, &file.egress)?;
@@ -157,7 +156,7 @@ fn client_address_header(document: &Document, file: &mut File) -> Result<Option<
         header = of_bridge.map(|name| ("bridge.client_address_header", name)).or(header);
         file.bridge.client_address_header = header.as_ref().map(|(_, name)| name.clone());
     }
-    let parse = |(key, name): (&str, String)| name.parse().map_err(|_| document.error(key, "is no name of a header"));
+    let parse = |(key, name): (&str, String)| name.parse().map_err(|_| document.error(key, "is not a header name"));
     header.map(parse).transpose()
 }
 
@@ -167,9 +166,8 @@ fn resource(document: &Document, public_url: Option<String>, listen: SocketAddr)
         Some(url) => url,
         None if listen.ip().is_loopback() && listen.port() != 0 => format!("http://{listen}"),
         None => {
-            return Err(
-                document.error(path, format!("is missing: listen = \"{listen}\" does not say what clients use"))
-            );
+            return Err(document
+                .error(path, format!("is missing: listen = \"{listen}\" is not an address that clients can use")));
         }
     };
     let invalid = |error| document.error(path, uri_problem(&error));

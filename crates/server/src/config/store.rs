@@ -59,8 +59,8 @@ pub(super) fn validate(document: &Document, table: &Store) -> Result<StoreSettin
 fn keys(document: &Document, file: &str) -> Result<KeyRing, ConfigError> {
     let key = "store.encryption_keys_file";
     if file.is_empty() {
-        let problem = "is missing: a store that outlives the process needs keys that do as well; \
-                       (umask 077; openssl rand -base64 32 > portcullis.keys) makes one";
+        let problem = "is missing: a persistent store needs persistent keys; \
+                       (umask 077; openssl rand -base64 32 > portcullis.keys) creates one";
         return Err(document.error(key, problem));
     }
     KeyRing::from_file(file).map_err(|error| document.error(key, format!("cannot be used: {error}")))

@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 use portcullis::layer::drain::DrainBody;
 use tokio::time::{Sleep, sleep};
 
-use super::{activity::ActiveRequest, log_rate_limit::LogRateLimit};
+use super::{activity::ActiveRequest, limits::LogRateLimit};
 
 /// The request body that a service receives.
 pub type RequestBody = DrainBody<TimedBody<Incoming>>;

@@ -1,6 +1,14 @@
-//! [`Limits`]: the number of connections, and the time-outs of each.
+//! [`Limits`]: the number of connections, and the time-outs of each; [`LogRateLimit`]: how often the log reports them.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// The shortest time between two log lines of one kind.
+const PERIOD: Duration = Duration::from_secs(10);
 
 /// The number of connections, and the time-outs of each.
 #[derive(Clone, Copy, Debug)]
@@ -71,5 +79,33 @@ impl Limits {
             return self;
         }
         Self { max: room, max_per_address: self.max_per_address.map(|max| max.min(room.div_ceil(2))), ..self }
+    }
+}
+
+/// A rate limit for one log line: at most one per [`PERIOD`], with the count of the events in between.
+#[derive(Debug)]
+pub(super) struct LogRateLimit(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    count: u64,
+    last: Option<Instant>,
+}
+
+impl LogRateLimit {
+    pub(super) const fn new() -> Self {
+        Self(Mutex::new(State { count: 0, last: None }))
+    }
+
+    /// Counts one event. Returns the number of events since the last log line if the next line may be written now.
+    pub(super) fn record(&self) -> Option<u64> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.count += 1;
+        let now = Instant::now();
+        if state.last.is_some_and(|last| now.saturating_duration_since(last) < PERIOD) {
+            return None;
+        }
+        state.last = Some(now);
+        Some(std::mem::take(&mut state.count))
     }
 }

@@ -15,7 +15,6 @@ mod activity;
 mod body;
 mod connection;
 mod limits;
-mod log_rate_limit;
 mod serve;
 mod slots;
 mod stream;

@@ -11,7 +11,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 
-use super::{Limits, RequestBody, log_rate_limit::LogRateLimit, serve_connection, slots::Slots};
+use super::{Limits, RequestBody, limits::LogRateLimit, serve_connection, slots::Slots};
 
 /// The pause after a connection could not be accepted, for example because too many files are open.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -120,7 +120,7 @@ fn affordable(max: usize) -> usize {
         tracing::warn!(
             max,
             room,
-            "fewer connections than configured: the limit of open files (ulimit -n) leaves no more"
+            "fewer connections than configured: the limit of open files (ulimit -n) permits no more"
         );
     }
     room.min(max)

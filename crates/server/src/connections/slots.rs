@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Limits, log_rate_limit::LogRateLimit};
+use super::{Limits, limits::LogRateLimit};
 
 /// The limits on the number of connections, in total and per client network.
 #[derive(Debug)]
@@ -47,13 +47,17 @@ impl Slots {
         Self { max, total: Arc::new(Semaphore::new(max)), by_network, total_log, network_log }
     }
 
-    /// Waits until a connection more is permitted in total.
+    /// Waits until the total limit permits one more connection.
     pub(super) async fn acquire_total(&self) -> OwnedSemaphorePermit {
         if let Ok(permit) = Arc::clone(&self.total).try_acquire_owned() {
             return permit;
         }
         if let Some(count) = self.total_log.record() {
-            tracing::warn!(max = self.max, count, "there are as many connections as there may be (max): new ones wait");
+            tracing::warn!(
+                max = self.max,
+                count,
+                "the number of connections has reached the limit (max): new connections wait"
+            );
         }
         Arc::clone(&self.total).acquire_owned().await.expect("the semaphore is never closed")
     }

@@ -75,7 +75,7 @@ const BAD: &[(&str, &str, &str)] = &[
     ("\"https://mcp.example.com\"", "\"mcp.example.com\"", ":2: `public_url` is not an absolute URL"),
     ("\"https://mcp.example.com\"", "\"http://mcp.example.com\"", ":2: `public_url` must be https"),
     ("\"https://mcp.example.com\"", "\"https://mcp.example.com/a\"", ":2: `public_url` must have no path"),
-    ("\"mcp:read\"", "\"mcp read\"", ":5: `required_scopes` has \"mcp read\", which is no scope name"),
+    ("\"mcp:read\"", "\"mcp read\"", ":5: `required_scopes` has \"mcp read\", which is not a scope name"),
     ("\"mcp:read\"", "1", ":5: `required_scopes[0]` must be a string, not integer"),
     (
         "\"https://idp.example.com\"",
@@ -98,7 +98,7 @@ const BAD: &[(&str, &str, &str)] = &[
     (
         "\"jwt\"",
         "\"userinfo\"",
-        ":11: `resource_server.issuers[0].client_id` is missing: UserInfo says who, not for whom",
+        ":11: `resource_server.issuers[0].client_id` is missing: UserInfo does not state the audience",
     ),
     ("\"https://mcp.example.com/mcp\"", "\"\"", ":10: `resource_server.issuers[0].audience` must not be empty"),
     (
@@ -134,10 +134,10 @@ const BAD: &[(&str, &str, &str)] = &[
     (
         "client_secret = \"\"",
         "[[resource_server.issuers]]\nissuer = \"https://idp.example.com\"",
-        ":13: `resource_server.issuers[1].issuer` is there twice",
+        ":13: `resource_server.issuers[1].issuer` is configured twice",
     ),
     ("\"5m\"", "\"5 parsecs\"", ":15: `cache.ttl` must be a duration, such as \"5m\" or \"90s\", not \"5 parsecs\""),
-    ("\"5m\"", "\"0s\"", ":15: `cache.ttl` must be longer than nothing"),
+    ("\"5m\"", "\"0s\"", ":15: `cache.ttl` must be longer than zero"),
     ("100000", "0", ":16: `cache.capacity` must be at least 1"),
     ("100000", "-1", ":16: `cache.capacity` must not be negative"),
     ("= false", "= \"no\"", ":21: `egress.allow_loopback` must be true or false, not string"),
@@ -203,7 +203,7 @@ const BAD_BRIDGE: &[(&str, &str, &str)] = &[
         "\"github\"\ntoken_endpoint_auth_method = \"client_secret_post\"",
         ":5: `bridge.token_endpoint_auth_method` is for oidc and keycloak",
     ),
-    ("\"openid\"", "\"open id\"", ":8: `bridge.scopes` has \"open id\", which is no scope name"),
+    ("\"openid\"", "\"open id\"", ":8: `bridge.scopes` has \"open id\", which is not a scope name"),
     (
         "scopes = [\"openid\"]",
         "dead_grant_errors = [\"BAD_REFRESH_TOKEN\", \"invalid_client\"]",
@@ -223,7 +223,7 @@ const BAD_BRIDGE: &[(&str, &str, &str)] = &[
     (
         "redirect_uris = [\"https://app.example.com/callback\"]",
         "",
-        ":16: `bridge.clients[0].redirect_uris` is empty: there is nowhere to send its users back to",
+        ":16: `bridge.clients[0].redirect_uris` is empty: the authorization code grant needs a redirect URI",
     ),
     ("https://app.example.com/callback", "javascript:hush", ":18: `bridge.clients[0].redirect_uris[0]` "),
     (
@@ -280,17 +280,17 @@ const BAD_BRIDGE: &[(&str, &str, &str)] = &[
     (
         "scopes = [\"openid\"]",
         "parameters = [\"hd=example.com\", \"state=hush\"]",
-        ":8: `bridge.parameters[1]` is a parameter that the bridge itself has",
+        ":8: `bridge.parameters[1]` is a parameter that the bridge sets itself",
     ),
     (
         "scopes = [\"openid\"]",
         "client_address_header = \"x y\"",
-        ":8: `bridge.client_address_header` is no name of a header",
+        ":8: `bridge.client_address_header` is not a header name",
     ),
     (
         "\"memory:\"",
         "\"sqlite://portcullis.db\"",
-        ":21: `store.encryption_keys_file` is missing: a store that outlives the process",
+        ":21: `store.encryption_keys_file` is missing: a persistent store needs persistent keys",
     ),
     ("\"memory:\"", "\"sqlite:\"", ":20: `store.url` must name a file"),
     (

@@ -10,9 +10,8 @@ use serde::Deserialize;
 
 use crate::config::{
     ConfigError,
-    document::element,
+    document::{element, given, uri_problem},
     section::Section,
-    values::{given, uri_problem},
 };
 
 #[derive(Deserialize, JsonSchema, Debug)]
@@ -73,7 +72,7 @@ pub(super) fn add_clients(
     supported: &ScopeSet,
 ) -> Result<BridgeConfig, ConfigError> {
     for (index, table) in tables.into_iter().enumerate() {
-        // An entry with empty values is ignored: a configuration may list unused keys so.
+        // An entry with empty values is ignored: a configuration may list unused keys in this way.
         if table.client_id.is_empty() && table.redirect_uris.is_empty() {
             continue;
         }
@@ -90,7 +89,7 @@ fn client(entry: &Section<'_>, table: ClientTable, supported: &ScopeSet) -> Resu
         return Err(entry.error("client_id", "must not be empty"));
     }
     if table.redirect_uris.is_empty() && table.grant_types.contains(&GrantTypeName::AuthorizationCode) {
-        return Err(entry.error("redirect_uris", "is empty: there is nowhere to send its users back to"));
+        return Err(entry.error("redirect_uris", "is empty: the authorization code grant needs a redirect URI"));
     }
     let parse = |(index, text): (usize, &String)| {
         // The error does not contain the URI, which may contain a password.
@@ -128,7 +127,7 @@ pub(super) fn add_resource_servers(
     for (index, table) in tables.into_iter().enumerate() {
         let entry = section.below(&element("resource_servers", index));
         let secret = entry.secret("client_secret", table.client_secret, table.client_secret_file)?;
-        let why = "what a token is, is told to those who prove who they are";
+        let why = "introspection requires client authentication";
         let credentials = entry.credentials(Some(table.client_id), secret, why)?;
         let resource = match given(table.resource) {
             Some(text) => ResourceUri::new(&text).map_err(|error| entry.error("resource", uri_problem(&error)))?,

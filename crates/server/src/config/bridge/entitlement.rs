@@ -5,7 +5,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::config::{ConfigError, document::element, section::Section, values::given};
+use crate::config::{
+    ConfigError,
+    document::{element, given},
+    section::Section,
+};
 
 #[derive(Deserialize, JsonSchema, Debug)]
 #[serde(deny_unknown_fields)]
@@ -71,10 +75,10 @@ fn validate(
     }
     let claim = match given(table.claim) {
         Some(_) if table.values.is_empty() => {
-            return Err(entry.error("values", "is missing: it says what the claim must be, or contain"));
+            return Err(entry.error("values", "is missing: the claim must be one of them, or contain one of them"));
         }
         None if !table.values.is_empty() => {
-            return Err(entry.error("claim", "is missing: it says whose values are meant"));
+            return Err(entry.error("claim", "is missing: it names the claim that has `values`"));
         }
         claim => claim.map(|path| (path.split('.').map(str::to_owned).collect(), table.values)),
     };

@@ -6,9 +6,8 @@ use portcullis::{Issuer, ScopeSet, bridge::BridgeConfig, oauth::providers::Provi
 use super::table::{Bridge, Endpoints, ProviderName};
 use crate::config::{
     ConfigError,
-    document::element,
+    document::{element, given, uri_problem},
     section::Section,
-    values::{given, uri_problem},
 };
 
 /// The provider at which users log in.
@@ -63,7 +62,7 @@ pub(super) fn validate(section: &Section<'_>, table: &mut Bridge) -> Result<Prov
         (Some(provider), None) => all(provider),
         (Some(provider), Some(issuer)) => all(provider.with_issuer(issuer)),
         (None, Some(issuer)) => named(issuer, &endpoints),
-        (None, None) => return Err(section.error("issuer", "is missing: it says which OpenID provider is meant")),
+        (None, None) => return Err(section.error("issuer", "is missing: it identifies the OpenID provider")),
     };
     let dead_grant_errors = dead_grant_errors(section, std::mem::take(&mut table.dead_grant_errors))?;
     Ok(ProviderSettings { known, endpoints, dead_grant_errors })
@@ -161,7 +160,7 @@ pub(super) fn add_parameters(
         let (name, value) =
             parameter.split_once('=').ok_or_else(|| error("must be a name, an equals sign and a value"))?;
         if RESERVED.contains(&name) {
-            return Err(error("is a parameter that the bridge itself has"));
+            return Err(error("is a parameter that the bridge sets itself"));
         }
         says_prompt |= name == "prompt";
         // A parameter without a value is omitted. This removes the default `prompt` too.

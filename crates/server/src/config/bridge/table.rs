@@ -9,7 +9,7 @@ use super::{
     clients::{ClientTable, ResourceServer},
     entitlement::Entitlement,
 };
-use crate::config::values::duration_text;
+use crate::config::document::duration_text;
 
 #[derive(Deserialize, JsonSchema, Debug)]
 #[serde(default, deny_unknown_fields)]

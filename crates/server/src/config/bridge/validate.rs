@@ -18,9 +18,8 @@ use super::{
 };
 use crate::config::{
     ConfigError,
-    document::element,
+    document::{duration, element, given, uri_problem},
     section::Section,
-    values::{duration, given, uri_problem},
 };
 
 /// The section `bridge`, validated.
@@ -130,12 +129,12 @@ fn authentication(section: &Section<'_>, table: &mut Bridge) -> Result<ClientAut
     let key = "token_endpoint_auth_method";
     let follows_standards = matches!(table.provider, ProviderName::Oidc | ProviderName::Keycloak);
     if table.token_endpoint_auth_method != AuthMethod::ClientSecretBasic && !follows_standards {
-        return Err(section.error(key, "is for oidc and keycloak; the other vendors have ways of their own"));
+        return Err(section.error(key, "is for oidc and keycloak; the other vendors have fixed methods"));
     }
     let secret = section.secret("client_secret", table.client_secret.take(), table.client_secret_file.take())?;
     let method = table.token_endpoint_auth_method;
     let secret = secret.or_else(|| (method == AuthMethod::None).then(SecretString::default));
-    let why = "the provider gives codes and tokens to clients that it knows";
+    let why = "this server is a client of the provider";
     let credentials = section.credentials(table.client_id.take(), secret, why)?;
     Ok(match method {
         AuthMethod::ClientSecretBasic => credentials.client(),
@@ -165,7 +164,7 @@ fn registration(section: &Section<'_>, table: Registration) -> Result<Registrati
 
 fn address_header(section: &Section<'_>, name: Option<String>) -> Result<Option<HeaderName>, ConfigError> {
     let key = "client_address_header";
-    let parse = |name: String| name.parse().map_err(|_| section.error(key, "is no name of a header"));
+    let parse = |name: String| name.parse().map_err(|_| section.error(key, "is not a header name"));
     given(name).map(parse).transpose()
 }
 
