@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn tr_01_everything_else_is_foreign() {
+    fn tr_01_other_names_are_rejected() {
         for host in
             ["evil.example", "mcp.example.com.evil.example", "localhost@evil.example", "", "127.0.0.1.evil.example"]
         {

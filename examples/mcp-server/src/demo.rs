@@ -1,4 +1,4 @@
-//! The demo: a bridge, an identity provider inside of this process, and what to do with them.
+//! The demo: a bridge, an identity provider in the same process, and instructions for trying them.
 
 use std::{
     env,
@@ -12,25 +12,27 @@ use portcullis_server::{Config, ConfigError};
 use portcullis_testkit::{IdentityProvider, RunningIdentityProvider};
 use tokio::net::TcpListener;
 
-/// Where the demo keeps what it remembers, so that clients are known after a restart.
+/// The database of the demo. It outlives the process, so that clients stay registered after a restart.
 const DATABASE: &str = "portcullis-demo.db";
+/// The keys that seal the database.
 const KEYS: &str = "portcullis-demo.keys";
-/// The port of the identity provider, if it is free: its users are the same after a restart.
+/// The preferred port of the identity provider. With the same port the issuer, and so each user, is the same after a restart.
 const PORT: u16 = 8001;
 
-/// The identity provider of the demo, on loopback, for as long as this lives.
+/// The identity provider of the demo, on loopback; dropping the guard stops it.
 #[derive(Debug)]
 pub(crate) struct Demo {
     provider: IdentityProvider,
     running: RunningIdentityProvider,
 }
 
-/// The demo cannot keep what it must not lose.
+/// An error of creating the keys of the demo.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot make {KEYS}: {0}; PORTCULLIS__STORE__URL=memory: does without files")]
+#[error("cannot create {KEYS}: {0}; with PORTCULLIS__STORE__URL=memory: the demo needs no files")]
 pub(crate) struct DemoError(#[source] io::Error);
 
 impl Demo {
+    /// Starts the identity provider, with two users.
     pub(crate) async fn start() -> io::Result<Self> {
         let provider = IdentityProvider::new();
         for (subject, name, email) in
@@ -48,7 +50,7 @@ impl Demo {
         Ok(Self { provider, running })
     }
 
-    /// The configuration of the demo: nothing that could not be in a file. Variables change it as they change any other.
+    /// Returns the configuration of the demo. Environment variables override it as they override a file.
     pub(crate) fn config(&self) -> Result<Config, ConfigError> {
         let (issuer, client_id) = (self.running.url(), IdentityProvider::CLIENT_ID);
         let client_secret = IdentityProvider::CLIENT_SECRET;
@@ -79,11 +81,11 @@ subjects = ["ada"]
         Ok(config)
     }
 
-    /// What to do with a server that listens as `config` says.
+    /// Returns the instructions for trying the server that `config` describes.
     pub(crate) fn instructions(&self, config: &Config) -> String {
         let (url, origin) = (config.resource().as_str(), config.resource().origin());
         format!(
-            r#"Portcullis demo: an MCP server whose tools know who is calling.
+            r#"Portcullis demo: an MCP server whose tools know the user.
 
   MCP server          {url}
   login               by the bridge of this server, {origin}
@@ -95,25 +97,25 @@ Add it to an MCP client:
   code --add-mcp '{{"name":"portcullis-demo","type":"http","url":"{url}"}}'
   npx @modelcontextprotocol/inspector    (Streamable HTTP, {url})
 
-What happens then: the client is refused, reads where to log in, registers itself, and opens your browser. There you say whether
-that client may act for you, pick a user, and are back. The client has a token of this server; the provider's token
-stays here, and is kept fresh. Restart the demo: the client is still known.
+What happens then: the server rejects the client's first request with a challenge (401). The client fetches the metadata that
+the challenge names, registers, and opens your browser. You consent to the client and select a user. The client receives tokens
+of this server. The provider's tokens stay in this server, which refreshes them. After a restart the client is still registered.
 
-Tools: whoami; echo; upstream, which asks the provider who you are by your token there; and admin_echo, which needs the scope
-mcp:admin: a client that knows how asks for it when it is refused, and ada may have it.
+Tools: whoami; echo; upstream, which fetches your profile from the provider with your upstream token; and admin_echo, which needs
+the scope mcp:admin. A client that supports step-up authorization requests that scope after the 403; only ada is granted it.
 
-Without any client, what a refusal looks like, and where it leads:
+Without a client, the challenge, and the metadata that it leads to:
 
   curl -si -X POST {url}
   curl -s {origin}/.well-known/oauth-authorization-server
 
-It remembers in {DATABASE}, sealed with {KEYS}; delete both to begin anew. Stop with Ctrl-C."#,
+The state is in {DATABASE}, sealed with the keys in {KEYS}; delete both files to reset it. Stop with Ctrl-C."#,
             provider = self.running.url(),
         )
     }
 }
 
-/// Makes the keys that seal what the demo remembers, unless there are some, or nothing is kept.
+/// Creates the file of keys, unless it exists or the store is in memory.
 pub(crate) fn create_keys() -> Result<(), DemoError> {
     let is_in_memory = env::var("PORTCULLIS__STORE__URL").is_ok_and(|url| url.starts_with("memory:"));
     if is_in_memory {
@@ -130,7 +132,7 @@ pub(crate) fn create_keys() -> Result<(), DemoError> {
     }
 }
 
-/// 32 random bytes as a key ring writes them.
+/// Returns a random key of 32 bytes, in hexadecimal.
 fn new_key() -> String {
     let key: [u8; 32] = rand::random();
     key.iter().fold(String::new(), |mut text, byte| {

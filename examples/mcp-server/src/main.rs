@@ -1,4 +1,4 @@
-//! An MCP server with tools that know the user, behind Portcullis.
+//! An MCP server behind Portcullis, whose tools know the user.
 //!
 //! The server itself is the crate `portcullis-server`; this program adds the tools, an rmcp transport, and a demo.
 
@@ -30,7 +30,7 @@ use crate::{
 
 /// An MCP server behind Portcullis.
 ///
-/// Without arguments: a demo, with an identity provider inside. Every key of the configuration is also an environment
+/// Without arguments: a demo, with an identity provider in the same process. Every key of the configuration is also an environment
 /// variable: PORTCULLIS__LISTEN, PORTCULLIS__CACHE__TTL, PORTCULLIS__RESOURCE_SERVER__ISSUERS__0__ISSUER.
 #[derive(Parser, Debug)]
 #[command(name = "mcp-server", version)]
@@ -108,7 +108,7 @@ async fn serve(config: Config, announce: impl FnOnce(&Config)) -> Result<(), Fai
     Ok(server.serve(mcp, announce).await?)
 }
 
-/// Prints to standard output; ignores that the reader may have closed it.
+/// Prints to standard output. Ignores errors, because the reader may have closed the pipe.
 fn print(text: &str) {
     drop(writeln!(io::stdout(), "{text}"));
 }

@@ -1,4 +1,4 @@
-//! [`UserSessions`]: the sessions of MCP clients, bounded for each user.
+//! [`UserSessions`]: the sessions of MCP clients, limited per user.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -16,10 +16,11 @@ use rmcp::{
     },
 };
 
-/// rmcp's sessions in this process, of which each user has as many as the gate ties to them, and no more: one costs about
-/// 50 KiB. A user who opens another ends the session of theirs that was unused for longest.
+/// The sessions of rmcp, limited per user: each takes about 50 KiB of memory.
 ///
-/// A session counts from before it is answered for: clients that go away meanwhile leave none that is not counted.
+/// The limit is that of the authentication layer, [`SessionBinding::SESSIONS_PER_PRINCIPAL`]. When a user exceeds it, the least
+/// recently used session of that user ends. A session is counted before its first response is sent, so that a client that
+/// disconnects before the response leaves no uncounted session.
 #[derive(Debug, Default)]
 pub(crate) struct UserSessions {
     local: Arc<LocalSessionManager>,
@@ -28,13 +29,13 @@ pub(crate) struct UserSessions {
 
 #[derive(Debug, Default)]
 struct Owners {
-    /// From the one unused for longest to the one used last.
+    /// The sessions of each user, least recently used first.
     sessions: HashMap<Principal, VecDeque<SessionId>>,
     principals: HashMap<SessionId, Principal>,
 }
 
 impl Owners {
-    /// Notes that `id` is of `principal`. Returned is the session that has to end for it.
+    /// Adds the session `id` of `principal`. Returns the session that must end because the limit is exceeded.
     fn begin(&mut self, id: &SessionId, principal: &Principal) -> Option<SessionId> {
         self.principals.insert(id.clone(), principal.clone());
         let sessions = self.sessions.entry(principal.clone()).or_default();
@@ -47,6 +48,7 @@ impl Owners {
         Some(ended)
     }
 
+    /// Marks the session as the most recently used one of its user.
     fn note_use(&mut self, id: &SessionId) {
         let Some(sessions) = self.principals.get(id).and_then(|principal| self.sessions.get_mut(principal)) else {
             return;
@@ -89,15 +91,17 @@ impl SessionManager for UserSessions {
         message: ClientJsonRpcMessage,
     ) -> Result<ServerJsonRpcMessage, Self::Error> {
         let Some(principal) = principal(&message) else {
-            tracing::error!("no user context in the request: the gate is missing in front of this server");
+            tracing::error!(
+                "no user context in the request: the authentication layer is missing in front of this server"
+            );
             self.local.close_session(id).await?;
             return Err(LocalSessionManagerError::SessionNotFound(id.clone()));
         };
         let ended = self.owners().begin(id, &principal);
         if let Some(ended) = ended {
-            tracing::debug!(?principal, "session closed: its user has opened too many others");
+            tracing::debug!(?principal, "session closed: its user has exceeded the number of sessions");
             let local = Arc::clone(&self.local);
-            // On a task of its own: it is finished even if the client that opens the other one goes away.
+            // A separate task, which is not cancelled when the client that opens the new session disconnects.
             tokio::spawn(async move {
                 if let Err(error) = local.close_session(&ended).await {
                     tracing::warn!(%error, "a session could not be closed");
@@ -112,7 +116,7 @@ impl SessionManager for UserSessions {
         self.local.has_session(id).await
     }
 
-    /// By the client, or by rmcp when a session has been idle for long.
+    /// Called when the client ends a session, and when rmcp ends an idle session.
     async fn close_session(&self, id: &SessionId) -> Result<(), Self::Error> {
         self.owners().end(id);
         self.local.close_session(id).await
@@ -146,7 +150,7 @@ impl SessionManager for UserSessions {
     }
 }
 
-/// Who sends `message`, as the gate found out.
+/// Returns the principal that sent `message`, according to the authentication layer.
 fn principal(message: &ClientJsonRpcMessage) -> Option<Principal> {
     let ClientJsonRpcMessage::Request(request) = message else { return None };
     let user = request.request.extensions().get::<Parts>()?.extensions.get::<Arc<UserContext>>()?;
@@ -171,7 +175,7 @@ mod tests {
 
     const MOST: usize = SessionBinding::SESSIONS_PER_PRINCIPAL;
 
-    /// A gate that takes a token for the name of its user, in front of the tools.
+    /// The tools behind an authentication layer whose verifier derives the subject from the length of the token.
     struct Server {
         sessions: Arc<UserSessions>,
         app: axum::Router,
@@ -211,19 +215,19 @@ mod tests {
             self.app.clone().oneshot(request).await.expect("a response")
         }
 
-        /// Opens a session, as a client does that is in a hurry.
+        /// Opens a session, without the notification that completes its initialization.
         async fn open(&self, token: &str) -> String {
             let response = self.send(token, None, INITIALIZE).await;
             assert_eq!(response.status(), StatusCode::OK);
             response.headers()["mcp-session-id"].to_str().expect("text").to_owned()
         }
 
-        /// What the server says to a notification in `session`.
-        async fn uses(&self, token: &str, session: &str) -> StatusCode {
+        /// Returns the status of a notification in `session`.
+        async fn notify(&self, token: &str, session: &str) -> StatusCode {
             self.send(token, Some(session), INITIALIZED).await.status()
         }
 
-        /// How many sessions rmcp has, once those that are being closed are.
+        /// Returns the number of sessions in rmcp, after the tasks that close sessions have run.
         async fn count(&self) -> usize {
             for _ in 0..100 {
                 tokio::task::yield_now().await;
@@ -235,12 +239,12 @@ mod tests {
     const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"#;
     const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
-    // Users are told apart by the length of their tokens.
+    // The length of a token determines its user.
     const ALICE: &str = "a";
     const BOB: &str = "bb";
 
     #[tokio::test]
-    async fn ten_thousand_sessions_of_one_user_leave_those_of_others_and_a_hundred_of_their_own() {
+    async fn ten_thousand_sessions_of_one_user_end_no_session_of_another_user() {
         let server = Server::new();
         let of_bob = server.open(BOB).await;
         let first = server.open(ALICE).await;
@@ -249,31 +253,31 @@ mod tests {
             last = server.open(ALICE).await;
         }
         assert_eq!(server.count().await, MOST + 1, "a hundred of Alice's and one of Bob's");
-        assert_eq!(server.uses(BOB, &of_bob).await, StatusCode::ACCEPTED);
-        assert_eq!(server.uses(ALICE, &last).await, StatusCode::ACCEPTED);
-        assert_eq!(server.uses(ALICE, &first).await, StatusCode::NOT_FOUND);
+        assert_eq!(server.notify(BOB, &of_bob).await, StatusCode::ACCEPTED);
+        assert_eq!(server.notify(ALICE, &last).await, StatusCode::ACCEPTED);
+        assert_eq!(server.notify(ALICE, &first).await, StatusCode::NOT_FOUND);
     }
 
     #[tokio::test]
-    async fn the_session_that_ends_is_the_one_unused_for_longest() {
+    async fn the_least_recently_used_session_ends_first() {
         let server = Server::new();
         let (first, second) = (server.open(ALICE).await, server.open(ALICE).await);
         for _ in 2..MOST {
             server.open(ALICE).await;
         }
-        assert_eq!(server.uses(ALICE, &first).await, StatusCode::ACCEPTED);
+        assert_eq!(server.notify(ALICE, &first).await, StatusCode::ACCEPTED);
         server.open(ALICE).await;
-        assert_eq!(server.uses(ALICE, &first).await, StatusCode::ACCEPTED);
-        assert_eq!(server.uses(ALICE, &second).await, StatusCode::NOT_FOUND);
+        assert_eq!(server.notify(ALICE, &first).await, StatusCode::ACCEPTED);
+        assert_eq!(server.notify(ALICE, &second).await, StatusCode::NOT_FOUND);
         assert_eq!(server.count().await, MOST);
     }
 
     #[tokio::test]
-    async fn clients_that_go_away_before_they_are_answered_leave_no_more_sessions_than_others() {
+    async fn clients_that_disconnect_before_the_response_cannot_exceed_the_limit() {
         let server = Server::new();
         for n in 0..1_000_u64 {
             let opening = server.send(ALICE, None, INITIALIZE);
-            // From before anything has happened to after the answer.
+            // The disconnect happens at any time between the request and the response.
             drop(tokio::time::timeout(Duration::from_micros(n), opening).await);
         }
         assert!(server.count().await <= MOST, "{}", server.count().await);
@@ -282,7 +286,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_session_that_its_client_ends_is_forgotten() {
+    async fn a_session_that_its_client_ends_is_removed() {
         let server = Server::new();
         let session = server.open(ALICE).await;
         let request = Request::delete("/mcp")

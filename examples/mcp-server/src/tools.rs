@@ -1,4 +1,4 @@
-//! The tools: what an MCP server looks like that knows who is calling.
+//! The tools of an MCP server that knows the user of each request.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use rmcp::{
 };
 use serde::Deserialize;
 
-/// An MCP server whose tools know who is calling.
+/// An MCP server whose tools know the user.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tools {
-    /// Whom the tool `upstream` calls.
+    /// The provider that the tool `upstream` calls; `None` in resource-server mode.
     provider: Option<ProviderClient>,
 }
 
@@ -33,14 +33,14 @@ pub(crate) struct Message {
     message: String,
 }
 
-/// Which tools need which scopes. The gate asks, so that a tool cannot forget to.
+/// Returns the scopes that tools need. The layer in front of the tools checks them, so that no tool can omit the check.
 ///
-/// The `required` ones are named again: a client that is refused asks for what the challenge names, and for no more.
+/// The policy repeats the `required` scopes: the challenge names exactly the scopes of the policy, and a client requests those.
 pub(crate) fn scopes(required: &ScopeSet) -> OperationPolicy {
     OperationPolicy::new().with_tool("admin_echo", required.union(&admin_scope()))
 }
 
-/// The scope that `admin_echo` needs.
+/// Returns the scope that `admin_echo` needs.
 pub(crate) fn admin_scope() -> ScopeSet {
     ScopeSet::parse("mcp:admin").expect("a scope name")
 }
@@ -54,7 +54,7 @@ impl Tools {
 
 #[tool_router(server_handler)]
 impl Tools {
-    /// Who is calling, as the gate found out.
+    /// Returns the user context of the request.
     #[tool(
         description = "Says who you are: issuer, subject, client, scopes and claims",
         annotations(read_only_hint = true)
@@ -69,8 +69,8 @@ impl Tools {
         message
     }
 
-    /// Without a bridge there is nothing to call with: the token that came in is for this server, and passing it on is forbidden
-    /// (MCP authorization, Access Token Privilege Restriction).
+    /// Needs a bridge: in resource-server mode the only token is that of the request, which must not be passed on (MCP
+    /// authorization, Access Token Privilege Restriction).
     #[tool(
         description = "Calls the provider's UserInfo endpoint with your upstream token",
         annotations(read_only_hint = true)
@@ -79,14 +79,14 @@ impl Tools {
         let provider = self.provider.as_ref().ok_or(NO_UPSTREAM)?;
         let user = user(&parts).map_err(|error| error.message)?;
         let profile = profile(provider, user).await.map_err(|error| {
-            // What the client has to do, the gate tells it when it comes again: log in, or wait.
+            // The authentication layer rejects the next request with 401 or 503, which tells the client what to do.
             tracing::warn!(reason = %error.reason(), "a tool could not call the provider");
             "The provider cannot be called at the moment."
         })?;
         serde_json::to_string_pretty(profile.members()).map_err(|error| error.to_string())
     }
 
-    /// Nothing is checked here: the auth layer has answered 403 to callers that lack the scope.
+    /// Checks no scope: [`scopes`] has the rule, and a request without the scope was rejected with 403.
     #[tool(
         description = "Sends your message back, if you have the scope mcp:admin",
         annotations(read_only_hint = true)
@@ -96,17 +96,17 @@ impl Tools {
     }
 }
 
-/// The caller of this request, not of this session: the HTTP request arrives with the message.
+/// Returns the user of this request, not of the session: rmcp passes the HTTP request with each message.
 fn user(parts: &Parts) -> Result<&Arc<UserContext>, ErrorData> {
     parts.extensions.get::<Arc<UserContext>>().ok_or_else(|| {
-        tracing::error!("no user context in the request: the gate is missing in front of this server");
+        tracing::error!("no user context in the request: the authentication layer is missing in front of this server");
         ErrorData::internal_error("no user context", None)
     })
 }
 
-/// Who `user` is at the provider, by their token there.
+/// Fetches the profile of `user` from the provider, with the user's upstream token.
 ///
-/// The provider knows better than we do whether that is dead. It is reported once: if the next one is refused too, no login helps.
+/// If the provider rejects the token, reports that once and tries again with a refreshed token.
 async fn profile(provider: &ProviderClient, user: &UserContext) -> Result<Profile, AuthError> {
     let token = user.upstream().access_token().await?;
     match provider.profile(&token).await {

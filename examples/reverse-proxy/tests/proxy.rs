@@ -1,4 +1,4 @@
-//! The proxy in front of a server that is not ours, from the outside.
+//! The proxy as a process, in front of a server without authentication.
 
 use std::{
     convert::Infallible,
@@ -50,13 +50,13 @@ impl Drop for Proxy {
     }
 }
 
-/// A server that tells what it got, and answers one event at once and another when it is told to.
+/// Starts a server that reports its requests. It responds with one event at once, and with a second one after `go_on`.
 async fn upstream(go_on: Arc<Notify>) -> (String, mpsc::UnboundedReceiver<Request>) {
     let (seen, requests) = mpsc::unbounded_channel();
     let handler = move |request: Request| {
         let (seen, go_on) = (seen.clone(), Arc::clone(&go_on));
         async move {
-            seen.send(request).expect("the test listens");
+            seen.send(request).expect("the test receives");
             let events = stream::unfold(0, move |sent| {
                 let go_on = Arc::clone(&go_on);
                 async move {
@@ -76,7 +76,7 @@ async fn upstream(go_on: Arc<Notify>) -> (String, mpsc::UnboundedReceiver<Reques
 }
 
 #[tokio::test]
-async fn what_is_let_through_streams_and_arrives_without_the_token() {
+async fn an_accepted_request_is_streamed_and_forwarded_without_the_token() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let go_on = Arc::new(Notify::new());
@@ -95,7 +95,7 @@ async fn what_is_let_through_streams_and_arrives_without_the_token() {
 
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["mcp-session-id"], "s-1");
-    // The second event does not exist yet: reading the whole body would block for ever.
+    // The second event does not exist yet: a proxy that buffers the body would never return the first one.
     let first = timeout(SOON, response.chunk()).await.expect("in time").expect("chunk");
     assert_eq!(first.expect("an event"), "data: 0\n\n");
     go_on.notify_one();
@@ -104,7 +104,7 @@ async fn what_is_let_through_streams_and_arrives_without_the_token() {
 }
 
 #[tokio::test]
-async fn no_request_is_accepted_without_a_token() {
+async fn a_request_without_a_token_is_rejected() {
     let running = IdentityProvider::new().serve().await.expect("a port");
     let (url, mut requests) = upstream(Arc::default()).await;
     let proxy = Proxy::start(&url, running.url()).await;
@@ -115,7 +115,7 @@ async fn no_request_is_accepted_without_a_token() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_is_not_there_is_a_bad_gateway() {
+async fn an_unreachable_upstream_is_reported_as_502() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let proxy = Proxy::start("http://127.0.0.1:1", running.url()).await;
@@ -125,7 +125,7 @@ async fn an_upstream_that_is_not_there_is_a_bad_gateway() {
 }
 
 #[tokio::test]
-async fn tr_01_a_foreign_host_or_origin_is_refused_whatever_the_token() {
+async fn tr_01_a_foreign_host_or_origin_is_rejected_with_and_without_a_token() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let (url, mut requests) = upstream(Arc::default()).await;
@@ -144,6 +144,6 @@ async fn tr_01_a_foreign_host_or_origin_is_refused_whatever_the_token() {
         }
     }
     assert!(requests.try_recv().is_err(), "the upstream saw nothing");
-    let good = Client::new().post(&proxy.resource).header("origin", "http://localhost:6274").bearer_auth(&token);
-    assert_eq!(good.send().await.expect("answer").status(), StatusCode::OK);
+    let allowed = Client::new().post(&proxy.resource).header("origin", "http://localhost:6274").bearer_auth(&token);
+    assert_eq!(allowed.send().await.expect("answer").status(), StatusCode::OK);
 }

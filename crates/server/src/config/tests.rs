@@ -1,4 +1,4 @@
-//! The environment over the file, and what a configuration without surprises means.
+//! Environment variables, defaults and validation of the configuration.
 
 use std::{ffi::OsString, time::Duration};
 
@@ -19,7 +19,7 @@ fn issuers(config: &Config) -> &[IssuerSettings] {
 }
 
 #[test]
-fn an_issuer_is_all_that_must_be_written() {
+fn an_issuer_is_the_only_required_key() {
     let config = load(MINIMAL, &[]).expect("valid");
     assert_eq!(config.resource.as_str(), "http://127.0.0.1:8000/mcp");
     assert_eq!(config.cache.ttl, Duration::from_secs(300));
@@ -28,7 +28,7 @@ fn an_issuer_is_all_that_must_be_written() {
 }
 
 #[test]
-fn the_environment_goes_before_the_file() {
+fn environment_variables_override_the_file() {
     let config = load(
         MINIMAL,
         &[
@@ -57,7 +57,7 @@ fn the_environment_goes_before_the_file() {
 }
 
 #[test]
-fn a_list_may_be_written_as_in_the_file() {
+fn a_variable_can_contain_a_list_in_toml_syntax() {
     let config = load(MINIMAL, &[("PORTCULLIS__REQUIRED_SCOPES", r#"["a", "b"]"#)]).expect("valid");
     assert_eq!(config.required_scopes.len(), 2);
 }
@@ -97,7 +97,7 @@ fn an_error_in_a_variable_names_the_variable() {
 }
 
 #[test]
-fn a_port_that_is_not_known_yet_makes_no_public_url() {
+fn without_a_fixed_loopback_address_the_public_url_is_required() {
     for listen in ["0.0.0.0:8000", "127.0.0.1:0"] {
         let error = load(MINIMAL, &[("PORTCULLIS__LISTEN", listen)]).expect_err(listen);
         assert!(error.contains("`public_url` is missing"), "{error}");
@@ -122,7 +122,7 @@ fn a_configuration_does_not_print_its_secrets() {
 }
 
 #[test]
-fn the_claim_that_names_the_user_must_be_one_that_can() {
+fn the_subject_claim_must_be_unique_for_each_user() {
     let config = load(&format!("{MINIMAL}subject_claim = \"username\"\n"), &[]).expect("valid");
     assert_eq!(issuers(&config)[0].subject_claim.as_deref(), Some("username"));
     assert!(!issuers(&config)[0].allow_client_without_subject);

@@ -1,6 +1,6 @@
-//! Silent and slow connections end, and the requests of others do not notice them.
+//! The time-outs of silent and slow connections, which do not affect the requests of other connections.
 //!
-//! In paused time, over pipes in memory: what is counted is exact, and nothing is waited for.
+//! The tests run in paused time, over pipes in memory, so that times are exact and pass at once.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -21,7 +21,7 @@ const HEAD: Duration = Duration::from_secs(30);
 const IDLE: Duration = Duration::from_secs(120);
 const BODY: Duration = Duration::from_secs(60);
 const WRITE: Duration = Duration::from_secs(45);
-/// What a connection that is being closed may take besides.
+/// The additional time that closing a connection may take.
 const CUT: Duration = Duration::from_secs(1);
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -29,7 +29,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// `POST` reads the body; `/stream` sends an event every 10 s, `/flood` more than any pipe holds; the rest is empty.
+/// Responds to `POST` with the request body, to `/stream` with an event every 10 s, to `/flood` with more than a pipe holds.
 async fn answer(request: Request<RequestBody>) -> Result<Response<Body>, Infallible> {
     let body = match request.uri().path() {
         "/stream" => {
@@ -64,14 +64,14 @@ fn limits() -> Limits {
     Limits::default().with_head_timeout(HEAD).with_idle_timeout(IDLE).with_body_timeout(BODY).with_write_timeout(WRITE)
 }
 
-/// The client's end of a connection, and the task that serves it.
+/// Starts a task that serves a connection, and returns the client's end.
 fn connect(tasks: &mut JoinSet<()>) -> DuplexStream {
     let (client, server) = duplex(16 * 1024);
     tasks.spawn(serve_connection(server, service_fn(answer), limits(), CancellationToken::new()));
     client
 }
 
-/// Sends `start`, then a byte of `rest` each second, until the server closes or there is nothing left.
+/// Sends `start`, then repeats `rest`, one byte per second, until the server closes the connection.
 async fn drip(mut client: DuplexStream, start: Vec<u8>, rest: &'static [u8]) {
     client.write_all(&start).await.expect("the connection is new");
     let (mut reading, mut writing) = tokio::io::split(client);
@@ -91,7 +91,7 @@ async fn drip(mut client: DuplexStream, start: Vec<u8>, rest: &'static [u8]) {
     }
 }
 
-/// A kind of client: what it sends at once, what byte by byte, and when it has been closed at the latest.
+/// A kind of client: what it sends at the start, what it repeats byte by byte, and the time until it is closed.
 const KINDS: [(&str, &[u8], &[u8], Duration); 9] = [
     ("no byte", b"", b"", HEAD),
     ("half a head", b"GET / HTTP/1.1\r\nho", b"", HEAD),
@@ -105,19 +105,19 @@ const KINDS: [(&str, &[u8], &[u8], Duration); 9] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn of_a_thousand_silent_or_slow_connections_of_each_kind_none_remains() {
+async fn a_thousand_silent_or_slow_connections_of_each_kind_are_closed() {
     for (kind, start, rest, limit) in KINDS {
-        let (mut serving, mut clients, mut of_others) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
+        let (mut serving, mut clients, mut others) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
         let begun = Instant::now();
         for _ in 0..1_000 {
             clients.spawn(drip(connect(&mut serving), start.to_vec(), rest));
         }
-        // A request every second, on a connection of its own and on one that stays.
-        let mut staying = connect(&mut of_others);
+        // Each second, one request on a new connection and one on a connection that stays open.
+        let mut persistent = connect(&mut others);
         let mut answered = 0;
         while begun.elapsed() + Duration::from_secs(1) < limit {
             sleep(Duration::from_secs(1)).await;
-            for connection in [&mut staying, &mut connect(&mut of_others)] {
+            for connection in [&mut persistent, &mut connect(&mut others)] {
                 connection.write_all(GET).await.expect("open");
                 let mut head = [0; 15];
                 connection.read_exact(&mut head).await.expect("an answer");
@@ -135,7 +135,7 @@ async fn of_a_thousand_silent_or_slow_connections_of_each_kind_none_remains() {
     }
 }
 
-/// Whether the line that begins now is the empty one after a head.
+/// Reports whether the next line is the empty line after a head.
 async fn ends(connection: &mut DuplexStream) -> bool {
     match connection.read_u8().await.expect("the head") {
         b'\r' => connection.read_u8().await.expect("the head") == b'\n',
@@ -144,7 +144,7 @@ async fn ends(connection: &mut DuplexStream) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_is_not_touched() {
+async fn an_event_stream_has_no_time_limit() {
     let mut serving = JoinSet::new();
     let mut client = connect(&mut serving);
     client.write_all(b"GET /stream HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("open");
@@ -152,7 +152,7 @@ async fn a_stream_is_not_touched() {
     let mut events = 0;
     let mut line = Vec::new();
     while events < 360 {
-        line.push(client.read_u8().await.expect("it goes on"));
+        line.push(client.read_u8().await.expect("the connection is open"));
         if line.ends_with(b"data: x\n\n") {
             events += 1;
             line.clear();
@@ -162,27 +162,27 @@ async fn a_stream_is_not_touched() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_reads_nothing_is_closed() {
+async fn a_client_that_does_not_read_is_closed() {
     let mut serving = JoinSet::new();
     let mut client = connect(&mut serving);
     client.write_all(b"GET /flood HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("open");
     let begun = Instant::now();
     serving.join_next().await.expect("one").expect("it ends");
     assert_eq!(begun.elapsed(), WRITE);
-    // One that reads slowly gets everything.
+    // A client that reads slowly receives the whole response.
     let mut client = connect(&mut serving);
     client.write_all(b"GET /flood HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("open");
     let (mut received, mut buffer) = (0, [0; 10_000]);
     while received < 1_000_000 {
         sleep(WRITE / 2).await;
-        let read = client.read(&mut buffer).await.expect("it goes on");
+        let read = client.read(&mut buffer).await.expect("the connection is open");
         assert_ne!(read, 0, "after {received} bytes");
         received += read;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_comes_too_late_is_answered_and_the_client_can_read_that() {
+async fn a_late_body_is_rejected_with_a_response_that_the_client_can_read() {
     let mut serving = JoinSet::new();
     let mut client = connect(&mut serving);
     client.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nabc").await.expect("open");
@@ -192,7 +192,7 @@ async fn a_body_that_comes_too_late_is_answered_and_the_client_can_read_that() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_has_begun_is_finished_when_the_server_stops_and_no_other_is_taken() {
+async fn a_request_in_progress_is_finished_when_the_server_stops() {
     let (mut client, server) = duplex(16 * 1024);
     let closing = CancellationToken::new();
     let serving = tokio::spawn(serve_connection(server, service_fn(answer), limits(), closing.clone()));

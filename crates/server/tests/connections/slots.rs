@@ -1,4 +1,4 @@
-//! How many connections there may be, over real sockets.
+//! The limits on the number of connections, over real sockets.
 
 use std::{
     convert::Infallible,
@@ -30,14 +30,14 @@ async fn start(limits: Limits) -> (SocketAddr, CancellationToken) {
     (address, closing)
 }
 
-/// A connection from one of the many addresses of loopback.
+/// Opens a connection from an address of loopback.
 async fn connect(from: [u8; 4], to: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind((Ipv4Addr::from(from), 0).into()).expect("an address of loopback");
     socket.connect(to).await.expect("it listens")
 }
 
-/// Whether a request on `connection` is answered; it is closed afterwards.
+/// Reports whether a request on `connection` is answered; the connection is closed afterwards.
 async fn is_answered(mut connection: TcpStream) -> bool {
     let mut answer = String::new();
     let sent = connection.write_all(GET).await;
@@ -46,7 +46,7 @@ async fn is_answered(mut connection: TcpStream) -> bool {
 }
 
 #[tokio::test]
-async fn one_address_cannot_take_the_connections_of_others() {
+async fn one_address_cannot_use_the_connections_of_other_addresses() {
     raise_descriptor_limit();
     let (address, _) = start(Limits::default().with_max(400).with_max_per_address(Some(300))).await;
     let mut silent = Vec::new();
@@ -59,7 +59,7 @@ async fn one_address_cannot_take_the_connections_of_others() {
     }
     assert_eq!(answered, 100, "of 100 requests from another address");
     assert!(!is_answered(connect([127, 0, 0, 2], address).await).await);
-    // The first 300 are open, the others closed: an end, or a reset, which has been sent already.
+    // The first 300 are open. The server has closed or reset the others.
     let mut closed = 0;
     for mut connection in silent.split_off(300) {
         closed += usize::from(connection.read(&mut [0]).await.is_ok_and(|read| read == 0));
@@ -68,20 +68,20 @@ async fn one_address_cannot_take_the_connections_of_others() {
     for connection in silent.drain(..) {
         assert!(is_answered(connection).await);
     }
-    assert!(is_answered(connect([127, 0, 0, 2], address).await).await, "there is room again");
+    assert!(is_answered(connect([127, 0, 0, 2], address).await).await, "the closed connections free their slots");
 }
 
 #[tokio::test]
-async fn when_there_are_as_many_as_there_may_be_new_ones_wait_for_one_to_end() {
+async fn at_the_total_limit_a_new_connection_waits_until_another_ends() {
     let (address, _) = start(Limits::default().with_max(10)).await;
     let mut silent = Vec::new();
     for _ in 0..10 {
         silent.push(connect([127, 0, 0, 1], address).await);
     }
     let waiting = tokio::spawn(is_answered(connect([127, 0, 0, 1], address).await));
-    // The last of the ten is served, so the eleventh is not: it would have been before.
+    // The tenth connection is served, and the eleventh waits until then.
     assert!(is_answered(silent.remove(9)).await);
-    assert!(waiting.await.expect("it ends"), "one has ended");
+    assert!(waiting.await.expect("it ends"), "a slot is free");
     let waiting = connect([127, 0, 0, 1], address).await;
     assert!(is_answered(silent.remove(0)).await && is_answered(waiting).await);
 }
@@ -108,7 +108,7 @@ async fn accepted_connections_do_not_wait_for_acknowledgements() {
 }
 
 #[tokio::test]
-async fn a_server_that_stops_accepts_no_more_and_ends_with_its_last_connection() {
+async fn a_stopping_server_accepts_no_connections_and_returns_after_the_last_one() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     let (address, closing) = (listener.local_addr().expect("bound"), CancellationToken::new());
     let service =

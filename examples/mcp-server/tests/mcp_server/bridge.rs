@@ -1,4 +1,4 @@
-//! mode = "bridge": logins at an OpenID provider, and what becomes of its tokens.
+//! `mode = "bridge"`: logins at an OpenID provider, sessions, and the upstream tokens.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 
 use crate::process::{Running, bridge, command, file, folder, free_port, text};
 
-/// Those keys of the section `bridge` that name the provider.
+/// Returns the keys of the section `bridge` that configure the provider.
 pub(crate) fn oidc(issuer: &str) -> String {
     format!(
         "provider = \"oidc\"\nissuer = \"{issuer}\"\nclient_id = \"{}\"\nclient_secret = \"{}\"\n\
@@ -28,7 +28,7 @@ pub(crate) fn oidc(issuer: &str) -> String {
     )
 }
 
-/// A client that has registered itself at `server`.
+/// Registers a client at `server`.
 pub(crate) async fn registered(server: &Running) -> OAuthClient {
     let client = OAuthClient::discover(&Network::new(), &server.origin()).await.expect("metadata");
     let mut client = client.with_resource(&server.url()).with_scope("mcp:use");
@@ -36,7 +36,7 @@ pub(crate) async fn registered(server: &Running) -> OAuthClient {
     client
 }
 
-/// The tokens of `user`, in a new browser.
+/// Logs `user` in with a new browser, and returns the tokens.
 pub(crate) async fn log_in(client: &OAuthClient, user: &str) -> Answer {
     let mut browser = Browser::new(Network::new()).with_stop_at(client.redirect_uri());
     client.log_in(&mut browser, user).await.expect("a code")
@@ -46,15 +46,15 @@ pub(crate) async fn call(server: &Running, tool: &str, token: &str) -> Response 
     server.call(tool, &json!({})).bearer_auth(token).send().await.expect("answer")
 }
 
-/// What a tool answers with status 200, as JSON.
-pub(crate) async fn told(server: &Running, tool: &str, token: &str) -> Value {
+/// Calls a tool, and returns its result as JSON.
+pub(crate) async fn call_json(server: &Running, tool: &str, token: &str) -> Value {
     let answer: Value = call(server, tool, token).await.json().await.expect("JSON");
-    let told = serde_json::from_str(text(&answer));
-    assert!(told.is_ok(), "{answer}");
-    told.unwrap_or_default()
+    let result = serde_json::from_str(text(&answer));
+    assert!(result.is_ok(), "{answer}");
+    result.unwrap_or_default()
 }
 
-/// The section `store` for a database in `folder`.
+/// Returns the section `store` for a database in `folder`.
 pub(crate) fn sqlite(folder: &Path) -> String {
     let keys = folder.join("keys");
     if !keys.exists() {
@@ -66,7 +66,7 @@ pub(crate) fn sqlite(folder: &Path) -> String {
 }
 
 #[tokio::test]
-async fn sessions_and_clients_survive_a_restart() {
+async fn sessions_and_clients_outlive_a_restart() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let (port, folder) = (free_port(), folder("sessions"));
@@ -76,25 +76,25 @@ async fn sessions_and_clients_survive_a_restart() {
     server.wait_for("/readyz", 200).await;
     let client = registered(&server).await;
     let tokens = log_in(&client, "alice").await;
-    assert_eq!(told(&server, "whoami", tokens.access_token()).await["subject"], "alice");
+    assert_eq!(call_json(&server, "whoami", tokens.access_token()).await["subject"], "alice");
     server.terminate();
     assert_eq!(server.ended().await.0.code(), Some(0));
 
     let server = Running::serve(port, &text);
     server.wait_for("/readyz", 200).await;
-    assert_eq!(told(&server, "whoami", tokens.access_token()).await["subject"], "alice");
+    assert_eq!(call_json(&server, "whoami", tokens.access_token()).await["subject"], "alice");
     let refreshed = client.refresh(tokens.refresh_token()).await.expect("answer");
-    assert_eq!(told(&server, "upstream", refreshed.access_token()).await["sub"], "alice");
+    assert_eq!(call_json(&server, "upstream", refreshed.access_token()).await["sub"], "alice");
     for name in ["portcullis.db", "portcullis.db-wal"] {
-        let kept = fs::read(folder.join(name)).expect("a file");
+        let content = fs::read(folder.join(name)).expect("a file");
         for secret in [tokens.access_token(), tokens.refresh_token(), refreshed.access_token(), "alice@example.test"] {
-            assert!(!kept.windows(secret.len()).any(|window| window == secret.as_bytes()), "{name}");
+            assert!(!content.windows(secret.len()).any(|window| window == secret.as_bytes()), "{name}");
         }
     }
 }
 
 #[tokio::test]
-async fn users_of_a_provider_that_there_was_before_log_in_again_and_the_new_one_never_sees_their_tokens() {
+async fn after_a_change_of_the_provider_users_log_in_again_and_the_new_provider_receives_no_old_token() {
     let (before, now) = (IdentityProvider::new(), IdentityProvider::new());
     let (running_before, running_now) = (before.serve().await.expect("a port"), now.serve().await.expect("a port"));
     let (port, folder) = (free_port(), folder("moved"));
@@ -113,33 +113,33 @@ async fn users_of_a_provider_that_there_was_before_log_in_again_and_the_new_one_
         assert_eq!(now.calls(endpoint), 0, "{endpoint:?}");
     }
     let tokens = log_in(&client, "alice").await;
-    assert_eq!(told(&server, "whoami", tokens.access_token()).await["issuer"], running_now.url());
+    assert_eq!(call_json(&server, "whoami", tokens.access_token()).await["issuer"], running_now.url());
 }
 
 #[tokio::test]
-async fn tools_call_the_provider_with_a_token_that_is_alive() {
+async fn tools_call_the_provider_with_a_valid_upstream_token() {
     let provider = IdentityProvider::new();
     provider.set_token_policy(TokenPolicy::new().with_access_token_lifetime(Duration::from_secs(5)));
     let running = provider.serve().await.expect("a port");
     let server = Running::bridge(&oidc(running.url())).await;
     let tokens = log_in(&registered(&server).await, "alice").await;
-    assert_eq!(told(&server, "upstream", tokens.access_token()).await["sub"], "alice");
+    assert_eq!(call_json(&server, "upstream", tokens.access_token()).await["sub"], "alice");
     tokio::time::sleep(Duration::from_millis(5200)).await;
-    assert_eq!(told(&server, "upstream", tokens.access_token()).await["sub"], "alice");
-    assert!(provider.rotations() >= 1, "the provider's token was renewed, the client's was not");
+    assert_eq!(call_json(&server, "upstream", tokens.access_token()).await["sub"], "alice");
+    assert!(provider.rotations() >= 1, "the upstream token was refreshed, the client's token was not");
     assert_eq!(provider.dead_calls(), 0);
 }
 
 #[tokio::test]
-async fn a_user_who_withdrew_the_grant_at_the_provider_logs_in_again() {
+async fn a_user_whose_grant_was_revoked_at_the_provider_logs_in_again() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let server = Running::bridge(&oidc(running.url())).await;
     let client = registered(&server).await;
     let tokens = log_in(&client, "alice").await;
-    assert_eq!(told(&server, "upstream", tokens.access_token()).await["sub"], "alice");
+    assert_eq!(call_json(&server, "upstream", tokens.access_token()).await["sub"], "alice");
     provider.revoke_grant("alice");
-    // The tool finds out; the next caller is told what to do.
+    // The tool call discovers the revocation; the next request is rejected with 401.
     let answer: Value = call(&server, "upstream", tokens.access_token()).await.json().await.expect("JSON");
     assert_eq!(answer["result"]["isError"], true, "{answer}");
     assert_eq!(call(&server, "whoami", tokens.access_token()).await.status(), StatusCode::UNAUTHORIZED);
@@ -148,7 +148,7 @@ async fn a_user_who_withdrew_the_grant_at_the_provider_logs_in_again() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_revoked_is_refused_at_once() {
+async fn a_revoked_token_is_rejected_at_once() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let server = Running::bridge(&oidc(running.url())).await;
@@ -160,7 +160,7 @@ async fn a_token_that_was_revoked_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_down_at_the_start_is_waited_for() {
+async fn the_server_waits_for_a_provider_that_is_unavailable_at_startup() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     for place in [Endpoint::OpenIdConfiguration, Endpoint::AuthorizationServerMetadata] {
@@ -172,7 +172,7 @@ async fn a_provider_that_is_down_at_the_start_is_waited_for() {
     assert_eq!(waiting.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(waiting.text().await.expect("text").contains("no metadata of the provider"));
     let refused = server.call("whoami", &json!({})).bearer_auth("pcat_x").send().await.expect("answer");
-    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE, "no login is demanded");
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE, "an outage does not ask for a login");
     assert!(refused.headers().contains_key("retry-after"));
 
     for place in [Endpoint::OpenIdConfiguration, Endpoint::AuthorizationServerMetadata] {
@@ -180,11 +180,11 @@ async fn a_provider_that_is_down_at_the_start_is_waited_for() {
     }
     server.wait_for("/readyz", 200).await;
     let tokens = log_in(&registered(&server).await, "alice").await;
-    assert_eq!(told(&server, "whoami", tokens.access_token()).await["subject"], "alice");
+    assert_eq!(call_json(&server, "whoami", tokens.access_token()).await["subject"], "alice");
 }
 
 #[tokio::test]
-async fn a_server_that_waits_for_its_provider_can_be_stopped() {
+async fn the_server_can_be_stopped_while_it_waits_for_the_provider() {
     let issuer = format!("http://127.0.0.1:{}", free_port());
     let mut server = Running::serve(free_port(), &bridge(&oidc(&issuer), "url = \"memory:\""));
     server.wait_for("/healthz", 200).await;
@@ -193,19 +193,19 @@ async fn a_server_that_waits_for_its_provider_can_be_stopped() {
 }
 
 #[tokio::test]
-async fn access_tokens_may_be_jwts_that_others_verify() {
+async fn access_tokens_can_be_jwts_that_other_resource_servers_verify() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let server = Running::bridge(&format!("{}\naccess_tokens = \"jwt\"", oidc(running.url()))).await;
     let client = registered(&server).await;
     let tokens = log_in(&client, "alice").await;
     assert!(tokens.access_token().starts_with("eyJ"));
-    assert_eq!(told(&server, "whoami", tokens.access_token()).await["subject"], "alice");
+    assert_eq!(call_json(&server, "whoami", tokens.access_token()).await["subject"], "alice");
     assert!(client.metadata()["jwks_uri"].is_string());
 }
 
 #[tokio::test]
-async fn who_is_let_in_is_for_the_operator_to_say() {
+async fn the_operator_can_restrict_clients_to_preregistered_ones() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let redirect_uri = OAuthClient::REDIRECT_URI;
@@ -222,7 +222,7 @@ async fn who_is_let_in_is_for_the_operator_to_say() {
     assert_ne!(client.metadata()["client_id_metadata_document_supported"], true);
     for client in [client.clone().with_client_id("app"), client.clone().with_client_id("backend").with_secret("hush")] {
         let tokens = log_in(&client, "alice").await;
-        assert_eq!(told(&server, "whoami", tokens.access_token()).await["client_id"], client.client_id());
+        assert_eq!(call_json(&server, "whoami", tokens.access_token()).await["client_id"], client.client_id());
     }
     let mut browser = Browser::new(Network::new()).with_stop_at(redirect_uri);
     let page = browser.get(&client.with_client_id("unknown").authorization().expect("request").url()).await;
@@ -230,10 +230,10 @@ async fn who_is_let_in_is_for_the_operator_to_say() {
 }
 
 #[tokio::test]
-async fn a_provider_is_told_what_the_operator_wants_it_to_know() {
+async fn the_configured_parameters_are_sent_to_the_provider() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
-    for (parameters, told, not_told) in [
+    for (parameters, present, absent) in [
         ("", "&prompt=consent", "&hd="),
         ("parameters = [\"hd=example.com\"]", "&hd=example.com&prompt=consent", "prompt=login"),
         ("parameters = [\"prompt=login\"]", "&prompt=login", "prompt=consent"),
@@ -246,12 +246,12 @@ async fn a_provider_is_told_what_the_operator_wants_it_to_know() {
         let page =
             browser.press_through(&url, &[Browser::APPROVE]).await.expect("an answer").page().expect("a login page");
         let query = page.url().query().expect("a query");
-        assert!(query.contains(told) && !query.contains(not_told), "{parameters}: {query}");
+        assert!(query.contains(present) && !query.contains(absent), "{parameters}: {query}");
     }
 }
 
 #[tokio::test]
-async fn an_enterprise_vouches_for_users_who_never_were_at_the_provider() {
+async fn an_assertion_of_a_trusted_issuer_needs_no_login_at_the_provider() {
     let (provider, enterprise) = (IdentityProvider::new(), IdentityProvider::new());
     let (running, trusted) = (provider.serve().await.expect("a port"), enterprise.serve().await.expect("a port"));
     let keys = format!(
@@ -268,15 +268,15 @@ async fn an_enterprise_vouches_for_users_who_never_were_at_the_provider() {
         builder.with_claim("resource", server.url()).with_scope("mcp:use").jwt()
     };
     let tokens = agent.redeem_id_jag(&id_jag(&enterprise)).await.expect("answer");
-    let user = told(&server, "whoami", tokens.access_token()).await;
+    let user = call_json(&server, "whoami", tokens.access_token()).await;
     assert_eq!((&user["issuer"], &user["subject"]), (&json!(trusted.url()), &json!("alice")));
     let refused = agent.redeem_id_jag(&id_jag(&provider)).await.expect("answer");
-    assert_eq!(refused.error(), Some("invalid_grant"), "no issuer of that name is trusted");
+    assert_eq!(refused.error(), Some("invalid_grant"), "the provider is not a trusted issuer of assertions");
     let answer: Value = call(&server, "upstream", tokens.access_token()).await.json().await.expect("JSON");
-    assert_eq!(answer["result"]["isError"], true, "there is nothing to call the provider with: {answer}");
+    assert_eq!(answer["result"]["isError"], true, "such a user has no upstream token: {answer}");
 }
 
-/// The scopes that `mcp:admin` was granted among: of ada at the provider, and of ada at the enterprise.
+/// Returns the granted scopes of `ada` at the provider and of `ada` at the enterprise; both request `mcp:admin`.
 async fn scopes_of_both_adas(entitlements: &str) -> [String; 2] {
     let (provider, enterprise) = (IdentityProvider::new(), IdentityProvider::new());
     let (running, trusted) = (provider.serve().await.expect("a port"), enterprise.serve().await.expect("a port"));
@@ -301,7 +301,7 @@ async fn scopes_of_both_adas(entitlements: &str) -> [String; 2] {
 }
 
 #[tokio::test]
-async fn an_entitlement_is_for_users_of_the_issuer_that_it_names_and_by_default_of_the_provider() {
+async fn an_entitlement_applies_to_users_of_its_issuer_which_is_the_provider_by_default() {
     const WITH: &str = "mcp:use mcp:admin";
     const WITHOUT: &str = "mcp:use";
     let rule = |keys: &str| format!("[[bridge.entitlements]]\nscope = \"mcp:admin\"\n{keys}\n");
@@ -319,7 +319,7 @@ async fn an_entitlement_is_for_users_of_the_issuer_that_it_names_and_by_default_
 }
 
 #[tokio::test]
-async fn a_resource_server_elsewhere_asks_about_tokens() {
+async fn other_resource_servers_introspect_tokens_of_their_resource() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let keys = format!(
@@ -333,15 +333,15 @@ async fn a_resource_server_elsewhere_asks_about_tokens() {
     let here = log_in(&client, "alice").await;
     let there = log_in(&client.clone().with_resource("https://reports.example.com/mcp"), "alice").await;
     for (name, token, active) in [("reports", &there, true), ("reports", &here, false), ("twin", &here, true)] {
-        let asking = client.clone().with_client_id(name).with_secret("hush");
-        let answer = asking.introspect(token.access_token()).await.expect("answer");
+        let resource_server = client.clone().with_client_id(name).with_secret("hush");
+        let answer = resource_server.introspect(token.access_token()).await.expect("answer");
         assert_eq!(answer["active"], active, "{name}");
     }
     assert_eq!(call(&server, "whoami", there.access_token()).await.status(), StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
-async fn the_metrics_tell_of_logins() {
+async fn the_metrics_count_logins() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let server = Running::bridge(&oidc(running.url())).await;
@@ -350,7 +350,7 @@ async fn the_metrics_tell_of_logins() {
     assert!(metrics.contains("portcullis_bridge_logins_total{outcome=\"completed\"} 1"), "{metrics}");
 }
 
-/// A listener on this machine that answers nothing, and how many connections it has had.
+/// Starts a listener on loopback that never responds. Returns its port and the number of its connections.
 async fn listener() -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let (port, count) = (listener.local_addr().expect("bound").port(), Arc::<AtomicUsize>::default());
@@ -363,8 +363,9 @@ async fn listener() -> (u16, Arc<AtomicUsize>) {
     (port, count)
 }
 
-/// What a server whose section `egress` has `keys` answers to callers that name a document, and a key set, at `port` of this machine.
-async fn named_by_callers(keys: &str, port: u16) -> Vec<(StatusCode, String)> {
+/// Starts a server with the `egress` keys `keys`, and sends requests that name a metadata document and a key set at `port` of
+/// loopback. Returns the responses.
+async fn responses_to_loopback_urls(keys: &str, port: u16) -> Vec<(StatusCode, String)> {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let text = format!("{keys}\n{}", bridge(&oidc(running.url()), "url = \"memory:\""));
@@ -394,20 +395,21 @@ async fn named_by_callers(keys: &str, port: u16) -> Vec<(StatusCode, String)> {
 }
 
 #[tokio::test]
-async fn what_callers_name_is_not_fetched_from_this_machine_although_the_provider_is_there() {
+async fn urls_named_by_clients_are_not_fetched_from_loopback_even_if_the_provider_is_there() {
     let (open, connections) = listener().await;
     for keys in ["", "egress.allowed_networks = [\"127.0.0.0/8\", \"::1/128\"]"] {
-        let (at_open, at_closed) = (named_by_callers(keys, open).await, named_by_callers(keys, free_port()).await);
+        let (at_open, at_closed) =
+            (responses_to_loopback_urls(keys, open).await, responses_to_loopback_urls(keys, free_port()).await);
         assert_eq!(connections.load(Ordering::Relaxed), 0, "{keys}");
-        assert_eq!(at_open, at_closed, "whether anything listens is not told: {keys}");
+        assert_eq!(at_open, at_closed, "the response does not reveal whether the port is open: {keys}");
     }
     let allowed = "egress.allow_loopback_for_clients = true\negress.timeout = \"300ms\"";
-    named_by_callers(allowed, open).await;
-    assert!(connections.load(Ordering::Relaxed) > 0, "unless the operator says so");
+    responses_to_loopback_urls(allowed, open).await;
+    assert!(connections.load(Ordering::Relaxed) > 0, "the operator can permit it");
 }
 
 #[tokio::test]
-async fn keys_that_open_nothing_end_the_program_with_a_line_and_a_new_database_begins_anew() {
+async fn wrong_encryption_keys_are_reported_in_one_line_and_a_new_database_can_be_created() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let folder = folder("wrong-keys");
@@ -417,7 +419,7 @@ async fn keys_that_open_nothing_end_the_program_with_a_line_and_a_new_database_b
     server.terminate();
     assert_eq!(server.ended().await.0.code(), Some(0));
 
-    // Also before the first login.
+    // The keys are checked although the database has no sessions.
     fs::write(folder.join("keys"), "//////////////////////////////////////////8=\n").expect("other keys");
     let port = free_port();
     let config = file(
@@ -438,11 +440,11 @@ async fn keys_that_open_nothing_end_the_program_with_a_line_and_a_new_database_b
     let server = Running::serve(free_port(), &text);
     server.wait_for("/readyz", 200).await;
     let tokens = log_in(&registered(&server).await, "alice").await;
-    assert_eq!(told(&server, "whoami", tokens.access_token()).await["subject"], "alice");
+    assert_eq!(call_json(&server, "whoami", tokens.access_token()).await["subject"], "alice");
 }
 
 #[tokio::test]
-async fn a_wording_for_dead_grants_is_checked_and_used() {
+async fn a_configured_error_code_ends_the_grant() {
     let provider = IdentityProvider::new();
     provider.set_token_policy(TokenPolicy::new().with_access_token_lifetime(Duration::from_secs(5)));
     let running = provider.serve().await.expect("a port");

@@ -1,4 +1,4 @@
-//! Bad configuration: exit code 2, and one line that says what and where.
+//! Invalid configuration: exit code 2, and one line that names the place and the problem.
 
 use std::{
     io::{PipeWriter, pipe},
@@ -8,8 +8,8 @@ use std::{
 
 use crate::process::{closed_file, command, file};
 
-/// Everything that the reference configuration has.
-const GOOD: &str = r#"listen = "127.0.0.1:8000"
+/// A valid configuration in resource-server mode.
+const VALID: &str = r#"listen = "127.0.0.1:8000"
 public_url = "https://mcp.example.com"
 admin_listen = "127.0.0.1:9000"
 mode = "resource-server"
@@ -33,7 +33,7 @@ allow_loopback = false
 timeout = "10s"
 "#;
 
-/// A pipe without a reader.
+/// Returns a pipe whose reader is closed.
 fn closed_pipe() -> PipeWriter {
     pipe().expect("a pipe").1
 }
@@ -42,8 +42,8 @@ fn check(path: &PathBuf) -> Output {
     command().arg("--check").arg("--config").arg(path).output().expect("the binary runs")
 }
 
-/// The one line on stderr.
-fn refusal(output: &Output) -> String {
+/// Returns the single line on standard error.
+fn error_line(output: &Output) -> String {
     let stderr = String::from_utf8(output.stderr.clone()).expect("UTF-8");
     assert_eq!(output.status.code(), Some(2), "{stderr}");
     assert_eq!((stderr.lines().count(), stderr.ends_with('\n')), (1, true), "{stderr:?}");
@@ -52,13 +52,13 @@ fn refusal(output: &Output) -> String {
 }
 
 #[test]
-fn the_reference_configuration_is_good() {
-    let output = check(&file("good.toml", GOOD));
+fn a_complete_configuration_is_valid() {
+    let output = check(&file("valid.toml", VALID));
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// What to replace in the good file, by what, and what the refusal says after the name of the file.
-const BAD: &[(&str, &str, &str)] = &[
+/// The text to replace in [`VALID`], its replacement, and the error after the name of the file.
+const INVALID: &[(&str, &str, &str)] = &[
     ("listen = \"127.0.0.1:8000\"", "listen = ", ":1:10: "),
     ("[cache]", "[cache", ":14:7: "),
     ("ttl = \"5m\"", "tll = \"5m\"", ":15: `cache.tll` is an unknown key; the nearest known key is `ttl`"),
@@ -148,8 +148,8 @@ const BAD: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// The same for a bridge.
-const GOOD_BRIDGE: &str = r#"mode = "bridge"
+/// A valid configuration in bridge mode.
+const VALID_BRIDGE: &str = r#"mode = "bridge"
 required_scopes = ["mcp:use"]
 [bridge]
 provider = "oidc"
@@ -172,7 +172,7 @@ url = "memory:"
 encryption_keys_file = ""
 "#;
 
-const BAD_BRIDGE: &[(&str, &str, &str)] = &[
+const INVALID_BRIDGE: &[(&str, &str, &str)] = &[
     (
         "\"oidc\"",
         "\"okta\"",
@@ -308,12 +308,12 @@ const BAD_BRIDGE: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn every_mistake_is_refused_in_one_line_that_says_what_and_where() {
-    for (good, bad) in [(GOOD, BAD), (GOOD_BRIDGE, BAD_BRIDGE)] {
-        for (index, (from, to, expected)) in bad.iter().enumerate() {
-            assert!(good.contains(from), "{from}");
-            let path = file(&format!("bad-{}-{index}.toml", bad.len()), &good.replacen(from, to, 1));
-            let line = refusal(&check(&path));
+fn each_error_is_reported_in_one_line_with_its_place_and_problem() {
+    for (valid, invalid) in [(VALID, INVALID), (VALID_BRIDGE, INVALID_BRIDGE)] {
+        for (index, (from, to, expected)) in invalid.iter().enumerate() {
+            assert!(valid.contains(from), "{from}");
+            let path = file(&format!("invalid-{}-{index}.toml", invalid.len()), &valid.replacen(from, to, 1));
+            let line = error_line(&check(&path));
             let expected = format!("mcp-server: {}{expected}", path.display());
             assert!(line.starts_with(&expected), "\n     got {line}\nexpected {expected}");
             assert!(!line.contains("hush"), "{line}");
@@ -322,14 +322,14 @@ fn every_mistake_is_refused_in_one_line_that_says_what_and_where() {
 }
 
 #[test]
-fn a_bridge_needs_no_more_than_that() {
-    let output = check(&file("bridge.toml", GOOD_BRIDGE));
+fn a_bridge_configuration_is_valid() {
+    let output = check(&file("bridge.toml", VALID_BRIDGE));
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
-fn each_mode_leaves_the_sections_of_the_other_alone() {
-    let both = GOOD_BRIDGE.replace("\"memory:\"", "\"postgres://db\"")
+fn the_sections_of_the_other_mode_are_not_validated() {
+    let both = VALID_BRIDGE.replace("\"memory:\"", "\"postgres://db\"")
         + "[[resource_server.issuers]]\nissuer = \"https://idp.example.com\"\n";
     for (text, code) in [(both.replace("\"bridge\"", "\"resource-server\""), 0), (both, 2)] {
         let output = check(&file(&format!("both-{code}.toml"), &text));
@@ -338,7 +338,7 @@ fn each_mode_leaves_the_sections_of_the_other_alone() {
 }
 
 #[test]
-fn a_bridge_can_be_configured_by_variables_alone() {
+fn a_bridge_can_be_configured_by_environment_variables_only() {
     let keys = closed_file("ring", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
     let mut command = command();
     command.args(["--check", "--config"]).arg(file("nothing.toml", ""));
@@ -358,41 +358,41 @@ fn a_bridge_can_be_configured_by_variables_alone() {
 }
 
 #[test]
-fn a_missing_file_is_refused() {
+fn a_missing_file_is_an_error() {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("absent.toml");
-    assert!(refusal(&check(&path)).contains("absent.toml: cannot be read: "));
+    assert!(error_line(&check(&path)).contains("absent.toml: cannot be read: "));
 }
 
 #[test]
-fn no_issuers_are_refused() {
-    assert!(refusal(&check(&file("empty.toml", ""))).contains("`resource_server.issuers` is empty"));
+fn an_empty_list_of_issuers_is_an_error() {
+    assert!(error_line(&check(&file("empty.toml", ""))).contains("`resource_server.issuers` is empty"));
 }
 
 #[test]
-fn a_bad_configuration_stops_the_start_as_well_as_the_check() {
+fn an_invalid_configuration_is_rejected_at_startup_and_by_the_check() {
     let path = file("start.toml", "listne = 1");
     let output = command().arg("--config").arg(&path).output().expect("the binary runs");
-    assert!(refusal(&output).contains("the nearest known key is `listen`"));
+    assert!(error_line(&output).contains("the nearest known key is `listen`"));
 }
 
 #[test]
-fn a_secret_may_be_in_a_file_and_a_variable_may_name_it() {
+fn a_secret_can_be_in_a_file_that_a_variable_names() {
     let secret = closed_file("secret", "hush\n");
     let path = file(
         "introspection.toml",
-        &GOOD.replace("\"jwt\"", "\"introspection\"").replace("client_id = \"\"", "client_id = \"gate\""),
+        &VALID.replace("\"jwt\"", "\"introspection\"").replace("client_id = \"\"", "client_id = \"gate\""),
     );
     let variable = "PORTCULLIS__RESOURCE_SERVER__ISSUERS__0__CLIENT_SECRET_FILE";
     let output = command().args(["--check", "--config"]).arg(&path).env(variable, &secret).output().expect("runs");
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(refusal(&check(&path)).contains("client_secret` is missing"));
+    assert!(error_line(&check(&path)).contains("client_secret` is missing"));
     let empty = closed_file("empty-secret", "\n");
     let output = command().args(["--check", "--config"]).arg(&path).env(variable, &empty).output().expect("runs");
-    assert!(refusal(&output).contains(&format!("{variable}: ")));
+    assert!(error_line(&output).contains(&format!("{variable}: ")));
 }
 
 #[test]
-fn the_schema_describes_every_key_of_the_reference_configuration() {
+fn the_schema_describes_the_keys() {
     let output = command().arg("--print-schema").output().expect("the binary runs");
     assert_eq!(output.status.code(), Some(0));
     let schema: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -406,14 +406,14 @@ fn the_schema_describes_every_key_of_the_reference_configuration() {
 }
 
 #[test]
-fn opaque_tokens_can_be_of_one_issuer_only() {
+fn only_one_issuer_can_have_opaque_tokens() {
     let issuer = |name: &str| {
         format!(
             "[[resource_server.issuers]]\nissuer = \"https://{name}.example\"\nverify = \"introspection\"\n\
              client_id = \"gate\"\nclient_secret = \"hush\"\n"
         )
     };
-    let line = refusal(&check(&file("two-opaque.toml", &(issuer("a") + &issuer("b")))));
+    let line = error_line(&check(&file("two-opaque.toml", &(issuer("a") + &issuer("b")))));
     assert!(
         line.contains(":8: `resource_server.issuers[1].verify` is not \"jwt\", nor is that of https://a.example"),
         "{line}"
@@ -421,7 +421,7 @@ fn opaque_tokens_can_be_of_one_issuer_only() {
 }
 
 #[test]
-fn a_client_need_not_read_the_whole_output() {
+fn a_closed_standard_output_is_not_an_error() {
     let output = command().arg("--print-schema").stdout(closed_pipe()).output().expect("the binary runs");
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }

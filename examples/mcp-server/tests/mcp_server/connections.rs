@@ -1,4 +1,4 @@
-//! Connections of clients that are silent or slow, and requests that are answered before their body has come.
+//! Connections of silent and slow clients, and responses before the request body has arrived.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -17,10 +17,10 @@ use tokio::{
 
 use crate::process::Running;
 
-/// Limits that a test can wait for, and requests from other addresses need not.
+/// Short time-outs, which a test can wait for.
 const SHORT: &str = "[connections]\nhead_timeout = \"5s\"\nbody_timeout = \"5s\"\nidle_timeout = \"5s\"\n";
 
-/// What a client sends of which nothing more comes.
+/// The kinds of silent clients: a name, and the bytes that the client sends at the start.
 const KINDS: [(&str, &str); 4] = [
     ("no byte", ""),
     ("half a head", "POST /mcp HTTP/1.1\r\nhost: 127"),
@@ -28,7 +28,7 @@ const KINDS: [(&str, &str); 4] = [
     ("half a body", "POST /mcp HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 100\r\n\r\n{"),
 ];
 
-/// A connection from an address of loopback.
+/// Opens a connection from an address of loopback.
 async fn connect(from: [u8; 4], server: &Running) -> TcpStream {
     let (host, port) = server.address();
     let to = SocketAddr::new(host.parse::<IpAddr>().expect("an address"), port);
@@ -38,12 +38,12 @@ async fn connect(from: [u8; 4], server: &Running) -> TcpStream {
 }
 
 async fn read_to_end(mut connection: TcpStream) {
-    // An end or a reset, both are one.
+    // The server may close or reset the connection.
     drop(connection.read_to_end(&mut Vec::new()).await);
 }
 
 #[tokio::test]
-async fn a_thousand_silent_connections_of_each_kind_end_and_requests_are_answered_throughout() {
+async fn a_thousand_silent_connections_of_each_kind_end_and_other_requests_are_answered() {
     raise_descriptor_limit();
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
@@ -63,14 +63,14 @@ async fn a_thousand_silent_connections_of_each_kind_end_and_requests_are_answere
             let call = server.call("echo", &json!({"message": "x"})).bearer_auth(&token).send();
             mcp += usize::from(call.await.is_ok_and(|response| response.status() == 200));
         }
-        assert_eq!((admin, mcp), (20, 20), "{kind}: requests that were answered, of 20");
+        assert_eq!((admin, mcp), (20, 20), "{kind}: answered requests, of 20");
         let all = timeout(Duration::from_secs(30), async { while ends.join_next().await.is_some() {} }).await;
         assert!(all.is_ok(), "{kind}: {} of 1,000 remain", ends.len());
     }
 }
 
 #[tokio::test]
-async fn the_admin_listener_answers_while_there_are_as_many_connections_as_there_may_be() {
+async fn the_admin_listener_answers_while_client_connections_are_at_their_limit() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let server = Running::spawn(running.url(), "", "connections.max = 20");
@@ -87,7 +87,7 @@ async fn the_admin_listener_answers_while_there_are_as_many_connections_as_there
 }
 
 #[tokio::test]
-async fn a_client_that_sends_ten_megabytes_can_read_why_they_are_refused() {
+async fn a_client_that_sends_ten_megabytes_can_read_the_rejection() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let server = Running::start(running.url(), "").await;
@@ -105,7 +105,7 @@ async fn a_client_that_sends_ten_megabytes_can_read_why_they_are_refused() {
 }
 
 #[tokio::test]
-async fn the_connection_of_an_early_response_can_be_used_again() {
+async fn a_connection_can_be_reused_after_an_early_response() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let server = Running::start(running.url(), "").await;
@@ -124,7 +124,7 @@ async fn the_connection_of_an_early_response_can_be_used_again() {
                 let head = format!("POST {target} HTTP/1.1\r\nhost: {name}:{port}\r\ncontent-length: {size}\r\n\r\n");
                 let sent = async {
                     connection.write_all(head.as_bytes()).await?;
-                    // So that the server sees the head alone.
+                    // The server receives the head before the body.
                     tokio::task::yield_now().await;
                     connection.write_all(&vec![b' '; size]).await?;
                     let mut answer = Vec::new();

@@ -1,4 +1,4 @@
-//! The demo: what it prints works when it is pasted, and a client gets in with nothing but its URL.
+//! The demo: its printed commands work, and a client needs its URL only.
 
 use std::{
     fs,
@@ -16,12 +16,12 @@ fn paste(line: &str) -> Output {
     Command::new("sh").args(["-c", line]).output().expect("a shell")
 }
 
-/// A client that knows the URL of the server and nothing else.
+/// Discovers the authorization server from the URL of the MCP server, as a client does.
 async fn client(server: &Running) -> OAuthClient {
     let challenged = server.post(&json!({})).send().await.expect("answer");
     let challenge = challenged.headers()["www-authenticate"].to_str().expect("ASCII").to_owned();
     let parameter = |name: &str| challenge.split(&format!("{name}=\"")).nth(1)?.split('"').next().map(str::to_owned);
-    let metadata = reqwest::get(parameter("resource_metadata").expect("where the metadata is")).await.expect("answer");
+    let metadata = reqwest::get(parameter("resource_metadata").expect("a metadata URL")).await.expect("answer");
     let metadata: Value = metadata.json().await.expect("JSON");
     let issuer = metadata["authorization_servers"][0].as_str().expect("an issuer");
     let client = OAuthClient::discover(&Network::new(), issuer).await.expect("metadata");
@@ -29,7 +29,7 @@ async fn client(server: &Running) -> OAuthClient {
 }
 
 #[tokio::test]
-async fn a_client_that_knows_the_url_registers_logs_in_and_calls_tools() {
+async fn a_client_needs_only_the_url_to_register_log_in_and_call_tools() {
     let (_, server) = demo(free_port(), &folder("demo"));
     let mut client = client(&server).await;
     assert_eq!(client.register(&client.registration()).await.expect("answer").status(), 201);
@@ -44,13 +44,13 @@ async fn a_client_that_knows_the_url_registers_logs_in_and_calls_tools() {
     let user: Value = serde_json::from_str(text(&answer)).expect("a user context");
     assert_eq!((&user["subject"], &user["profile"]["name"]), (&json!("ada"), &json!("Ada Lovelace")));
     assert_eq!(user["scopes"], json!(["mcp:use"]));
-    assert!(!text(&answer).contains(tokens.access_token()), "a context never contains the token");
+    assert!(!text(&answer).contains(tokens.access_token()), "a user context never contains the token");
 
     let answer: Value = call("upstream", tokens.access_token()).await.json().await.expect("JSON");
     let profile: Value = serde_json::from_str(text(&answer)).expect("a profile");
     assert_eq!((&profile["sub"], &profile["email"]), (&json!("ada"), &json!("ada@example.com")));
 
-    // A tool needs more: the client asks for it, of ada, who may have it, and of bob, who may not.
+    // Step-up authorization: `admin_echo` needs a scope that ada is granted and bob is not.
     let refused = call("admin_echo", tokens.access_token()).await;
     assert_eq!(refused.status(), 403);
     assert!(refused.headers()["www-authenticate"].to_str().expect("ASCII").contains("scope=\"mcp:use mcp:admin\""));
@@ -64,7 +64,7 @@ async fn a_client_that_knows_the_url_registers_logs_in_and_calls_tools() {
 }
 
 #[tokio::test]
-async fn after_a_restart_the_client_is_known_and_its_users_log_in_again() {
+async fn after_a_restart_the_client_is_registered_and_its_users_log_in_again() {
     let (port, folder) = (free_port(), folder("restarted"));
     let (_, mut server) = demo(port, &folder);
     let mut client = client(&server).await;
@@ -75,7 +75,7 @@ async fn after_a_restart_the_client_is_known_and_its_users_log_in_again() {
     assert_eq!(server.ended().await.0.code(), Some(0));
 
     let (_, server) = demo(port, &folder);
-    // The identity provider has forgotten all users, and that is no reason to say "come again later".
+    // The restarted identity provider has lost all grants. That is 401 and not 503.
     let refused = server.call("whoami", &json!({})).bearer_auth(tokens.access_token()).send().await.expect("answer");
     assert_eq!(refused.status(), 401);
     let refused = client.refresh(tokens.refresh_token()).await.expect("answer");
@@ -106,7 +106,7 @@ async fn the_printed_commands_work_when_pasted() {
 }
 
 #[test]
-fn what_the_demo_keeps_is_closed_to_others() {
+fn the_files_of_the_demo_have_mode_0600() {
     let folder = folder("closed");
     let (_, _server) = demo(free_port(), &folder);
     let files: Vec<_> = fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
@@ -116,16 +116,20 @@ fn what_the_demo_keeps_is_closed_to_others() {
 }
 
 #[test]
-fn the_demo_can_do_without_files() {
+fn the_demo_with_a_store_in_memory_creates_no_files() {
     let folder = folder("memory");
     let output =
         command().current_dir(&folder).env("PORTCULLIS__STORE__URL", "memory:").env("PORTCULLIS__LISTEN", "x").output();
-    assert_eq!(output.expect("the binary runs").status.code(), Some(2), "it gets as far as the address");
+    assert_eq!(
+        output.expect("the binary runs").status.code(),
+        Some(2),
+        "the address is validated after the keys would have been created"
+    );
     assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 0);
 }
 
 #[tokio::test]
-async fn a_taken_port_is_named_with_the_way_out() {
+async fn the_error_about_a_port_in_use_names_the_key_to_change() {
     let folder = folder("taken");
     let (_, server) = demo(free_port(), &folder);
     let (host, port) = server.address();
@@ -138,7 +142,7 @@ async fn a_taken_port_is_named_with_the_way_out() {
 }
 
 #[test]
-fn a_bad_variable_stops_the_demo() {
+fn an_invalid_variable_stops_the_demo() {
     let output = command().current_dir(folder("bad")).env("PORTCULLIS__CACHE__TLL", "5m").output();
     let output = output.expect("the binary runs");
     assert_eq!(output.status.code(), Some(2));

@@ -1,4 +1,4 @@
-//! The tools behind the gate: who gets in, and what a tool learns of the caller.
+//! The tools behind the authentication layer: accepted and rejected requests, and the user context of a tool.
 
 use portcullis_testkit::{Endpoint, Fault, IdentityProvider, KeyAlgorithm};
 use reqwest::{Response, StatusCode, header};
@@ -19,7 +19,7 @@ async fn json_of(response: Response) -> Value {
 }
 
 #[tokio::test]
-async fn whoami_says_who_is_calling_on_this_request() {
+async fn whoami_returns_the_user_of_the_request() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let server = Running::start(running.url(), "").await;
@@ -35,7 +35,7 @@ async fn whoami_says_who_is_calling_on_this_request() {
 }
 
 #[tokio::test]
-async fn echo_echoes_and_upstream_says_that_there_is_none() {
+async fn echo_returns_the_message_and_upstream_reports_that_there_is_no_upstream_token() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let server = Running::start(running.url(), "").await;
@@ -52,7 +52,7 @@ async fn echo_echoes_and_upstream_says_that_there_is_none() {
 }
 
 #[tokio::test]
-async fn a_tool_that_needs_a_scope_is_refused_with_a_challenge_that_names_it() {
+async fn a_tool_call_without_its_scope_is_rejected_with_a_challenge_that_names_the_scope() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let server = Running::start(running.url(), "").await;
@@ -84,7 +84,7 @@ async fn required_scopes_are_required_of_every_request() {
 }
 
 #[tokio::test]
-async fn a_token_for_another_resource_is_refused() {
+async fn a_token_for_another_resource_is_rejected() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let server = Running::start(running.url(), "").await;
@@ -119,7 +119,7 @@ async fn opaque_tokens_are_introspected_and_a_profile_can_be_added() {
 }
 
 #[tokio::test]
-async fn users_without_sub_share_nothing_and_the_operator_names_the_claim_that_tells_them_apart() {
+async fn tokens_without_sub_are_rejected_unless_another_claim_is_configured_as_the_subject() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let strict = Running::start(running.url(), INTROSPECTION).await;
@@ -146,7 +146,7 @@ async fn users_without_sub_share_nothing_and_the_operator_names_the_claim_that_t
 }
 
 #[tokio::test]
-async fn a_provider_that_cannot_be_asked_is_never_the_tokens_fault() {
+async fn an_unavailable_provider_is_503_without_a_challenge() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let server = Running::start(running.url(), INTROSPECTION).await;
@@ -159,7 +159,7 @@ async fn a_provider_that_cannot_be_asked_is_never_the_tokens_fault() {
 }
 
 #[tokio::test]
-async fn the_server_is_ready_when_the_keys_are_at_hand() {
+async fn the_server_is_ready_when_it_has_the_keys() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     provider.set_fault(Endpoint::KeySet, Fault::status(500));
@@ -175,7 +175,7 @@ async fn the_server_is_ready_when_the_keys_are_at_hand() {
 }
 
 #[tokio::test]
-async fn users_are_known_by_their_profile_if_the_audience_is_checked() {
+async fn userinfo_authenticates_a_user_only_if_the_audience_is_checked() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let credentials = INTROSPECTION.replace("introspection\"", "userinfo\"");
@@ -187,10 +187,10 @@ async fn users_are_known_by_their_profile_if_the_audience_is_checked() {
     );
     let by_github = Running::start(running.url(), &github).await;
 
-    let good = provider.token("alice").with_audience(&by_introspection.url()).opaque();
+    let accepted = provider.token("alice").with_audience(&by_introspection.url()).opaque();
     let of_another_app = provider.token("alice").with_claim("client_id", "other-app").opaque();
     for (server, token, status) in [
-        (&by_introspection, &good, StatusCode::OK),
+        (&by_introspection, &accepted, StatusCode::OK),
         (&by_introspection, &of_another_app, StatusCode::UNAUTHORIZED),
         (&by_github, &provider.token("alice").with_claim("client_id", "resource-server").opaque(), StatusCode::OK),
         (&by_github, &of_another_app, StatusCode::UNAUTHORIZED),
@@ -202,7 +202,7 @@ async fn users_are_known_by_their_profile_if_the_audience_is_checked() {
 }
 
 #[tokio::test]
-async fn an_issuer_may_have_its_own_algorithms_types_and_place_of_keys() {
+async fn an_issuer_can_have_its_own_algorithms_token_types_and_key_set_url() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let keys = format!("algorithms = [\"ES256\"]\ntoken_types = [\"JWT\"]\njwks_uri = \"{}\"", provider.url("/jwks"));

@@ -1,4 +1,4 @@
-//! The binary, from the outside: started with good and bad configuration, called, stopped.
+//! Black-box tests of the program: configuration, requests, logins and shutdown.
 
 mod bridge;
 mod configuration;

@@ -1,4 +1,4 @@
-//! The binary as a child process, and how to talk to it.
+//! [`Running`]: the program as a child process, and the files that tests give it.
 
 use std::{
     fs,
@@ -14,14 +14,14 @@ use reqwest::{RequestBuilder, Response, header};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-/// A file with `text`, for this test only.
+/// Creates a temporary file with `text`.
 pub(crate) fn file(name: &str, text: &str) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::write(&path, text).expect("temporary file");
     path
 }
 
-/// A file with a secret, for this test only: closed to others.
+/// Creates a temporary file with mode 0600.
 pub(crate) fn closed_file(name: &str, text: &str) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     write_closed(&path, text);
@@ -29,13 +29,13 @@ pub(crate) fn closed_file(name: &str, text: &str) -> PathBuf {
 }
 
 fn write_closed(path: &Path, text: &str) {
-    // A test may have left it such that not even its owner can write it.
+    // An earlier run may have left the file without write permission.
     drop(fs::remove_file(path));
     fs::write(path, text).expect("temporary file");
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("closed");
 }
 
-/// The binary, without what the machine that runs the tests happens to have set.
+/// Returns a command for the program, without the variables of the test environment that would configure it.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-server"));
     for (name, _) in std::env::vars_os() {
@@ -46,13 +46,13 @@ pub(crate) fn command() -> Command {
     command
 }
 
-/// A port that was free a moment ago.
+/// Returns a port that is free at the time of the call.
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("bound").port()
 }
 
-/// A server that runs; dropping it kills it.
+/// A running server; dropping the guard kills it.
 pub(crate) struct Running {
     child: Child,
     port: u16,
@@ -60,19 +60,19 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts the server for the tokens of `issuer`, verified as `keys` say, and waits until it is ready.
+    /// Starts the server for the tokens of `issuer`, with further `keys` of the issuer, and waits until it is ready.
     pub(crate) async fn start(issuer: &str, keys: &str) -> Self {
         let running = Self::spawn(issuer, keys, "");
         running.wait_for("/readyz", 200).await;
         running
     }
 
-    /// Starts the server; `keys` are more keys of the issuer, `more` is more of the file.
+    /// Starts the server; `keys` are further keys of the issuer, `more` is the beginning of the file.
     pub(crate) fn spawn(issuer: &str, keys: &str, more: &str) -> Self {
         Self::serve(free_port(), &format!("{more}\n[[resource_server.issuers]]\nissuer = \"{issuer}\"\n{keys}\n"))
     }
 
-    /// Starts the server with a bridge, and waits until it is ready; `keys` are those of the section `bridge`.
+    /// Starts the server with a bridge, and waits until it is ready; `keys` are the keys of the section `bridge`.
     pub(crate) async fn bridge(keys: &str) -> Self {
         let running = Self::serve(free_port(), &bridge(keys, "url = \"memory:\""));
         running.wait_for("/readyz", 200).await;
@@ -109,12 +109,12 @@ impl Running {
     pub(crate) async fn wait_for(&self, path: &str, status: u16) {
         let give_up = Instant::now() + Duration::from_secs(10);
         while !self.admin(path).await.is_ok_and(|response| response.status() == status) {
-            assert!(Instant::now() < give_up, "{path} never said {status}");
+            assert!(Instant::now() < give_up, "{path} did not return {status}");
             sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// A request of the sessionless wire (2026-07-28) to call `tool`.
+    /// Builds a request of protocol version 2026-07-28, which has no sessions, to call `tool`.
     pub(crate) fn call(&self, tool: &str, arguments: &Value) -> RequestBuilder {
         let params = json!({
             "name": tool,
@@ -130,19 +130,19 @@ impl Running {
             .header("mcp-name", tool)
     }
 
-    /// A request with `message`.
+    /// Builds a `POST` request with `message`.
     pub(crate) fn post(&self, message: &Value) -> RequestBuilder {
         let request = reqwest::Client::new().post(self.url()).json(message);
         request.header(header::ACCEPT, "application/json, text/event-stream")
     }
 
-    /// Sends the signal by which service managers stop a process.
+    /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill runs");
         assert!(status.success());
     }
 
-    /// How the process ends, and after how long.
+    /// Waits for the end of the process. Returns its exit status and the time of waiting.
     pub(crate) async fn ended(&mut self) -> (ExitStatus, Duration) {
         let start = Instant::now();
         loop {
@@ -157,18 +157,18 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended already, which is what some tests are about.
+        // The process may have ended already.
         drop(self.child.kill());
         drop(self.child.wait());
     }
 }
 
-/// The rest of a file for a server with a bridge; `keys` are those of the section `bridge`, `store` those of its store.
+/// Returns a configuration with a bridge; `keys` are the keys of the section `bridge`, `store` those of the section `store`.
 pub(crate) fn bridge(keys: &str, store: &str) -> String {
     format!("mode = \"bridge\"\nrequired_scopes = [\"mcp:use\"]\n[store]\n{store}\n[bridge]\n{keys}\n")
 }
 
-/// A new folder, for this test only.
+/// Creates a temporary folder.
 pub(crate) fn folder(name: &str) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", free_port()));
     if path.exists() {
@@ -178,8 +178,8 @@ pub(crate) fn folder(name: &str) -> PathBuf {
     path
 }
 
-/// A new folder with the files that the documentation names.
-pub(crate) fn furnished(name: &str) -> PathBuf {
+/// Creates a folder with the files that the documentation names.
+pub(crate) fn folder_with_secrets(name: &str) -> PathBuf {
     let folder = folder(name);
     fs::create_dir(folder.join("secrets")).expect("a folder");
     for secret in ["idp", "app", "registration", "keycloak", "google", "github", "atlassian", "salesforce", "oidc"] {
@@ -189,14 +189,14 @@ pub(crate) fn furnished(name: &str) -> PathBuf {
     folder
 }
 
-/// Checks that `text` is good configuration in `folder`.
+/// Asserts that `text` is a valid configuration in `folder`.
 pub(crate) fn check(folder: &Path, text: &str) {
     fs::write(folder.join("portcullis.toml"), text).expect("a file");
     let output = command().current_dir(folder).args(["--check", "--config", "portcullis.toml"]).output().expect("runs");
     assert_eq!(output.status.code(), Some(0), "{}\n{text}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The lines that a demo prints, and the demo, which keeps its files in `folder`.
+/// Starts a demo whose files are in `folder`. Returns its printed lines and the running server.
 pub(crate) fn demo(port: u16, folder: &Path) -> (Vec<String>, Running) {
     let mut child = command()
         .current_dir(folder)
@@ -217,7 +217,7 @@ pub(crate) fn demo(port: u16, folder: &Path) -> (Vec<String>, Running) {
     (lines, Running { child, port, admin_port: 0 })
 }
 
-/// The text of a tool's result.
+/// Returns the text of a tool's result.
 pub(crate) fn text(result: &Value) -> &str {
     let text = &result["result"]["content"][0]["text"];
     assert!(text.is_string(), "{result}");

@@ -1,13 +1,13 @@
-//! mode = "bridge": each vendor by configuration, with endpoints of a stand-in.
+//! `mode = "bridge"`: the configuration of each vendor, with a fake provider.
 
 use portcullis_testkit::{Endpoint, IdentityProvider, LoginPolicy, Vendor};
 
 use crate::{
-    bridge::{log_in, registered, told},
+    bridge::{call_json, log_in, registered},
     process::Running,
 };
 
-/// The section `bridge` for a stand-in of `vendor` that runs at `url`.
+/// Returns the section `bridge` for a fake provider of `vendor` that runs at `url`.
 fn section(vendor: Vendor, provider: &IdentityProvider, url: &str) -> String {
     let place = match vendor {
         Vendor::Keycloak => format!(
@@ -38,26 +38,26 @@ fn section(vendor: Vendor, provider: &IdentityProvider, url: &str) -> String {
 }
 
 #[tokio::test]
-async fn users_of_every_vendor_get_in_and_tools_call_the_vendor() {
+async fn users_of_each_vendor_log_in_and_tools_call_the_vendor() {
     for vendor in Vendor::ALL {
         let provider = IdentityProvider::of(vendor);
-        // The stand-in would name itself, and not the vendor.
+        // The fake provider would send its own issuer identifier, not the vendor's.
         provider.set_login_policy(LoginPolicy::new().without_issuer_parameter());
         let running = provider.serve().await.expect("a port");
         let server = Running::bridge(&section(vendor, &provider, running.url())).await;
         let tokens = log_in(&registered(&server).await, "alice").await;
-        let user = told(&server, "whoami", tokens.access_token()).await;
+        let user = call_json(&server, "whoami", tokens.access_token()).await;
         assert!(
             user["profile"]["email"].as_str().is_some_and(|email| email.starts_with("alice")),
             "{vendor:?}: {user}"
         );
-        let profile = told(&server, "upstream", tokens.access_token()).await;
+        let profile = call_json(&server, "upstream", tokens.access_token()).await;
         assert_eq!(profile["email"], user["profile"]["email"], "{vendor:?}");
     }
 }
 
 #[tokio::test]
-async fn id_tokens_are_verified_wherever_it_is_said_who_signs_them() {
+async fn id_tokens_are_verified_if_the_key_set_is_configured() {
     let provider = IdentityProvider::of(Vendor::Google);
     let running = provider.serve().await.expect("a port");
     let more = |issuer: &str| {
@@ -66,6 +66,6 @@ async fn id_tokens_are_verified_wherever_it_is_said_who_signs_them() {
     };
     let server = Running::bridge(&more(&provider.issuer())).await;
     let tokens = log_in(&registered(&server).await, "alice").await;
-    assert_eq!(told(&server, "whoami", tokens.access_token()).await["issuer"], provider.issuer());
+    assert_eq!(call_json(&server, "whoami", tokens.access_token()).await["issuer"], provider.issuer());
     assert_eq!(provider.calls(Endpoint::KeySet), 1);
 }

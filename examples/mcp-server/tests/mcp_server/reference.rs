@@ -1,30 +1,30 @@
-//! The configuration reference says what the program's own schema says.
+//! The configuration reference in the documentation matches the JSON Schema of the program.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::process::{check, command, furnished};
+use crate::process::{check, command, folder_with_secrets};
 
 const PAGE: &str = include_str!("../../../../docs/configuration.md");
 
-/// A key as the page describes it: type, default, variable, example.
+/// A row of the reference: type, default, variable, example.
 struct Row<'a>([&'a str; 4]);
 
-/// The rows of all tables of keys.
+/// Returns the rows of all tables of keys.
 fn rows() -> BTreeMap<&'static str, Row<'static>> {
     let mut rows = BTreeMap::new();
     for line in PAGE.lines().filter(|line| line.starts_with("| `")) {
         let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
         let [key, kind, default, variable, example] = cells.try_into().expect("five cells");
         let bare = |text: &'static str| text.trim_matches('`');
-        let twice = rows.insert(bare(key), Row([kind, bare(default), bare(variable), bare(example)]));
-        assert!(twice.is_none(), "{key} is there twice");
+        let duplicate = rows.insert(bare(key), Row([kind, bare(default), bare(variable), bare(example)]));
+        assert!(duplicate.is_none(), "{key} has two rows");
     }
     rows
 }
 
-/// The leaves of the schema by path, elements of lists of tables as `[]`.
+/// Returns the leaves of the schema by path; `[]` stands for the elements of a list of tables.
 fn keys() -> BTreeMap<String, Value> {
     let output = command().arg("--print-schema").output().expect("the binary runs");
     let schema = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -59,18 +59,18 @@ fn kind(node: &Value) -> &'static str {
 }
 
 #[test]
-fn every_key_of_the_schema_is_in_the_reference_and_the_other_way_round() {
+fn the_reference_lists_exactly_the_keys_of_the_schema() {
     let (documented, known) = (rows(), keys());
     assert_eq!(documented.into_keys().collect::<Vec<_>>(), known.into_keys().collect::<Vec<_>>());
 }
 
 #[test]
-fn types_defaults_and_variables_are_those_of_the_schema() {
+fn the_reference_states_the_types_defaults_and_variables_of_the_schema() {
     let rows = rows();
     for (path, node) in keys() {
         let Row([written, default, variable, _]) = rows[&*path];
         assert_eq!(written, kind(&node), "{path}");
-        // What has no value by itself is described in words.
+        // These defaults are not values; the reference describes them in words.
         let in_words = ["resource_server.issuers[].algorithms", "bridge.signing_key_files"].contains(&&*path);
         if let Some(value) = node.get("default").filter(|value| !value.is_null() && !in_words) {
             assert_eq!(default, value.to_string(), "{path}");
@@ -82,18 +82,18 @@ fn types_defaults_and_variables_are_those_of_the_schema() {
 }
 
 #[test]
-fn the_least_that_can_be_written_is_enough() {
+fn the_minimal_configurations_of_the_reference_are_valid() {
     let blocks: Vec<_> = PAGE.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert_eq!(blocks.len(), 2);
-    let folder = furnished("least");
+    let folder = folder_with_secrets("least");
     for block in blocks {
         check(&folder, block);
     }
 }
 
 #[test]
-fn the_examples_of_the_reference_are_accepted() {
-    // Together they would contradict each other here and there: a secret and a file with one, what is for one vendor only.
+fn the_examples_of_the_reference_are_valid() {
+    // These examples exclude each other, such as a secret and a file with the secret, or apply to one vendor only.
     let skipped = [
         "resource_server.issuers[].client_secret",
         "resource_server.issuers[].client_secret_file",
@@ -117,14 +117,14 @@ fn the_examples_of_the_reference_are_accepted() {
         }
     }
     let lists: String = lists.into_iter().map(|(list, keys)| format!("[[{list}]]\n{keys}")).collect();
-    let folder = furnished("examples");
+    let folder = folder_with_secrets("examples");
     for mode in ["resource-server", "bridge"] {
         check(&folder, &format!("mode = \"{mode}\"\n{top}{lists}"));
     }
 }
 
 #[test]
-fn the_configuration_on_the_page_of_each_provider_is_accepted() {
+fn the_configuration_on_the_page_of_each_provider_is_valid() {
     let pages = [
         include_str!("../../../../docs/providers/keycloak.md"),
         include_str!("../../../../docs/providers/google.md"),
@@ -133,7 +133,7 @@ fn the_configuration_on_the_page_of_each_provider_is_accepted() {
         include_str!("../../../../docs/providers/salesforce.md"),
         include_str!("../../../../docs/providers/oidc.md"),
     ];
-    let folder = furnished("pages");
+    let folder = folder_with_secrets("pages");
     for page in pages {
         let block = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block of TOML");
         check(&folder, block);

@@ -1,4 +1,4 @@
-//! Files with secrets: those that others can read are refused, by whatever key they are named.
+//! Secret files that other users of the machine can read are rejected, for each key that names such a file.
 
 use std::{
     fs,
@@ -14,14 +14,14 @@ use crate::process::{closed_file, command, file};
 
 const RING: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
 
-/// A new key that signs, as PEM.
+/// Generates a signing key, as PEM.
 fn signing_key() -> String {
     let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("a key");
     let text = BASE64_STANDARD.encode(key.to_pkcs8v1().expect("PKCS#8"));
     format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")
 }
 
-/// A bridge, with room for what else it has: before the first table, and after the last.
+/// Returns a configuration with a bridge; `first` are further keys of the section, `last` its further tables.
 fn bridge(first: &str, last: &str) -> String {
     format!(
         "public_url = \"https://mcp.example.com\"\nmode = \"bridge\"\n[bridge]\nissuer = \"https://idp.example.com\"\n\
@@ -36,7 +36,7 @@ fn issuer(verify: &str) -> String {
     )
 }
 
-/// Every key that names a file with a secret, what such a file holds, and a configuration in which `FILE` is its path.
+/// Returns each key that names a secret file, the content of the file, and a configuration in which `FILE` is its path.
 fn keys() -> Vec<(&'static str, String, String)> {
     let hush = || "hush\n".to_owned();
     let secret = "client_secret = \"hush\"";
@@ -83,7 +83,7 @@ fn check(name: &str, config: &str, secret: &Path) -> Output {
 }
 
 #[test]
-fn a_secret_file_that_others_can_read_is_refused_by_whatever_key_it_is_named() {
+fn a_secret_file_that_other_users_can_read_is_rejected_for_each_key() {
     for (index, (key, text, config)) in keys().into_iter().enumerate() {
         let secret = closed_file(&format!("secret-{index}"), &text);
         for (mode, is_accepted) in
@@ -111,7 +111,7 @@ fn a_secret_file_that_others_can_read_is_refused_by_whatever_key_it_is_named() {
 }
 
 #[test]
-fn a_link_is_judged_by_the_file_that_it_leads_to_as_kubernetes_mounts_secrets() {
+fn the_mode_of_a_linked_file_counts_as_kubernetes_mounts_secrets_by_links() {
     let (_, text, config) = keys().swap_remove(0);
     let secret = closed_file("mounted-secret", &text);
     let link = secret.with_file_name("link-to-secret");

@@ -1,4 +1,4 @@
-//! Stopping: what has begun is finished, what only listens is ended, and it does not take for ever.
+//! Shutdown: requests and refreshes in progress finish, idle streams end, and the time is bounded.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use tokio::{
 };
 
 use crate::{
-    bridge::{call, log_in, oidc, registered, sqlite, told},
+    bridge::{call, call_json, log_in, oidc, registered, sqlite},
     process::{Running, bridge, folder, free_port},
 };
 
 #[tokio::test]
-async fn a_request_that_has_begun_is_finished() {
+async fn a_request_in_progress_is_finished() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let mut server = Running::start(running.url(), "").await;
@@ -47,7 +47,7 @@ async fn a_request_that_has_begun_is_finished() {
 }
 
 #[tokio::test]
-async fn a_stream_that_listens_is_ended() {
+async fn an_idle_event_stream_is_ended() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let mut server = Running::start(running.url(), "").await;
@@ -73,7 +73,7 @@ async fn a_stream_that_listens_is_ended() {
 }
 
 #[tokio::test]
-async fn a_request_that_never_ends_is_cut_off() {
+async fn a_request_that_does_not_finish_is_aborted() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let mut server = Running::start(running.url(), "").await;
@@ -93,7 +93,7 @@ async fn a_request_that_never_ends_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_refresh_that_has_begun_is_finished_and_saved_without_any_caller() {
+async fn a_refresh_in_progress_is_finished_and_saved_although_its_caller_disconnected() {
     let provider = IdentityProvider::new();
     provider.set_token_policy(TokenPolicy::new().with_access_token_lifetime(Duration::from_secs(5)));
     let running = provider.serve().await.expect("a port");
@@ -106,16 +106,16 @@ async fn a_refresh_that_has_begun_is_finished_and_saved_without_any_caller() {
 
     provider.set_answer_latency(Endpoint::Token, Duration::from_secs(2));
     let caller = timeout(Duration::from_millis(500), call(&server, "upstream", tokens.access_token()));
-    assert!(caller.await.is_err(), "the caller has gone");
-    assert_eq!(provider.rotations(), 1, "and its refresh token is spent");
+    assert!(caller.await.is_err(), "the caller has disconnected");
+    assert_eq!(provider.rotations(), 1, "the provider has rotated the refresh token");
     server.terminate();
     let (status, took) = server.ended().await;
     assert_eq!(status.code(), Some(0));
-    assert!(took > Duration::from_secs(1), "it waited: {took:?}");
+    assert!(took > Duration::from_secs(1), "the shutdown waits for the refresh: {took:?}");
 
     provider.heal(Endpoint::Token);
     let server = Running::serve(port, &text);
     server.wait_for("/readyz", 200).await;
-    assert_eq!(told(&server, "upstream", tokens.access_token()).await["sub"], "alice");
+    assert_eq!(call_json(&server, "upstream", tokens.access_token()).await["sub"], "alice");
     assert_eq!(provider.most_times_presented(), 1);
 }

@@ -1,4 +1,4 @@
-//! Both wires, and what browsers ask.
+//! Both protocol versions, and requests of browsers.
 
 use portcullis_testkit::IdentityProvider;
 use reqwest::{Client, Method, Response, StatusCode, header};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::process::{Running, text};
 
-/// The message in a response that is a stream of one.
+/// Returns the message of an event stream with one event.
 async fn message(response: Response) -> Value {
     assert_eq!(response.status(), StatusCode::OK);
     let text = response.text().await.expect("text");
@@ -26,7 +26,7 @@ fn call_whoami() -> Value {
 }
 
 #[tokio::test]
-async fn the_wire_of_2025_has_sessions_and_they_belong_to_whom_they_were_given() {
+async fn version_2025_11_25_has_sessions_that_are_bound_to_their_user() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let server = Running::start(running.url(), "").await;
@@ -43,7 +43,7 @@ async fn the_wire_of_2025_has_sessions_and_they_belong_to_whom_they_were_given()
     let initialized = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
     assert_eq!(in_session(&initialized, &alice()).await.expect("answer").status(), StatusCode::ACCEPTED);
 
-    // A fresh token of the same user goes on with the session.
+    // A new token of the same user can continue the session.
     let answer = message(in_session(&call_whoami(), &alice()).await.expect("answer")).await;
     let user: Value = serde_json::from_str(text(&answer)).expect("JSON");
     assert_eq!(user["subject"], "alice");
@@ -58,7 +58,7 @@ async fn the_wire_of_2025_has_sessions_and_they_belong_to_whom_they_were_given()
 }
 
 #[tokio::test]
-async fn the_wire_of_2026_discovers_and_has_no_sessions() {
+async fn version_2026_07_28_has_discovery_and_no_sessions() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let server = Running::start(running.url(), "").await;
@@ -75,7 +75,7 @@ async fn the_wire_of_2026_discovers_and_has_no_sessions() {
 }
 
 #[tokio::test]
-async fn tr_01_a_foreign_origin_is_refused_before_its_token_is_looked_at() {
+async fn tr_01_a_foreign_origin_is_rejected_before_the_token_is_verified() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let server = Running::start(running.url(), "").await;
@@ -86,27 +86,27 @@ async fn tr_01_a_foreign_origin_is_refused_before_its_token_is_looked_at() {
     let rebound = server.post(&initialize()).header(header::HOST, "evil.example").send().await.expect("answer");
     assert_eq!(rebound.status(), StatusCode::FORBIDDEN);
     let token = provider.token("alice").with_audience(&server.url()).jwt();
-    let good = server.post(&initialize()).header(header::ORIGIN, "http://localhost:6274").bearer_auth(token).send();
-    assert_eq!(good.await.expect("answer").status(), StatusCode::OK);
+    let allowed = server.post(&initialize()).header(header::ORIGIN, "http://localhost:6274").bearer_auth(token).send();
+    assert_eq!(allowed.await.expect("answer").status(), StatusCode::OK);
 }
 
 #[tokio::test]
-async fn tr_12_a_browser_may_ask_and_may_read_the_challenge() {
+async fn tr_12_browser_clients_may_send_requests_and_read_the_challenge() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
     let server = Running::start(running.url(), "").await;
-    let wanted = "authorization,content-type,mcp-protocol-version,mcp-session-id,last-event-id,mcp-method,mcp-name,mcp-param-x,dpop";
+    let requested = "authorization,content-type,mcp-protocol-version,mcp-session-id,last-event-id,mcp-method,mcp-name,mcp-param-x,dpop";
     let preflight = Client::new()
         .request(Method::OPTIONS, server.url())
         .header(header::ORIGIN, "http://localhost:6274")
         .header(header::ACCESS_CONTROL_REQUEST_METHOD, "POST")
-        .header(header::ACCESS_CONTROL_REQUEST_HEADERS, wanted)
+        .header(header::ACCESS_CONTROL_REQUEST_HEADERS, requested)
         .send()
         .await
         .expect("answer");
     assert_eq!(preflight.status(), StatusCode::OK);
     assert_eq!(preflight.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
-    assert_eq!(preflight.headers()[header::ACCESS_CONTROL_ALLOW_HEADERS], wanted);
+    assert_eq!(preflight.headers()[header::ACCESS_CONTROL_ALLOW_HEADERS], requested);
 
     let refused =
         server.post(&initialize()).header(header::ORIGIN, "http://localhost:6274").send().await.expect("answer");

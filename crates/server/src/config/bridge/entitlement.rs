@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_is_named_or_has_the_claim() {
+    fn an_entitlement_admits_users_by_subject_or_by_claim() {
         let members = |value: Value| value.as_object().cloned().unwrap_or_default();
         let ada = UserContext::builder(idp(), "ada")
             .with_claims(members(json!({"realm_access": {"roles": ["staff", "admin"]}, "groups": "owners"})))
