@@ -2,7 +2,6 @@
 
 # Packages that are not in the registry.
 unpublished := "--exclude mcp-server --exclude reverse-proxy --exclude portcullis-server --exclude portcullis-examples --exclude portcullis-tests --exclude portcullis-test-support"
-store_sqlite := "crates/stores/sqlite"
 
 # List the recipes
 default:
@@ -90,7 +89,7 @@ msrv:
     }
     version() { sed -n 's/^rust-version = "\(.*\)"/\1/p' "$1"; }
     check "$(version Cargo.toml)" --package portcullis --features bridge
-    check "$(version {{ store_sqlite }}/Cargo.toml)" --package portcullis --all-features
+    check "$(version crates/store-sqlite/Cargo.toml)" --package portcullis --all-features
 
 # Types of other crates in the public interface: those that `external-types.toml` allows
 external-types: (installed "cargo-check-external-types")

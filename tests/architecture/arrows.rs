@@ -24,11 +24,7 @@ fn rows() -> Vec<Row> {
 
 /// The name of the package in the folder of this name.
 fn package(folder: &str) -> String {
-    match folder.strip_prefix("stores/") {
-        Some(store) => format!("portcullis-store-{store}"),
-        None if folder == "portcullis" => folder.to_owned(),
-        None => format!("portcullis-{folder}"),
-    }
+    if folder == "portcullis" { folder.to_owned() } else { format!("portcullis-{folder}") }
 }
 
 /// The packages of the workspace that are libraries, with what they use of it outside of tests.

@@ -166,7 +166,7 @@ async fn failing_logins(server: &Server, app: &OAuthClient) {
     }
     idp.forge_id_tokens(|id_token| id_token.with_claim("nonce", "planted-nonce-of-another-login"));
     log_in().await;
-    idp.forge_id_tokens(portcullis_testkit::TokenBuilder::signed_by_nobody);
+    idp.forge_id_tokens(portcullis_testkit::TokenBuilder::unsigned);
     log_in().await;
     idp.stop_forging();
     idp.forge_callbacks(|response| response.with("iss", "https://other.example.test"));

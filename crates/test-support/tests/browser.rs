@@ -73,7 +73,7 @@ async fn a_login_goes_over_consent_and_login_page_back_to_the_client() -> Result
     provider.set_login_policy(LoginPolicy::new().with_single_sign_on());
     let mut browser = Browser::new(network);
     let authorize = format!("{APP}/authorize");
-    for user in ["alice", "somebody else"] {
+    for user in ["alice", "another user"] {
         let mut browser = browser.clone();
         let left = browser.log_in(&authorize, user).await?.left()?;
         assert!(left.as_str().starts_with("com.example.app:/callback?code=c_"), "{left}");
@@ -87,17 +87,17 @@ async fn a_login_goes_over_consent_and_login_page_back_to_the_client() -> Result
     let error = page.press("decision", "approve").expect_err("no such button").to_string();
     assert_eq!(
         error,
-        "https://idp.test/authorize (status 200) has no button decision=approve, but user=alice, user=somebody else, =, cancel=1"
+        "https://idp.test/authorize (status 200) has no button decision=approve, but user=alice, user=another user, =, cancel=1"
     );
 
-    let mut thief = browser.clone();
+    let mut other = browser.clone();
     browser.press(&page, "user", "alice").await?.left()?;
-    assert_eq!((browser.cookies().len(), thief.cookies().len()), (2, 1), "two browsers");
+    assert_eq!((browser.cookies().len(), other.cookies().len()), (2, 1), "two browsers");
     let session = browser.cookies().into_iter().find(|cookie| cookie.name() == "idp_session").expect("a session");
     assert!(!format!("{session:?}").contains(session.value()));
     let stolen = format!("{}={}; Secure; Path=/", session.name(), session.value());
-    assert!(thief.set_cookie("https://idp.test/", &stolen));
-    let arrival = thief.press(&consent, "decision", "approve").await?;
+    assert!(other.set_cookie("https://idp.test/", &stolen));
+    let arrival = other.press(&consent, "decision", "approve").await?;
     assert!(arrival.left()?.as_str().contains("code="), "with the session of another no page is seen");
     Ok(())
 }

@@ -249,8 +249,8 @@ async fn requests_that_are_wrong_are_told_what_is_wrong() {
     assert_eq!(posted("another-secret", FORM).await, (400, json!("invalid_grant")));
     assert_eq!(posted("wrong", FORM).await, (401, json!("invalid_client")));
     assert_eq!(posted("another-secret", "application/json").await, (400, json!("invalid_request")));
-    let nobody = Request::post(provider.url("/token")).header("content-type", FORM).body(Bytes::from("grant_type=x"));
-    let (status, body) = answer(&provider.clone().oneshot(nobody.expect("request")).await.expect("a response"));
+    let request = Request::post(provider.url("/token")).header("content-type", FORM).body(Bytes::from("grant_type=x"));
+    let (status, body) = answer(&provider.clone().oneshot(request.expect("request")).await.expect("a response"));
     assert_eq!((status, &body["error"]), (400, &json!("invalid_request")));
     assert!(provider.is_refreshable(&token), "nothing of all that has used it up");
 }

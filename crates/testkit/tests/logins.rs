@@ -163,7 +163,7 @@ async fn an_id_token_is_for_this_login() {
 async fn both_can_be_forged_by_a_party_that_talks_to_the_provider_meanwhile() {
     let provider = IdentityProvider::new();
     let other = provider.clone();
-    provider.forge_id_tokens(move |id_token| id_token.with_claim("nonce", other.issuer()).signed_by_nobody());
+    provider.forge_id_tokens(move |id_token| id_token.with_claim("nonce", other.issuer()).unsigned());
     let tokens = login(&provider, &[("scope", "openid")]).await;
     let payload = tokens["id_token"].as_str().and_then(|token| token.split('.').nth(1)).expect("a JWT");
     let claims = base64::Engine::decode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, payload).expect("base64url");

@@ -1,4 +1,4 @@
-//! What becomes of a refresh when its answer is late, lost, or nobody waits for it.
+//! The outcome of a refresh whose response is late or lost, or whose caller went away.
 
 use std::time::Duration;
 

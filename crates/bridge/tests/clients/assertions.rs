@@ -78,7 +78,7 @@ async fn as_01_an_assertion_that_is_not_this_clients_for_us_and_now_is_refused()
 async fn as_01_a_signature_counts_for_those_that_sign_and_nothing_else_does() {
     let world = world();
     let forged = world.idp.token("server").with_header("typ", "JWT").with_claim("iss", "server").with_audience(ISSUER);
-    let forged = forged.signed_by_nobody().jwt();
+    let forged = forged.unsigned().jwt();
     assert_eq!(Outcome::of(signed(&world, &forged).await).await, Outcome::Refused);
 
     // RFC 8725: what a token is for is in its type.

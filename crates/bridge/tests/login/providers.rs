@@ -84,7 +84,7 @@ async fn an_invalid_id_token_logs_no_user_in() {
         |id_token| id_token.with_claim("sub", "mallory"),
         |id_token| id_token.with_audience("another client"),
         |id_token| id_token.with_claim("iss", "https://evil.example.test"),
-        |id_token| id_token.signed_by_nobody(),
+        |id_token| id_token.unsigned(),
         |id_token| id_token.without_claim("nonce"),
     ];
     for forge in forgeries {

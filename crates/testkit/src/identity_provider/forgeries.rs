@@ -23,7 +23,7 @@ impl IdentityProvider {
     ///
     /// let provider = IdentityProvider::new();
     /// provider.forge_id_tokens(|id_token| id_token.with_claim("nonce", "of another login"));
-    /// provider.forge_id_tokens(|id_token| id_token.signed_by_nobody());
+    /// provider.forge_id_tokens(|id_token| id_token.unsigned());
     ///
     /// // Signed by a key that is not in the key set.
     /// let kid = provider.add_key(KeyAlgorithm::Rs256);

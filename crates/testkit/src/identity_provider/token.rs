@@ -41,7 +41,7 @@ pub struct TokenBuilder {
 enum Signer {
     Key(String),
     Hmac(Vec<u8>),
-    Nobody,
+    None,
 }
 
 impl TokenBuilder {
@@ -68,7 +68,7 @@ impl TokenBuilder {
             claims,
             raw_header: None,
             raw_payload: None,
-            signer: Signer::Nobody,
+            signer: Signer::None,
             is_access_token: false,
         };
         builder.signed_by(&kid)
@@ -145,8 +145,8 @@ impl TokenBuilder {
     }
 
     /// Not signed, and says so: `alg` is `none`, the signature empty.
-    pub fn signed_by_nobody(mut self) -> Self {
-        self.signer = Signer::Nobody;
+    pub fn unsigned(mut self) -> Self {
+        self.signer = Signer::None;
         self.with_header("alg", "none")
     }
 
@@ -163,7 +163,7 @@ impl TokenBuilder {
                 let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
                 hmac::sign(&key, message).as_ref().to_vec()
             }
-            Signer::Nobody => Vec::new(),
+            Signer::None => Vec::new(),
         });
         if self.is_access_token {
             state.tokens.insert(token.clone(), self.claims);
