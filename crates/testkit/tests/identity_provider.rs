@@ -81,7 +81,10 @@ async fn forgeries_are_what_they_say_and_do_not_verify() {
         validation
     };
     let confused = DecodingKey::from_secret(provider.public_key_pem().as_bytes());
-    assert!(jsonwebtoken::decode::<Value>(&hmac, &confused, &validation).is_ok(), "a verifier that trusts `alg` accepts it");
+    assert!(
+        jsonwebtoken::decode::<Value>(&hmac, &confused, &validation).is_ok(),
+        "a verifier that trusts `alg` accepts it"
+    );
 
     let elsewhere = IdentityProvider::new();
     for (what, forged) in [
