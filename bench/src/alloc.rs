@@ -1,4 +1,4 @@
-//! Counts allocations while it is told to, and costs one untaken branch otherwise.
+//! An allocator that counts allocations while counting is enabled; otherwise it costs one untaken branch.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -10,28 +10,28 @@ static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static ALLOCATED: AtomicU64 = AtomicU64::new(0);
 static LIVE: AtomicI64 = AtomicI64::new(0);
 
-/// The system's allocator, counted.
+/// The system allocator with counters.
 pub(crate) struct Counting;
 
-/// What was allocated while somebody worked.
+/// The allocations during a piece of work.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Allocations {
-    /// How many times.
+    /// The number of allocations.
     pub(crate) count: u64,
-    /// How many bytes.
+    /// The allocated bytes.
     pub(crate) bytes: u64,
-    /// How many bytes more were in use afterwards.
+    /// The bytes that were still in use afterwards.
     pub(crate) live: i64,
 }
 
 impl Allocations {
-    /// A share of one, if it was `times` times the same.
+    /// Returns the share of one of `times` repetitions.
     pub(crate) fn each(self, times: usize) -> Self {
         Self { count: self.count / times as u64, bytes: self.bytes / times as u64, live: self.live / times as i64 }
     }
 }
 
-/// What `work` allocates, on all threads.
+/// Runs `work` and counts its allocations on all threads.
 pub(crate) fn count<T>(work: impl FnOnce() -> T) -> (T, Allocations) {
     ALLOCATIONS.store(0, Relaxed);
     ALLOCATED.store(0, Relaxed);
@@ -48,7 +48,7 @@ fn grown(size: usize) {
     LIVE.fetch_add(size as i64, Relaxed);
 }
 
-// SAFETY: every call goes to the system's allocator as it came.
+// SAFETY: every call is forwarded unchanged to the system allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if COUNTING.load(Relaxed) {

@@ -1,4 +1,4 @@
-//! [`Calls`]: a service called over and over.
+//! [`Calls`]: repeated calls of a service.
 
 use std::{
     convert::Infallible,
@@ -20,10 +20,10 @@ use crate::{
     measure::Run,
 };
 
-/// So many requests are made before the clock runs: few enough for the nearest cache and the allocator's, as a server has them.
+/// The number of requests that are created before the clock starts: few enough for the processor's and the allocator's caches.
 const BATCH: usize = 4;
 
-/// A service called over and over, on one thread, with requests whose credentials `credentials` makes.
+/// Repeated calls of a service on one thread, with requests whose credentials `credentials` creates.
 pub(crate) struct Calls<S, F, B> {
     runtime: Rc<Runtime>,
     service: S,
@@ -37,7 +37,7 @@ where
     F: FnMut() -> HeaderValue,
     B: From<Bytes>,
 {
-    /// Calls of `service` within `runtime`.
+    /// Creates the calls of `service` on `runtime`.
     pub(crate) fn new(runtime: &Rc<Runtime>, service: S, credentials: F) -> Self {
         Self { runtime: Rc::clone(runtime), service, credentials, body: PhantomData }
     }

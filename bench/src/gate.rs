@@ -1,4 +1,4 @@
-//! The numbers that the project promises to stay within, as one flat object.
+//! The bounds that the project guarantees for the authentication layer, and the results as one flat JSON object.
 
 use serde_json::{Map, Value};
 
@@ -8,37 +8,37 @@ use crate::{
     peers, population,
 };
 
-/// A promise.
+/// A bound on a result.
 pub(crate) struct Promise {
-    /// What is promised.
+    /// The name of the result.
     pub(crate) what: &'static str,
-    /// The number.
+    /// The measured value.
     pub(crate) measured: f64,
-    /// What it is held against.
+    /// The bound.
     pub(crate) bound: f64,
-    /// Whether it is to be at least that, not at most.
+    /// Whether the bound is a minimum; otherwise it is a maximum.
     pub(crate) at_least: bool,
 }
 
 impl Promise {
-    /// Whether it is kept.
+    /// Reports whether the measured value is within the bound.
     pub(crate) fn is_kept(&self) -> bool {
         if self.at_least { self.measured >= self.bound } else { self.measured <= self.bound }
     }
 }
 
-/// What a case adds to what it stands before, in nanoseconds.
+/// Returns the time that a case adds to its baseline, in nanoseconds.
 pub(crate) fn added(measured: &[Measured], case: &str, bare: &str) -> f64 {
     find(measured, case).min - find(measured, bare).min
 }
 
-/// What the fastest peer that verifies RS256 adds to its router, and its name.
+/// Returns the time that the fastest peer with RS256 adds to its router, and the name of the peer.
 pub(crate) fn fastest_peer(measured: &[Measured]) -> (&'static str, f64) {
     let all = peers::VERIFYING.map(|(name, bare)| (name, added(measured, name, bare)));
     all.into_iter().min_by(|one, other| one.1.total_cmp(&other.1)).expect("there are peers")
 }
 
-/// The flat object.
+/// Returns the JSON object.
 pub(crate) fn numbers(results: &Results) -> Map<String, Value> {
     let hits = &results.hits;
     let at = |contexts| find(&results.population, &population::name(contexts)).min;
@@ -70,7 +70,7 @@ pub(crate) fn numbers(results: &Results) -> Map<String, Value> {
     )
 }
 
-/// What the numbers are held against.
+/// Returns the bounds.
 pub(crate) fn promises(numbers: &Map<String, Value>) -> Vec<Promise> {
     let number = |name: &str| numbers.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN);
     let at_most = |what, measured, bound| Promise { what, measured, bound, at_least: false };
@@ -96,7 +96,7 @@ pub(crate) fn promises(numbers: &Map<String, Value>) -> Vec<Promise> {
             2.0 * number("hit_at_1_ns"),
         ),
         at_most("calls for one cold token, 10,000 at once", number("stampede_cold_calls"), 1.0),
-        at_most("calls when half of them go away", number("stampede_disconnect_calls"), 1.0),
+        at_most("calls when half of the callers disconnect", number("stampede_disconnect_calls"), 1.0),
         at_most("calls to a failing provider in a back-off window", number("failing_provider_calls_per_window"), 1.0),
         at_most("key-set fetches in a cool-down", number("unknown_kid_fetches_per_cooldown"), 1.0),
         at_least("of the throughput without the gate, opaque token", number("http_throughput_ratio"), 0.97),

@@ -1,4 +1,4 @@
-//! A hit: what the gate adds to a request whose token is remembered.
+//! A cache hit: the time that the authentication layer adds to a request whose token is cached.
 
 use std::{
     error::Error,
@@ -27,30 +27,30 @@ use crate::{
     provider::{Providers, Tokens, metadata},
 };
 
-/// A service that answers at once.
+/// A service that responds at once.
 pub(crate) const BARE: &str = "bare service";
-/// An axum router that answers at once.
+/// An axum router that responds at once.
 pub(crate) const BARE_ROUTER: &str = "axum: bare router";
-/// A hit before the bare service.
+/// A hit in front of the bare service.
 pub(crate) const HIT_OPAQUE: &str = "Portcullis around a bare service, opaque token, hit";
-/// A hit before the bare service.
+/// A hit in front of the bare service.
 pub(crate) const HIT_JWT: &str = "Portcullis around a bare service, JWT, hit";
 /// A hit in a router, where axum boxes every layer.
 pub(crate) const ROUTER_HIT_OPAQUE: &str = "axum: Portcullis by `Router::layer`, opaque token, hit";
 /// A hit in a router, where axum boxes every layer.
 pub(crate) const ROUTER_HIT_JWT: &str = "axum: Portcullis by `Router::layer`, JWT, hit";
-/// A hit before a router.
+/// A hit in front of a router.
 pub(crate) const OUTSIDE_HIT_OPAQUE: &str = "axum: Portcullis around the router, opaque token, hit";
-/// A hit before a router.
+/// A hit in front of a router.
 pub(crate) const OUTSIDE_HIT_JWT: &str = "axum: Portcullis around the router, JWT, hit";
-/// The signature checked each time.
+/// The signature verified at each request.
 pub(crate) const ROUTER_UNCACHED: &str = "axum: Portcullis without its cache, RS256";
 /// The hash of the opaque token.
 pub(crate) const SHA256_OPAQUE: &str = "SHA-256 of the opaque token";
 /// The hash of the JWT.
 pub(crate) const SHA256_JWT: &str = "SHA-256 of the JWT";
 
-/// All of them, seen to work.
+/// Returns the cases, after a check that each accepts and rejects.
 pub(crate) fn cases(
     runtime: &Rc<Runtime>,
     providers: &Providers,
@@ -104,7 +104,7 @@ fn verifier(providers: &Providers) -> Result<JwtVerifier, Box<dyn Error>> {
     Ok(JwtVerifier::new(policy, RemoteKeySet::discovered(issuer, egress)))
 }
 
-/// The hash of a text, over and over.
+/// Repeated hashes of a text.
 struct Hash(String);
 
 impl Run for Hash {

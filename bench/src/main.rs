@@ -1,4 +1,4 @@
-//! What Portcullis costs, beside what others cost: `just bench`, or one part of it: `just bench gate`, `just bench grants`,
+//! The benchmarks of Portcullis, beside other crates: `just bench`, or one part of it: `just bench gate`, `just bench grants`,
 //! `just bench bridge`.
 //!
 //! Prints tables; writes a part of `docs/benchmarks.md` and `target/bench/<part>.json` for each, and `docs/benchmarks.svg`.
@@ -6,12 +6,12 @@
 mod alloc;
 mod bridge;
 mod calls;
-mod crowd;
-#[path = "../../tests/scenarios/load/mod.rs"]
-mod load;
+mod concurrent_requests;
 mod gate;
 mod grants;
 mod hits;
+#[path = "../../tests/scenarios/load/mod.rs"]
+mod load;
 mod mcp;
 mod measure;
 mod outage;
@@ -35,7 +35,7 @@ static ALLOCATOR: alloc::Counting = alloc::Counting;
 /// Rounds of the cases that are timed.
 const ROUNDS: usize = 400;
 
-/// Everything that was measured of the gate.
+/// The measurements of the authentication layer.
 struct Results {
     hits: Vec<Measured>,
     population: Vec<Measured>,
@@ -131,7 +131,7 @@ fn run() -> Result<Results, Box<dyn Error>> {
     })
 }
 
-/// The one in the middle.
+/// Returns the median.
 fn median(numbers: &[f64]) -> f64 {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! What is sent and what answers: a realistic MCP request, and servers that do nothing.
+//! A realistic MCP request, and servers that only respond.
 
 use std::{
     convert::Infallible,
@@ -31,12 +31,12 @@ pub(crate) fn request<B: From<Bytes>>(authorization: HeaderValue) -> Request<B> 
         .expect("a request")
 }
 
-/// The credentials for `token`.
+/// Returns the `Authorization` header for `token`.
 pub(crate) fn bearer(token: &str) -> HeaderValue {
     HeaderValue::try_from(format!("Bearer {token}")).expect("a header value")
 }
 
-/// A service that answers at once, without a framework.
+/// A service that responds at once, without a framework.
 #[derive(Clone)]
 pub(crate) struct Bare;
 
@@ -54,12 +54,12 @@ impl<B> Service<Request<B>> for Bare {
     }
 }
 
-/// The same as a router.
+/// Returns the same service as a router.
 pub(crate) fn router() -> Router {
     Router::new().route("/mcp", post(async || ANSWER))
 }
 
-/// The response to a request with these credentials.
+/// Returns the response to a request with these credentials.
 pub(crate) async fn respond<S, B, C>(service: &S, authorization: HeaderValue) -> Response<C>
 where
     S: Service<Request<B>, Response = Response<C>, Error = Infallible> + Clone,
@@ -69,7 +69,7 @@ where
     response
 }
 
-/// Sees that `service` lets the `good` token in and keeps the `bad` one out.
+/// Asserts that `service` accepts the `good` token and rejects the `bad` one.
 pub(crate) async fn check<S, B, C>(name: &str, service: &S, good: &str, bad: &str)
 where
     S: Service<Request<B>, Response = Response<C>, Error = Infallible> + Clone,

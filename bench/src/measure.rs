@@ -1,40 +1,40 @@
-//! Times cases side by side: round after round, each for a moment, so that whatever disturbs the machine disturbs all.
+//! Measures interleaved cases in short rounds, so that a disturbance of the machine affects all of them.
 
 use std::time::Duration;
 
 use crate::alloc::Allocations;
 
-/// Something that can be done many times.
+/// Repeatable work.
 pub(crate) trait Run {
-    /// How long `times` take, preparations excluded.
+    /// Returns the time of `times` repetitions, without preparations.
     fn time(&mut self, times: usize) -> Duration;
 
-    /// What one time allocates, preparations excluded.
+    /// Returns the allocations of one repetition, without preparations.
     fn allocations(&mut self) -> Allocations;
 }
 
-/// Something to be measured.
+/// A case to measure.
 pub(crate) struct Case {
     name: String,
     run: Box<dyn Run>,
     times: usize,
 }
 
-/// What came of it.
+/// The result of a case.
 #[derive(Clone)]
 pub(crate) struct Measured {
-    /// What was measured.
+    /// The name of the case.
     pub(crate) name: String,
-    /// Nanoseconds for one, in the least disturbed round.
+    /// Nanoseconds per repetition, in the fastest round.
     pub(crate) min: f64,
-    /// Nanoseconds for one, in the round in the middle.
+    /// Nanoseconds per repetition, in the median round.
     pub(crate) median: f64,
-    /// What one allocates.
+    /// The allocations of one repetition.
     pub(crate) allocations: Allocations,
 }
 
 impl Case {
-    /// `run`, so many `times` a round that the round takes a millisecond or so.
+    /// Creates a case; `times` is the number of repetitions per round, for a round of about 1 ms.
     pub(crate) fn new(name: &str, times: usize, run: impl Run + 'static) -> Self {
         Self { name: name.to_owned(), run: Box::new(run), times }
     }
@@ -45,7 +45,7 @@ pub(crate) fn measure(mut cases: Vec<Case>, rounds: usize) -> Vec<Measured> {
     let mut rounds_of: Vec<Vec<f64>> = cases.iter().map(|_| Vec::with_capacity(rounds)).collect();
     for _ in 0..rounds {
         for (case, times) in cases.iter_mut().zip(&mut rounds_of) {
-            // The case before has left its traces in the caches of the processor.
+            // A warm-up, because the previous case has used the caches of the processor.
             case.run.time(case.times / 4);
             times.push(case.run.time(case.times).as_nanos() as f64 / case.times as f64);
         }
@@ -61,7 +61,7 @@ pub(crate) fn measure(mut cases: Vec<Case>, rounds: usize) -> Vec<Measured> {
         .collect()
 }
 
-/// The case called `name`.
+/// Returns the case called `name`.
 pub(crate) fn find<'a>(measured: &'a [Measured], name: &str) -> &'a Measured {
     measured.iter().find(|case| case.name == name).unwrap_or_else(|| panic!("no case {name:?}"))
 }

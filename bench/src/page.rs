@@ -1,13 +1,13 @@
-//! The page of the documentation: a part for each part of the benchmarks, written when that part has been run.
+//! The page of the documentation, with a section for each part of the benchmarks.
 
 use std::{fs, io, path::Path};
 
-/// The parts, in their order.
+/// The parts, in the order of the page.
 pub(crate) const PARTS: [&str; 3] = ["gate", "grants", "bridge"];
 
 const INTRODUCTION: &str = "# Benchmarks\n\nWritten by `just bench`; not edited by hand.\n";
 
-/// Puts `text` into the place of `part`; the other parts stay as they are.
+/// Replaces the section of `part` by `text`; the other sections are unchanged.
 pub(crate) fn write(root: &Path, part: &str, text: &str) -> io::Result<()> {
     let path = root.join("docs/benchmarks.md");
     let before = fs::read_to_string(&path).unwrap_or_default();

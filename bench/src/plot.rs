@@ -12,10 +12,10 @@ use crate::{
 const LABELS: f64 = 400.0;
 const SCALE: f64 = 480.0;
 const BAR: f64 = 26.0;
-/// From 100 ns to 100 µs.
+/// The range of the axis: 100 ns to 100 µs.
 const DECADES: (f64, f64) = (2.0, 5.0);
 
-/// What each layer adds to a request.
+/// Returns the chart of the time that each layer adds to a request, as SVG.
 pub(crate) fn svg(measured: &[Measured]) -> String {
     let ours = [
         (hits::HIT_OPAQUE, hits::BARE),

@@ -1,4 +1,4 @@
-//! A hit among 1 to 1,000,000 remembered contexts, and what a context weighs.
+//! A cache hit among 1 to 1,000,000 contexts, and the memory of a context.
 
 use std::{
     error::Error,
@@ -35,33 +35,33 @@ use crate::{
     provider::metadata,
 };
 
-/// How many contexts are remembered.
+/// The numbers of contexts.
 pub(crate) const SIZES: [usize; 4] = [1, 1_000, 100_000, 1_000_000];
 
-/// Hits of one cache of each size, and the weight of a context in the largest.
+/// The hits of a cache of each size, and the memory of a context in the largest.
 pub(crate) struct Population {
-    /// A case for each size, called [`name`], and [`BARE`].
+    /// A case for each size, named by [`name`], and [`BARE`].
     pub(crate) cases: Vec<Case>,
-    /// [`SELDOM`], to be measured after the others: it moves the clock of the largest.
+    /// [`SELDOM`], which is measured last because it moves the clock of the largest cache.
     pub(crate) seldom: Case,
-    /// What one context takes, in bytes.
+    /// The memory of one context, in bytes.
     pub(crate) bytes_per_context: f64,
 }
 
-/// Enough for the caches of the processor to fill with what so many requests touch.
+/// The number of rounds after which the caches of the processor hold the data of the requests.
 const TIMES: usize = 4096;
 
-/// The case of a hit among so many.
+/// Returns the name of the case with `count` contexts.
 pub(crate) fn name(contexts: usize) -> String {
     format!("hit, {contexts} contexts")
 }
 
 /// The bare service, called with the requests of the largest population.
 pub(crate) const BARE: &str = "bare service, one token of 1000000";
-/// A hit on a token not used for half a minute, as most are among so many: the store hears of the use.
+/// A hit with a token that was unused for half a minute, which is common among many tokens: the cache records the use.
 pub(crate) const SELDOM: &str = "hit, 1000000 contexts, none used in the last 30 s";
 
-/// Fills the caches.
+/// Creates and fills the caches.
 pub(crate) fn cases(runtime: &Rc<Runtime>) -> Result<Population, Box<dyn Error>> {
     let (mut cases, mut last) = (Vec::new(), None);
     for contexts in SIZES {
@@ -83,19 +83,19 @@ pub(crate) fn cases(runtime: &Rc<Runtime>) -> Result<Population, Box<dyn Error>>
 }
 
 async fn fill(contexts: usize, clock: &ShiftedClock) -> Cache<Directory> {
-    // The clock is moved on by years, and nobody is to be asked again meanwhile.
+    // The clock moves by years, and no context may expire in that time.
     let years = Duration::from_hours(24 * 3650);
     let config = CacheConfig::new().with_ttl(years).with_capacity(2_000_000).with_clock(Arc::new(clock.clone()));
     let cache = Cache::around(Directory, config);
     for number in 0..contexts {
         let token = BearerToken::new(&token(number)).expect("a token");
-        cache.clone().oneshot(token).await.expect("everybody is known");
+        cache.clone().oneshot(token).await.expect("every token is cached");
     }
     assert_eq!(cache.handle().contexts().await, contexts as u64);
     cache
 }
 
-/// The system's clock, moved on.
+/// The system clock with an offset.
 #[derive(Clone, Debug, Default)]
 struct ShiftedClock(Arc<AtomicU64>);
 
@@ -111,7 +111,7 @@ impl Clock for ShiftedClock {
     }
 }
 
-/// The token number so-and-so, 45 bytes that look like chance.
+/// Returns the token with this number: 45 bytes that look random.
 fn token(number: usize) -> String {
     format!("o_{}", BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(number.to_le_bytes())))
 }
@@ -120,7 +120,7 @@ fn any_of(contexts: usize) -> HeaderValue {
     bearer(&token(rand::random_range(0..contexts)))
 }
 
-/// Knows everybody, each by a token of his own, as an introspection endpoint describes them.
+/// A verifier that accepts every token, with a user context like that of an introspection response.
 #[derive(Clone)]
 struct Directory;
 

@@ -1,26 +1,26 @@
-//! An identity provider on the loopback, tokens as real ones are, and gates before which they are shown.
+//! Identity providers on loopback, realistic tokens, and authentication layers for them.
 
 use std::{error::Error, time::Duration};
 
 use portcullis::{
     AuthConfig, CacheConfig, ResourceServer, ResourceUri,
-    types::Issuer,
     egress::EgressConfig,
     oauth::{ClientAuthentication, protected_resource::ProtectedResourceMetadata},
+    types::Issuer,
     verify::{Cache, IssuerRouter},
 };
 use portcullis_testkit::{IdentityProvider, RunningIdentityProvider, TokenBuilder};
 use serde_json::json;
 
-/// An opaque token and a JWT, each with a twin that is no good.
+/// An opaque token and a JWT, each with an invalid counterpart.
 pub(crate) struct Tokens {
     /// 45 bytes.
     pub(crate) opaque: String,
     /// 1274 bytes, RS256, as Keycloak issues them.
     pub(crate) jwt: String,
-    /// Never issued.
+    /// An opaque token that was not issued.
     pub(crate) bad_opaque: String,
-    /// Its signature is another's.
+    /// A JWT with the signature of another token.
     pub(crate) bad_jwt: String,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Providers {
 }
 
 impl Providers {
-    /// Starts them.
+    /// Starts the providers.
     pub(crate) async fn start() -> Result<Self, Box<dyn Error>> {
         let (jwt, opaque) = (IdentityProvider::new(), IdentityProvider::new());
         let running = [jwt.serve().await?, opaque.serve().await?];
@@ -44,7 +44,7 @@ impl Providers {
     /// Issues tokens.
     pub(crate) fn tokens(&self) -> Tokens {
         let jwt = keycloak_like(self.jwt.token("f3b1c9e2-4a7d-4f0e-9c55-1d2e8a6b7c90"), 1274);
-        let other = keycloak_like(self.jwt.token("somebody-else"), 1274);
+        let other = keycloak_like(self.jwt.token("another-user"), 1274);
         let (message, _) = jwt.rsplit_once('.').expect("a JWT");
         let (_, signature) = other.rsplit_once('.').expect("a JWT");
         Tokens {
@@ -55,7 +55,7 @@ impl Providers {
         }
     }
 
-    /// The gate as the quick start makes it, contexts kept for longer than the benchmark lasts.
+    /// Creates an authentication layer as in the quick start, with cache entries that outlive the benchmark.
     pub(crate) fn config(&self) -> Result<AuthConfig<Cache<IssuerRouter>>, Box<dyn Error>> {
         let client =
             ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.to_owned().into());
@@ -69,13 +69,13 @@ impl Providers {
     }
 }
 
-/// What a gate before the identity providers' audience says about itself.
+/// Returns the protected resource metadata for the audience of the identity providers.
 pub(crate) fn metadata() -> Result<ProtectedResourceMetadata, Box<dyn Error>> {
     let resource = ResourceUri::new(IdentityProvider::AUDIENCE)?;
     Ok(ProtectedResourceMetadata::new(resource, Issuer::new(IdentityProvider::ISSUER)?))
 }
 
-/// A JWT with the claims that Keycloak writes, `length` bytes long.
+/// Returns a JWT with the claims of Keycloak and a length of `length` bytes.
 fn keycloak_like(token: TokenBuilder, length: usize) -> String {
     let token = token
         .with_lifetime(Duration::from_hours(1))
@@ -91,7 +91,7 @@ fn keycloak_like(token: TokenBuilder, length: usize) -> String {
         .with_claim("preferred_username", "alice")
         .with_claim("email", "alice@example.test");
     let padded = |padding: usize| token.clone().with_claim("session_state", "0".repeat(padding)).jwt();
-    // Base64 makes four bytes of three, so a length may be missed by one.
+    // Base64 encodes three bytes as four, so the length may differ by one.
     let missing = length.saturating_sub(padded(0).len()) / 4 * 3;
     (0..8).map(|more| padded(missing + more)).find(|jwt| jwt.len() >= length).expect("padding makes it longer")
 }

@@ -1,4 +1,4 @@
-//! One table, and the part of the documentation that it stands in.
+//! The table of the results, and the section of the page about the authentication layer.
 
 use std::{fmt::Display, fs, process::Command};
 
@@ -12,7 +12,7 @@ use crate::{
     peers, population,
 };
 
-/// The case that another stands before.
+/// Returns the baseline of a case.
 fn bare_of(case: &str) -> Option<&'static str> {
     match case {
         hits::BARE | hits::BARE_ROUTER | peers::BARE_07 | population::BARE => None,
@@ -24,7 +24,7 @@ fn bare_of(case: &str) -> Option<&'static str> {
     }
 }
 
-/// Everything, in Markdown.
+/// Returns the table in Markdown.
 pub(crate) fn table(results: &Results, promises: &[Promise]) -> String {
     let mut rows = vec![
         row(["", "min", "median", "added", "allocations added"]),
@@ -36,11 +36,11 @@ pub(crate) fn table(results: &Results, promises: &[Promise]) -> String {
     rows.extend(timed(&results.population));
     rows.push(heading("memory"));
     rows.push(fact("bytes for each of 1,000,000 contexts", results.bytes_per_context.round()));
-    rows.push(heading("10,000 requests at once, before anything is remembered"));
+    rows.push(heading("10,000 requests at once, with an empty cache"));
     let stampede = &results.stampede;
     rows.push(fact("one token: calls to the provider", stampede.cold_calls));
-    rows.push(fact("every second caller goes away: calls", stampede.disconnect_calls));
-    rows.push(fact("every second caller goes away: served", stampede.disconnect_served));
+    rows.push(fact("every second caller disconnects: calls", stampede.disconnect_calls));
+    rows.push(fact("every second caller disconnects: served", stampede.disconnect_served));
     rows.push(spread("different tokens, the provider takes 50 ms: ms", &stampede.different_ms, 0));
     rows.push(spread("the provider alone, for as many calls: ms", &stampede.provider_ms, 0));
     for outage in &results.outages {
@@ -95,7 +95,7 @@ fn outage_rows(outage: &Outage) -> Vec<String> {
     vec![
         fact("one token: calls", outage.first_calls),
         fact("one token: answers", answers(&outage.first)),
-        fact("different tokens, before anybody knows: calls", outage.unwarned_calls),
+        fact("different tokens, before the first failure: calls", outage.unwarned_calls),
         fact("different tokens, in each back-off window: calls", outage.calls_per_window),
         fact("different tokens, in the last back-off window: answers", answers(&outage.later)),
     ]
@@ -113,7 +113,7 @@ fn fact(what: &str, value: impl Display) -> String {
     row([what, &value.to_string(), "", "", ""])
 }
 
-/// The least of several rounds, and the one in the middle.
+/// Returns a row with the minimum and the median of several rounds.
 fn spread(what: &str, rounds: &[f64], digits: usize) -> String {
     let min = rounds.iter().copied().fold(f64::INFINITY, f64::min);
     row([what, &format!("{min:.digits$}"), &format!("{:.digits$}", median(rounds)), "", ""])
@@ -123,7 +123,7 @@ fn figure(number: f64) -> String {
     if number < 10.0 && number.fract() != 0.0 { format!("{number:.3}") } else { format!("{number:.0}") }
 }
 
-/// The part of the page that is about the gate.
+/// Returns the section about the authentication layer.
 pub(crate) fn text(table: &str) -> String {
     let method = include_str!("method.md");
     format!("## The gate\n\n{PLOT}\n\n{table}\n{method}\nThe machine: {}.\n", machine())
@@ -131,7 +131,7 @@ pub(crate) fn text(table: &str) -> String {
 
 const PLOT: &str = "![Time that each layer adds to a request, on a logarithmic scale](benchmarks.svg)";
 
-/// Where it was measured.
+/// Returns a description of the machine.
 pub(crate) fn machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name));

@@ -1,4 +1,4 @@
-//! 10,000 requests at once, before anything is remembered.
+//! 10,000 requests at once, with an empty cache.
 
 use std::{
     error::Error,
@@ -11,28 +11,28 @@ use http::StatusCode;
 use portcullis_testkit::{Endpoint, IdentityProvider};
 use tower::ServiceExt;
 
-use crate::concurrent_requests::Crowd;
+use crate::concurrent_requests::ConcurrentRequests;
 
 const CALLERS: usize = 10_000;
 const ROUNDS: usize = 3;
-/// What the provider takes for an answer.
+/// The latency of the provider.
 const LATENCY: Duration = Duration::from_millis(50);
 
-/// What came of it. Of several rounds, the worst.
+/// The results, in the worst of several rounds.
 pub(crate) struct Stampede {
-    /// Calls to the provider for one cold token.
+    /// The calls of the provider for one new token.
     pub(crate) cold_calls: usize,
-    /// The same when every second caller goes away.
+    /// The same when every second caller disconnects.
     pub(crate) disconnect_calls: usize,
-    /// How many callers stayed and were served then.
+    /// The number of callers that stayed and were served.
     pub(crate) disconnect_served: usize,
-    /// How long 10,000 different tokens took in each round, in milliseconds.
+    /// The time for 10,000 different tokens in each round, in milliseconds.
     pub(crate) different_ms: Vec<f64>,
-    /// How long the provider alone takes for as many calls, in milliseconds.
+    /// The time of the provider alone for the same number of calls, in milliseconds.
     pub(crate) provider_ms: Vec<f64>,
 }
 
-/// Runs on all processors.
+/// Runs the measurement on all processors.
 pub(crate) fn run() -> Result<Stampede, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -56,62 +56,62 @@ pub(crate) fn run() -> Result<Stampede, Box<dyn Error>> {
 }
 
 async fn one_token() -> Result<usize, Box<dyn Error>> {
-    let crowd = Crowd::new(LATENCY).await?;
-    let before = crowd.calls();
-    let answers = crowd.call_all(vec![crowd.token(); CALLERS]).await;
-    assert!(answers.iter().all(|answer| answer.status == StatusCode::OK), "everybody is served");
-    Ok(crowd.calls() - before)
+    let concurrent = ConcurrentRequests::new(LATENCY).await?;
+    let before = concurrent.calls();
+    let answers = concurrent.call_all(vec![concurrent.token(); CALLERS]).await;
+    assert!(answers.iter().all(|answer| answer.status == StatusCode::OK), "every caller is served");
+    Ok(concurrent.calls() - before)
 }
 
-/// The calls, and how many were served.
+/// Returns the number of calls, and of served callers.
 async fn disconnecting() -> Result<(usize, usize), Box<dyn Error>> {
-    // Slow enough that all callers wait when the first of them goes away.
-    let crowd = Crowd::new(10 * LATENCY).await?;
-    let before = crowd.calls();
-    let token = crowd.token();
+    // Slow enough that all callers wait when the first of them disconnects.
+    let concurrent = ConcurrentRequests::new(10 * LATENCY).await?;
+    let before = concurrent.calls();
+    let token = concurrent.token();
     let callers: Vec<_> = (0..CALLERS)
         .map(|_| {
-            let (crowd, token) = (crowd.clone(), token.clone());
-            tokio::spawn(async move { crowd.call(token).await })
+            let (concurrent, token) = (concurrent.clone(), token.clone());
+            tokio::spawn(async move { concurrent.call(token).await })
         })
         .collect();
     tokio::time::sleep(3 * LATENCY).await;
-    // The first caller, whose request began it all, is among those who go.
+    // The first caller, whose request started the resolution, also disconnects.
     callers.iter().step_by(2).for_each(|caller| caller.abort());
     let mut served = 0;
     for outcome in join_all(callers).await {
         match outcome {
             Ok(answer) => served += usize::from(answer.status == StatusCode::OK),
-            Err(gone) => assert!(gone.is_cancelled(), "nobody panics"),
+            Err(gone) => assert!(gone.is_cancelled(), "no caller panics"),
         }
     }
-    Ok((crowd.calls() - before, served))
+    Ok((concurrent.calls() - before, served))
 }
 
 async fn different_tokens() -> Result<f64, Box<dyn Error>> {
-    let crowd = Crowd::new(LATENCY).await?;
-    let tokens = crowd.tokens(CALLERS);
+    let concurrent = ConcurrentRequests::new(LATENCY).await?;
+    let tokens = concurrent.tokens(CALLERS);
     let begun = Instant::now();
-    let answers = crowd.call_all(tokens).await;
+    let answers = concurrent.call_all(tokens).await;
     let elapsed = begun.elapsed();
-    assert!(answers.iter().all(|answer| answer.status == StatusCode::OK), "everybody is served");
+    assert!(answers.iter().all(|answer| answer.status == StatusCode::OK), "every caller is served");
     Ok(elapsed.as_secs_f64() * 1e3)
 }
 
-/// As many introspections, without anything in front.
+/// Measures the same number of introspections without the authentication layer.
 async fn provider_alone() -> Result<f64, Box<dyn Error>> {
-    let crowd = Crowd::new(LATENCY).await?;
-    let tokens = crowd.tokens(CALLERS);
+    let concurrent = ConcurrentRequests::new(LATENCY).await?;
+    let tokens = concurrent.tokens(CALLERS);
     let begun = Instant::now();
     let tasks = tokens.into_iter().map(|token| {
         let request = introspection(&token);
-        tokio::spawn(crowd.provider.clone().oneshot(request))
+        tokio::spawn(concurrent.provider.clone().oneshot(request))
     });
     for response in join_all(tasks).await {
         assert_eq!(response??.status(), StatusCode::OK);
     }
     let elapsed = begun.elapsed();
-    assert_eq!(crowd.provider.calls(Endpoint::Introspection), CALLERS + 1);
+    assert_eq!(concurrent.provider.calls(Endpoint::Introspection), CALLERS + 1);
     Ok(elapsed.as_secs_f64() * 1e3)
 }
 

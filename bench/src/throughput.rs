@@ -1,4 +1,4 @@
-//! HTTP over the loopback, axum with the gate and without, in turns.
+//! HTTP over loopback: axum with and without the authentication layer, in alternating turns.
 
 use std::{
     error::Error,
@@ -27,26 +27,26 @@ use crate::{
     provider::{Providers, Tokens},
 };
 
-/// Connections that are kept alive, each with one request under way.
+/// The number of persistent connections, each with one request in flight.
 const CONNECTIONS: usize = 16;
 const PAIRS: usize = 40;
 const TURN: Duration = Duration::from_millis(200);
 
 pub(crate) type Connection = SendRequest<Full<Bytes>>;
 
-/// Requests a second.
+/// The requests per second.
 pub(crate) struct Throughput {
-    /// What the token was.
+    /// The kind of token.
     pub(crate) token: &'static str,
-    /// Without the gate, in each turn.
+    /// Without the layer, in each turn.
     pub(crate) bare: Vec<f64>,
-    /// With it.
+    /// With the layer, in each turn.
     pub(crate) gated: Vec<f64>,
-    /// The quotients of neighbouring turns.
+    /// The ratios of neighbouring turns.
     pub(crate) ratios: Vec<f64>,
 }
 
-/// For an opaque token and a JWT.
+/// Measures an opaque token and a JWT.
 pub(crate) fn run(
     runtime: &Runtime,
     providers: &Providers,
@@ -60,7 +60,7 @@ pub(crate) fn run(
     ])
 }
 
-/// A server that reads what it is asked and writes an answer, as the least of MCP servers must.
+/// A server that parses the request and writes a response, like a minimal MCP server.
 fn router() -> Router {
     Router::new().route("/mcp", post(answer))
 }
@@ -71,7 +71,7 @@ async fn answer(body: Bytes) -> Result<String, StatusCode> {
     Ok(json!({"jsonrpc": "2.0", "id": call["id"], "result": {"content": content}}).to_string())
 }
 
-/// A server as `#[tokio::main]` makes it, until the process ends.
+/// Starts a server on a runtime like that of `#[tokio::main]`, until the process ends.
 fn serve(router: Router) -> Result<SocketAddr, Box<dyn Error>> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
@@ -98,7 +98,7 @@ fn in_turns(
         let (mut bare, mut gated) = (connect(bare, CONNECTIONS).await?, connect(gated, CONNECTIONS).await?);
         let mut throughput = Throughput { token: name, bare: Vec::new(), gated: Vec::new(), ratios: Vec::new() };
         for pair in 0..=PAIRS {
-            // Whoever goes first has no advantage of it in the sum.
+            // The order alternates, so that neither side benefits from being first.
             let (without, with) = if pair % 2 == 0 {
                 let without = turn(&mut bare, &credentials).await?;
                 (without, turn(&mut gated, &credentials).await?)
@@ -106,7 +106,7 @@ fn in_turns(
                 let with = turn(&mut gated, &credentials).await?;
                 (turn(&mut bare, &credentials).await?, with)
             };
-            // The first pair only warms up.
+            // The first pair is a warm-up.
             if pair > 0 {
                 throughput.bare.push(without);
                 throughput.gated.push(with);
@@ -129,7 +129,7 @@ pub(crate) async fn connect(server: SocketAddr, count: usize) -> io::Result<Vec<
     Ok(connections)
 }
 
-/// Requests a second in one turn.
+/// Measures the requests per second in one turn.
 async fn turn(connections: &mut [Connection], credentials: &HeaderValue) -> Result<f64, Box<dyn Error>> {
     let begun = Instant::now();
     let requests = connections.iter_mut().map(|connection| requests_until(begun + TURN, connection, credentials));
@@ -137,7 +137,7 @@ async fn turn(connections: &mut [Connection], credentials: &HeaderValue) -> Resu
     Ok(requests as f64 / begun.elapsed().as_secs_f64())
 }
 
-/// Requests one after the other.
+/// Sends requests in sequence.
 async fn requests_until(end: Instant, connection: &mut Connection, credentials: &HeaderValue) -> hyper::Result<usize> {
     let mut requests = 0;
     while Instant::now() < end {

@@ -1,4 +1,4 @@
-//! 10,000 tokens that name keys which do not exist. In paused time.
+//! 10,000 tokens with unknown key ids. In paused time.
 
 use std::{error::Error, time::Duration};
 
@@ -20,10 +20,10 @@ use crate::{
 
 const TOKENS: usize = 10_000;
 const COOL_DOWNS: u32 = 3;
-/// What the documentation of the key set says.
+/// The cool-down of the key set, according to its documentation.
 const COOL_DOWN: Duration = Duration::from_secs(30);
 
-/// How often the key set is fetched in the busiest of several cool-downs, in each of which 10,000 such tokens come.
+/// Returns the number of fetches in the busiest of several cool-downs, each with 10,000 such tokens.
 pub(crate) fn run() -> Result<usize, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
     runtime.block_on(async {
@@ -33,7 +33,7 @@ pub(crate) fn run() -> Result<usize, Box<dyn Error>> {
         let policy = JwtPolicy::new(issuer, ResourceUri::new(IdentityProvider::AUDIENCE)?);
         let verifier = JwtVerifier::new(policy, keys);
         let gate = Auth::new(Bare, AuthConfig::new(metadata()?, Cache::around(verifier, CacheConfig::new())));
-        // The keys that exist are known from here on.
+        // The first token fetches the keys.
         // Issued before the keys were fetched: a newer token might be signed by a key that is newer as well, which is 503.
         let forged = |kid: &str| {
             let token = provider.token("mallory").with_claim("iat", 1).signed_by_hmac(b"?");

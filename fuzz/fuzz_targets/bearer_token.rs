@@ -1,4 +1,4 @@
-//! The value of an `Authorization` header.
+//! Fuzzes the value of an `Authorization` header.
 #![no_main]
 
 #[path = "../../tests/fuzz_corpus/property/bearer_token.rs"]

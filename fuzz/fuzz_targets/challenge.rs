@@ -1,4 +1,4 @@
-//! The value of a `WWW-Authenticate` header.
+//! Fuzzes the value of a `WWW-Authenticate` header.
 #![no_main]
 
 #[path = "../../tests/fuzz_corpus/property/challenge.rs"]

@@ -1,4 +1,4 @@
-//! The body of a request, read for the check of scopes.
+//! Fuzzes the body of a JSON-RPC request, which the scope check parses.
 #![no_main]
 
 #[path = "../../tests/fuzz_corpus/property/json_rpc.rs"]

@@ -1,4 +1,4 @@
-//! A bearer token that is, or is not, a JWT of the issuer.
+//! Fuzzes a bearer token, which may be a JWT of the issuer.
 #![no_main]
 
 #[path = "../../tests/fuzz_corpus/property/jwt.rs"]

@@ -1,4 +1,4 @@
-//! What an issuer publishes as its keys.
+//! Fuzzes the key set of an issuer.
 #![no_main]
 
 #[path = "../../tests/fuzz_corpus/property/key_set.rs"]

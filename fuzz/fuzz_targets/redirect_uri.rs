@@ -1,4 +1,4 @@
-//! A redirect URI, and what is presented as it.
+//! Fuzzes a registered redirect URI, and the one of an authorization request.
 #![no_main]
 
 #[path = "../../tests/fuzz_corpus/property/redirect_uri.rs"]

@@ -1,4 +1,4 @@
-//! What a provider answers.
+//! Fuzzes the response of a provider.
 #![no_main]
 
 #[path = "../../tests/fuzz_corpus/property/response.rs"]

@@ -1,4 +1,4 @@
-//! A header and claims, signed by the issuer.
+//! Fuzzes the header and the claims of a JWT with a valid signature.
 #![no_main]
 
 #[path = "../../tests/fuzz_corpus/property/signed_jwt.rs"]

@@ -1,4 +1,4 @@
-//! A text that is, or is not, JSON.
+//! Fuzzes a text that may be JSON.
 #![no_main]
 
 #[path = "../../tests/fuzz_corpus/property/strict_json.rs"]

@@ -1,4 +1,4 @@
-//! One login, as a browser and a client go through it; without a socket to the bridge.
+//! One login by a browser and a client, with the bridge called as a service, without a socket.
 
 use std::error::Error;
 
@@ -18,7 +18,7 @@ use crate::throughput::Connection;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// What a client gets.
+/// The tokens of a client.
 #[derive(Clone)]
 pub(crate) struct Tokens {
     pub(crate) access: String,
@@ -27,7 +27,7 @@ pub(crate) struct Tokens {
 
 const VERIFIER: &str = "a-verifier-of-at-least-forty-three-characters";
 
-/// A whole login: consent page, consent, provider, callback, code, tokens. `connection` goes to the provider, as the browser's.
+/// Performs a login: consent page, consent, provider, callback, code, tokens. `connection` is the browser's connection to the provider.
 pub(crate) async fn log_in(site: &Site, connection: &mut Connection, user: usize) -> Outcome<Tokens> {
     let challenge = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER));
     let authorize = format!(
@@ -62,7 +62,7 @@ pub(crate) async fn log_in(site: &Site, connection: &mut Connection, user: usize
     tokens(&site.router, form).await
 }
 
-/// The provider's share of a login: its login page, and what the bridge asks it for.
+/// Performs the provider's share of a login: its login page, and the requests of the bridge to the provider.
 pub(crate) async fn provider_share(
     site: &Site,
     connection: &mut Connection,
@@ -99,7 +99,7 @@ async fn tokens(router: &Router, form: String) -> Outcome<Tokens> {
     Ok(Tokens { access: member("access_token")?, refresh: member("refresh_token")? })
 }
 
-/// Where the provider sends the browser of `user`, whom it takes for who they say they are.
+/// Returns the redirect of the provider after a login of `user`, without a password.
 async fn at_provider(connection: &mut Connection, url: &str, user: usize) -> Outcome<String> {
     let uri: http::Uri = format!("{url}&login_hint=user{user}").parse()?;
     let path = uri.path_and_query().ok_or("a path")?.as_str();
@@ -126,7 +126,7 @@ fn location(response: &Response<Bytes>) -> Outcome<&str> {
     Ok(location.ok_or_else(|| format!("{}: {}", response.status(), text(response)))?.to_str()?)
 }
 
-/// The cookies that are set, as they are sent back.
+/// Returns the `Cookie` header for the cookies that a response sets.
 fn cookies(headers: &HeaderMap) -> String {
     let set = headers.get_all(header::SET_COOKIE).iter().filter_map(|value| value.to_str().ok());
     set.filter_map(|cookie| cookie.split(';').next()).collect::<Vec<_>>().join("; ")

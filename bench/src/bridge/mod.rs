@@ -1,4 +1,4 @@
-//! What the bridge costs: logins, refreshes, bearer tokens and memory, with 100,000 sessions on the disk.
+//! The costs of the bridge: logins, refreshes, bearer tokens and memory, with 100,000 stored sessions.
 
 mod login;
 mod numbers;

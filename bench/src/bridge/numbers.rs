@@ -1,10 +1,10 @@
-//! The numbers of the bridge, as one flat object.
+//! The results of the bridge as one flat JSON object.
 
 use serde_json::{Map, Value};
 
 use super::results::Results;
 
-/// The flat object.
+/// Returns the JSON object.
 pub(crate) fn numbers(results: &Results) -> Map<String, Value> {
     let numbers = [
         ("logins_per_s", results.logins),

@@ -1,4 +1,4 @@
-//! The provider, in a process of its own: its memory is not the bridge's.
+//! The provider, in a separate process, so that its memory does not count as the bridge's.
 
 use std::{
     error::Error,
@@ -8,10 +8,10 @@ use std::{
 
 use portcullis_testkit::IdentityProvider;
 
-/// The argument that makes this program a provider.
+/// The argument that starts this program as a provider.
 pub(crate) const ROLE: &str = "--provider";
 
-/// The provider's process, which ends with this.
+/// The provider's process; dropping the guard ends it.
 pub(crate) struct Provider {
     child: Child,
     pub(crate) url: String,
@@ -34,7 +34,7 @@ impl Drop for Provider {
     }
 }
 
-/// What the process does: it serves until its input ends.
+/// Runs the provider until standard input ends.
 pub(crate) fn serve() -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _running = runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! Everything that is measured of the bridge.
+//! The measurements of the bridge.
 
 use std::{
     error::Error,
@@ -13,8 +13,8 @@ use std::{
 
 use futures_util::future::try_join_all;
 use portcullis::{
-    types::{BearerToken, VerifyToken},
     oauth::CodeVerifier,
+    types::{BearerToken, VerifyToken},
     verify::{CacheConfig, CacheLayer},
 };
 use tokio::sync::Mutex;
@@ -27,38 +27,38 @@ use super::{
 };
 use crate::throughput::{self, Connection};
 
-/// So many sessions are alive.
+/// The number of sessions in the store.
 pub(crate) const SESSIONS: usize = 100_000;
-/// So many users log in at the same time.
+/// The number of concurrent logins.
 pub(crate) const USERS: usize = 32;
-/// So many logins are timed; the others only fill the store.
+/// The number of logins that are measured; the others only fill the store.
 const TIMED: usize = 4_000;
-/// So many clients refresh, or check tokens, at the same time.
+/// The number of clients that concurrently refresh or verify tokens.
 pub(crate) const CALLERS: usize = 16;
-/// Tokens that are remembered.
+/// The number of tokens in the cache.
 const WARM: usize = 10_000;
 const TIME: Duration = Duration::from_secs(5);
 
-/// What was measured. Rates are for a second.
+/// The results. Rates are per second.
 pub(crate) struct Results {
-    /// Logins without the provider's share.
+    /// Logins, without the provider's share.
     pub(crate) logins: f64,
-    /// Logins with it.
+    /// Logins, with the provider's share.
     pub(crate) logins_with_provider: f64,
     pub(crate) refreshes: f64,
     pub(crate) bearer_cold: f64,
     pub(crate) bearer_warm: f64,
-    /// MiB of this process, with all sessions.
+    /// The memory of this process with all sessions, in MiB.
     pub(crate) rss: f64,
-    /// Before the first login.
+    /// The memory before the first login, in MiB.
     pub(crate) rss_before: f64,
-    /// MiB of the database.
+    /// The size of the database, in MiB.
     pub(crate) database: f64,
 }
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Measures it; `target` is a folder on the disk of the sources.
+/// Runs the measurements; `target` is a folder on the disk of the sources.
 pub(crate) fn run(target: &Path) -> Result<Results, Box<dyn Error>> {
     let folder = target.join(format!("bridge-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
@@ -104,7 +104,7 @@ fn measure(folder: &Path) -> Outcome<Results> {
     })
 }
 
-/// `count` logins of users numbered from `first` on, so many at the same time, and how long they take.
+/// Performs `count` concurrent logins of users numbered from `first`. Returns the elapsed time.
 async fn logins(site: &Arc<Site>, provider: &Provider, first: usize, count: usize) -> Outcome<(Vec<Tokens>, Duration)> {
     let left = Arc::new(AtomicUsize::new(count));
     let begun = Instant::now();
@@ -122,7 +122,7 @@ async fn logins(site: &Arc<Site>, provider: &Provider, first: usize, count: usiz
     Ok((tokens, begun.elapsed()))
 }
 
-/// What the provider alone takes for as many logins, with the calls to it.
+/// Measures the provider's share of the same number of logins.
 async fn provider_share(site: &Arc<Site>, provider: &Provider) -> Outcome<Duration> {
     let left = Arc::new(AtomicUsize::new(TIMED));
     let begun = Instant::now();
@@ -148,7 +148,7 @@ fn take(left: &AtomicUsize) -> Option<usize> {
     left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).ok()
 }
 
-/// Refreshes of sessions picked at random, each by its own client, one after the other.
+/// Refreshes random sessions, each client in sequence.
 async fn refreshes(site: &Arc<Site>, tokens: &[Tokens]) -> Outcome<f64> {
     let tokens: Arc<Vec<_>> = Arc::new(tokens.iter().map(|tokens| Mutex::new(tokens.refresh.clone())).collect());
     let begun = Instant::now();
@@ -167,7 +167,7 @@ async fn refreshes(site: &Arc<Site>, tokens: &[Tokens]) -> Outcome<f64> {
     rate(try_join_all(callers).await?, begun)
 }
 
-/// Checks of tokens picked at random.
+/// Verifies random tokens.
 async fn bearers<V>(verifier: V, tokens: &[Tokens]) -> Outcome<f64>
 where
     V: VerifyToken<Future: Send> + Clone + Send + 'static,
@@ -199,7 +199,7 @@ fn rate(counts: Vec<Outcome<usize>>, begun: Instant) -> Outcome<f64> {
     Ok(counts as f64 / begun.elapsed().as_secs_f64())
 }
 
-/// MiB that this process has in memory.
+/// Returns the resident memory of this process, in MiB.
 fn rss() -> Outcome<f64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;

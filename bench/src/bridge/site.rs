@@ -1,9 +1,17 @@
-//! The bridge that is measured: on a file, in front of a provider.
+//! The measured bridge: with a store in a file, and a provider.
 
 use std::{error::Error, path::Path, sync::Arc, time::Duration};
 
 use axum::Router;
-use portcullis::{Issuer, ResourceUri, ScopeSet, egress::{Egress, EgressConfig}, grants::{GrantStore, ProviderClient}, oauth::{ClientAuthentication, providers::Provider}, store::{KeyRing, SealedStore}, types::SystemClock, verify::discover};
+use portcullis::{
+    Issuer, ResourceUri, ScopeSet,
+    egress::{Egress, EgressConfig},
+    grants::{GrantStore, ProviderClient},
+    oauth::{ClientAuthentication, providers::Provider},
+    store::{KeyRing, SealedStore},
+    types::SystemClock,
+    verify::discover,
+};
 use portcullis_bridge::{Bridge, BridgeConfig, Client, RedirectUri};
 use portcullis_store_sqlite::SqliteStore;
 use portcullis_testkit::IdentityProvider;
@@ -13,7 +21,7 @@ pub(crate) const RESOURCE: &str = "https://mcp.example.com/mcp";
 pub(crate) const CLIENT: &str = "client";
 pub(crate) const REDIRECT_URI: &str = "https://client.example.com/callback";
 
-/// The bridge, and what it stands on.
+/// The bridge and its store.
 pub(crate) struct Site {
     pub(crate) bridge: Bridge,
     pub(crate) router: Router,
@@ -21,7 +29,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// In `folder`, which is on the disk of the sources.
+    /// Creates the bridge with a store in `folder`, which is on the disk of the sources.
     pub(crate) async fn new(folder: &Path, provider_url: &str) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let clock = Arc::new(SystemClock::new());
         let egress = Egress::new(EgressConfig::new().with_allow_loopback(true))?;
@@ -34,11 +42,13 @@ impl Site {
         let config = BridgeConfig::new(Issuer::new(ISSUER)?, ResourceUri::new(RESOURCE)?)
             .with_scopes(ScopeSet::parse("mcp:read")?)
             .with_upstream_scopes(ScopeSet::parse("openid profile email offline_access")?)
-            // No token expires while others are made.
+            // No token expires while the store is filled.
             .with_access_token_ttl(Duration::from_hours(12))
             .with_client(client)?;
         let vault = GrantStore::new(store.clone(), keys.clone())?;
-        let bridge = Bridge::builder(config, provider.clone(), egress).with_clock(clock).build(vault, SealedStore::new(store, keys)?);
+        let bridge = Bridge::builder(config, provider.clone(), egress)
+            .with_clock(clock)
+            .build(vault, SealedStore::new(store, keys)?);
         Ok(Self { router: bridge.router(), bridge, provider })
     }
 }

@@ -1,4 +1,4 @@
-//! A token at hand: `access_token()` on a fresh grant, and what others do for it.
+//! `access_token()` on a fresh grant, beside other implementations.
 
 use std::{
     error::Error,
@@ -8,7 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use portcullis::{grants::GrantStore, store::{KeyRing, MemoryStore}, types::{SystemClock, Upstream}};
+use portcullis::{
+    grants::GrantStore,
+    store::{KeyRing, MemoryStore},
+    types::{SystemClock, Upstream},
+};
 use tokio::{runtime::Runtime, sync::Mutex};
 
 use super::{rmcp::Fresh, tokens};
@@ -17,16 +21,16 @@ use crate::{
     measure::{Case, Run},
 };
 
-/// The handle of a handler.
+/// The handle of this project.
 pub(crate) const ACCESS_TOKEN: &str = "`access_token()` on a fresh grant";
-/// The least that one might write by hand.
+/// A minimal implementation by hand.
 pub(crate) const MUTEX: &str = "a token and its expiry behind tokio's `Mutex`, cloned";
-/// Of rmcp.
+/// The implementation of rmcp.
 pub(crate) const RMCP: &str = "rmcp 3.9 `AuthClient::get_access_token()`, in memory";
 
 const TIMES: usize = 2048;
 
-/// All three.
+/// Returns the three cases.
 pub(crate) fn cases(runtime: &Rc<Runtime>) -> Result<Vec<Case>, Box<dyn Error>> {
     let (upstream, fresh) = runtime.block_on(async {
         let vault = GrantStore::new(Arc::new(MemoryStore::new(Arc::new(SystemClock::new()))), KeyRing::ephemeral())?;
@@ -54,7 +58,7 @@ async fn lock(mutex: &Mutex<(String, Instant)>) {
     black_box(token.0.clone());
 }
 
-/// Somebody is asked for a token, over and over.
+/// Repeated calls for a token.
 struct Asked<F> {
     runtime: Rc<Runtime>,
     ask: F,

@@ -1,8 +1,12 @@
-//! What a grant weighs.
+//! The memory of a grant.
 
 use std::{error::Error, sync::Arc};
 
-use portcullis::{grants::{GrantRecord, GrantStore}, store::{KeyRing, MemoryStore}, types::SystemClock};
+use portcullis::{
+    grants::{GrantRecord, GrantStore},
+    store::{KeyRing, MemoryStore},
+    types::SystemClock,
+};
 use tokio::runtime::Runtime;
 
 use super::tokens;
@@ -10,17 +14,18 @@ use crate::alloc;
 
 const GRANTS: usize = 100_000;
 
-/// Bytes for each of 100,000 grants.
+/// The bytes per grant, for 100,000 grants.
 pub(crate) struct Memory {
-    /// In the store, the refresher and the handle that somebody holds.
+    /// In the store, the refresher and the handle.
     pub(crate) whole: f64,
-    /// In the store alone.
+    /// In the store only.
     pub(crate) store: f64,
 }
 
 pub(crate) fn run(runtime: &Runtime) -> Result<Memory, Box<dyn Error>> {
     let vault = || {
-        GrantStore::new(Arc::new(MemoryStore::new(Arc::new(SystemClock::new()))), KeyRing::ephemeral()).expect("not durable")
+        GrantStore::new(Arc::new(MemoryStore::new(Arc::new(SystemClock::new()))), KeyRing::ephemeral())
+            .expect("not durable")
     };
     let each = |live: i64| live as f64 / GRANTS as f64;
 

@@ -1,5 +1,4 @@
-//! What grants cost: tokens at hand, a wave of refreshes, a store, memory; what crowds cost at a provider, and scenarios beside
-//! others.
+//! The costs of grants: fresh tokens, a wave of refreshes, a store, memory, concurrent requests, and scenarios beside rmcp.
 
 mod access_token;
 mod memory;

@@ -1,18 +1,18 @@
-//! The numbers that the project promises to stay within, as one flat object.
+//! The results of grants as one flat JSON object.
 
 use serde_json::{Map, Value};
 
 use super::{access_token, results::Results};
 use crate::measure::find;
 
-/// The flat object.
+/// Returns the JSON object.
 pub(crate) fn numbers(results: &Results) -> Map<String, Value> {
-    let crowds = &results.crowds;
+    let concurrent = &results.concurrent;
     let fresh = find(&results.access_token, access_token::ACCESS_TOKEN);
-    let refreshes = crowds.told.refreshes.max(crowds.untold.refreshes);
-    let round_trips = crowds.real_time[0].max(crowds.real_time[1]);
-    let calls_per_window = crowds.failing.iter().map(|failing| failing.calls_per_window).max();
-    let late = crowds.late.iter().map(|late| late.with_dead_token).max();
+    let refreshes = concurrent.told.refreshes.max(concurrent.untold.refreshes);
+    let round_trips = concurrent.real_time[0].max(concurrent.real_time[1]);
+    let calls_per_window = concurrent.failing.iter().map(|failing| failing.calls_per_window).max();
+    let late = concurrent.late.iter().map(|late| late.with_dead_token).max();
     Map::from_iter(
         [
             ("access_token_fresh_ns", rounded(fresh.min, 1)),
@@ -20,15 +20,15 @@ pub(crate) fn numbers(results: &Results) -> Map<String, Value> {
             ("expiry_wave_ideal_ratio", rounded(results.wave.ratio(), 3)),
             ("sqlite_cas_per_s", rounded(results.sqlite.swaps, 0)),
             ("bytes_per_grant", rounded(results.memory.whole, 0)),
-            ("cold_calls", crowds.cold.calls.into()),
-            ("expired_known_dead_calls", crowds.told.dead_calls.into()),
-            ("expired_unknown_dead_calls", crowds.untold.dead_calls.into()),
+            ("cold_calls", concurrent.cold.calls.into()),
+            ("expired_known_dead_calls", concurrent.told.dead_calls.into()),
+            ("expired_unknown_dead_calls", concurrent.untold.dead_calls.into()),
             ("expired_refreshes", refreshes.into()),
-            ("expired_userinfo_calls", crowds.told.userinfo_calls.into()),
+            ("expired_userinfo_calls", concurrent.told.userinfo_calls.into()),
             ("expired_wall_round_trips", rounded(round_trips, 2)),
             ("provider_500_calls_per_window", calls_per_window.into()),
             ("late_arrivals_with_dead_token", late.into()),
-            ("disconnect_exchanges", crowds.disconnects.exchanges.into()),
+            ("disconnect_exchanges", concurrent.disconnects.exchanges.into()),
         ]
         .map(|(name, number)| (name.to_owned(), number)),
     )

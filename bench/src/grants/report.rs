@@ -1,4 +1,4 @@
-//! The part of the page that is about grants.
+//! The section of the page about grants.
 
 use std::fmt::Display;
 
@@ -9,24 +9,24 @@ use super::{
 };
 use crate::{load::contention::Outcome, measure::Measured, report::machine};
 
-/// All of it, in Markdown.
+/// Returns the section in Markdown.
 pub(crate) fn text(results: &Results) -> String {
     let method = include_str!("method.md");
-    let (costs, crowds, scenes) = (costs(results), crowds(results), scenes(&results.scenes));
+    let (costs, concurrent, scenes) = (costs(results), concurrent(results), scenes(&results.scenes));
     format!(
-        "## Grants\n\n{costs}\n### Crowds at a provider\n\n{crowds}\n### Scenarios\n\n{SCENARIOS}\n{scenes}\n{method}\nThe machine: {}.\n",
+        "## Grants\n\n{costs}\n### Concurrent requests\n\n{concurrent}\n### Scenarios\n\n{SCENARIOS}\n{scenes}\n{method}\nThe machine: {}.\n",
         machine()
     )
 }
 
 const SCENARIOS: &str = "\
-    A provider whose refresh tokens are good once, and end the grant when they come twice. Each cell says how many requests came\n\
-    to the token endpoint, what the calls got, and how many requests the resource refused because their token was dead. What\n\
-    comes in two bursts is divided by a semicolon.\n";
+    The provider rotates refresh tokens, and ends the grant at the reuse of one. Each cell states the number of token requests, the results of\n\
+    the calls, and the number of requests that the resource rejected because their token was dead. A semicolon separates the results of two\n\
+    bursts.\n";
 
 fn costs(results: &Results) -> String {
     let mut rows = vec![row(&["", "min", "median", "allocations"]), row(&["---", "---:", "---:", "---:"])];
-    rows.push(heading("a token at hand, ns"));
+    rows.push(heading("a fresh token, ns"));
     rows.extend(results.access_token.iter().map(timed));
     rows.push(heading("memory of 100,000 grants, bytes for each"));
     rows.push(fact("in the store, the refresher and a handle", format!("{:.0}", results.memory.whole)));
@@ -49,20 +49,20 @@ fn timed(case: &Measured) -> String {
     row(&[&case.name, &format!("{:.0}", case.min), &format!("{:.0}", case.median), &allocations])
 }
 
-fn crowds(results: &Results) -> String {
-    let crowds = &results.crowds;
+fn concurrent(results: &Results) -> String {
+    let concurrent = &results.concurrent;
     let mut rows = vec![row(&["", "measured", "promised"]), row(&["---", "---:", "---:"])];
     let section = |text: &str| row(&[&format!("**{text}**"), "", ""]);
     let fact = |what: &str, measured: String, promised: &str| row(&[what, &measured, promised]);
-    rows.push(section(&format!("{REQUESTS} requests on a token never seen, the provider takes 50 ms")));
-    rows.push(fact("calls of the provider", crowds.cold.calls.to_string(), "1"));
-    rows.push(fact("served", crowds.cold.served.to_string(), "all"));
-    rows.push(fact("the last is served after, round trips", format!("{:.2}", crowds.cold.round_trips), ""));
+    rows.push(section(&format!("{REQUESTS} requests with a new token, the provider takes 50 ms")));
+    rows.push(fact("calls of the provider", concurrent.cold.calls.to_string(), "1"));
+    rows.push(fact("served", concurrent.cold.served.to_string(), "all"));
+    rows.push(fact("the last is served after, round trips", format!("{:.2}", concurrent.cold.round_trips), ""));
     let both = [
-        ("the provider's token has expired, and that is known", &crowds.told, ["0", "1", "1"]),
-        ("the provider's token is dead, and nobody knows", &crowds.untold, ["≤ 1", "1", "≤ 2"]),
+        ("the provider's token is dead, and its expiry is known", &concurrent.told, ["0", "1", "1"]),
+        ("the provider's token is dead, and its expiry is unknown", &concurrent.untold, ["≤ 1", "1", "≤ 2"]),
     ];
-    for ((what, expired, [dead, refreshes, userinfo]), real_time) in both.into_iter().zip(crowds.real_time) {
+    for ((what, expired, [dead, refreshes, userinfo]), real_time) in both.into_iter().zip(concurrent.real_time) {
         rows.push(section(&format!("{REQUESTS} requests, {what}; the provider takes 10 ms")));
         rows.push(fact("calls of UserInfo with the dead token", expired.dead_calls.to_string(), dead));
         rows.push(fact("refreshes", expired.refreshes.to_string(), refreshes));
@@ -72,7 +72,7 @@ fn crowds(results: &Results) -> String {
         rows.push(fact("the last is served after, round trips", format!("{:.2}", expired.round_trips), ""));
         rows.push(fact("the same in real time", format!("{real_time:.2}"), "≤ 3.5"));
     }
-    for (endpoint, failing) in ["UserInfo", "the token endpoint"].into_iter().zip(&crowds.failing) {
+    for (endpoint, failing) in ["UserInfo", "the token endpoint"].into_iter().zip(&concurrent.failing) {
         rows.push(section(&format!(
             "2 × {REQUESTS} requests in each back-off window, {endpoint} answers 500 after 10 ms"
         )));
@@ -80,17 +80,19 @@ fn crowds(results: &Results) -> String {
         rows.push(fact("answers other than 503 with `Retry-After`", failing.otherwise.to_string(), "0"));
         rows.push(fact("the last is answered after, ms", failing.after.as_millis().to_string(), ""));
     }
-    for (when, late) in ["while its user is looked up", "after a tool has reported it"].into_iter().zip(&crowds.late) {
-        rows.push(section(&format!("{LATE} requests that come while a dead token is refreshed, {when}")));
+    for (when, late) in
+        ["while its user is looked up", "after a tool has reported it"].into_iter().zip(&concurrent.late)
+    {
+        rows.push(section(&format!("{LATE} requests that arrive while a dead token is refreshed, {when}")));
         rows.push(fact("tools that got the dead token", late.with_dead_token.to_string(), "0"));
         rows.push(fact("served", late.served.to_string(), "all"));
         rows.push(fact("refreshes", late.refreshes.to_string(), "1"));
     }
     let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
-    rows.push(section(&format!("{GONE} clients that go away during a refresh")));
-    rows.push(fact("exchanges", crowds.disconnects.exchanges.to_string(), "1"));
-    rows.push(fact("the new refresh token is in the store", yes(crowds.disconnects.is_saved), "yes"));
-    rows.push(fact("the next is served without an exchange", yes(crowds.disconnects.serves_the_next), "yes"));
+    rows.push(section(&format!("{GONE} clients that disconnect during a refresh")));
+    rows.push(fact("exchanges", concurrent.disconnects.exchanges.to_string(), "1"));
+    rows.push(fact("the new refresh token is in the store", yes(concurrent.disconnects.is_saved), "yes"));
+    rows.push(fact("the next is served without an exchange", yes(concurrent.disconnects.serves_the_next), "yes"));
     rows.concat()
 }
 

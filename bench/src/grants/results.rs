@@ -1,4 +1,4 @@
-//! Everything that is measured of grants.
+//! The measurements of grants.
 
 use std::{error::Error, path::Path, rc::Rc};
 
@@ -11,48 +11,48 @@ use crate::{
         disconnects::{self, Disconnects},
         expired::{self, Expired},
         failing::{self, Failing},
-        late::{self, Late},
         fixture::Expiry,
+        late::{self, Late},
     },
     measure::{Measured, measure},
 };
 
-/// Everything that was measured.
+/// The results.
 pub(crate) struct Results {
     pub(crate) access_token: Vec<Measured>,
     pub(crate) memory: memory::Memory,
     pub(crate) wave: wave::Wave,
     pub(crate) sqlite: sqlite::Sqlite,
-    pub(crate) crowds: Crowds,
+    pub(crate) concurrent: ConcurrentRequests,
     pub(crate) scenes: Vec<scenes::Scene>,
 }
 
-/// What crowds cost at a provider. In paused time, so delays are exact.
-pub(crate) struct Crowds {
+/// The costs of concurrent requests at a provider, in paused time, so that delays are exact.
+pub(crate) struct ConcurrentRequests {
     pub(crate) cold: Cold,
-    /// Dead tokens whose expiry was known.
+    /// A dead token whose expiry is known.
     pub(crate) told: Expired,
-    /// Dead tokens whose expiry nobody knew.
+    /// A dead token whose expiry is unknown.
     pub(crate) untold: Expired,
-    /// The same two in real time: after how many round trips the last was served, in the middle run.
+    /// The same two in real time: the round trips until the last request was served, in the median run.
     pub(crate) real_time: [f64; 2],
-    /// UserInfo answers 500; the token endpoint does.
+    /// UserInfo responds 500; the token endpoint responds 500.
     pub(crate) failing: [Failing; 2],
-    /// Arrivals during a resolution; after a report.
+    /// Requests that arrive during a resolution; after a rejected token was reported.
     pub(crate) late: [Late; 2],
     pub(crate) disconnects: Disconnects,
 }
 
-/// How many come at once.
+/// The number of concurrent requests.
 pub(crate) const REQUESTS: usize = 1_000;
-/// How many come late.
+/// The number of requests that arrive later.
 pub(crate) const LATE: usize = 50;
-/// How many go away.
+/// The number of clients that disconnect.
 pub(crate) const GONE: usize = 250;
 
 const ROUNDS: usize = 400;
 
-/// Measures it; `target` is a folder on the disk of the sources.
+/// Runs the measurements; `target` is a folder on the disk of the sources.
 pub(crate) fn run(target: &Path) -> Result<Results, Box<dyn Error>> {
     let runtime = Rc::new(tokio::runtime::Builder::new_current_thread().enable_all().build()?);
     eprintln!("tokens at hand ..");
@@ -63,14 +63,14 @@ pub(crate) fn run(target: &Path) -> Result<Results, Box<dyn Error>> {
     let wave = wave::run()?;
     eprintln!("a store on disk ..");
     let sqlite = sqlite::run(target)?;
-    eprintln!("crowds, scenarios ..");
-    Ok(Results { access_token, memory, wave, sqlite, crowds: crowds()?, scenes: scenes::run()? })
+    eprintln!("concurrent requests, scenarios ..");
+    Ok(Results { access_token, memory, wave, sqlite, concurrent: concurrent()?, scenes: scenes::run()? })
 }
 
-/// How often an experiment runs in real time.
+/// The number of runs in real time.
 const RUNS: usize = 9;
 
-/// In real time computing takes time, and one call of the provider a little more than it was told to, by the grain of the timer.
+/// Runs in real time, where computing takes time and the granularity of the timer prolongs each call of the provider.
 fn in_real_time(expiry: Expiry) -> Result<f64, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let middle = |run: &dyn Fn() -> f64| {
@@ -82,11 +82,11 @@ fn in_real_time(expiry: Expiry) -> Result<f64, Box<dyn Error>> {
     Ok(wall / middle(&|| runtime.block_on(expired::one_call())))
 }
 
-fn crowds() -> Result<Crowds, Box<dyn Error>> {
+fn concurrent() -> Result<ConcurrentRequests, Box<dyn Error>> {
     let real_time = [in_real_time(Expiry::Told)?, in_real_time(Expiry::Untold)?];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
     runtime.block_on(async {
-        Ok(Crowds {
+        Ok(ConcurrentRequests {
             cold: cold::run(REQUESTS).await,
             told: expired::run(Expiry::Told, REQUESTS).await,
             untold: expired::run(Expiry::Untold, REQUESTS).await,

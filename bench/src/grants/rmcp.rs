@@ -1,4 +1,4 @@
-//! rmcp's authorization client as a contender, as it comes.
+//! rmcp's authorization client, with its default settings.
 
 use std::{
     collections::HashMap,
@@ -104,7 +104,7 @@ async fn manager(idp: &IdentityProvider, store: Store) -> Result<AuthorizationMa
     Ok(manager)
 }
 
-/// What a login left in the store. A clock that is put back leaves a time in it that has not come yet.
+/// Returns the stored credential of a login. If the clock was set back, its time of receipt is in the future.
 fn stored(held: &Held) -> StoredCredentials {
     let now = SystemTime::UNIX_EPOCH.elapsed().expect("after 1970");
     let credentials = json!({
@@ -122,7 +122,7 @@ fn stored(held: &Held) -> StoredCredentials {
     serde_json::from_value(credentials).expect("stored credentials")
 }
 
-/// rmcp's own store, with a guard if one is wanted.
+/// rmcp's own store, optionally with a guard.
 #[derive(Clone)]
 struct Store {
     credentials: InMemoryCredentialStore,
@@ -149,7 +149,7 @@ impl CredentialStore for Store {
     }
 }
 
-/// The resource, where an MCP server would be.
+/// The resource, in place of an MCP server.
 #[derive(Clone)]
 struct Resource(Site);
 

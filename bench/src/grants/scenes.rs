@@ -1,4 +1,4 @@
-//! The scenarios, over the loopback and in real time: with the refresher of this project, and with rmcp.
+//! The scenarios, over loopback and in real time: with the refresher of this project, and with rmcp.
 
 use std::error::Error;
 
@@ -8,7 +8,7 @@ use portcullis_testkit::{IdentityProvider, TestClock};
 use super::rmcp::Rmcp;
 use crate::load::contention::{Contender, Outcome, Portcullis, SCENARIOS, Scenario, Site, play};
 
-/// A scenario, and what it came to.
+/// A scenario and its outcomes.
 pub(crate) struct Scene {
     pub(crate) scenario: Scenario,
     pub(crate) what: &'static str,
@@ -18,7 +18,7 @@ pub(crate) struct Scene {
     pub(crate) rmcp: Vec<Outcome>,
 }
 
-/// One after the other, each with a provider of its own.
+/// Runs the scenarios in sequence, each with its own provider.
 pub(crate) fn run() -> Result<Vec<Scene>, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! Writes to a store on disk, as it ships: each is on the disk before it is reported.
+//! Writes to a store on disk with its default settings: each write is durable before it is reported.
 
 use std::{
     error::Error,
@@ -11,27 +11,30 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use portcullis::{store::{Row, Store, Swap}, types::SystemClock};
+use portcullis::{
+    store::{Row, Store, Swap},
+    types::SystemClock,
+};
 use portcullis_store_sqlite::SqliteStore;
 
 use super::tokens;
 
 const TIME: Duration = Duration::from_secs(3);
 const CALLERS: usize = 8;
-/// What a vault makes of the tokens of a grant.
+/// A row of the size of a sealed grant.
 const SEALED: usize = 400;
 
-/// How many in a second.
+/// The writes per second.
 pub(crate) struct Sqlite {
-    /// `compare_and_swap`, eight callers at once, each with a grant of its own.
+    /// `compare_and_swap` by eight concurrent callers, each with its own grant.
     pub(crate) swaps: f64,
-    /// The same by one caller, one after the other.
+    /// `compare_and_swap` by one caller, in sequence.
     pub(crate) swaps_of_one: f64,
-    /// What the disk can do: 4 KiB appended to a file and flushed.
+    /// The limit of the disk: 4 KiB appended to a file and flushed.
     pub(crate) flushes: f64,
 }
 
-/// In the folder `target`, which is on the disk of the sources.
+/// Runs the measurements in the folder `target`, which is on the disk of the sources.
 pub(crate) fn run(target: &Path) -> Result<Sqlite, Box<dyn Error>> {
     let folder = target.join(format!("sqlite-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
@@ -60,14 +63,14 @@ async fn swaps(store: &SqliteStore, callers: usize) -> Result<f64, Box<dyn Error
     Ok(swaps as f64 / begun.elapsed().as_secs_f64())
 }
 
-/// Writes one grant over and over. How often.
+/// Writes one grant repeatedly. Returns the number of writes.
 async fn swap(store: SqliteStore, number: usize, end: Instant) -> Result<usize, portcullis::grants::StoreError> {
     let (mut version, mut swaps) = (None, 0);
     while Instant::now() < end {
         let grant = Row::new(Bytes::from(vec![swaps as u8; SEALED]), None);
         match store.compare_and_swap(tokens::id(number), version, grant, None).await? {
             Swap::Written(written) => version = Some(written),
-            refused => panic!("nobody else writes it: {refused:?}"),
+            refused => panic!("there is no other writer: {refused:?}"),
         }
         swaps += 1;
     }

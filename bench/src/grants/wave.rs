@@ -7,7 +7,13 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use portcullis::{ScopeSet, egress::Egress, grants::{GrantStore, ProviderClient, Refresher, RefresherConfig, TokenSet}, store::{KeyRing, MemoryStore}, types::{Clock, SystemClock}};
+use portcullis::{
+    ScopeSet,
+    egress::Egress,
+    grants::{GrantStore, ProviderClient, Refresher, RefresherConfig, TokenSet},
+    store::{KeyRing, MemoryStore},
+    types::{Clock, SystemClock},
+};
 use portcullis_testkit::{Endpoint, IdentityProvider};
 use tower::{ServiceExt, limit::ConcurrencyLimit};
 
@@ -18,33 +24,33 @@ const GRANTS: usize = 10_000;
 const CONNECTIONS: usize = 64;
 const LATENCY: Duration = Duration::from_millis(50);
 
-/// What came of it.
+/// The results.
 pub(crate) struct Wave {
-    /// How long it took until the last had a new token.
+    /// The time until the last grant has a new token.
     pub(crate) elapsed: Duration,
-    /// How long the provider takes for as many refreshes that nobody stores or shares.
+    /// The time that the provider takes for the same number of refreshes without a store and a single flight.
     pub(crate) provider: Duration,
 }
 
 impl Wave {
-    /// What a provider that does nothing but wait would take.
+    /// Returns the time of a provider that only waits.
     pub(crate) fn ideal() -> Duration {
         LATENCY.mul_f64(GRANTS as f64 / CONNECTIONS as f64)
     }
 
-    /// How far from ideal.
+    /// Returns the ratio to the ideal.
     pub(crate) fn ratio(&self) -> f64 {
         self.elapsed.div_duration_f64(Self::ideal())
     }
 }
 
-/// Runs on all processors.
+/// Runs the measurement on all processors.
 pub(crate) fn run() -> Result<Wave, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async { Ok(Wave { elapsed: refreshed().await?, provider: alone().await? }) })
 }
 
-/// A provider, and who asks it.
+/// A provider and its client.
 struct Provider {
     idp: IdentityProvider,
     client: ConcurrencyLimit<ProviderClient>,
@@ -60,7 +66,7 @@ impl Provider {
         Self { idp, client: ConcurrencyLimit::new(client, CONNECTIONS), clock }
     }
 
-    /// Tokens that have expired.
+    /// Returns expired tokens.
     fn expired(&self, number: usize) -> TokenSet {
         let mut login = token_response(&self.idp.issue_grant(&format!("user-{number}"), "openid"));
         login.expires_in = Some(Duration::from_secs(600));
@@ -77,7 +83,7 @@ async fn refreshed() -> Result<Duration, Box<dyn Error>> {
     let provider = Provider::new();
     let store = MemoryStore::new(Arc::clone(&provider.clock));
     let vault = GrantStore::new(Arc::new(store), KeyRing::ephemeral())?;
-    // Whoever queues before the limit waits for all who came before.
+    // A request in the queue of the limit waits for all earlier ones.
     let config = RefresherConfig::for_provider(provider.client.get_ref().provider());
     let config = config.with_refresh_timeout(Duration::from_secs(300));
     let clock = Arc::clone(&provider.clock);

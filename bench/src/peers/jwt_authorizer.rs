@@ -1,4 +1,4 @@
-//! jwt-authorizer, which has ring and has stayed with axum 0.7.
+//! jwt-authorizer, with ring and axum 0.7.
 
 use std::{error::Error, rc::Rc};
 
@@ -15,10 +15,10 @@ use crate::{
     provider::{Providers, Tokens},
 };
 
-/// Its name.
+/// The name of the peer.
 pub(crate) const NAME: &str = "axum 0.7: jwt-authorizer, RS256";
 
-/// A router behind it, and one without.
+/// Returns a router behind the peer, and one without it.
 pub(crate) fn cases(
     runtime: &Rc<Runtime>,
     providers: &Providers,

@@ -1,4 +1,4 @@
-//! Others who do the same, each as its documentation says, verifying RS256 with keys from a loopback key set.
+//! Other crates with the same purpose, each used as its documentation describes, with RS256 and keys from loopback.
 
 mod jwt_authorizer;
 mod oauth_resource_server;
@@ -20,9 +20,9 @@ use crate::{
 
 /// tower-http's comparison with one static token.
 pub(crate) const STATIC_BEARER: &str = "axum: tower-http static bearer";
-/// jwt-authorizer needs the axum of the day before, so it is compared with a router of that.
+/// The baseline of jwt-authorizer, which needs axum 0.7.
 pub(crate) const BARE_07: &str = "axum 0.7: bare router";
-/// The peers that verify, and the router that each stands in.
+/// The peers that verify signatures, and the router of each.
 pub(crate) const VERIFYING: [(&str, &str); 4] = [
     (tower_oauth2_resource_server::NAME, crate::hits::BARE_ROUTER),
     (oauth_resource_server::NAME, crate::hits::BARE_ROUTER),
@@ -30,7 +30,7 @@ pub(crate) const VERIFYING: [(&str, &str); 4] = [
     (jwt_authorizer::NAME, BARE_07),
 ];
 
-/// All of them, seen to work.
+/// Returns the cases, after a check that each accepts and rejects.
 pub(crate) fn cases(
     runtime: &Rc<Runtime>,
     providers: &Providers,

@@ -1,4 +1,4 @@
-//! oauth-resource-server, which has ring.
+//! oauth-resource-server, with ring.
 
 use std::{error::Error, sync::Arc};
 
@@ -8,10 +8,10 @@ use portcullis_testkit::IdentityProvider;
 
 use crate::{mcp, provider::Providers};
 
-/// Its name.
+/// The name of the peer.
 pub(crate) const NAME: &str = "axum: oauth-resource-server, RS256";
 
-/// A router behind it.
+/// Returns a router behind the peer.
 pub(crate) async fn router(providers: &Providers) -> Result<Router, Box<dyn Error>> {
     let config = OAuthConfig {
         enabled: true,

@@ -5,7 +5,7 @@ use tower_http::validate_request::ValidateRequestHeaderLayer;
 
 use crate::mcp;
 
-/// A router behind it.
+/// Returns a router behind the peer.
 #[expect(deprecated, reason = "too basic for real applications, it says: the floor to be compared with")]
 pub(crate) fn router(token: &str) -> Router {
     mcp::router()

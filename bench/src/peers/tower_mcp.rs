@@ -8,10 +8,10 @@ use tower_mcp::oauth::{JwksValidator, OAuthLayer, ProtectedResourceMetadata};
 
 use crate::{mcp, provider::Providers};
 
-/// Its name.
+/// The name of the peer.
 pub(crate) const NAME: &str = "axum: tower-mcp OAuthLayer, RS256";
 
-/// A router behind it.
+/// Returns a router behind the peer.
 pub(crate) async fn router(providers: &Providers) -> Result<Router, Box<dyn Error>> {
     let validator = JwksValidator::builder(providers.jwt.url("/jwks"))
         .expected_audience(IdentityProvider::AUDIENCE)

@@ -11,15 +11,15 @@ use crate::{
     provider::{Providers, Tokens},
 };
 
-/// Its name.
+/// The name of the peer.
 pub(crate) const NAME: &str = "axum: tower-oauth2-resource-server, RS256";
 
-/// A router behind it.
+/// Returns a router behind the peer.
 pub(crate) async fn router(providers: &Providers, tokens: &Tokens) -> Result<Router, Box<dyn Error>> {
     let tenant = TenantConfiguration::builder(providers.jwt.issuer()).audiences(&[IdentityProvider::AUDIENCE]);
     let server = <OAuth2ResourceServer>::builder().add_tenant(tenant.build().await?).build().await?;
     let router = mcp::router().layer(server.into_layer());
-    // It answers 401 until it has fetched the keys in the background.
+    // The peer responds 401 until it has fetched the keys in the background.
     for _ in 0..200 {
         if respond::<_, Body, _>(&router, bearer(&tokens.jwt)).await.status() == 200 {
             break;

@@ -1,4 +1,4 @@
-//! A gate before many callers: what they get and when, and what the provider sees of them.
+//! [`ConcurrentRequests`]: an authentication layer, its callers' responses and their times, and the calls of the provider.
 
 use std::{convert::Infallible, error::Error, sync::Arc, time::Duration};
 
@@ -8,9 +8,9 @@ use http::{Response, StatusCode, header::RETRY_AFTER};
 use http_body_util::Full;
 use portcullis::{
     Auth, AuthConfig, Issuer, ResourceUri,
-    types::{Clock, SystemClock},
     egress::Egress,
     oauth::{ClientAuthentication, introspection::IntrospectionPolicy},
+    types::{Clock, SystemClock},
     verify::{Cache, CacheConfig, IntrospectionVerifier},
 };
 use portcullis_testkit::{Endpoint, IdentityProvider};
@@ -22,28 +22,28 @@ use crate::{
     provider::metadata,
 };
 
-/// A gate that introspects every token once, at a provider without a network between.
+/// An authentication layer that introspects each token once, at a provider without a network in between.
 #[derive(Clone)]
-pub(crate) struct Crowd {
-    /// Who is asked.
+pub(crate) struct ConcurrentRequests {
+    /// The provider.
     pub(crate) provider: IdentityProvider,
-    /// The gate.
+    /// The authentication layer.
     pub(crate) gate: Auth<Bare, Cache<IntrospectionVerifier>>,
 }
 
-/// What one caller got, and after what time.
+/// The response to one request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Answer {
-    /// Its status.
+    /// The status.
     pub(crate) status: StatusCode,
-    /// When to come again, in seconds.
+    /// The value of `Retry-After`, in seconds.
     pub(crate) retry_after: Option<u64>,
-    /// How long it took.
+    /// The time until the response.
     pub(crate) after: Duration,
 }
 
-impl Crowd {
-    /// A gate whose provider takes `latency` for an introspection.
+impl ConcurrentRequests {
+    /// Creates a layer whose provider takes `latency` for an introspection.
     pub(crate) async fn new(latency: Duration) -> Result<Self, Box<dyn Error>> {
         let provider = IdentityProvider::new();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -56,37 +56,37 @@ impl Crowd {
         let egress = Egress::from_service(provider.clone());
         let verifier = IntrospectionVerifier::new(policy, client, egress).with_clock(clock);
         let gate = Auth::new(Bare, AuthConfig::new(metadata()?, Cache::around(verifier, CacheConfig::new())));
-        let crowd = Self { provider, gate };
-        // The provider's metadata is known from here on.
-        assert_eq!(crowd.call(crowd.token()).await.status, StatusCode::OK);
-        crowd.provider.set_latency(Endpoint::Introspection, latency);
-        Ok(crowd)
+        let concurrent = Self { provider, gate };
+        // The first call fetches the provider's metadata.
+        assert_eq!(concurrent.call(concurrent.token()).await.status, StatusCode::OK);
+        concurrent.provider.set_latency(Endpoint::Introspection, latency);
+        Ok(concurrent)
     }
 
-    /// A token that nobody has shown yet.
+    /// Returns a new token.
     pub(crate) fn token(&self) -> String {
         self.provider.token("alice").with_scope("mcp:use").opaque()
     }
 
-    /// So many of them.
+    /// Returns `count` new tokens.
     pub(crate) fn tokens(&self, count: usize) -> Vec<String> {
         (0..count).map(|_| self.token()).collect()
     }
 
-    /// How often the provider has been asked about a token.
+    /// Returns the number of introspections.
     pub(crate) fn calls(&self) -> usize {
         self.provider.calls(Endpoint::Introspection)
     }
 
-    /// One request with `token`.
+    /// Sends one request with `token`.
     pub(crate) async fn call(&self, token: String) -> Answer {
         answer(self.gate.clone(), token).await
     }
 
-    /// A request with each of `tokens`, all at once, each on a task of its own.
+    /// Sends a request with each of `tokens`, concurrently, each on its own task.
     pub(crate) async fn call_all(&self, tokens: Vec<String>) -> Vec<Answer> {
         let tasks = tokens.into_iter().map(|token| tokio::spawn(answer(self.gate.clone(), token)));
-        join_all(tasks).await.into_iter().map(|joined| joined.expect("nobody panics")).collect()
+        join_all(tasks).await.into_iter().map(|joined| joined.expect("the task does not panic")).collect()
     }
 }
 
