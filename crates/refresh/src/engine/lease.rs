@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{current_tokens::Now, entry::GrantEntry, runtime::sleep, store_limit::in_time};
+use super::{current_tokens::Now, entry::GrantEntry, runtime::sleep};
 use crate::{Lease, LeaseOutcome, StoreError, refresher::TIME_TO_SAVE};
 
 /// The exclusive right to refresh a grant. It ends with a write to the row, with [`release`](Self::release), or after its time.
@@ -25,7 +25,7 @@ impl<'a> LeaseGuard<'a> {
                 return Ok(Some(held));
             }
         }
-        let outcome = in_time(entry.shared.store.lease(entry.id, entry.shared.config.lease_ttl())).await?;
+        let outcome = entry.shared.store.lease(entry.id, entry.shared.config.lease_ttl()).await?;
         Ok(match outcome {
             LeaseOutcome::Acquired(lease) => Some(Self { entry, lease, acquired_at }),
             LeaseOutcome::Held => None,
@@ -64,18 +64,18 @@ impl<'a> LeaseGuard<'a> {
 
     async fn renew(self) -> Result<bool, StoreError> {
         let ttl = self.entry.shared.config.lease_ttl();
-        in_time(self.entry.shared.store.renew(self.entry.id, self.lease, ttl)).await
+        self.entry.shared.store.renew(self.entry.id, self.lease, ttl).await
     }
 
     /// Releases the lease.
     pub(super) async fn release(self) {
-        self.log_failure(in_time(self.entry.shared.store.release(self.entry.id, self.lease)).await);
+        self.log_failure(self.entry.shared.store.release(self.entry.id, self.lease).await);
     }
 
     /// Ends the lease without releasing it, as if this process had died: the next holder learns from that that the refresh token
     /// may be spent.
     pub(super) async fn expire_now(self) {
-        let expired = in_time(self.entry.shared.store.renew(self.entry.id, self.lease, Duration::ZERO)).await;
+        let expired = self.entry.shared.store.renew(self.entry.id, self.lease, Duration::ZERO).await;
         self.log_failure(expired.map(drop));
     }
 

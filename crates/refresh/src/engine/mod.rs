@@ -26,7 +26,6 @@ mod runtime;
 mod save;
 mod shared;
 mod state;
-mod store_limit;
 
 #[cfg(test)]
 mod tests;
@@ -36,4 +35,3 @@ pub(crate) use pool::RefreshPool;
 pub(crate) use refresh_task::{ask, ask_again};
 pub(crate) use shared::Shared;
 pub(crate) use state::{Decision, Row};
-pub(crate) use store_limit::in_time;

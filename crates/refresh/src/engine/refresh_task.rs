@@ -18,7 +18,6 @@ use super::{
     save::save,
     shared::{BoxedTokenRefresh, RefreshResult, Shared},
     state::{Decision, RefreshJob, RefreshOutcome, Row},
-    store_limit::in_time,
 };
 use crate::{RefreshError, RefreshErrorKind, StoreError, StoredGrant, TokenSet};
 
@@ -121,7 +120,7 @@ impl RefreshTask<'_> {
 
     /// Reads the row. Ends the refresh if the row has what is wanted, or is not a row of this grant.
     async fn read(&self) -> Step<StoredGrant> {
-        let stored = in_time(self.shared.store.load(self.entry.id)).await.map_err(|error| store_failed(&error))?;
+        let stored = self.shared.store.load(self.entry.id).await.map_err(|error| store_failed(&error))?;
         let stored = stored.ok_or_else(|| ended("there is no such grant", Row::Removed))?;
         let tokens = stored.record.tokens();
         if stored.record.issuer() != self.shared.issuer() {
@@ -329,7 +328,7 @@ impl RefreshTask<'_> {
     async fn end_grant(&self, mut stored: StoredGrant, why: &'static str) -> RefreshOutcome {
         let dead = stored.record.tokens().generation();
         loop {
-            match in_time(self.shared.store.remove(self.entry.id, stored.version)).await {
+            match self.shared.store.remove(self.entry.id, stored.version).await {
                 Ok(true) => return ended(why, Row::Removed),
                 Ok(false) => {}
                 Err(error) => {

@@ -9,7 +9,6 @@ use super::{
     lease::LeaseGuard,
     runtime::sleep,
     state::{RefreshOutcome, Row},
-    store_limit::in_time,
 };
 use crate::{GrantRecord, Lease, StoreError, Swap, TokenSet, Version};
 
@@ -64,7 +63,7 @@ async fn save_later(entry: Arc<GrantEntry>, tokens: Arc<TokenSet>) {
         };
         let lease = *entry.unsaved_lease();
         if let Some(lease) = lease {
-            drop(in_time(shared.store.renew(entry.id, lease, shared.config.lease_ttl())).await);
+            drop(shared.store.renew(entry.id, lease, shared.config.lease_ttl()).await);
         }
         let outcome = attempt(&entry, None, &tokens, lease).await;
         match &outcome {
@@ -81,7 +80,7 @@ async fn save_later(entry: Arc<GrantEntry>, tokens: Arc<TokenSet>) {
         // The next refresh may have taken the lease over meanwhile.
         let held = entry.unsaved_lease().take_if(|held| Some(*held) == lease);
         if let Some(lease) = held.filter(|_| !matches!(outcome, Ok(Saved::Written))) {
-            drop(in_time(shared.store.release(entry.id, lease)).await);
+            drop(shared.store.release(entry.id, lease).await);
         }
         shared.telemetry.saved();
         return;
@@ -108,14 +107,14 @@ async fn attempt(
     let record = GrantRecord::new(entry.shared.issuer().clone(), Arc::clone(tokens));
     loop {
         if let Some(version) = expected {
-            match in_time(store.swap(entry.id, Some(version), &record, lease)).await? {
+            match store.swap(entry.id, Some(version), &record, lease).await? {
                 Swap::Written(_) => return Ok(Saved::Written),
                 // The write is repeated without the lease: these tokens are newer than those that its new holder can have read.
                 Swap::Fenced => lease = None,
                 Swap::Conflict => {}
             }
         }
-        let Some(stored) = in_time(store.load(entry.id)).await? else { return Ok(Saved::Removed) };
+        let Some(stored) = store.load(entry.id).await? else { return Ok(Saved::Removed) };
         let stored_tokens = stored.record.tokens();
         if !stored_tokens.is_of_same_login(tokens) {
             return Ok(Saved::Removed);

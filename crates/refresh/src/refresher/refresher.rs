@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     CreateError, GrantRecord, GrantStore, StoreError, StoredGrant, TokenRefresh, TokenSet,
-    engine::{RefreshPool, Row, Shared, in_time},
+    engine::{RefreshPool, Row, Shared},
 };
 
 /// How often expired grants are removed from the store.
@@ -111,7 +111,7 @@ impl Refresher {
     /// [`CreateError`] if there is a grant with this id, or if the tokens cannot be saved.
     pub async fn create(&self, id: GrantId, tokens: TokenSet) -> Result<(), CreateError> {
         let record = GrantRecord::new(self.pool.shared().issuer().clone(), Arc::new(tokens));
-        in_time(self.store().create(id, &record)).await?;
+        self.store().create(id, &record).await?;
         self.pool.create(id, record.tokens());
         Ok(())
     }
@@ -130,7 +130,7 @@ impl Refresher {
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
     pub async fn renewed_at(&self, id: GrantId) -> Result<Option<UnixTime>, StoreError> {
-        let stored = in_time(self.store().load(id)).await?;
+        let stored = self.store().load(id).await?;
         Ok(stored.and_then(|stored| self.own(&stored)).map(|tokens| tokens.received_at()))
     }
 
@@ -144,7 +144,7 @@ impl Refresher {
     /// [`StoreError`] if the store cannot be read. The grant has ended in this process nevertheless.
     pub async fn deactivate(&self, id: GrantId) -> Result<Option<Arc<TokenSet>>, StoreError> {
         let known = self.pool.entry(id).end(logged_out(), Row::Remains);
-        let stored = in_time(self.store().load(id)).await?;
+        let stored = self.store().load(id).await?;
         Ok(newest(known, stored.and_then(|stored| self.own(&stored))))
     }
 
@@ -159,9 +159,9 @@ impl Refresher {
         let entry = self.pool.entry(id);
         let known = entry.end(logged_out(), Row::Remains);
         let mut removed = None;
-        while let Some(stored) = in_time(self.store().load(id)).await? {
+        while let Some(stored) = self.store().load(id).await? {
             // A refresh in another process finds the row gone when it saves.
-            if in_time(self.store().remove(id, stored.version)).await? {
+            if self.store().remove(id, stored.version).await? {
                 removed = self.own(&stored);
                 break;
             }
@@ -254,7 +254,7 @@ async fn sweep(store: GrantStore, draining: CancellationToken) {
             () = draining.cancelled() => return,
         }
         let swept = tokio::select! {
-            swept = in_time(store.sweep()) => swept,
+            swept = store.sweep() => swept,
             () = draining.cancelled() => return,
         };
         match swept {
