@@ -21,10 +21,11 @@ use tower_service::Service;
 
 use super::{
     Answer, Refusal,
-    circuit::{Caller, Circuit, Permit},
+    circuit::{Circuit, Permit},
     credential_key::Presented,
     credentials::Credentials,
     state::{Consequence, Failure, Verdict},
+    suspicion::Caller,
     window::retry_after,
 };
 use crate::{EgressError, EgressErrorKind, Rate, RateLimiter};

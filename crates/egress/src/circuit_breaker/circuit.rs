@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use portcullis_core::Fingerprint;
 use tokio::{
     sync::Notify,
     time::{Instant, timeout_at},
@@ -13,8 +12,8 @@ use tokio::{
 
 use super::{
     Refusal,
-    state::{Consequence, Failure, Record, State, Verdict},
-    suspicion::{Gate, PROBE_INTERVAL},
+    state::{Call, Consequence, Failure, Record, State, Verdict},
+    suspicion::{Caller, Gate, PROBE_INTERVAL},
 };
 use crate::EgressErrorKind;
 
@@ -22,26 +21,6 @@ use crate::EgressErrorKind;
 pub(super) struct Circuit {
     record: Mutex<Record>,
     changed: Notify,
-}
-
-/// A call that asks to be admitted.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Caller {
-    pub(super) credential: Option<Fingerprint>,
-    /// Whether the provider accepted this credential before.
-    pub(super) is_accepted: bool,
-    /// Whether it failed before, and was not accepted since.
-    pub(super) has_failed: bool,
-    pub(super) arrived: Instant,
-}
-
-/// A call that has been admitted.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Call {
-    pub(super) caller: Caller,
-    pub(super) number: u64,
-    pub(super) generation: u64,
-    pub(super) sent: Instant,
 }
 
 /// The right to send one call. Dropped without a verdict, it says nothing about the provider and admits the next call in its place.

@@ -5,15 +5,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    circuit::{Call, Caller},
-    suspicion::{PROBE_INTERVAL, Suspicion},
+    suspicion::{Caller, PROBE_INTERVAL, REFUSALS, Suspicion},
     window::{LONGEST_WINDOW, back_off_window},
 };
 use crate::EgressErrorKind;
 
-/// The number of different credentials from which on refusals may be about this server, if none was accepted lately. More than
-/// the dead grants that a process usually presents before one is accepted; fewer than a provider takes for an attack.
-pub(super) const REFUSALS: usize = 16;
 /// How long after a credential was accepted the refusals of other credentials are about those.
 const LATELY: Duration = Duration::from_secs(60);
 
@@ -52,6 +48,15 @@ pub(super) enum State {
         probe: Caller,
         sent: Instant,
     },
+}
+
+/// A call that has been admitted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    pub(super) caller: Caller,
+    pub(super) number: u64,
+    pub(super) generation: u64,
+    pub(super) sent: Instant,
 }
 
 /// What an answer of the provider says about the credential.

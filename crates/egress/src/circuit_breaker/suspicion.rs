@@ -5,15 +5,27 @@ use std::time::Duration;
 use portcullis_core::Fingerprint;
 use tokio::time::Instant;
 
-use super::{circuit::Caller, state::REFUSALS};
-
 /// How long a call waits for the outcome of a probe, and how long a probe that is not answered delays the next one. Also the time
 /// from one failed probe with a new credential to the next.
 pub(super) const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// A call that has not waited is delayed by this part of the time that it could have waited, so that the call that came first goes first.
 const PRECEDENCE: u32 = 100;
+/// The number of different credentials from which on refusals may be about this server, if none was accepted lately. More than
+/// the dead grants that a process usually presents before one is accepted; fewer than a provider takes for an attack.
+pub(super) const REFUSALS: usize = 16;
 /// The number of credentials that are remembered as evidence. More would not change any decision.
 const ENOUGH: usize = REFUSALS;
+
+/// A call that asks to be admitted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller {
+    pub(super) credential: Option<Fingerprint>,
+    /// Whether the provider accepted this credential before.
+    pub(super) is_accepted: bool,
+    /// Whether it failed before, and was not accepted since.
+    pub(super) has_failed: bool,
+    pub(super) arrived: Instant,
+}
 
 /// The different credentials that failed since the last answer that contradicts the suspicion; and the probes that are under way.
 #[derive(Clone, Debug, Default)]

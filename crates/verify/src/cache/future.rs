@@ -10,7 +10,7 @@ use std::{
 use portcullis_core::Reason;
 use portcullis_remote::SharedTask;
 
-use super::resolve::Outcome;
+use super::store::Outcome;
 
 /// Future for [`Cache`](super::Cache). Dropping it does not cancel the resolution that it waits for.
 #[must_use = "futures do nothing unless polled"]

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use portcullis_core::{AuthError, AuthErrorKind, BearerToken, Fingerprint, Reason, UserContext, VerifyToken};
-use tokio::{task::JoinError, time::Instant};
+use portcullis_core::{AuthError, AuthErrorKind, BearerToken, Fingerprint, Reason, VerifyToken};
+use tokio::time::Instant;
 use tower::ServiceExt as _;
 
-use super::{entry::Entry, store::Store};
-
-/// The outcome of a resolution, for all callers that wait for it.
-pub(super) type Outcome = Result<Arc<UserContext>, AuthError>;
+use super::{
+    entry::Entry,
+    store::{Outcome, Store},
+};
 
 /// How often a resolution is repeated because its context was invalidated while it was running.
 const ATTEMPTS: usize = 3;
@@ -71,12 +71,6 @@ where
             Err(error)
         }
     }
-}
-
-/// Returns the outcome of a resolution that panicked, or whose runtime stopped.
-pub(super) fn verifier_failed(failed: &JoinError) -> AuthError {
-    tracing::error!(panicked = failed.is_panic(), "a token verifier failed");
-    AuthError::new(Reason::VerifierFailed)
 }
 
 /// Invalidates all contexts that were made from a token that is refused now, those in open response streams included.

@@ -10,15 +10,15 @@ use std::{
 
 use moka::{Expiry, future::Cache as MokaCache, notification::RemovalCause, policy::EvictionPolicy};
 use papaya::HashMap;
-use portcullis_core::{Fingerprint, FingerprintState, UnixTime, UserContext};
+use portcullis_core::{AuthError, Fingerprint, FingerprintState, Reason, UnixTime, UserContext};
 use portcullis_remote::SingleFlight;
+use tokio::task::JoinError;
 
 use super::{
     CacheConfig,
     entry::{Entry, Freshness},
     negative_cache::NegativeCache,
     registry::Registry,
-    resolve::{Outcome, verifier_failed},
     telemetry::Telemetry,
 };
 
@@ -36,6 +36,9 @@ pub(super) struct Store {
     contexts: MokaCache<Fingerprint, Stored, FingerprintState>,
     use_interval: Duration,
 }
+
+/// The outcome of a resolution, for all callers that wait for it.
+pub(super) type Outcome = Result<Arc<UserContext>, AuthError>;
 
 /// The value in moka: identifies the entry of the index, and says how long it stays.
 #[derive(Clone, Debug)]
@@ -103,6 +106,12 @@ impl Store {
         self.contexts.run_pending_tasks().await;
         self.contexts.entry_count()
     }
+}
+
+/// Returns the outcome of a resolution that panicked, or whose runtime stopped.
+fn verifier_failed(failed: &JoinError) -> AuthError {
+    tracing::error!(panicked = failed.is_panic(), "a token verifier failed");
+    AuthError::new(Reason::VerifierFailed)
 }
 
 struct Lifetime;
