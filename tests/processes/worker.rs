@@ -18,7 +18,7 @@ use portcullis::{
     types::{Clock, GrantId, SystemClock, UnixTime},
 };
 use portcullis_store::conformance::{Call, FaultyStore};
-use portcullis_store_sqlite::SqliteStore;
+use portcullis_store_sqlite::{SqliteConfig, SqliteStore};
 use portcullis_testkit::IdentityProvider;
 use serde::Serialize;
 use tokio::{
@@ -40,7 +40,7 @@ impl Clock for Ahead {
 }
 
 pub(crate) async fn open(database: &Path, clock: Arc<dyn Clock>) -> SqliteStore {
-    SqliteStore::open(database, clock).await.expect("a store")
+    SqliteStore::open(SqliteConfig::new(database).with_clock(clock)).await.expect("a store")
 }
 
 /// A store in a process that is to die between the answer to a refresh and its save: it reports the write, and never does it.
@@ -64,7 +64,7 @@ pub(crate) fn client(issuer: &str, clock: Arc<dyn Clock>) -> ProviderClient {
     let provider = Provider::oidc_at(issuer.parse().expect("an issuer"), at("/authorize"), at("/token"));
     let app = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
     let egress = Egress::new(EgressConfig::new().with_allow_loopback(true)).expect("a way out");
-    ProviderClient::new(provider.with_userinfo_endpoint(at("/userinfo")), app, egress, clock)
+    ProviderClient::new(provider.with_userinfo_endpoint(at("/userinfo")), app, egress).with_clock(clock)
 }
 
 pub(crate) fn refresher(

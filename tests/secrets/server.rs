@@ -18,7 +18,7 @@ use portcullis::{
     extract::User,
     grants::{GrantStore, ProviderClient, UpstreamVerifier},
     oauth::{ClientAuthentication, providers::Provider},
-    sqlite::SqliteStore,
+    sqlite::{SqliteConfig, SqliteStore},
     store::{KeyRing, SealedStore},
     types::Clock,
     verify::{Cache, RemoteKeySet},
@@ -61,10 +61,12 @@ impl Server {
         let egress = Egress::new(EgressConfig::new().with_allow_loopback(true)).expect("a client");
         let egress = wiretap.of_egress(egress);
         let secret = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
-        let provider = ProviderClient::new(provider(&idp), secret, egress.clone(), Arc::clone(&shared));
+        let provider = ProviderClient::new(provider(&idp), secret, egress.clone()).with_clock(Arc::clone(&shared));
         let folder = std::env::temp_dir().join(format!("portcullis-secrets-{:016x}", rand::random::<u64>()));
         std::fs::create_dir(&folder).expect("a folder");
-        let store = SqliteStore::open(folder.join("bridge.db"), Arc::clone(&shared)).await.expect("a database");
+        let store = SqliteStore::open(SqliteConfig::new(folder.join("bridge.db")).with_clock(Arc::clone(&shared)))
+            .await
+            .expect("a database");
         let store = Arc::new(store);
         let keys = KeyRing::new([KEY]).expect("a key");
         let vault = GrantStore::new(Arc::clone(&store) as _, keys.clone()).expect("a key that stays");

@@ -47,12 +47,12 @@ impl World {
         for endpoint in [Endpoint::Token, Endpoint::UserInfo, Endpoint::Introspection, Endpoint::KeySet] {
             idp.set_latency(endpoint, ROUND_TRIP);
         }
-        let vault =
-            GrantStore::new(Arc::new(MemoryStore::new(Arc::clone(&clock))), KeyRing::ephemeral()).expect("vault");
+        let vault = GrantStore::new(Arc::new(MemoryStore::new().with_clock(Arc::clone(&clock))), KeyRing::ephemeral())
+            .expect("vault");
         let provider =
             Provider::oidc_at(issuer(), at("/authorize"), at("/token")).with_userinfo_endpoint(at("/userinfo"));
         let egress = Egress::from_service(idp.clone());
-        let provider = ProviderClient::new(provider, client(), egress, Arc::clone(&clock));
+        let provider = ProviderClient::new(provider, client(), egress).with_clock(Arc::clone(&clock));
         let config = RefresherConfig::for_provider(provider.provider()).with_early_refresh(Duration::ZERO);
         let refresher = Refresher::new(vault, provider.clone(), config.with_clock(Arc::clone(&clock)));
         Self { idp, provider, refresher, clock }.logged_in().await
@@ -94,8 +94,9 @@ impl World {
 
     /// The upstream token came from the provider to us: there is no audience to be checked.
     pub(crate) fn user_info(&self) -> UserInfoVerifier {
-        let endpoint =
-            UserInfoEndpoint::new(issuer(), self.egress(), Arc::clone(&self.clock)).with_url(at("/userinfo"));
+        let endpoint = UserInfoEndpoint::new(issuer(), self.egress())
+            .with_clock(Arc::clone(&self.clock))
+            .with_url(at("/userinfo"));
         UserInfoVerifier::new(endpoint, danger::any_audience()).expect("verifier")
     }
 

@@ -35,8 +35,8 @@ impl Site {
         let egress = Egress::new(EgressConfig::new().with_allow_loopback(true))?;
         let metadata = discover(&egress, &Issuer::new(provider_url)?).await?;
         let app = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
-        let provider = ProviderClient::new(Provider::oidc(&metadata)?, app, egress.clone(), clock.clone());
-        let store = Arc::new(SqliteStore::open(folder.join("bridge.db"), clock.clone()).await?);
+        let provider = ProviderClient::new(Provider::oidc(&metadata)?, app, egress.clone()).with_clock(clock.clone());
+        let store = Arc::new(SqliteStore::open(SqliteConfig::new(folder.join("bridge.db")).with_clock(clock.clone())).await?);
         let keys = KeyRing::new([&[7; 32]]).ok_or("a key")?;
         let client = Client::public(CLIENT, "A client", vec![RedirectUri::new(REDIRECT_URI)?]);
         let config = BridgeConfig::new(Issuer::new(ISSUER)?, ResourceUri::new(RESOURCE)?)

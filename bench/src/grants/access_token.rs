@@ -33,7 +33,7 @@ const TIMES: usize = 2048;
 /// Returns the three cases.
 pub(crate) fn cases(runtime: &Rc<Runtime>) -> Result<Vec<Case>, Box<dyn Error>> {
     let (upstream, fresh) = runtime.block_on(async {
-        let vault = GrantStore::new(Arc::new(MemoryStore::new(Arc::new(SystemClock::new()))), KeyRing::ephemeral())?;
+        let vault = GrantStore::new(Arc::new(MemoryStore::new()), KeyRing::ephemeral())?;
         let refresher = tokens::idle(vault);
         refresher.create(tokens::id(0), tokens::fresh(0)?).await?;
         Ok::<_, Box<dyn Error>>((refresher.upstream(tokens::id(0)), Fresh::new().await?))

@@ -24,8 +24,7 @@ pub(crate) struct Memory {
 
 pub(crate) fn run(runtime: &Runtime) -> Result<Memory, Box<dyn Error>> {
     let vault = || {
-        GrantStore::new(Arc::new(MemoryStore::new(Arc::new(SystemClock::new()))), KeyRing::ephemeral())
-            .expect("not durable")
+        GrantStore::new(Arc::new(MemoryStore::new()), KeyRing::ephemeral()).expect("not durable")
     };
     let each = |live: i64| live as f64 / GRANTS as f64;
 

@@ -46,7 +46,7 @@ pub(crate) fn run(target: &Path) -> Result<Sqlite, Box<dyn Error>> {
 fn measure(folder: &Path) -> Result<Sqlite, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let store = SqliteStore::open(folder.join("grants.db"), Arc::new(SystemClock::new())).await?;
+        let store = SqliteStore::open(folder.join("grants.db")).await?;
         Ok(Sqlite {
             flushes: flushes(&folder.join("plain"))?,
             swaps_of_one: swaps(&store, 1).await?,

@@ -81,7 +81,7 @@ impl Provider {
 
 async fn refreshed() -> Result<Duration, Box<dyn Error>> {
     let provider = Provider::new();
-    let store = MemoryStore::new(Arc::clone(&provider.clock));
+    let store = MemoryStore::new().with_clock(Arc::clone(&provider.clock));
     let vault = GrantStore::new(Arc::new(store), KeyRing::ephemeral())?;
     // A request in the queue of the limit waits for all earlier ones.
     let config = RefresherConfig::for_provider(provider.client.get_ref().provider());

@@ -19,14 +19,11 @@
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use std::sync::Arc;
-//!
-//! use portcullis_core::SystemClock;
 //! use portcullis_egress::{CircuitBreakerLayer, Egress, EgressConfig, EgressErrorKind};
 //! use tower::{ServiceBuilder, ServiceExt};
 //!
 //! let provider = ServiceBuilder::new()
-//!     .layer(CircuitBreakerLayer::new(Arc::new(SystemClock::new())))
+//!     .layer(CircuitBreakerLayer::new())
 //!     .service(Egress::new(EgressConfig::new())?);
 //!
 //! let request = http::Request::get("https://169.254.169.254/latest/meta-data").body(bytes::Bytes::new())?;

@@ -58,7 +58,7 @@ macro_rules! circuit_breaker {
     ($behaviour:expr) => {{
         let behaviour = $behaviour.clone();
         let provider = StrictService::new(move |request| behaviour.clone().answer(request));
-        (CircuitBreaker::new(provider.clone(), Arc::new(TestClock::new())), provider)
+        (CircuitBreaker::new(provider.clone()).with_clock(Arc::new(TestClock::new())), provider)
     }};
 }
 

@@ -70,7 +70,7 @@ impl Provider {
                 Ok(response.body(Bytes::new()).expect("response"))
             }
         });
-        CircuitBreaker::new(BoxCloneSyncService::new(service), Arc::new(TestClock::new()))
+        CircuitBreaker::new(BoxCloneSyncService::new(service)).with_clock(Arc::new(TestClock::new()))
     }
 
     fn calls(&self) -> usize {

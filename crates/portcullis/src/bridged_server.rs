@@ -155,10 +155,11 @@ impl BridgedServer {
     pub fn build(self) -> Result<(AuthConfig<BridgedVerifier>, Bridge), BuildError> {
         let Self { config, provider, client, resource_name, store, cache, outage_grace, .. } = self;
         let (provider_egress, client_egress, clock) = (self.provider_egress, self.client_egress, self.clock);
-        let provider = ProviderClient::new(provider, client, Egress::new(provider_egress)?, Arc::clone(&clock));
+        let provider =
+            ProviderClient::new(provider, client, Egress::new(provider_egress)?).with_clock(Arc::clone(&clock));
         let profiles = provider.profile_verifier();
         let store = store.map_or_else(
-            || SealedStore::new(Arc::new(MemoryStore::new(Arc::clone(&clock))), KeyRing::ephemeral()),
+            || SealedStore::new(Arc::new(MemoryStore::new().with_clock(Arc::clone(&clock))), KeyRing::ephemeral()),
             Ok,
         )?;
         let bridge = Bridge::builder(config, provider, Egress::new(client_egress)?)
@@ -167,7 +168,8 @@ impl BridgedServer {
         // Users of an enterprise identity provider (ID-JAG) have no grant.
         let users = UpstreamLayer::new(profiles)
             .with_users_without_grant()
-            .with_outage_grace(outage_grace, Arc::clone(&clock))
+            .with_clock(Arc::clone(&clock))
+            .with_outage_grace(outage_grace)
             .layer(bridge.verifier());
         let users = Cache::around(users, cache.with_clock(Arc::clone(&clock)));
         let metadata = bridge.resource_metadata();

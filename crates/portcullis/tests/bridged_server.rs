@@ -1,7 +1,7 @@
 //! `BridgedServer`, from the login to the call of a tool.
 #![cfg(all(feature = "bridge", feature = "sqlite"))]
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{fs, path::PathBuf};
 
 use axum::{Router, body::Body, routing::get};
 use http::{Request, StatusCode, header};
@@ -13,7 +13,6 @@ use portcullis::{
     oauth::{ClientAuthentication, providers::Provider},
     sqlite::SqliteStore,
     store::KeyRing,
-    types::SystemClock,
 };
 use portcullis_test_support::{Browser, Endpoint, IdentityProvider, Network, OAuthClient};
 use tower::ServiceExt as _;
@@ -68,7 +67,7 @@ async fn a_user_logs_in_and_a_handler_has_the_providers_token() {
 async fn a_store_that_outlives_its_keys_is_refused() {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("ephemeral");
     fs::create_dir_all(&folder).expect("a folder");
-    let store = SqliteStore::open(folder.join("portcullis.db"), Arc::new(SystemClock::new())).await.expect("a store");
+    let store = SqliteStore::open(folder.join("portcullis.db")).await.expect("a store");
     let refused = server(&IdentityProvider::new()).with_store(store, KeyRing::ephemeral()).await;
     assert!(matches!(refused, Err(BuildError::EphemeralKey(_))));
 }

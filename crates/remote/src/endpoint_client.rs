@@ -59,17 +59,25 @@ pub enum CallError {
 }
 
 impl EndpointClient {
-    /// Creates a client for requests of `kind`; `clock` is used for a `Retry-After` that is a date.
+    /// Creates a client for requests of `kind`.
     #[must_use]
-    pub fn new(egress: Egress, clock: Arc<dyn Clock>, kind: RequestKind) -> Self {
+    pub fn new(egress: Egress, kind: RequestKind) -> Self {
         Self {
-            http: CircuitBreaker::new(egress, clock),
+            http: CircuitBreaker::new(egress),
             kind,
             provider: None,
             rejection: Arc::default(),
             unclear_refusal: UNCLEAR_REFUSAL,
             next_log: Arc::default(),
         }
+    }
+
+    /// Sets the clock for a `Retry-After` that is a date. Default: [`SystemClock`](portcullis_core::SystemClock). Set it before the
+    /// first request: the result has a new circuit breaker.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.http = self.http.with_clock(clock);
+        self
     }
 
     /// Recognizes rejections of this server's credentials by the error codes of `provider`, instead of `invalid_client` alone.
@@ -90,8 +98,8 @@ impl EndpointClient {
     /// Creates a client for another kind of credential at the same endpoint. It has a circuit breaker of its own; a rejection of this
     /// server's credentials applies to both.
     #[must_use]
-    pub fn sibling(&self, egress: Egress, clock: Arc<dyn Clock>) -> Self {
-        Self { http: CircuitBreaker::new(egress, clock), ..self.clone() }
+    pub fn sibling(&self, clock: Arc<dyn Clock>) -> Self {
+        self.clone().with_clock(clock)
     }
 
     /// Notes that the provider has just issued `credential`: it counts as accepted until it fails.

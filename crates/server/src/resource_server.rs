@@ -147,7 +147,8 @@ impl Parts<'_> {
     }
 
     fn user_info(&self, settings: &IssuerSettings) -> UserInfoEndpoint {
-        let endpoint = UserInfoEndpoint::new(settings.issuer.clone(), self.egress.clone(), Arc::clone(&self.clock));
+        let endpoint =
+            UserInfoEndpoint::new(settings.issuer.clone(), self.egress.clone()).with_clock(Arc::clone(&self.clock));
         let endpoint =
             settings.subject_claim.as_deref().into_iter().fold(endpoint, UserInfoEndpoint::with_subject_claim);
         match &settings.userinfo_endpoint {
@@ -170,8 +171,9 @@ impl Parts<'_> {
         let provider = github(&settings.issuer)?.with_token_check_endpoint(url.clone());
         let provider = settings.userinfo_endpoint.clone().into_iter().fold(provider, Provider::with_userinfo_endpoint);
         let (egress, clock, client) = (self.egress.clone(), Arc::clone(&self.clock), credentials.client());
-        let check = AudienceCheck::token_check(provider.clone(), client, egress.clone(), Arc::clone(&clock))?;
-        UserInfoVerifier::new(UserInfoEndpoint::of_provider(provider, egress, clock), check)
+        let check =
+            AudienceCheck::token_check(provider.clone(), client, egress.clone())?.with_clock(Arc::clone(&clock));
+        UserInfoVerifier::new(UserInfoEndpoint::of_provider(provider, egress).with_clock(clock), check)
     }
 }
 

@@ -6,7 +6,7 @@ use portcullis::{
     BridgedServer,
     bridge::collections,
     grants::GrantStore,
-    sqlite::{SqliteError, SqliteStore},
+    sqlite::{SqliteConfig, SqliteError, SqliteStore},
     store::{OpenError, SealedStore, Store, StoreError, WrongKeys},
     types::Clock,
 };
@@ -44,7 +44,7 @@ impl OpenStore {
     /// Opens the store that `settings` name.
     pub(crate) async fn open(settings: &StoreSettings, clock: Arc<dyn Clock>) -> Result<Self, OpenStoreError> {
         let StoreSettings::Sqlite { path, keys, keys_file } = settings else { return Ok(Self::Memory) };
-        let store = SqliteStore::open(path.as_path(), clock).await?;
+        let store = SqliteStore::open(SqliteConfig::new(path.as_path()).with_clock(clock)).await?;
         let unusable = |cause| match cause {
             OpenError::WrongKeys(cause) => {
                 OpenStoreError::WrongKeys { keys_file: keys_file.clone(), path: path.clone(), cause }

@@ -3,20 +3,14 @@
 //! This crate is an implementation detail of [`portcullis`](https://docs.rs/portcullis): depend on `portcullis`, which re-exports it as
 //! `portcullis::sqlite`.
 //!
-//! This crate is an implementation detail of [`portcullis`](https://docs.rs/portcullis): depend on `portcullis`, which re-exports it as
-//! `portcullis::sqlite`.
-//!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! # let folder = std::env::temp_dir().join(format!("portcullis-sqlite-{}", std::process::id()));
 //! # std::fs::create_dir_all(&folder).unwrap();
-//! use std::sync::Arc;
-//!
-//! use portcullis_core::SystemClock;
 //! use portcullis_store::{Collection, RecordKey, Store};
 //! use portcullis_store_sqlite::SqliteStore;
 //!
-//! let store = SqliteStore::open(folder.join("portcullis.db"), Arc::new(SystemClock::new())).await?;
+//! let store = SqliteStore::open(folder.join("portcullis.db")).await?;
 //! assert!(store.is_durable());
 //! let key = RecordKey::of(Collection::new(100, "example logins"), &[b"the state"]);
 //! assert!(store.load(key).await.unwrap().is_none());

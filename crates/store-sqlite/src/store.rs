@@ -38,7 +38,6 @@ pub struct SqliteStore {
 
 struct Shared {
     config: SqliteConfig,
-    clock: Arc<dyn Clock>,
     writer: Writer,
     readers: [Connection; READERS],
     turn: AtomicUsize,
@@ -50,12 +49,10 @@ const READERS: usize = 4;
 impl SqliteStore {
     /// Opens the database, or creates it, and migrates its schema to the version of this program.
     ///
-    /// Leases and expiries are timed by `clock`, which must be the clock of the machine: all processes that share the file use it.
-    ///
     /// # Errors
     /// [`SqliteError`]: above all, if the file cannot be written, is not a database of this program, or is of a later
     /// version of this program. Such a file is left as it is.
-    pub async fn open(config: impl Into<SqliteConfig>, clock: Arc<dyn Clock>) -> Result<Self, SqliteError> {
+    pub async fn open(config: impl Into<SqliteConfig>) -> Result<Self, SqliteError> {
         let mut config = config.into();
         config.path = path::absolute(&config.path).map_err(|error| SqliteError::File {
             path: config.path.clone(),
@@ -70,8 +67,8 @@ impl SqliteStore {
         let writer = Connection::write_ahead(&config);
         writer.take().await?.release();
         let readers = std::array::from_fn(|_| Connection::write_ahead(&config));
-        let writer = Writer::start(writer, config.path.clone(), Arc::clone(&clock));
-        Ok(Self { shared: Arc::new(Shared { config, clock, writer, readers, turn: AtomicUsize::new(0) }) })
+        let writer = Writer::start(writer, config.path.clone(), Arc::clone(&config.clock));
+        Ok(Self { shared: Arc::new(Shared { config, writer, readers, turn: AtomicUsize::new(0) }) })
     }
 
     fn writer(&self) -> &Writer {
@@ -84,7 +81,7 @@ impl SqliteStore {
     }
 
     fn clock(&self) -> &dyn Clock {
-        &*self.shared.clock
+        &*self.shared.config.clock
     }
 }
 

@@ -14,7 +14,7 @@
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 //! let clock = Arc::new(SystemClock::new());
-//! let store = SealedStore::new(Arc::new(MemoryStore::new(clock.clone())), KeyRing::ephemeral())?;
+//! let store = SealedStore::new(Arc::new(MemoryStore::new().with_clock(clock.clone())), KeyRing::ephemeral())?;
 //! let key = RecordKey::of(LOGINS, &[b"the state"]);
 //! let expires_at = clock.now() + Duration::from_secs(600);
 //! assert!(store.create(key, &"a login", expires_at).await?.is_some());

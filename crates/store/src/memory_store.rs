@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use portcullis_core::{Clock, UnixTime};
+use portcullis_core::{Clock, SystemClock, UnixTime};
 use tokio::sync::Notify;
 
 use crate::{
@@ -60,13 +60,26 @@ const MAX_EVENTS: usize = 4096;
 impl MemoryStore {
     /// Creates an empty store.
     #[must_use]
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, state: Arc::default(), appended: Arc::default() }
+    pub fn new() -> Self {
+        Self { clock: Arc::new(SystemClock::new()), state: Arc::default(), appended: Arc::default() }
+    }
+
+    /// Sets the clock that times leases and expiries. Default: [`SystemClock`].
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
     }
 
     /// What is done under the lock neither waits nor panics half-way.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -325,7 +338,7 @@ mod tests {
     async fn abandoned_leases_do_not_accumulate() {
         const COLLECTION: Collection = Collection::new(200, "test");
         let clock = TestClock::new();
-        let store = MemoryStore::new(Arc::new(clock.clone()));
+        let store = MemoryStore::new().with_clock(Arc::new(clock.clone()));
         for number in 0..10_000_u64 {
             let key = RecordKey::of(COLLECTION, &[&number.to_be_bytes()]);
             store.lease(key, Duration::from_millis(1)).await.expect("no failure");

@@ -58,6 +58,10 @@ impl Outage {
         Self(Arc::new(Inner { grace, clock, responses: Mutex::default(), logged_at: Mutex::default() }))
     }
 
+    pub(crate) fn grace(&self) -> Duration {
+        self.0.grace
+    }
+
     /// Returns the result of `resolution`; during an outage, `user` with the last response.
     pub(crate) async fn bridged(
         &self,

@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use portcullis_core::{AccessToken, AuthError, AuthErrorKind, BearerToken, Clock, Reason, UserContext, VerifyToken};
+use portcullis_core::{
+    AccessToken, AuthError, AuthErrorKind, BearerToken, Clock, Reason, SystemClock, UserContext, VerifyToken,
+};
 use portcullis_oauth::{describes_login, describes_token};
 use serde_json::{Map, Value};
 use tower::ServiceExt as _;
@@ -32,6 +34,7 @@ pub struct UpstreamLayer<P> {
     claims: Arc<[Box<str>]>,
     without_grant: WithoutGrant,
     outage: Option<Outage>,
+    clock: Arc<dyn Clock>,
 }
 
 /// What happens to a user without a grant.
@@ -46,7 +49,13 @@ impl<P> UpstreamLayer<P> {
     #[must_use]
     pub fn new(provider: P) -> Self {
         let claims = USER_CLAIMS.map(Box::from).into();
-        Self { provider, claims, without_grant: WithoutGrant::Reject, outage: None }
+        Self {
+            provider,
+            claims,
+            without_grant: WithoutGrant::Reject,
+            outage: None,
+            clock: Arc::new(SystemClock::new()),
+        }
     }
 
     /// Sets the claims of the upstream token that are added to the user, where this server's token does not have them. Default: `roles`,
@@ -77,8 +86,16 @@ impl<P> UpstreamLayer<P> {
     /// It applies to outages only: no response, one that cannot be understood, 429, 5xx. It does **not** apply to a grant that has ended, a
     /// token that the provider rejects, or a provider that rejects this server. The provider is asked again after 5 s.
     #[must_use]
-    pub fn with_outage_grace(mut self, grace: Duration, clock: Arc<dyn Clock>) -> Self {
-        self.outage = (!grace.is_zero()).then(|| Outage::new(grace, clock));
+    pub fn with_outage_grace(mut self, grace: Duration) -> Self {
+        self.outage = (!grace.is_zero()).then(|| Outage::new(grace, Arc::clone(&self.clock)));
+        self
+    }
+
+    /// Sets the clock for [`with_outage_grace`](Self::with_outage_grace). Default: [`SystemClock`].
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.outage = self.outage.map(|outage| Outage::new(outage.grace(), Arc::clone(&clock)));
+        self.clock = clock;
         self
     }
 }
@@ -159,7 +176,7 @@ where
 
     fn call(&mut self, token: BearerToken) -> Self::Future {
         let verification = self.own.call(token);
-        let UpstreamLayer { provider, claims, without_grant, outage } = self.upstream.clone();
+        let UpstreamLayer { provider, claims, without_grant, outage, .. } = self.upstream.clone();
         Box::pin(async move {
             let user = verification.await?;
             let resolution = resolve(provider, Arc::clone(&user), claims, without_grant);

@@ -47,14 +47,25 @@ impl AudienceCheck {
         provider: impl Into<Arc<Provider>>,
         client: ClientAuthentication,
         egress: Egress,
-        clock: Arc<dyn Clock>,
     ) -> Result<Self, ConfigError> {
         let provider = provider.into();
         if !provider.has_token_check() {
             return Err(ConfigError::NoTokenCheck(provider.name()));
         }
-        let requests = EndpointClient::new(egress, clock, RequestKind::new("token_check"));
+        let requests = EndpointClient::new(egress, RequestKind::new("token_check"));
         Ok(Self(Check::Provider(TokenCheck { provider, client: Arc::new(client), requests })))
+    }
+
+    /// Sets the clock of the check. Default: [`SystemClock`](portcullis_core::SystemClock).
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self(match self.0 {
+            Check::Introspection(verifier) => Check::Introspection(verifier.with_clock(clock)),
+            Check::Provider(check) => {
+                Check::Provider(TokenCheck { requests: check.requests.with_clock(clock), ..check })
+            }
+            Check::Any => Check::Any,
+        })
     }
 
     pub(crate) const fn any() -> Self {

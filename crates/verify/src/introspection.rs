@@ -54,7 +54,6 @@ pub struct IntrospectionVerifier {
     policy: Arc<IntrospectionPolicy>,
     client: Arc<ClientAuthentication>,
     endpoint: Endpoint,
-    egress: Egress,
     requests: EndpointClient,
     clock: Arc<dyn Clock>,
     max_len: usize,
@@ -64,14 +63,12 @@ impl IntrospectionVerifier {
     /// Creates a verifier for tokens of the issuer of `policy`, which is called as `client`. The endpoint is found in the issuer's metadata.
     #[must_use]
     pub fn new(policy: IntrospectionPolicy, client: ClientAuthentication, egress: Egress) -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         Self {
             endpoint: Endpoint::discovered(policy.issuer().clone(), EndpointKind::Introspection, egress.clone()),
             policy: Arc::new(policy),
             client: Arc::new(client),
-            requests: requests(egress.clone(), &clock),
-            egress,
-            clock,
+            requests: EndpointClient::new(egress, RequestKind::new("introspection")),
+            clock: Arc::new(SystemClock::new()),
             max_len: DEFAULT_MAX_LEN,
         }
     }
@@ -79,7 +76,7 @@ impl IntrospectionVerifier {
     /// Sets the clock for the lifetimes of tokens and for `Retry-After`. Default: [`SystemClock`].
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.requests = requests(self.egress.clone(), &clock);
+        self.requests = self.requests.with_clock(Arc::clone(&clock));
         self.clock = clock;
         self
     }
@@ -118,10 +115,6 @@ impl IntrospectionVerifier {
         let response = self.requests.verify(token, request, process).await?;
         self.policy.check(response, self.clock.now())
     }
-}
-
-fn requests(egress: Egress, clock: &Arc<dyn Clock>) -> EndpointClient {
-    EndpointClient::new(egress, Arc::clone(clock), RequestKind::new("introspection"))
 }
 
 impl Service<BearerToken> for IntrospectionVerifier {

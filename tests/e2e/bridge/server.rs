@@ -22,7 +22,7 @@ use portcullis::{
         scope::{OperationPolicy, ToolScopesLayer},
     },
     oauth::{ClientAuthentication, providers::Provider},
-    sqlite::SqliteStore,
+    sqlite::{SqliteConfig, SqliteStore},
     store::{KeyRing, SealedStore},
     types::{Clock, SystemClock},
     verify::{Cache, CacheConfig},
@@ -119,7 +119,7 @@ impl Place {
         let secret = ClientAuthentication::basic(app.client_id, app.client_secret.into());
         let parts = Parts {
             config: change(config(&self.origin, app)),
-            provider: ProviderClient::new(provider, secret, egress, clock.clone()),
+            provider: ProviderClient::new(provider, secret, egress).with_clock(clock.clone()),
             keys: vec![rand::random()],
             clock,
         };
@@ -194,7 +194,9 @@ struct Parts {
 
 impl Parts {
     async fn bridge(&self, place: &Place) -> Bridge {
-        let store = SqliteStore::open(place.folder.join("site.db"), self.clock.clone()).await.expect("a database");
+        let store = SqliteStore::open(SqliteConfig::new(place.folder.join("site.db")).with_clock(self.clock.clone()))
+            .await
+            .expect("a database");
         let is_read_only = Arc::clone(&place.is_read_only);
         let grants = FaultyStore::new(store.clone(), move |call| match call {
             Call::Swap(_) if is_read_only.load(Ordering::Relaxed) => FaultyStore::fail("the disk is full"),

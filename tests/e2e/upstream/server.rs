@@ -65,9 +65,10 @@ impl Server {
         let userinfo = metadata.userinfo_endpoint().expect("an endpoint").to_string();
         let provider = Provider::oidc(&metadata).expect("a provider");
         let app = ClientAuthentication::basic(app.client_id, app.client_secret.into());
-        let client = ProviderClient::new(provider, app, egress, clock.clone());
+        let client = ProviderClient::new(provider, app, egress).with_clock(clock.clone());
 
-        let vault = GrantStore::new(Arc::new(MemoryStore::new(clock.clone())), KeyRing::ephemeral()).expect("a vault");
+        let vault = GrantStore::new(Arc::new(MemoryStore::new().with_clock(clock.clone())), KeyRing::ephemeral())
+            .expect("a vault");
         let config = RefresherConfig::for_provider(client.provider()).with_refresh_timeout(Duration::from_secs(25));
         let refresher = Refresher::new(vault, client.clone(), config.with_clock(clock));
 

@@ -63,7 +63,8 @@ impl Site {
         let records = SealedStore::new(Arc::clone(&store) as _, keys).expect("the keys are durable");
         let egress = Egress::new(EgressConfig::new().with_allow_loopback(true)).expect("a way out");
         let app = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
-        let provider = ProviderClient::new(provider(&plan.provider), app, egress.clone(), Arc::clone(&clock));
+        let provider =
+            ProviderClient::new(provider(&plan.provider), app, egress.clone()).with_clock(Arc::clone(&clock));
         let bridge = Bridge::builder(config(plan), provider, egress)
             .with_clock(Arc::clone(&clock))
             .build(vault.clone(), records);

@@ -49,8 +49,8 @@ impl Stack {
         let idp = IdentityProvider::new().with_clock(Arc::clone(&clock));
         let policy = TokenPolicy::new().with_access_token_lifetime(LIFETIME);
         idp.set_token_policy(if expiry == Expiry::Told { policy } else { policy.without_expires_in() });
-        let vault =
-            GrantStore::new(Arc::new(MemoryStore::new(Arc::clone(&clock))), KeyRing::ephemeral()).expect("a vault");
+        let vault = GrantStore::new(Arc::new(MemoryStore::new().with_clock(Arc::clone(&clock))), KeyRing::ephemeral())
+            .expect("a vault");
         let client = provider_client(&idp, Egress::from_service(idp.clone()), &clock);
         let config = RefresherConfig::for_provider(client.provider());
         let refresher = Refresher::new(vault.clone(), client.clone(), config.with_clock(Arc::clone(&clock)));
@@ -120,7 +120,7 @@ async fn tool(token: UpstreamToken) -> String {
 
 /// This server as a client of `idp`.
 pub(crate) fn provider_client(idp: &IdentityProvider, egress: Egress, clock: &Arc<dyn Clock>) -> ProviderClient {
-    ProviderClient::new(provider(idp), credentials(), egress, Arc::clone(clock))
+    ProviderClient::new(provider(idp), credentials(), egress).with_clock(Arc::clone(clock))
 }
 
 /// What a login brought, without its expiry.

@@ -60,7 +60,7 @@ struct World {
 
 fn world() -> World {
     let clock = Arc::new(TestClock::new());
-    let rows = MemoryStore::new(clock.clone());
+    let rows = MemoryStore::new().with_clock(clock.clone());
     let faults = Arc::new(Faults::default());
     let checked = Arc::clone(&faults);
     let store = FaultyStore::new(rows.clone(), move |call| checked.check(call));
@@ -73,10 +73,10 @@ fn world() -> World {
             .with_revocation_endpoint(at(Endpoint::Revocation)),
         ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into()),
         egress.clone(),
-        clock.clone(),
-    );
+    )
+    .with_clock(clock.clone());
     let keys = KeyRing::ephemeral();
-    let grants = MemoryStore::new(clock.clone());
+    let grants = MemoryStore::new().with_clock(clock.clone());
     let vault = GrantStore::new(Arc::new(grants.clone()), keys.clone()).expect("not durable");
     let records = SealedStore::new(Arc::new(store), keys).expect("not durable");
     let config = BridgeConfig::new(

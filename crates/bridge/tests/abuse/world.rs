@@ -55,10 +55,11 @@ impl World {
         let idp = IdentityProvider::new().with_clock(clock.clone());
         let egress = Egress::from_service(idp.clone());
         let secret = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
-        let client = ProviderClient::new(provider(&idp), secret, egress, clock.clone());
+        let client = ProviderClient::new(provider(&idp), secret, egress).with_clock(clock.clone());
         let keys = KeyRing::ephemeral();
-        let grants = GrantStore::new(Arc::new(MemoryStore::new(clock.clone())), keys.clone()).expect("not durable");
-        let rows = MemoryStore::new(clock.clone());
+        let grants =
+            GrantStore::new(Arc::new(MemoryStore::new().with_clock(clock.clone())), keys.clone()).expect("not durable");
+        let rows = MemoryStore::new().with_clock(clock.clone());
         let records = SealedStore::new(Arc::new(rows.clone()), keys).expect("not durable");
         // There is nothing where clients have their documents, but for those that are called good.
         let documents_fetched = Arc::new(AtomicUsize::new(0));

@@ -37,7 +37,7 @@ impl World {
     pub(crate) fn with(change: impl FnOnce(BridgeConfig) -> BridgeConfig) -> Self {
         let clock = TestClock::new();
         let idp = IdentityProvider::new().with_clock(Arc::new(clock.clone()));
-        let rows = MemoryStore::new(Arc::new(clock.clone()));
+        let rows = MemoryStore::new().with_clock(Arc::new(clock.clone()));
         let network = Network::new();
         let world = Self { idp, clock, host: Host::new(), rows, keys: KeyRing::ephemeral(), network };
         world.restarted(change)
@@ -63,8 +63,10 @@ impl World {
             .with_userinfo_endpoint(at(Endpoint::UserInfo))
             .with_jwks_uri(at(Endpoint::KeySet));
         let secret = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
-        let provider = ProviderClient::new(provider, secret, Egress::from_service(self.idp.clone()), clock());
-        let vault = GrantStore::new(Arc::new(MemoryStore::new(clock())), self.keys.clone()).expect("not durable");
+        let provider =
+            ProviderClient::new(provider, secret, Egress::from_service(self.idp.clone())).with_clock(clock());
+        let vault =
+            GrantStore::new(Arc::new(MemoryStore::new().with_clock(clock())), self.keys.clone()).expect("not durable");
         let records = SealedStore::new(Arc::new(self.rows.clone()), self.keys.clone()).expect("not durable");
         Bridge::builder(config, provider, documents).with_clock(clock()).build(vault, records)
     }

@@ -113,11 +113,11 @@ impl World {
         };
         let egress = Egress::from_service(network.clone().map_request(named));
         let app = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
-        let provider = ProviderClient::new(provider, app, egress.clone(), Arc::new(clock.clone()));
+        let provider = ProviderClient::new(provider, app, egress.clone()).with_clock(Arc::new(clock.clone()));
         let keys = KeyRing::ephemeral();
-        let vault =
-            GrantStore::new(Arc::new(MemoryStore::new(Arc::new(clock.clone()))), keys.clone()).expect("a vault");
-        let shelf = Shelf::new(MemoryStore::new(Arc::new(clock.clone())));
+        let vault = GrantStore::new(Arc::new(MemoryStore::new().with_clock(Arc::new(clock.clone()))), keys.clone())
+            .expect("a vault");
+        let shelf = Shelf::new(MemoryStore::new().with_clock(Arc::new(clock.clone())));
         let records = SealedStore::new(shelf.store(), keys).expect("records");
         let parts = Parts { config, provider, vault, records, egress };
         let bridge = parts.start(&clock);

@@ -5,7 +5,7 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 use portcullis_bridge::{Bridge, BridgeVerifier};
 use portcullis_core::{AuthError, BearerToken, Clock, Issuer, Reason, UserContext};
 use portcullis_store::{KeyRing, MemoryStore, SealedStore, Store, conformance::FaultyStore};
-use portcullis_store_sqlite::SqliteStore;
+use portcullis_store_sqlite::{SqliteConfig, SqliteStore};
 use portcullis_testkit::{IdentityProvider, TestClock};
 use portcullis_verify::{Cache, CacheConfig, CacheLayer};
 use tokio::time::{Instant, sleep};
@@ -66,7 +66,7 @@ async fn a_session_ends_in_both(first: SealedStore, second: SealedStore) {
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_ends_in_one_process_is_rejected_in_the_other_within_a_second() {
-    let rows = MemoryStore::new(Arc::new(TestClock::new()));
+    let rows = MemoryStore::new().with_clock(Arc::new(TestClock::new()));
     let shared = || sealed(Arc::new(FaultyStore::new(rows.clone(), |_| FaultyStore::pass()).claim_durable()));
     a_session_ends_in_both(shared(), shared()).await;
 }
@@ -76,7 +76,9 @@ async fn processes_on_one_file_hear_of_each_others_ended_sessions_within_a_secon
     let folder = std::env::temp_dir().join(format!("portcullis-feed-{}", std::process::id()));
     fs::create_dir_all(&folder).expect("a folder");
     let clock: Arc<dyn Clock> = Arc::new(TestClock::new());
-    let open = async |path: &Path| SqliteStore::open(path, Arc::clone(&clock)).await.expect("a store");
+    let open = async |path: &Path| {
+        SqliteStore::open(SqliteConfig::new(path).with_clock(Arc::clone(&clock))).await.expect("a store")
+    };
     let database = folder.join("portcullis.db");
     let (first, second) = (open(&database).await, open(&database).await);
     a_session_ends_in_both(sealed(Arc::new(first)), sealed(Arc::new(second))).await;

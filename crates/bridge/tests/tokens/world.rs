@@ -58,9 +58,9 @@ impl World {
         let metadata = discover(&egress, &idp_issuer).await.expect("metadata");
         let app = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
         let provider = Provider::oidc(&metadata).expect("a provider");
-        let provider = ProviderClient::new(provider, app, egress.clone(), Arc::new(clock.clone()));
-        let grants = MemoryStore::new(Arc::new(clock.clone()));
-        let shelf = Shelf::new(MemoryStore::new(Arc::new(clock.clone())));
+        let provider = ProviderClient::new(provider, app, egress.clone()).with_clock(Arc::new(clock.clone()));
+        let grants = MemoryStore::new().with_clock(Arc::new(clock.clone()));
+        let shelf = Shelf::new(MemoryStore::new().with_clock(Arc::new(clock.clone())));
         let vault = GrantStore::new(Arc::new(grants), KeyRing::ephemeral()).expect("not durable");
         let records = SealedStore::new(shelf.store(), KeyRing::ephemeral()).expect("not durable");
         let parts = (config, provider, vault, records, egress);

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
-use portcullis_core::Clock;
+use portcullis_core::{Clock, SystemClock};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -109,10 +109,17 @@ pub enum Answer {
 }
 
 impl<S> CircuitBreaker<S> {
-    /// Creates a circuit breaker around `inner`; `clock` is used for a `Retry-After` that is a date.
+    /// Creates a circuit breaker around `inner`.
     #[must_use]
-    pub fn new(inner: S, clock: Arc<dyn Clock>) -> Self {
-        Self { inner, calls: Arc::new(Calls::new(clock)) }
+    pub fn new(inner: S) -> Self {
+        Self { inner, calls: Arc::new(Calls::new(Arc::new(SystemClock::new()))) }
+    }
+
+    /// Sets the clock for a `Retry-After` that is a date. Default: [`SystemClock`]. The result is closed, and shares nothing with
+    /// earlier clones.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { inner: self.inner, calls: Arc::new(Calls::new(clock)) }
     }
 
     /// Remembers `credential` as one that the provider accepted: for a refresh token that it has just issued.
@@ -175,10 +182,23 @@ pub struct CircuitBreakerLayer {
 }
 
 impl CircuitBreakerLayer {
-    /// Creates a layer; `clock` is used for a `Retry-After` that is a date.
+    /// Creates a layer.
     #[must_use]
-    pub const fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock }
+    pub fn new() -> Self {
+        Self { clock: Arc::new(SystemClock::new()) }
+    }
+
+    /// Sets the clock for a `Retry-After` that is a date. Default: [`SystemClock`].
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+}
+
+impl Default for CircuitBreakerLayer {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -186,6 +206,6 @@ impl<S> Layer<S> for CircuitBreakerLayer {
     type Service = CircuitBreaker<S>;
 
     fn layer(&self, inner: S) -> CircuitBreaker<S> {
-        CircuitBreaker::new(inner, Arc::clone(&self.clock))
+        CircuitBreaker::new(inner).with_clock(Arc::clone(&self.clock))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use portcullis_core::{BearerToken, GrantId, Issuer, ScopeSet, SystemClock, UnixTime};
+use portcullis_core::{BearerToken, GrantId, Issuer, ScopeSet, UnixTime};
 use portcullis_oauth::TokenResponse;
 use portcullis_refresh::{GrantRecord, TokenSet};
 use portcullis_store::{
@@ -21,7 +21,7 @@ pub(crate) fn interfered(store: MemoryStore, interference: StoreFuture<'static, 
 }
 
 pub(crate) fn store() -> MemoryStore {
-    MemoryStore::new(Arc::new(SystemClock::new()))
+    MemoryStore::new()
 }
 
 /// A ring of keys that consist of one byte each.

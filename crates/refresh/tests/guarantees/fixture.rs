@@ -38,7 +38,7 @@ impl Fixture {
 
     pub(crate) async fn with(config: RefresherConfig) -> Self {
         let clock = TestClock::new();
-        let (provider, store) = (Provider::new(), Store::new(MemoryStore::new(Arc::new(clock.clone()))));
+        let (provider, store) = (Provider::new(), Store::new(MemoryStore::new().with_clock(Arc::new(clock.clone()))));
         let grants = GrantStore::new(store.shared(), KeyRing::ephemeral()).expect("not durable");
         let refresher = Refresher::new(grants.clone(), provider.clone(), config.with_clock(Arc::new(clock.clone())));
         let fixture = Self { provider, store, clock, grants, refresher };

@@ -10,7 +10,7 @@ use portcullis_store::{
     Store,
     conformance::{self, Subject, SubjectFuture},
 };
-use portcullis_store_sqlite::SqliteStore;
+use portcullis_store_sqlite::{SqliteConfig, SqliteStore};
 use portcullis_testkit::TestClock;
 
 use crate::folder::Folder;
@@ -28,7 +28,9 @@ impl Subject for Files {
             let folder = Folder::new();
             let mut handles = Vec::new();
             for _ in 0..3 {
-                let store = SqliteStore::open(folder.database(), Arc::new(self.clock.clone())).await;
+                let store =
+                    SqliteStore::open(SqliteConfig::new(folder.database()).with_clock(Arc::new(self.clock.clone())))
+                        .await;
                 handles.push(Arc::new(store.expect("a store")) as _);
             }
             self.folders.lock().expect("no panic").push(folder);

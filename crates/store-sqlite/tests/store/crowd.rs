@@ -1,9 +1,8 @@
 //! Many who write at once, and those among them who fail or go away.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use futures_util::future::join_all;
-use portcullis_core::SystemClock;
 use portcullis_store::{Expected, LeaseOutcome, Store, Swap, Version};
 use portcullis_store_sqlite::{SqliteConfig, SqliteStore};
 use sqlx::{ConnectOptions, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -20,7 +19,7 @@ use crate::{
 const MINUTE: Duration = Duration::from_mins(1);
 
 async fn open(folder: &Folder) -> SqliteStore {
-    SqliteStore::open(folder.database(), Arc::new(SystemClock::new())).await.expect("a store")
+    SqliteStore::open(folder.database()).await.expect("a store")
 }
 
 async fn raw(folder: &Folder) -> SqliteConnection {
@@ -33,7 +32,7 @@ async fn ten_thousand_who_refresh_at_once_are_all_served() {
     let folder = Folder::new();
     // Far less than they take: they wait for each other, and not for somebody else's lock.
     let config = SqliteConfig::new(folder.database()).with_busy_timeout(Duration::from_millis(200));
-    let store = SqliteStore::open(config, Arc::new(SystemClock::new())).await.expect("a store");
+    let store = SqliteStore::open(config).await.expect("a store");
     let refreshes = (0..MANY).map(|number| {
         let store = store.clone();
         tokio::spawn(async move {

@@ -6,10 +6,9 @@ use std::{
     os::unix::{fs::PermissionsExt, process::CommandExt},
     path::Path,
     process::{Command, Stdio},
-    sync::Arc,
 };
 
-use portcullis_core::{SystemClock, UnixTime};
+use portcullis_core::UnixTime;
 use portcullis_store::{Expected, RecordKey, Row, Store, Swap};
 use portcullis_store_sqlite::SqliteStore;
 
@@ -46,7 +45,7 @@ async fn a_full_disk_fails_writes_and_loses_none() {
     };
     let ballast = disk.0.path().join("ballast");
     fs::write(&ballast, vec![0; 512 * 1024]).expect("room");
-    let store = SqliteStore::open(disk.0.database(), Arc::new(SystemClock::new())).await.expect("a store");
+    let store = SqliteStore::open(disk.0.database()).await.expect("a store");
     let large = Row::new(vec![0xab; 10_000].into(), UnixTime::MAX);
     let id = |number: u8| RecordKey::new(GRANTS, [number; 32]);
     let mut written = 0;
@@ -73,7 +72,7 @@ async fn a_full_disk_fails_writes_and_loses_none() {
     fs::remove_file(ballast).expect("no failure");
     let swap = store.compare_and_swap(id(written), Expected::Absent, large.clone(), None).await;
     assert!(matches!(swap, Ok(Swap::Written(_))), "there is room again: {swap:?}");
-    let other = SqliteStore::open(disk.0.database(), Arc::new(SystemClock::new())).await.expect("a store");
+    let other = SqliteStore::open(disk.0.database()).await.expect("a store");
     assert!(other.load(id(written)).await.expect("no failure").is_some(), "it was not committed");
 }
 
@@ -90,7 +89,7 @@ async fn a_file_that_may_not_grow_fails_writes_and_loses_none() {
     let reported = says(&mut child).last().expect("some writes").parse::<u32>().expect("a number");
     assert!(!child.wait().expect("its end").success(), "it has met no limit");
 
-    let store = SqliteStore::open(folder.database(), Arc::new(SystemClock::new())).await.expect("a store");
+    let store = SqliteStore::open(folder.database()).await.expect("a store");
     let stored = store.load(COUNTER).await.expect("no failure").expect("a row");
     assert_eq!(number(&stored.row.sealed), reported);
     let swap = store.compare_and_swap(COUNTER, Expected::Unexpired(stored.version), numbered(0), None).await;
@@ -127,7 +126,7 @@ fn allow(path: &Path, mode: u32) {
 #[tokio::test]
 async fn a_file_that_cannot_be_written_is_an_error_at_the_start() {
     let folder = Folder::new();
-    drop(SqliteStore::open(folder.database(), Arc::new(SystemClock::new())).await.expect("a store"));
+    drop(SqliteStore::open(folder.database()).await.expect("a store"));
     assert_eq!(opened_without_privileges(&folder), "open");
     allow(&folder.database(), 0o400);
     let said = opened_without_privileges(&folder);
@@ -147,6 +146,6 @@ fn a_folder_that_cannot_be_written_is_an_error_at_the_start() {
 async fn a_folder_that_is_not_there_is_an_error_at_the_start() {
     let folder = Folder::new();
     let path = folder.path().join("nowhere").join("portcullis.db");
-    let error = SqliteStore::open(path, Arc::new(SystemClock::new())).await.expect_err("no folder").to_string();
+    let error = SqliteStore::open(path).await.expect_err("no folder").to_string();
     assert!(error.contains("nowhere/portcullis.db: creating it: No such file or directory"), "{error}");
 }

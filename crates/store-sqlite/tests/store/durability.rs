@@ -2,9 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portcullis_core::SystemClock;
 use portcullis_store::{Expected, LeaseOutcome, Store, Swap};
-use portcullis_store_sqlite::SqliteStore;
+use portcullis_store_sqlite::{SqliteConfig, SqliteStore};
 use portcullis_testkit::TestClock;
 use tokio::time::{sleep, timeout};
 
@@ -27,7 +26,7 @@ async fn what_was_reported_is_there_after_a_kill() {
         child.wait().expect("its end");
         reported = lines.last().map_or(reported + 1, |line| line.parse().expect("a number"));
 
-        let store = SqliteStore::open(folder.database(), Arc::new(SystemClock::new())).await.expect("a store");
+        let store = SqliteStore::open(folder.database()).await.expect("a store");
         let stored = store.load(COUNTER).await.expect("no failure").expect("a row");
         let found = number(&stored.row.sealed);
         assert!(found == reported || found == reported + 1, "{reported} was written last, and {found} is there");
@@ -38,7 +37,7 @@ async fn what_was_reported_is_there_after_a_kill() {
 #[tokio::test]
 async fn no_increment_of_several_processes_is_lost() {
     let folder = Folder::new();
-    let store = SqliteStore::open(folder.database(), Arc::new(SystemClock::new())).await.expect("a store");
+    let store = SqliteStore::open(folder.database()).await.expect("a store");
     store.compare_and_swap(COUNTER, Expected::Absent, numbered(0), None).await.expect("no failure");
     let mut children: Vec<_> = (0..4).map(|_| spawn("increment", &folder.database())).collect();
     for child in &mut children {
@@ -53,7 +52,7 @@ async fn no_increment_of_several_processes_is_lost() {
 async fn versions_fences_and_leases_outlive_the_process() {
     let folder = Folder::new();
     let clock = TestClock::new();
-    let open = || SqliteStore::open(folder.database(), Arc::new(clock.clone()));
+    let open = || SqliteStore::open(SqliteConfig::new(folder.database()).with_clock(Arc::new(clock.clone())));
     let id = grant(1);
 
     let store = open().await.expect("a store");
@@ -79,7 +78,7 @@ async fn versions_fences_and_leases_outlive_the_process() {
 #[tokio::test]
 async fn a_caller_that_goes_away_leaves_no_transaction_behind() {
     let folder = Folder::new();
-    let store = SqliteStore::open(folder.database(), Arc::new(SystemClock::new())).await.expect("a store");
+    let store = SqliteStore::open(folder.database()).await.expect("a store");
     store.compare_and_swap(COUNTER, Expected::Absent, numbered(0), None).await.expect("no failure");
     for round in 0..50 {
         let stored = store.load(COUNTER).await.expect("no failure").expect("a row");
@@ -93,6 +92,6 @@ async fn a_caller_that_goes_away_leaves_no_transaction_behind() {
     let swap = store.compare_and_swap(COUNTER, Expected::Unexpired(stored.version), numbered(99), Some(lease)).await;
     assert!(matches!(swap, Ok(Swap::Written(_))), "{swap:?}");
     // Another process sees it: it was committed, and not left in a transaction that is still open.
-    let other = SqliteStore::open(folder.database(), Arc::new(SystemClock::new())).await.expect("a store");
+    let other = SqliteStore::open(folder.database()).await.expect("a store");
     assert_eq!(other.load(COUNTER).await.unwrap().expect("a row").row, numbered(99));
 }

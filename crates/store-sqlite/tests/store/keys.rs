@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use portcullis_core::SystemClock;
 use portcullis_store::{Collection, KeyRing, OpenError, SealedStore, Store as _};
 use portcullis_store_sqlite::SqliteStore;
 
 use crate::folder::Folder;
 
 async fn open(folder: &Folder, key: [u8; 32]) -> (SqliteStore, Result<SealedStore, OpenError>) {
-    let store = SqliteStore::open(folder.database(), Arc::new(SystemClock::new())).await.expect("a store");
+    let store = SqliteStore::open(folder.database()).await.expect("a store");
     let keys = KeyRing::new([&key]).expect("a key");
     let sealed = SealedStore::open(Arc::new(store.clone()), keys, &[]).await;
     (store, sealed)

@@ -1,8 +1,7 @@
 //! A database that somebody else keeps locked.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 
-use portcullis_core::SystemClock;
 use portcullis_store::{Expected, Store, Swap};
 use portcullis_store_sqlite::{SqliteConfig, SqliteError, SqliteStore};
 use sqlx::{ConnectOptions, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -16,7 +15,7 @@ use crate::{
 const BUSY_TIMEOUT: Duration = Duration::from_millis(200);
 
 async fn impatient(path: &Path) -> Result<SqliteStore, SqliteError> {
-    SqliteStore::open(SqliteConfig::new(path).with_busy_timeout(BUSY_TIMEOUT), Arc::new(SystemClock::new())).await
+    SqliteStore::open(SqliteConfig::new(path).with_busy_timeout(BUSY_TIMEOUT)).await
 }
 
 /// Somebody who keeps the database locked until it is dropped.
@@ -63,7 +62,7 @@ async fn a_store_that_is_locked_is_not_opened() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_open_a_new_store_at_once() {
     let folder = Folder::new();
-    let openings = (0..8).map(|_| tokio::spawn(SqliteStore::open(folder.database(), Arc::new(SystemClock::new()))));
+    let openings = (0..8).map(|_| tokio::spawn(SqliteStore::open(folder.database())));
     for opened in futures_util::future::join_all(openings).await {
         opened.expect("no panic").expect("a store");
     }

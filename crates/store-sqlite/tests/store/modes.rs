@@ -5,10 +5,8 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
-use portcullis_core::SystemClock;
 use portcullis_store::{Expected, Store};
 use portcullis_store_sqlite::SqliteStore;
 
@@ -29,7 +27,7 @@ fn files(folder: &Folder) -> Vec<PathBuf> {
 #[tokio::test]
 async fn every_file_is_created_for_its_owner_alone() {
     let folder = Folder::new();
-    let store = SqliteStore::open(folder.database(), Arc::new(SystemClock::new())).await.expect("a store");
+    let store = SqliteStore::open(folder.database()).await.expect("a store");
     store.compare_and_swap(COUNTER, Expected::Absent, numbered(1), None).await.expect("no failure");
     let files = files(&folder);
     assert_eq!(files.len(), 3, "the database, -wal and -shm: {files:?}");
@@ -60,12 +58,12 @@ fn no_umask_opens_them() {
 #[tokio::test]
 async fn files_that_are_open_to_others_are_closed() {
     let folder = Folder::new();
-    let store = SqliteStore::open(folder.database(), Arc::new(SystemClock::new())).await.expect("a store");
+    let store = SqliteStore::open(folder.database()).await.expect("a store");
     store.compare_and_swap(COUNTER, Expected::Absent, numbered(1), None).await.expect("no failure");
     for file in files(&folder) {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("no failure");
     }
-    SqliteStore::open(folder.database(), Arc::new(SystemClock::new())).await.expect("a store");
+    SqliteStore::open(folder.database()).await.expect("a store");
     for file in files(&folder) {
         assert_eq!(mode(&file), 0o600, "{}", file.display());
     }

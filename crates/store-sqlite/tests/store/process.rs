@@ -5,10 +5,9 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
-    sync::Arc,
 };
 
-use portcullis_core::{SystemClock, UnixTime};
+use portcullis_core::UnixTime;
 use portcullis_store::{Collection, Expected, RecordKey, Row, Store, Swap, Version};
 use portcullis_store_sqlite::{SqliteError, SqliteStore};
 use tokio::runtime::Builder;
@@ -69,7 +68,7 @@ fn a_process_of_its_own() {
     let (Ok(role), Some(database)) = (env::var(ROLE), env::var_os(DATABASE)) else { return };
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let store = SqliteStore::open(Path::new(&database), Arc::new(SystemClock::new())).await;
+        let store = SqliteStore::open(Path::new(&database)).await;
         match role.as_str() {
             "open" => println!("{MARK}{}", store.map_or_else(|error| error.to_string(), |_| "open".to_owned())),
             "write" => write(store).await,

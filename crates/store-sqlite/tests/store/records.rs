@@ -2,7 +2,7 @@
 
 use std::{process, sync::Arc, time::Duration};
 
-use portcullis_core::{SystemClock, UnixTime};
+use portcullis_core::UnixTime;
 use portcullis_store::{Collection, Expected, RecordKey, Row, Store, Version};
 use portcullis_store_sqlite::SqliteStore;
 use tokio::time::sleep;
@@ -56,7 +56,7 @@ async fn what_was_begun_is_there_after_a_kill_and_what_was_ended_is_not() {
         sleep(Duration::from_micros(137 * round)).await;
         child.kill().expect("SIGKILL");
         child.wait().expect("its end");
-        let store = SqliteStore::open(folder.database(), Arc::new(SystemClock::new())).await.expect("a store");
+        let store = SqliteStore::open(folder.database()).await.expect("a store");
         let is_there = async |number| store.load(state(child.id(), number)).await.expect("no failure").is_some();
         let (mut begun, mut ended) = (0, None::<u32>);
         for line in lines {
@@ -76,7 +76,7 @@ async fn what_was_begun_is_there_after_a_kill_and_what_was_ended_is_not() {
 #[tokio::test]
 async fn no_version_comes_back_in_another_process() {
     let folder = Folder::new();
-    let open = || SqliteStore::open(folder.database(), Arc::new(SystemClock::new()));
+    let open = || SqliteStore::open(folder.database());
     let store = open().await.expect("a store");
     let swap = store.compare_and_swap(state(1, 1), Expected::Absent, record(), None).await;
     let old = written(swap.unwrap()).expect("a new record");

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
-use portcullis_core::{SystemClock, UnixTime};
+use portcullis_core::UnixTime;
 use portcullis_store::{Collection, Expected, Lease, LeaseOutcome, RecordKey, Row, Store, Swap, Version};
 use portcullis_store_sqlite::{SqliteError, SqliteStore};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -44,7 +44,7 @@ async fn number(connection: &mut SqliteConnection, sql: &'static str) -> i64 {
 }
 
 async fn open(path: &Path) -> Result<SqliteStore, SqliteError> {
-    SqliteStore::open(path, Arc::new(SystemClock::new())).await
+    SqliteStore::open(path).await
 }
 
 #[tokio::test]

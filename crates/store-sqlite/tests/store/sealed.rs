@@ -2,7 +2,7 @@
 
 use std::{fs, sync::Arc};
 
-use portcullis_core::{SystemClock, UnixTime};
+use portcullis_core::UnixTime;
 use portcullis_store::{Collection, KeyRing, RecordKey, SealedStore, Store as _};
 use portcullis_store_sqlite::SqliteStore;
 
@@ -22,7 +22,7 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 #[tokio::test]
 async fn no_token_stands_in_the_bytes_of_any_file() {
     let folder = Folder::new();
-    let store = SqliteStore::open(folder.database(), Arc::new(SystemClock::new())).await.expect("a store");
+    let store = SqliteStore::open(folder.database()).await.expect("a store");
     let ring = KeyRing::new([&[7; 32]]).expect("a key");
     let sealed = SealedStore::new(Arc::new(store.clone()), ring).expect("it is no ephemeral one");
     for number in 0..100_u8 {

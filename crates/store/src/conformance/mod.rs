@@ -17,7 +17,7 @@
 //!
 //! impl Subject for Memory {
 //!     fn fresh(&self) -> SubjectFuture<'_, Vec<Arc<dyn Store>>> {
-//!         Box::pin(ready(vec![Arc::new(MemoryStore::new(Arc::new(self.0.clone()))) as _]))
+//!         Box::pin(ready(vec![Arc::new(MemoryStore::new().with_clock(Arc::new(self.0.clone()))) as _]))
 //!     }
 //!
 //!     fn clock(&self) -> &dyn Clock {

@@ -42,7 +42,7 @@ impl<F: Fn(TestClock) -> Arc<dyn Store> + Sync> Subject for Judged<F> {
 
 #[tokio::test(start_paused = true)]
 async fn the_store_in_memory_keeps_every_rule() {
-    let subject = Judged(TestClock::new(), |clock| Arc::new(MemoryStore::new(Arc::new(clock))) as _);
+    let subject = Judged(TestClock::new(), |clock| Arc::new(MemoryStore::new().with_clock(Arc::new(clock))) as _);
     check(&subject).await.expect("no violation");
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct Fixture {
 impl Fixture {
     pub(crate) fn new() -> Self {
         let clock = TestClock::new();
-        let rows = MemoryStore::new(Arc::new(clock.clone()));
+        let rows = MemoryStore::new().with_clock(Arc::new(clock.clone()));
         let before_write = Arc::new(Mutex::new(None::<StoreFuture<'static, ()>>));
         let next = Arc::clone(&before_write);
         let store = FaultyStore::new(rows.clone(), move |call| match call {

@@ -87,6 +87,6 @@ async fn who_is_overtaken_between_reading_and_taking_gets_nothing() {
 fn a_key_that_is_gone_with_the_process_is_refused_for_what_stays() {
     let durable = SealedStore::new(Arc::new(Fixture::new().store), KeyRing::ephemeral());
     let _: EphemeralKeyError = durable.unwrap_err();
-    let passing = MemoryStore::new(Arc::new(portcullis_core::SystemClock::new()));
+    let passing = MemoryStore::new();
     assert!(SealedStore::new(Arc::new(passing), KeyRing::ephemeral()).is_ok());
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use portcullis_core::{AccessToken, AuthError, Clock, Fingerprint, ScopeSet, UnixTime};
+use portcullis_core::{AccessToken, AuthError, Clock, Fingerprint, ScopeSet, SystemClock, UnixTime};
 use portcullis_egress::{Egress, RequestKind};
 use portcullis_oauth::{
     ClientAuthentication, CodeVerifier,
@@ -38,20 +38,18 @@ use portcullis_refresh::{RefreshError, TokenSet};
 /// ```
 /// use std::sync::Arc;
 ///
-/// use portcullis_core::SystemClock;
 /// use portcullis_egress::{Egress, EgressConfig};
 /// use portcullis_refresh::{KeyRing, MemoryStore, Refresher, RefresherConfig, GrantStore};
 /// use portcullis_upstream::ProviderClient;
 /// use portcullis_oauth::{ClientAuthentication, providers::Provider};
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let clock = Arc::new(SystemClock::new());
 /// let app = ClientAuthentication::basic("Iv1.0123456789abcdef", "secret from a file".into());
-/// let github = ProviderClient::new(Provider::github(), app, Egress::new(EgressConfig::new())?, clock.clone());
+/// let github = ProviderClient::new(Provider::github(), app, Egress::new(EgressConfig::new())?);
 ///
-/// let vault = GrantStore::new(Arc::new(MemoryStore::new(clock.clone())), KeyRing::ephemeral())?;
+/// let grants = GrantStore::new(Arc::new(MemoryStore::new()), KeyRing::ephemeral())?;
 /// let config = RefresherConfig::for_provider(github.provider());
-/// let refresher = Refresher::new(vault, github, config.with_clock(clock));
+/// let refresher = Refresher::new(grants, github, config);
 /// # drop(refresher);
 /// # Ok(())
 /// # }
@@ -64,6 +62,7 @@ pub struct ProviderClient(Arc<Inner>);
 struct Inner {
     provider: Arc<Provider>,
     client: ClientAuthentication,
+    egress: Egress,
     clock: Arc<dyn Clock>,
     codes: EndpointClient,
     refresh_tokens: EndpointClient,
@@ -78,24 +77,37 @@ struct Inner {
 impl ProviderClient {
     /// Creates a client of `provider` that authenticates itself as `client`.
     #[must_use]
-    pub fn new(provider: Provider, client: ClientAuthentication, egress: Egress, clock: Arc<dyn Clock>) -> Self {
-        let provider = Arc::new(provider);
+    pub fn new(provider: Provider, client: ClientAuthentication, egress: Egress) -> Self {
+        Self::build(Arc::new(provider), client, egress, Arc::new(SystemClock::new()))
+    }
+
+    /// Sets the clock for the lifetimes of tokens and for `Retry-After`. Default: [`SystemClock`]. The result shares no state with
+    /// earlier clones.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        let Inner { provider, client, egress, .. } = &*self.0;
+        Self::build(Arc::clone(provider), client.clone(), egress.clone(), clock)
+    }
+
+    fn build(provider: Arc<Provider>, client: ClientAuthentication, egress: Egress, clock: Arc<dyn Clock>) -> Self {
         let endpoint = |name| {
-            EndpointClient::new(egress.clone(), Arc::clone(&clock), RequestKind::new(name))
+            EndpointClient::new(egress.clone(), RequestKind::new(name))
+                .with_clock(Arc::clone(&clock))
                 .with_provider(Arc::clone(&provider))
         };
         // Two circuit breakers: refresh tokens that fail do not stop logins, and codes that fail do not stop refreshes.
         let codes = endpoint("token").with_unclear_refusal_pause(Duration::ZERO);
         Self(Arc::new(Inner {
-            refresh_tokens: codes.sibling(egress.clone(), Arc::clone(&clock)),
+            refresh_tokens: codes.sibling(Arc::clone(&clock)),
             codes,
             accepted_at: Mutex::default(),
             introspection: endpoint("introspection"),
             revocation: endpoint("revocation"),
             id_tokens: IdTokenVerifier::of(&provider, client.client_id(), &egress),
-            profiles: ProfileVerifier::new(Arc::clone(&provider), egress, Arc::clone(&clock)),
+            profiles: ProfileVerifier::new(Arc::clone(&provider), egress.clone()).with_clock(Arc::clone(&clock)),
             provider,
             client,
+            egress,
             clock,
         }))
     }

@@ -58,7 +58,7 @@ impl World {
             request
         };
         let egress = Egress::from_service(idp.clone().map_request(named));
-        let client = ProviderClient::new(change(provider(vendor, &idp)), app, egress, clock);
+        let client = ProviderClient::new(change(provider(vendor, &idp)), app, egress).with_clock(clock);
         Self { idp, client }
     }
 

@@ -54,7 +54,7 @@ async fn answer(fault: Fault, request: Request<Bytes>) -> Result<Response<Bytes>
 fn client(fault: Fault) -> ProviderClient {
     let provider = StrictService::new(move |request| answer(fault, request));
     let app = ClientAuthentication::basic("app", "s3cret".into());
-    ProviderClient::new(oidc(), app, Egress::from_service(provider), Arc::new(TestClock::new()))
+    ProviderClient::new(oidc(), app, Egress::from_service(provider)).with_clock(Arc::new(TestClock::new()))
 }
 
 async fn refresh(client: ProviderClient, refresh_token: String) -> Result<TokenResponse, RefreshError> {

@@ -71,7 +71,7 @@ impl Script {
 
     pub(crate) fn client(&self, provider: Provider) -> ProviderClient {
         let app = ClientAuthentication::basic("app", "s3cret".into());
-        ProviderClient::new(provider, app, self.egress(), Arc::new(self.clock.clone()))
+        ProviderClient::new(provider, app, self.egress()).with_clock(Arc::new(self.clock.clone()))
     }
 }
 

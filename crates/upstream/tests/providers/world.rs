@@ -50,8 +50,8 @@ impl World {
         let egress = EgressConfig::new().with_allow_loopback(true);
         let egress = Egress::new(egress).expect("TLS");
         let app = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
-        let client = ProviderClient::new(provider, app, egress, Arc::new(clock.clone()));
-        let store = MemoryStore::new(Arc::new(clock.clone()));
+        let client = ProviderClient::new(provider, app, egress).with_clock(Arc::new(clock.clone()));
+        let store = MemoryStore::new().with_clock(Arc::new(clock.clone()));
         let vault = GrantStore::new(Arc::new(store), KeyRing::ephemeral()).expect("not durable");
         let config = RefresherConfig::for_provider(client.provider());
         let refresher = Refresher::new(vault.clone(), client.clone(), config.with_clock(Arc::new(clock.clone())));

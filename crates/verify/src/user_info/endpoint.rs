@@ -46,21 +46,28 @@ impl UserInfoEndpoint {
     ///
     /// [OpenID Connect Core 1.0 section 5.3](https://openid.net/specs/openid-connect-core-1_0.html#UserInfo)
     #[must_use]
-    pub fn new(issuer: Issuer, egress: Egress, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(issuer: Issuer, egress: Egress) -> Self {
         let endpoint = Endpoint::discovered(issuer.clone(), EndpointKind::UserInfo, egress.clone());
-        Self::from_source(issuer, Source::Standard(endpoint), egress, clock)
+        Self::from_source(issuer, Source::Standard(endpoint), egress)
     }
 
     /// Creates a client of the endpoint for profiles of `provider`, with the format of its vendor.
     #[must_use]
-    pub fn of_provider(provider: impl Into<Arc<Provider>>, egress: Egress, clock: Arc<dyn Clock>) -> Self {
+    pub fn of_provider(provider: impl Into<Arc<Provider>>, egress: Egress) -> Self {
         let provider = provider.into();
-        Self::from_source(provider.issuer().clone(), Source::Provider(provider), egress, clock)
+        Self::from_source(provider.issuer().clone(), Source::Provider(provider), egress)
     }
 
-    fn from_source(issuer: Issuer, source: Source, egress: Egress, clock: Arc<dyn Clock>) -> Self {
-        let requests = EndpointClient::new(egress, clock, RequestKind::new("userinfo"));
+    fn from_source(issuer: Issuer, source: Source, egress: Egress) -> Self {
+        let requests = EndpointClient::new(egress, RequestKind::new("userinfo"));
         Self { issuer, source, requests, subject_claim: None }
+    }
+
+    /// Sets the clock for a `Retry-After` that is a date. Default: [`SystemClock`](portcullis_core::SystemClock).
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.requests = self.requests.with_clock(clock);
+        self
     }
 
     /// Sets the URL of the endpoint, instead of the one in the metadata or of the provider.

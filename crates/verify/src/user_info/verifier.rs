@@ -29,23 +29,20 @@ use crate::{AudienceCheck, ConfigError, issuer_router::DEFAULT_MAX_LEN};
 /// It makes two calls to the provider each time: put a [`CacheLayer`](crate::CacheLayer) around it.
 ///
 /// ```
-/// use std::sync::Arc;
-///
-/// use portcullis_core::SystemClock;
 /// use portcullis_egress::{Egress, EgressConfig};
 /// use portcullis_oauth::{ClientAuthentication, providers::Provider};
 /// use portcullis_verify::{AudienceCheck, UserInfoEndpoint, UserInfoVerifier};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let (egress, clock) = (Egress::new(EgressConfig::new())?, Arc::new(SystemClock::new()));
-/// let users = UserInfoEndpoint::of_provider(Provider::github(), egress.clone(), clock.clone());
+/// let egress = Egress::new(EgressConfig::new())?;
+/// let users = UserInfoEndpoint::of_provider(Provider::github(), egress.clone());
 ///
 /// let app = ClientAuthentication::basic("Iv1.0123456789abcdef", "secret from a file".into());
-/// let audience = AudienceCheck::token_check(Provider::github(), app.clone(), egress.clone(), clock.clone())?;
+/// let audience = AudienceCheck::token_check(Provider::github(), app.clone(), egress.clone())?;
 /// assert!(UserInfoVerifier::new(users.clone(), audience).is_ok());
 ///
 /// let elsewhere = Provider::github_enterprise("github.example.com")?;
-/// let audience = AudienceCheck::token_check(elsewhere, app, egress, clock)?;
+/// let audience = AudienceCheck::token_check(elsewhere, app, egress)?;
 /// assert!(UserInfoVerifier::new(users, audience).is_err());
 /// # Ok(())
 /// # }

@@ -13,7 +13,7 @@ use tower::{Layer as _, service_fn};
 use super::stub::{ISSUER, RESOURCE, Stub, TOKEN, active, client, clock, introspection, issuer, verify};
 
 fn layer(stub: &Stub, issuer: Issuer) -> UserInfoLayer {
-    UserInfoLayer::new(UserInfoEndpoint::new(issuer, stub.egress(), clock()))
+    UserInfoLayer::new(UserInfoEndpoint::new(issuer, stub.egress()).with_clock(clock()))
 }
 
 #[tokio::test(start_paused = true)]
@@ -39,7 +39,8 @@ async fn a_profile_of_another_user_is_refused() {
 fn by_username(stub: &Stub) -> (IntrospectionVerifier, UserInfoEndpoint) {
     let policy = IntrospectionPolicy::new(issuer(ISSUER), ResourceUri::new(RESOURCE).expect("resource"));
     let policy = policy.with_subject_claim("username");
-    let endpoint = UserInfoEndpoint::new(issuer(ISSUER), stub.egress(), clock()).with_subject_claim("username");
+    let endpoint =
+        UserInfoEndpoint::new(issuer(ISSUER), stub.egress()).with_clock(clock()).with_subject_claim("username");
     (IntrospectionVerifier::new(policy, client(), stub.egress()).with_clock(clock()), endpoint)
 }
 
@@ -97,7 +98,7 @@ async fn tokens_of_other_issuers_and_of_clients_are_not_sent_to_user_info() {
         let user = UserContext::builder(issuer(ISSUER), "job").with_kind(PrincipalKind::Client).build();
         Ok::<_, AuthError>(Arc::new(user))
     });
-    let endpoint = UserInfoEndpoint::new(issuer(ISSUER), stub.egress(), clock());
+    let endpoint = UserInfoEndpoint::new(issuer(ISSUER), stub.egress()).with_clock(clock());
     verify(UserInfoEnrichment::new(client, endpoint), TOKEN).await.expect("client");
     assert_eq!(stub.calls("/userinfo"), 0);
 }

@@ -111,13 +111,14 @@ fn github() -> GitHub {
 }
 
 fn user_info(provider: &Provider, check: AudienceCheck) -> UserInfoVerifier {
-    let endpoint = UserInfoEndpoint::of_provider(github(), provider.egress(), clock());
+    let endpoint = UserInfoEndpoint::of_provider(github(), provider.egress()).with_clock(clock());
     UserInfoVerifier::new(endpoint, check).expect("verifier")
 }
 
 fn token_check(provider: &Provider) -> UserInfoVerifier {
     let client = ClientAuthentication::basic("app", SECRET.into());
-    let check = AudienceCheck::token_check(github(), client, provider.egress(), clock()).expect("GitHub has it");
+    let check =
+        AudienceCheck::token_check(github(), client, provider.egress()).expect("GitHub has it").with_clock(clock());
     user_info(provider, check)
 }
 

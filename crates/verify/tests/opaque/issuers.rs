@@ -111,7 +111,7 @@ fn an_ambiguous_configuration_is_an_error() {
 #[tokio::test(start_paused = true)]
 async fn rs_14_a_token_is_sent_to_its_own_issuer_only() {
     let (own, (other, other_calls)) = (Stub::new(), fake(OTHER));
-    let profile = UserInfoLayer::new(UserInfoEndpoint::new(issuer(ISSUER), own.egress(), clock()));
+    let profile = UserInfoLayer::new(UserInfoEndpoint::new(issuer(ISSUER), own.egress()).with_clock(clock()));
     let issuers = IssuerRouter::builder()
         .with_opaque_issuer(issuer(ISSUER), profile.layer(introspection(&own)))
         .with_issuer(issuer(OTHER), profile.layer(other))

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::stub::{ISSUER, SECRET, Stub, TOKEN, active, clock, introspection, issuer, verify};
 
 fn endpoint(stub: &Stub) -> UserInfoEndpoint {
-    UserInfoEndpoint::new(issuer(ISSUER), stub.egress(), clock())
+    UserInfoEndpoint::new(issuer(ISSUER), stub.egress()).with_clock(clock())
 }
 
 fn with_introspection(stub: &Stub) -> UserInfoVerifier {
@@ -18,8 +18,10 @@ fn with_introspection(stub: &Stub) -> UserInfoVerifier {
 
 fn github(stub: &Stub) -> UserInfoVerifier {
     let client = ClientAuthentication::basic("Iv1.app", SECRET.into());
-    let endpoint = UserInfoEndpoint::of_provider(Provider::github(), stub.egress(), clock());
-    let check = AudienceCheck::token_check(Provider::github(), client, stub.egress(), clock()).expect("GitHub has it");
+    let endpoint = UserInfoEndpoint::of_provider(Provider::github(), stub.egress()).with_clock(clock());
+    let check = AudienceCheck::token_check(Provider::github(), client, stub.egress())
+        .expect("GitHub has it")
+        .with_clock(clock());
     UserInfoVerifier::new(endpoint, check).expect("verifier")
 }
 
@@ -113,11 +115,11 @@ async fn an_audience_check_can_be_omitted_only_by_the_module_danger() {
 #[tokio::test(start_paused = true)]
 async fn an_audience_check_of_another_issuer_is_a_configuration_error() {
     let stub = Stub::new();
-    let other = UserInfoEndpoint::new(issuer("https://other.example"), stub.egress(), clock());
+    let other = UserInfoEndpoint::new(issuer("https://other.example"), stub.egress()).with_clock(clock());
     let error = UserInfoVerifier::new(other, AudienceCheck::introspection(introspection(&stub))).expect_err("mixed");
     assert!(matches!(error, ConfigError::DifferentIssuers { .. }));
     let client = ClientAuthentication::basic("app", SECRET.into());
-    let error = AudienceCheck::token_check(Provider::google(), client, stub.egress(), clock()).expect_err("no check");
+    let error = AudienceCheck::token_check(Provider::google(), client, stub.egress()).expect_err("no check");
     assert_eq!(error, ConfigError::NoTokenCheck("google"));
 }
 

@@ -33,8 +33,8 @@ impl Contender for Portcullis {
     /// Every store lets one refresh at a time.
     async fn clients(&self, site: &Site, held: &Held, team: Team) -> Vec<Handler> {
         let clock: Arc<dyn Clock> = Arc::new(site.clock.clone());
-        let vault =
-            GrantStore::new(Arc::new(MemoryStore::new(Arc::clone(&clock))), KeyRing::ephemeral()).expect("a vault");
+        let vault = GrantStore::new(Arc::new(MemoryStore::new().with_clock(Arc::clone(&clock))), KeyRing::ephemeral())
+            .expect("a vault");
         let processes: Vec<_> = (0..team.size())
             .map(|_| {
                 let client = provider_client(&site.idp, site.egress.clone(), &clock);

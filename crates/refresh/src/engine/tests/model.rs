@@ -169,7 +169,7 @@ impl YieldingStore {
     fn new(clock: &TestClock) -> Self {
         let (refuses_writes, leases) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
         let (refuses, requested) = (Arc::clone(&refuses_writes), Arc::clone(&leases));
-        let store = FaultyStore::new(MemoryStore::new(Arc::new(clock.clone())), move |call| {
+        let store = FaultyStore::new(MemoryStore::new().with_clock(Arc::new(clock.clone())), move |call| {
             let refuses = Arc::clone(&refuses);
             if let Call::Lease(_) = call {
                 requested.fetch_add(1, Ordering::SeqCst);
