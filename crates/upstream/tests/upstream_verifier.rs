@@ -1,14 +1,19 @@
-//! Our own token, then the provider's: who is asked what, how often, and what comes of it.
+//! This server's token, then the provider's: what is verified, how often, and with which result.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use portcullis_core::{
-    AccessToken, AuthError, AuthErrorKind, BearerToken, Generation, Issuer, Reason, Revocation, ScopeSet, UnixTime,
-    Upstream, UpstreamFuture, UpstreamSource, UserContext,
+    AccessToken, AuthError, AuthErrorKind, BearerToken, Clock as _, Generation, GrantId, Issuer, Reason, Revocation,
+    ScopeSet, SystemClock, UnixTime, Upstream, UpstreamFuture, UpstreamSource, UserContext,
 };
+use portcullis_oauth::{TokenResponse, providers::Rotation};
+use portcullis_refresh::{GrantStore, KeyRing, MemoryStore, RefreshError, Refresher, RefresherConfig, TokenSet};
 use portcullis_upstream::{UpstreamLayer, UpstreamVerifier};
 use serde_json::{Map, Value, json};
 use tower::{Layer as _, ServiceExt as _, service_fn};
@@ -50,7 +55,7 @@ fn object(value: &Value) -> Map<String, Value> {
     value.as_object().cloned().unwrap_or_default()
 }
 
-/// Alice, as our own token says it.
+/// Returns Alice as this server's token describes her.
 fn alice(upstream: Upstream) -> UserContext {
     UserContext::builder(issuer(PROVIDER), "alice")
         .with_scopes(ScopeSet::parse("mcp:read").expect("scopes"))
@@ -60,7 +65,7 @@ fn alice(upstream: Upstream) -> UserContext {
         .build()
 }
 
-/// Whoever the provider says it is.
+/// Returns a user as the provider describes them.
 fn known(issuer_name: &str, subject: &str) -> UserContext {
     UserContext::builder(issuer(issuer_name), subject).with_profile(object(&json!({"name": "Alice"}))).build()
 }
@@ -78,7 +83,7 @@ impl Outcome {
     }
 }
 
-/// Resolves a token of ours that stands for `user`; `answer` is what the provider says of one of its tokens.
+/// Resolves a token of this server for `user`; `answer` verifies the provider's tokens.
 async fn resolve(
     user: Result<UserContext, AuthError>,
     answer: impl Fn(&str) -> Result<UserContext, AuthError> + Send + Sync + Clone + 'static,
@@ -232,4 +237,34 @@ async fn a_grant_of_another_user_is_noticed_where_both_name_the_same_issuer() {
     let user = resolve(Ok(ours), |_| Ok(known(PROVIDER, "alice"))).await.user.expect("a user");
     assert_eq!((user.issuer().as_str(), user.subject()), ("https://here.example", "user-17"));
     assert_eq!(user.name(), Some("Alice"));
+}
+
+#[tokio::test]
+async fn a_wrong_audience_in_the_configuration_ends_no_grant_and_spends_no_refresh_token() {
+    let requests = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&requests);
+    let token_refresh = service_fn(move |_: Arc<TokenSet>| {
+        counted.fetch_add(1, Relaxed);
+        std::future::ready(Err(RefreshError::refused("no refresh is expected")))
+    });
+    let grants = GrantStore::new(Arc::new(MemoryStore::new()), KeyRing::ephemeral()).expect("not durable");
+    let config = RefresherConfig::new(issuer(PROVIDER), "test", Rotation::SingleUse);
+    let refresher = Refresher::new(grants.clone(), token_refresh, config);
+    for (number, refresh_token) in [(1, None), (2, Some("refresh-0".into()))] {
+        let id = GrantId::from_bytes([number; 16]);
+        let mut response = TokenResponse::new(BearerToken::new("token-0").expect("token"));
+        response.refresh_token = refresh_token;
+        response.expires_in = Some(Duration::from_secs(300));
+        let tokens = TokenSet::from_login(response, &ScopeSet::default(), SystemClock::new().now());
+        refresher.create(id, tokens).await.expect("created");
+
+        let user = alice(refresher.upstream(id));
+        let outcome = resolve(Ok(user), |_| Err(Reason::WrongAudience.into())).await;
+        assert_eq!(outcome.asked, ["token-0"]);
+        let error = outcome.user.expect_err("refused");
+        assert_eq!((error.kind(), error.reason()), (AuthErrorKind::Unavailable, Reason::VerifierFailed));
+        let stored = grants.load(id).await.expect("readable").expect("stored");
+        assert_eq!(stored.record.tokens().generation().number(), 0);
+    }
+    assert_eq!(requests.load(Relaxed), 0);
 }

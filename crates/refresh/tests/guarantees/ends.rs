@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use portcullis_core::{AuthErrorKind, BearerToken, Clock as _, GrantId, Issuer, Reason, ScopeSet, UserContext};
+use portcullis_core::{Clock as _, GrantId, Issuer, Reason, ScopeSet};
 use portcullis_oauth::providers::Rotation;
 use portcullis_refresh::{GrantStore, RefresherConfig, TokenSet};
 use portcullis_store::{Expected, Store as _, Swap};
-use portcullis_upstream::UpstreamVerifier;
 use secrecy::ExposeSecret as _;
-use tower::{ServiceExt as _, service_fn};
 
 use crate::{
     fixture::{Fixture, GRANT, all, ask, config, pass},
@@ -187,26 +185,4 @@ async fn a_refresh_token_is_never_presented_to_another_issuer() {
     assert_eq!((elsewhere.requests(), fixture.stored().await), (0, Some(0)));
     assert!(other.delete(GRANT).await.expect("removed").is_none(), "there are no tokens to revoke at this provider");
     assert_eq!(fixture.stored().await, None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_wrong_audience_in_the_configuration_ends_no_grant_and_spends_no_refresh_token() {
-    let fixture = Fixture::new().await;
-    let id = GrantId::from_bytes([9; 16]);
-    fixture.refresher.create(id, login(&fixture, "bob", false)).await.expect("created");
-    for (id, stored) in [(id, 0), (GRANT, 0)] {
-        let upstream = fixture.refresher.upstream(id);
-        let own = service_fn(move |_: BearerToken| {
-            let issuer = Issuer::new("https://us.example").expect("issuer");
-            let user = UserContext::builder(issuer, "bob").with_upstream(upstream.clone()).build();
-            std::future::ready(Ok::<_, portcullis_core::AuthError>(std::sync::Arc::new(user)))
-        });
-        let provider = service_fn(|_: BearerToken| std::future::ready(Err(Reason::WrongAudience.into())));
-        let verifier = UpstreamVerifier::new(own, provider);
-        let error = verifier.oneshot(BearerToken::new("ours").expect("token")).await.expect_err("refused");
-        assert_eq!((error.kind(), error.reason()), (AuthErrorKind::Unavailable, Reason::VerifierFailed));
-        let row = fixture.grants.load(id).await.expect("readable").expect("stored");
-        assert_eq!(row.record.tokens().generation().number(), stored);
-    }
-    assert_eq!(fixture.provider.requests(), 0);
 }
