@@ -36,19 +36,16 @@
 
 mod address;
 mod circuit_breaker;
-mod client;
 mod config;
 mod egress;
 mod error;
-mod extensions;
 mod guard;
 mod rate_limiter;
 
 pub use circuit_breaker::{
     Answer, CircuitBreaker, CircuitBreakerFuture, CircuitBreakerLayer, CredentialKey, back_off_window,
 };
-pub use config::{EgressConfig, EgressConfigError};
+pub use config::{EgressConfig, EgressConfigError, MaxBody, RequestKind};
 pub use egress::Egress;
 pub use error::{EgressError, EgressErrorKind};
-pub use extensions::{MaxBody, RequestKind};
 pub use rate_limiter::{Rate, RateLimiter};

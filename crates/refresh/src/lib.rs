@@ -10,17 +10,22 @@
 //!
 //! The crate does **not** know how a user logs in, who the user is, or how a provider is called.
 
+mod config;
 mod engine;
 mod grant_store;
 mod record;
 mod refresher;
+mod request;
 mod telemetry;
 mod token_refresh;
 mod token_set;
+mod upstream;
 
+pub use config::RefresherConfig;
 pub use grant_store::{CreateError, GrantStore, StoredGrant};
 pub use record::{GrantRecord, InvalidRecord};
-pub use refresher::{RefreshFuture, RefreshRequest, Refresher, RefresherConfig};
+pub use refresher::Refresher;
+pub use request::{RefreshFuture, RefreshRequest};
 pub use token_refresh::{RefreshError, RefreshErrorKind, TokenRefresh};
 pub use token_set::TokenSet;
 

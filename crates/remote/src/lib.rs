@@ -11,15 +11,11 @@ mod endpoint;
 mod endpoint_client;
 mod key_set_location;
 mod key_set_schedule;
-mod max_age;
 mod remote_key_set;
-mod shared_task;
 mod single_flight;
 
-pub use discovery::discover;
+pub use discovery::{discover, max_age};
 pub use endpoint::{Endpoint, EndpointKind};
 pub use endpoint_client::{CallError, Credential, EndpointClient};
-pub use max_age::max_age;
 pub use remote_key_set::{RemoteKeySet, Verification};
-pub use shared_task::SharedTask;
-pub use single_flight::SingleFlight;
+pub use single_flight::{SharedTask, SingleFlight};

@@ -8,8 +8,8 @@ use sqlx::{query, query_as};
 use tokio::time::sleep;
 
 use crate::{
-    SqliteError, columns,
-    connection::{Connection, ConnectionGuard},
+    SqliteError,
+    connection::{Connection, ConnectionGuard, from_number},
 };
 
 /// How many events are kept.
@@ -32,8 +32,8 @@ pub(crate) async fn read(connection: &Connection, after: Position, limit: usize)
     let start = if is_ahead { Position::START } else { after };
     let mut guard = connection.take().await?;
     let read = query_as("SELECT position, sealed FROM events WHERE position > ? ORDER BY position LIMIT ?")
-        .bind(columns::from_number(start.number()))
-        .bind(columns::from_number(limit));
+        .bind(from_number(start.number()))
+        .bind(from_number(limit));
     let rows = guard.rows::<(i64, Vec<u8>)>(read).await?;
     guard.release();
     let (positions, events): (Vec<_>, Vec<_>) =

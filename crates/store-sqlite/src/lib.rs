@@ -19,15 +19,12 @@
 //! # }).unwrap();
 //! ```
 
-mod columns;
 mod config;
 mod connection;
 mod error;
 mod events;
 mod file;
-mod leases;
 mod rows;
-mod schema;
 mod store;
 mod writer;
 

@@ -17,7 +17,7 @@ use portcullis_store::{
     StoredRow, Swap, Version,
 };
 
-use crate::{SqliteConfig, SqliteError, connection::Connection, events, file, leases, rows, schema, writer::Writer};
+use crate::{SqliteConfig, SqliteError, connection::Connection, events, file, rows, writer::Writer};
 
 /// A store in a file, which any number of processes of one machine may have open. Clones are the same store.
 ///
@@ -61,9 +61,9 @@ impl SqliteStore {
         })?;
         file::create(&config.path)?;
         let plain = Connection::plain(&config);
-        schema::check(&plain, &config.path).await?;
+        file::check(&plain, &config.path).await?;
         file::close_to_others(&config.path)?;
-        schema::migrate(&plain, &config.path).await?;
+        file::migrate(&plain, &config.path).await?;
         let writer = Connection::write_ahead(&config);
         writer.take().await?.release();
         let readers = std::array::from_fn(|_| Connection::write_ahead(&config));
@@ -121,21 +121,22 @@ impl Store for SqliteStore {
 
     fn lease(&self, key: RecordKey, ttl: Duration) -> StoreFuture<'_, LeaseOutcome> {
         Box::pin(async move {
-            let acquired = self.writer().write(move |guard, now| Box::pin(leases::acquire(guard, key, ttl, now)));
+            let acquired = self.writer().write(move |guard, now| Box::pin(rows::acquire_lease(guard, key, ttl, now)));
             acquired.await.map_err(failed("acquiring a lease"))
         })
     }
 
     fn renew(&self, key: RecordKey, lease: Lease, ttl: Duration) -> StoreFuture<'_, bool> {
         Box::pin(async move {
-            let renewed = self.writer().write(move |guard, now| Box::pin(leases::renew(guard, key, lease, now + ttl)));
+            let renewed =
+                self.writer().write(move |guard, now| Box::pin(rows::renew_lease(guard, key, lease, now + ttl)));
             renewed.await.map_err(failed("renewing a lease"))
         })
     }
 
     fn release(&self, key: RecordKey, lease: Lease) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            let released = self.writer().write(move |guard, _| Box::pin(leases::release(guard, key, lease)));
+            let released = self.writer().write(move |guard, _| Box::pin(rows::release_lease(guard, key, lease)));
             released.await.map_err(failed("releasing a lease"))
         })
     }

@@ -68,10 +68,6 @@ impl AudienceCheck {
         })
     }
 
-    pub(crate) const fn any() -> Self {
-        Self(Check::Any)
-    }
-
     /// Returns the issuer of the tokens that can pass; `None` if tokens are not checked.
     pub(crate) fn issuer(&self) -> Option<&Issuer> {
         match &self.0 {
@@ -98,5 +94,20 @@ impl TokenCheck {
             || AuthError::new(Reason::ClientRefused).with_source("the provider has no endpoint for token checks");
         let request = provider.token_check_request(client, token).ok_or_else(no_endpoint)?;
         requests.verify(token, request, |response| provider.process_token_check(client, response)).await
+    }
+}
+
+/// Options that are not safe. Every use of this module should be reviewed.
+pub mod danger {
+    use super::{AudienceCheck, Check};
+
+    /// Accepts tokens that were issued for **any** audience.
+    ///
+    /// Any party with a token of a user, such as the operator of any other app that the user has logged in to at this
+    /// provider, is accepted as that user (MCP authorization, *Access Token Privilege Restriction*: such tokens MUST be rejected). Use it
+    /// only if no other app can get tokens from the provider, as in a test.
+    #[must_use]
+    pub const fn any_audience() -> AudienceCheck {
+        AudienceCheck(Check::Any)
     }
 }

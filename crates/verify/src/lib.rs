@@ -2,13 +2,12 @@
 
 mod audience_check;
 pub mod cache;
-pub mod danger;
 mod introspection;
 mod issuer_router;
 mod jwt;
 mod user_info;
 
-pub use audience_check::AudienceCheck;
+pub use audience_check::{AudienceCheck, danger};
 pub use cache::{Cache, CacheConfig, CacheFuture, CacheHandle, CacheLayer};
 pub use introspection::IntrospectionVerifier;
 pub use issuer_router::{ConfigError, IssuerRouter, IssuerRouterBuilder};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{current_tokens::Now, entry::GrantEntry, runtime::sleep};
-use crate::{Lease, LeaseOutcome, StoreError, refresher::TIME_TO_SAVE};
+use crate::{Lease, LeaseOutcome, StoreError, config::TIME_TO_SAVE};
 
 /// The exclusive right to refresh a grant. It ends with a write to the row, with [`release`](Self::release), or after its time.
 #[derive(Clone, Copy)]

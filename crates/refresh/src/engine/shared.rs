@@ -14,7 +14,7 @@ use super::{
     runtime::{Runtime, SharedTask},
     state::RefreshPolicy,
 };
-use crate::{GrantStore, RefreshError, TokenSet, refresher::RefresherConfig, telemetry::Telemetry};
+use crate::{GrantStore, RefreshError, TokenSet, config::RefresherConfig, telemetry::Telemetry};
 
 /// The service that presents a refresh token, with its type erased.
 pub(crate) type BoxedTokenRefresh = BoxCloneSyncService<Arc<TokenSet>, TokenResponse, RefreshError>;

@@ -12,12 +12,12 @@ use portcullis_oauth::{
     providers::{Profile, Provider},
     revocation::RevokedTokens,
 };
+use portcullis_refresh::{RefreshError, TokenSet};
 use portcullis_remote::EndpointClient;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
-use super::{ProfileVerifier, call_error::refresh_error, login::IdTokenVerifier};
-use portcullis_refresh::{RefreshError, TokenSet};
+use super::{ProfileVerifier, login::IdTokenVerifier, refresh::refresh_error};
 
 /// An OAuth client of a provider: logins, refreshes, profiles and revocation. Clones share their state.
 ///

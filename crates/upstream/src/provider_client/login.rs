@@ -9,16 +9,16 @@ use portcullis_oauth::{
     id_token::{IdToken, IdTokenPolicy},
     providers::{Profile, Provider},
 };
+use portcullis_refresh::TokenSet;
 use portcullis_remote::RemoteKeySet;
 use secrecy::SecretString;
 use tokio::runtime::Handle;
 
 use super::{
     ProviderClient,
-    call_error::refresh_error,
     login_error::{LoginError, LoginStep},
+    refresh::refresh_error,
 };
-use portcullis_refresh::TokenSet;
 
 /// A completed login: the user, and the tokens of the new grant. `Debug` prints no token, and of the user the subject only.
 #[derive(Clone, Debug)]

@@ -3,7 +3,6 @@
 use std::{error::Error, fmt};
 
 use portcullis_core::{AuthError, Reason};
-
 use portcullis_refresh::{RefreshError, RefreshErrorKind};
 
 /// A failed login at a provider: the step that failed, and the category of the error. It contains no token.

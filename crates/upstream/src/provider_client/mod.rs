@@ -2,9 +2,7 @@
 //!
 //! The messages are built and processed by [`portcullis_oauth::providers`]; here they are sent, and errors are classified.
 
-mod call_error;
 mod client;
-mod introspection;
 mod login;
 mod login_error;
 mod profile_verifier;

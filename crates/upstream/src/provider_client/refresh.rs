@@ -1,21 +1,32 @@
-//! Requests to the token endpoint, and [`ProviderClient`] as a [`TokenRefresh`](portcullis_refresh::TokenRefresh).
+//! Requests to the token endpoint and for introspection, and what their errors mean for the credential that was presented.
 
 use std::{
+    error::Error as _,
     future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use http::Request;
-use portcullis_oauth::TokenResponse;
+use http::{Request, StatusCode};
+use portcullis_core::{AuthError, Fingerprint, Reason};
+use portcullis_egress::EgressErrorKind;
+use portcullis_oauth::{
+    ProtocolError, TokenResponse,
+    introspection::{self, IntrospectionResponse},
+};
+use portcullis_refresh::{RefreshError, TokenSet};
 use portcullis_remote::{CallError, EndpointClient};
 use secrecy::SecretString;
+use tokio::time::timeout;
 use tower_service::Service;
 
-use super::{ProviderClient, call_error::refresh_error, client::fingerprint};
-use portcullis_refresh::{RefreshError, TokenSet};
+use super::client::{ProviderClient, fingerprint};
+
+/// How long an introspection may delay a refresh, whose tokens are not saved yet.
+const INTROSPECTION_TIMEOUT: Duration = Duration::from_millis(1500);
 
 impl ProviderClient {
     async fn refresh(&self, tokens: &TokenSet) -> Result<TokenResponse, RefreshError> {
@@ -77,4 +88,105 @@ impl Service<Arc<TokenSet>> for ProviderClient {
         let this = self.clone();
         Box::pin(async move { this.refresh(&tokens).await })
     }
+}
+
+impl ProviderClient {
+    /// Adds the lifetime that the token response did not contain: by introspection, else the default of the provider.
+    pub(super) async fn with_lifetime(&self, mut tokens: TokenResponse) -> TokenResponse {
+        if tokens.expires_in.is_some() || tokens.expires_at.is_some() {
+            return tokens;
+        }
+        let request = self.provider().introspection_request(self.client(), &tokens.access_token);
+        let token = tokens.access_token.fingerprint();
+        let expires_at = self.introspect(token, request).await.and_then(|response| response.expires_at());
+        // A token that was just issued has not expired: if the response says so, a clock is wrong.
+        tokens.expires_at = expires_at.filter(|expires_at| *expires_at > self.now());
+        if tokens.expires_at.is_none() {
+            tokens.expires_in = self.provider().default_lifetime();
+        }
+        tokens
+    }
+
+    /// Introspects a refresh token that was refused without an error code. `None` if it was refused in another way, or there is no answer.
+    ///
+    /// RFC 6749 section 5.2 requires the code `invalid_grant`. If a provider answers every problem with a bare 400, introspection alone
+    /// tells a dead refresh token, whose user must log in again, from other problems.
+    async fn is_active(&self, error: &CallError, refresh_token: &SecretString) -> Option<bool> {
+        if !is_bare(error) {
+            return None;
+        }
+        let request = self.provider().refresh_token_introspection_request(self.client(), refresh_token);
+        Some(self.introspect(fingerprint(refresh_token), request).await?.is_active())
+    }
+
+    async fn introspect(&self, token: Fingerprint, request: Option<Request<Bytes>>) -> Option<IntrospectionResponse> {
+        let response = self.introspection().send(token, request?, introspection::process);
+        let error = match timeout(INTROSPECTION_TIMEOUT, response).await {
+            Ok(Ok(response)) => return Some(response),
+            Ok(Err(error)) => error.into(),
+            Err(_) => AuthError::new(Reason::ProviderTimeout),
+        };
+        let (provider, reason) = (self.provider().name(), error.reason());
+        tracing::warn!(provider, %reason, source = error.source(), "the introspection of a token failed");
+        None
+    }
+}
+
+/// Returns what `error` means for the refresh token or code that was presented.
+pub(super) fn refresh_error(error: CallError) -> RefreshError {
+    match error {
+        CallError::ClientRejected(refusal) => RefreshError::not_sent(refusal),
+        CallError::Egress(error) => {
+            let outcome = match error.kind() {
+                _ if error.status().is_some_and(is_from_gateway) => RefreshError::ambiguous,
+                EgressErrorKind::Blocked
+                | EgressErrorKind::Connect
+                | EgressErrorKind::BackingOff
+                | EgressErrorKind::ClientRefused
+                | EgressErrorKind::SourceLimited => RefreshError::not_sent,
+                // From the circuit breaker, not from the provider.
+                EgressErrorKind::RateLimited if error.status().is_none() => RefreshError::not_sent,
+                EgressErrorKind::RateLimited | EgressErrorKind::ServerError => RefreshError::transient,
+                // Time-outs, broken connections, unread responses: the provider may have processed the request.
+                _ => RefreshError::ambiguous,
+            };
+            outcome(error.into())
+        }
+        CallError::Protocol(error) => match &error {
+            ProtocolError::GrantRefused { .. } => RefreshError::refused(error),
+            ProtocolError::ServerError { status, .. } if is_from_gateway(*status) => {
+                RefreshError::ambiguous(error.into())
+            }
+            ProtocolError::RateLimited { .. } | ProtocolError::ServerError { .. } => {
+                RefreshError::transient(error.into())
+            }
+            // A bare 401 as well: some providers return it for a dead refresh token.
+            ProtocolError::UnknownRefusal { .. }
+            | ProtocolError::ClientRefused { status: StatusCode::UNAUTHORIZED, code: None } => {
+                RefreshError::unexplained(error.into())
+            }
+            ProtocolError::ClientRefused { .. } => RefreshError::misconfigured(error.into()),
+            ProtocolError::UnexpectedStatus(status) if !status.is_success() => {
+                RefreshError::misconfigured(error.into())
+            }
+            // A response that cannot be understood.
+            _ => RefreshError::ambiguous(error.into()),
+        },
+    }
+}
+
+/// Reports whether a gateway between this server and the provider may have given up waiting: the provider may have processed the request.
+///
+/// 408, 502, 504, and the equivalents of large networks (520 to 524).
+fn is_from_gateway(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 502 | 504 | 520..=524)
+}
+
+/// Reports whether `error` is a 400 without an error code, which does not say what is wrong.
+fn is_bare(error: &CallError) -> bool {
+    const BAD_REQUEST: StatusCode = StatusCode::BAD_REQUEST;
+    matches!(
+        error,
+        CallError::Protocol(ProtocolError::UnknownRefusal { status: BAD_REQUEST, code: None, wording: None })
+    )
 }

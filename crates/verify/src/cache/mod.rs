@@ -23,8 +23,6 @@
 
 mod config;
 mod entry;
-mod future;
-mod handle;
 mod negative_cache;
 mod registry;
 mod resolve;
@@ -36,6 +34,4 @@ mod telemetry;
 mod tests;
 
 pub use config::CacheConfig;
-pub use future::CacheFuture;
-pub use handle::CacheHandle;
-pub use service::{Cache, CacheLayer};
+pub use service::{Cache, CacheFuture, CacheHandle, CacheLayer};

@@ -1,20 +1,26 @@
-//! [`CacheLayer`] and [`Cache`]: a verifier that caches the contexts of another one.
+//! [`CacheLayer`], [`Cache`] and [`CacheFuture`]: a verifier that caches the contexts of another one; and [`CacheHandle`], which
+//! invalidates them.
 
 use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use portcullis_core::{AuthError, BearerToken, UserContext, VerifyToken};
+use portcullis_core::{AuthError, BearerToken, Issuer, Reason, UserContext, VerifyToken};
+use portcullis_remote::SharedTask;
 use tower_layer::Layer;
 use tower_service::Service;
 use tracing::Instrument as _;
 
 use super::{
-    CacheConfig, CacheFuture, CacheHandle,
+    CacheConfig,
     entry::Freshness,
+    registry::Target,
     resolve::{Cause, resolve},
-    store::Store,
+    store::{Outcome, Store},
 };
 
 /// Puts a [`Cache`] around a [verifier](portcullis_core::VerifyToken).
@@ -65,7 +71,7 @@ impl<V> Cache<V> {
     /// Returns a handle that invalidates contexts.
     #[must_use]
     pub fn handle(&self) -> CacheHandle {
-        CacheHandle::new(Arc::clone(&self.shared.store))
+        CacheHandle { store: Arc::clone(&self.shared.store) }
     }
 }
 
@@ -121,5 +127,98 @@ where
         }
         store.telemetry.miss.increment(1);
         CacheFuture::waiting(resolve(Cause::Miss))
+    }
+}
+
+/// Future for [`Cache`](super::Cache). Dropping it does not cancel the resolution that it waits for.
+#[must_use = "futures do nothing unless polled"]
+pub struct CacheFuture(State);
+
+enum State {
+    /// Empty once it has been returned.
+    Ready(Option<Outcome>),
+    Waiting(SharedTask<Outcome>),
+}
+
+impl CacheFuture {
+    const fn ready(outcome: Outcome) -> Self {
+        Self(State::Ready(Some(outcome)))
+    }
+
+    const fn waiting(resolution: SharedTask<Outcome>) -> Self {
+        Self(State::Waiting(resolution))
+    }
+}
+
+impl Future for CacheFuture {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        match &mut self.0 {
+            State::Ready(outcome) => Poll::Ready(outcome.take().expect("a future is not polled after it was done")),
+            State::Waiting(resolution) => {
+                let outcome = ready!(Pin::new(resolution).poll(cx));
+                // A context that was invalidated after its resolution must not be returned to a caller that is still waiting.
+                Poll::Ready(outcome.and_then(|context| {
+                    if context.revocation().is_revoked() { Err(Reason::Revoked.into()) } else { Ok(context) }
+                }))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for CacheFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheFuture").finish_non_exhaustive()
+    }
+}
+
+/// Invalidates cached user contexts immediately: hits stop, running resolutions ask again, open response streams end.
+///
+/// It affects this process only. An invalidated token is resolved again when it is presented again: revoke it at its
+/// authorization server first.
+#[derive(Clone, Debug)]
+pub struct CacheHandle {
+    store: Arc<Store>,
+}
+
+impl CacheHandle {
+    /// Invalidates what is cached about one token, refusals included, in each encoding in which it was presented: the
+    /// [signed part](BearerToken::signed_fingerprint) of a JWT identifies it, whatever its signature is.
+    pub async fn invalidate_token(&self, token: &BearerToken) {
+        let signed = token.signed_fingerprint();
+        self.invalidate(&Target::Token(signed)).await;
+        self.store.remove(&token.fingerprint()).await;
+        self.store.refusals.remove_token(&signed);
+    }
+
+    /// Invalidates every context of one user, whatever the token and the client are.
+    pub async fn invalidate_user(&self, issuer: &Issuer, subject: &str) {
+        self.invalidate(&Target::User(issuer.clone(), subject.into())).await;
+    }
+
+    /// Invalidates every context of one issuer.
+    pub async fn invalidate_issuer(&self, issuer: &Issuer) {
+        self.invalidate(&Target::Issuer(issuer.clone())).await;
+    }
+
+    /// Invalidates everything, refusals included.
+    pub async fn invalidate_all(&self) {
+        self.store.refusals.clear();
+        self.invalidate(&Target::Everything).await;
+    }
+
+    async fn invalidate(&self, target: &Target) {
+        // After this line no hit is possible; the rest frees memory.
+        let revoked = self.store.registry.revoke(target);
+        self.store.telemetry.invalidated.increment(revoked.len() as u64);
+        for fingerprint in revoked {
+            self.store.remove(&fingerprint).await;
+        }
+    }
+
+    /// Returns the number of cached contexts.
+    pub async fn contexts(&self) -> u64 {
+        self.store.len().await
     }
 }

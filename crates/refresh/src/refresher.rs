@@ -6,19 +6,18 @@ use std::{
     time::Duration,
 };
 
-use portcullis_core::{AuthError, Generation, GrantId, Reason, UnixTime, Upstream};
+use portcullis_core::{AuthError, GrantId, Reason, UnixTime, Upstream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tower::util::BoxCloneSyncService;
 use tower_service::Service;
 
-use super::{
-    RefreshFuture, RefresherConfig,
-    upstream::{Direct, Through},
-};
 use crate::{
     CreateError, GrantRecord, GrantStore, StoreError, StoredGrant, TokenRefresh, TokenSet,
+    config::RefresherConfig,
     engine::{RefreshPool, Row, Shared},
+    request::{RefreshFuture, RefreshRequest},
+    upstream::{Direct, Through},
 };
 
 /// How often expired grants are removed from the store.
@@ -51,40 +50,6 @@ const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 #[derive(Clone, Debug)]
 pub struct Refresher {
     pool: Arc<RefreshPool>,
-}
-
-/// A request for the tokens of a grant. It is cheap to copy, as tower's retry layer requires.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RefreshRequest {
-    grant: GrantId,
-    rejected: Option<Generation>,
-}
-
-impl RefreshRequest {
-    /// Creates a request for the current tokens of `grant`, or new ones if those have expired.
-    #[must_use]
-    pub const fn new(grant: GrantId) -> Self {
-        Self { grant, rejected: None }
-    }
-
-    /// Reports that the provider rejected the access token of this generation. If it is the current one, it is replaced.
-    #[must_use]
-    pub const fn with_rejected(mut self, generation: Generation) -> Self {
-        self.rejected = Some(generation);
-        self
-    }
-
-    /// Returns the grant.
-    #[must_use]
-    pub const fn grant(&self) -> GrantId {
-        self.grant
-    }
-
-    /// Returns the generation of the rejected access token.
-    #[must_use]
-    pub const fn rejected(&self) -> Option<Generation> {
-        self.rejected
-    }
 }
 
 impl Refresher {

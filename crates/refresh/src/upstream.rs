@@ -6,12 +6,15 @@ use portcullis_core::{AuthError, Generation, GrantId, Revocation, UpstreamFuture
 use tower::ServiceExt as _;
 use tower_service::Service;
 
-use super::{RefreshFuture, RefreshRequest};
-use crate::{TokenSet, engine::GrantEntry};
+use crate::{
+    TokenSet,
+    engine::GrantEntry,
+    request::{RefreshFuture, RefreshRequest},
+};
 
 /// Asks the refresher itself.
 #[derive(Clone, Debug)]
-pub(super) struct Direct(pub(super) Arc<GrantEntry>);
+pub(crate) struct Direct(pub(crate) Arc<GrantEntry>);
 
 impl UpstreamSource for Direct {
     fn access_token(&self, reported: Option<Generation>) -> UpstreamFuture {
@@ -32,9 +35,9 @@ impl UpstreamSource for Direct {
 }
 
 /// Asks a stack of layers around the refresher, unless there is an access token that works.
-pub(super) struct Through<R> {
-    pub(super) direct: Direct,
-    pub(super) stack: R,
+pub(crate) struct Through<R> {
+    pub(crate) direct: Direct,
+    pub(crate) stack: R,
 }
 
 impl<R> UpstreamSource for Through<R>

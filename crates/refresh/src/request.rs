@@ -1,4 +1,4 @@
-//! [`RefreshFuture`]: the tokens, or the wait for a refresh.
+//! [`RefreshRequest`] and [`RefreshFuture`]: a request for the tokens of a grant, and the tokens or the wait for a refresh.
 
 use std::{
     fmt,
@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use portcullis_core::{AuthError, Generation, Reason};
+use portcullis_core::{AuthError, Generation, GrantId, Reason};
 
 use crate::{
     TokenSet,
@@ -17,6 +17,40 @@ use crate::{
 
 /// How many refreshes one request waits for.
 const MAX_REFRESHES: u32 = 3;
+
+/// A request for the tokens of a grant. It is cheap to copy, as tower's retry layer requires.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RefreshRequest {
+    grant: GrantId,
+    rejected: Option<Generation>,
+}
+
+impl RefreshRequest {
+    /// Creates a request for the current tokens of `grant`, or new ones if those have expired.
+    #[must_use]
+    pub const fn new(grant: GrantId) -> Self {
+        Self { grant, rejected: None }
+    }
+
+    /// Reports that the provider rejected the access token of this generation. If it is the current one, it is replaced.
+    #[must_use]
+    pub const fn with_rejected(mut self, generation: Generation) -> Self {
+        self.rejected = Some(generation);
+        self
+    }
+
+    /// Returns the grant.
+    #[must_use]
+    pub const fn grant(&self) -> GrantId {
+        self.grant
+    }
+
+    /// Returns the generation of the rejected access token.
+    #[must_use]
+    pub const fn rejected(&self) -> Option<Generation> {
+        self.rejected
+    }
+}
 
 /// Future for [`Refresher`](crate::Refresher). Dropping it does not cancel the refresh that it waits for.
 #[must_use = "futures do nothing unless polled"]
@@ -29,24 +63,24 @@ enum State {
     Ready(Option<Outcome>),
     Waiting {
         refresh: SharedRefresh,
-        request: Request,
+        waiter: Waiter,
     },
 }
 
-struct Request {
+struct Waiter {
     entry: Arc<GrantEntry>,
     reported: Option<Generation>,
     refreshes_left: u32,
 }
 
 impl RefreshFuture {
-    pub(super) fn new(entry: Arc<GrantEntry>, reported: Option<Generation>) -> Self {
+    pub(crate) fn new(entry: Arc<GrantEntry>, reported: Option<Generation>) -> Self {
         let decision = ask(&entry, reported);
-        Self(Request { entry, reported, refreshes_left: MAX_REFRESHES }.follow(decision))
+        Self(Waiter { entry, reported, refreshes_left: MAX_REFRESHES }.follow(decision))
     }
 }
 
-impl Request {
+impl Waiter {
     fn ask_again(self) -> State {
         let decision = ask_again(&self.entry, self.reported);
         self.follow(decision)
@@ -62,7 +96,7 @@ impl Request {
             }
             Decision::Wait { refresh, .. } => {
                 self.refreshes_left -= 1;
-                State::Waiting { refresh, request: self }
+                State::Waiting { refresh, waiter: self }
             }
         }
     }
@@ -79,13 +113,13 @@ impl Future for RefreshFuture {
                 }
                 State::Waiting { refresh, .. } => {
                     let result = ready!(Pin::new(refresh).poll(cx));
-                    let State::Waiting { request, .. } = std::mem::replace(&mut self.0, State::Ready(None)) else {
+                    let State::Waiting { waiter, .. } = std::mem::replace(&mut self.0, State::Ready(None)) else {
                         unreachable!("the state was Waiting");
                     };
                     self.0 = match result {
                         Err(error) => State::Ready(Some(Err(error))),
                         // The refresh may have been started for a caller that wanted less, or some time ago.
-                        Ok(_) => request.ask_again(),
+                        Ok(_) => waiter.ask_again(),
                     };
                 }
             }
