@@ -5,16 +5,18 @@ use std::collections::BTreeSet;
 use crate::sources::{Source, none, product};
 
 /// Files that take the text of a token or a secret out of its type: to read or send it, never to keep it.
-const SECRETS: [&str; 24] = [
-    "crates/bridge/src/access_tokens/mod.rs",
-    "crates/bridge/src/access_tokens/signing_key.rs",
+const SECRETS: [&str; 25] = [
+    "crates/bridge/src/access_tokens.rs",
+    "crates/bridge/src/signing_keys.rs",
     // The response to a registration request.
-    "crates/bridge/src/clients/registration/response.rs",
+    "crates/bridge/src/clients/registration.rs",
     "crates/bridge/src/login/cookies.rs",
-    "crates/bridge/src/login/pending_login.rs",
+    "crates/bridge/src/login/pending_logins.rs",
     "crates/bridge/src/login/provider_redirect.rs",
-    "crates/bridge/src/login/response_target.rs",
+    "crates/bridge/src/login/authorization.rs",
     "crates/bridge/src/session/secret.rs",
+    // The response of the token endpoint.
+    "crates/bridge/src/token/issuer.rs",
     "crates/core/src/access_token.rs",
     "crates/core/src/bearer_token.rs",
     // Hashed in the same breath.

@@ -1,8 +1,8 @@
 //! [`Bridge`]: an authorization server for MCP clients.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use axum::Router;
+use axum::{Router, extract::FromRef};
 use portcullis_core::{Clock, GrantId, Issuer, ResourceUri, SystemClock};
 use portcullis_egress::Egress;
 use portcullis_oauth::protected_resource::ProtectedResourceMetadata;
@@ -15,13 +15,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     BridgeConfig, BridgeVerifier,
     access_tokens::AccessTokens,
+    background_tasks::BackgroundTasks,
     clients::Clients,
     endpoints,
     limits::RateLimits,
     login::{Consents, Cookies, LoginCompletion, PendingLogins, ProviderRedirects},
     pages::Pages,
     session::{EndReason, Sessions},
-    state::{BackgroundTasks, BridgeState},
     sweep,
     telemetry::Telemetry,
     token::TokenIssuer,
@@ -248,5 +248,63 @@ impl BridgeBuilder {
     #[must_use]
     pub fn build(self, grants: GrantStore, records: SealedStore) -> Bridge {
         Bridge::new(self.config, self.provider, grants, records, self.egress, self.clock)
+    }
+}
+
+/// The parts of a bridge.
+pub(crate) struct BridgeState {
+    pub(crate) config: Arc<BridgeConfig>,
+    pub(crate) provider: ProviderClient,
+    pub(crate) refresher: Refresher,
+    pub(crate) records: SealedStore,
+    pub(crate) sessions: Sessions,
+    pub(crate) access_tokens: Arc<AccessTokens>,
+    pub(crate) clients: Arc<Clients>,
+    pub(crate) token_issuer: Arc<TokenIssuer>,
+    pub(crate) limits: RateLimits,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) cookies: Cookies,
+    pub(crate) consents: Arc<Consents>,
+    pub(crate) pending_logins: Arc<PendingLogins>,
+    pub(crate) provider_redirects: Arc<ProviderRedirects>,
+    pub(crate) login_completion: Arc<LoginCompletion>,
+    pub(crate) pages: Arc<Pages>,
+    pub(crate) background: BackgroundTasks,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Cancelled at shutdown.
+    pub(crate) draining: CancellationToken,
+}
+
+macro_rules! sub_states {
+    ($($field:ident: $type:ty),* $(,)?) => {
+        $(impl FromRef<Bridge> for $type {
+            fn from_ref(bridge: &Bridge) -> Self {
+                bridge.state().$field.clone()
+            }
+        })*
+    };
+}
+
+sub_states! {
+    config: Arc<BridgeConfig>,
+    sessions: Sessions,
+    access_tokens: Arc<AccessTokens>,
+    clients: Arc<Clients>,
+    token_issuer: Arc<TokenIssuer>,
+    limits: RateLimits,
+    telemetry: Arc<Telemetry>,
+    cookies: Cookies,
+    consents: Arc<Consents>,
+    pending_logins: Arc<PendingLogins>,
+    provider_redirects: Arc<ProviderRedirects>,
+    login_completion: Arc<LoginCompletion>,
+    pages: Arc<Pages>,
+    background: BackgroundTasks,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for BridgeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bridge").field("issuer", &self.config.issuer).finish_non_exhaustive()
     }
 }

@@ -1,16 +1,16 @@
-//! [`BridgeConfig`]: the configuration of a bridge.
+//! [`BridgeConfig`], [`ScopePolicy`] and [`IntrospectionClient`]: the configuration of a bridge.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::HeaderName;
-use portcullis_core::{Issuer, ResourceUri, ScopeSet};
+use portcullis_core::{Issuer, ResourceUri, ScopeSet, UserContext};
 use portcullis_oauth::providers::Provider;
+use secrecy::SecretString;
 
 use crate::{
-    AccessTokenKind, Client, ClientMetadataDocumentPolicy, IntrospectionClient, InvalidClient, RegistrationPolicy,
-    ScopePolicy, TrustedIssuer,
-    oauth_error::OAuthError,
-    session::{Lifetimes, SessionUser},
+    AccessTokenKind, Client, ClientMetadataDocumentPolicy, InvalidClient, RegistrationPolicy, TrustedIssuer,
+    response::{ErrorCode, OAuthError},
+    session::{Lifetimes, SecretHash, SessionUser},
 };
 
 /// The configuration of a [`Bridge`](crate::Bridge).
@@ -44,13 +44,26 @@ pub struct BridgeConfig {
     pub(crate) consent_ttl: Duration,
     pub(crate) max_pending_logins: u64,
     pub(crate) access_tokens: AccessTokenKind,
-    revokes_upstream: Option<bool>,
+    upstream_revocation: UpstreamRevocation,
     pub(crate) clients: Vec<Client>,
     pub(crate) documents: ClientMetadataDocumentPolicy,
     pub(crate) registration: RegistrationPolicy,
     pub(crate) introspection_clients: Vec<IntrospectionClient>,
     pub(crate) trusted_issuers: Vec<Arc<TrustedIssuer>>,
     pub(crate) client_address_header: Option<HeaderName>,
+}
+
+/// Whether grants are revoked at the provider when their session ends.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum UpstreamRevocation {
+    /// Grants are revoked, except where that would end other logins of the same user
+    /// ([`Provider::revocation_ends_other_logins`]): at Google, and at Keycloak.
+    #[default]
+    ByProvider,
+    /// Grants are revoked.
+    Enabled,
+    /// Grants are not revoked.
+    Disabled,
 }
 
 impl BridgeConfig {
@@ -92,7 +105,7 @@ impl BridgeConfig {
             consent_ttl: Self::DEFAULT_CONSENT_TTL,
             max_pending_logins: 10_000,
             access_tokens: AccessTokenKind::Reference,
-            revokes_upstream: None,
+            upstream_revocation: UpstreamRevocation::default(),
             clients: Vec::new(),
             documents: ClientMetadataDocumentPolicy::new(),
             registration: RegistrationPolicy::new(),
@@ -213,10 +226,9 @@ impl BridgeConfig {
         self
     }
 
-    /// Sets whether grants are revoked at the provider when their session ends. Default: yes, except where that would end other logins of
-    /// the same user ([`Provider::revocation_ends_other_logins`]): at Google, and at Keycloak.
-    pub const fn with_upstream_revocation(mut self, revokes: bool) -> Self {
-        self.revokes_upstream = Some(revokes);
+    /// Sets whether grants are revoked at the provider when their session ends. Default: [`UpstreamRevocation::ByProvider`].
+    pub const fn with_upstream_revocation(mut self, revocation: UpstreamRevocation) -> Self {
+        self.upstream_revocation = revocation;
         self
     }
 
@@ -279,12 +291,114 @@ impl BridgeConfig {
 
     /// Reports whether grants are revoked at `provider` when their session ends.
     pub(crate) fn revokes_upstream(&self, provider: &Provider) -> bool {
-        self.revokes_upstream.unwrap_or_else(|| !provider.revocation_ends_other_logins())
+        match self.upstream_revocation {
+            UpstreamRevocation::ByProvider => !provider.revocation_ends_other_logins(),
+            UpstreamRevocation::Enabled => true,
+            UpstreamRevocation::Disabled => false,
+        }
     }
 
     /// Returns the redirect URI to register at the provider.
     #[must_use]
     pub fn callback(&self) -> String {
         format!("{}/callback", self.issuer.as_str().trim_end_matches('/'))
+    }
+}
+
+/// Limits the scopes of users: which of the requested scopes a user is granted.
+///
+/// It is applied once, at the login, or when an identity assertion is redeemed. It can only remove scopes. A user without any of the
+/// requested scopes is rejected with `access_denied`.
+///
+/// A user is identified by issuer *and* subject, and claims are those of that issuer. Users who log in have the provider's issuer. Users
+/// of identity assertions have their [`TrustedIssuer`](crate::TrustedIssuer), where the same subject may be another person. So compare
+/// [`UserContext::issuer`] first.
+///
+/// ```
+/// use portcullis_bridge::ScopePolicy;
+/// use portcullis_core::{Issuer, ScopeSet};
+///
+/// let provider = Issuer::new("https://idp.example.com")?;
+/// let policy = ScopePolicy::new(move |user, asked| {
+///     let groups = user.claims().get("groups").and_then(|groups| groups.as_array());
+///     let is_admin = *user.issuer() == provider && groups.is_some_and(|groups| groups.contains(&"admins".into()));
+///     let allowed = asked.iter().filter(|scope| *scope != "mcp:admin" || is_admin);
+///     ScopeSet::new(allowed).unwrap_or_default()
+/// });
+/// # drop(policy);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct ScopePolicy(Arc<Decide>);
+
+type Decide = dyn Fn(&UserContext, &ScopeSet) -> ScopeSet + Send + Sync;
+
+impl ScopePolicy {
+    /// Creates a policy from a function of the user and the requested scopes.
+    pub fn new(decide: impl Fn(&UserContext, &ScopeSet) -> ScopeSet + Send + Sync + 'static) -> Self {
+        Self(Arc::new(decide))
+    }
+
+    /// Returns the scopes of `asked` that `user` is granted.
+    ///
+    /// # Errors
+    /// `access_denied` if none is left.
+    pub(crate) fn apply(&self, user: &SessionUser, asked: &ScopeSet) -> Result<ScopeSet, OAuthError> {
+        let granted = (self.0)(&user.context().build(), asked);
+        let granted = granted.intersection(asked);
+        if granted.is_empty() && !asked.is_empty() {
+            return Err(OAuthError::new(ErrorCode::AccessDenied, "no requested scope is allowed for this user"));
+        }
+        Ok(granted)
+    }
+}
+
+impl fmt::Debug for ScopePolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScopePolicy").finish_non_exhaustive()
+    }
+}
+
+/// Another resource server, which may introspect the access tokens for its resource
+/// ([RFC 7662](https://www.rfc-editor.org/rfc/rfc7662)). Only a hash of its secret is stored.
+///
+/// Its resource has to be [one of the bridge's](crate::BridgeConfig::with_resource).
+///
+/// ```
+/// use portcullis_bridge::IntrospectionClient;
+/// use portcullis_core::ResourceUri;
+///
+/// let reports = ResourceUri::new("https://reports.example.com/mcp")?;
+/// let client = IntrospectionClient::new("reports", &"a long random secret".into(), reports);
+/// # drop(client);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct IntrospectionClient {
+    id: Box<str>,
+    secret: SecretHash,
+    pub(crate) resource: ResourceUri,
+}
+
+impl IntrospectionClient {
+    /// Creates the client of the resource server `resource`, which authenticates with `client_secret_basic`.
+    pub fn new(client_id: &str, secret: &SecretString, resource: ResourceUri) -> Self {
+        Self { id: client_id.into(), secret: SecretHash::of_text(secret), resource }
+    }
+
+    /// Reports whether id and secret are those of this client. The secret is compared in constant time.
+    pub(crate) fn authenticates(&self, client_id: &str, secret: &SecretString) -> bool {
+        let is_secret = self.secret == SecretHash::of_text(secret);
+        *self.id == *client_id && is_secret
+    }
+}
+
+impl fmt::Debug for IntrospectionClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IntrospectionClient")
+            .field("id", &self.id)
+            .field("resource", &self.resource)
+            .finish_non_exhaustive()
     }
 }

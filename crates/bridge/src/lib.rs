@@ -8,36 +8,30 @@
 //! stores their grants there ([`portcullis_refresh`]), and issues tokens of its own. [`BridgeVerifier`] verifies these tokens.
 
 mod access_tokens;
+mod background_tasks;
 mod bridge;
 mod clients;
 pub mod collections;
 mod config;
 mod endpoints;
-mod extract;
-mod introspection_client;
 mod limits;
 mod login;
-mod oauth_error;
 mod pages;
 mod parameters;
 mod response;
-mod scope_policy;
 mod session;
-mod state;
+mod signing_keys;
 mod sweep;
 mod telemetry;
 mod token;
 mod urls;
-mod user_claims;
 mod verifier;
 
-pub use access_tokens::{AccessTokenKind, InvalidSigningKey, SigningKeys};
 pub use bridge::{Bridge, BridgeBuilder};
 pub use clients::{
     Client, ClientMetadataDocumentPolicy, GrantType, InvalidClient, InvalidRedirectUri, RedirectUri, RegistrationPolicy,
 };
-pub use config::BridgeConfig;
-pub use introspection_client::IntrospectionClient;
-pub use scope_policy::ScopePolicy;
+pub use config::{BridgeConfig, IntrospectionClient, ScopePolicy, UpstreamRevocation};
+pub use signing_keys::{AccessTokenKind, InvalidSigningKey, SigningKeys};
 pub use token::TrustedIssuer;
 pub use verifier::BridgeVerifier;

@@ -1,8 +1,183 @@
-//! Responses with JSON bodies and their cache headers.
+//! [`OAuthError`], and responses with JSON bodies or redirects, with their cache headers.
 
-use axum::{body::Body, response::Response};
+use std::borrow::Cow;
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use portcullis_store::StoreError;
 use serde::Serialize;
+use serde_json::json;
+
+/// An error code of the specifications. Also a label of metrics and a field of the log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum ErrorCode {
+    // RFC 6749 sections 4.1.2.1 and 5.2.
+    InvalidRequest,
+    InvalidClient,
+    InvalidGrant,
+    UnauthorizedClient,
+    UnsupportedGrantType,
+    UnsupportedResponseType,
+    InvalidScope,
+    AccessDenied,
+    ServerError,
+    TemporarilyUnavailable,
+    /// RFC 8707 section 2.
+    InvalidTarget,
+    /// RFC 7009 section 2.2.1.
+    UnsupportedTokenType,
+    // RFC 7591 section 3.2.2.
+    InvalidRedirectUri,
+    InvalidClientMetadata,
+    /// OpenID Connect Core section 3.1.2.6.
+    InteractionRequired,
+    // RFC 9101 section 5.
+    RequestNotSupported,
+    RequestUriNotSupported,
+}
+
+impl ErrorCode {
+    pub(crate) const ALL: [Self; 17] = [
+        Self::InvalidRequest,
+        Self::InvalidClient,
+        Self::InvalidGrant,
+        Self::UnauthorizedClient,
+        Self::UnsupportedGrantType,
+        Self::UnsupportedResponseType,
+        Self::InvalidScope,
+        Self::AccessDenied,
+        Self::ServerError,
+        Self::TemporarilyUnavailable,
+        Self::InvalidTarget,
+        Self::UnsupportedTokenType,
+        Self::InvalidRedirectUri,
+        Self::InvalidClientMetadata,
+        Self::InteractionRequired,
+        Self::RequestNotSupported,
+        Self::RequestUriNotSupported,
+    ];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidClient => "invalid_client",
+            Self::InvalidGrant => "invalid_grant",
+            Self::UnauthorizedClient => "unauthorized_client",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::UnsupportedResponseType => "unsupported_response_type",
+            Self::InvalidScope => "invalid_scope",
+            Self::AccessDenied => "access_denied",
+            Self::ServerError => "server_error",
+            Self::TemporarilyUnavailable => "temporarily_unavailable",
+            Self::InvalidTarget => "invalid_target",
+            Self::UnsupportedTokenType => "unsupported_token_type",
+            Self::InvalidRedirectUri => "invalid_redirect_uri",
+            Self::InvalidClientMetadata => "invalid_client_metadata",
+            Self::InteractionRequired => "interaction_required",
+            Self::RequestNotSupported => "request_not_supported",
+            Self::RequestUriNotSupported => "request_uri_not_supported",
+        }
+    }
+
+    /// Returns the default status of a response with this code.
+    pub(crate) const fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidClient => StatusCode::UNAUTHORIZED,
+            Self::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// An OAuth error response. The description reaches the client, so it never contains text of a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct OAuthError {
+    pub(crate) code: ErrorCode,
+    pub(crate) description: Cow<'static, str>,
+    status: StatusCode,
+    retry_after: Option<u64>,
+    challenge: bool,
+}
+
+impl OAuthError {
+    pub(crate) fn new(code: ErrorCode, description: impl Into<Cow<'static, str>>) -> Self {
+        let retry_after = matches!(code, ErrorCode::TemporarilyUnavailable).then_some(5);
+        Self { code, description: description.into(), status: code.status(), retry_after, challenge: false }
+    }
+
+    /// Creates a response with status 429. RFC 6585 section 4.
+    pub(crate) fn rate_limited(retry_after: u64) -> Self {
+        let mut error = Self::new(ErrorCode::TemporarilyUnavailable, "too many requests");
+        error.status = StatusCode::TOO_MANY_REQUESTS;
+        error.retry_after = Some(retry_after);
+        error
+    }
+
+    /// Creates a response with status 413. RFC 9110 section 15.5.14.
+    pub(crate) fn too_large() -> Self {
+        let mut error = Self::invalid_request("body too large");
+        error.status = StatusCode::PAYLOAD_TOO_LARGE;
+        error
+    }
+
+    /// Sets status 403. RFC 9110 section 15.5.4.
+    pub(crate) const fn with_forbidden(mut self) -> Self {
+        self.status = StatusCode::FORBIDDEN;
+        self
+    }
+
+    /// Adds a `WWW-Authenticate` challenge, for a client that used the `Authorization` header. RFC 6749 section 5.2.
+    pub(crate) const fn with_challenge(mut self) -> Self {
+        self.challenge = true;
+        self
+    }
+
+    pub(crate) fn invalid_request(description: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::InvalidRequest, description)
+    }
+
+    pub(crate) fn invalid_grant(description: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::InvalidGrant, description)
+    }
+
+    /// Returns the status of the response.
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Returns the value of `Retry-After`, in seconds.
+    pub(crate) const fn retry_after(&self) -> Option<u64> {
+        self.retry_after
+    }
+}
+
+/// A JSON response. RFC 6749 section 5.2.
+impl IntoResponse for OAuthError {
+    fn into_response(self) -> Response {
+        let body = json!({"error": self.code.as_str(), "error_description": self.description});
+        let mut response = json(self.status, &body);
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.challenge {
+            let challenge = HeaderValue::from_static("Basic realm=\"token endpoint\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}
+
+/// A failure of the store is temporary and not the client's fault.
+impl From<StoreError> for OAuthError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, source = std::error::Error::source(&error), "store unavailable");
+        Self::new(ErrorCode::TemporarilyUnavailable, "store unavailable")
+    }
+}
 
 /// Creates a JSON response that must not be stored. RFC 6749 section 5.1.
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {

@@ -5,11 +5,9 @@ use std::{collections::HashMap, fmt, hash::Hash};
 use metrics::{Counter, Gauge, counter, gauge};
 use portcullis_store::Collection;
 
-use crate::collections;
 use crate::{
-    GrantType,
-    limits::RateLimitKind,
-    oauth_error::ErrorCode,
+    GrantType, collections,
+    response::ErrorCode,
     session::{EndReason, ReuseSign},
 };
 
@@ -23,6 +21,49 @@ pub(crate) struct Telemetry {
     ended: Counters<EndReason>,
     limited: Counters<RateLimitKind>,
     rows: HashMap<Collection, Gauge>,
+}
+
+/// The kind of a rate limit: a label of metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum RateLimitKind {
+    /// Failed client authentications.
+    Authentication,
+    /// Invalid authorization codes, refresh tokens and assertions.
+    Grants,
+    /// Registrations.
+    Registrations,
+    /// Fetches of client metadata documents.
+    Documents,
+    /// Fetches of clients' key sets.
+    KeySets,
+    /// Client assertions and identity assertions.
+    Assertions,
+    /// Pending logins.
+    Logins,
+}
+
+impl RateLimitKind {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Authentication,
+        Self::Grants,
+        Self::Registrations,
+        Self::Documents,
+        Self::KeySets,
+        Self::Assertions,
+        Self::Logins,
+    ];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Authentication => "authentication",
+            Self::Grants => "grants",
+            Self::Registrations => "registrations",
+            Self::Documents => "documents",
+            Self::KeySets => "key_sets",
+            Self::Assertions => "assertions",
+            Self::Logins => "logins",
+        }
+    }
 }
 
 /// The outcome of a login.

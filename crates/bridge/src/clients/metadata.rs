@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::ClientKeys;
-use crate::oauth_error::{ErrorCode, OAuthError};
+use crate::response::{ErrorCode, OAuthError};
 
 /// The maximum length of a client name, in characters.
 const MAX_NAME: usize = 200;

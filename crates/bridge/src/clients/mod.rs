@@ -3,198 +3,23 @@
 //! A client is configured by the operator, has a metadata document (Client ID Metadata Documents), or has registered
 //! ([RFC 7591](https://www.rfc-editor.org/rfc/rfc7591)).
 
+mod all_clients;
+mod authentication;
 mod client;
-mod client_assertions;
-mod client_users;
-mod credentials;
 mod document;
+mod document_entry;
+mod documents;
 mod metadata;
 mod redirect_uri;
 mod registration;
+mod registrations;
 mod shares;
 
-use std::{collections::HashMap, sync::Arc};
-
-use http::HeaderMap;
-use portcullis_core::Clock;
-use portcullis_egress::Egress;
-use portcullis_store::SealedStore;
-
-use client::ClientKeys;
+pub(crate) use all_clients::Clients;
+pub(crate) use authentication::BasicCredentials;
 pub use client::{Client, GrantType, InvalidClient};
-pub(crate) use client::{ClientAuthenticationMethod, ClientSource};
-use client_assertions::ClientAssertions;
-pub(crate) use credentials::BasicCredentials;
-use credentials::{Credentials, Proof};
+pub(crate) use client::{ClientAuthenticationMethod, ClientKeys, ClientSource};
 pub use document::ClientMetadataDocumentPolicy;
-use document::Documents;
 pub use redirect_uri::{InvalidRedirectUri, RedirectUri};
 pub(crate) use registration::RegisteredClient;
 pub use registration::RegistrationPolicy;
-use registration::Registrations;
-use shares::Shares;
-
-use crate::{
-    BridgeConfig,
-    limits::{Caller, RateLimits},
-    oauth_error::{ErrorCode, OAuthError},
-    parameters::Parameters,
-    session::{SecretHash, Session, Sessions},
-};
-
-/// All clients of a bridge.
-#[derive(Debug)]
-pub(crate) struct Clients {
-    configured: HashMap<Box<str>, Client>,
-    documents: Documents,
-    registrations: Registrations,
-    shares: Shares,
-    assertions: ClientAssertions,
-    limits: RateLimits,
-}
-
-impl Clients {
-    pub(crate) fn new(
-        config: &BridgeConfig,
-        records: SealedStore,
-        sessions: Sessions,
-        egress: Egress,
-        limits: RateLimits,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        let registrations = Registrations::new(
-            config.registration,
-            config.scopes.clone(),
-            records.clone(),
-            sessions.clone(),
-            Arc::clone(&clock),
-        );
-        let RegistrationPolicy { max_clients, idle_ttl, .. } = config.registration;
-        let shares = Shares::new(max_clients, idle_ttl, records.clone(), sessions, Arc::clone(&clock));
-        let documents = Documents::new(
-            config.documents.clone(),
-            records.clone(),
-            egress.clone(),
-            limits.clone(),
-            Arc::clone(&clock),
-        );
-        Self {
-            configured: config.clients.iter().map(|client| (client.id.clone(), client.clone())).collect(),
-            documents,
-            registrations,
-            shares,
-            assertions: ClientAssertions::new(config.issuer.clone(), records, egress, limits.clone(), clock),
-            limits,
-        }
-    }
-
-    /// Returns the client `id`, which a request of `caller` names. Configured clients take precedence. The ids of clients with a document
-    /// are URLs, and no other ids are.
-    ///
-    /// # Errors
-    /// `invalid_client` if it is unknown, `temporarily_unavailable` if that cannot be determined.
-    pub(crate) async fn find(&self, id: &str, caller: &Caller) -> Result<Client, OAuthError> {
-        if let Some(client) = self.configured.get(id) {
-            return Ok(client.clone());
-        }
-        if id.starts_with("https://") || id.starts_with("http://") {
-            return self.documents.find(id, caller).await;
-        }
-        let found = self.registrations.find(id).await?;
-        found.ok_or_else(|| OAuthError::new(ErrorCode::InvalidClient, "unknown client"))
-    }
-
-    /// Authenticates the client of a request to the token or the revocation endpoint.
-    ///
-    /// # Errors
-    /// `invalid_client` if authentication fails, 429 after too many failures, `invalid_request` for several methods,
-    /// `temporarily_unavailable` if the credentials cannot be verified.
-    pub(crate) async fn authenticate(
-        &self,
-        headers: &HeaderMap,
-        form: &Parameters,
-        caller: &Caller,
-    ) -> Result<Client, OAuthError> {
-        let credentials = Credentials::from_request(headers, form)?;
-        if matches!(credentials.proof, Proof::None) {
-            // Public clients are exempt from the limit: it must not lock them out when another caller guesses credentials for their id.
-            return self.verify(credentials, caller).await;
-        }
-        let client_id = credentials.client_id.clone();
-        self.limits.check_authentication(&client_id, caller)?;
-        self.verify(credentials, caller).await.inspect_err(|error| {
-            if error.code == ErrorCode::InvalidClient {
-                self.limits.record_failed_authentication(&client_id, caller);
-            }
-        })
-    }
-
-    async fn verify(&self, credentials: Credentials, caller: &Caller) -> Result<Client, OAuthError> {
-        let Credentials { client_id, proof, is_in_header } = credentials;
-        let client = match self.find(&client_id, caller).await {
-            Ok(client) => Some(client),
-            Err(error) if error.code == ErrorCode::InvalidClient => None,
-            Err(error) => return Err(error),
-        };
-        // An unknown client gets the same error as a wrong secret.
-        let is_proved = self.is_proved(client.as_ref(), proof, caller).await?;
-        client.filter(|_| is_proved).ok_or_else(|| {
-            let error = OAuthError::new(ErrorCode::InvalidClient, "client authentication failed");
-            if is_in_header { error.with_challenge() } else { error }
-        })
-    }
-
-    async fn is_proved(&self, client: Option<&Client>, proof: Proof, caller: &Caller) -> Result<bool, OAuthError> {
-        let known = client.map(|client| (client, &client.authentication));
-        match (proof, known) {
-            (Proof::None, Some((_, ClientAuthenticationMethod::None))) => Ok(true),
-            (Proof::Secret(secret), known) => {
-                // Hashed for unknown clients too, so that the time does not reveal whether the client exists.
-                let presented = SecretHash::of_text(&secret);
-                Ok(matches!(known, Some((_, ClientAuthenticationMethod::Secret(expected))) if *expected == presented))
-            }
-            (Proof::Assertion(jwt), Some((client, ClientAuthenticationMethod::PrivateKeyJwt(keys)))) => {
-                self.assertions.verify(client, keys, jwt, caller).await
-            }
-            _ => Ok(false),
-        }
-    }
-
-    /// Reports whether errors may redirect to `client` without an interstitial page: the operator trusts its redirect URIs.
-    pub(crate) fn is_trusted(&self, client: &Client) -> bool {
-        client.source == ClientSource::Configured || self.documents.is_trusted(client)
-    }
-
-    /// Reports whether the bearer token `token` permits registration.
-    pub(crate) fn accepts_initial_access_token(&self, token: Option<&str>) -> bool {
-        self.registrations.accepts_token(token)
-    }
-
-    /// Registers the client that `body` describes.
-    ///
-    /// # Errors
-    /// `invalid_redirect_uri`, `invalid_client_metadata`, or `temporarily_unavailable`.
-    pub(crate) async fn register(&self, body: &[u8]) -> Result<RegisteredClient, OAuthError> {
-        self.registrations.register(body).await
-    }
-
-    /// Records that `client` has received tokens of `session`, which `is_new` or was refreshed: extends the client's lifetime and counts
-    /// it for the user.
-    pub(crate) async fn record_use(&self, client: &Client, session: &Session, is_new: bool) -> Result<(), OAuthError> {
-        match client.source {
-            ClientSource::Configured => {}
-            ClientSource::Document => {
-                if !is_new || self.shares.add(&session.user, client).await? {
-                    self.documents.save(client).await?;
-                }
-            }
-            ClientSource::Registered => {
-                self.registrations.record_use(client, session, is_new).await?;
-                if is_new {
-                    self.shares.add(&session.user, client).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-}

@@ -6,9 +6,9 @@ use portcullis_core::Clock;
 use portcullis_store::{RecordKey, SealedStore, StoreError};
 use serde::{Deserialize, Serialize};
 
-use crate::collections;
+use super::{Client, registrations::Registration};
 use crate::{
-    clients::{Client, registration::Registration},
+    collections,
     session::{SessionUser, Sessions, SessionsKey},
 };
 
@@ -21,7 +21,7 @@ const SHARE: u64 = 100;
 /// of each user are listed. Beyond the limit the least recently used one is removed, with the user's sessions. A client through which
 /// another user has a session stays, and counts only for that other user.
 #[derive(Debug)]
-pub(in crate::clients) struct Shares {
+pub(super) struct Shares {
     records: SealedStore,
     sessions: Sessions,
     clock: Arc<dyn Clock>,
@@ -36,7 +36,7 @@ struct ClientsOfUser(Vec<Box<str>>);
 
 impl Shares {
     /// Creates limits for `max_clients` clients in all, each of which is kept for `ttl`.
-    pub(in crate::clients) fn new(
+    pub(super) fn new(
         max_clients: u64,
         ttl: Duration,
         records: SealedStore,
@@ -49,7 +49,7 @@ impl Shares {
 
     /// Adds `client`, through which `user` has logged in, to the user's list, and removes others beyond the limit. Returns whether
     /// the list had room.
-    pub(in crate::clients) async fn add(&self, user: &SessionUser, client: &Client) -> Result<bool, StoreError> {
+    pub(super) async fn add(&self, user: &SessionUser, client: &Client) -> Result<bool, StoreError> {
         let key = key(user);
         loop {
             let found = self.records.load::<ClientsOfUser>(key).await?;

@@ -10,10 +10,9 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::{
     clients::{Clients, RegisteredClient},
-    extract::{has_content_type, read_body},
     limits::{Caller, RateLimits},
-    oauth_error::OAuthError,
-    response,
+    parameters::{has_content_type, read_body},
+    response::{self, OAuthError},
     telemetry::Telemetry,
 };
 

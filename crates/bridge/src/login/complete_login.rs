@@ -14,10 +14,9 @@ use secrecy::SecretString;
 use super::{Consents, PendingLogin, consent::UserIdentity};
 use crate::{
     BridgeConfig,
-    oauth_error::{ErrorCode, OAuthError},
-    session::{CodeBinding, Secret, Session, SessionUser, Sessions, Stage, TokenFamily},
-    state::BackgroundTasks,
-    user_claims::user_claims,
+    background_tasks::BackgroundTasks,
+    response::{ErrorCode, OAuthError},
+    session::{CodeBinding, Secret, Session, SessionUser, Sessions, Stage, TokenFamily, user_claims},
 };
 
 /// Completes logins: exchanges the provider's code, checks the user, and creates a session.

@@ -10,10 +10,9 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::{AuthorizationRequest, Cookies, cookies::random_text};
-use crate::collections;
 use crate::{
-    BridgeConfig, Client, RedirectUri,
-    session::{SecretHash, SessionUser, encoding::base64_bytes},
+    BridgeConfig, Client, RedirectUri, collections,
+    session::{SecretHash, SessionUser, base64_bytes},
 };
 
 /// The consents of users by browser and client. A stored consent skips the consent page.

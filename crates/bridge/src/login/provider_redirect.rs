@@ -16,7 +16,7 @@ use super::{
 use crate::{
     BridgeConfig, Client, GrantType,
     limits::{Caller, RateLimits},
-    oauth_error::OAuthError,
+    response::OAuthError,
     session::SecretHash,
     telemetry::{LoginOutcome, Telemetry},
 };

@@ -4,7 +4,7 @@ use portcullis_core::{GrantId, UnixTime};
 use portcullis_store::{Record, RecordKey, StoreError, Version};
 use serde::{Deserialize, Serialize};
 
-use super::{EndReason, Session, SessionUser, Sessions, Stage, encoding::base64_bytes};
+use super::{EndReason, Session, SessionUser, Sessions, Stage, secret::base64_bytes};
 use crate::collections;
 
 /// The ids of the sessions of one user through one client, the oldest first. Some may have ended.

@@ -10,8 +10,6 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
-use super::encoding::base64_bytes;
-
 /// The use of a secret. Its prefix lets secret scanners find published tokens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
@@ -224,5 +222,32 @@ impl fmt::Debug for Secret {
 impl fmt::Debug for SecretHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretHash")
+    }
+}
+
+/// A fixed number of bytes as base64url without padding.
+pub(crate) mod base64_bytes {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    /// Encodes `bytes`.
+    pub(crate) fn encode<const N: usize>(bytes: &[u8; N]) -> String {
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Decodes exactly `N` bytes.
+    pub(crate) fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        let len = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
+        (len == N).then_some(bytes)
+    }
+
+    pub(crate) fn serialize<S: Serializer, const N: usize>(bytes: &[u8; N], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&encode(bytes))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<[u8; N], D::Error> {
+        let text = String::deserialize(deserializer)?;
+        decode(&text).ok_or_else(|| de::Error::custom("not base64url of the expected length"))
     }
 }

@@ -9,11 +9,12 @@ use portcullis_upstream::ProviderClient;
 use tokio::sync::broadcast;
 
 use super::{
-    AccessEntry, EndReason, Session, context_revocations::ContextRevocations, feed::InvalidationFeed,
-    secret::SecretHash, upstream_revocation::UpstreamRevocations,
+    AccessEntry, EndReason, Session,
+    invalidation::{ContextRevocations, InvalidationFeed},
+    secret::SecretHash,
+    upstream_revocation::UpstreamRevocations,
 };
-use crate::collections;
-use crate::telemetry::Telemetry;
+use crate::{collections, telemetry::Telemetry};
 
 /// A decision about a session.
 pub(crate) enum Decision<T> {
@@ -35,7 +36,7 @@ pub(super) struct Inner {
     pub(super) refresher: Refresher,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) telemetry: Arc<Telemetry>,
-    pub(super) contexts: ContextRevocations,
+    pub(super) contexts: Arc<ContextRevocations>,
     pub(super) invalidations: broadcast::Sender<GrantId>,
     /// What tells other processes, if any can share the store.
     pub(super) feed: Option<InvalidationFeed>,
@@ -76,21 +77,22 @@ impl Sessions {
         telemetry: Arc<Telemetry>,
         max: usize,
     ) -> Self {
-        let inner = Arc::new(Inner {
-            feed: InvalidationFeed::new(&records),
+        let contexts = Arc::new(ContextRevocations::default());
+        let feed = InvalidationFeed::new(&records);
+        if let Some(feed) = &feed {
+            feed.follow(Arc::downgrade(&contexts));
+        }
+        Self(Arc::new(Inner {
+            feed,
             records,
             refresher,
             clock,
             telemetry,
-            contexts: ContextRevocations::default(),
+            contexts,
             invalidations: broadcast::Sender::new(INVALIDATIONS),
             revocations: UpstreamRevocations::new(provider),
             max,
-        });
-        if let Some(feed) = &inner.feed {
-            feed.follow(Arc::downgrade(&inner));
-        }
-        Self(inner)
+        }))
     }
 
     /// Stores a new session and the tokens of its grant. Returns `false` if the id exists.

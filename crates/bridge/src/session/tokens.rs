@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     GraceUse,
-    encoding::{base64_bytes, seconds},
-    secret::{Secret, SecretHash},
+    secret::{Secret, SecretHash, base64_bytes},
 };
 
 /// The lifetimes of tokens.
@@ -146,5 +145,19 @@ impl NewTokens {
     /// The first tokens of a session.
     pub(crate) fn first(refresh: Option<Secret>) -> Self {
         Self { access: Secret::random(), refresh, previous: None, grace: GraceUse::default(), scopes: None }
+    }
+}
+
+/// A time as whole seconds since the epoch.
+pub(crate) mod seconds {
+    use portcullis_core::UnixTime;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(time: &UnixTime, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(time.as_secs())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UnixTime, D::Error> {
+        u64::deserialize(deserializer).map(UnixTime::from_secs)
     }
 }

@@ -22,9 +22,8 @@ use portcullis_testkit::{Endpoint, IdentityProvider, TestClock};
 use portcullis_upstream::ProviderClient;
 use tokio::time::sleep;
 
-use crate::collections;
 use crate::{
-    Bridge, BridgeConfig,
+    Bridge, BridgeConfig, collections,
     session::{CodeBinding, Secret, Session, SessionUser, Stage, TokenFamily},
 };
 

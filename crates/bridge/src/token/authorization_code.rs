@@ -6,11 +6,11 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis_core::UnixTime;
 use subtle::ConstantTimeEq as _;
 
-use super::{Issued, TokenIssuer, requested_resource};
+use super::issuer::{Issued, TokenIssuer, requested_resource};
 use crate::{
     Client,
-    oauth_error::{ErrorCode, OAuthError},
     parameters::Parameters,
+    response::{ErrorCode, OAuthError},
     session::{
         ActiveTokens, Decision, EndReason, Lifetimes, NewTokens, ParsedToken, RedeemedCode, Secret, Session, Stage,
         TokenPair,

@@ -8,10 +8,9 @@ use portcullis_remote::RemoteKeySet;
 use portcullis_store::{RecordKey, SealedStore, StoreError};
 use secrecy::SecretString;
 
-use crate::collections;
 use crate::{
-    BridgeConfig,
-    oauth_error::{ErrorCode, OAuthError},
+    BridgeConfig, collections,
+    response::{ErrorCode, OAuthError},
 };
 
 /// An identity provider of an enterprise, whose identity assertions (ID-JAG) clients may exchange for access tokens. Its administrator,

@@ -4,14 +4,13 @@ use portcullis_core::{ResourceUri, ScopeSet};
 use portcullis_oauth::assertion::IdJag;
 use secrecy::SecretString;
 
-use super::{Issued, TokenIssuer, requested_resource};
+use super::issuer::{Issued, TokenIssuer, requested_resource};
 use crate::{
     BridgeConfig, Client,
     clients::ClientAuthenticationMethod,
-    oauth_error::{ErrorCode, OAuthError},
     parameters::Parameters,
-    session::{EndReason, Session, SessionUser},
-    user_claims::user_claims,
+    response::{ErrorCode, OAuthError},
+    session::{EndReason, Session, SessionUser, user_claims},
 };
 
 impl TokenIssuer {

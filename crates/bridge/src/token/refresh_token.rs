@@ -5,12 +5,12 @@ use std::net::IpAddr;
 
 use portcullis_core::{GrantId, ScopeSet, UnixTime};
 
-use super::{Issued, TokenIssuer, requested_resource};
+use super::issuer::{Issued, TokenIssuer, requested_resource};
 use crate::{
     BridgeConfig, Client,
     limits::Caller,
-    oauth_error::{ErrorCode, OAuthError},
     parameters::Parameters,
+    response::{ErrorCode, OAuthError},
     session::{
         ActiveTokens, Decision, EndReason, GraceUse, Lifetimes, NewTokens, ParsedToken, PreviousToken, Secret,
         SecretSalt, Session, Stage, SuspectedReuse, TokenPair,

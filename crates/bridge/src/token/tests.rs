@@ -13,7 +13,7 @@ use super::{
     refresh_token::{Rotation, RotationRequest},
 };
 use crate::{
-    oauth_error::ErrorCode,
+    response::ErrorCode,
     session::{CodeBinding, Lifetimes, ParsedToken, Secret, Session, SessionUser, Stage, TokenFamily, TokenPair},
 };
 

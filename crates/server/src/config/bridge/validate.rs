@@ -5,7 +5,10 @@ use std::time::Duration;
 use http::{HeaderName, Uri};
 use portcullis::{
     Issuer, ResourceUri, ScopeSet,
-    bridge::{AccessTokenKind, BridgeConfig, ClientMetadataDocumentPolicy, RegistrationPolicy, SigningKeys},
+    bridge::{
+        AccessTokenKind, BridgeConfig, ClientMetadataDocumentPolicy, RegistrationPolicy, SigningKeys,
+        UpstreamRevocation,
+    },
     oauth::ClientAuthentication,
     store::read_secret_file,
 };
@@ -103,7 +106,8 @@ fn config(
         .with_documents(documents(&table.documents).with_allow_loopback(section.egress.allow_loopback_for_clients))
         .with_registration(registration(section, table.registration)?);
     let config = match table.revoke_upstream {
-        Some(revokes) => config.with_upstream_revocation(revokes),
+        Some(true) => config.with_upstream_revocation(UpstreamRevocation::Enabled),
+        Some(false) => config.with_upstream_revocation(UpstreamRevocation::Disabled),
         None => config,
     };
     let config = match address_header(section, table.client_address_header)? {

@@ -1,0 +1,204 @@
+//! The token endpoint, the revocation endpoint and the introspection endpoint.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, StatusCode};
+use portcullis_core::{BearerToken, Clock, GrantId};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{
+    BridgeConfig, Client, GrantType, IntrospectionClient,
+    access_tokens::AccessTokens,
+    background_tasks::BackgroundTasks,
+    clients::{BasicCredentials, Clients},
+    limits::{Caller, RateLimits},
+    parameters::OAuthForm,
+    response::{self, ErrorCode, OAuthError},
+    session::{ActiveToken, EndReason, ParsedToken, SecretHash, Session, Sessions, TokenStatus},
+    telemetry::Telemetry,
+    token::{TokenIssuer, TokenResponse},
+};
+
+/// `POST /token`. [RFC 6749 section 3.2](https://www.rfc-editor.org/rfc/rfc6749#section-3.2)
+pub(crate) async fn token(
+    State(clients): State<Arc<Clients>>,
+    State(issuer): State<Arc<TokenIssuer>>,
+    State(telemetry): State<Arc<Telemetry>>,
+    State(background): State<BackgroundTasks>,
+    caller: Caller,
+    headers: HeaderMap,
+    OAuthForm(form): OAuthForm,
+) -> Result<TokenResponse, OAuthError> {
+    // Runs to its end, so that a client that disconnects does not interrupt a rotation.
+    let work = async move {
+        let issue = async {
+            let client = clients.authenticate(&headers, &form, &caller).await?;
+            issuer.issue(&client, &form, &caller).await
+        };
+        let issued = issue.await;
+        let grant_type = form.optional("grant_type").and_then(GrantType::parse);
+        telemetry.tokens(grant_type, issued.as_ref().err().map(|error| error.code));
+        issued
+    };
+    background.run(work).await
+}
+
+/// `POST /revoke`. [RFC 7009 section 2](https://www.rfc-editor.org/rfc/rfc7009#section-2)
+///
+/// A refresh token ends the whole session, at the provider too. So does an access token of a client that has authenticated. An access token
+/// of a public client is revoked alone, because any party that has seen it, such as a resource server, can send this request.
+/// `token_type_hint` is ignored, because tokens show their type.
+#[expect(clippy::too_many_arguments, reason = "extractors")]
+pub(crate) async fn revoke(
+    State(clients): State<Arc<Clients>>,
+    State(sessions): State<Sessions>,
+    State(access_tokens): State<Arc<AccessTokens>>,
+    State(clock): State<Arc<dyn Clock>>,
+    State(background): State<BackgroundTasks>,
+    caller: Caller,
+    headers: HeaderMap,
+    OAuthForm(form): OAuthForm,
+) -> Result<Response, OAuthError> {
+    let work = async move {
+        let client = clients.authenticate(&headers, &form, &caller).await?;
+        match Token::parse(form.required("token")?, &access_tokens, &*clock) {
+            Some(Token::Refresh(id)) => {
+                let session = sessions.load(id).await?;
+                if is_own(session.as_ref(), &client)? {
+                    sessions.end(id, EndReason::Revoked).await?;
+                }
+            }
+            Some(Token::Access(id, hash)) => {
+                let active = match sessions.token_status(id, hash).await? {
+                    TokenStatus::Active(active) => Some(active),
+                    TokenStatus::GrantEnded | TokenStatus::Inactive => None,
+                };
+                if is_own(active.as_ref().map(|active| &active.session), &client)? {
+                    revoke_access_token(&sessions, &client, id, hash).await?;
+                }
+            }
+            None => {}
+        }
+        // An invalid token is no error. RFC 7009 section 2.2.
+        Ok(response::json(StatusCode::OK, &serde_json::json!({})))
+    };
+    background.run(work).await
+}
+
+/// A token of this bridge, by its form.
+enum Token {
+    /// It may be an old one: its use would end the session as well.
+    Refresh(GrantId),
+    Access(GrantId, SecretHash),
+}
+
+impl Token {
+    fn parse(text: &str, access_tokens: &AccessTokens, clock: &dyn Clock) -> Option<Self> {
+        if let Some(token) = ParsedToken::refresh_token(text) {
+            return Some(Self::Refresh(token.of.session()));
+        }
+        let identified = access_tokens.identify(&BearerToken::issued(text).ok()?, clock.now()).ok();
+        identified.map(|(id, hash)| Self::Access(id, hash))
+    }
+}
+
+/// Reports whether there is a session of this client. RFC 7009 section 2.1.
+fn is_own(session: Option<&Session>, client: &Client) -> Result<bool, OAuthError> {
+    match session {
+        None => Ok(false),
+        Some(session) if *session.client_id == *client.id() => Ok(true),
+        Some(_) => Err(OAuthError::invalid_grant("token was issued to another client")),
+    }
+}
+
+async fn revoke_access_token(
+    sessions: &Sessions,
+    client: &Client,
+    id: GrantId,
+    hash: SecretHash,
+) -> Result<(), OAuthError> {
+    if client.is_public() {
+        sessions.revoke_access_token(id, hash).await?;
+    } else {
+        sessions.end(id, EndReason::Revoked).await?;
+    }
+    Ok(())
+}
+
+/// The description of an active token. [RFC 7662 section 2.2](https://www.rfc-editor.org/rfc/rfc7662#section-2.2)
+#[derive(Serialize)]
+struct ActiveResponse<'a> {
+    active: bool,
+    iss: &'a str,
+    sub: String,
+    aud: &'a str,
+    client_id: &'a str,
+    scope: String,
+    iat: u64,
+    exp: u64,
+    token_type: &'static str,
+}
+
+/// `POST /introspect`. [RFC 7662 section 2](https://www.rfc-editor.org/rfc/rfc7662#section-2)
+///
+/// The response describes access tokens for the caller's resource. For any other token it does **not** reveal whether the token exists.
+#[expect(clippy::too_many_arguments, reason = "extractors")]
+pub(crate) async fn introspect(
+    State(config): State<Arc<BridgeConfig>>,
+    State(limits): State<RateLimits>,
+    State(sessions): State<Sessions>,
+    State(access_tokens): State<Arc<AccessTokens>>,
+    State(clock): State<Arc<dyn Clock>>,
+    caller: Caller,
+    headers: HeaderMap,
+    OAuthForm(form): OAuthForm,
+) -> Result<Response, OAuthError> {
+    let resource_server = authenticate(&config, &limits, &headers, &caller)?;
+    let token = BearerToken::issued(form.required("token")?).ok();
+    let Some((id, hash)) = token.and_then(|token| access_tokens.identify(&token, clock.now()).ok()) else {
+        return Ok(inactive());
+    };
+    let TokenStatus::Active(active) = sessions.token_status(id, hash).await? else { return Ok(inactive()) };
+    let ActiveToken { session, entry, .. } = *active;
+    if session.resource != resource_server.resource {
+        return Ok(inactive());
+    }
+    let description = ActiveResponse {
+        active: true,
+        iss: config.issuer.as_str(),
+        sub: session.user.global_subject(),
+        aud: session.resource.as_str(),
+        client_id: &session.client_id,
+        scope: entry.scopes.as_ref().unwrap_or(&session.scopes).to_string(),
+        iat: entry.issued_at.as_secs(),
+        exp: entry.expires_at.as_secs(),
+        token_type: "Bearer",
+    };
+    Ok(response::json(StatusCode::OK, &description).into_response())
+}
+
+/// The response for invalid tokens and for tokens of other resources.
+fn inactive() -> Response {
+    response::json(StatusCode::OK, &json!({"active": false}))
+}
+
+fn authenticate<'a>(
+    config: &'a BridgeConfig,
+    limits: &RateLimits,
+    headers: &HeaderMap,
+    caller: &Caller,
+) -> Result<&'a IntrospectionClient, OAuthError> {
+    let rejected = || OAuthError::new(ErrorCode::InvalidClient, "client authentication failed").with_challenge();
+    let BasicCredentials { id, secret } = BasicCredentials::from_headers(headers)?.ok_or_else(rejected)?;
+    limits.check_authentication(&id, caller)?;
+    let client = config.introspection_clients.iter().find(|client| client.authenticates(&id, &secret));
+    client.ok_or_else(|| {
+        limits.record_failed_authentication(&id, caller);
+        rejected()
+    })
+}
