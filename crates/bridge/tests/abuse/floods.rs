@@ -1,4 +1,4 @@
-//! Floods: what strangers can make a bridge keep is bounded, and they do not keep others out.
+//! Floods of requests: the stored rows are bounded, and other users are not locked out.
 
 use portcullis_bridge::collections;
 use std::time::Duration;
@@ -9,82 +9,82 @@ use portcullis_store::{Expected, RecordKey, Row, Store as _};
 use portcullis_test_support::{Browser, TestClock};
 use tokio::time::sleep;
 
-use crate::world::{REDIRECT_URI, World};
+use crate::fixture::{REDIRECT_URI, Fixture};
 
 const HERE: &str = "192.0.2.1";
 const ELSEWHERE: &str = "198.51.100.1";
 
 #[tokio::test(start_paused = true)]
-async fn thousands_of_registrations_from_an_address_are_few_and_others_register() {
-    let world = World::new();
-    let registration = world.client().await.registration();
+async fn registrations_of_one_address_are_limited_and_others_register() {
+    let fixture = Fixture::new();
+    let registration = fixture.client().await.registration();
     let mut registered = 0;
     for _ in 0..2000 {
-        match register(&world, HERE, &registration).await {
+        match register(&fixture, HERE, &registration).await {
             StatusCode::CREATED => registered += 1,
             other => assert_eq!(other, StatusCode::TOO_MANY_REQUESTS),
         }
     }
     assert_eq!(registered, 200);
-    assert_eq!(world.rows(collections::CLIENTS).await, 200);
-    assert_eq!(register(&world, ELSEWHERE, &registration).await, StatusCode::CREATED);
+    assert_eq!(fixture.rows(collections::CLIENTS).await, 200);
+    assert_eq!(register(&fixture, ELSEWHERE, &registration).await, StatusCode::CREATED);
     sleep(Duration::from_secs(11)).await;
-    assert_eq!(register(&world, HERE, &registration).await, StatusCode::CREATED);
+    assert_eq!(register(&fixture, HERE, &registration).await, StatusCode::CREATED);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_networks_of_one_site_register_no_more_than_a_few_callers() {
-    let world = World::new();
-    let registration = world.client().await.registration();
+    let fixture = Fixture::new();
+    let registration = fixture.client().await.registration();
     for n in 0..1000 {
-        register(&world, &format!("2001:db8:1:{n:x}::1"), &registration).await;
+        register(&fixture, &format!("2001:db8:1:{n:x}::1"), &registration).await;
     }
-    assert_eq!(world.rows(collections::CLIENTS).await, 800);
-    assert_eq!(register(&world, "2001:db8:2::1", &registration).await, StatusCode::CREATED);
+    assert_eq!(fixture.rows(collections::CLIENTS).await, 800);
+    assert_eq!(register(&fixture, "2001:db8:2::1", &registration).await, StatusCode::CREATED);
 }
 
 #[tokio::test(start_paused = true)]
 async fn registrations_from_everywhere_are_bounded_and_keep_out_neither_newcomers_nor_those_in_use() {
-    let world = World::with(|config| config.with_registration(RegistrationPolicy::new().with_max_clients(300)));
-    let mut in_use = world.client().await;
+    let fixture = Fixture::with(|config| config.with_registration(RegistrationPolicy::new().with_max_clients(300)));
+    let mut in_use = fixture.client().await;
     let registration = in_use.registration();
-    in_use.register(&registration).await.expect("an answer");
-    let tokens = in_use.log_in(&mut Browser::new(world.network.clone()), "alice").await.expect("a login");
+    in_use.register(&registration).await.expect("a response");
+    let tokens = in_use.log_in(&mut Browser::new(fixture.network.clone()), "alice").await.expect("a login");
     for n in 0..1000 {
-        let status = register(&world, &format!("2001:db8:{n:x}::1"), &registration).await;
+        let status = register(&fixture, &format!("2001:db8:{n:x}::1"), &registration).await;
         assert_eq!(status, StatusCode::CREATED);
-        assert!(world.rows(collections::CLIENTS).await <= 300);
+        assert!(fixture.rows(collections::CLIENTS).await <= 300);
     }
     sleep(Duration::from_secs(1)).await;
-    let mut newcomer = world.client().await;
-    newcomer.register(&registration).await.expect("an answer");
+    let mut newcomer = fixture.client().await;
+    newcomer.register(&registration).await.expect("a response");
     sleep(Duration::from_secs(1)).await;
     for n in 0..200 {
-        register(&world, &format!("2001:db8:{n:x}::2"), &registration).await;
+        register(&fixture, &format!("2001:db8:{n:x}::2"), &registration).await;
     }
-    newcomer.log_in(&mut Browser::new(world.network.clone()), "bob").await.expect("it was not the oldest");
-    assert_eq!(in_use.refresh(tokens.refresh_token()).await.expect("an answer").status(), StatusCode::OK);
+    newcomer.log_in(&mut Browser::new(fixture.network.clone()), "bob").await.expect("it was not the oldest");
+    assert_eq!(in_use.refresh(tokens.refresh_token()).await.expect("a response").status(), StatusCode::OK);
     sleep(Duration::from_hours(25)).await;
-    assert_eq!(world.rows(collections::CLIENTS).await, 2, "the others were never used");
+    assert_eq!(fixture.rows(collections::CLIENTS).await, 2, "the others were never used");
 }
 
-async fn register(world: &World, address: &str, registration: &serde_json::Value) -> StatusCode {
+async fn register(fixture: &Fixture, address: &str, registration: &serde_json::Value) -> StatusCode {
     let request = http::Request::post("/register")
         .header("content-type", "application/json")
         .header("x-forwarded-for", address)
         .body(registration.to_string().into());
-    world.send(request.expect("a request")).await.status()
+    fixture.send(request.expect("a request")).await.status()
 }
 
 #[tokio::test(start_paused = true)]
 async fn logins_that_are_begun_and_left_stop_neither_others_nor_the_same_address_for_long() {
-    let world = World::with(|config| config.with_max_pending_logins(2000));
-    let client = world.client().await;
-    let network = world.network_at(HERE);
+    let fixture = Fixture::with(|config| config.with_max_pending_logins(2000));
+    let client = fixture.client().await;
+    let network = fixture.network_at(HERE);
     let mut begun = 0;
     for _ in 0..300 {
-        // Each of them a browser of its own, as a program would.
-        let page = world.begin_login(&client, &mut Browser::new(network.clone())).await;
+        // Each request comes from a new browser, as a program would send it.
+        let page = fixture.begin_login(&client, &mut Browser::new(network.clone())).await;
         match page.status() {
             StatusCode::OK => begun += 1,
             other => {
@@ -94,22 +94,22 @@ async fn logins_that_are_begun_and_left_stop_neither_others_nor_the_same_address
         }
     }
     assert_eq!(begun, 50, "a fortieth");
-    assert_eq!(world.rows(collections::LOGINS).await, 50);
-    let elsewhere = world.begin_login(&client, &mut Browser::new(world.network_at(ELSEWHERE))).await;
+    assert_eq!(fixture.rows(collections::LOGINS).await, 50);
+    let elsewhere = fixture.begin_login(&client, &mut Browser::new(fixture.network_at(ELSEWHERE))).await;
     assert_eq!(elsewhere.status(), StatusCode::OK);
 
     sleep(Duration::from_mins(12)).await;
-    assert_eq!(world.rows(collections::LOGINS).await, 0, "they are swept");
-    let here = world.begin_login(&client, &mut Browser::new(network)).await;
+    assert_eq!(fixture.rows(collections::LOGINS).await, 0, "they are swept");
+    let here = fixture.begin_login(&client, &mut Browser::new(network)).await;
     assert_eq!(here.status(), StatusCode::OK);
 }
 
 #[tokio::test(start_paused = true)]
-async fn logins_that_are_completed_are_never_too_many() {
-    let world = World::with(|config| config.with_max_pending_logins(400));
-    let client = world.client().await;
+async fn completed_logins_are_not_limited() {
+    let fixture = Fixture::with(|config| config.with_max_pending_logins(400));
+    let client = fixture.client().await;
     for n in 0..100 {
-        let mut browser = Browser::new(world.network_at(HERE)).with_stop_at(REDIRECT_URI);
+        let mut browser = Browser::new(fixture.network_at(HERE)).with_stop_at(REDIRECT_URI);
         let authorization = client.authorization().expect("an endpoint");
         let arrival = browser.log_in(&authorization.url(), &format!("user-{n}")).await.expect("pages");
         let callback = arrival.left().expect("back at the client");
@@ -119,43 +119,43 @@ async fn logins_that_are_completed_are_never_too_many() {
 
 #[tokio::test(start_paused = true)]
 async fn pending_logins_are_bounded_and_one_source_cannot_lock_out_others() {
-    let world = World::with(|config| config.with_max_pending_logins(100));
-    let client = world.client().await;
-    let victim = |n: u8| Browser::new(world.network_at(&format!("198.51.100.{n}"))).with_stop_at(REDIRECT_URI);
+    let fixture = Fixture::with(|config| config.with_max_pending_logins(100));
+    let client = fixture.client().await;
+    let victim = |n: u8| Browser::new(fixture.network_at(&format!("198.51.100.{n}"))).with_stop_at(REDIRECT_URI);
     let authorization = client.authorization().expect("an endpoint");
     let mut early = victim(0);
     let page = early.press_through(&authorization.url(), &[Browser::APPROVE]).await.expect("pages");
     let sign_in = page.page().expect("the page of the provider");
     for n in 0..600 {
-        // Many networks, each with little.
-        let network = world.network_at(&format!("2001:db8:{:x}:{n:x}::1", n % 30));
-        world.begin_login(&client, &mut Browser::new(network)).await;
-        assert!(world.rows(collections::LOGINS).await <= 100);
+        // Many networks with few requests each.
+        let network = fixture.network_at(&format!("2001:db8:{:x}:{n:x}::1", n % 30));
+        fixture.begin_login(&client, &mut Browser::new(network)).await;
+        assert!(fixture.rows(collections::LOGINS).await <= 100);
     }
-    assert_eq!(world.rows(collections::LOGINS).await, 100, "as many as there may be");
+    assert_eq!(fixture.rows(collections::LOGINS).await, 100, "as many as there may be");
     for n in 1..20 {
-        let page = world.begin_login(&client, &mut victim(n)).await;
+        let page = fixture.begin_login(&client, &mut victim(n)).await;
         assert_eq!(page.status(), StatusCode::OK);
     }
-    assert_eq!(world.rows(collections::LOGINS).await, 100);
+    assert_eq!(fixture.rows(collections::LOGINS).await, 100);
     let arrival = early.press(&sign_in, "user", "alice").await.expect("pages");
     authorization.code(&arrival.left().expect("a callback")).expect("the login that was there before is still there");
 }
 
 #[tokio::test(start_paused = true)]
 async fn logins_that_another_process_began_make_room_as_well() {
-    let world = World::with(|config| config.with_max_pending_logins(20));
-    let client = world.client().await;
+    let fixture = Fixture::with(|config| config.with_max_pending_logins(20));
+    let client = fixture.client().await;
     let end = TestClock::START + Duration::from_mins(10);
     for n in 0..20_u8 {
         let row = Row::new(vec![n].into(), end);
-        world
+        fixture
             .rows
             .compare_and_swap(RecordKey::of(collections::LOGINS, &[&[n]]), Expected::Absent, row, None)
             .await
             .expect("memory");
     }
-    let page = world.begin_login(&client, &mut Browser::new(world.network_at(HERE))).await;
+    let page = fixture.begin_login(&client, &mut Browser::new(fixture.network_at(HERE))).await;
     assert_eq!(page.status(), StatusCode::OK);
-    assert_eq!(world.rows(collections::LOGINS).await, 20);
+    assert_eq!(fixture.rows(collections::LOGINS).await, 20);
 }

@@ -1,9 +1,9 @@
-//! What strangers do to a bridge: too much, too often, and nothing that makes sense.
+//! Abuse of the bridge: floods, guessed credentials, oversized and invalid requests.
 
-mod counted;
-mod documents;
+mod metrics;
+mod document_fetches;
 mod floods;
-mod guesses;
-mod nonsense;
+mod credential_guessing;
+mod invalid_requests;
 mod oversized;
-mod world;
+mod fixture;

@@ -1,4 +1,4 @@
-//! How clients prove who they are by a signature.
+//! Client authentication by signed assertions.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use portcullis_test_support::{Call, Endpoint, Fault};
 use serde_json::{Value, json};
 
 use crate::{
-    host::{CLIENT, HOST, REDIRECT_URI, document},
-    world::{ISSUER, Outcome, World, metadata, nothing, with},
+    document_host::{CLIENT, HOST, REDIRECT_URI, document},
+    fixture::{ISSUER, Outcome, Fixture, metadata, nothing, with},
 };
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// A world with a client `server` that signs by the keys of the identity provider.
-fn world() -> World {
+/// Creates a bridge with a client `server` that signs with the keys of the identity provider.
+fn fixture() -> Fixture {
     let redirect_uris = vec![RedirectUri::new("https://app.example.test/callback").expect("a redirect URI")];
-    let jwks_uri = World::new().idp.endpoint_url(Endpoint::KeySet);
+    let jwks_uri = Fixture::new().idp.endpoint_url(Endpoint::KeySet);
     let server = Client::public("server", "Server", redirect_uris).with_jwks_uri(&jwks_uri);
-    World::with(|config| config.with_client(server).expect("a client"))
+    Fixture::with(|config| config.with_client(server).expect("a client"))
 }
 
-/// An assertion of the client `id`, with other claims.
-fn assertion(world: &World, id: &str, claims: &Value) -> String {
-    let token = world.idp.token(id).with_header("typ", "JWT").with_claim("iss", id).with_audience(ISSUER);
+/// Returns an assertion of the client `id`.
+fn assertion(fixture: &Fixture, id: &str, claims: &Value) -> String {
+    let token = fixture.idp.token(id).with_header("typ", "JWT").with_claim("iss", id).with_audience(ISSUER);
     let token = token.with_lifetime(Duration::from_mins(1));
     let claims = claims.as_object().expect("claims").clone();
     claims
@@ -37,19 +37,19 @@ fn assertion(world: &World, id: &str, claims: &Value) -> String {
         .jwt()
 }
 
-async fn signed(world: &World, assertion: &str) -> Call {
-    let call = nothing(&world.client("").await).without_credentials();
+async fn signed(fixture: &Fixture, assertion: &str) -> Call {
+    let call = nothing(&fixture.client("").await).without_credentials();
     call.with("client_assertion_type", JWT_BEARER).with("client_assertion", assertion)
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_01_a_client_signs_for_us_and_that_once() {
-    let world = world();
-    let good = assertion(&world, "server", &json!({"jti": "first"}));
-    assert_eq!(Outcome::of(signed(&world, &good).await).await, Outcome::Known);
-    assert_eq!(Outcome::of(signed(&world, &good).await).await, Outcome::Refused, "a second time");
-    let next = assertion(&world, "server", &json!({"jti": "second"}));
-    let named = signed(&world, &next).await.with("client_id", "server");
+    let fixture = fixture();
+    let good = assertion(&fixture, "server", &json!({"jti": "first"}));
+    assert_eq!(Outcome::of(signed(&fixture, &good).await).await, Outcome::Known);
+    assert_eq!(Outcome::of(signed(&fixture, &good).await).await, Outcome::Refused, "a second time");
+    let next = assertion(&fixture, "server", &json!({"jti": "second"}));
+    let named = signed(&fixture, &next).await.with("client_id", "server");
     assert_eq!(Outcome::of(named).await, Outcome::Known);
 }
 
@@ -68,108 +68,108 @@ async fn as_01_an_assertion_that_is_not_this_clients_for_us_and_now_is_refused()
         json!({"exp": 1_767_999_999}),
         json!({"jti": null}),
     ] {
-        let world = world();
-        let wrong = assertion(&world, "server", &claims);
-        assert_eq!(Outcome::of(signed(&world, &wrong).await).await, Outcome::Refused, "{claims}");
+        let fixture = fixture();
+        let wrong = assertion(&fixture, "server", &claims);
+        assert_eq!(Outcome::of(signed(&fixture, &wrong).await).await, Outcome::Refused, "{claims}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_01_a_signature_counts_for_those_that_sign_and_nothing_else_does() {
-    let world = world();
-    let forged = world.idp.token("server").with_header("typ", "JWT").with_claim("iss", "server").with_audience(ISSUER);
+    let fixture = fixture();
+    let forged = fixture.idp.token("server").with_header("typ", "JWT").with_claim("iss", "server").with_audience(ISSUER);
     let forged = forged.unsigned().jwt();
-    assert_eq!(Outcome::of(signed(&world, &forged).await).await, Outcome::Refused);
+    assert_eq!(Outcome::of(signed(&fixture, &forged).await).await, Outcome::Refused);
 
-    // RFC 8725: what a token is for is in its type.
-    let access_token = world.idp.token("server").with_claim("iss", "server").with_audience(ISSUER).jwt();
-    assert_eq!(Outcome::of(signed(&world, &access_token).await).await, Outcome::Refused);
+    // RFC 8725: the type states the use of a token.
+    let access_token = fixture.idp.token("server").with_claim("iss", "server").with_audience(ISSUER).jwt();
+    assert_eq!(Outcome::of(signed(&fixture, &access_token).await).await, Outcome::Refused);
 
-    let bare = nothing(&world.client("server").await);
+    let bare = nothing(&fixture.client("server").await);
     assert_eq!(Outcome::of(bare.clone()).await, Outcome::Refused, "no signature");
     assert_eq!(Outcome::of(bare.with("client_secret", "")).await, Outcome::Refused, "an empty secret");
 
-    let registered = world.register(&metadata("https://app.example.test/callback")).await;
-    let public = assertion(&world, registered.text("client_id"), &json!({}));
-    assert_eq!(Outcome::of(signed(&world, &public).await).await, Outcome::Refused, "a client without keys");
+    let registered = fixture.register(&metadata("https://app.example.test/callback")).await;
+    let public = assertion(&fixture, registered.text("client_id"), &json!({}));
+    assert_eq!(Outcome::of(signed(&fixture, &public).await).await, Outcome::Refused, "a client without keys");
 
-    let good = assertion(&world, "server", &json!({}));
-    let other_type = signed(&world, &good)
+    let good = assertion(&fixture, "server", &json!({}));
+    let other_type = signed(&fixture, &good)
         .await
         .with("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:saml2-bearer");
     assert_eq!(Outcome::of(other_type).await, Outcome::Malformed);
-    let as_another = signed(&world, &good).await.with("client_id", "app");
+    let as_another = signed(&fixture, &good).await.with("client_id", "app");
     assert_eq!(Outcome::of(as_another).await, Outcome::Refused);
-    assert_eq!(Outcome::of(signed(&world, "nonsense").await).await, Outcome::Refused);
+    assert_eq!(Outcome::of(signed(&fixture, "nonsense").await).await, Outcome::Refused);
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_01_keys_that_cannot_be_fetched_are_no_fault_of_the_client() {
-    let world = world();
-    world.idp.set_fault(Endpoint::KeySet, Fault::status(502));
-    let good = assertion(&world, "server", &json!({}));
-    assert_eq!(Outcome::of(signed(&world, &good).await).await, Outcome::Unavailable);
-    world.idp.heal(Endpoint::KeySet);
+    let fixture = fixture();
+    fixture.idp.set_fault(Endpoint::KeySet, Fault::status(502));
+    let good = assertion(&fixture, "server", &json!({}));
+    assert_eq!(Outcome::of(signed(&fixture, &good).await).await, Outcome::Unavailable);
+    fixture.idp.heal(Endpoint::KeySet);
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(Outcome::of(signed(&world, &good).await).await, Outcome::Known, "it was not used up");
+    assert_eq!(Outcome::of(signed(&fixture, &good).await).await, Outcome::Known, "it was not used up");
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_19_a_document_that_says_that_the_client_signs_is_held_to_it() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let signing = with(&document(), "token_endpoint_auth_method", &json!("private_key_jwt"));
-    world.host.says(&with(&signing, "jwks_uri", &json!(world.idp.endpoint_url(Endpoint::KeySet))));
-    assert_eq!(world.outcome(CLIENT).await, Outcome::Refused, "no signature");
-    let good = assertion(&world, CLIENT, &json!({}));
-    assert_eq!(Outcome::of(signed(&world, &good).await).await, Outcome::Known);
-    let by_another = world.idp.token(CLIENT).with_header("typ", "JWT").with_claim("iss", CLIENT).with_audience(ISSUER);
-    assert_eq!(Outcome::of(signed(&world, &by_another.signed_by_hmac(b"public").jwt()).await).await, Outcome::Refused);
+    fixture.host.says(&with(&signing, "jwks_uri", &json!(fixture.idp.endpoint_url(Endpoint::KeySet))));
+    assert_eq!(fixture.outcome(CLIENT).await, Outcome::Refused, "no signature");
+    let good = assertion(&fixture, CLIENT, &json!({}));
+    assert_eq!(Outcome::of(signed(&fixture, &good).await).await, Outcome::Known);
+    let by_another = fixture.idp.token(CLIENT).with_header("typ", "JWT").with_claim("iss", CLIENT).with_audience(ISSUER);
+    assert_eq!(Outcome::of(signed(&fixture, &by_another.signed_by_hmac(b"public").jwt()).await).await, Outcome::Refused);
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_03_a_registered_client_signs_by_the_keys_that_it_registered() {
-    let world = World::new();
-    let request = http::Request::get(world.idp.endpoint_url(Endpoint::KeySet)).body(bytes::Bytes::new());
-    let keys = world.network.send(request.expect("a request")).await.expect("keys");
+    let fixture = Fixture::new();
+    let request = http::Request::get(fixture.idp.endpoint_url(Endpoint::KeySet)).body(bytes::Bytes::new());
+    let keys = fixture.network.send(request.expect("a request")).await.expect("keys");
     let keys: Value = serde_json::from_slice(keys.body()).expect("JSON");
     let signing =
         with(&metadata("https://app.example.test/callback"), "token_endpoint_auth_method", &json!("private_key_jwt"));
-    let registered = world.register(&with(&signing, "jwks", &keys)).await;
+    let registered = fixture.register(&with(&signing, "jwks", &keys)).await;
     let id = registered.text("client_id");
-    assert_eq!(Outcome::of(signed(&world, &assertion(&world, id, &json!({}))).await).await, Outcome::Known);
-    assert_eq!(world.outcome(id).await, Outcome::Refused);
+    assert_eq!(Outcome::of(signed(&fixture, &assertion(&fixture, id, &json!({}))).await).await, Outcome::Known);
+    assert_eq!(fixture.outcome(id).await, Outcome::Refused);
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_20_fetches_of_keys_from_one_host_are_limited() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let signing =
         with(&metadata("https://app.example.test/callback"), "token_endpoint_auth_method", &json!("private_key_jwt"));
     let mut outcomes = Vec::new();
     for number in 0..40 {
         let jwks_uri = format!("{HOST}/jwks?{number}");
-        let registered = world.register(&with(&signing, "jwks_uri", &json!(jwks_uri))).await;
-        let good = assertion(&world, registered.text("client_id"), &json!({}));
-        outcomes.push(signed(&world, &good).await.await.expect("an answer").status().as_u16());
+        let registered = fixture.register(&with(&signing, "jwks_uri", &json!(jwks_uri))).await;
+        let good = assertion(&fixture, registered.text("client_id"), &json!({}));
+        outcomes.push(signed(&fixture, &good).await.await.expect("a response").status().as_u16());
     }
     assert_eq!(outcomes[..30], [503; 30]);
     assert_eq!(outcomes[30..], [429; 10]);
-    assert_eq!(world.host.calls(), 30);
+    assert_eq!(fixture.host.calls(), 30);
 }
 
 #[tokio::test(start_paused = true)]
 async fn fetches_of_unknown_key_sets_do_not_delay_configured_clients() {
-    let world = world();
-    let jwks_uri = world.idp.endpoint_url(Endpoint::KeySet);
+    let fixture = fixture();
+    let jwks_uri = fixture.idp.endpoint_url(Endpoint::KeySet);
     let metadata = with(&metadata(REDIRECT_URI), "token_endpoint_auth_method", &json!("private_key_jwt"));
     let mut last = None;
     for number in 0..40 {
         let metadata = with(&metadata, "jwks_uri", &json!(format!("{jwks_uri}?{number}")));
-        let id = world.register(&metadata).await.text("client_id").to_owned();
-        let assertion = assertion(&world, &id, &json!({}));
-        last = Some(signed(&world, &assertion).await.await.expect("an answer").status().as_u16());
+        let id = fixture.register(&metadata).await.text("client_id").to_owned();
+        let assertion = assertion(&fixture, &id, &json!({}));
+        last = Some(signed(&fixture, &assertion).await.await.expect("a response").status().as_u16());
     }
     assert_eq!(last, Some(429), "of one host not so many are fetched");
-    let good = assertion(&world, "server", &json!({"jti": "first"}));
-    assert_eq!(Outcome::of(signed(&world, &good).await).await, Outcome::Known);
+    let good = assertion(&fixture, "server", &json!({"jti": "first"}));
+    assert_eq!(Outcome::of(signed(&fixture, &good).await).await, Outcome::Known);
 }

@@ -1,17 +1,17 @@
-//! How clients prove who they are by a secret, or that they need not.
+//! Client authentication by secrets, and public clients.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use portcullis_bridge::{Client, RedirectUri};
 use portcullis_test_support::Call;
 
-use crate::world::{Outcome, World, nothing};
+use crate::fixture::{Outcome, Fixture, nothing};
 
 const SECRET: &str = "s3cret: with%&+=";
 const BASE64_SECRET: &str = "kY2+vJ3/0aU4Zl5o8Qb1mA==";
 
-fn world() -> World {
+fn fixture() -> Fixture {
     let redirect_uris = || vec![RedirectUri::new("https://app.example.test/callback").expect("a redirect URI")];
-    World::with(|config| {
+    Fixture::with(|config| {
         config
             .with_client(Client::public("app", "App", redirect_uris()))
             .and_then(|config| {
@@ -24,9 +24,9 @@ fn world() -> World {
     })
 }
 
-/// A request that says nothing of its client yet.
+/// Returns a request without client authentication.
 async fn anonymous() -> Call {
-    nothing(&world().client("app").await).without_credentials()
+    nothing(&fixture().client("app").await).without_credentials()
 }
 
 fn basic(call: Call, credentials: &str) -> Call {
@@ -66,7 +66,7 @@ async fn as_01_a_client_is_authenticated_by_its_secret_only() {
         }
         assert_eq!(Outcome::of(posted).await, Outcome::Refused, "{id} {secret:?}");
     }
-    assert_eq!(Outcome::of(anonymous().await).await, Outcome::Refused, "nobody at all");
+    assert_eq!(Outcome::of(anonymous().await).await, Outcome::Refused, "no credentials");
     assert_eq!(Outcome::of(basic(anonymous().await, "server:")).await, Outcome::Refused, "an empty secret");
     assert_eq!(Outcome::of(basic(anonymous().await, ":")).await, Outcome::Refused);
 }
@@ -93,12 +93,12 @@ async fn as_01_an_unknown_client_looks_like_one_with_a_wrong_secret() {
             } else {
                 call.with("client_id", id).with("client_secret", "wrong")
             };
-            let answer = call.await.expect("an answer");
+            let answer = call.await.expect("a response");
             (answer.status(), answer.body().clone(), answer.headers().clone())
         };
         let (unknown, wrong) = (attempt("nobody").await, attempt("server").await);
         assert_eq!(unknown, wrong);
-        // RFC 6749 section 5.2: who used the header is challenged.
+        // RFC 6749 section 5.2: a failure in the header gets a challenge.
         assert_eq!(wrong.2.contains_key("www-authenticate"), in_header);
     }
 }
@@ -109,7 +109,7 @@ async fn as_01_a_header_that_cannot_be_read_authenticates_no_client() {
         ["Basic", "Basic ", "Basic !!", "Basic c2VydmVy", "Bearer c2VydmVyOng=", "Basic /////w==", "c2VydmVyOng="]
     {
         let call = anonymous().await.with("client_id", "app").with_header("authorization", value);
-        let answer = call.await.expect("an answer");
+        let answer = call.await.expect("a response");
         assert_eq!((answer.status().as_u16(), answer.error()), (401, Some("invalid_client")), "{value}");
         assert!(answer.headers().contains_key("www-authenticate"), "{value}");
     }

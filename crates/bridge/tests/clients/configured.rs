@@ -1,11 +1,11 @@
-//! Clients that the operator knows.
+//! Configured clients.
 
 use portcullis_bridge::{BridgeConfig, Client, ClientMetadataDocumentPolicy, RedirectUri};
 use portcullis_core::{Issuer, ResourceUri};
 
 use crate::{
-    host::{CLIENT, REDIRECT_URI},
-    world::{Outcome, World},
+    document_host::{CLIENT, REDIRECT_URI},
+    fixture::{Outcome, Fixture},
 };
 
 fn redirect_uris() -> Vec<RedirectUri> {
@@ -14,24 +14,24 @@ fn redirect_uris() -> Vec<RedirectUri> {
 
 #[tokio::test(start_paused = true)]
 async fn as_01_a_configured_client_is_known_and_is_in_no_store() {
-    let world =
-        World::with(|config| config.with_client(Client::public("app", "App", redirect_uris())).expect("a client"));
-    assert_eq!(world.outcome("app").await, Outcome::Known);
-    assert_eq!(world.outcome("App").await, Outcome::Refused, "ids are compared as they are");
-    assert!(world.sends_codes_to("app", REDIRECT_URI).await);
-    assert_eq!(world.stored().await, 0);
+    let fixture =
+        Fixture::with(|config| config.with_client(Client::public("app", "App", redirect_uris())).expect("a client"));
+    assert_eq!(fixture.outcome("app").await, Outcome::Known);
+    assert_eq!(fixture.outcome("App").await, Outcome::Refused, "ids are compared as they are");
+    assert!(fixture.sends_codes_to("app", REDIRECT_URI).await);
+    assert_eq!(fixture.stored().await, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_14_a_client_that_is_pinned_to_its_url_needs_no_document() {
     let pinned = Client::public(CLIENT, "App", redirect_uris());
-    let world = World::with(|config| {
+    let fixture = Fixture::with(|config| {
         config.with_documents(ClientMetadataDocumentPolicy::disabled()).with_client(pinned).expect("a client")
     });
-    world.host.answers(403);
-    assert!(world.sends_codes_to(CLIENT, REDIRECT_URI).await);
-    assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
-    assert_eq!(world.host.calls(), 0);
+    fixture.host.answers(403);
+    assert!(fixture.sends_codes_to(CLIENT, REDIRECT_URI).await);
+    assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known);
+    assert_eq!(fixture.host.calls(), 0);
 }
 
 #[test]

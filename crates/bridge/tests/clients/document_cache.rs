@@ -1,4 +1,4 @@
-//! For how long a document counts, and what counts while it cannot be fetched.
+//! The lifetime of cached client metadata documents, also while they cannot be fetched.
 
 use portcullis_bridge::collections;
 use std::{collections::BTreeSet, time::Duration};
@@ -10,21 +10,21 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    host::{CLIENT, REDIRECT_URI, document},
-    world::{Outcome, World, metadata, with},
+    document_host::{CLIENT, REDIRECT_URI, document},
+    fixture::{Outcome, Fixture, metadata, with},
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
 const MOVED: &str = "https://app.example.test/moved";
 
-/// How often the host is asked within `time` by users that come each half minute.
-async fn calls_within(world: &World, time: Duration) -> usize {
-    let (start, before) = (Instant::now(), world.host.calls());
+/// Returns the number of fetches within `time`, with a request every 30 seconds.
+async fn calls_within(fixture: &Fixture, time: Duration) -> usize {
+    let (start, before) = (Instant::now(), fixture.host.calls());
     while start.elapsed() < time {
-        assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
+        assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known);
         sleep(MINUTE / 2).await;
     }
-    world.host.calls() - before
+    fixture.host.calls() - before
 }
 
 #[tokio::test(start_paused = true)]
@@ -37,243 +37,243 @@ async fn as_16_a_document_is_kept_as_its_headers_say_within_bounds() {
         (Some("no-store"), 60),
         (Some("max-age=31536000"), 1),
     ] {
-        let world = World::new();
+        let fixture = Fixture::new();
         if let Some(value) = cache_control {
-            world.host.with_header("cache-control", value);
+            fixture.host.with_header("cache-control", value);
         }
-        assert_eq!(calls_within(&world, 60 * MINUTE).await, calls, "{cache_control:?}");
+        assert_eq!(calls_within(&fixture, 60 * MINUTE).await, calls, "{cache_control:?}");
     }
-    let world = World::new();
-    world.host.with_header("cache-control", "max-age=31536000");
-    world.outcome(CLIENT).await;
+    let fixture = Fixture::new();
+    fixture.host.with_header("cache-control", "max-age=31536000");
+    fixture.outcome(CLIENT).await;
     sleep(Duration::from_hours(24)).await;
-    world.outcome(CLIENT).await;
-    assert_eq!(world.host.calls(), 2, "a day is the most");
+    fixture.outcome(CLIENT).await;
+    assert_eq!(fixture.host.calls(), 2, "a day is the most");
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_17_another_redirect_uri_counts_from_the_next_fetch_on() {
-    let world = World::new();
-    assert!(world.sends_codes_to(CLIENT, REDIRECT_URI).await);
-    world.host.says(&with(&document(), "redirect_uris", &json!([MOVED])));
-    assert!(world.sends_codes_to(CLIENT, REDIRECT_URI).await);
-    assert!(!world.sends_codes_to(CLIENT, MOVED).await);
+    let fixture = Fixture::new();
+    assert!(fixture.sends_codes_to(CLIENT, REDIRECT_URI).await);
+    fixture.host.says(&with(&document(), "redirect_uris", &json!([MOVED])));
+    assert!(fixture.sends_codes_to(CLIENT, REDIRECT_URI).await);
+    assert!(!fixture.sends_codes_to(CLIENT, MOVED).await);
     sleep(10 * MINUTE).await;
-    assert!(!world.sends_codes_to(CLIENT, REDIRECT_URI).await, "it is asked before it is used");
-    assert!(world.sends_codes_to(CLIENT, MOVED).await);
+    assert!(!fixture.sends_codes_to(CLIENT, REDIRECT_URI).await, "it is asked before it is used");
+    assert!(fixture.sends_codes_to(CLIENT, MOVED).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_16_a_document_is_fetched_once_for_all_who_wait() {
-    let world = World::new();
-    world.host.takes(Duration::from_secs(2));
-    let outcomes = join_all((0..50).map(|_| world.outcome(CLIENT))).await;
+    let fixture = Fixture::new();
+    fixture.host.takes(Duration::from_secs(2));
+    let outcomes = join_all((0..50).map(|_| fixture.outcome(CLIENT))).await;
     assert_eq!(outcomes, [Outcome::Known; 50]);
-    assert_eq!(world.host.calls(), 1);
+    assert_eq!(fixture.host.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_16_a_fetch_goes_on_when_those_who_wait_go_away() {
-    let world = World::new();
-    world.host.takes(Duration::from_secs(2));
+    let fixture = Fixture::new();
+    fixture.host.takes(Duration::from_secs(2));
     for _ in 0..5 {
-        let gone = tokio::time::timeout(Duration::from_millis(100), world.outcome(CLIENT)).await;
+        let gone = tokio::time::timeout(Duration::from_millis(100), fixture.outcome(CLIENT)).await;
         assert!(gone.is_err());
     }
     sleep(Duration::from_secs(2)).await;
-    assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
-    assert_eq!(world.host.calls(), 1);
+    assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known);
+    assert_eq!(fixture.host.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_16_a_document_that_cannot_be_fetched_is_asked_for_once_in_a_while() {
-    let world = World::new();
-    world.host.answers(403);
+    let fixture = Fixture::new();
+    fixture.host.answers(403);
     let start = Instant::now();
     while start.elapsed() < Duration::from_mins(5) {
-        assert_eq!(world.outcome(CLIENT).await, Outcome::Unavailable, "nobody can tell");
+        assert_eq!(fixture.outcome(CLIENT).await, Outcome::Unavailable, "it cannot be determined");
         sleep(Duration::from_millis(200)).await;
     }
-    assert!((8..=16).contains(&world.host.calls()), "{}", world.host.calls());
-    world.host.answers(200);
+    assert!((8..=16).contains(&fixture.host.calls()), "{}", fixture.host.calls());
+    fixture.host.answers(200);
     sleep(Duration::from_secs(40)).await;
-    assert_eq!(world.outcome(CLIENT).await, Outcome::Known, "errors are not kept");
+    assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known, "errors are not kept");
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_16_an_invalid_document_is_not_kept_and_not_fetched_for_every_request() {
-    let world = World::new();
-    world.host.sends("{}");
+    let fixture = Fixture::new();
+    fixture.host.sends("{}");
     for _ in 0..5 {
-        assert_eq!(world.outcome(CLIENT).await, Outcome::Refused);
+        assert_eq!(fixture.outcome(CLIENT).await, Outcome::Refused);
     }
-    assert_eq!(world.host.calls(), 1);
-    world.host.says(&document());
+    assert_eq!(fixture.host.calls(), 1);
+    fixture.host.says(&document());
     sleep(Duration::from_secs(2)).await;
-    assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
+    assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_last_good_document_is_used_while_its_host_fails_and_no_longer_than_a_day() {
     for status in [403, 429, 500, 503] {
-        let world = World::new();
-        assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
-        world.host.answers(status);
+        let fixture = Fixture::new();
+        assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known);
+        fixture.host.answers(status);
         sleep(Duration::from_hours(23)).await;
-        assert_eq!(world.outcome(CLIENT).await, Outcome::Known, "{status}");
+        assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known, "{status}");
         sleep(Duration::from_hours(1)).await;
-        assert_eq!(world.outcome(CLIENT).await, Outcome::Unavailable, "{status}");
+        assert_eq!(fixture.outcome(CLIENT).await, Outcome::Unavailable, "{status}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_is_withdrawn_is_gone_with_the_next_fetch() {
     for status in [404, 410] {
-        let world = World::new();
-        assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
-        world.host.answers(status);
+        let fixture = Fixture::new();
+        assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known);
+        fixture.host.answers(status);
         sleep(10 * MINUTE).await;
-        assert_eq!(world.outcome(CLIENT).await, Outcome::Refused, "{status}");
-        world.host.answers(503);
+        assert_eq!(fixture.outcome(CLIENT).await, Outcome::Refused, "{status}");
+        fixture.host.answers(503);
         sleep(MINUTE).await;
-        assert_eq!(world.outcome(CLIENT).await, Outcome::Unavailable, "{status}: the old one is forgotten");
+        assert_eq!(fixture.outcome(CLIENT).await, Outcome::Unavailable, "{status}: the old one is forgotten");
     }
     for (member, value) in [
         ("client_id", json!("https://other.example.test/x")),
         ("redirect_uris", json!([])),
         ("client_name", json!(null)),
     ] {
-        let world = World::new();
-        assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
-        world.host.says(&with(&document(), member, &value));
+        let fixture = Fixture::new();
+        assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known);
+        fixture.host.says(&with(&document(), member, &value));
         sleep(10 * MINUTE).await;
-        assert_eq!(world.outcome(CLIENT).await, Outcome::Refused, "{member}");
+        assert_eq!(fixture.outcome(CLIENT).await, Outcome::Refused, "{member}");
     }
 }
 
-/// What things in between say instead of the host: a bot check, a page about maintenance, a login.
-fn intervene(world: &World, how: &str) {
+/// Responses of intermediaries: a bot check, a maintenance page, a login page.
+fn intervene(fixture: &Fixture, how: &str) {
     match how {
         "a redirect" => {
-            world.host.answers(302);
-            world.host.with_header("location", "https://login.example.test/");
+            fixture.host.answers(302);
+            fixture.host.with_header("location", "https://login.example.test/");
         }
         "a page" => {
-            world.host.with_header("content-type", "text/html");
-            world.host.sends("<html>Are you human?");
+            fixture.host.with_header("content-type", "text/html");
+            fixture.host.sends("<html>Are you human?");
         }
-        "a page that is called JSON" => world.host.sends("<html>Are you human?"),
-        "half of it" => world.host.sends(document().to_string()[..20].to_owned()),
-        _ => world.host.sends(" ".repeat(6000)),
+        "a page that is called JSON" => fixture.host.sends("<html>Are you human?"),
+        "half of it" => fixture.host.sends(document().to_string()[..20].to_owned()),
+        _ => fixture.host.sends(" ".repeat(6000)),
     }
 }
 
 const INTERVENTIONS: [&str; 5] = ["a redirect", "a page", "a page that is called JSON", "half of it", "too much"];
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_document_says_nothing_of_one_that_is_known() {
+async fn a_response_that_is_no_document_keeps_the_cached_one() {
     for how in INTERVENTIONS {
-        let world = World::new();
-        assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
-        intervene(&world, how);
+        let fixture = Fixture::new();
+        assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known);
+        intervene(&fixture, how);
         sleep(Duration::from_hours(23)).await;
-        assert_eq!(world.outcome(CLIENT).await, Outcome::Known, "{how}");
-        assert!(world.sends_codes_to(CLIENT, REDIRECT_URI).await, "{how}");
+        assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known, "{how}");
+        assert!(fixture.sends_codes_to(CLIENT, REDIRECT_URI).await, "{how}");
         sleep(Duration::from_hours(1)).await;
-        assert_eq!(world.outcome(CLIENT).await, Outcome::Unavailable, "{how}: not for more than a day");
-        let world = World::new();
-        intervene(&world, how);
-        assert_eq!(world.outcome(CLIENT).await, Outcome::Unavailable, "{how}: nothing was known");
+        assert_eq!(fixture.outcome(CLIENT).await, Outcome::Unavailable, "{how}: not for more than a day");
+        let fixture = Fixture::new();
+        intervene(&fixture, how);
+        assert_eq!(fixture.outcome(CLIENT).await, Outcome::Unavailable, "{how}: nothing was known");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_document_does_not_remove_the_one_in_the_store() {
+async fn a_response_that_is_no_document_keeps_the_stored_one() {
     for how in INTERVENTIONS {
-        let world = World::new();
-        log_in(&world).await;
-        intervene(&world, how);
+        let fixture = Fixture::new();
+        log_in(&fixture).await;
+        intervene(&fixture, how);
         sleep(10 * MINUTE).await;
-        assert_eq!(world.outcome(CLIENT).await, Outcome::Known, "{how}");
-        assert_eq!(world.documents().await, 1, "{how}");
-        let world = world.restarted(|config| config);
-        assert_eq!(world.outcome(CLIENT).await, Outcome::Known, "{how}: for another process as well");
+        assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known, "{how}");
+        assert_eq!(fixture.documents().await, 1, "{how}");
+        let fixture = fixture.restarted(|config| config);
+        assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known, "{how}: for another process as well");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_host_is_not_waited_for_if_its_client_is_known() {
-    let world = World::new();
-    assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
-    world.host.takes(Duration::from_secs(60));
+async fn a_slow_host_does_not_delay_a_known_client() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known);
+    fixture.host.takes(Duration::from_secs(60));
     sleep(10 * MINUTE).await;
     let start = Instant::now();
-    assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
+    assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known);
     assert_eq!(start.elapsed(), Duration::from_secs(3));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_document_does_not_delay_other_clients() {
-    let world = World::new();
-    let other = world.register(&metadata(REDIRECT_URI)).await.text("client_id").to_owned();
-    world.host.takes(Duration::from_secs(5));
+    let fixture = Fixture::new();
+    let other = fixture.register(&metadata(REDIRECT_URI)).await.text("client_id").to_owned();
+    fixture.host.takes(Duration::from_secs(5));
     let start = Instant::now();
-    let (slow, ()) = tokio::join!(world.outcome(CLIENT), async {
+    let (slow, ()) = tokio::join!(fixture.outcome(CLIENT), async {
         sleep(Duration::from_millis(1)).await;
-        assert_eq!(world.outcome(&other).await, Outcome::Known);
-        assert_eq!(world.register(&metadata(REDIRECT_URI)).await.status(), 201);
+        assert_eq!(fixture.outcome(&other).await, Outcome::Known);
+        assert_eq!(fixture.register(&metadata(REDIRECT_URI)).await.status(), 201);
         assert_eq!(start.elapsed(), Duration::from_millis(1));
     });
     assert_eq!((slow, start.elapsed()), (Outcome::Known, Duration::from_secs(5)));
 }
 
-/// A user of the client logs in.
-async fn log_in(world: &World) {
-    let client = world.client(CLIENT).await.with_redirect_uri(REDIRECT_URI);
-    let mut browser = Browser::new(world.network.clone());
+/// Logs a user in through the client.
+async fn log_in(fixture: &Fixture) {
+    let client = fixture.client(CLIENT).await.with_redirect_uri(REDIRECT_URI);
+    let mut browser = Browser::new(fixture.network.clone());
     client.log_in(&mut browser, "alice").await.expect("a login");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_last_good_document_outlives_the_process_once_the_client_was_given_tokens() {
-    let world = World::new();
-    log_in(&world).await;
-    assert_eq!(world.documents().await, 1);
-    world.host.answers(503);
-    let world = world.restarted(|config| config);
-    assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
-    assert_eq!(world.host.calls(), 1, "it is still fresh");
+    let fixture = Fixture::new();
+    log_in(&fixture).await;
+    assert_eq!(fixture.documents().await, 1);
+    fixture.host.answers(503);
+    let fixture = fixture.restarted(|config| config);
+    assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known);
+    assert_eq!(fixture.host.calls(), 1, "it is still fresh");
     sleep(Duration::from_hours(23)).await;
-    assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
-    let world = world.restarted(|config| config);
-    assert_eq!(world.outcome(CLIENT).await, Outcome::Known, "fetching it is in vain");
+    assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known);
+    let fixture = fixture.restarted(|config| config);
+    assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known, "fetching it is in vain");
     sleep(Duration::from_hours(1)).await;
-    let world = world.restarted(|config| config);
-    assert_eq!(world.outcome(CLIENT).await, Outcome::Unavailable);
+    let fixture = fixture.restarted(|config| config);
+    assert_eq!(fixture.outcome(CLIENT).await, Outcome::Unavailable);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_is_withdrawn_is_gone_from_the_store_as_well() {
-    let world = World::new();
-    log_in(&world).await;
+    let fixture = Fixture::new();
+    log_in(&fixture).await;
     sleep(10 * MINUTE).await;
-    world.host.answers(404);
-    assert_eq!(world.outcome(CLIENT).await, Outcome::Refused);
-    assert_eq!(world.documents().await, 0);
+    fixture.host.answers(404);
+    assert_eq!(fixture.outcome(CLIENT).await, Outcome::Refused);
+    assert_eq!(fixture.documents().await, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_document_is_stored_for_clients_with_tokens_and_once_an_hour() {
-    let world = World::new();
+    let fixture = Fixture::new();
     for path in 0..20 {
-        world.outcome(&format!("https://app.example.test/{path}")).await;
+        fixture.outcome(&format!("https://app.example.test/{path}")).await;
     }
-    assert_eq!(world.documents().await, 0);
-    world.host.with_header("cache-control", "max-age=60");
+    assert_eq!(fixture.documents().await, 0);
+    fixture.host.with_header("cache-control", "max-age=60");
     let mut versions = BTreeSet::new();
     for _ in 0..12 {
-        log_in(&world).await;
-        let rows = world.rows.page(collections::DOCUMENTS, None, 2).await.expect("memory");
+        log_in(&fixture).await;
+        let rows = fixture.rows.page(collections::DOCUMENTS, None, 2).await.expect("memory");
         versions.extend(rows.into_iter().map(|(_, row)| row.version));
         sleep(10 * MINUTE).await;
     }

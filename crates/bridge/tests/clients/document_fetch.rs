@@ -1,4 +1,4 @@
-//! What a document is fetched from: public addresses, and nothing that leads elsewhere. Over real sockets.
+//! Fetches of client metadata documents over sockets: public addresses only, without redirects.
 
 use std::{
     sync::{
@@ -18,9 +18,9 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::world::{ISSUER, Outcome, World, metadata, nothing, with};
+use crate::fixture::{ISSUER, Outcome, Fixture, metadata, nothing, with};
 
-/// A server on loopback that gives every request the same answer, of which a part never comes.
+/// Starts a server on loopback that sends every request the same incomplete response.
 struct Server {
     port: u16,
     connections: Arc<AtomicUsize>,
@@ -47,7 +47,7 @@ impl Server {
         Self { port, connections }
     }
 
-    /// One with a good document.
+    /// Creates a server with a valid document.
     async fn good() -> Self {
         Self::new(|port| ok(&document(port))).await
     }
@@ -74,13 +74,13 @@ fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len}\r\n\r\n{body}")
 }
 
-/// Loopback as the operator of a demo has it.
+/// Returns a policy that accepts loopback.
 fn local() -> ClientMetadataDocumentPolicy {
     ClientMetadataDocumentPolicy::new().with_allow_loopback(true)
 }
 
 async fn outcome(policy: ClientMetadataDocumentPolicy, egress: EgressConfig, id: &str) -> Outcome {
-    World::with_egress(policy, Egress::new(egress).expect("TLS")).outcome(id).await
+    Fixture::with_egress(policy, Egress::new(egress).expect("TLS")).outcome(id).await
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn as_20_errors_do_not_reveal_internal_host_names() {
     let server = Server::good().await;
     let mut answers = Vec::new();
     for id in [
-        // It resolves to what may not be asked.
+        // It resolves to a forbidden address.
         format!("https://localhost:{}/client.json", server.port),
         "https://10.0.0.1/client.json".to_owned(),
         // It does not resolve.
@@ -130,13 +130,13 @@ async fn as_20_errors_do_not_reveal_internal_host_names() {
     assert_eq!(answers[1], answers[2]);
 }
 
-/// Everything that is answered to a client at `id`, at the token endpoint and to a browser.
+/// Returns the responses of the token endpoint and of the authorization endpoint for the client `id`.
 async fn told(egress: EgressConfig, id: &str) -> (StatusCode, Bytes, Vec<String>, StatusCode, Bytes) {
-    let world = World::with_egress(local(), Egress::new(egress).expect("TLS"));
-    let client = world.client(id).await;
-    let told = nothing(&client).await.expect("an answer");
+    let fixture = Fixture::with_egress(local(), Egress::new(egress).expect("TLS"));
+    let client = fixture.client(id).await;
+    let told = nothing(&client).await.expect("a response");
     let url = client.with_redirect_uri("http://127.0.0.1/cb").authorization().expect("an endpoint").url();
-    let shown = world.network.send(Request::get(url).body(Bytes::new()).expect("a request")).await.expect("an answer");
+    let shown = fixture.network.send(Request::get(url).body(Bytes::new()).expect("a request")).await.expect("a response");
     let headers = |headers: &HeaderMap| headers.iter().map(|header| format!("{header:?}")).collect::<Vec<_>>();
     (told.status(), told.body().clone(), headers(told.headers()), shown.status(), shown.into_body())
 }
@@ -166,24 +166,24 @@ async fn as_20_what_is_at_an_address_that_has_no_document_is_not_told() {
     }
 }
 
-/// A port at which nothing listens.
+/// Returns an unused port.
 async fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     listener.local_addr().expect("bound").port()
 }
 
-/// What is answered to a client that has registered itself with its keys at `jwks_uri`.
+/// Returns the response to a registered client with the key set `jwks_uri`.
 async fn told_of_keys(egress: EgressConfig, jwks_uri: &str) -> (StatusCode, Bytes) {
-    let world = World::with_egress(local(), Egress::new(egress).expect("TLS"));
+    let fixture = Fixture::with_egress(local(), Egress::new(egress).expect("TLS"));
     let signing = metadata("https://app.example.test/callback");
     let signing = with(&signing, "token_endpoint_auth_method", &json!("private_key_jwt"));
-    let registered = world.register(&with(&signing, "jwks_uri", &json!(jwks_uri))).await;
+    let registered = fixture.register(&with(&signing, "jwks_uri", &json!(jwks_uri))).await;
     let id = registered.text("client_id");
-    let jwt = world.idp.token(id).with_header("typ", "JWT").with_claim("iss", id).with_audience(ISSUER);
+    let jwt = fixture.idp.token(id).with_header("typ", "JWT").with_claim("iss", id).with_audience(ISSUER);
     let jwt = jwt.with_lifetime(Duration::from_mins(1)).jwt();
-    let call = nothing(&world.client("").await).without_credentials();
+    let call = nothing(&fixture.client("").await).without_credentials();
     let call = call.with("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
-    let answer = call.with("client_assertion", &jwt).await.expect("an answer");
+    let answer = call.with("client_assertion", &jwt).await.expect("a response");
     (answer.status(), answer.body().clone())
 }
 
@@ -228,7 +228,7 @@ async fn as_20_no_more_is_read_than_a_document_may_have() {
         format!("400\r\n{}\r\n", " ".repeat(1024)).repeat(6)
     );
     for answer in [announced.to_owned(), endless] {
-        // The rest never comes, and is not waited for.
+        // The rest never arrives.
         let server = Server::new(|_| answer).await;
         let id = server.id();
         let answered = tokio::time::timeout(Duration::from_secs(4), outcome(local(), open(), &id));

@@ -1,47 +1,47 @@
-//! Which documents make a client, and of whom.
+//! Validation of client metadata documents.
 
 use portcullis_bridge::ClientMetadataDocumentPolicy;
 use serde_json::{Value, json};
 
 use crate::{
-    host::{CLIENT, REDIRECT_URI, document},
-    world::{Outcome, World, with},
+    document_host::{CLIENT, REDIRECT_URI, document},
+    fixture::{Outcome, Fixture, with},
 };
 
 #[tokio::test(start_paused = true)]
 async fn as_02_a_client_is_what_its_document_says() {
-    let world = World::new();
-    let metadata = world.client("").await.metadata().clone();
+    let fixture = Fixture::new();
+    let metadata = fixture.client("").await.metadata().clone();
     assert_eq!(metadata["client_id_metadata_document_supported"], true);
-    assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
-    assert!(world.sends_codes_to(CLIENT, REDIRECT_URI).await);
-    assert_eq!(world.documents().await, 0, "it was not given tokens");
+    assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known);
+    assert!(fixture.sends_codes_to(CLIENT, REDIRECT_URI).await);
+    assert_eq!(fixture.documents().await, 0, "it was not given tokens");
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_14_the_document_of_a_url_is_fetched() {
-    let world = World::new();
-    assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
-    assert_eq!(world.host.calls(), 1);
+    let fixture = Fixture::new();
+    assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known);
+    assert_eq!(fixture.host.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_15_a_document_is_for_its_own_url_only_to_the_letter() {
-    let world = World::new();
+    let fixture = Fixture::new();
     for id in [
         "https://app.example.test/other.json",
         "https://app.example.test/client.json/",
         "https://app.example.test/Client.json",
         "https://app.example.test/%63lient.json",
     ] {
-        assert_eq!(world.outcome(id).await, Outcome::Refused, "{id}");
-        assert!(!world.sends_codes_to(id, REDIRECT_URI).await, "{id}");
+        assert_eq!(fixture.outcome(id).await, Outcome::Refused, "{id}");
+        assert!(!fixture.sends_codes_to(id, REDIRECT_URI).await, "{id}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_15_an_id_that_is_not_the_plain_url_of_a_document_is_not_fetched() {
-    let world = World::new();
+    let fixture = Fixture::new();
     for id in [
         "http://app.example.test/client.json",
         "https://app.example.test",
@@ -68,16 +68,16 @@ async fn as_15_an_id_that_is_not_the_plain_url_of_a_document_is_not_fetched() {
         "https://127.0.0.1/client.json",
         "https://2130706433/client.json",
     ] {
-        assert_eq!(world.outcome(id).await, Outcome::Refused, "{id}");
+        assert_eq!(fixture.outcome(id).await, Outcome::Refused, "{id}");
     }
     let long = format!("https://app.example.test/{}", "x".repeat(1024));
-    assert_eq!(world.outcome(&long).await, Outcome::Refused);
-    assert_eq!(world.host.calls(), 0);
+    assert_eq!(fixture.outcome(&long).await, Outcome::Refused);
+    assert_eq!(fixture.host.calls(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_17_codes_go_to_what_the_document_lists() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let listed = json!([
         REDIRECT_URI,
         "http://localhost/cb",
@@ -85,7 +85,7 @@ async fn as_17_codes_go_to_what_the_document_lists() {
         "https://*.example.test/",
         "javascript:x"
     ]);
-    world.host.says(&with(&document(), "redirect_uris", &listed));
+    fixture.host.says(&with(&document(), "redirect_uris", &listed));
     for (redirect_uri, is_listed) in [
         (REDIRECT_URI, true),
         ("http://localhost:49152/cb", true),
@@ -96,7 +96,7 @@ async fn as_17_codes_go_to_what_the_document_lists() {
         ("https://*.example.test/", false),
         ("javascript:x", false),
     ] {
-        assert_eq!(world.sends_codes_to(CLIENT, redirect_uri).await, is_listed, "{redirect_uri}");
+        assert_eq!(fixture.sends_codes_to(CLIENT, redirect_uri).await, is_listed, "{redirect_uri}");
     }
 }
 
@@ -111,9 +111,9 @@ async fn as_18_a_document_says_all_that_it_must_and_in_json() {
         ("[]", no_object),
         ("null", no_object),
     ] {
-        let world = World::new();
-        world.host.sends(body.to_owned());
-        assert_eq!(world.outcome(CLIENT).await, expected, "{body}");
+        let fixture = Fixture::new();
+        fixture.host.sends(body.to_owned());
+        assert_eq!(fixture.outcome(CLIENT).await, expected, "{body}");
     }
     let twice = document()
         .to_string()
@@ -131,13 +131,13 @@ async fn as_18_a_document_says_all_that_it_must_and_in_json() {
         ("client_uri", json!("javascript:alert(1)")),
         ("logo_uri", json!("data:,x")),
     ] {
-        let world = World::new();
-        world.host.says(&with(&document(), member, &value));
-        assert_eq!(world.outcome(CLIENT).await, Outcome::Refused, "{member} {value}");
+        let fixture = Fixture::new();
+        fixture.host.says(&with(&document(), member, &value));
+        assert_eq!(fixture.outcome(CLIENT).await, Outcome::Refused, "{member} {value}");
     }
-    let world = World::new();
-    world.host.sends(twice);
-    assert_eq!(world.outcome(CLIENT).await, Outcome::Refused, "a repeated member");
+    let fixture = Fixture::new();
+    fixture.host.sends(twice);
+    assert_eq!(fixture.outcome(CLIENT).await, Outcome::Refused, "a repeated member");
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,45 +150,45 @@ async fn as_19_a_document_has_no_secret_in_it() {
         ("token_endpoint_auth_method", json!("client_secret_jwt")),
         ("token_endpoint_auth_method", json!("private_key_jwt")),
     ] {
-        let world = World::new();
-        world.host.says(&with(&document(), member, &value));
-        assert_eq!(world.outcome(CLIENT).await, Outcome::Refused, "{member} {value}");
+        let fixture = Fixture::new();
+        fixture.host.says(&with(&document(), member, &value));
+        assert_eq!(fixture.outcome(CLIENT).await, Outcome::Refused, "{member} {value}");
     }
-    let world = World::new();
-    world.host.says(&with(&document(), "token_endpoint_auth_method", &json!("none")));
-    assert_eq!(world.outcome(CLIENT).await, Outcome::Known);
+    let fixture = Fixture::new();
+    fixture.host.says(&with(&document(), "token_endpoint_auth_method", &json!("none")));
+    assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known);
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_19_a_document_is_a_200_in_json_and_not_too_long() {
     for status in [201, 204, 206, 301, 302, 307, 308, 404, 410] {
-        let world = World::new();
-        world.host.answers(status);
-        world.host.with_header("location", CLIENT);
-        assert_ne!(world.outcome(CLIENT).await, Outcome::Known, "{status}");
-        assert_eq!(world.host.calls(), 1, "{status} is not followed");
+        let fixture = Fixture::new();
+        fixture.host.answers(status);
+        fixture.host.with_header("location", CLIENT);
+        assert_ne!(fixture.outcome(CLIENT).await, Outcome::Known, "{status}");
+        assert_eq!(fixture.host.calls(), 1, "{status} is not followed");
     }
     for content_type in ["text/html", "text/json", "application/jwt", ""] {
-        let world = World::new();
-        world.host.with_header("content-type", content_type);
-        assert_eq!(world.outcome(CLIENT).await, Outcome::Unavailable, "{content_type}");
+        let fixture = Fixture::new();
+        fixture.host.with_header("content-type", content_type);
+        assert_eq!(fixture.outcome(CLIENT).await, Outcome::Unavailable, "{content_type}");
     }
     for content_type in ["application/json; charset=utf-8", "application/client-metadata+json"] {
-        let world = World::new();
-        world.host.with_header("content-type", content_type);
-        assert_eq!(world.outcome(CLIENT).await, Outcome::Known, "{content_type}");
+        let fixture = Fixture::new();
+        fixture.host.with_header("content-type", content_type);
+        assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known, "{content_type}");
     }
     let text = document().to_string();
     for (len, expected) in [(5 * 1024, Outcome::Known), (5 * 1024 + 1, Outcome::Unavailable)] {
-        let world = World::new();
-        world.host.sends(format!("{text}{}", " ".repeat(len - text.len())));
-        assert_eq!(world.outcome(CLIENT).await, expected, "{len}");
+        let fixture = Fixture::new();
+        fixture.host.sends(format!("{text}{}", " ".repeat(len - text.len())));
+        assert_eq!(fixture.outcome(CLIENT).await, expected, "{len}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_24_the_operator_says_whose_documents_are_good() {
-    let allowed = World::with_documents(ClientMetadataDocumentPolicy::new().with_allowed_hosts(["App.example.test"]));
+    let allowed = Fixture::with_documents(ClientMetadataDocumentPolicy::new().with_allowed_hosts(["App.example.test"]));
     assert_eq!(allowed.outcome(CLIENT).await, Outcome::Known);
 
     for policy in [
@@ -200,22 +200,22 @@ async fn as_24_the_operator_says_whose_documents_are_good() {
         ClientMetadataDocumentPolicy::new().with_allowed_hosts([]),
         ClientMetadataDocumentPolicy::disabled(),
     ] {
-        let world = World::with_documents(policy.clone());
-        assert_eq!(world.outcome(CLIENT).await, Outcome::Refused, "{policy:?}");
-        assert_eq!(world.host.calls(), 0);
+        let fixture = Fixture::with_documents(policy.clone());
+        assert_eq!(fixture.outcome(CLIENT).await, Outcome::Refused, "{policy:?}");
+        assert_eq!(fixture.host.calls(), 0);
     }
-    let none = World::with_documents(ClientMetadataDocumentPolicy::disabled());
+    let none = Fixture::with_documents(ClientMetadataDocumentPolicy::disabled());
     assert_eq!(none.client("").await.metadata()["client_id_metadata_document_supported"], false);
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_24_errors_go_to_clients_of_trusted_hosts_only() {
     let redirected = async |policy: ClientMetadataDocumentPolicy| {
-        let world = World::with_documents(policy);
-        let client = world.client(CLIENT).await.with_redirect_uri(REDIRECT_URI);
+        let fixture = Fixture::with_documents(policy);
+        let client = fixture.client(CLIENT).await.with_redirect_uri(REDIRECT_URI);
         let url = client.authorization().expect("an endpoint").with("response_type", "token").url();
         let request = http::Request::get(url).body(bytes::Bytes::new()).expect("a request");
-        let answer = world.network.send(request).await.expect("an answer");
+        let answer = fixture.network.send(request).await.expect("a response");
         answer.headers().get("location").is_some_and(|to| to.to_str().expect("text").starts_with(REDIRECT_URI))
     };
     assert!(!redirected(ClientMetadataDocumentPolicy::new()).await);

@@ -1,4 +1,4 @@
-//! Clients of the bridge: who they are, where they may be sent, and how they prove who they are.
+//! Clients: registration, metadata documents, redirect URIs and authentication.
 
 mod assertions;
 mod authentication;
@@ -6,9 +6,9 @@ mod configured;
 mod document_cache;
 mod document_fetch;
 mod documents;
-mod host;
+mod document_host;
 mod redirect_uri;
 mod registration;
-mod registration_ends;
+mod registration_lifetime;
 mod shares;
-mod world;
+mod fixture;

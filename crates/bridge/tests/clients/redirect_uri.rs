@@ -1,4 +1,4 @@
-//! Where codes may be sent.
+//! Redirect URIs.
 
 use portcullis_bridge::RedirectUri;
 use proptest::prelude::*;
@@ -201,7 +201,7 @@ fn as_23_the_host_or_the_scheme_of_an_app_is_shown() {
     assert!(uri("cursor://x/cb").is_app() && !uri("http://localhost/cb").is_app());
 }
 
-/// What is left of a URI without its port, read in another way than the code does.
+/// Removes the port of a URI by another algorithm than the product's.
 fn without_port(text: &str) -> String {
     let slashes = text.find("//").map_or(0, |at| at + 2);
     let end = text[slashes..].find(['/', '?', '#']).map_or(text.len(), |at| slashes + at);
@@ -211,7 +211,7 @@ fn without_port(text: &str) -> String {
     format!("{}{host}{}", &text[..slashes], &text[end..])
 }
 
-/// URIs that are alike, and what an attacker would make of them.
+/// Generates similar URIs, also ones that an attacker would use.
 fn similar() -> impl Strategy<Value = String> {
     let scheme = prop::sample::select(vec!["http://", "https://", "http:", "http:///", "HTTP://", "app://", "app:/"]);
     let user = prop::sample::select(vec!["", "", "", "a@", "127.0.0.1:1@"]);

@@ -1,18 +1,18 @@
-//! What is registered, and what is not.
+//! Dynamic client registration: accepted and rejected metadata.
 
 use http::{Request, StatusCode};
 use portcullis_bridge::RegistrationPolicy;
 use portcullis_test_support::{Browser, OAuthClient};
 use serde_json::{Value, json};
 
-use crate::world::{ISSUER, Outcome, World, metadata, nothing, with};
+use crate::fixture::{ISSUER, Outcome, Fixture, metadata, nothing, with};
 
 const WEB: &str = "https://app.example.test/callback";
 const LOOPBACK: &str = "http://127.0.0.1:49152/callback";
 
 #[tokio::test(start_paused = true)]
 async fn as_03_a_registration_is_answered_with_all_that_was_registered() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let wanted = json!({
         "redirect_uris": [WEB, "http://localhost:3000/cb", "cursor://anysphere/cb"],
         "client_name": "App",
@@ -24,7 +24,7 @@ async fn as_03_a_registration_is_answered_with_all_that_was_registered() {
         "logo_uri": "https://app.example.test/logo.png",
         "software_id": "not registered",
     });
-    let answer = world.register(&wanted).await;
+    let answer = fixture.register(&wanted).await;
     assert_eq!(answer.status(), StatusCode::CREATED);
     assert_eq!(answer.headers()["cache-control"], "no-store");
     let mut registered = answer.json().clone();
@@ -45,13 +45,13 @@ async fn as_03_a_registration_is_answered_with_all_that_was_registered() {
             "scope": "mcp:read",
         })
     );
-    let again = world.register(&metadata(WEB)).await;
+    let again = fixture.register(&metadata(WEB)).await;
     assert_ne!(again["client_id"], id, "names are random");
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_03_what_is_left_out_has_the_defaults_of_the_specification() {
-    let answer = World::new().register(&json!({"redirect_uris": [WEB]})).await;
+    let answer = Fixture::new().register(&json!({"redirect_uris": [WEB]})).await;
     assert_eq!(answer["token_endpoint_auth_method"], "client_secret_basic");
     assert_eq!(answer["grant_types"], json!(["authorization_code"]));
     assert_eq!(answer["response_types"], json!(["code"]));
@@ -63,16 +63,16 @@ async fn as_03_what_is_left_out_has_the_defaults_of_the_specification() {
 
 #[tokio::test(start_paused = true)]
 async fn as_01_public_and_confidential_clients_are_registered_and_held_to_it() {
-    let world = World::new();
+    let fixture = Fixture::new();
     for (method, has_secret) in [("none", false), ("client_secret_basic", true), ("client_secret_post", true)] {
-        let mut client = world.client("").await;
+        let mut client = fixture.client("").await;
         let wanted = with(&metadata(WEB), "token_endpoint_auth_method", &json!(method));
-        let answer = client.register(&wanted).await.expect("an answer");
+        let answer = client.register(&wanted).await.expect("a response");
         assert_eq!(answer["token_endpoint_auth_method"], method);
         assert_eq!(answer.json().get("client_secret").is_some(), has_secret);
         assert_eq!(answer.json().get("client_secret_expires_at").is_some(), has_secret);
         assert_eq!(Outcome::of(nothing(&client)).await, Outcome::Known, "{method}");
-        let bare = world.client(client.client_id()).await;
+        let bare = fixture.client(client.client_id()).await;
         let expected = if has_secret { Outcome::Refused } else { Outcome::Known };
         assert_eq!(Outcome::of(nothing(&bare)).await, expected, "{method} without a secret");
     }
@@ -80,8 +80,8 @@ async fn as_01_public_and_confidential_clients_are_registered_and_held_to_it() {
 
 #[tokio::test(start_paused = true)]
 async fn as_11_codes_go_to_what_was_registered() {
-    let world = World::new();
-    let answer = world.register(&json!({"redirect_uris": [WEB, LOOPBACK, "cursor://anysphere/cb"]})).await;
+    let fixture = Fixture::new();
+    let answer = fixture.register(&json!({"redirect_uris": [WEB, LOOPBACK, "cursor://anysphere/cb"]})).await;
     let id = answer.text("client_id");
     for (redirect_uri, is_its) in [
         (WEB, true),
@@ -92,25 +92,25 @@ async fn as_11_codes_go_to_what_was_registered() {
         ("http://localhost:49152/callback", false),
         ("cursor://anysphere/other", false),
     ] {
-        assert_eq!(world.sends_codes_to(id, redirect_uri).await, is_its, "{redirect_uri}");
+        assert_eq!(fixture.sends_codes_to(id, redirect_uri).await, is_its, "{redirect_uri}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_11_an_app_gets_its_codes_by_its_own_scheme() {
-    let world = World::new();
+    let fixture = Fixture::new();
     for redirect_uri in ["cursor://anysphere.cursor/callback", "com.example.app:/callback?x=1", "http://localhost:1/cb"]
     {
-        let mut client = world.client("").await.with_redirect_uri(redirect_uri);
-        client.register(&client.registration()).await.expect("an answer");
-        let tokens = client.log_in(&mut Browser::new(world.network.clone()), "alice").await.expect("a login");
+        let mut client = fixture.client("").await.with_redirect_uri(redirect_uri);
+        client.register(&client.registration()).await.expect("a response");
+        let tokens = client.log_in(&mut Browser::new(fixture.network.clone()), "alice").await.expect("a login");
         assert!(!tokens.access_token().is_empty(), "{redirect_uri}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn g_10_an_application_type_decides_where_codes_may_go() {
-    let world = World::new();
+    let fixture = Fixture::new();
     for (application_type, redirect_uri, registered) in [
         (json!("web"), WEB, Some("web")),
         (json!("web"), LOOPBACK, None),
@@ -121,13 +121,13 @@ async fn g_10_an_application_type_decides_where_codes_may_go() {
         (json!("native"), LOOPBACK, Some("native")),
         (json!("native"), "com.example.app:/cb", Some("native")),
         (json!("native"), "http://app.example.test/cb", None),
-        // Most MCP clients run on the user's machine and do not say so.
+        // Most MCP clients run on the user's machine without an `application_type`.
         (Value::Null, LOOPBACK, Some("native")),
         (Value::Null, "http://localhost:3000/cb", Some("native")),
         (Value::Null, "cursor://anysphere/cb", Some("native")),
         (Value::Null, WEB, Some("web")),
     ] {
-        let answer = world.register(&with(&metadata(redirect_uri), "application_type", &application_type)).await;
+        let answer = fixture.register(&with(&metadata(redirect_uri), "application_type", &application_type)).await;
         match registered {
             Some(registered) => assert_eq!(answer["application_type"], registered, "{redirect_uri}"),
             None => assert_eq!(answer.error(), Some("invalid_redirect_uri"), "{application_type} {redirect_uri}"),
@@ -137,7 +137,7 @@ async fn g_10_an_application_type_decides_where_codes_may_go() {
 
 #[tokio::test(start_paused = true)]
 async fn as_12_what_cannot_be_registered_is_refused_and_told_by_its_name() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let good = metadata(WEB);
     for (member, value, error) in [
         ("redirect_uris", Value::Null, "invalid_redirect_uri"),
@@ -162,24 +162,24 @@ async fn as_12_what_cannot_be_registered_is_refused_and_told_by_its_name() {
         ("tos_uri", json!("https:\\\\evil.example.test"), "invalid_client_metadata"),
         ("scope", json!("mcp:\"read\""), "invalid_client_metadata"),
     ] {
-        let answer = world.register(&with(&good, member, &value)).await;
+        let answer = fixture.register(&with(&good, member, &value)).await;
         assert_eq!((answer.status().as_u16(), answer.error()), (400, Some(error)), "{member} {value}");
         assert!(answer.text("error_description").starts_with(member), "{}", answer.text("error_description"));
         assert_eq!(answer.headers()["cache-control"], "no-store");
     }
-    assert_eq!(world.stored().await, 0);
+    assert_eq!(fixture.stored().await, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_03_keys_are_registered_and_private_ones_are_not() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let signing = with(&metadata(WEB), "token_endpoint_auth_method", &json!("private_key_jwt"));
     let url = "https://app.example.test/jwks";
-    let answer = world.register(&with(&signing, "jwks_uri", &json!(url))).await;
+    let answer = fixture.register(&with(&signing, "jwks_uri", &json!(url))).await;
     assert_eq!((&answer["jwks_uri"], answer.json().get("client_secret")), (&json!(url), None));
 
     let public = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "1", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]});
-    let answer = world.register(&with(&signing, "jwks", &public)).await;
+    let answer = fixture.register(&with(&signing, "jwks", &public)).await;
     assert_eq!(answer["jwks"], public);
 
     let mut private = public.clone();
@@ -193,17 +193,17 @@ async fn as_03_keys_are_registered_and_private_ones_are_not() {
         with(&signing, "jwks_uri", &json!("file:///etc/passwd")),
         both,
     ] {
-        assert_eq!(world.register(&wrong).await.error(), Some("invalid_client_metadata"), "{wrong}");
+        assert_eq!(fixture.register(&wrong).await.error(), Some("invalid_client_metadata"), "{wrong}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_03_a_body_that_is_ambiguous_too_large_or_no_json_is_refused() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let post = async |content_type: &str, body: &str| {
         let request = Request::post(format!("{ISSUER}/register")).header("content-type", content_type);
         let request = request.body(body.to_owned().into()).expect("a request");
-        world.network.send(request).await.expect("an answer").status().as_u16()
+        fixture.network.send(request).await.expect("a response").status().as_u16()
     };
     let good = metadata(WEB).to_string();
     assert_eq!(post("application/json; charset=utf-8", &good).await, 201);
@@ -220,56 +220,56 @@ async fn as_03_a_body_that_is_ambiguous_too_large_or_no_json_is_refused() {
     let padded = |len: usize| format!("{good}{}", " ".repeat(len - good.len()));
     assert_eq!(post("application/json", &padded(16 * 1024)).await, 201);
     assert_eq!(post("application/json", &padded(16 * 1024 + 1)).await, 413);
-    assert_eq!(world.stored().await, 2);
+    assert_eq!(fixture.stored().await, 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_03_a_bridge_may_have_no_registration() {
-    let world = World::with(|config| config.with_registration(RegistrationPolicy::disabled()));
-    let client = world.client("").await;
+    let fixture = Fixture::with(|config| config.with_registration(RegistrationPolicy::disabled()));
+    let client = fixture.client("").await;
     assert!(client.metadata().get("registration_endpoint").is_none());
     let request = Request::post(format!("{ISSUER}/register")).header("content-type", "application/json");
     let request = request.body(metadata(WEB).to_string().into()).expect("a request");
-    assert_eq!(world.network.send(request).await.expect("an answer").status(), StatusCode::NOT_FOUND);
+    assert_eq!(fixture.network.send(request).await.expect("a response").status(), StatusCode::NOT_FOUND);
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_03_registration_may_be_for_those_with_an_initial_access_token() {
     let policy = RegistrationPolicy::new().with_initial_access_token(&"initial access".into());
-    let world = World::with(|config| config.with_registration(policy));
+    let fixture = Fixture::with(|config| config.with_registration(policy));
     let register = async |authorization: Option<&str>| {
         let request = Request::post(format!("{ISSUER}/register")).header("content-type", "application/json");
         let request = authorization.into_iter().fold(request, |request, value| request.header("authorization", value));
         let request = request.body(metadata(WEB).to_string().into()).expect("a request");
-        world.network.send(request).await.expect("an answer")
+        fixture.network.send(request).await.expect("a response")
     };
     for wrong in [None, Some("Bearer wrong"), Some("Bearer "), Some("Basic initial access"), Some("initial access")] {
         let answer = register(wrong).await;
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{wrong:?}");
         assert_eq!(answer.headers()["www-authenticate"], "Bearer error=\"invalid_token\"");
     }
-    assert_eq!(world.stored().await, 0);
+    assert_eq!(fixture.stored().await, 0);
     assert_eq!(register(Some("bearer initial access")).await.status(), StatusCode::CREATED);
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_a_hash_of_a_client_secret_is_kept_and_it_is_told_once() {
-    let world = World::new();
-    let mut client = world.client("").await;
-    let answer = client.register(&json!({"redirect_uris": [WEB]})).await.expect("an answer");
+async fn only_a_hash_of_a_client_secret_is_stored() {
+    let fixture = Fixture::new();
+    let mut client = fixture.client("").await;
+    let answer = client.register(&json!({"redirect_uris": [WEB]})).await.expect("a response");
     let secret = answer.text("client_secret").to_owned();
-    let wrong = OAuthClient::discover(&world.network, ISSUER).await.expect("metadata");
+    let wrong = OAuthClient::discover(&fixture.network, ISSUER).await.expect("metadata");
     let wrong = wrong.with_client_id(client.client_id()).with_secret(&format!("{secret}x"));
-    let refusal = nothing(&wrong).await.expect("an answer");
+    let refusal = nothing(&wrong).await.expect("a response");
     assert!(!String::from_utf8_lossy(refusal.body()).contains(&secret));
     assert_eq!(Outcome::of(nothing(&client)).await, Outcome::Known);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_of_thousands_of_scopes_is_not_looked_at() {
-    let world = World::new();
+async fn a_list_of_thousands_of_scopes_is_rejected() {
+    let fixture = Fixture::new();
     let scopes: Vec<_> = (0..3000).map(|number| number.to_string()).collect();
-    let answer = world.register(&with(&metadata(WEB), "scope", &json!(scopes.join(" ")))).await;
+    let answer = fixture.register(&with(&metadata(WEB), "scope", &json!(scopes.join(" ")))).await;
     assert_eq!((answer.status().as_u16(), answer.error()), (400, Some("invalid_client_metadata")));
-    assert_eq!(world.stored().await, 0);
+    assert_eq!(fixture.stored().await, 0);
 }

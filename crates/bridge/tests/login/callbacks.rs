@@ -1,4 +1,4 @@
-//! The way back from the provider: only once, only in the browser that was sent there, and only for the login that it was sent for.
+//! The callback: accepted once, in the browser that began the login, for that login only.
 
 use std::time::Duration;
 
@@ -6,22 +6,22 @@ use http::{StatusCode, header};
 use portcullis_test_support::{Arrival, Authorization, Browser, LoginPolicy, OAuthClient, Page, Submission};
 use url::Url;
 
-use crate::world::{ISSUER, World, parameter};
+use crate::fixture::{ISSUER, Fixture, parameter};
 
 const CALLBACK: &str = "https://mcp.example.test/callback";
 
-/// Somebody who has consented and stands before the provider's login page.
+/// Returns the provider's login page, after consent.
 async fn at_provider(browser: &mut Browser, request: &Authorization) -> Page {
-    let consent = browser.get(&request.url()).await.expect("an answer").page().expect("a page");
-    let page = browser.press(&consent, "decision", "approve").await.expect("an answer").page().expect("a page");
+    let consent = browser.get(&request.url()).await.expect("a response").page().expect("a page");
+    let page = browser.press(&consent, "decision", "approve").await.expect("a response").page().expect("a page");
     assert_eq!(page.url().host_str(), Some("idp.other.test"));
     page
 }
 
-/// The provider's answer to `user`, which the browser has not brought yet.
+/// Returns the provider's response for `user`, before the browser follows it.
 async fn provider_answer(browser: &mut Browser, page: &Page, user: &str) -> Url {
     let mut held = browser.clone().with_stop_at(CALLBACK);
-    held.press(page, "user", user).await.expect("an answer").left().expect("an answer of the provider")
+    held.press(page, "user", user).await.expect("a response").left().expect("an answer of the provider")
 }
 
 #[track_caller]
@@ -33,7 +33,7 @@ fn refused(arrival: Arrival) {
 }
 
 async fn bring(browser: &mut Browser, answer: &Url) -> Arrival {
-    browser.submit(Submission::get("https://idp.other.test/", answer.as_str())).await.expect("an answer")
+    browser.submit(Submission::get("https://idp.other.test/", answer.as_str())).await.expect("a response")
 }
 
 fn login_cookies(browser: &Browser) -> Vec<String> {
@@ -43,25 +43,25 @@ fn login_cookies(browser: &Browser) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn ab_05_the_browser_is_marked_after_consent_and_not_before() {
-    let world = World::new().await;
-    let mut browser = world.browser();
-    let request = world.site().await.authorization().expect("a request");
-    let consent = browser.get(&request.url()).await.expect("an answer").page().expect("a page");
+    let fixture = Fixture::new().await;
+    let mut browser = fixture.browser();
+    let request = fixture.site().await.authorization().expect("a request");
+    let consent = browser.get(&request.url()).await.expect("a response").page().expect("a page");
     assert_eq!(login_cookies(&browser), [""; 0]);
     let mut sent = browser.clone().with_stop_at("https://idp.other.test/");
-    sent.press(&consent, "decision", "approve").await.expect("an answer").left().expect("to the provider");
+    sent.press(&consent, "decision", "approve").await.expect("a response").left().expect("to the provider");
     let [name] = &*login_cookies(&sent) else { panic!("one") };
     assert!(name.starts_with("__Host-"), "{name}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn ab_05_the_state_is_random_and_of_the_bridge_itself() {
-    let world = World::new().await;
-    let request = world.site().await.authorization().expect("a request");
+    let fixture = Fixture::new().await;
+    let request = fixture.site().await.authorization().expect("a request");
     let mut states = Vec::new();
     for _ in 0..2 {
-        // The very same request, twice.
-        let page = at_provider(&mut world.browser(), &request).await;
+        // The same request twice.
+        let page = at_provider(&mut fixture.browser(), &request).await;
         let state = parameter(page.url(), "state").expect("a state");
         assert_eq!(state.len(), 43, "256 bits");
         assert_ne!(state, request.state());
@@ -76,9 +76,9 @@ async fn ab_05_the_state_is_random_and_of_the_bridge_itself() {
 
 #[tokio::test(start_paused = true)]
 async fn ab_05_an_answer_of_the_provider_is_good_once() {
-    let world = World::new().await;
-    let mut browser = world.browser();
-    let client = world.site().await;
+    let fixture = Fixture::new().await;
+    let mut browser = fixture.browser();
+    let client = fixture.site().await;
     let request = client.authorization().expect("a request");
     let page = at_provider(&mut browser, &request).await;
     let answer = provider_answer(&mut browser, &page, "alice").await;
@@ -88,14 +88,14 @@ async fn ab_05_an_answer_of_the_provider_is_good_once() {
     refused(bring(&mut browser, &answer).await);
     refused(bring(&mut copy, &answer).await);
     let tokens = client.redeem(&request, &request.code(&left).expect("a code")).await.expect("tokens");
-    assert!(tokens.status().is_success(), "which changes nothing for whoever was first");
+    assert!(tokens.status().is_success(), "the first response remains valid");
 }
 
 #[tokio::test(start_paused = true)]
 async fn ab_05_of_many_at_once_one_logs_in() {
-    let world = World::new().await;
-    let mut browser = world.browser();
-    let request = world.site().await.authorization().expect("a request");
+    let fixture = Fixture::new().await;
+    let mut browser = fixture.browser();
+    let request = fixture.site().await.authorization().expect("a request");
     let page = at_provider(&mut browser, &request).await;
     let answer = provider_answer(&mut browser, &page, "alice").await;
     let tasks: Vec<_> = (0..20)
@@ -113,60 +113,60 @@ async fn ab_05_of_many_at_once_one_logs_in() {
 
 #[tokio::test(start_paused = true)]
 async fn ab_05_an_answer_that_took_too_long_is_refused() {
-    let world = World::new().await;
-    let mut browser = world.browser();
-    let page = at_provider(&mut browser, &world.site().await.authorization().expect("a request")).await;
+    let fixture = Fixture::new().await;
+    let mut browser = fixture.browser();
+    let page = at_provider(&mut browser, &fixture.site().await.authorization().expect("a request")).await;
     let answer = provider_answer(&mut browser, &page, "alice").await;
-    world.clock.advance(Duration::from_mins(10));
+    fixture.clock.advance(Duration::from_mins(10));
     refused(bring(&mut browser, &answer).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn ab_05_a_stolen_answer_logs_no_other_browser_in_and_does_not_spoil_the_login() {
-    let world = World::new().await;
-    let (mut victim, mut thief) = (world.browser(), world.browser());
-    let client = world.site().await;
+    let fixture = Fixture::new().await;
+    let (mut victim, mut attacker) = (fixture.browser(), fixture.browser());
+    let client = fixture.site().await;
     let request = client.authorization().expect("a request");
     let page = at_provider(&mut victim, &request).await;
     let answer = provider_answer(&mut victim, &page, "alice").await;
-    // The thief has been here too, and has a login of their own under way.
-    at_provider(&mut thief, &client.authorization().expect("a request")).await;
-    refused(bring(&mut thief, &answer).await);
-    refused(bring(&mut world.browser(), &answer).await);
-    // A cookie of another login, under the name of this one.
+    // The attacker has a pending login as well.
+    at_provider(&mut attacker, &client.authorization().expect("a request")).await;
+    refused(bring(&mut attacker, &answer).await);
+    refused(bring(&mut fixture.browser(), &answer).await);
+    // A cookie of another login under the name of this one.
     let name = login_cookies(&victim).pop().expect("a cookie");
-    let own = thief.cookies().into_iter().find(|cookie| cookie.name().contains("-login-")).expect("a cookie");
-    assert!(thief.set_cookie(ISSUER, &format!("{name}={}; Path=/; Secure", own.value())));
-    refused(bring(&mut thief, &answer).await);
+    let own = attacker.cookies().into_iter().find(|cookie| cookie.name().contains("-login-")).expect("a cookie");
+    assert!(attacker.set_cookie(ISSUER, &format!("{name}={}; Path=/; Secure", own.value())));
+    refused(bring(&mut attacker, &answer).await);
 
     let left = bring(&mut victim, &answer).await.left().expect("the victim goes on");
     let tokens = client.redeem(&request, &request.code(&left).expect("a code")).await.expect("tokens");
-    assert_eq!(world.verify(tokens.access_token()).await.expect("a user").subject(), "alice");
+    assert_eq!(fixture.verify(tokens.access_token()).await.expect("a user").subject(), "alice");
 }
 
 #[tokio::test(start_paused = true)]
 async fn ab_05_a_victim_is_not_logged_in_as_the_attacker() {
-    let world = World::new().await;
-    let (mut victim, mut thief) = (world.browser(), world.browser());
-    let request = world.site().await.authorization().expect("a request");
-    let page = at_provider(&mut thief, &request).await;
-    let answer = provider_answer(&mut thief, &page, "mallory").await;
+    let fixture = Fixture::new().await;
+    let (mut victim, mut attacker) = (fixture.browser(), fixture.browser());
+    let request = fixture.site().await.authorization().expect("a request");
+    let page = at_provider(&mut attacker, &request).await;
+    let answer = provider_answer(&mut attacker, &page, "mallory").await;
     let lure = Submission::get("https://evil.example.test/", answer.as_str());
-    refused(victim.submit(lure).await.expect("an answer"));
-    // Nor does the victim log in for the thief: whose login it is, is decided where it was begun.
+    refused(victim.submit(lure).await.expect("a response"));
+    // The victim does not complete the attacker's login either: it belongs to the browser that began it.
     let answer = {
-        let page = at_provider(&mut thief, &request).await;
+        let page = at_provider(&mut attacker, &request).await;
         provider_answer(&mut victim, &page, "alice").await
     };
     refused(bring(&mut victim, &answer).await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_users_of_one_client_do_not_get_into_each_others_way() {
-    let world = World::new().await;
-    let client = world.site().await;
-    let (mut first, mut second) = (world.browser(), world.browser());
-    // The clients of both have the same idea of a state.
+async fn two_users_of_one_client_are_independent() {
+    let fixture = Fixture::new().await;
+    let client = fixture.site().await;
+    let (mut first, mut second) = (fixture.browser(), fixture.browser());
+    // Both clients use the same `state`.
     let requests = [(); 2].map(|()| client.authorization().expect("a request").with("state", "the same"));
     let pages = [at_provider(&mut first, &requests[0]).await, at_provider(&mut second, &requests[1]).await];
     let answers =
@@ -179,15 +179,15 @@ async fn two_users_of_one_client_do_not_get_into_each_others_way() {
         let left = bring(browser, answer).await.left().expect("a code");
         let code = parameter(&left, "code").expect("a code");
         let tokens = client.redeem(request, &code).await.expect("tokens");
-        assert_eq!(world.verify(tokens.access_token()).await.expect("a user").subject(), user);
+        assert_eq!(fixture.verify(tokens.access_token()).await.expect("a user").subject(), user);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn tabs_of_one_browser_do_not_get_into_each_others_way() {
-    let world = World::new().await;
-    let mut browser = world.browser();
-    let client = world.site().await;
+async fn logins_in_several_tabs_are_independent() {
+    let fixture = Fixture::new().await;
+    let mut browser = fixture.browser();
+    let client = fixture.site().await;
     let mut tabs = Vec::new();
     for _ in 0..3 {
         let request = client.authorization().expect("a request");
@@ -207,10 +207,10 @@ async fn tabs_of_one_browser_do_not_get_into_each_others_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_callback_that_is_none_leads_nowhere() {
-    let world = World::new().await;
-    let mut browser = world.browser();
-    let page = at_provider(&mut browser, &world.site().await.authorization().expect("a request")).await;
+async fn an_invalid_callback_is_not_redirected() {
+    let fixture = Fixture::new().await;
+    let mut browser = fixture.browser();
+    let page = at_provider(&mut browser, &fixture.site().await.authorization().expect("a request")).await;
     let answer = provider_answer(&mut browser, &page, "alice").await;
     let state = parameter(&answer, "state").expect("a state");
     for query in [
@@ -223,7 +223,7 @@ async fn a_callback_that_is_none_leads_nowhere() {
         format!("state={state}&code={}", "c".repeat(16 * 1024)),
         "state=none&code=c".to_owned(),
     ] {
-        let page = browser.get(&format!("{CALLBACK}?{query}")).await.expect("an answer").page().expect("a page");
+        let page = browser.get(&format!("{CALLBACK}?{query}")).await.expect("a response").page().expect("a page");
         assert_eq!(page.status(), StatusCode::BAD_REQUEST, "{query}");
     }
     assert!(bring(&mut browser, &answer).await.left().is_ok(), "and nothing was spoiled");
@@ -231,17 +231,17 @@ async fn a_callback_that_is_none_leads_nowhere() {
 
 #[tokio::test(start_paused = true)]
 async fn as_05_every_answer_names_its_issuer() {
-    let world = World::new().await;
-    world.idp.set_login_policy(LoginPolicy::new().with_denial("access_denied"));
+    let fixture = Fixture::new().await;
+    fixture.idp.set_login_policy(LoginPolicy::new().with_denial("access_denied"));
     for (client, uri) in
-        [(crate::world::SITE, crate::world::SITE_URI), (crate::world::CURSOR, crate::world::CURSOR_URI)]
+        [(crate::fixture::SITE, crate::fixture::SITE_URI), (crate::fixture::CURSOR, crate::fixture::CURSOR_URI)]
     {
-        let client = world.client(client, uri).await;
+        let client = fixture.client(client, uri).await;
         let request = client.authorization().expect("a request");
-        world.idp.set_login_policy(LoginPolicy::new().with_denial("access_denied"));
-        let failed = world.browser().log_in(&request.url(), "alice").await.expect("an answer").left().expect("left");
-        world.idp.set_login_policy(LoginPolicy::new().with_auto_login("alice"));
-        let done = world.browser().log_in(&request.url(), "alice").await.expect("an answer").left().expect("left");
+        fixture.idp.set_login_policy(LoginPolicy::new().with_denial("access_denied"));
+        let failed = fixture.browser().log_in(&request.url(), "alice").await.expect("a response").left().expect("left");
+        fixture.idp.set_login_policy(LoginPolicy::new().with_auto_login("alice"));
+        let done = fixture.browser().log_in(&request.url(), "alice").await.expect("a response").left().expect("left");
         assert_eq!(parameter(&failed, "error").as_deref(), Some("access_denied"));
         for left in [failed, done] {
             assert_eq!(parameter(&left, "iss").as_deref(), Some(ISSUER));
@@ -252,8 +252,8 @@ async fn as_05_every_answer_names_its_issuer() {
 
 #[tokio::test(start_paused = true)]
 async fn as_06_the_metadata_says_so_and_names_the_same_issuer() {
-    let world = World::new().await;
-    let client = OAuthClient::discover(&world.network, ISSUER).await.expect("metadata");
+    let fixture = Fixture::new().await;
+    let client = OAuthClient::discover(&fixture.network, ISSUER).await.expect("metadata");
     assert_eq!(client.metadata()["authorization_response_iss_parameter_supported"], true);
     assert_eq!(client.metadata()["issuer"], ISSUER);
 }

@@ -1,4 +1,4 @@
-//! The login: from a client's request over consent and provider to a code.
+//! The login: from the authorization request over consent and provider to the authorization code.
 
 mod callbacks;
 mod consents;
@@ -7,7 +7,7 @@ mod outages;
 mod providers;
 mod requests;
 mod restarts;
-#[path = "../tokens/shelf.rs"]
-mod shelf;
+#[path = "../tokens/unreliable_store.rs"]
+mod unreliable_store;
 mod vendors;
-mod world;
+mod fixture;

@@ -1,18 +1,18 @@
-//! A login at every vendor's.
+//! A login at every vendor.
 
 use http::Uri;
 use portcullis_oauth::providers::Provider;
 use portcullis_testkit::{Endpoint, IdentityProvider, Vendor};
 
-use crate::world::{World, config};
+use crate::fixture::{Fixture, config};
 
 const IDP: &str = "https://idp.example.test";
 
-/// The vendor's provider, as `idp` plays it.
+/// Returns the vendor's provider, which `idp` simulates.
 fn provider(vendor: Vendor, idp: &IdentityProvider) -> Provider {
     let at = |endpoint| idp.endpoint_url(endpoint).parse::<Uri>().expect("URI");
     let provider = match vendor {
-        // Its endpoints follow from its URL.
+        // Its endpoints are derived from its URL.
         Vendor::Keycloak => return Provider::keycloak(IDP, "test").expect("keycloak"),
         Vendor::GitHub => {
             let applications = format!("{IDP}/applications").parse().expect("URI");
@@ -54,16 +54,16 @@ async fn users_log_in_at_every_vendor() {
         let idp = if vendor == Vendor::Google { idp.with_issuer("https://accounts.google.com") } else { idp };
         let provider = provider(vendor, &idp);
         let scopes = "openid email offline_access read:me".parse().expect("scopes");
-        let world = World::at(config().with_upstream_scopes(scopes), idp, provider);
-        let client = world.site().await;
+        let fixture = Fixture::at(config().with_upstream_scopes(scopes), idp, provider);
+        let client = fixture.site().await;
         let request = client.authorization().expect("a request");
-        let mut browser = world.browser();
-        let page = browser.get(&request.url()).await.expect("an answer").page().expect("a page");
+        let mut browser = fixture.browser();
+        let page = browser.get(&request.url()).await.expect("a response").page().expect("a page");
         assert!(page.text().contains(called), "{called}");
         let left = browser.log_in(&request.url(), "alice").await.expect(called).left().expect(called);
         let code = request.code(&left).expect(called);
         let tokens = client.redeem(&request, &code).await.expect("tokens");
-        let user = world.verify(tokens.access_token()).await.expect("a user");
+        let user = fixture.verify(tokens.access_token()).await.expect("a user");
         assert_eq!(user.email(), Some("alice@example.test"), "{called}");
         assert!(user.upstream().access_token().await.is_ok(), "{called}");
     }

@@ -1,4 +1,4 @@
-//! A refresh token that the provider refuses in words of its own: when that ends the grant, and when it never does.
+//! Non-standard error responses to refreshes at the provider: which of them end the grant.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use portcullis_core::{AuthErrorKind, Reason};
 use portcullis_test_support::{Answer, Endpoint, Fault, TokenPolicy};
 use tokio::time::{Instant, sleep};
 
-use crate::{log::Log, world::World};
+use crate::{log::Log, fixture::Fixture};
 
-/// Status, content type and body of an answer of the token endpoint.
+/// Status, content type and body of a response of the token endpoint.
 type Shape = (u16, &'static str, &'static str);
 
 const JSON: &str = "application/json";
@@ -48,24 +48,24 @@ fn fault((status, content_type, body): Shape) -> Fault {
     Fault::answer(response.body(Bytes::from_static(body.as_bytes())).expect("a response"))
 }
 
-/// A bridge whose provider issues access tokens for a minute, and a session whose access token there has expired.
-async fn expired() -> (World, Answer) {
-    let world = World::new().await;
-    world.idp.set_token_policy(TokenPolicy::new().with_access_token_lifetime(Duration::from_secs(60)));
-    let answer = world.log_in().await;
-    world.pass(61);
-    (world, answer)
+/// A bridge whose provider issues access tokens for one minute, and a session whose upstream access token has expired.
+async fn expired() -> (Fixture, Answer) {
+    let fixture = Fixture::new().await;
+    fixture.idp.set_token_policy(TokenPolicy::new().with_access_token_lifetime(Duration::from_secs(60)));
+    let answer = fixture.log_in().await;
+    fixture.pass(61);
+    (fixture, answer)
 }
 
-impl World {
-    /// Another login, which the provider accepts, while the refresh of the first session is answered by `shape`.
+impl Fixture {
+    /// Logs in again, while the refresh of the first session gets the response `shape`.
     async fn accept_another(&self, shape: Shape) {
         self.idp.heal(Endpoint::Token);
         self.log_in().await;
         self.idp.set_fault(Endpoint::Token, fault(shape));
     }
 
-    /// Asks for the upstream token of `answer` for as long as `limit`, when the errors say so: how it ends, after how long.
+    /// Requests the upstream token of `answer` until it succeeds, fails permanently, or `limit` has passed. Returns the outcome and the time.
     async fn poll(&self, answer: &Answer, limit: Duration) -> (Reason, Duration) {
         let begun = Instant::now();
         let user = self.verify(answer.access_token()).await.expect("a session");
@@ -82,22 +82,22 @@ impl World {
 #[tokio::test(start_paused = true)]
 async fn a_refresh_token_that_is_refused_in_any_wording_ends_its_grant_within_two_minutes() {
     for shape in DEAD {
-        let (world, answer) = expired().await;
-        world.idp.set_fault(Endpoint::Token, fault(shape));
-        let user = world.verify(answer.access_token()).await.expect("a session");
+        let (fixture, answer) = expired().await;
+        fixture.idp.set_fault(Endpoint::Token, fault(shape));
+        let user = fixture.verify(answer.access_token()).await.expect("a session");
         let first = user.upstream().access_token().await.expect_err("refused");
         assert_eq!(first.kind(), AuthErrorKind::Unavailable, "{shape:?}: one refusal proves nothing");
         sleep(Duration::from_secs(6)).await;
-        world.accept_another(shape).await;
+        fixture.accept_another(shape).await;
 
-        let (reason, after) = world.poll(&answer, Duration::from_secs(600)).await;
+        let (reason, after) = fixture.poll(&answer, Duration::from_secs(600)).await;
         assert_eq!(reason, Reason::GrantEnded, "{shape:?}");
         assert!((54..120).contains(&after.as_secs()), "{shape:?}: {after:?}");
         assert!(user.revocation().is_revoked(), "{shape:?}: its contexts are withdrawn");
-        let refused = world.verify(answer.access_token()).await.expect_err("ended");
+        let refused = fixture.verify(answer.access_token()).await.expect_err("ended");
         assert_eq!(refused.reason(), Reason::GrantEnded, "{shape:?}: 401 with a challenge");
-        world.idp.heal(Endpoint::Token);
-        let refreshed = world.app().await.refresh(answer.refresh_token()).await.expect("an answer");
+        fixture.idp.heal(Endpoint::Token);
+        let refreshed = fixture.app().await.refresh(answer.refresh_token()).await.expect("a response");
         assert_eq!(refreshed.error(), Some("invalid_grant"), "{shape:?}");
     }
 }
@@ -105,17 +105,17 @@ async fn a_refresh_token_that_is_refused_in_any_wording_ends_its_grant_within_tw
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_fails_or_refuses_this_server_ends_no_grant() {
     for shape in ALIVE {
-        let (world, answer) = expired().await;
-        world.idp.set_fault(Endpoint::Token, fault(shape));
-        let user = world.verify(answer.access_token()).await.expect("a session");
+        let (fixture, answer) = expired().await;
+        fixture.idp.set_fault(Endpoint::Token, fault(shape));
+        let user = fixture.verify(answer.access_token()).await.expect("a session");
         assert_eq!(user.upstream().access_token().await.expect_err("fails").kind(), AuthErrorKind::Unavailable);
         sleep(Duration::from_secs(6)).await;
-        world.accept_another(shape).await;
-        let (reason, _) = world.poll(&answer, Duration::from_secs(600)).await;
+        fixture.accept_another(shape).await;
+        let (reason, _) = fixture.poll(&answer, Duration::from_secs(600)).await;
         assert_eq!(reason.kind(), AuthErrorKind::Unavailable, "{shape:?}");
-        let refreshed = world.app().await.refresh(answer.refresh_token()).await.expect("an answer");
+        let refreshed = fixture.app().await.refresh(answer.refresh_token()).await.expect("a response");
         assert_eq!(refreshed.status(), 200, "{shape:?}: the session goes on");
-        world.idp.heal(Endpoint::Token);
+        fixture.idp.heal(Endpoint::Token);
         sleep(Duration::from_secs(60)).await;
         user.upstream().access_token().await.expect("the provider is well again");
     }
@@ -123,18 +123,18 @@ async fn a_provider_that_fails_or_refuses_this_server_ends_no_grant() {
 
 #[tokio::test(start_paused = true)]
 async fn without_an_accepted_request_nothing_shows_whether_the_grant_or_the_set_up_is_at_fault() {
-    let log = Log::global();
+    let log = LogCapture::of_all_threads();
     for shape in DEAD {
-        let (world, answer) = expired().await;
-        world.idp.set_fault(Endpoint::Token, fault(shape));
-        // The session's own access token lives for ten minutes, two of which are over.
-        let (reason, _) = world.poll(&answer, Duration::from_secs(300)).await;
+        let (fixture, answer) = expired().await;
+        fixture.idp.set_fault(Endpoint::Token, fault(shape));
+        // The bridge's access token lives for ten minutes, two of which have passed.
+        let (reason, _) = fixture.poll(&answer, Duration::from_secs(300)).await;
         assert_eq!(reason.kind(), AuthErrorKind::Unavailable, "{shape:?}");
-        assert!(world.verify(answer.access_token()).await.is_ok(), "{shape:?}");
-        // The operator puts the set-up right.
-        world.idp.heal(Endpoint::Token);
+        assert!(fixture.verify(answer.access_token()).await.is_ok(), "{shape:?}");
+        // The operator corrects the configuration.
+        fixture.idp.heal(Endpoint::Token);
         sleep(Duration::from_secs(60)).await;
-        let user = world.verify(answer.access_token()).await.expect("a session");
+        let user = fixture.verify(answer.access_token()).await.expect("a session");
         user.upstream().access_token().await.expect("the grant is still there");
     }
     let text = log.text();

@@ -1,4 +1,4 @@
-//! Refresh tokens that are presented again within the grace period: what an operator hears of it.
+//! Refresh tokens that are repeated within the grace period: metrics and log.
 
 use std::collections::BTreeMap;
 
@@ -6,33 +6,33 @@ use http::HeaderName;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use portcullis_test_support::Answer;
 
-use crate::{log::Log, world::World};
+use crate::{log::Log, fixture::Fixture};
 
 const FORWARDED: &str = "x-forwarded-for";
 const HERE: &str = "192.0.2.1";
 
-async fn behind_a_proxy() -> World {
-    World::with(|config| config.with_client_address_header(HeaderName::from_static(FORWARDED))).await
+async fn behind_a_proxy() -> Fixture {
+    Fixture::with(|config| config.with_client_address_header(HeaderName::from_static(FORWARDED))).await
 }
 
-async fn refresh(world: &World, token: &str, address: &str) -> Answer {
-    let call = world.app().await.refresh(token).with_header(FORWARDED, address);
-    let answer = call.await.expect("an answer");
+async fn refresh(fixture: &Fixture, token: &str, address: &str) -> Answer {
+    let call = fixture.app().await.refresh(token).with_header(FORWARDED, address);
+    let answer = call.await.expect("a response");
     assert_eq!(answer.status(), 200, "{answer:?}");
     answer
 }
 
-/// A rotation from one address whose token is presented again from another one, a moment later.
-async fn repeated(world: &World, token: &str, [first, second]: [&str; 2]) -> Answer {
-    let next = refresh(world, token, first).await;
-    world.pass(20);
-    let again = refresh(world, token, second).await;
+/// Rotates from one address, and repeats the token from another one.
+async fn repeated(fixture: &Fixture, token: &str, [first, second]: [&str; 2]) -> Answer {
+    let next = refresh(fixture, token, first).await;
+    fixture.pass(20);
+    let again = refresh(fixture, token, second).await;
     assert_eq!(again.refresh_token(), next.refresh_token(), "the same again");
-    world.pass(600);
+    fixture.pass(600);
     next
 }
 
-/// What was counted since the last time, by sign.
+/// Returns the counters since the last call, by sign.
 fn suspected(snapshotter: &Snapshotter) -> BTreeMap<String, u64> {
     let counted = snapshotter.snapshot().into_vec().into_iter().filter_map(|(key, _, _, value)| {
         let DebugValue::Counter(count) = value else { return None };
@@ -46,9 +46,9 @@ fn expected<const N: usize>(counted: [(&str, u64); N]) -> BTreeMap<String, u64> 
     counted.map(|(sign, count)| (sign.to_owned(), count)).into()
 }
 
-/// The lines of the log that name this client as one whose token is presented again.
+/// Returns the log lines about repeated tokens of this client.
 fn lines(from: usize) -> Vec<String> {
-    let text = Log::global().text();
+    let text = LogCapture::of_all_threads().text();
     let lines = text[from..].lines().filter(|line| line.contains("refresh token repeated as a stolen copy would be"));
     lines.filter(|line| line.contains("198.51.100.") || line.contains("203.0.113.")).map(str::to_owned).collect()
 }
@@ -58,15 +58,15 @@ async fn a_session_that_needs_the_grace_period_at_every_rotation_is_counted_and_
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let _guard = metrics::set_default_local_recorder(&recorder);
-    let start = Log::global().text().len();
-    let world = behind_a_proxy().await;
-    let mut tokens = world.log_in().await;
+    let start = LogCapture::of_all_threads().text().len();
+    let fixture = behind_a_proxy().await;
+    let mut tokens = fixture.log_in().await;
     for _ in 0..2 {
-        tokens = repeated(&world, tokens.refresh_token(), ["198.51.100.1", "198.51.100.1"]).await;
+        tokens = repeated(&fixture, tokens.refresh_token(), ["198.51.100.1", "198.51.100.1"]).await;
     }
     assert_eq!(suspected(&snapshotter), expected([]), "answers get lost");
     for _ in 0..2 {
-        tokens = repeated(&world, tokens.refresh_token(), ["198.51.100.1", "198.51.100.1"]).await;
+        tokens = repeated(&fixture, tokens.refresh_token(), ["198.51.100.1", "198.51.100.1"]).await;
     }
     assert_eq!(suspected(&snapshotter), expected([("every_rotation", 2)]), "the third in a row, and the fourth");
     let logged = lines(start);
@@ -75,9 +75,9 @@ async fn a_session_that_needs_the_grace_period_at_every_rotation_is_counted_and_
         assert!(logged[0].contains(part), "{part}: {}", logged[0]);
     }
     assert!(!logged[0].contains(tokens.refresh_token()));
-    tokens = refresh(&world, tokens.refresh_token(), "198.51.100.1").await;
-    world.pass(600);
-    repeated(&world, tokens.refresh_token(), ["198.51.100.1", "198.51.100.1"]).await;
+    tokens = refresh(&fixture, tokens.refresh_token(), "198.51.100.1").await;
+    fixture.pass(600);
+    repeated(&fixture, tokens.refresh_token(), ["198.51.100.1", "198.51.100.1"]).await;
     assert_eq!(suspected(&snapshotter), expected([]), "one rotation without it, and it begins anew");
 }
 
@@ -86,22 +86,22 @@ async fn a_refresh_token_that_is_presented_from_two_addresses_is_counted_and_log
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let _guard = metrics::set_default_local_recorder(&recorder);
-    let start = Log::global().text().len();
-    let world = behind_a_proxy().await;
-    let tokens = world.log_in().await;
-    let next = refresh(&world, tokens.refresh_token(), "203.0.113.1").await;
+    let start = LogCapture::of_all_threads().text().len();
+    let fixture = behind_a_proxy().await;
+    let tokens = fixture.log_in().await;
+    let next = refresh(&fixture, tokens.refresh_token(), "203.0.113.1").await;
     for address in ["203.0.113.2", "203.0.113.2", "203.0.113.3"] {
-        refresh(&world, tokens.refresh_token(), address).await;
+        refresh(&fixture, tokens.refresh_token(), address).await;
     }
     assert_eq!(suspected(&snapshotter), expected([("two_addresses", 1)]), "once a rotation");
     let logged = lines(start);
     assert_eq!(logged.len(), 1, "{logged:?}");
     assert!(logged[0].contains("203.0.113.1") && logged[0].contains("203.0.113.2"), "{}", logged[0]);
-    // One network is one address, and one that is not known is no other.
-    let next = refresh(&world, next.refresh_token(), HERE).await;
-    world.pass(600);
-    let next = repeated(&world, next.refresh_token(), ["2001:db8:0:1::1", "2001:db8:0:1::2"]).await;
-    repeated(&world, next.refresh_token(), [HERE, "unknown"]).await;
+    // A network counts as one address, and an unknown address is not a different one.
+    let next = refresh(&fixture, next.refresh_token(), HERE).await;
+    fixture.pass(600);
+    let next = repeated(&fixture, next.refresh_token(), ["2001:db8:0:1::1", "2001:db8:0:1::2"]).await;
+    repeated(&fixture, next.refresh_token(), [HERE, "unknown"]).await;
     assert_eq!(suspected(&snapshotter), expected([]));
 }
 
@@ -110,12 +110,12 @@ async fn repetitions_are_counted_by_session_whichever_process_answers() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let _guard = metrics::set_default_local_recorder(&recorder);
-    let mut world = behind_a_proxy().await;
-    let mut tokens = world.log_in().await;
+    let mut fixture = behind_a_proxy().await;
+    let mut tokens = fixture.log_in().await;
     for _ in 0..3 {
-        let another = world.another(|config| config);
-        world = world.replaced_by(another);
-        tokens = repeated(&world, tokens.refresh_token(), [HERE, HERE]).await;
+        let another = fixture.another(|config| config);
+        fixture = fixture.replaced_by(another);
+        tokens = repeated(&fixture, tokens.refresh_token(), [HERE, HERE]).await;
     }
     assert_eq!(suspected(&snapshotter), expected([("every_rotation", 1)]));
 }

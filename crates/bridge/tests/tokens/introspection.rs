@@ -1,28 +1,28 @@
-//! What resource servers elsewhere are told.
+//! The introspection endpoint.
 
 use http::Request;
 use serde_json::{Value, json};
 
-use crate::world::{ISSUER, RESOURCE, SERVER, World};
+use crate::fixture::{ISSUER, RESOURCE, SERVER, Fixture};
 
-/// What the resource server with these credentials is told of `token`.
-async fn introspect(world: &World, credentials: &str, token: &str) -> (u16, Value) {
+/// Introspects `token` with these credentials.
+async fn introspect(fixture: &Fixture, credentials: &str, token: &str) -> (u16, Value) {
     use base64::{Engine as _, prelude::BASE64_STANDARD};
     let authorization = format!("Basic {}", BASE64_STANDARD.encode(credentials));
     let request = Request::post(format!("{ISSUER}/introspect"))
         .header("authorization", authorization)
         .header("content-type", "application/x-www-form-urlencoded");
-    let response = world.send(request, &format!("token={token}&token_type_hint=refresh_token")).await;
+    let response = fixture.send(request, &format!("token={token}&token_type_hint=refresh_token")).await;
     assert_eq!(response.headers()["cache-control"], "no-store");
     (response.status().as_u16(), serde_json::from_slice(response.body()).expect("JSON"))
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_resource_server_is_told_all_about_a_token_for_its_resource() {
-    let world = World::new().await;
-    let began = world.now();
-    let answer = world.asserted().await;
-    let (status, found) = introspect(&world, "here:secret of here", answer.access_token()).await;
+async fn introspection_describes_a_token_for_the_resource_of_the_caller() {
+    let fixture = Fixture::new().await;
+    let began = fixture.now();
+    let answer = fixture.asserted().await;
+    let (status, found) = introspect(&fixture, "here:secret of here", answer.access_token()).await;
     let expected = json!({
         "active": true,
         "iss": ISSUER,
@@ -38,13 +38,13 @@ async fn a_resource_server_is_told_all_about_a_token_for_its_resource() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_any_other_token_it_is_told_nothing() {
-    let world = World::new().await;
-    let answer = world.asserted().await;
+async fn other_tokens_are_inactive() {
+    let fixture = Fixture::new().await;
+    let answer = fixture.asserted().await;
     let token = answer.access_token();
     let inactive = (200, json!({"active": false}));
-    assert_eq!(introspect(&world, "reports:secret of reports", token).await, inactive, "for another resource");
-    let of_the_provider = world.idp.token("alice").with_audience(RESOURCE).jwt();
+    assert_eq!(introspect(&fixture, "reports:secret of reports", token).await, inactive, "for another resource");
+    let of_the_provider = fixture.idp.token("alice").with_audience(RESOURCE).jwt();
     let mut damaged = token.to_owned();
     damaged.replace_range(60..61, if &token[60..61] == "A" { "B" } else { "A" });
     for other in [
@@ -55,16 +55,16 @@ async fn of_any_other_token_it_is_told_nothing() {
         "%20",
         "pcrt_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
     ] {
-        assert_eq!(introspect(&world, "here:secret of here", other).await, inactive, "{other}");
+        assert_eq!(introspect(&fixture, "here:secret of here", other).await, inactive, "{other}");
     }
-    world.pass(600);
-    assert_eq!(introspect(&world, "here:secret of here", token).await, inactive, "expired");
+    fixture.pass(600);
+    assert_eq!(introspect(&fixture, "here:secret of here", token).await, inactive, "expired");
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_no_resource_server_is_told_nothing_at_all() {
-    let world = World::new().await;
-    let answer = world.asserted().await;
+async fn introspection_requires_a_resource_server() {
+    let fixture = Fixture::new().await;
+    let answer = fixture.asserted().await;
     for credentials in [
         "here:wrong",
         "wrong:secret of here",
@@ -73,24 +73,24 @@ async fn who_is_no_resource_server_is_told_nothing_at_all() {
         ":",
         "server:the secret of the server",
     ] {
-        let (status, found) = introspect(&world, credentials, answer.access_token()).await;
+        let (status, found) = introspect(&fixture, credentials, answer.access_token()).await;
         assert_eq!((status, &found["error"]), (401, &json!("invalid_client")), "{credentials}");
     }
     let request =
         Request::post(format!("{ISSUER}/introspect")).header("content-type", "application/x-www-form-urlencoded");
-    let response = world.send(request, &format!("token={}", answer.access_token())).await;
+    let response = fixture.send(request, &format!("token={}", answer.access_token())).await;
     assert_eq!(response.status(), 401);
     assert!(response.headers()["www-authenticate"].to_str().expect("text").starts_with("Basic"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_whose_user_has_taken_everything_back_at_the_provider_is_not_active() {
-    let world = World::new().await;
-    let answer = world.log_in().await;
-    let user = world.verify(answer.access_token()).await.expect("a user");
-    assert_eq!(introspect(&world, "here:secret of here", answer.access_token()).await.1["active"], true);
+async fn a_token_whose_grant_has_ended_is_inactive() {
+    let fixture = Fixture::new().await;
+    let answer = fixture.log_in().await;
+    let user = fixture.verify(answer.access_token()).await.expect("a user");
+    assert_eq!(introspect(&fixture, "here:secret of here", answer.access_token()).await.1["active"], true);
     let token = user.upstream().access_token().await.expect("a token");
-    world.idp.revoke_grant("alice");
+    fixture.idp.revoke_grant("alice");
     user.upstream().rejected(&token).await.expect_err("revoked there");
-    assert_eq!(introspect(&world, "here:secret of here", answer.access_token()).await.1, json!({"active": false}));
+    assert_eq!(introspect(&fixture, "here:secret of here", answer.access_token()).await.1, json!({"active": false}));
 }

@@ -20,7 +20,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::world::{APP, ISSUER, OTHER_RESOURCE, RESOURCE, World};
+use crate::fixture::{APP, ISSUER, OTHER_RESOURCE, RESOURCE, Fixture};
 
 fn pem(label: &str, der: &[u8]) -> SecretString {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", BASE64_STANDARD.encode(der)).into()
@@ -40,28 +40,28 @@ fn rsa() -> SecretString {
     pem("PRIVATE KEY", AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&key).expect("PKCS#8").as_ref())
 }
 
-async fn world(keys: &SigningKeys) -> World {
-    World::with(|config| config.with_access_tokens(AccessTokenKind::Jwt(keys.clone()))).await
+async fn fixture(keys: &SigningKeys) -> Fixture {
+    Fixture::with(|config| config.with_access_tokens(AccessTokenKind::Jwt(keys.clone()))).await
 }
 
-/// One of the parts before the signature.
+/// Decodes a part of a JWT.
 fn part(jwt: &str, index: usize) -> Value {
     let part = jwt.split('.').nth(index).expect("three parts");
     serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).expect("base64url")).expect("JSON")
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_jwt_says_what_rfc_9068_demands() {
+async fn a_jwt_has_the_claims_of_rfc_9068() {
     let keys = SigningKeys::generate();
-    let world = world(&keys).await;
-    let answer = world.log_in().await;
+    let fixture = fixture(&keys).await;
+    let answer = fixture.log_in().await;
     let kid = keys.ids().next().expect("a key");
     assert_eq!(part(answer.access_token(), 0), json!({"alg": "ES256", "typ": "at+jwt", "kid": kid}));
     let mut claims = part(answer.access_token(), 1);
     let members = claims.as_object_mut().expect("an object");
     let (jti, sid) = (members.remove("jti").expect("jti"), members.remove("sid").expect("sid"));
     assert_eq!((jti.as_str().map(str::len), sid.as_str().map(str::len)), (Some(43), Some(32)));
-    let now = world.now();
+    let now = fixture.now();
     let expected = json!({
         "iss": ISSUER,
         "sub": "https://idp.example.test#alice",
@@ -79,13 +79,13 @@ async fn a_jwt_says_what_rfc_9068_demands() {
 #[tokio::test(start_paused = true)]
 async fn a_resource_server_elsewhere_verifies_by_the_published_keys_alone() {
     for key in [p256(), ed25519(), rsa()] {
-        let world = world(&SigningKeys::new(&key).expect("a key")).await;
-        let answer = world.log_in().await;
+        let fixture = fixture(&SigningKeys::new(&key).expect("a key")).await;
+        let answer = fixture.log_in().await;
         let issuer: portcullis_core::Issuer = ISSUER.parse().expect("issuer");
         let elsewhere = |resource: &str| {
-            let keys = RemoteKeySet::discovered(issuer.clone(), Egress::from_service(world.network.clone()));
+            let keys = RemoteKeySet::discovered(issuer.clone(), Egress::from_service(fixture.network.clone()));
             let policy = JwtPolicy::new(issuer.clone(), ResourceUri::new(resource).expect("a resource"));
-            JwtVerifier::new(policy, keys).with_clock(std::sync::Arc::new(world.clock.clone()))
+            JwtVerifier::new(policy, keys).with_clock(std::sync::Arc::new(fixture.clock.clone()))
         };
         let token = || BearerToken::new(answer.access_token()).expect("a token");
         let user = elsewhere(RESOURCE).oneshot(token()).await.expect("a user");
@@ -100,8 +100,8 @@ async fn the_published_keys_are_public_and_may_be_kept_for_a_while() {
     let keys =
         SigningKeys::new(&p256()).and_then(|keys| keys.with_key(&rsa())).and_then(|keys| keys.with_key(&ed25519()));
     let keys = keys.expect("keys");
-    let world = world(&keys).await;
-    let response = world.send(Request::get(format!("{ISSUER}/jwks")), "").await;
+    let fixture = fixture(&keys).await;
+    let response = fixture.send(Request::get(format!("{ISSUER}/jwks")), "").await;
     assert_eq!(response.headers()["content-type"], "application/jwk-set+json");
     assert_eq!(response.headers()["cache-control"], "public, max-age=600");
     let found: Value = serde_json::from_slice(response.body()).expect("JSON");
@@ -121,24 +121,24 @@ async fn the_published_keys_are_public_and_may_be_kept_for_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_session_of_a_jwt_is_asked_whether_it_still_works() {
-    let world = world(&SigningKeys::generate()).await;
-    let answer = world.log_in().await;
-    let user = world.verify(answer.access_token()).await.expect("a user");
+async fn a_jwt_is_invalid_after_the_end_of_its_session() {
+    let fixture = fixture(&SigningKeys::generate()).await;
+    let answer = fixture.log_in().await;
+    let user = fixture.verify(answer.access_token()).await.expect("a user");
     assert_eq!(
         (user.subject(), user.issuer().as_str()),
         ("alice", "https://idp.example.test"),
         "in this process it is the provider's"
     );
-    assert_eq!(world.app().await.revoke(answer.access_token()).await.expect("an answer").status(), 200);
-    assert_eq!(world.verify(answer.access_token()).await.expect_err("over").reason(), Reason::Inactive);
+    assert_eq!(fixture.app().await.revoke(answer.access_token()).await.expect("a response").status(), 200);
+    assert_eq!(fixture.verify(answer.access_token()).await.expect_err("ended").reason(), Reason::Inactive);
     assert!(user.revocation().is_revoked());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_jwt_that_the_bridge_did_not_sign_is_refused() {
-    let world = world(&SigningKeys::generate()).await;
-    let answer = world.log_in().await;
+    let fixture = fixture(&SigningKeys::generate()).await;
+    let answer = fixture.log_in().await;
     let (header, payload) = (part(answer.access_token(), 0), part(answer.access_token(), 1));
     let parts: Vec<_> = answer.access_token().split('.').collect();
     let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
@@ -147,7 +147,7 @@ async fn a_jwt_that_the_bridge_did_not_sign_is_refused() {
         value[name] = new.into();
         value
     };
-    let forged = world.idp.token("x").with_raw_payload(payload.to_string());
+    let forged = fixture.idp.token("x").with_raw_payload(payload.to_string());
     for (what, token, reason) in [
         (
             "another scope",
@@ -161,9 +161,9 @@ async fn a_jwt_that_the_bridge_did_not_sign_is_refused() {
             Reason::WrongType,
         ),
         ("a key of somebody else", forged.jwt(), Reason::UnknownKey),
-        ("of the provider", world.idp.token("alice").with_audience(RESOURCE).jwt(), Reason::UnknownKey),
+        ("of the provider", fixture.idp.token("alice").with_audience(RESOURCE).jwt(), Reason::UnknownKey),
     ] {
-        assert_eq!(world.verify(&token).await.expect_err(what).reason(), reason, "{what}");
+        assert_eq!(fixture.verify(&token).await.expect_err(what).reason(), reason, "{what}");
     }
 }
 
@@ -177,45 +177,45 @@ async fn keys_are_rotated_with_overlap() {
     };
     let new_id = only(&new).ids().next().expect("a key").to_owned();
 
-    let world = world(&only(&old)).await;
-    let first = world.log_in().await;
-    let announced = world.another(with(both(&old, &new)));
-    let world = world.replaced_by(announced);
-    let second = world.app().await.refresh(first.refresh_token()).await.expect("an answer");
+    let fixture = fixture(&only(&old)).await;
+    let first = fixture.log_in().await;
+    let announced = fixture.another(with(both(&old, &new)));
+    let fixture = fixture.replaced_by(announced);
+    let second = fixture.app().await.refresh(first.refresh_token()).await.expect("a response");
     assert_ne!(part(second.access_token(), 0)["kid"], *new_id, "the new key is only announced");
-    let rotated = world.another(with(both(&new, &old)));
-    let world = world.replaced_by(rotated);
-    let third = world.app().await.refresh(second.refresh_token()).await.expect("an answer");
+    let rotated = fixture.another(with(both(&new, &old)));
+    let fixture = fixture.replaced_by(rotated);
+    let third = fixture.app().await.refresh(second.refresh_token()).await.expect("a response");
     assert_eq!(part(third.access_token(), 0)["kid"], *new_id);
     for answer in [&first, &second, &third] {
-        assert!(world.verify(answer.access_token()).await.is_ok(), "all are good");
+        assert!(fixture.verify(answer.access_token()).await.is_ok(), "all are good");
     }
-    let finished = world.another(with(only(&new)));
-    let world = world.replaced_by(finished);
-    assert_eq!(world.verify(first.access_token()).await.expect_err("its key is gone").reason(), Reason::UnknownKey);
-    assert!(world.verify(third.access_token()).await.is_ok());
+    let finished = fixture.another(with(only(&new)));
+    let fixture = fixture.replaced_by(finished);
+    assert_eq!(fixture.verify(first.access_token()).await.expect_err("its key is gone").reason(), Reason::UnknownKey);
+    assert!(fixture.verify(third.access_token()).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_repeated_refresh_gets_the_same_token_signed_again() {
-    let world = world(&SigningKeys::generate()).await;
-    let first = world.log_in().await;
-    let client = world.app().await;
-    let second = client.refresh(first.refresh_token()).await.expect("an answer");
-    world.pass(60);
-    let again = client.refresh(first.refresh_token()).await.expect("an answer");
+    let fixture = fixture(&SigningKeys::generate()).await;
+    let first = fixture.log_in().await;
+    let client = fixture.app().await;
+    let second = client.refresh(first.refresh_token()).await.expect("a response");
+    fixture.pass(60);
+    let again = client.refresh(first.refresh_token()).await.expect("a response");
     assert_eq!(part(again.access_token(), 1), part(second.access_token(), 1));
     assert_eq!(again.refresh_token(), second.refresh_token());
 }
 
 #[tokio::test(start_paused = true)]
 async fn reference_tokens_work_on_when_jwts_are_chosen() {
-    let world = World::new().await;
-    let answer = world.log_in().await;
-    let bridge = world.another(|config| config.with_access_tokens(AccessTokenKind::Jwt(SigningKeys::generate())));
-    let world = world.replaced_by(bridge);
-    assert!(world.verify(answer.access_token()).await.is_ok());
-    let next = world.app().await.refresh(answer.refresh_token()).await.expect("an answer");
+    let fixture = Fixture::new().await;
+    let answer = fixture.log_in().await;
+    let bridge = fixture.another(|config| config.with_access_tokens(AccessTokenKind::Jwt(SigningKeys::generate())));
+    let fixture = fixture.replaced_by(bridge);
+    assert!(fixture.verify(answer.access_token()).await.is_ok());
+    let next = fixture.app().await.refresh(answer.refresh_token()).await.expect("a response");
     assert_eq!(part(next.access_token(), 0)["typ"], "at+jwt");
 }
 
@@ -229,7 +229,7 @@ fn a_key_is_called_by_its_thumbprint() {
 }
 
 #[test]
-fn what_is_no_key_for_this_is_refused_and_nothing_of_it_is_printed() {
+fn an_invalid_signing_key_is_rejected_and_not_printed() {
     let public = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
     for (text, expected) in [
         ("", InvalidSigningKey::NotPem),

@@ -1,20 +1,19 @@
-//! What the bridge says of itself, and its tokens: issued, rotated, looked at, withdrawn.
+//! Metadata, and tokens: issuance, rotation, introspection, revocation and verification.
 
 mod assertions;
 mod codes;
-mod crowd;
+mod session_limit;
 mod dead_grants;
 mod grace;
 mod introspection;
 mod jwts;
-mod log;
 mod metadata;
-mod observed;
+mod observability;
 mod processes;
 mod revocation;
 mod rotation;
 
-mod shelf;
-mod thieves;
+mod unreliable_store;
+mod found_tokens;
 mod verifier;
-mod world;
+mod fixture;

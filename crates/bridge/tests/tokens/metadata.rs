@@ -1,4 +1,4 @@
-//! What the bridge says of itself.
+//! Authorization server metadata.
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -6,18 +6,18 @@ use portcullis_bridge::{AccessTokenKind, BridgeConfig, ClientMetadataDocumentPol
 use portcullis_core::{Issuer, ResourceUri, ScopeSet};
 use serde_json::{Value, json};
 
-use crate::world::{ISSUER, RESOURCE, World};
+use crate::fixture::{ISSUER, RESOURCE, Fixture};
 
-async fn metadata(world: &World) -> Value {
-    let response = world.send(Request::get(format!("{ISSUER}/.well-known/oauth-authorization-server")), "").await;
+async fn metadata(fixture: &Fixture) -> Value {
+    let response = fixture.send(Request::get(format!("{ISSUER}/.well-known/oauth-authorization-server")), "").await;
     assert_eq!((response.status().as_u16(), header(&response, "content-type")), (200, "application/json"));
     serde_json::from_slice(response.body()).expect("JSON")
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_04_the_metadata_says_what_a_client_has_to_know() {
-    let world = World::new().await;
-    let found = metadata(&world).await;
+    let fixture = Fixture::new().await;
+    let found = metadata(&fixture).await;
     let algorithms = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
     let methods = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
     let expected = json!({
@@ -60,9 +60,9 @@ async fn as_04_the_metadata_is_where_either_kind_of_client_looks() {
             ],
         ),
     ] {
-        let world = World::with(|_| BridgeConfig::new(Issuer::new(issuer).expect("issuer"), resource())).await;
+        let fixture = Fixture::with(|_| BridgeConfig::new(Issuer::new(issuer).expect("issuer"), resource())).await;
         for path in paths {
-            let response = world.send(Request::get(format!("{ISSUER}{path}")), "").await;
+            let response = fixture.send(Request::get(format!("{ISSUER}{path}")), "").await;
             let found: Value = serde_json::from_slice(response.body()).expect(path);
             assert_eq!(
                 (&found["issuer"], &found["token_endpoint"]),
@@ -74,53 +74,53 @@ async fn as_04_the_metadata_is_where_either_kind_of_client_looks() {
 
 #[tokio::test(start_paused = true)]
 async fn as_04_who_looks_where_openid_providers_have_it_finds_what_such_a_document_must_have() {
-    let world = World::new().await;
-    let response = world.send(Request::get(format!("{ISSUER}/.well-known/openid-configuration")), "").await;
+    let fixture = Fixture::new().await;
+    let response = fixture.send(Request::get(format!("{ISSUER}/.well-known/openid-configuration")), "").await;
     assert_eq!((response.status().as_u16(), header(&response, "content-type")), (200, "application/json"));
     let mut found: Value = serde_json::from_slice(response.body()).expect("JSON");
     let openid = found.as_object_mut().expect("an object");
     assert_eq!(openid.remove("subject_types_supported"), Some(json!(["public"])));
     assert_eq!(openid.remove("id_token_signing_alg_values_supported"), Some(json!([])), "there are no ID tokens");
-    assert_eq!(found, metadata(&world).await, "and otherwise the same");
+    assert_eq!(found, metadata(&fixture).await, "and otherwise the same");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_bridge_that_signs_nothing_has_an_empty_key_set() {
-    let world = World::new().await;
-    let url = metadata(&world).await["jwks_uri"].as_str().expect("a URL").to_owned();
-    let response = world.send(Request::get(url), "").await;
+    let fixture = Fixture::new().await;
+    let url = metadata(&fixture).await["jwks_uri"].as_str().expect("a URL").to_owned();
+    let response = fixture.send(Request::get(url), "").await;
     assert_eq!((response.status().as_u16(), header(&response, "content-type")), (200, "application/jwk-set+json"));
     assert_eq!(&**response.body(), br#"{"keys":[]}"#);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_answer_without_scopes_says_nothing_of_scopes() {
-    let world = World::with(|config| config.with_scopes(ScopeSet::default())).await;
-    let first = world.log_in().await;
-    let second = world.app().await.refresh(first.refresh_token()).await.expect("an answer");
+async fn a_token_response_without_scopes_omits_scope() {
+    let fixture = Fixture::with(|config| config.with_scopes(ScopeSet::default())).await;
+    let first = fixture.log_in().await;
+    let second = fixture.app().await.refresh(first.refresh_token()).await.expect("a response");
     for answer in [first, second] {
         assert_eq!((answer.status().as_u16(), &answer["scope"]), (200, &Value::Null), "{answer:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_path_of_an_issuer_is_no_pattern() {
+async fn braces_in_the_path_of_an_issuer_are_literal() {
     for (path, other) in [("/:tenant", "/x"), ("/*all", "/x")] {
         let issuer = Issuer::new(&format!("{ISSUER}{path}")).expect("issuer");
-        let world = World::with(|_| BridgeConfig::new(issuer, resource())).await;
+        let fixture = Fixture::with(|_| BridgeConfig::new(issuer, resource())).await;
         let at = |path: &str| Request::get(format!("{ISSUER}{path}/.well-known/openid-configuration"));
-        assert_eq!(world.send(at(path), "").await.status(), 200, "{path}");
-        assert_eq!(world.send(at(other), "").await.status(), 404, "{path}");
+        assert_eq!(fixture.send(at(path), "").await.status(), 200, "{path}");
+        assert_eq!(fixture.send(at(other), "").await.status(), 404, "{path}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_06_the_issuer_is_published_byte_for_byte() {
     for issuer in ["https://mcp.example.test/", "https://MCP.example.test:443/a"] {
-        let world = World::with(|_| BridgeConfig::new(Issuer::new(issuer).expect("issuer"), resource())).await;
+        let fixture = Fixture::with(|_| BridgeConfig::new(Issuer::new(issuer).expect("issuer"), resource())).await;
         let path = if issuer.ends_with("/a") { "/a" } else { "" };
         let url = format!("{ISSUER}/.well-known/oauth-authorization-server{path}");
-        let response = world.send(Request::get(url), "").await;
+        let response = fixture.send(Request::get(url), "").await;
         let found: Value = serde_json::from_slice(response.body()).expect("JSON");
         assert_eq!(found["issuer"], issuer);
     }
@@ -128,49 +128,49 @@ async fn as_06_the_issuer_is_published_byte_for_byte() {
 
 #[tokio::test(start_paused = true)]
 async fn as_09_every_endpoint_is_below_the_issuer_and_that_is_https() {
-    let found = metadata(&World::new().await).await;
+    let found = metadata(&Fixture::new().await).await;
     let endpoints = found.as_object().expect("an object").iter().filter(|(name, _)| name.ends_with("_endpoint"));
     let urls: Vec<_> = endpoints.map(|(_, url)| url.as_str().expect("a URL")).collect();
     assert_eq!(urls.len(), 5);
     assert!(urls.iter().all(|url| url.starts_with("https://mcp.example.test/")), "{urls:?}");
     assert!(Issuer::new("http://mcp.example.test").is_err(), "a bridge cannot be set up otherwise");
-    // Whatever a request says of its host.
-    let world = World::new().await;
+    // Independent of the `Host` header.
+    let fixture = Fixture::new().await;
     let request = Request::get(format!("{ISSUER}/.well-known/oauth-authorization-server"));
     let request = request.header("x-forwarded-host", "evil.example").header("x-forwarded-proto", "http");
-    assert!(!String::from_utf8_lossy(world.send(request, "").await.body()).contains("evil"));
+    assert!(!String::from_utf8_lossy(fixture.send(request, "").await.body()).contains("evil"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_10_the_metadata_says_that_pkce_is_demanded() {
-    let found = metadata(&World::new().await).await;
+    let found = metadata(&Fixture::new().await).await;
     assert_eq!(found["code_challenge_methods_supported"], json!(["S256"]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_25_the_metadata_says_whether_clients_may_have_documents() {
-    assert_eq!(metadata(&World::new().await).await["client_id_metadata_document_supported"], true);
-    let world = World::with(|config| config.with_documents(ClientMetadataDocumentPolicy::disabled())).await;
-    assert_eq!(metadata(&world).await["client_id_metadata_document_supported"], false);
+    assert_eq!(metadata(&Fixture::new().await).await["client_id_metadata_document_supported"], true);
+    let fixture = Fixture::with(|config| config.with_documents(ClientMetadataDocumentPolicy::disabled())).await;
+    assert_eq!(metadata(&fixture).await["client_id_metadata_document_supported"], false);
 }
 
 #[tokio::test(start_paused = true)]
 async fn ema_09_identity_assertions_are_announced_if_an_issuer_of_them_is_trusted() {
-    let found = metadata(&World::new().await).await;
+    let found = metadata(&Fixture::new().await).await;
     assert_eq!(found["authorization_grant_profiles_supported"], json!(["urn:ietf:params:oauth:grant-profile:id-jag"]));
-    let world = World::with(|_| bare()).await;
-    let found = metadata(&world).await;
+    let fixture = Fixture::with(|_| bare()).await;
+    let found = metadata(&fixture).await;
     assert_eq!(found["grant_types_supported"], json!(["authorization_code", "refresh_token"]));
     assert_eq!(found.get("authorization_grant_profiles_supported"), None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_there_is_not_is_left_out_and_is_not_there() {
-    let world = World::with(|_| bare().with_registration(RegistrationPolicy::disabled())).await;
-    let found = metadata(&world).await;
+async fn disabled_features_are_neither_in_the_metadata_nor_served() {
+    let fixture = Fixture::with(|_| bare().with_registration(RegistrationPolicy::disabled())).await;
+    let found = metadata(&fixture).await;
     for (member, path) in [("registration_endpoint", "register"), ("introspection_endpoint", "introspect")] {
         assert_eq!(found.get(member), None, "{member}");
-        let response = world.send(Request::post(format!("{ISSUER}/{path}")), "").await;
+        let response = fixture.send(Request::post(format!("{ISSUER}/{path}")), "").await;
         assert_eq!(response.status(), 404, "{path}");
     }
     for empty in ["scopes_supported", "introspection_endpoint_auth_methods_supported"] {
@@ -179,9 +179,9 @@ async fn what_there_is_not_is_left_out_and_is_not_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pages_of_every_origin_may_call_what_programs_call() {
+async fn endpoints_for_programs_allow_every_origin() {
     let keys = SigningKeys::generate();
-    let world = World::with(|config| config.with_access_tokens(AccessTokenKind::Jwt(keys))).await;
+    let fixture = Fixture::with(|config| config.with_access_tokens(AccessTokenKind::Jwt(keys))).await;
     for (method, path) in [
         ("GET", "/.well-known/oauth-authorization-server"),
         ("GET", "/.well-known/openid-configuration"),
@@ -193,7 +193,7 @@ async fn pages_of_every_origin_may_call_what_programs_call() {
             .header("origin", "https://app.example")
             .header("access-control-request-method", method)
             .header("access-control-request-headers", "authorization, mcp-protocol-version");
-        let response = world.send(preflight, "").await;
+        let response = fixture.send(preflight, "").await;
         assert_eq!(
             (response.status().as_u16(), header(&response, "access-control-allow-origin")),
             (200, "*"),
@@ -205,31 +205,31 @@ async fn pages_of_every_origin_may_call_what_programs_call() {
         let actual =
             Request::builder().method(method).uri(format!("{ISSUER}{path}")).header("origin", "https://app.example");
         assert_eq!(
-            world.send(actual, "").await.headers()["access-control-allow-origin"],
+            fixture.send(actual, "").await.headers()["access-control-allow-origin"],
             "*",
             "also of a refusal: {path}"
         );
     }
     let preflight = Request::options(format!("{ISSUER}/introspect")).header("origin", "https://app.example");
-    let response = world.send(preflight, "").await;
+    let response = fixture.send(preflight, "").await;
     assert_eq!(response.headers().get("access-control-allow-origin"), None, "no page has a resource server's secret");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wrong_method_is_told_the_right_ones() {
-    let world = World::new().await;
+async fn a_wrong_method_gets_405_with_the_allowed_methods() {
+    let fixture = Fixture::new().await;
     for (path, wrong, allowed) in [
         ("/token", Method::GET, "POST"),
         ("/revoke", Method::PUT, "POST"),
         ("/introspect", Method::GET, "POST"),
         ("/.well-known/oauth-authorization-server", Method::POST, "GET,HEAD"),
     ] {
-        let response = world.send(Request::builder().method(wrong).uri(format!("{ISSUER}{path}")), "").await;
+        let response = fixture.send(Request::builder().method(wrong).uri(format!("{ISSUER}{path}")), "").await;
         assert_eq!((response.status().as_u16(), header(&response, "allow")), (405, allowed), "{path}");
     }
     let url = format!("{ISSUER}/.well-known/oauth-authorization-server");
-    assert_eq!(world.send(Request::head(&url), "").await.status(), 200);
-    assert_eq!(world.send(Request::get(&url), "").await.headers()["cache-control"], "public, max-age=300");
+    assert_eq!(fixture.send(Request::head(&url), "").await.status(), 200);
+    assert_eq!(fixture.send(Request::get(&url), "").await.headers()["cache-control"], "public, max-age=300");
 }
 
 fn header<'a>(response: &'a Response<Bytes>, name: &str) -> &'a str {
@@ -240,7 +240,7 @@ fn resource() -> ResourceUri {
     ResourceUri::new(RESOURCE).expect("resource")
 }
 
-/// Nothing but what every bridge has.
+/// Returns a minimal configuration.
 fn bare() -> BridgeConfig {
     BridgeConfig::new(Issuer::new(ISSUER).expect("issuer"), resource())
 }

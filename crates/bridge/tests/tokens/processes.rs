@@ -1,4 +1,4 @@
-//! Processes that share a store hear of each other's invalidations, without code of the user's.
+//! Processes that share a store receive each other's invalidations.
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use portcullis_verify::{Cache, CacheConfig, CacheLayer};
 use tokio::time::{Instant, sleep};
 use tower::{Layer as _, ServiceExt as _};
 
-use crate::world::World;
+use crate::fixture::Fixture;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -19,8 +19,8 @@ fn sealed(store: Arc<dyn Store>) -> SealedStore {
     SealedStore::new(store, KeyRing::new([&[7; 32]]).expect("a key")).expect("the key is durable")
 }
 
-fn cached(bridge: &Bridge, world: &World) -> Cache<BridgeVerifier> {
-    CacheLayer::new(CacheConfig::new().with_clock(Arc::new(world.clock.clone()))).layer(bridge.verifier())
+fn cached(bridge: &Bridge, fixture: &Fixture) -> Cache<BridgeVerifier> {
+    CacheLayer::new(CacheConfig::new().with_clock(Arc::new(fixture.clock.clone()))).layer(bridge.verifier())
 }
 
 async fn verify(cache: &Cache<BridgeVerifier>, token: &str) -> Result<Arc<UserContext>, AuthError> {
@@ -29,14 +29,14 @@ async fn verify(cache: &Cache<BridgeVerifier>, token: &str) -> Result<Arc<UserCo
 
 /// A session that ends in the first process ends in the second within a second, although its context is cached there; another session
 /// goes on.
-async fn a_session_ends_in_both(first: SealedStore, second: SealedStore) {
-    let world = World::new().await.in_store(first);
-    let other = world.another_in(second);
-    // Both read the feed from here on.
+async fn a_session_ends_in_both_processes(first: SealedStore, second: SealedStore) {
+    let fixture = Fixture::new().await.in_store(first);
+    let other = fixture.another_in(second);
+    // Both processes read the feed from here on.
     sleep(SECOND).await;
-    let (here, there) = (cached(&world.bridge, &world), cached(&other, &world));
-    let bystander = world.asserted().await;
-    let answer = world.log_in().await;
+    let (here, there) = (cached(&fixture.bridge, &fixture), cached(&other, &fixture));
+    let bystander = fixture.asserted().await;
+    let answer = fixture.log_in().await;
     for cache in [&here, &there] {
         let user = verify(cache, answer.access_token()).await.expect("a user");
         assert!(Arc::ptr_eq(&user, &verify(cache, answer.access_token()).await.expect("a user")), "it is cached");
@@ -44,16 +44,16 @@ async fn a_session_ends_in_both(first: SealedStore, second: SealedStore) {
     let unharmed = verify(&there, bystander.access_token()).await.expect("a user");
 
     let ended = Instant::now();
-    assert_eq!(world.app().await.revoke(answer.refresh_token()).await.expect("an answer").status(), 200);
+    assert_eq!(fixture.app().await.revoke(answer.refresh_token()).await.expect("a response").status(), 200);
     while verify(&there, answer.access_token()).await.is_ok() {
         assert!(ended.elapsed() < SECOND, "the other process has not heard of it");
         sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(verify(&there, answer.access_token()).await.expect_err("over").reason(), Reason::Inactive);
+    assert_eq!(verify(&there, answer.access_token()).await.expect_err("ended").reason(), Reason::Inactive);
     assert!(!unharmed.revocation().is_revoked(), "another session");
 
-    // And the other way round.
-    let answer = world.log_in().await;
+    // And in the other direction.
+    let answer = fixture.log_in().await;
     let user = verify(&here, answer.access_token()).await.expect("a user");
     let issuer: Issuer = IdentityProvider::ISSUER.parse().expect("issuer");
     let ended = Instant::now();
@@ -68,7 +68,7 @@ async fn a_session_ends_in_both(first: SealedStore, second: SealedStore) {
 async fn a_session_that_ends_in_one_process_is_rejected_in_the_other_within_a_second() {
     let rows = MemoryStore::new().with_clock(Arc::new(TestClock::new()));
     let shared = || sealed(Arc::new(FaultyStore::new(rows.clone(), |_| FaultyStore::pass()).claim_durable()));
-    a_session_ends_in_both(shared(), shared()).await;
+    a_session_ends_in_both_processes(shared(), shared()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,6 +81,6 @@ async fn processes_on_one_file_hear_of_each_others_ended_sessions_within_a_secon
     };
     let database = folder.join("portcullis.db");
     let (first, second) = (open(&database).await, open(&database).await);
-    a_session_ends_in_both(sealed(Arc::new(first)), sealed(Arc::new(second))).await;
+    a_session_ends_in_both_processes(sealed(Arc::new(first)), sealed(Arc::new(second))).await;
     fs::remove_dir_all(&folder).expect("removed");
 }

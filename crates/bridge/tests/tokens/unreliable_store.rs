@@ -1,4 +1,4 @@
-//! [`Shelf`]: a store that takes its time, and can be out of order.
+//! [`UnreliableStore`]: a store in memory whose calls yield, and fail on demand.
 
 use std::{
     ops::Deref,
@@ -14,9 +14,9 @@ use portcullis_store::{
 };
 use tokio::task::yield_now;
 
-/// A store in memory that yields before and after every call, and that can be out of order.
+/// A store in memory that yields before and after every call, and that fails on demand.
 #[derive(Clone, Debug)]
-pub(crate) struct Shelf {
+pub(crate) struct UnreliableStore {
     store: FaultyStore,
     faults: Arc<Faults>,
 }
@@ -25,7 +25,7 @@ pub(crate) struct Shelf {
 struct Faults {
     is_broken: AtomicBool,
     loses_answers: AtomicBool,
-    /// The collection that cannot be written.
+    /// The collection whose writes fail.
     full: Mutex<Option<Collection>>,
 }
 
@@ -33,11 +33,11 @@ impl Faults {
     async fn before(&self, call: Call) -> Result<(), StoreError> {
         yield_now().await;
         if self.is_broken.load(SeqCst) {
-            return Err(StoreError::new("a test broke the store"));
+            return Err(StoreError::new("injected failure"));
         }
         match call {
             Call::Swap(key) if *self.full.lock().expect("not poisoned") == Some(key.collection()) => {
-                Err(StoreError::new("a test has filled the collection"))
+                Err(StoreError::new("injected failure: the collection is full"))
             }
             _ => Ok(()),
         }
@@ -46,11 +46,11 @@ impl Faults {
     async fn after(&self, call: Call) -> Result<(), StoreError> {
         yield_now().await;
         let is_lost = matches!(call, Call::Swap(_)) && self.loses_answers.load(SeqCst);
-        if is_lost { Err(StoreError::new("a test lost the answer")) } else { Ok(()) }
+        if is_lost { Err(StoreError::new("injected failure: the response is lost")) } else { Ok(()) }
     }
 }
 
-impl Shelf {
+impl UnreliableStore {
     pub(crate) fn new(rows: MemoryStore) -> Self {
         let faults = Arc::new(Faults::default());
         let (before, after) = (Arc::clone(&faults), Arc::clone(&faults));
@@ -69,23 +69,23 @@ impl Shelf {
         Arc::new(self.store.clone())
     }
 
-    /// Makes every call fail, or none.
+    /// Sets whether every call fails.
     pub(crate) fn set_broken(&self, is_broken: bool) {
         self.faults.is_broken.store(is_broken, SeqCst);
     }
 
-    /// Makes every write succeed and report a failure, or none.
+    /// Sets whether every write succeeds and reports a failure.
     pub(crate) fn set_loses_answers(&self, loses_answers: bool) {
         self.faults.loses_answers.store(loses_answers, SeqCst);
     }
 
-    /// Makes every write to this collection fail, or none.
+    /// Sets the collection whose writes fail.
     pub(crate) fn set_full(&self, collection: Option<Collection>) {
         *self.faults.full.lock().expect("not poisoned") = collection;
     }
 }
 
-impl Deref for Shelf {
+impl Deref for UnreliableStore {
     type Target = FaultyStore;
 
     fn deref(&self) -> &FaultyStore {

@@ -1,4 +1,4 @@
-//! What is counted: what becomes of logins, tokens, registrations and sessions, and what was refused for being too much.
+//! Metrics of logins, tokens, registrations, sessions and exceeded limits.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,9 +6,9 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use portcullis_test_support::{Browser, LoginPolicy, OAuthClient};
 use tokio::time::sleep;
 
-use crate::world::{REDIRECT_URI, SERVER, World};
+use crate::fixture::{REDIRECT_URI, SERVER, Fixture};
 
-/// What was counted since the last time, without the prefix, as `name label label`.
+/// Returns the counters since the last call, without prefix, as `name label label`.
 fn counted(snapshotter: &Snapshotter) -> BTreeMap<String, u64> {
     let mut counted = BTreeMap::new();
     for (key, _, _, value) in snapshotter.snapshot().into_vec() {
@@ -27,15 +27,15 @@ fn expected<const N: usize>(counts: [(&str, u64); N]) -> BTreeMap<String, u64> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_becomes_of_everything_is_counted_once() {
+async fn every_outcome_is_counted_once() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let _guard = metrics::set_default_local_recorder(&recorder);
-    let world = World::new();
-    let mut client = world.client().await;
+    let fixture = Fixture::new();
+    let mut client = fixture.client().await;
     let registration = client.registration();
-    client.register(&registration).await.expect("an answer");
-    client.register(&serde_json::json!({})).await.expect("an answer");
+    client.register(&registration).await.expect("a response");
+    client.register(&serde_json::json!({})).await.expect("a response");
     assert_eq!(
         counted(&snapshotter),
         expected([("registrations_total registered", 1), ("registrations_total invalid_redirect_uri", 1)])
@@ -43,15 +43,15 @@ async fn what_becomes_of_everything_is_counted_once() {
 
     let log_in = async |buttons: &[(&str, &str)]| {
         let authorization = client.authorization().expect("an endpoint");
-        let mut browser = Browser::new(world.network.clone()).with_stop_at(REDIRECT_URI);
+        let mut browser = Browser::new(fixture.network.clone()).with_stop_at(REDIRECT_URI);
         let arrival = browser.press_through(&authorization.url(), buttons).await.expect("pages");
         (arrival, authorization)
     };
     drop(log_in(&[("decision", "deny")]).await);
-    world.idp.set_login_policy(LoginPolicy::new().with_denial("access_denied"));
+    fixture.idp.set_login_policy(LoginPolicy::new().with_denial("access_denied"));
     drop(log_in(&[Browser::APPROVE]).await);
-    world.idp.set_login_policy(LoginPolicy::new());
-    let foreign = world.send(http::Request::get("/callback?state=a&code=b").body("".into()).expect("a request")).await;
+    fixture.idp.set_login_policy(LoginPolicy::new());
+    let foreign = fixture.send(http::Request::get("/callback?state=a&code=b").body("".into()).expect("a request")).await;
     assert!(foreign.status().is_client_error());
     let (arrival, authorization) = log_in(&[Browser::APPROVE, ("user", "alice")]).await;
     assert_eq!(
@@ -66,13 +66,13 @@ async fn what_becomes_of_everything_is_counted_once() {
     );
 
     let code = authorization.code(&arrival.left().expect("a callback")).expect("a code");
-    let first = client.redeem(&authorization, &code).await.expect("an answer");
-    let second = client.refresh(first.refresh_token()).await.expect("an answer");
-    client.refresh(first.refresh_token()).await.expect("an answer");
+    let first = client.redeem(&authorization, &code).await.expect("a response");
+    let second = client.refresh(first.refresh_token()).await.expect("a response");
+    client.refresh(first.refresh_token()).await.expect("a response");
     sleep(Duration::from_mins(3)).await;
-    client.refresh(second.refresh_token()).await.expect("an answer");
-    client.refresh(first.refresh_token()).await.expect("an answer");
-    client.token("password").await.expect("an answer");
+    client.refresh(second.refresh_token()).await.expect("a response");
+    client.refresh(first.refresh_token()).await.expect("a response");
+    client.token("password").await.expect("a response");
     assert_eq!(
         counted(&snapshotter),
         expected([
@@ -85,9 +85,9 @@ async fn what_becomes_of_everything_is_counted_once() {
         ])
     );
 
-    let server: OAuthClient = world.client().await.with_client_id(SERVER).with_secret("a guess");
+    let server: OAuthClient = fixture.client().await.with_client_id(SERVER).with_secret("a guess");
     for _ in 0..12 {
-        server.refresh("a").await.expect("an answer");
+        server.refresh("a").await.expect("a response");
     }
     assert_eq!(
         counted(&snapshotter),
@@ -100,14 +100,14 @@ async fn what_becomes_of_everything_is_counted_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_kept_is_told_once_a_minute() {
+async fn the_numbers_of_rows_are_reported_once_a_minute() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let _guard = metrics::set_default_local_recorder(&recorder);
-    let world = World::new();
-    let mut client = world.client().await;
+    let fixture = Fixture::new();
+    let mut client = fixture.client().await;
     let registration = client.registration();
-    client.register(&registration).await.expect("an answer");
+    client.register(&registration).await.expect("a response");
     sleep(Duration::from_secs(70)).await;
     let rows = snapshotter.snapshot().into_vec().into_iter().filter_map(|(key, _, _, value)| {
         let DebugValue::Gauge(rows) = value else { return None };

@@ -1,4 +1,4 @@
-//! A bridge before a provider, in memory, and whoever comes to it.
+//! [`Fixture`]: a bridge and a provider in memory.
 
 use std::{
     convert::Infallible,
@@ -29,15 +29,15 @@ pub(crate) const RESOURCE: &str = "https://bridge.example.test/mcp";
 pub(crate) const REDIRECT_URI: &str = "https://app.example.test/callback";
 pub(crate) const SERVER_SECRET: &str = "the-secret-of-the-server";
 
-/// A client without a secret, one with a secret, and a resource server.
+/// A public client, a confidential client, and a resource server.
 pub(crate) const APP: &str = "app";
 pub(crate) const SERVER: &str = "server";
 pub(crate) const API: &str = "api";
 
-/// In which the proxy of these tests says where requests come from.
+/// The header with the client address.
 pub(crate) const FORWARDED: &str = "x-forwarded-for";
 
-pub(crate) struct World {
+pub(crate) struct Fixture {
     pub(crate) router: Router,
     pub(crate) network: Network,
     pub(crate) idp: IdentityProvider,
@@ -45,7 +45,7 @@ pub(crate) struct World {
     pub(crate) rows: MemoryStore,
 }
 
-impl World {
+impl Fixture {
     pub(crate) fn new() -> Self {
         Self::with(|config| config)
     }
@@ -61,7 +61,7 @@ impl World {
             GrantStore::new(Arc::new(MemoryStore::new().with_clock(clock.clone())), keys.clone()).expect("not durable");
         let rows = MemoryStore::new().with_clock(clock.clone());
         let records = SealedStore::new(Arc::new(rows.clone()), keys).expect("not durable");
-        // There is nothing where clients have their documents, but for those that are called good.
+        // Only URLs that contain `good` have a document.
         let documents_fetched = Arc::new(AtomicUsize::new(0));
         let fetched = Arc::clone(&documents_fetched);
         let documents = Egress::from_service(tower::service_fn(move |request: Request<Bytes>| {
@@ -86,7 +86,7 @@ impl World {
         client.with_redirect_uri(REDIRECT_URI).with_client_id(APP)
     }
 
-    /// The network as it is seen from `address`.
+    /// Returns the network for requests from `address`.
     pub(crate) fn network_at(&self, address: &str) -> Network {
         let address = HeaderValue::from_str(address).expect("an address");
         let from = move |mut request: Request<Full<Bytes>>| {
@@ -96,15 +96,15 @@ impl World {
         Network::new().with_provider(&self.idp).with_service(ISSUER, self.router.clone().map_request(from))
     }
 
-    /// A browser at `address` begins a login of `client`: it consents, and then it is at the provider.
+    /// Begins a login of `client` with a browser at `address`, up to the redirect to the provider.
     pub(crate) async fn begin_login(&self, client: &OAuthClient, browser: &mut Browser) -> Page {
         let url = client.authorization().expect("an endpoint").url();
         browser.press_through(&url, &[Browser::APPROVE]).await.expect("pages").page().expect("a page")
     }
 
-    /// What is answered to `request`, whose URI is a path.
+    /// Returns the response to `request`, whose URI is a path.
     pub(crate) async fn send(&self, request: Request<Body>) -> Response<Bytes> {
-        let response = self.router.clone().oneshot(request).await.expect("an answer");
+        let response = self.router.clone().oneshot(request).await.expect("a response");
         let (parts, body) = response.into_parts();
         Response::from_parts(parts, body.collect().await.expect("a body").to_bytes())
     }
@@ -114,12 +114,12 @@ impl World {
         self.send(request.expect("a request")).await
     }
 
-    /// How many documents were fetched since the last time somebody asked.
+    /// Returns the number of documents that were fetched since the last call.
     pub(crate) fn documents_fetched(&self) -> usize {
         self.documents_fetched.swap(0, Relaxed)
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
     pub(crate) async fn rows(&self, table: Collection) -> u64 {
         self.rows.count(table).await.expect("memory")
     }

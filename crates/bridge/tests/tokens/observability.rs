@@ -1,35 +1,34 @@
-//! What an operator sees, and what nobody does.
+//! The log, invalidations, and secrets that are never logged.
 
 use serde_json::Value;
 
 use crate::{
-    log::Log,
-    world::{ISSUER, RESOURCE, SERVER, World},
+    fixture::{ISSUER, RESOURCE, SERVER, Fixture},
 };
 
 #[tokio::test(start_paused = true)]
-async fn the_log_says_why_a_session_has_ended() {
-    let log = Log::global();
-    let world = World::new().await;
-    let client = world.app().await;
-    let mut ended = world.bridge.invalidations();
+async fn the_log_states_why_a_session_ended() {
+    let log = LogCapture::of_all_threads();
+    let fixture = Fixture::new().await;
+    let client = fixture.app().await;
+    let mut ended = fixture.bridge.invalidations();
 
-    let (authorization, code) = world.code(&client).await;
-    client.redeem(&authorization, &code).await.expect("an answer");
-    client.redeem(&authorization, &code).await.expect("an answer");
+    let (authorization, code) = fixture.code(&client).await;
+    client.redeem(&authorization, &code).await.expect("a response");
+    client.redeem(&authorization, &code).await.expect("a response");
     let by_code = announced(&mut ended).await;
 
-    let first = world.log_in().await;
-    let second = client.refresh(first.refresh_token()).await.expect("an answer");
-    world.pass(121);
-    client.refresh(first.refresh_token()).await.expect("an answer");
+    let first = fixture.log_in().await;
+    let second = client.refresh(first.refresh_token()).await.expect("a response");
+    fixture.pass(121);
+    client.refresh(first.refresh_token()).await.expect("a response");
     let late = announced(&mut ended).await;
     assert_ne!(by_code, late);
 
-    let first = world.log_in().await;
-    client.refresh(first.refresh_token()).await.expect("an answer");
-    client.refresh(second.refresh_token()).await.expect("an answer");
-    client.revoke(first.refresh_token()).await.expect("an answer");
+    let first = fixture.log_in().await;
+    client.refresh(first.refresh_token()).await.expect("a response");
+    client.refresh(second.refresh_token()).await.expect("a response");
+    client.revoke(first.refresh_token()).await.expect("a response");
     let revoked = announced(&mut ended).await;
 
     let text = log.text();
@@ -47,25 +46,25 @@ async fn the_log_says_why_a_session_has_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn ema_10_no_assertion_and_no_token_is_logged_or_told_back() {
-    let log = Log::global();
-    let world = World::new().await;
-    let server = world.server().await;
-    let good = world.idp.id_jag("alice", ISSUER, SERVER).with_claim("resource", RESOURCE).jwt();
-    let bad = world.idp.id_jag("alice", ISSUER, "another client").with_claim("resource", RESOURCE).jwt();
+    let log = LogCapture::of_all_threads();
+    let fixture = Fixture::new().await;
+    let server = fixture.server().await;
+    let good = fixture.idp.id_jag("alice", ISSUER, SERVER).with_claim("resource", RESOURCE).jwt();
+    let bad = fixture.idp.id_jag("alice", ISSUER, "another client").with_claim("resource", RESOURCE).jwt();
     let mut secrets = vec![good.clone(), bad.clone()];
     let mut told = Vec::new();
     for assertion in [&good, &good, &bad, &format!("{bad}x")] {
-        let answer = server.redeem_id_jag(assertion).await.expect("an answer");
+        let answer = server.redeem_id_jag(assertion).await.expect("a response");
         match answer["access_token"].as_str() {
             Some(token) => secrets.push(token.to_owned()),
             None => told.push(answer.json().clone()),
         }
     }
-    let tokens = world.log_in().await;
+    let tokens = fixture.log_in().await;
     secrets.extend([tokens.access_token().to_owned(), tokens.refresh_token().to_owned()]);
     let wrong = format!("{}x", tokens.refresh_token());
     for call in [server.refresh(tokens.refresh_token()), server.refresh(&wrong), server.revoke(tokens.access_token())] {
-        told.push(call.await.expect("an answer").json().clone());
+        told.push(call.await.expect("a response").json().clone());
     }
     assert_eq!((secrets.len(), told.len()), (5, 6));
     let told = Value::from(told).to_string();
@@ -76,7 +75,7 @@ async fn ema_10_no_assertion_and_no_token_is_logged_or_told_back() {
     }
 }
 
-/// What is announced next; a test that waits for nothing fails.
+/// Returns the next invalidation.
 async fn announced(ended: &mut tokio::sync::broadcast::Receiver<portcullis_core::GrantId>) -> portcullis_core::GrantId {
     let next = tokio::time::timeout(std::time::Duration::from_secs(60), ended.recv());
     next.await.expect("it is announced").expect("an end")

@@ -1,4 +1,4 @@
-//! A bridge, a provider, and a host of client documents, without a socket.
+//! [`Fixture`]: a bridge, a provider and a host of client metadata documents, without sockets.
 
 use portcullis_bridge::collections;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use portcullis_test_support::{Answer, Call, Endpoint, IdentityProvider, Network,
 use portcullis_upstream::ProviderClient;
 use serde_json::{Value, json};
 
-use crate::host::Host;
+use crate::document_host::Host;
 
 pub(crate) const ISSUER: &str = "https://mcp.example.test";
 
-pub(crate) struct World {
+pub(crate) struct Fixture {
     pub(crate) idp: IdentityProvider,
     pub(crate) clock: TestClock,
     pub(crate) host: Host,
@@ -28,26 +28,26 @@ pub(crate) struct World {
     pub(crate) network: Network,
 }
 
-impl World {
+impl Fixture {
     pub(crate) fn new() -> Self {
         Self::with(|config| config)
     }
 
-    /// A bridge, configured by `change` beyond the least.
+    /// Creates a bridge with a minimal configuration that `change` extends.
     pub(crate) fn with(change: impl FnOnce(BridgeConfig) -> BridgeConfig) -> Self {
         let clock = TestClock::new();
         let idp = IdentityProvider::new().with_clock(Arc::new(clock.clone()));
         let rows = MemoryStore::new().with_clock(Arc::new(clock.clone()));
         let network = Network::new();
-        let world = Self { idp, clock, host: Host::new(), rows, keys: KeyRing::ephemeral(), network };
-        world.restarted(change)
+        let fixture = Self { idp, clock, host: Host::new(), rows, keys: KeyRing::ephemeral(), network };
+        fixture.restarted(change)
     }
 
     pub(crate) fn with_documents(policy: ClientMetadataDocumentPolicy) -> Self {
         Self::with(|config| config.with_documents(policy))
     }
 
-    /// Another process with the same store, configured by `change`.
+    /// Creates another process with the same store, configured by `change`.
     pub(crate) fn restarted(self, change: impl FnOnce(BridgeConfig) -> BridgeConfig) -> Self {
         let outside = self.host.joins(Network::new().with_provider(&self.idp));
         let bridge = self.bridge(change(config()), Egress::from_service(outside.clone()));
@@ -71,47 +71,47 @@ impl World {
         Bridge::builder(config, provider, documents).with_clock(clock()).build(vault, records)
     }
 
-    /// A world whose documents are fetched by `documents`.
+    /// Creates a bridge that fetches documents with `documents`.
     pub(crate) fn with_egress(policy: ClientMetadataDocumentPolicy, documents: Egress) -> Self {
-        let world = Self::new();
-        let bridge = world.bridge(config().with_documents(policy), documents);
-        Self { network: Network::new().with_service(ISSUER, bridge.router()), ..world }
+        let fixture = Self::new();
+        let bridge = fixture.bridge(config().with_documents(policy), documents);
+        Self { network: Network::new().with_service(ISSUER, bridge.router()), ..fixture }
     }
 
-    /// A client that knows where everything is.
+    /// Returns a client with the bridge's metadata.
     pub(crate) async fn client(&self, id: &str) -> OAuthClient {
         OAuthClient::discover(&self.network, ISSUER).await.expect("metadata").with_client_id(id)
     }
 
-    /// Whether there is a client called `id`, which has no secret: what the token endpoint says to a refresh token of nobody.
+    /// Returns whether the token endpoint knows the public client `id`.
     pub(crate) async fn outcome(&self, id: &str) -> Outcome {
         Outcome::of(nothing(&self.client(id).await)).await
     }
 
-    /// Registers what `metadata` describes.
+    /// Registers a client with `metadata`.
     pub(crate) async fn register(&self, metadata: &Value) -> Answer {
         let mut client = self.client("").await;
-        client.register(metadata).await.expect("an answer")
+        client.register(metadata).await.expect("a response")
     }
 
-    /// Whether the user of the client `id` is asked for consent to a code that goes to `redirect_uri`.
+    /// Returns whether the consent page appears for the client `id` with `redirect_uri`.
     pub(crate) async fn sends_codes_to(&self, id: &str, redirect_uri: &str) -> bool {
         let client = self.client(id).await.with_redirect_uri(redirect_uri);
         let url = client.authorization().expect("an endpoint").url();
         let request = Request::get(url).body(Bytes::new()).expect("a request");
-        let answer = self.network.send(request).await.expect("an answer");
+        let answer = self.network.send(request).await.expect("a response");
         let is_asked = answer.status() == 200;
         assert!(is_asked || answer.status() == 400, "{}", answer.status());
         assert!(!answer.headers().contains_key("location"));
         is_asked
     }
 
-    /// How many documents of clients are in the store.
+    /// Returns the number of stored documents.
     pub(crate) async fn documents(&self) -> u64 {
         self.rows.count(collections::DOCUMENTS).await.expect("memory")
     }
 
-    /// How many clients are in the store that have registered themselves.
+    /// Returns the number of stored registrations.
     pub(crate) async fn stored(&self) -> u64 {
         self.rows.count(collections::CLIENTS).await.expect("memory")
     }
@@ -124,12 +124,12 @@ fn config() -> BridgeConfig {
         .with_upstream_scopes(ScopeSet::parse("openid offline_access").expect("scopes"))
 }
 
-/// What a public client says of itself if it says no more than it must.
+/// Returns minimal metadata of a public client.
 pub(crate) fn metadata(redirect_uri: &str) -> Value {
     json!({"redirect_uris": [redirect_uri], "token_endpoint_auth_method": "none"})
 }
 
-/// `metadata` with another member, or without it for `null`.
+/// Returns `metadata` with a changed member, or without it for `null`.
 pub(crate) fn with(metadata: &Value, member: &str, value: &Value) -> Value {
     let mut metadata = metadata.clone();
     let members = metadata.as_object_mut().expect("an object");
@@ -141,28 +141,28 @@ pub(crate) fn with(metadata: &Value, member: &str, value: &Value) -> Value {
     metadata
 }
 
-/// A request of `client` that comes to nothing after it has been authenticated.
+/// Returns a token request of `client` that fails after client authentication.
 pub(crate) fn nothing(client: &OAuthClient) -> Call {
     client.token("authorization_code").with("code", "pcac_nothing").with("code_verifier", "of-nobody")
 }
 
-/// How far a request of a client came.
+/// The outcome of client authentication.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Outcome {
-    /// It is the client that it says.
+    /// The client was authenticated.
     Known,
-    /// It is not: 401.
+    /// Authentication failed: 401.
     Refused,
-    /// It did it in two ways, or in none that is known: 400.
+    /// Several methods, or an unknown one: 400.
     Malformed,
-    /// Nobody can tell: 503.
+    /// The credentials could not be verified: 503.
     Unavailable,
 }
 
 impl Outcome {
-    /// What is answered to [`nothing`].
+    /// Returns the outcome of [`nothing`].
     pub(crate) async fn of(call: Call) -> Self {
-        let answer = call.await.expect("an answer");
+        let answer = call.await.expect("a response");
         match (answer.status().as_u16(), answer.error()) {
             (400, Some("invalid_grant")) => Self::Known,
             (401, Some("invalid_client")) => Self::Refused,

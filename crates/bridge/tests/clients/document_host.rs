@@ -1,4 +1,4 @@
-//! A host of client documents.
+//! [`DocumentHost`]: a host of client metadata documents.
 
 use std::{
     convert::Infallible,
@@ -16,12 +16,12 @@ pub(crate) const HOST: &str = "https://app.example.test";
 pub(crate) const CLIENT: &str = "https://app.example.test/client.json";
 pub(crate) const REDIRECT_URI: &str = "https://app.example.test/callback";
 
-/// What a client says of itself if it says no more than it must.
+/// Returns a minimal document.
 pub(crate) fn document() -> Value {
     json!({"client_id": CLIENT, "client_name": "App", "redirect_uris": [REDIRECT_URI]})
 }
 
-/// A host whose one document is what a test says, at every path.
+/// A host that serves one document at every path.
 #[derive(Clone)]
 pub(crate) struct Host(Arc<Mutex<State>>);
 
@@ -40,7 +40,7 @@ impl Host {
         Self(Arc::new(Mutex::new(State { status: 200, headers, body, latency: Duration::ZERO, calls: 0 })))
     }
 
-    /// The network `network`, with this host in it.
+    /// Returns `network` with this host.
     pub(crate) fn joins(&self, network: Network) -> Network {
         let state = Arc::clone(&self.0);
         let service = tower::service_fn(move |_: Request<Full<Bytes>>| {
@@ -76,7 +76,7 @@ impl Host {
         self.state(|state| state.status = status);
     }
 
-    /// With this header, added or replaced.
+    /// Sets a header.
     pub(crate) fn with_header(&self, name: &'static str, value: &str) {
         self.state(|state| {
             state.headers.retain(|(known, _)| *known != name);
@@ -88,7 +88,7 @@ impl Host {
         self.state(|state| state.latency = latency);
     }
 
-    /// How often it was asked.
+    /// Returns the number of requests.
     pub(crate) fn calls(&self) -> usize {
         self.0.lock().expect("no panic").calls
     }

@@ -1,4 +1,4 @@
-//! Guesses: wrong ones are counted, by client and address, and right ones never are.
+//! Guessed credentials: failures are limited by client and address, successful requests are not.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use portcullis_test_support::{Answer, OAuthClient};
 use serde_json::json;
 use tokio::time::{advance, sleep};
 
-use crate::world::{API, APP, REDIRECT_URI, SERVER, SERVER_SECRET, World};
+use crate::fixture::{API, APP, REDIRECT_URI, SERVER, SERVER_SECRET, Fixture};
 
 const HERE: &str = "192.0.2.1";
 const ELSEWHERE: &str = "198.51.100.1";
 
-/// What the server is answered to a refresh token of nobody.
+/// Returns the response to an unknown refresh token.
 async fn refresh(client: &OAuthClient, address: &str) -> Answer {
-    client.refresh("pcrt_nobodys").with_header("x-forwarded-for", address).await.expect("an answer")
+    client.refresh("pcrt_unknown").with_header("x-forwarded-for", address).await.expect("a response")
 }
 
 #[tokio::test(start_paused = true)]
 async fn guessing_a_secret_is_rate_limited_by_address() {
-    let world = World::new();
-    let server = world.client().await.with_client_id(SERVER);
+    let fixture = Fixture::new();
+    let server = fixture.client().await.with_client_id(SERVER);
     let guesses = |n: usize| server.clone().with_secret(&format!("guess-{n}"));
     for n in 0..10 {
         let answer = refresh(&guesses(n), HERE).await;
@@ -39,7 +39,7 @@ async fn guessing_a_secret_is_rate_limited_by_address() {
         "not even the right one is looked at"
     );
     assert_eq!(refresh(&right, ELSEWHERE).await.error(), Some("invalid_grant"), "the client itself is not locked out");
-    let app = world.client().await.with_client_id(APP);
+    let app = fixture.client().await.with_client_id(APP);
     assert_eq!(refresh(&app, HERE).await.error(), Some("invalid_grant"), "nor are its neighbours");
 
     sleep(Duration::from_secs(wait)).await;
@@ -48,8 +48,8 @@ async fn guessing_a_secret_is_rate_limited_by_address() {
 
 #[tokio::test(start_paused = true)]
 async fn wrong_secrets_for_a_client_that_has_none_do_not_keep_it_out() {
-    let world = World::new();
-    let app = world.client().await.with_client_id(APP);
+    let fixture = Fixture::new();
+    let app = fixture.client().await.with_client_id(APP);
     let liar = app.clone().with_secret_in_body("a client without a secret has none");
     for _ in 0..20 {
         refresh(&liar, HERE).await;
@@ -63,26 +63,26 @@ async fn wrong_secrets_for_a_client_that_has_none_do_not_keep_it_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_endpoints_with_credentials_count_together() {
-    let world = World::new();
-    let server = world.client().await.with_client_id(SERVER).with_secret_in_body("a guess");
+async fn failed_authentications_count_across_endpoints() {
+    let fixture = Fixture::new();
+    let server = fixture.client().await.with_client_id(SERVER).with_secret_in_body("a guess");
     for _ in 0..5 {
         refresh(&server, HERE).await;
-        server.revoke("a").with_header("x-forwarded-for", HERE).await.expect("an answer");
+        server.revoke("a").with_header("x-forwarded-for", HERE).await.expect("a response");
     }
     for call in [server.refresh("a"), server.revoke("a")] {
-        let answer = call.with_header("x-forwarded-for", HERE).await.expect("an answer");
+        let answer = call.with_header("x-forwarded-for", HERE).await.expect("a response");
         assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn resource_servers_are_not_guessed_either() {
-    let world = World::new();
-    let api = world.client().await.with_client_id(API);
+async fn guessing_the_secret_of_a_resource_server_is_rate_limited() {
+    let fixture = Fixture::new();
+    let api = fixture.client().await.with_client_id(API);
     let introspect = async |secret: &str, address: &str| {
-        let call = api.clone().with_secret(secret).introspect("pcat_nobodys");
-        call.with_header("x-forwarded-for", address).await.expect("an answer").status()
+        let call = api.clone().with_secret(secret).introspect("pcat_unknown");
+        call.with_header("x-forwarded-for", address).await.expect("a response").status()
     };
     for _ in 0..10 {
         assert_eq!(introspect("a guess", HERE).await, StatusCode::UNAUTHORIZED);
@@ -93,19 +93,19 @@ async fn resource_servers_are_not_guessed_either() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_right_ones_from_one_address_are_never_too_many() {
-    let world = World::new();
-    let server = world.client().await.with_client_id(SERVER).with_secret(SERVER_SECRET);
+async fn successful_authentications_are_not_limited_by_address() {
+    let fixture = Fixture::new();
+    let server = fixture.client().await.with_client_id(SERVER).with_secret(SERVER_SECRET);
     for _ in 0..1000 {
-        let answer = server.revoke("pcat_nobodys").with_header("x-forwarded-for", HERE).await.expect("an answer");
+        let answer = server.revoke("pcat_unknown").with_header("x-forwarded-for", HERE).await.expect("a response");
         assert_eq!(answer.status(), StatusCode::OK);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn unknown_refresh_tokens_are_limited_by_client_with_much_room() {
-    let world = World::new();
-    let app = world.client().await;
+async fn unknown_refresh_tokens_are_limited_by_client() {
+    let fixture = Fixture::new();
+    let app = fixture.client().await;
     let server = app.clone().with_client_id(SERVER).with_secret(SERVER_SECRET);
     for n in 0..1000 {
         assert_eq!(refresh(&app, HERE).await.error(), Some("invalid_grant"), "{n}");
@@ -118,16 +118,16 @@ async fn unknown_refresh_tokens_are_limited_by_client_with_much_room() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn initial_access_tokens_are_not_guessed_either() {
+async fn guessing_an_initial_access_token_is_rate_limited() {
     let policy = RegistrationPolicy::new().with_initial_access_token(&"let-me-register".into());
-    let world = World::with(|config| config.with_registration(policy));
+    let fixture = Fixture::with(|config| config.with_registration(policy));
     let register = async |token: &str, address: &str| {
         let request = Request::post("/register")
             .header("content-type", "application/json")
             .header("authorization", format!("Bearer {token}"))
             .header("x-forwarded-for", address)
             .body(json!({"redirect_uris": [REDIRECT_URI]}).to_string().into());
-        world.send(request.expect("a request")).await.status()
+        fixture.send(request.expect("a request")).await.status()
     };
     for _ in 0..10 {
         assert_eq!(register("a guess", HERE).await, StatusCode::UNAUTHORIZED);

@@ -1,4 +1,4 @@
-//! A bridge between a provider and clients, without a socket, which can be started anew.
+//! [`Fixture`]: a bridge between a provider and clients, without sockets, which can be restarted.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,42 +18,42 @@ use serde_json::{Value, json};
 use tower::{ServiceExt as _, service_fn};
 use url::Url;
 
-use crate::shelf::Shelf;
+use crate::unreliable_store::UnreliableStore;
 
 pub(crate) const ISSUER: &str = "https://mcp.example.test";
 pub(crate) const RESOURCE: &str = "https://mcp.example.test/mcp";
 pub(crate) const OTHER_RESOURCE: &str = "https://reports.example.test/mcp";
 
-/// A client that the operator knows, with a web site.
+/// A configured client with a web site.
 pub(crate) const SITE: &str = "site";
 pub(crate) const SITE_URI: &str = "https://client.example.test/callback";
-/// One on the user's machine.
+/// A client on the user's machine.
 pub(crate) const APP: &str = "app";
-/// One with a scheme of its own.
+/// A client with a private-use scheme.
 pub(crate) const CURSOR: &str = "cursor";
 pub(crate) const CURSOR_URI: &str = "cursor://anysphere.cursor-mcp/oauth/callback";
 
-/// One that describes itself, and whose site is elsewhere.
+/// A client with a metadata document and a redirect URI on another host.
 pub(crate) const DOCUMENT: &str = "https://vendor.example.test/client.json";
 pub(crate) const DOCUMENT_URI: &str = "https://app.vendor.example.test/callback";
-/// Where one that has registered itself wants its codes.
-pub(crate) const STRANGER_URI: &str = "https://stranger.example.test/callback";
+/// The redirect URI of a registered client.
+pub(crate) const REGISTERED_URI: &str = "https://registered.example.test/callback";
 
-pub(crate) struct World {
+pub(crate) struct Fixture {
     pub(crate) idp: IdentityProvider,
     pub(crate) clock: TestClock,
     pub(crate) bridge: Bridge,
     pub(crate) network: Network,
-    /// What is published at [`DOCUMENT`].
+    /// The document at [`DOCUMENT`].
     pub(crate) document: Arc<Mutex<Value>>,
-    /// Where the bridge's records are.
-    pub(crate) shelf: Shelf,
+    /// The store of the bridge.
+    pub(crate) store: UnreliableStore,
     parts: Parts,
-    /// What answers at the issuer.
+    /// The service at the issuer.
     running: Arc<Mutex<Router>>,
 }
 
-/// What survives a process.
+/// The state that survives a restart.
 struct Parts {
     config: BridgeConfig,
     provider: ProviderClient,
@@ -72,7 +72,7 @@ impl Parts {
     }
 }
 
-impl World {
+impl Fixture {
     pub(crate) async fn new() -> Self {
         Self::with(|config| config).await
     }
@@ -81,7 +81,7 @@ impl World {
         Self::of(change(config())).await
     }
 
-    /// A bridge as `config` says, whose issuer may be anywhere.
+    /// Creates a bridge with `config`.
     pub(crate) async fn of(config: BridgeConfig) -> Self {
         let idp = IdentityProvider::new().with_issuer("https://idp.other.test");
         let egress = Egress::from_service(Network::new().with_provider(&idp));
@@ -89,7 +89,7 @@ impl World {
         Self::at(config, idp, Provider::oidc(&metadata).expect("a provider"))
     }
 
-    /// A bridge to `provider`, which `idp` plays.
+    /// Creates a bridge to `provider`, which `idp` simulates.
     pub(crate) fn at(config: BridgeConfig, idp: IdentityProvider, provider: Provider) -> Self {
         let clock = TestClock::new();
         let idp = idp.with_clock(Arc::new(clock.clone()));
@@ -107,7 +107,7 @@ impl World {
         let documents = Router::new().route("/client.json", get(published));
         let network = Network::new().with_provider(&idp).with_service("https://vendor.example.test", documents);
         let named = |mut request: Request<Bytes>| {
-            // GitHub wants to know who is calling.
+            // GitHub requires a `User-Agent`.
             request.headers_mut().insert("user-agent", HeaderValue::from_static("portcullis"));
             request
         };
@@ -117,36 +117,36 @@ impl World {
         let keys = KeyRing::ephemeral();
         let vault = GrantStore::new(Arc::new(MemoryStore::new().with_clock(Arc::new(clock.clone()))), keys.clone())
             .expect("a vault");
-        let shelf = Shelf::new(MemoryStore::new().with_clock(Arc::new(clock.clone())));
-        let records = SealedStore::new(shelf.store(), keys).expect("records");
+        let store = UnreliableStore::new(MemoryStore::new().with_clock(Arc::new(clock.clone())));
+        let records = SealedStore::new(store.store(), keys).expect("records");
         let parts = Parts { config, provider, vault, records, egress };
         let bridge = parts.start(&clock);
         let running = Arc::new(Mutex::new(bridge.router()));
         let at_issuer = Arc::clone(&running);
         let service = service_fn(move |request| at_issuer.lock().expect("not poisoned").clone().oneshot(request));
         let network = network.with_service(bridge.issuer().as_str(), service);
-        Self { idp, clock, bridge, network, document, shelf, parts, running }
+        Self { idp, clock, bridge, network, document, store, parts, running }
     }
 
-    /// The process ends, and another one begins with the same stores and keys.
+    /// Restarts the bridge with the same stores and keys.
     pub(crate) fn restart(&mut self) {
         self.bridge = self.parts.start(&self.clock);
         *self.running.lock().expect("not poisoned") = self.bridge.router();
     }
 
     pub(crate) fn browser(&self) -> Browser {
-        let stops = [SITE_URI, DOCUMENT_URI, STRANGER_URI, OAuthClient::REDIRECT_URI];
+        let stops = [SITE_URI, DOCUMENT_URI, REGISTERED_URI, OAuthClient::REDIRECT_URI];
         stops.iter().fold(Browser::new(self.network.clone()), |browser, stop| browser.with_stop_at(stop))
     }
 
-    /// The client with a web site.
+    /// Returns the client with a web site.
     pub(crate) async fn site(&self) -> OAuthClient {
         self.client(SITE, SITE_URI).await
     }
 
-    /// A client that has registered itself.
-    pub(crate) async fn stranger(&self) -> OAuthClient {
-        let mut client = self.client("", STRANGER_URI).await;
+    /// Returns a registered client.
+    pub(crate) async fn registered(&self) -> OAuthClient {
+        let mut client = self.client("", REGISTERED_URI).await;
         client.register(&client.registration()).await.expect("registered");
         client
     }
@@ -156,7 +156,7 @@ impl World {
         client.with_client_id(client_id).with_redirect_uri(redirect_uri)
     }
 
-    /// Who the user of `token` is at the resource.
+    /// Verifies `token` at the resource.
     pub(crate) async fn verify(&self, token: &str) -> Result<Arc<UserContext>, AuthError> {
         self.verify_at(RESOURCE, token).await
     }
@@ -180,7 +180,7 @@ pub(crate) fn config() -> BridgeConfig {
         .expect("clients")
 }
 
-/// The parameter of a URL, once.
+/// Returns the only parameter `name` of a URL.
 pub(crate) fn parameter(url: &Url, name: &str) -> Option<String> {
     let mut found = url.query_pairs().filter(|(known, _)| known == name).map(|(_, value)| value.into_owned());
     let first = found.next();

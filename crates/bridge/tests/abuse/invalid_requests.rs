@@ -1,4 +1,4 @@
-//! Nonsense: whatever strangers send, it is refused, nobody keeps the answer, and no browser is sent where nobody said that it may go.
+//! Generated invalid requests: each is rejected, its response is not stored, and no browser is redirected to an unregistered URI.
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -8,10 +8,10 @@ use url::form_urlencoded;
 
 use crate::{
     oversized::FORM,
-    world::{APP, REDIRECT_URI, SERVER, SERVER_SECRET, World},
+    fixture::{APP, REDIRECT_URI, SERVER, SERVER_SECRET, Fixture},
 };
 
-/// Where browsers may be sent: the client, and the provider.
+/// Permitted redirect targets: the client and the provider.
 const PLACES: [&str; 2] = [REDIRECT_URI, "https://idp.example.test/"];
 
 const NAMES: [&str; 26] = [
@@ -43,7 +43,7 @@ const NAMES: [&str; 26] = [
     "decision",
 ];
 
-/// Values that mean something somewhere, and some that try to.
+/// Values with a special meaning to some parser.
 const VALUES: [&str; 36] = [
     "authorization_code",
     "refresh_token",
@@ -91,7 +91,7 @@ fn value() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Requests that would go on, before something is done to them.
+/// Valid requests, before they are mutated.
 const RIGHT: [&[(&str, &str)]; 4] = [
     &[
         ("response_type", "code"),
@@ -127,7 +127,7 @@ fn parameters() -> impl Strategy<Value = Vec<(String, String)>> {
     prop_oneof![2 => nearly_right, 1 => vec((name(), value()), 0..12)]
 }
 
-/// What has to be so whatever was sent.
+/// Asserts what holds for every response.
 fn check(what: &str, answer: &Response<Bytes>) -> Result<(), TestCaseError> {
     let status = answer.status();
     prop_assert!(!status.is_server_error() || status.as_u16() == 503, "{what}: {status}");
@@ -141,40 +141,40 @@ fn check(what: &str, answer: &Response<Bytes>) -> Result<(), TestCaseError> {
         let location = location.to_str().map_err(|_| TestCaseError::fail("a location that is no text"))?;
         prop_assert!(PLACES.iter().any(|place| location.starts_with(place)), "{what}: sent to {location}");
     }
-    // Pages and redirects are of our own making: nothing gets into the headers.
+    // The bridge creates pages and redirects itself: nothing is injected into headers.
     prop_assert!(
         answer.headers().get_all(header::SET_COOKIE).iter().all(|cookie| !cookie.as_bytes().starts_with(b"a=b"))
     );
     Ok(())
 }
 
-/// A query or a form, and whatever else a request may have.
+/// Generates the parameters and headers of a request.
 fn try_everything(parameters: &[(String, String)], raw: &[u8], header: &str) -> Result<(), TestCaseError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime").block_on(async {
-        let world = World::new();
+        let fixture = Fixture::new();
         let encoded = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
         for path in ["/token", "/revoke", "/introspect", "/consent"] {
             for body in [encoded.as_bytes(), raw] {
                 let request = Request::post(path).header("content-type", FORM).header("authorization", header);
                 let request = request.body(Body::from(body.to_vec())).expect("a request");
-                check(path, &world.send(request).await)?;
+                check(path, &fixture.send(request).await)?;
             }
         }
         for path in ["/authorize", "/callback"] {
             let request = Request::get(format!("{path}?{encoded}")).header("cookie", header);
-            check(path, &world.send(request.body(Body::empty()).expect("a request")).await)?;
+            check(path, &fixture.send(request.body(Body::empty()).expect("a request")).await)?;
         }
-        check("/register", &world.post("/register", "application/json", raw.to_vec()).await)
+        check("/register", &fixture.post("/register", "application/json", raw.to_vec()).await)
     })
 }
 
-/// Headers, of those that `http` lets through.
+/// Generates headers that `http` accepts.
 fn header_value() -> impl Strategy<Value = String> {
     prop_oneof!["[ -~]{0,60}", "Basic [A-Za-z0-9+/=]{0,60}", "__Host-browser=[ -~]{0,40}"]
 }
 
-/// Registrations that are nearly right.
+/// Generates registrations that are almost valid.
 fn registration() -> impl Strategy<Value = Vec<u8>> {
     let uris = vec(value(), 0..4);
     let member = prop_oneof![
@@ -206,18 +206,18 @@ fn registration() -> impl Strategy<Value = Vec<u8>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_right_goes_on() {
-    let world = World::new();
+async fn a_valid_request_shows_the_consent_page() {
+    let fixture = Fixture::new();
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(RIGHT[0]).finish();
     let request = Request::get(format!("/authorize?{query}")).body(Body::empty());
-    assert_eq!(world.send(request.expect("a request")).await.status(), 200, "nonsense begins near it");
+    assert_eq!(fixture.send(request.expect("a request")).await.status(), 200, "nonsense begins near it");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn nonsense_is_refused_without_a_redirect(
+    fn invalid_requests_are_rejected_without_a_redirect(
         parameters in parameters(),
         raw in prop_oneof![vec(any::<u8>(), 0..200), registration()],
         header in header_value(),

@@ -1,4 +1,4 @@
-//! A bridge between a provider and clients, without a socket.
+//! [`Fixture`]: a bridge between a provider and clients, without sockets.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,35 +17,35 @@ use portcullis_test_support::{
 use portcullis_upstream::ProviderClient;
 use tower::ServiceExt as _;
 
-use crate::shelf::Shelf;
+use crate::unreliable_store::UnreliableStore;
 
 pub(crate) const ISSUER: &str = "https://mcp.example.test";
 pub(crate) const RESOURCE: &str = "https://mcp.example.test/mcp";
 pub(crate) const OTHER_RESOURCE: &str = "https://reports.example.test/mcp";
 
-/// A client without a secret, and one with.
+/// A public and a confidential client.
 pub(crate) const APP: &str = "app";
 pub(crate) const SERVER: &str = "server";
 pub(crate) const SECRET: &str = "the secret of the server";
 
 type Parts = (BridgeConfig, ProviderClient, GrantStore, SealedStore, Egress);
 
-pub(crate) struct World {
+pub(crate) struct Fixture {
     pub(crate) idp: IdentityProvider,
     pub(crate) clock: TestClock,
     pub(crate) bridge: Bridge,
     pub(crate) network: Network,
-    pub(crate) shelf: Shelf,
-    /// What another process needs for the same bridge.
+    pub(crate) store: UnreliableStore,
+    /// The shared parts of several processes.
     parts: Parts,
 }
 
-impl World {
+impl Fixture {
     pub(crate) async fn new() -> Self {
         Self::with(|config| config).await
     }
 
-    /// A bridge with all that it can have, which `change` may take away.
+    /// Creates a bridge with all features, changed by `change`.
     pub(crate) async fn with(change: impl FnOnce(BridgeConfig) -> BridgeConfig) -> Self {
         let clock = TestClock::new();
         let idp = IdentityProvider::new().with_clock(Arc::new(clock.clone()));
@@ -60,43 +60,43 @@ impl World {
         let provider = Provider::oidc(&metadata).expect("a provider");
         let provider = ProviderClient::new(provider, app, egress.clone()).with_clock(Arc::new(clock.clone()));
         let grants = MemoryStore::new().with_clock(Arc::new(clock.clone()));
-        let shelf = Shelf::new(MemoryStore::new().with_clock(Arc::new(clock.clone())));
+        let store = UnreliableStore::new(MemoryStore::new().with_clock(Arc::new(clock.clone())));
         let vault = GrantStore::new(Arc::new(grants), KeyRing::ephemeral()).expect("not durable");
-        let records = SealedStore::new(shelf.store(), KeyRing::ephemeral()).expect("not durable");
+        let records = SealedStore::new(store.store(), KeyRing::ephemeral()).expect("not durable");
         let parts = (config, provider, vault, records, egress);
         let bridge = bridge(&parts, &clock);
         let network = network.with_service(ISSUER, bridge.router());
-        Self { idp, clock, bridge, network, shelf, parts }
+        Self { idp, clock, bridge, network, store, parts }
     }
 
-    /// The same bridge in another process, with what `change` changes.
+    /// Creates the bridge in another process, changed by `change`.
     pub(crate) fn another(&self, change: impl FnOnce(BridgeConfig) -> BridgeConfig) -> Bridge {
         let mut parts = self.parts.clone();
         parts.0 = change(parts.0);
         bridge(&parts, &self.clock)
     }
 
-    /// The same bridge, which keeps everything in `store` from now on.
+    /// Replaces the store of the bridge.
     pub(crate) fn in_store(mut self, store: SealedStore) -> Self {
         (self.parts.2, self.parts.3) = (store.clone().into(), store);
         let bridge = self.another(|config| config);
         self.replaced_by(bridge)
     }
 
-    /// The same bridge in another process, which has opened the store by itself.
+    /// Creates the bridge in another process with its own handle of the store.
     pub(crate) fn another_in(&self, store: SealedStore) -> Bridge {
         let mut parts = self.parts.clone();
         (parts.2, parts.3) = (store.clone().into(), store);
         bridge(&parts, &self.clock)
     }
 
-    /// Whoever asks for the bridge gets to `bridge` now.
+    /// Routes requests to `bridge`.
     pub(crate) fn replaced_by(self, bridge: Bridge) -> Self {
         let network = self.network.with_service(ISSUER, bridge.router());
         Self { bridge, network, ..self }
     }
 
-    /// Alice has logged in, and the client is about to redeem the code.
+    /// Logs alice in. Returns the request and the authorization code.
     pub(crate) async fn code(&self, client: &OAuthClient) -> (Authorization, String) {
         let authorization = client.authorization().expect("an endpoint");
         let mut browser = Browser::new(self.network.clone()).with_stop_at(client.redirect_uri());
@@ -106,43 +106,43 @@ impl World {
         (authorization, code)
     }
 
-    /// Alice has logged in, and the client without a secret has tokens.
+    /// Logs alice in. Returns the tokens of the public client.
     pub(crate) async fn log_in(&self) -> Answer {
         let client = self.app().await;
         let (authorization, code) = self.code(&client).await;
-        let answer = client.redeem(&authorization, &code).await.expect("an answer");
+        let answer = client.redeem(&authorization, &code).await.expect("a response");
         assert_eq!(answer.status(), 200, "{answer:?}");
         answer
     }
 
-    /// The client without a secret.
+    /// Returns the public client.
     pub(crate) async fn app(&self) -> OAuthClient {
         OAuthClient::discover(&self.network, ISSUER).await.expect("metadata").with_client_id(APP)
     }
 
-    /// The client with a secret.
+    /// Returns the confidential client.
     pub(crate) async fn server(&self) -> OAuthClient {
         self.app().await.with_client_id(SERVER).with_secret_in_body(SECRET)
     }
 
-    /// An access token for alice, by an assertion.
+    /// Returns an access token of alice for an assertion.
     pub(crate) async fn asserted(&self) -> Answer {
         let assertion =
             self.idp.id_jag("alice", ISSUER, SERVER).with_claim("resource", RESOURCE).with_scope("mcp:read");
-        self.server().await.redeem_id_jag(&assertion.jwt()).await.expect("an answer")
+        self.server().await.redeem_id_jag(&assertion.jwt()).await.expect("a response")
     }
 
-    /// What becomes of `token` at the resource.
+    /// Verifies `token` at the resource.
     pub(crate) async fn verify(&self, token: &str) -> Result<Arc<UserContext>, AuthError> {
         self.bridge.verifier().oneshot(BearerToken::new(token).expect("a token")).await
     }
 
     pub(crate) async fn send(&self, request: http::request::Builder, body: &str) -> Response<Bytes> {
         let request: Request<Bytes> = request.body(body.to_owned().into()).expect("a request");
-        self.network.send(request).await.expect("an answer")
+        self.network.send(request).await.expect("a response")
     }
 
-    /// The time, in seconds.
+    /// Returns the time in seconds.
     pub(crate) fn now(&self) -> u64 {
         self.clock.now().as_secs()
     }
@@ -157,7 +157,7 @@ fn bridge((config, provider, vault, records, egress): &Parts, clock: &TestClock)
     Bridge::builder(config.clone(), provider, egress.clone()).with_clock(Arc::new(clock.clone())).build(vault, records)
 }
 
-/// A bridge that trusts nobody's assertions.
+/// Returns a configuration without trusted issuers.
 pub(crate) fn config() -> BridgeConfig {
     let redirect_uris = || vec![RedirectUri::new(OAuthClient::REDIRECT_URI).expect("a redirect URI")];
     let all = [GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::JwtBearer];
@@ -178,12 +178,12 @@ pub(crate) fn config() -> BridgeConfig {
         ))
 }
 
-/// So many of the same at once.
+/// Runs `times` calls concurrently.
 pub(crate) async fn at_once(count: usize, call: impl Fn() -> Call) -> Vec<Answer> {
     let tasks: Vec<_> = (0..count).map(|_| tokio::spawn(call().into_future())).collect();
     let mut answers = Vec::new();
     for task in tasks {
-        answers.push(task.await.expect("no panic").expect("an answer"));
+        answers.push(task.await.expect("no panic").expect("a response"));
     }
     answers
 }
