@@ -22,7 +22,7 @@ use crate::{
     login::{Consents, Cookies, LoginCompletion, PendingLogins, ProviderRedirects},
     pages::Pages,
     session::{EndReason, Sessions},
-    sweep,
+    sweep::Sweep,
     telemetry::Telemetry,
     token::TokenIssuer,
     urls::Urls,
@@ -107,11 +107,12 @@ impl Bridge {
             clock: Arc::clone(&clock),
         });
         let pages = Arc::new(Pages::new(&config, provider.provider()));
-        let bridge = Self(Arc::new(BridgeState {
+        let draining = CancellationToken::new();
+        Sweep { records, sessions: sessions.clone(), telemetry: Arc::clone(&telemetry) }.start(draining.clone());
+        Self(Arc::new(BridgeState {
             config,
             provider,
             refresher,
-            records,
             sessions,
             access_tokens,
             clients,
@@ -126,10 +127,8 @@ impl Bridge {
             pages,
             background,
             clock,
-            draining: CancellationToken::new(),
-        }));
-        sweep::start(&bridge.0);
-        bridge
+            draining,
+        }))
     }
 
     /// Returns the router of its endpoints, which are below the path of the issuer, and of its metadata at the well-known paths of the host.
@@ -256,7 +255,6 @@ pub(crate) struct BridgeState {
     pub(crate) config: Arc<BridgeConfig>,
     pub(crate) provider: ProviderClient,
     pub(crate) refresher: Refresher,
-    pub(crate) records: SealedStore,
     pub(crate) sessions: Sessions,
     pub(crate) access_tokens: Arc<AccessTokens>,
     pub(crate) clients: Arc<Clients>,
@@ -271,7 +269,7 @@ pub(crate) struct BridgeState {
     pub(crate) pages: Arc<Pages>,
     pub(crate) background: BackgroundTasks,
     pub(crate) clock: Arc<dyn Clock>,
-    /// Cancelled at shutdown.
+    /// Cancelled at shutdown, and when the bridge is dropped.
     pub(crate) draining: CancellationToken,
 }
 
@@ -301,6 +299,12 @@ sub_states! {
     pages: Arc<Pages>,
     background: BackgroundTasks,
     clock: Arc<dyn Clock>,
+}
+
+impl Drop for BridgeState {
+    fn drop(&mut self) {
+        self.draining.cancel();
+    }
 }
 
 impl fmt::Debug for BridgeState {

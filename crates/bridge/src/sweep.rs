@@ -1,55 +1,59 @@
-//! Removes expired rows periodically.
+//! [`Sweep`]: removes expired rows periodically.
 
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use portcullis_store::SealedStore;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
-use crate::{bridge::BridgeState, collections};
+use crate::{collections, session::Sessions, telemetry::Telemetry};
+
+/// The task that removes expired rows.
+pub(crate) struct Sweep {
+    pub(crate) records: SealedStore,
+    pub(crate) sessions: Sessions,
+    pub(crate) telemetry: Arc<Telemetry>,
+}
 
 /// The interval. The first sweep runs at the start, for rows that expired while the process was down.
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
 
-/// Starts the task, which ends with the bridge.
-pub(crate) fn start(state: &Arc<BridgeState>) {
-    let draining = state.draining.clone();
-    let state = Arc::downgrade(state);
-    tokio::spawn(async move {
-        let sweeping = async {
-            while sweep(&state).await {
-                sleep(SWEEP_EVERY.mul_f64(rand::random_range(0.9..1.1))).await;
+impl Sweep {
+    /// Starts the task, which ends when `draining` is cancelled.
+    pub(crate) fn start(self, draining: CancellationToken) {
+        tokio::spawn(async move {
+            let sweeping = async {
+                loop {
+                    self.run().await;
+                    sleep(SWEEP_EVERY.mul_f64(rand::random_range(0.9..1.1))).await;
+                }
+            };
+            tokio::select! {
+                () = sweeping => {}
+                () = draining.cancelled() => {}
             }
-        };
-        tokio::select! {
-            () = sweeping => {}
-            () = draining.cancelled() => {}
-        }
-    });
-}
+        });
+    }
 
-/// Runs one sweep; `false` if the bridge was dropped.
-async fn sweep(state: &Weak<BridgeState>) -> bool {
-    let Some(state) = state.upgrade() else { return false };
-    // A failure of one collection does not affect the others.
-    // Sessions are last, because their end waits for the provider.
-    let others = collections::ALL.into_iter().filter(|table| *table != collections::SESSIONS);
-    for table in others.chain([collections::SESSIONS]) {
-        let swept = match table {
-            // The end of a session includes its grant.
-            collections::SESSIONS => state.sessions.sweep().await,
-            _ => state.records.sweep(table).await,
-        };
-        match swept {
-            Ok(swept) => tracing::debug!(table = table.as_str(), swept, "expired rows removed"),
-            Err(error) => tracing::warn!(table = table.as_str(), %error, "expired rows could not be removed"),
-        }
-        if let Ok(rows) = state.records.count(table).await {
-            state.telemetry.rows(table, rows);
+    async fn run(&self) {
+        // A failure of one collection does not affect the others.
+        // Sessions are last, because their end waits for the provider.
+        let others = collections::ALL.into_iter().filter(|table| *table != collections::SESSIONS);
+        for table in others.chain([collections::SESSIONS]) {
+            let swept = match table {
+                // The end of a session includes its grant.
+                collections::SESSIONS => self.sessions.sweep().await,
+                _ => self.records.sweep(table).await,
+            };
+            match swept {
+                Ok(swept) => tracing::debug!(table = table.as_str(), swept, "expired rows removed"),
+                Err(error) => tracing::warn!(table = table.as_str(), %error, "expired rows could not be removed"),
+            }
+            if let Ok(rows) = self.records.count(table).await {
+                self.telemetry.rows(table, rows);
+            }
         }
     }
-    true
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Sweeps: on schedule, whatever fails, for as long as the bridge lives.
+//! The sweep: its schedule, failures of the store, and its end with the bridge.
 
 use std::{
     sync::{
@@ -48,7 +48,7 @@ impl Faults {
     }
 }
 
-struct World {
+struct Fixture {
     bridge: Bridge,
     faults: Arc<Faults>,
     rows: MemoryStore,
@@ -57,7 +57,7 @@ struct World {
     clock: Arc<TestClock>,
 }
 
-fn world() -> World {
+fn fixture() -> Fixture {
     let clock = Arc::new(TestClock::new());
     let rows = MemoryStore::new().with_clock(clock.clone());
     let faults = Arc::new(Faults::default());
@@ -83,10 +83,10 @@ fn world() -> World {
         ResourceUri::new("https://mcp.example.com/mcp").expect("resource"),
     );
     let bridge = Bridge::builder(config, client, egress).with_clock(clock.clone()).build(vault, records);
-    World { bridge, faults, rows, grants, provider, clock }
+    Fixture { bridge, faults, rows, grants, provider, clock }
 }
 
-impl World {
+impl Fixture {
     /// Completes a login whose code was not redeemed.
     async fn log_in(&self) -> GrantId {
         let (family, now) = (TokenFamily::random(), self.clock.now());
@@ -136,23 +136,23 @@ const A_SWEEP: Duration = Duration::from_secs(70);
 
 #[tokio::test(start_paused = true)]
 async fn a_bridge_sweeps_at_the_start_and_then_on_schedule_until_it_is_shut_down() {
-    let world = world();
+    let fixture = fixture();
     sleep(Duration::from_millis(1)).await;
-    assert_eq!(world.faults.sweeps(), 1, "whatever ended while nobody was there");
+    assert_eq!(fixture.faults.sweeps(), 1, "rows that expired while the process was down");
     sleep(A_SWEEP).await;
-    assert_eq!(world.faults.sweeps(), 1);
+    assert_eq!(fixture.faults.sweeps(), 1);
     sleep(Duration::from_mins(100)).await;
-    let sweeps = world.faults.sweeps();
+    let sweeps = fixture.faults.sweeps();
     assert!((90..=112).contains(&sweeps), "{sweeps}");
 
-    world.bridge.shutdown().await;
+    fixture.bridge.shutdown().await;
     sleep(Duration::from_mins(10)).await;
-    assert_eq!(world.faults.sweeps(), 0);
+    assert_eq!(fixture.faults.sweeps(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_bridge_that_is_dropped_sweeps_no_more() {
-    let World { bridge, faults, .. } = world();
+    let Fixture { bridge, faults, .. } = fixture();
     sleep(Duration::from_millis(1)).await;
     drop(bridge);
     faults.sweeps();
@@ -163,45 +163,45 @@ async fn a_bridge_that_is_dropped_sweeps_no_more() {
 
 #[tokio::test(start_paused = true)]
 async fn sweeping_goes_on_when_the_store_is_back() {
-    let world = world();
-    let id = world.log_in().await;
-    world.faults.fails.store(true, Relaxed);
+    let fixture = fixture();
+    let id = fixture.log_in().await;
+    fixture.faults.fails.store(true, Relaxed);
     sleep(Duration::from_mins(10)).await;
-    assert!(world.faults.sweeps() >= 9, "each table is tried each time");
-    assert!(world.has_grant(id).await);
+    assert!(fixture.faults.sweeps() >= 9, "each table is tried each time");
+    assert!(fixture.has_grant(id).await);
 
-    world.faults.fails.store(false, Relaxed);
+    fixture.faults.fails.store(false, Relaxed);
     sleep(A_SWEEP).await;
-    assert!(!world.has_grant(id).await);
+    assert!(!fixture.has_grant(id).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_grant_of_an_unredeemed_code_ends_and_is_revoked_at_the_provider() {
-    let world = world();
-    let id = world.log_in().await;
+    let fixture = fixture();
+    let id = fixture.log_in().await;
     sleep(Duration::from_secs(50)).await;
-    assert!(world.has_grant(id).await, "the code is still good");
+    assert!(fixture.has_grant(id).await, "the code is still good");
     sleep(Duration::from_secs(10) + A_SWEEP).await;
-    assert!(!world.has_grant(id).await);
-    assert_eq!(world.sessions().await, 0);
-    assert_eq!(world.provider.calls(Endpoint::Revocation), 1);
+    assert!(!fixture.has_grant(id).await);
+    assert_eq!(fixture.sessions().await, 0);
+    assert_eq!(fixture.provider.calls(Endpoint::Revocation), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_grant_that_cannot_be_ended_does_not_delay_those_behind_it() {
-    let world = world();
+    let fixture = fixture();
     for _ in 0..3 {
-        // It comes first, and nobody can open it.
-        let id = world.log_in().await;
-        let kept = world.grants.load(GrantStore::key(id)).await.expect("the store").expect("a grant");
+        // The first row cannot be decrypted.
+        let id = fixture.log_in().await;
+        let kept = fixture.grants.load(GrantStore::key(id)).await.expect("the store").expect("a grant");
         let damaged = Row::new(Bytes::from_static(b"damaged"), kept.row.expires_at);
         let expected = Expected::Unexpired(kept.version);
-        let swap = world.grants.compare_and_swap(GrantStore::key(id), expected, damaged, None).await;
+        let swap = fixture.grants.compare_and_swap(GrantStore::key(id), expected, damaged, None).await;
         assert!(matches!(swap, Ok(Swap::Written(_))));
     }
     sleep(Duration::from_secs(1)).await;
-    let behind = world.log_in().await;
+    let behind = fixture.log_in().await;
     sleep(Duration::from_mins(2) + A_SWEEP).await;
-    assert!(!world.has_grant(behind).await);
-    assert_eq!(world.sessions().await, 3, "it is tried again");
+    assert!(!fixture.has_grant(behind).await);
+    assert_eq!(fixture.sessions().await, 3, "it is tried again");
 }

@@ -8,7 +8,7 @@ use portcullis_test_support::{Answer, OAuthClient};
 use serde_json::json;
 use tokio::time::{advance, sleep};
 
-use crate::fixture::{API, APP, REDIRECT_URI, SERVER, SERVER_SECRET, Fixture};
+use crate::fixture::{API, APP, Fixture, REDIRECT_URI, SERVER, SERVER_SECRET};
 
 const HERE: &str = "192.0.2.1";
 const ELSEWHERE: &str = "198.51.100.1";

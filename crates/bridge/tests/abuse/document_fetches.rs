@@ -9,7 +9,7 @@ use portcullis_bridge::ClientMetadataDocumentPolicy;
 use portcullis_test_support::Browser;
 use tokio::time::sleep;
 
-use crate::fixture::{ISSUER, Fixture};
+use crate::fixture::{Fixture, ISSUER};
 
 const HERE: &str = "192.0.2.1";
 const ELSEWHERE: &str = "198.51.100.1";
@@ -81,7 +81,11 @@ async fn known_documents_are_refreshed_and_not_displaced_by_unknown_ones() {
     assert_eq!(authorize(&fixture, ELSEWHERE, known).await, StatusCode::OK);
     assert_eq!(fixture.documents_fetched(), 1);
     let unknown = authorize(&fixture, ELSEWHERE, "https://new.example.test/good.json").await;
-    assert_eq!(unknown, StatusCode::TOO_MANY_REQUESTS, "thousands of networks can exhaust the limit for unknown documents");
+    assert_eq!(
+        unknown,
+        StatusCode::TOO_MANY_REQUESTS,
+        "thousands of networks can exhaust the limit for unknown documents"
+    );
     let chosen = authorize(&fixture, ELSEWHERE, "https://chosen.example.test/good.json").await;
     assert_eq!(chosen, StatusCode::OK, "but not what the operator knows");
 }

@@ -9,7 +9,7 @@ use portcullis_store::{Expected, RecordKey, Row, Store as _};
 use portcullis_test_support::{Browser, TestClock};
 use tokio::time::sleep;
 
-use crate::fixture::{REDIRECT_URI, Fixture};
+use crate::fixture::{Fixture, REDIRECT_URI};
 
 const HERE: &str = "192.0.2.1";
 const ELSEWHERE: &str = "198.51.100.1";

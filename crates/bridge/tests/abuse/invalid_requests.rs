@@ -7,8 +7,8 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use url::form_urlencoded;
 
 use crate::{
+    fixture::{APP, Fixture, REDIRECT_URI, SERVER, SERVER_SECRET},
     oversized::FORM,
-    fixture::{APP, REDIRECT_URI, SERVER, SERVER_SECRET, Fixture},
 };
 
 /// Permitted redirect targets: the client and the provider.

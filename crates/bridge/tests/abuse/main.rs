@@ -1,9 +1,9 @@
 //! Abuse of the bridge: floods, guessed credentials, oversized and invalid requests.
 
-mod metrics;
-mod document_fetches;
-mod floods;
 mod credential_guessing;
-mod invalid_requests;
-mod oversized;
+mod document_fetches;
 mod fixture;
+mod floods;
+mod invalid_requests;
+mod metrics;
+mod oversized;

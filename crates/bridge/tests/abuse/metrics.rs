@@ -6,7 +6,7 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use portcullis_test_support::{Browser, LoginPolicy, OAuthClient};
 use tokio::time::sleep;
 
-use crate::fixture::{REDIRECT_URI, SERVER, Fixture};
+use crate::fixture::{Fixture, REDIRECT_URI, SERVER};
 
 /// Returns the counters since the last call, without prefix, as `name label label`.
 fn counted(snapshotter: &Snapshotter) -> BTreeMap<String, u64> {
@@ -51,7 +51,8 @@ async fn every_outcome_is_counted_once() {
     fixture.idp.set_login_policy(LoginPolicy::new().with_denial("access_denied"));
     drop(log_in(&[Browser::APPROVE]).await);
     fixture.idp.set_login_policy(LoginPolicy::new());
-    let foreign = fixture.send(http::Request::get("/callback?state=a&code=b").body("".into()).expect("a request")).await;
+    let foreign =
+        fixture.send(http::Request::get("/callback?state=a&code=b").body("".into()).expect("a request")).await;
     assert!(foreign.status().is_client_error());
     let (arrival, authorization) = log_in(&[Browser::APPROVE, ("user", "alice")]).await;
     assert_eq!(

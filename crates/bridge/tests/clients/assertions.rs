@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     document_host::{CLIENT, HOST, REDIRECT_URI, document},
-    fixture::{ISSUER, Outcome, Fixture, metadata, nothing, with},
+    fixture::{Fixture, ISSUER, Outcome, metadata, nothing, with},
 };
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -77,7 +77,8 @@ async fn as_01_an_assertion_that_is_not_this_clients_for_us_and_now_is_refused()
 #[tokio::test(start_paused = true)]
 async fn as_01_a_signature_counts_for_those_that_sign_and_nothing_else_does() {
     let fixture = fixture();
-    let forged = fixture.idp.token("server").with_header("typ", "JWT").with_claim("iss", "server").with_audience(ISSUER);
+    let forged =
+        fixture.idp.token("server").with_header("typ", "JWT").with_claim("iss", "server").with_audience(ISSUER);
     let forged = forged.unsigned().jwt();
     assert_eq!(Outcome::of(signed(&fixture, &forged).await).await, Outcome::Refused);
 
@@ -122,8 +123,12 @@ async fn as_19_a_document_that_says_that_the_client_signs_is_held_to_it() {
     assert_eq!(fixture.outcome(CLIENT).await, Outcome::Refused, "no signature");
     let good = assertion(&fixture, CLIENT, &json!({}));
     assert_eq!(Outcome::of(signed(&fixture, &good).await).await, Outcome::Known);
-    let by_another = fixture.idp.token(CLIENT).with_header("typ", "JWT").with_claim("iss", CLIENT).with_audience(ISSUER);
-    assert_eq!(Outcome::of(signed(&fixture, &by_another.signed_by_hmac(b"public").jwt()).await).await, Outcome::Refused);
+    let by_another =
+        fixture.idp.token(CLIENT).with_header("typ", "JWT").with_claim("iss", CLIENT).with_audience(ISSUER);
+    assert_eq!(
+        Outcome::of(signed(&fixture, &by_another.signed_by_hmac(b"public").jwt()).await).await,
+        Outcome::Refused
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use portcullis_bridge::{Client, RedirectUri};
 use portcullis_test_support::Call;
 
-use crate::fixture::{Outcome, Fixture, nothing};
+use crate::fixture::{Fixture, Outcome, nothing};
 
 const SECRET: &str = "s3cret: with%&+=";
 const BASE64_SECRET: &str = "kY2+vJ3/0aU4Zl5o8Qb1mA==";

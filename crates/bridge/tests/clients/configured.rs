@@ -5,7 +5,7 @@ use portcullis_core::{Issuer, ResourceUri};
 
 use crate::{
     document_host::{CLIENT, REDIRECT_URI},
-    fixture::{Outcome, Fixture},
+    fixture::{Fixture, Outcome},
 };
 
 fn redirect_uris() -> Vec<RedirectUri> {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     document_host::{CLIENT, REDIRECT_URI, document},
-    fixture::{Outcome, Fixture, metadata, with},
+    fixture::{Fixture, Outcome, metadata, with},
 };
 
 const MINUTE: Duration = Duration::from_mins(1);

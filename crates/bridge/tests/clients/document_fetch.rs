@@ -18,7 +18,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::fixture::{ISSUER, Outcome, Fixture, metadata, nothing, with};
+use crate::fixture::{Fixture, ISSUER, Outcome, metadata, nothing, with};
 
 /// Starts a server on loopback that sends every request the same incomplete response.
 struct Server {
@@ -136,7 +136,8 @@ async fn told(egress: EgressConfig, id: &str) -> (StatusCode, Bytes, Vec<String>
     let client = fixture.client(id).await;
     let told = nothing(&client).await.expect("a response");
     let url = client.with_redirect_uri("http://127.0.0.1/cb").authorization().expect("an endpoint").url();
-    let shown = fixture.network.send(Request::get(url).body(Bytes::new()).expect("a request")).await.expect("a response");
+    let shown =
+        fixture.network.send(Request::get(url).body(Bytes::new()).expect("a request")).await.expect("a response");
     let headers = |headers: &HeaderMap| headers.iter().map(|header| format!("{header:?}")).collect::<Vec<_>>();
     (told.status(), told.body().clone(), headers(told.headers()), shown.status(), shown.into_body())
 }

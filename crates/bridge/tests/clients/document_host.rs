@@ -23,7 +23,7 @@ pub(crate) fn document() -> Value {
 
 /// A host that serves one document at every path.
 #[derive(Clone)]
-pub(crate) struct Host(Arc<Mutex<State>>);
+pub(crate) struct DocumentHost(Arc<Mutex<State>>);
 
 struct State {
     status: u16,
@@ -33,7 +33,7 @@ struct State {
     calls: usize,
 }
 
-impl Host {
+impl DocumentHost {
     pub(crate) fn new() -> Self {
         let headers = vec![("content-type", "application/json".to_owned())];
         let body = document().to_string().into();

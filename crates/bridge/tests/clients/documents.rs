@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     document_host::{CLIENT, REDIRECT_URI, document},
-    fixture::{Outcome, Fixture, with},
+    fixture::{Fixture, Outcome, with},
 };
 
 #[tokio::test(start_paused = true)]

@@ -15,14 +15,14 @@ use portcullis_test_support::{Answer, Call, Endpoint, IdentityProvider, Network,
 use portcullis_upstream::ProviderClient;
 use serde_json::{Value, json};
 
-use crate::document_host::Host;
+use crate::document_host::DocumentHost;
 
 pub(crate) const ISSUER: &str = "https://mcp.example.test";
 
 pub(crate) struct Fixture {
     pub(crate) idp: IdentityProvider,
     pub(crate) clock: TestClock,
-    pub(crate) host: Host,
+    pub(crate) host: DocumentHost,
     pub(crate) rows: MemoryStore,
     keys: KeyRing,
     pub(crate) network: Network,
@@ -39,7 +39,7 @@ impl Fixture {
         let idp = IdentityProvider::new().with_clock(Arc::new(clock.clone()));
         let rows = MemoryStore::new().with_clock(Arc::new(clock.clone()));
         let network = Network::new();
-        let fixture = Self { idp, clock, host: Host::new(), rows, keys: KeyRing::ephemeral(), network };
+        let fixture = Self { idp, clock, host: DocumentHost::new(), rows, keys: KeyRing::ephemeral(), network };
         fixture.restarted(change)
     }
 

@@ -5,7 +5,7 @@ use portcullis_bridge::RegistrationPolicy;
 use portcullis_test_support::{Browser, OAuthClient};
 use serde_json::{Value, json};
 
-use crate::fixture::{ISSUER, Outcome, Fixture, metadata, nothing, with};
+use crate::fixture::{Fixture, ISSUER, Outcome, metadata, nothing, with};
 
 const WEB: &str = "https://app.example.test/callback";
 const LOOPBACK: &str = "http://127.0.0.1:49152/callback";

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     document_host::{CLIENT, REDIRECT_URI},
-    fixture::{Outcome, Fixture, metadata, nothing},
+    fixture::{Fixture, Outcome, metadata, nothing},
 };
 
 const DAY: Duration = Duration::from_hours(24);

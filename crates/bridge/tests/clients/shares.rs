@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     document_host::{CLIENT, REDIRECT_URI, document},
-    fixture::{ISSUER, Outcome, Fixture, metadata, nothing, with},
+    fixture::{Fixture, ISSUER, Outcome, metadata, nothing, with},
 };
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

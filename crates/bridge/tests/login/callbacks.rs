@@ -6,7 +6,7 @@ use http::{StatusCode, header};
 use portcullis_test_support::{Arrival, Authorization, Browser, LoginPolicy, OAuthClient, Page, Submission};
 use url::Url;
 
-use crate::fixture::{ISSUER, Fixture, parameter};
+use crate::fixture::{Fixture, ISSUER, parameter};
 
 const CALLBACK: &str = "https://mcp.example.test/callback";
 

@@ -8,7 +8,7 @@ use portcullis_test_support::{Arrival, Browser, Endpoint, LoginPolicy, OAuthClie
 use serde_json::json;
 
 use crate::fixture::{
-    APP, CURSOR, CURSOR_URI, DOCUMENT, DOCUMENT_URI, ISSUER, RESOURCE, SITE, REGISTERED_URI, Fixture, parameter,
+    APP, CURSOR, CURSOR_URI, DOCUMENT, DOCUMENT_URI, Fixture, ISSUER, REGISTERED_URI, RESOURCE, SITE, parameter,
 };
 
 const CONSENT: &str = "https://mcp.example.test/consent";
@@ -81,7 +81,8 @@ async fn ab_02_no_page_can_be_framed() {
     let consent = page(&mut browser, &client).await;
     cannot_be_misused(consent.headers());
     assert_eq!(consent.headers()["referrer-policy"], "same-origin", "else its form comes from nowhere");
-    let wrong = fixture.browser().get(&format!("{ISSUER}/authorize")).await.expect("a response").page().expect("a page");
+    let wrong =
+        fixture.browser().get(&format!("{ISSUER}/authorize")).await.expect("a response").page().expect("a page");
     cannot_be_misused(wrong.headers());
     assert_eq!(wrong.headers()["referrer-policy"], "no-referrer");
     let denied = browser.press(&consent, "decision", "deny").await.expect("a response").page().expect("a page");

@@ -2,6 +2,7 @@
 
 mod callbacks;
 mod consents;
+mod fixture;
 mod flow;
 mod outages;
 mod providers;
@@ -10,4 +11,3 @@ mod restarts;
 #[path = "../tokens/unreliable_store.rs"]
 mod unreliable_store;
 mod vendors;
-mod fixture;

@@ -8,7 +8,7 @@ use portcullis_testkit::{AuthorizationResponse, Endpoint, Fault, IdentityProvide
 use serde_json::json;
 use url::Url;
 
-use crate::fixture::{ISSUER, SITE_URI, Fixture, parameter};
+use crate::fixture::{Fixture, ISSUER, SITE_URI, parameter};
 
 /// Returns the URL that the browser is redirected to.
 async fn comes_back(fixture: &Fixture, user: &str) -> Url {

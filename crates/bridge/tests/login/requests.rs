@@ -5,7 +5,7 @@ use portcullis_test_support::{Arrival, Authorization, OAuthClient, Page};
 use url::Url;
 
 use crate::fixture::{
-    APP, CURSOR, CURSOR_URI, DOCUMENT, DOCUMENT_URI, ISSUER, OTHER_RESOURCE, RESOURCE, SITE, Fixture, parameter,
+    APP, CURSOR, CURSOR_URI, DOCUMENT, DOCUMENT_URI, Fixture, ISSUER, OTHER_RESOURCE, RESOURCE, SITE, parameter,
 };
 
 async fn go(fixture: &Fixture, authorization: &Authorization) -> Arrival {

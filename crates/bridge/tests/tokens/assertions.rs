@@ -7,7 +7,7 @@ use portcullis_store::Store as _;
 use portcullis_test_support::{Answer, Endpoint, Fault, TokenBuilder};
 use serde_json::json;
 
-use crate::fixture::{APP, ISSUER, OTHER_RESOURCE, RESOURCE, SERVER, Fixture, at_once, config};
+use crate::fixture::{APP, Fixture, ISSUER, OTHER_RESOURCE, RESOURCE, SERVER, at_once, config};
 
 fn id_jag(fixture: &Fixture) -> TokenBuilder {
     fixture.idp.id_jag("alice", ISSUER, SERVER).with_claim("resource", RESOURCE).with_scope("mcp:read")

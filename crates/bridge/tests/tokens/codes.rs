@@ -6,7 +6,7 @@ use portcullis_core::Reason;
 use portcullis_test_support::{Endpoint, OAuthClient};
 use serde_json::json;
 
-use crate::fixture::{APP, ISSUER, OTHER_RESOURCE, RESOURCE, Fixture, at_once};
+use crate::fixture::{APP, Fixture, ISSUER, OTHER_RESOURCE, RESOURCE, at_once};
 
 #[tokio::test(start_paused = true)]
 async fn as_01_a_code_becomes_an_access_token_and_a_refresh_token() {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Response, header};
 use portcullis_core::{AuthErrorKind, Reason};
-use portcullis_test_support::{Answer, Endpoint, Fault, TokenPolicy};
+use portcullis_test_support::{Answer, Endpoint, Fault, LogCapture, TokenPolicy};
 use tokio::time::{Instant, sleep};
 
-use crate::{log::Log, fixture::Fixture};
+use crate::fixture::Fixture;
 
 /// Status, content type and body of a response of the token endpoint.
 type Shape = (u16, &'static str, &'static str);

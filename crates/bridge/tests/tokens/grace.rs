@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use http::HeaderName;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
-use portcullis_test_support::Answer;
+use portcullis_test_support::{Answer, LogCapture};
 
-use crate::{log::Log, fixture::Fixture};
+use crate::fixture::Fixture;
 
 const FORWARDED: &str = "x-forwarded-for";
 const HERE: &str = "192.0.2.1";

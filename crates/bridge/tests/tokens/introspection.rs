@@ -3,7 +3,7 @@
 use http::Request;
 use serde_json::{Value, json};
 
-use crate::fixture::{ISSUER, RESOURCE, SERVER, Fixture};
+use crate::fixture::{Fixture, ISSUER, RESOURCE, SERVER};
 
 /// Introspects `token` with these credentials.
 async fn introspect(fixture: &Fixture, credentials: &str, token: &str) -> (u16, Value) {

@@ -20,7 +20,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::fixture::{APP, ISSUER, OTHER_RESOURCE, RESOURCE, Fixture};
+use crate::fixture::{APP, Fixture, ISSUER, OTHER_RESOURCE, RESOURCE};
 
 fn pem(label: &str, der: &[u8]) -> SecretString {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", BASE64_STANDARD.encode(der)).into()

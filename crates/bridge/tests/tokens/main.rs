@@ -2,8 +2,9 @@
 
 mod assertions;
 mod codes;
-mod session_limit;
 mod dead_grants;
+mod fixture;
+mod found_tokens;
 mod grace;
 mod introspection;
 mod jwts;
@@ -12,8 +13,6 @@ mod observability;
 mod processes;
 mod revocation;
 mod rotation;
-
+mod session_limit;
 mod unreliable_store;
-mod found_tokens;
 mod verifier;
-mod fixture;

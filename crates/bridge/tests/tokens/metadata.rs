@@ -6,7 +6,7 @@ use portcullis_bridge::{AccessTokenKind, BridgeConfig, ClientMetadataDocumentPol
 use portcullis_core::{Issuer, ResourceUri, ScopeSet};
 use serde_json::{Value, json};
 
-use crate::fixture::{ISSUER, RESOURCE, Fixture};
+use crate::fixture::{Fixture, ISSUER, RESOURCE};
 
 async fn metadata(fixture: &Fixture) -> Value {
     let response = fixture.send(Request::get(format!("{ISSUER}/.well-known/oauth-authorization-server")), "").await;

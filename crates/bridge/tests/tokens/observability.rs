@@ -1,10 +1,9 @@
 //! The log, invalidations, and secrets that are never logged.
 
+use portcullis_test_support::LogCapture;
 use serde_json::Value;
 
-use crate::{
-    fixture::{ISSUER, RESOURCE, SERVER, Fixture},
-};
+use crate::fixture::{Fixture, ISSUER, RESOURCE, SERVER};
 
 #[tokio::test(start_paused = true)]
 async fn the_log_states_why_a_session_ended() {

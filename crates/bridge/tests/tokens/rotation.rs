@@ -7,7 +7,7 @@ use portcullis_core::{Reason, ScopeSet};
 use portcullis_test_support::{Answer, Endpoint, OAuthClient, TokenPolicy};
 use serde_json::json;
 
-use crate::fixture::{APP, ISSUER, OTHER_RESOURCE, RESOURCE, Fixture, at_once};
+use crate::fixture::{APP, Fixture, ISSUER, OTHER_RESOURCE, RESOURCE, at_once};
 
 async fn refresh(fixture: &Fixture, token: &str) -> Answer {
     fixture.app().await.refresh(token).await.expect("a response")

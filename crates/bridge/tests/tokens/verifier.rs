@@ -8,7 +8,7 @@ use portcullis_testkit::{Endpoint, IdentityProvider, TokenPolicy};
 use portcullis_verify::{Cache, CacheConfig, CacheLayer};
 use tower::{Layer as _, ServiceExt as _};
 
-use crate::fixture::{APP, OTHER_RESOURCE, RESOURCE, Fixture};
+use crate::fixture::{APP, Fixture, OTHER_RESOURCE, RESOURCE};
 
 /// Returns the verifier behind a cache.
 struct Cached(Cache<BridgeVerifier>);
@@ -128,7 +128,11 @@ async fn a_logout_reaches_the_cache_at_once_on_every_path() {
             }
         }
         assert!(user.revocation().is_revoked(), "{how}");
-        assert_eq!(verifier.verify(answer.access_token()).await.expect_err("ended").reason(), Reason::Inactive, "{how}");
+        assert_eq!(
+            verifier.verify(answer.access_token()).await.expect_err("ended").reason(),
+            Reason::Inactive,
+            "{how}"
+        );
         let told = ended.try_recv().is_ok();
         assert_eq!(told, how != "another process", "{how}: what was heard is not told again");
     }
