@@ -46,11 +46,9 @@ fn expected<const N: usize>(counted: [(&str, u64); N]) -> BTreeMap<String, u64> 
     counted.map(|(sign, count)| (sign.to_owned(), count)).into()
 }
 
-/// Returns the log lines about repeated tokens of this client.
-fn lines(from: usize) -> Vec<String> {
-    let text = LogCapture::of_all_threads().text();
-    let lines = text[from..].lines().filter(|line| line.contains("refresh token repeated as a stolen copy would be"));
-    lines.filter(|line| line.contains("198.51.100.") || line.contains("203.0.113.")).map(str::to_owned).collect()
+/// Returns the log lines about repeated tokens.
+fn lines(log: &LogCapture) -> Vec<String> {
+    log.lines("refresh token repeated as a stolen copy would be")
 }
 
 #[tokio::test(start_paused = true)]
@@ -58,7 +56,7 @@ async fn a_session_that_needs_the_grace_period_at_every_rotation_is_counted_and_
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let _guard = metrics::set_default_local_recorder(&recorder);
-    let start = LogCapture::of_all_threads().text().len();
+    let log = LogCapture::of_this_thread();
     let fixture = behind_a_proxy().await;
     let mut tokens = fixture.log_in().await;
     for _ in 0..2 {
@@ -69,7 +67,7 @@ async fn a_session_that_needs_the_grace_period_at_every_rotation_is_counted_and_
         tokens = repeated(&fixture, tokens.refresh_token(), ["198.51.100.1", "198.51.100.1"]).await;
     }
     assert_eq!(suspected(&snapshotter), expected([("every_rotation", 2)]), "the third in a row, and the fourth");
-    let logged = lines(start);
+    let logged = lines(&log);
     assert_eq!(logged.len(), 1, "once an hour: {logged:?}");
     for part in ["WARN", "signs=\"every_rotation\"", "in_a_row=3", "client_id=\"app\"", "198.51.100.1"] {
         assert!(logged[0].contains(part), "{part}: {}", logged[0]);
@@ -86,7 +84,7 @@ async fn a_refresh_token_that_is_presented_from_two_addresses_is_counted_and_log
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let _guard = metrics::set_default_local_recorder(&recorder);
-    let start = LogCapture::of_all_threads().text().len();
+    let log = LogCapture::of_this_thread();
     let fixture = behind_a_proxy().await;
     let tokens = fixture.log_in().await;
     let next = refresh(&fixture, tokens.refresh_token(), "203.0.113.1").await;
@@ -94,7 +92,7 @@ async fn a_refresh_token_that_is_presented_from_two_addresses_is_counted_and_log
         refresh(&fixture, tokens.refresh_token(), address).await;
     }
     assert_eq!(suspected(&snapshotter), expected([("two_addresses", 1)]), "once a rotation");
-    let logged = lines(start);
+    let logged = lines(&log);
     assert_eq!(logged.len(), 1, "{logged:?}");
     assert!(logged[0].contains("203.0.113.1") && logged[0].contains("203.0.113.2"), "{}", logged[0]);
     // A network counts as one address, and an unknown address is not a different one.
