@@ -9,43 +9,37 @@
 //!
 //! This crate does no I/O, needs no runtime and knows no framework.
 
-mod access_token;
 mod auth_error;
 mod bearer_token;
 mod challenge;
-mod clock;
+mod challenge_parser;
 mod fingerprint;
 mod grant;
-mod issuer;
 mod principal;
 mod reason;
 mod request_source;
-mod resource_uri;
 mod revocation;
 mod scope_set;
-mod unix_time;
+mod time;
 mod upstream;
 mod uri;
 mod user_context;
 mod verify_token;
 pub mod wire;
 
-pub use access_token::AccessToken;
 pub use auth_error::{AuthError, AuthErrorKind};
 pub use bearer_token::{BearerToken, InvalidBearerToken};
-pub use challenge::{Challenge, ParseChallengeError};
-pub use clock::{Clock, SystemClock};
+pub use challenge::Challenge;
+pub use challenge_parser::ParseChallengeError;
 pub use fingerprint::{Fingerprint, FingerprintHasher, FingerprintState};
 pub use grant::{Generation, GrantId, InvalidGrantId};
-pub use issuer::Issuer;
 pub use principal::{Principal, PrincipalKind};
 pub use reason::Reason;
 pub use request_source::{RequestSource, forwarded_address};
-pub use resource_uri::ResourceUri;
 pub use revocation::{Revocation, Revoked};
 pub use scope_set::{InvalidScope, ScopeSet};
-pub use unix_time::UnixTime;
-pub use upstream::{Upstream, UpstreamFuture, UpstreamSource};
-pub use uri::InvalidUri;
+pub use time::{Clock, SystemClock, UnixTime};
+pub use upstream::{AccessToken, Upstream, UpstreamFuture, UpstreamSource};
+pub use uri::{InvalidUri, Issuer, ResourceUri};
 pub use user_context::{UserContext, UserContextBuilder};
 pub use verify_token::VerifyToken;

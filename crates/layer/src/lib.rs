@@ -24,6 +24,7 @@ mod metadata;
 mod rejection;
 pub mod scope;
 mod session;
+mod stream_end;
 mod upstream;
 
 pub use auth::{Auth, AuthConfig, AuthLayer, ResponseFuture, StreamLifetime};

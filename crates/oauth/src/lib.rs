@@ -21,10 +21,8 @@ mod protocol_error;
 pub mod providers;
 mod response;
 pub mod revocation;
-mod stated_type;
 pub mod strict_json;
 mod subject;
-mod token;
 pub mod user_info;
 mod verified;
 
@@ -32,5 +30,5 @@ pub use claims::{Claims, InvalidClaim, describes_login, describes_token};
 pub use client_authentication::ClientAuthentication;
 pub use pkce::CodeVerifier;
 pub use protocol_error::ProtocolError;
-pub use token::TokenResponse;
+pub use providers::token::TokenResponse;
 pub use verified::Verified;

@@ -1,6 +1,12 @@
-//! [`Gate`]: the decisions of the auth layer, none of which waits.
+//! [`Gate`]: the decisions of the auth layer, none of which waits; and [`TokenRecheck`], which repeats them for an open stream.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{
@@ -10,17 +16,20 @@ use http::{
 use http_body::Body;
 use portcullis_core::{AuthError, BearerToken, Clock, Reason, ScopeSet, UserContext, VerifyToken};
 use portcullis_oauth::protected_resource::metadata_url;
+use tower::{ServiceExt as _, util::Oneshot};
 
 use super::{
-    AuthConfig, StreamLifetime, bearer::take_bearer_token, challenges::Challenges, response, telemetry::Telemetry,
-    token_recheck::TokenRecheck,
+    AuthConfig, StreamLifetime,
+    bearer::take_bearer_token,
+    response::{self, Challenges},
+    telemetry::Telemetry,
 };
 use crate::{
     ResponseBody,
-    body::StreamEnd,
     metadata::MetadataEndpoint,
     scope::ScopeHierarchy,
     session::{Refusal, SessionBinding, Sessions},
+    stream_end::{Recheck, StreamEnd},
 };
 
 /// The state that all requests through one layer share.
@@ -204,4 +213,38 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
     const EVENT_STREAM: &[u8] = b"text/event-stream";
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.as_bytes().get(..EVENT_STREAM.len()));
     media_type.is_some_and(|media_type| media_type.eq_ignore_ascii_case(EVENT_STREAM))
+}
+
+/// Verifies a token again with the verifier that accepted it, and checks that its scopes still suffice.
+pub(super) struct TokenRecheck<V: VerifyToken> {
+    verifier: V,
+    token: BearerToken,
+    gate: Arc<Gate>,
+    asking: Option<Pin<Box<Oneshot<V, BearerToken>>>>,
+}
+
+impl<V: VerifyToken> TokenRecheck<V> {
+    pub(super) const fn new(verifier: V, token: BearerToken, gate: Arc<Gate>) -> Self {
+        Self { verifier, token, gate, asking: None }
+    }
+}
+
+impl<V: VerifyToken<Future: Send> + Clone + Send> Recheck for TokenRecheck<V> {
+    fn detach(&mut self) {
+        self.token = self.token.detached();
+    }
+
+    fn poll_verified(&mut self, cx: &mut Context<'_>) -> Poll<Result<Arc<UserContext>, AuthError>> {
+        let Self { verifier, token, gate, asking } = self;
+        let answer = asking.get_or_insert_with(|| Box::pin(verifier.clone().oneshot(token.clone())));
+        let verified = ready!(answer.as_mut().poll(cx));
+        *asking = None;
+        Poll::Ready(verified.and_then(|user| gate.check_scopes(&user).map(|()| user)))
+    }
+}
+
+impl<V: VerifyToken> fmt::Debug for TokenRecheck<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenRecheck").finish_non_exhaustive()
+    }
 }

@@ -7,13 +7,8 @@
 
 mod body;
 mod early;
-mod future;
 mod layer;
-mod rest;
-mod service;
 
 pub use body::DrainBody;
 pub(crate) use early::{EarlyResponse, close};
-pub use future::DrainFuture;
-pub use layer::DrainLayer;
-pub use service::Drain;
+pub use layer::{Drain, DrainFuture, DrainLayer};

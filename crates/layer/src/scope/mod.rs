@@ -15,7 +15,6 @@
 
 mod hierarchy;
 mod json_rpc;
-mod json_rpc_reader;
 mod operation;
 mod require;
 

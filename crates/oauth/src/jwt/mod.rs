@@ -13,17 +13,15 @@
 //! secp256k1, Ed448, and proof of possession: a token bound to a key (`cnf`) is rejected, because the proof is
 //! not verified.
 
-mod algorithm;
 mod header;
-mod jwk;
+mod key;
 mod key_set;
 mod policy;
 mod unverified;
 
-pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use header::{HeaderCheckedJwt, SignedJwt};
 pub(crate) use header::{HeaderPolicy, JwtPurpose};
-pub use jwk::VerificationKey;
+pub use key::{Algorithm, UnknownAlgorithm, VerificationKey};
 pub use key_set::{InvalidKeySet, KeySet, SkippedKey};
 pub use policy::JwtPolicy;
 pub use unverified::UnverifiedJwt;

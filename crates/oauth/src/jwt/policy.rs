@@ -10,9 +10,7 @@ use super::{
 };
 use crate::{
     Claims, InvalidClaim, Verified,
-    claims_checks::Audience,
-    claims_checks::{MAX_LEEWAY, check_lifetime},
-    stated_type::check_untyped,
+    claims_checks::{Audience, MAX_LEEWAY, check_lifetime, check_untyped},
     subject::SubjectRule,
 };
 

@@ -8,10 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Provider, Rotation,
-    profile::SubjectMember,
-    provider::Endpoints,
-    token_error::ErrorMeaning,
-    vendor::{Supplement, TokenFormat, Vendor},
+    vendor::{Endpoints, ErrorMeaning, SubjectMember, Supplement, TokenFormat, Vendor},
 };
 
 /// Token requests are JSON. Each refresh replaces the refresh token; the previous one remains valid for ten minutes. A dead one is

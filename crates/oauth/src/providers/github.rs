@@ -7,10 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Provider,
-    profile::{SubjectMember, is_absent},
-    provider::{Endpoints, url},
-    token_error::ErrorMeaning,
-    vendor::{Supplement, TokenCheck, TokenFormat, Vendor},
+    profile::is_absent,
+    provider::url,
+    vendor::{Endpoints, ErrorMeaning, SubjectMember, Supplement, TokenCheck, TokenFormat, Vendor},
 };
 use crate::{
     Claims, ClientAuthentication, ProtocolError,

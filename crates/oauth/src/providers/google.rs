@@ -4,7 +4,10 @@ use bytes::Bytes;
 use http::{Request, Uri};
 use portcullis_core::Issuer;
 
-use super::{Provider, Rotation, provider::Endpoints, token_error::ErrorMeaning, vendor::Vendor};
+use super::{
+    Provider, Rotation,
+    vendor::{Endpoints, ErrorMeaning, Vendor},
+};
 use crate::{ClientAuthentication, revocation::RevokedTokens};
 
 /// Without `access_type` there is no refresh token; without `prompt` there is none after the first consent. A refresh returns no new

@@ -4,9 +4,8 @@ use portcullis_core::{InvalidUri, Issuer};
 
 use super::{
     Provider,
-    provider::{Endpoints, url},
-    token_error::ErrorMeaning,
-    vendor::Vendor,
+    provider::url,
+    vendor::{Endpoints, ErrorMeaning, Vendor},
 };
 
 /// `refresh_expires_in` is 0 for offline tokens, although they expire. Whether a refresh token can be presented twice is a setting of the

@@ -13,7 +13,7 @@ mod oidc;
 mod profile;
 mod provider;
 mod salesforce;
-mod token;
+pub(crate) mod token;
 mod token_error;
 mod token_status;
 mod vendor;
@@ -21,7 +21,8 @@ mod vendor;
 pub use authorization::{
     AuthorizationRefusal, AuthorizationRequest, AuthorizationResponse, InvalidAuthorizationResponse,
 };
-pub use provider::{Provider, Rotation};
+pub use provider::Provider;
+pub use vendor::Rotation;
 
 #[doc(no_inline)]
 pub use crate::user_info::Profile;

@@ -3,7 +3,10 @@
 use http::Uri;
 use portcullis_core::Issuer;
 
-use super::{Provider, provider::Endpoints, token_error::ErrorMeaning, vendor::Vendor};
+use super::{
+    Provider,
+    vendor::{Endpoints, ErrorMeaning, Vendor},
+};
 use crate::{ProtocolError, metadata::AuthorizationServerMetadata};
 
 /// `invalid_code` is Glewlwyd's error for a dead authorization code.

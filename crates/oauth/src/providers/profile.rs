@@ -12,29 +12,6 @@ use crate::{
     user_info::{self, Profile},
 };
 
-/// The member of a profile that identifies the user: unique at the provider, and never reassigned.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum SubjectMember {
-    Text(&'static str),
-    Number(&'static str),
-}
-
-impl SubjectMember {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Text(name) | Self::Number(name) => name,
-        }
-    }
-
-    fn read(self, members: &Map<String, Value>) -> Option<Box<str>> {
-        let value = members.get(self.name())?;
-        match self {
-            Self::Text(_) => value.as_str().filter(|text| !text.is_empty()).map(Box::from),
-            Self::Number(_) => value.as_u64().map(|number| number.to_string().into()),
-        }
-    }
-}
-
 impl Provider {
     /// Returns the request for the profile of the user of `token`; `None` if the provider has no endpoint for profiles. Its response goes
     /// to [`process_profile`](Self::process_profile).

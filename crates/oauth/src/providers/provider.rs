@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use http::Uri;
 use portcullis_core::{InvalidUri, Issuer};
 
-use super::vendor::Vendor;
+use super::vendor::{Endpoints, Rotation, Vendor};
 use crate::id_token::IdTokenPolicy;
 
 /// An authorization server at which users log in: its endpoints, and how its vendor writes and reads the messages of OAuth.
@@ -43,48 +43,6 @@ pub struct Provider {
     advertises_issuer: bool,
     id_tokens: bool,
     pub(super) dead_grant_errors: Vec<Box<str>>,
-}
-
-/// The URLs of a provider's endpoints.
-#[derive(Clone, Debug)]
-pub(super) struct Endpoints {
-    pub(super) authorization: Uri,
-    pub(super) token: Uri,
-    pub(super) userinfo: Option<Uri>,
-    pub(super) introspection: Option<Uri>,
-    pub(super) revocation: Option<Uri>,
-    /// `None` also where the vendor derives it from another endpoint.
-    pub(super) token_check: Option<Uri>,
-    pub(super) keys: Option<Uri>,
-}
-
-/// What a provider does when a refresh token is presented twice: what can be lost if the first response does not arrive.
-///
-/// It does **not** say whether a refresh returns a new refresh token: any response may.
-/// [RFC 9700 section 4.14](https://www.rfc-editor.org/rfc/rfc9700#section-4.14)
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Rotation {
-    /// Nothing: a refresh token remains valid until it is revoked or expires.
-    Reusable,
-    /// Nothing within this time after the first use; later the provider ends the grant.
-    Leeway(Duration),
-    /// The provider ends the grant, including the new tokens.
-    SingleUse,
-}
-
-impl Endpoints {
-    pub(super) const fn new(authorization: Uri, token: Uri) -> Self {
-        Self {
-            authorization,
-            token,
-            userinfo: None,
-            introspection: None,
-            revocation: None,
-            token_check: None,
-            keys: None,
-        }
-    }
 }
 
 impl Provider {

@@ -6,9 +6,8 @@ use portcullis_core::{InvalidUri, Issuer};
 
 use super::{
     Provider,
-    provider::{Endpoints, url},
-    token_error::ErrorMeaning,
-    vendor::{TokenFormat, Vendor},
+    provider::url,
+    vendor::{Endpoints, ErrorMeaning, TokenFormat, Vendor},
 };
 
 /// A policy of the org or the app sets the lifetime of an access token, and introspection alone returns it; two hours is the default of an

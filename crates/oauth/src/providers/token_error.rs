@@ -4,27 +4,12 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::{Map, Value};
 
-use super::Provider;
+use super::{Provider, vendor::ErrorMeaning};
 use crate::{
     ProtocolError,
     response::{client_refused, error_code, failure, is_error_code},
     strict_json,
 };
-
-/// What an error code is about.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum ErrorMeaning {
-    /// The code or refresh token is invalid: the user must log in again.
-    Grant,
-    /// The client ID or secret of this server is invalid.
-    Credentials,
-    /// This server may not send the request.
-    Client,
-    /// A later attempt may succeed.
-    Transient,
-    /// The provider returns it for a refresh token as well as for this server, so one response proves neither.
-    Unknown,
-}
 
 /// [RFC 6749 section 5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2), and codes that belong to the authorization
 /// endpoint (section 4.1.2.1) but are returned here by some providers. Every other code is unknown.

@@ -7,7 +7,6 @@ use http::{Request, Response, StatusCode, Uri};
 use portcullis_core::BearerToken;
 use serde_json::{Map, Value};
 
-use super::{Rotation, profile::SubjectMember, provider::Endpoints, token_error::ErrorMeaning};
 use crate::{
     Claims, ClientAuthentication, ProtocolError,
     revocation::{self, RevokedTokens},
@@ -59,6 +58,21 @@ pub(super) struct Vendor {
     pub(super) revoked_already: &'static [StatusCode],
 }
 
+/// What a provider does when a refresh token is presented twice: what can be lost if the first response does not arrive.
+///
+/// It does **not** say whether a refresh returns a new refresh token: any response may.
+/// [RFC 9700 section 4.14](https://www.rfc-editor.org/rfc/rfc9700#section-4.14)
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Rotation {
+    /// Nothing: a refresh token remains valid until it is revoked or expires.
+    Reusable,
+    /// Nothing within this time after the first use; later the provider ends the grant.
+    Leeway(Duration),
+    /// The provider ends the grant, including the new tokens.
+    SingleUse,
+}
+
 /// The format of token requests.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum TokenFormat {
@@ -70,6 +84,44 @@ pub(super) enum TokenFormat {
     Json,
 }
 
+/// What an error code is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ErrorMeaning {
+    /// The code or refresh token is invalid: the user must log in again.
+    Grant,
+    /// The client ID or secret of this server is invalid.
+    Credentials,
+    /// This server may not send the request.
+    Client,
+    /// A later attempt may succeed.
+    Transient,
+    /// The provider returns it for a refresh token as well as for this server, so one response proves neither.
+    Unknown,
+}
+
+/// The member of a profile that identifies the user: unique at the provider, and never reassigned.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum SubjectMember {
+    Text(&'static str),
+    Number(&'static str),
+}
+
+impl SubjectMember {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Text(name) | Self::Number(name) => name,
+        }
+    }
+
+    pub(super) fn read(self, members: &Map<String, Value>) -> Option<Box<str>> {
+        let value = members.get(self.name())?;
+        match self {
+            Self::Text(_) => value.as_str().filter(|text| !text.is_empty()).map(Box::from),
+            Self::Number(_) => value.as_u64().map(|number| number.to_string().into()),
+        }
+    }
+}
+
 /// A second request for members that the profile lacks.
 #[derive(Debug)]
 pub(super) struct Supplement {
@@ -79,6 +131,33 @@ pub(super) struct Supplement {
     pub(super) endpoint: fn(&Uri) -> Option<Uri>,
     /// Adds the response to the profile.
     pub(super) add: fn(&mut Map<String, Value>, &Value),
+}
+
+/// The URLs of a provider's endpoints.
+#[derive(Clone, Debug)]
+pub(super) struct Endpoints {
+    pub(super) authorization: Uri,
+    pub(super) token: Uri,
+    pub(super) userinfo: Option<Uri>,
+    pub(super) introspection: Option<Uri>,
+    pub(super) revocation: Option<Uri>,
+    /// `None` also where the vendor derives it from another endpoint.
+    pub(super) token_check: Option<Uri>,
+    pub(super) keys: Option<Uri>,
+}
+
+impl Endpoints {
+    pub(super) const fn new(authorization: Uri, token: Uri) -> Self {
+        Self {
+            authorization,
+            token,
+            userinfo: None,
+            introspection: None,
+            revocation: None,
+            token_check: None,
+            keys: None,
+        }
+    }
 }
 
 /// A vendor's own way to ask whether an access token was issued to this client, where there is no introspection.

@@ -4,4 +4,5 @@ mod client_assertion;
 mod header;
 mod id_jag;
 mod id_token;
+mod introspection;
 mod signing;

@@ -1,16 +1,10 @@
-//! Scopes per MCP operation: policy, layer, service and future.
+//! Scopes per MCP operation.
 
-mod future;
-mod headers;
+mod body;
 mod layer;
 mod policy;
-mod read_body;
-mod request_body;
 mod rule;
-mod service;
 
-pub use future::ToolScopesFuture;
-pub use layer::ToolScopesLayer;
+pub use body::RequestBody;
+pub use layer::{ToolScopes, ToolScopesFuture, ToolScopesLayer};
 pub use policy::OperationPolicy;
-pub use request_body::RequestBody;
-pub use service::ToolScopes;

@@ -1,6 +1,6 @@
 //! The parser for the full grammar of RFC 9110, all of which servers use.
 
-use super::Challenge;
+use crate::challenge::Challenge;
 
 /// An error for a malformed `WWW-Authenticate` value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

@@ -3,9 +3,8 @@
 use bytes::Bytes;
 use http::Response;
 use portcullis_core::{Issuer, PrincipalKind, Reason, ResourceUri, UnixTime};
+use portcullis_oauth::introspection::{IntrospectionPolicy, IntrospectionResponse, process};
 use serde_json::{Value, json};
-
-use super::{IntrospectionPolicy, process};
 
 const RESOURCE: &str = "https://mcp.example/mcp";
 const NOW: u64 = 1_800_000_000;
@@ -16,7 +15,7 @@ fn policy() -> IntrospectionPolicy {
 }
 
 /// Returns a valid response with the members of `changes`; null removes a member.
-fn response(changes: &Value) -> super::IntrospectionResponse {
+fn response(changes: &Value) -> IntrospectionResponse {
     let mut body = json!({
         "active": true, "sub": "alice", "client_id": "app", "aud": RESOURCE, "iss": "https://idp.example",
         "exp": NOW + 300, "iat": NOW - 10, "token_type": "Bearer", "scope": "mcp:read mcp:write",

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{Recheck, StreamEnd};
+use crate::stream_end::{Recheck, StreamEnd};
 
 pin_project! {
 /// The body of a response of [`Auth`](crate::Auth): it passes the frames of the inner service on without delay.

@@ -1,4 +1,8 @@
-//! [`Challenge`]: a scheme and its parameters, and the serializer.
+//! [`Challenge`]: the `WWW-Authenticate` header, written and parsed.
+
+use std::fmt;
+
+use http::HeaderValue;
 
 /// One challenge of a `WWW-Authenticate` header: a scheme with parameters, or with a `token68`.
 ///
@@ -19,9 +23,9 @@
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Challenge {
-    pub(super) scheme: String,
-    pub(super) token68: Option<String>,
-    pub(super) params: Vec<(String, String)>,
+    pub(crate) scheme: String,
+    pub(crate) token68: Option<String>,
+    pub(crate) params: Vec<(String, String)>,
 }
 
 impl Challenge {
@@ -80,4 +84,34 @@ impl Challenge {
 /// other parameter.
 const fn is_plain(c: char) -> bool {
     matches!(c, ' ' | '!' | '#'..='[' | ']'..='~')
+}
+
+impl Challenge {
+    /// Returns the challenge as the value of a `WWW-Authenticate` header.
+    #[must_use]
+    pub fn to_header_value(&self) -> HeaderValue {
+        HeaderValue::try_from(self.to_string()).unwrap_or_else(|_| HeaderValue::from_static("Bearer"))
+    }
+}
+
+/// Prints the scheme, then the quoted parameters, separated by commas.
+impl fmt::Display for Challenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.scheme)?;
+        if let Some(token) = &self.token68 {
+            write!(f, " {token}")?;
+        }
+        for (at, (name, value)) in self.params.iter().enumerate() {
+            f.write_str(if at == 0 { " " } else { ", " })?;
+            write!(f, "{name}=\"")?;
+            for c in value.chars() {
+                if matches!(c, '"' | '\\') {
+                    f.write_str("\\")?;
+                }
+                write!(f, "{c}")?;
+            }
+            f.write_str("\"")?;
+        }
+        Ok(())
+    }
 }
