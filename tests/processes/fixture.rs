@@ -3,8 +3,8 @@
 use std::{env, fs, path::PathBuf, process, sync::Arc, time::Duration};
 
 use portcullis::{
-    grants::{GrantStore, Refresher, TokenSet},
     oauth::TokenResponse,
+    refresh::{GrantStore, Refresher, TokenSet},
     types::{BearerToken, Clock as _, GrantId, ScopeSet, SystemClock},
 };
 use tokio::task::JoinHandle;

@@ -4,8 +4,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use portcullis::{
-    grants::{ProviderClient, Refresher},
+    refresh::Refresher,
     types::{GrantId, Reason},
+    upstream::ProviderClient,
 };
 use secrecy::ExposeSecret as _;
 use tokio::{task::JoinSet, time::sleep};

@@ -12,10 +12,11 @@ use std::{
 
 use portcullis::{
     egress::{Egress, EgressConfig},
-    grants::{GrantStore, ProviderClient, Refresher, RefresherConfig},
     oauth::{ClientAuthentication, providers::Provider},
+    refresh::{GrantStore, Refresher, RefresherConfig},
     store::{KeyRing, Store},
     types::{Clock, GrantId, SystemClock, UnixTime},
+    upstream::ProviderClient,
 };
 use portcullis_store::conformance::{Call, FaultyStore};
 use portcullis_store_sqlite::{SqliteConfig, SqliteStore};

@@ -16,11 +16,12 @@ use portcullis::{
     },
     egress::{Egress, EgressConfig},
     extract::User,
-    grants::{GrantStore, ProviderClient, UpstreamVerifier},
     oauth::{ClientAuthentication, providers::Provider},
+    refresh::GrantStore,
     sqlite::{SqliteConfig, SqliteStore},
     store::{KeyRing, SealedStore},
     types::Clock,
+    upstream::{ProviderClient, UpstreamVerifier},
     verify::{Cache, RemoteKeySet},
 };
 use portcullis_test_support::{Endpoint, IdentityProvider, Network, OAuthClient, RunningIdentityProvider, TestClock};

@@ -6,15 +6,13 @@ use futures_util::future::join_all;
 use http::Uri;
 use portcullis::{
     egress::Egress,
-    grants::{
-        GrantStore, ProfileVerifier, ProviderClient, Refresher, RefresherConfig, TokenSet, UpstreamLayer,
-        UpstreamVerifier,
-    },
     oauth::{
         ClientAuthentication, TokenResponse, introspection::IntrospectionPolicy, jwt::JwtPolicy, providers::Provider,
     },
+    refresh::{GrantStore, Refresher, RefresherConfig, TokenSet},
     store::{KeyRing, MemoryStore},
     types::{AuthError, BearerToken, Clock, GrantId, Issuer, ResourceUri, ScopeSet, UserContext, VerifyToken},
+    upstream::{ProfileVerifier, ProviderClient, UpstreamLayer, UpstreamVerifier},
     verify::{
         Cache, CacheConfig, IntrospectionVerifier, JwtVerifier, RemoteKeySet, UserInfoEndpoint, UserInfoVerifier,
         danger,

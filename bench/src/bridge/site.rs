@@ -6,10 +6,11 @@ use axum::Router;
 use portcullis::{
     Issuer, ResourceUri, ScopeSet,
     egress::{Egress, EgressConfig},
-    grants::{GrantStore, ProviderClient},
     oauth::{ClientAuthentication, providers::Provider},
+    refresh::GrantStore,
     store::{KeyRing, SealedStore},
     types::SystemClock,
+    upstream::ProviderClient,
     verify::discover,
 };
 use portcullis_bridge::{Bridge, BridgeConfig, Client, RedirectUri};
@@ -36,7 +37,8 @@ impl Site {
         let metadata = discover(&egress, &Issuer::new(provider_url)?).await?;
         let app = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
         let provider = ProviderClient::new(Provider::oidc(&metadata)?, app, egress.clone()).with_clock(clock.clone());
-        let store = Arc::new(SqliteStore::open(SqliteConfig::new(folder.join("bridge.db")).with_clock(clock.clone())).await?);
+        let store =
+            Arc::new(SqliteStore::open(SqliteConfig::new(folder.join("bridge.db")).with_clock(clock.clone())).await?);
         let keys = KeyRing::new([&[7; 32]]).ok_or("a key")?;
         let client = Client::public(CLIENT, "A client", vec![RedirectUri::new(REDIRECT_URI)?]);
         let config = BridgeConfig::new(Issuer::new(ISSUER)?, ResourceUri::new(RESOURCE)?)

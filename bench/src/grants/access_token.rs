@@ -9,7 +9,7 @@ use std::{
 };
 
 use portcullis::{
-    grants::GrantStore,
+    refresh::GrantStore,
     store::{KeyRing, MemoryStore},
     types::{SystemClock, Upstream},
 };

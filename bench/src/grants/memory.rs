@@ -3,7 +3,7 @@
 use std::{error::Error, sync::Arc};
 
 use portcullis::{
-    grants::{GrantRecord, GrantStore},
+    refresh::{GrantRecord, GrantStore},
     store::{KeyRing, MemoryStore},
     types::SystemClock,
 };
@@ -23,9 +23,7 @@ pub(crate) struct Memory {
 }
 
 pub(crate) fn run(runtime: &Runtime) -> Result<Memory, Box<dyn Error>> {
-    let vault = || {
-        GrantStore::new(Arc::new(MemoryStore::new()), KeyRing::ephemeral()).expect("not durable")
-    };
+    let vault = || GrantStore::new(Arc::new(MemoryStore::new()), KeyRing::ephemeral()).expect("not durable");
     let each = |live: i64| live as f64 / GRANTS as f64;
 
     let ((_stored, outcome), weight) = alloc::count(|| {

@@ -64,7 +64,7 @@ async fn swaps(store: &SqliteStore, callers: usize) -> Result<f64, Box<dyn Error
 }
 
 /// Writes one grant repeatedly. Returns the number of writes.
-async fn swap(store: SqliteStore, number: usize, end: Instant) -> Result<usize, portcullis::grants::StoreError> {
+async fn swap(store: SqliteStore, number: usize, end: Instant) -> Result<usize, portcullis::store::StoreError> {
     let (mut version, mut swaps) = (None, 0);
     while Instant::now() < end {
         let grant = Row::new(Bytes::from(vec![swaps as u8; SEALED]), None);

@@ -4,8 +4,8 @@ use std::{error::Error, future::ready, sync::Arc, time::Duration};
 
 use portcullis::{
     BearerToken, Issuer, ScopeSet,
-    grants::{GrantStore, RefreshError, Refresher, RefresherConfig, TokenSet},
     oauth::{TokenResponse, providers::Rotation},
+    refresh::{GrantStore, RefreshError, Refresher, RefresherConfig, TokenSet},
     types::{Clock, GrantId, SystemClock},
 };
 use sha2::{Digest, Sha256};

@@ -10,9 +10,10 @@ use futures_util::future::join_all;
 use portcullis::{
     ScopeSet,
     egress::Egress,
-    grants::{GrantStore, ProviderClient, Refresher, RefresherConfig, TokenSet},
+    refresh::{GrantStore, Refresher, RefresherConfig, TokenSet},
     store::{KeyRing, MemoryStore},
     types::{Clock, SystemClock},
+    upstream::ProviderClient,
 };
 use portcullis_testkit::{Endpoint, IdentityProvider};
 use tower::{ServiceExt, limit::ConcurrencyLimit};

@@ -34,7 +34,9 @@
 //! | [`egress`] | the outbound HTTP client with SSRF guard |
 //! | [`verify`] | verifiers (JWT, introspection, UserInfo), the router between issuers, the cache |
 //! | `bridge` | the authorization server for MCP clients (feature `bridge`) |
-//! | `grants` | upstream tokens: refresh, storage, encryption (feature `grants`) |
+//! | `refresh` | tokens of users at a provider: sealed, and refreshed once for all requests (feature `grants`) |
+//! | `upstream` | the login at a provider, and the verifier that resolves a token to a user with a grant (feature `grants`) |
+//! | `store` | the store for everything that is kept, and its encryption (feature `grants`) |
 //! | `sqlite` | a store in an SQLite database (feature `sqlite`) |
 //! | [`layer`] | the auth layer, its futures and bodies |
 //! | [`scope`] | scopes per route and per MCP operation |
@@ -54,21 +56,18 @@ pub use portcullis_bridge as bridge;
 pub use portcullis_core as types;
 #[cfg(any(feature = "grants", feature = "verify"))]
 pub use portcullis_egress as egress;
-#[cfg(feature = "grants")]
-pub mod grants {
-    //! Tokens of users at a provider: kept sealed, refreshed once, and handed out fresh.
-
-    pub use portcullis_refresh::*;
-    pub use portcullis_upstream::*;
-}
 pub use portcullis_layer as layer;
 #[cfg(feature = "axum")]
 pub use portcullis_layer::extract;
 pub use portcullis_oauth as oauth;
 #[cfg(feature = "grants")]
+pub use portcullis_refresh as refresh;
+#[cfg(feature = "grants")]
 pub use portcullis_store as store;
 #[cfg(feature = "sqlite")]
 pub use portcullis_store_sqlite as sqlite;
+#[cfg(feature = "grants")]
+pub use portcullis_upstream as upstream;
 #[cfg(feature = "verify")]
 pub use portcullis_verify as verify;
 

@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderName, Method, StatusCode, header};
-use portcullis::{AuthConfig, AuthLayer, VerifyToken, grants::ProviderClient, layer::RequireUpstreamLayer};
+use portcullis::{AuthConfig, AuthLayer, VerifyToken, layer::RequireUpstreamLayer, upstream::ProviderClient};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};

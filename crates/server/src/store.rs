@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use portcullis::{
     BridgedServer,
     bridge::collections,
-    grants::GrantStore,
+    refresh::GrantStore,
     sqlite::{SqliteConfig, SqliteError, SqliteStore},
     store::{OpenError, SealedStore, Store, StoreError, WrongKeys},
     types::Clock,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use portcullis::{
-    AuthError, ScopeSet, UserContext, grants::ProviderClient, layer::scope::OperationPolicy, oauth::providers::Profile,
-    types::AuthErrorKind,
+    AuthError, ScopeSet, UserContext, layer::scope::OperationPolicy, oauth::providers::Profile, types::AuthErrorKind,
+    upstream::ProviderClient,
 };
 use rmcp::{
     ErrorData,

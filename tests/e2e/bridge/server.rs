@@ -16,15 +16,16 @@ use portcullis::{
     AuthConfig, AuthLayer, Issuer, ResourceUri, ScopeSet,
     bridge::{Bridge, BridgeConfig},
     egress::{Egress, EgressConfig},
-    grants::{GrantStore, ProviderClient, UpstreamLayer},
     layer::{
         RequireUpstreamLayer,
         scope::{OperationPolicy, ToolScopesLayer},
     },
     oauth::{ClientAuthentication, providers::Provider},
+    refresh::GrantStore,
     sqlite::{SqliteConfig, SqliteStore},
     store::{KeyRing, SealedStore},
     types::{Clock, SystemClock},
+    upstream::{ProviderClient, UpstreamLayer},
     verify::{Cache, CacheConfig},
 };
 use portcullis_store::conformance::{Call, FaultyStore};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis::{
-    grants::TokenSet,
+    refresh::TokenSet,
     types::{AuthErrorKind, Reason},
 };
 use reqwest::{StatusCode, header};

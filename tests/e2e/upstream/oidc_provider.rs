@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, env, fs, time::Duration};
 
-use portcullis::{grants::TokenSet, types::Reason};
+use portcullis::{refresh::TokenSet, types::Reason};
 use reqwest::{Client, Response, StatusCode, header};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};

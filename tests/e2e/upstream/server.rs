@@ -14,14 +14,15 @@ use portcullis::{
     AuthConfig, AuthError, AuthLayer, BearerToken, CacheConfig, Issuer, ResourceUri, ScopeSet, UserContext,
     egress::{Egress, EgressConfig},
     extract::{AuthRejection, User},
-    grants::{GrantStore, ProviderClient, RefreshRequest, Refresher, RefresherConfig, TokenSet, UpstreamLayer},
     oauth::{
         ClientAuthentication, CodeVerifier,
         protected_resource::ProtectedResourceMetadata,
         providers::{AuthorizationRequest, Provider},
     },
+    refresh::{GrantStore, RefreshRequest, Refresher, RefresherConfig, TokenSet},
     store::{KeyRing, MemoryStore},
     types::{AccessToken, GrantId, Reason, SystemClock},
+    upstream::{ProviderClient, UpstreamLayer},
     verify::Cache,
 };
 use reqwest::{Client, Response, StatusCode};

@@ -6,7 +6,7 @@ use std::{
 };
 
 use portcullis::{
-    grants::GrantStore,
+    refresh::GrantStore,
     store::{KeyRing, Store},
     types::{Clock, GrantId, SystemClock},
 };

@@ -4,7 +4,7 @@ use portcullis::bridge::collections;
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use portcullis::{grants::TokenSet, store::Store as _, types::GrantId};
+use portcullis::{refresh::TokenSet, store::Store as _, types::GrantId};
 use portcullis_test_support::{Answer, Network, OAuthClient};
 use secrecy::ExposeSecret as _;
 use serde_json::json;

@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use axum::body::Bytes;
 use portcullis::{
-    grants::GrantStore,
+    refresh::GrantStore,
     types::{Clock as _, SystemClock},
 };
 use portcullis_test_support::{Answer, Call, ClientError, Endpoint, LogCapture, OAuthClient, TestClock};

@@ -8,10 +8,11 @@ use portcullis::{
     bridge::{Bridge, BridgeConfig, Client, RedirectUri},
     egress::{Egress, EgressConfig},
     extract::User,
-    grants::{GrantStore, ProviderClient},
     oauth::{ClientAuthentication, providers::Provider},
+    refresh::GrantStore,
     store::{KeyRing, SealedStore},
     types::{Clock, Issuer, ResourceUri, ScopeSet, SystemClock},
+    upstream::ProviderClient,
 };
 use portcullis_store_sqlite::SqliteStore;
 use portcullis_testkit::IdentityProvider;

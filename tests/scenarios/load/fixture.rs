@@ -8,13 +8,14 @@ use portcullis::{
     AuthConfig, AuthError, AuthLayer, BearerToken, CacheConfig, Issuer, ResourceUri, ScopeSet, UserContext,
     egress::Egress,
     extract::UpstreamToken,
-    grants::{GrantStore, ProviderClient, Refresher, RefresherConfig, TokenSet, UpstreamVerifier},
     oauth::{
         ClientAuthentication, TokenResponse, introspection, protected_resource::ProtectedResourceMetadata,
         providers::Provider,
     },
+    refresh::{GrantStore, Refresher, RefresherConfig, TokenSet},
     store::{KeyRing, MemoryStore},
     types::{Clock, GrantId},
+    upstream::{ProviderClient, UpstreamVerifier},
     verify::Cache,
 };
 use portcullis_testkit::{Endpoint, IdentityProvider, IssuedGrant, TestClock, TokenPolicy};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use portcullis::{
     AuthError, ScopeSet,
-    grants::{GrantStore, Refresher, RefresherConfig, TokenSet},
+    refresh::{GrantStore, Refresher, RefresherConfig, TokenSet},
     store::{KeyRing, MemoryStore},
     types::{Clock, GrantId, Upstream},
 };
