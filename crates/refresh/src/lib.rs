@@ -29,7 +29,4 @@ pub use request::{RefreshFuture, RefreshRequest};
 pub use token_refresh::{RefreshError, RefreshErrorKind, TokenRefresh};
 pub use token_set::TokenSet;
 
-pub use portcullis_store::{
-    EphemeralKeyError, KeyRing, Lease, LeaseOutcome, MemoryStore, OpenError, RekeyReport, StoreError, Swap, Version,
-    WrongKeys, read_secret_file,
-};
+pub(crate) use portcullis_store::{Lease, LeaseOutcome, StoreError, Swap, Version};

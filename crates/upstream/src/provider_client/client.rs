@@ -39,7 +39,8 @@ use super::{ProfileVerifier, login::IdTokenVerifier, refresh::refresh_error};
 /// use std::sync::Arc;
 ///
 /// use portcullis_egress::{Egress, EgressConfig};
-/// use portcullis_refresh::{KeyRing, MemoryStore, Refresher, RefresherConfig, GrantStore};
+/// use portcullis_refresh::{GrantStore, Refresher, RefresherConfig};
+/// use portcullis_store::{KeyRing, MemoryStore};
 /// use portcullis_upstream::ProviderClient;
 /// use portcullis_oauth::{ClientAuthentication, providers::Provider};
 ///
