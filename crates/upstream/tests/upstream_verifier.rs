@@ -13,7 +13,8 @@ use portcullis_core::{
     ScopeSet, SystemClock, UnixTime, Upstream, UpstreamFuture, UpstreamSource, UserContext,
 };
 use portcullis_oauth::{TokenResponse, providers::Rotation};
-use portcullis_refresh::{GrantStore, KeyRing, MemoryStore, RefreshError, Refresher, RefresherConfig, TokenSet};
+use portcullis_refresh::{GrantStore, RefreshError, Refresher, RefresherConfig, TokenSet};
+use portcullis_store::{KeyRing, MemoryStore};
 use portcullis_upstream::{UpstreamLayer, UpstreamVerifier};
 use serde_json::{Map, Value, json};
 use tower::{Layer as _, ServiceExt as _, service_fn};
