@@ -20,7 +20,7 @@ const SECRETS: [&str; 25] = [
     "crates/core/src/upstream.rs",
     "crates/core/src/bearer_token.rs",
     // Hashed in the same breath.
-    "crates/upstream/src/provider_client/client.rs",
+    "crates/upstream/src/provider_client.rs",
     // Sealed in the same breath.
     "crates/refresh/src/record.rs",
     "crates/oauth/src/assertion.rs",
@@ -42,9 +42,9 @@ const SECRETS: [&str; 25] = [
 /// Where a user context is built from an identity that was established.
 const IDENTITIES: [&str; 4] = [
     "crates/bridge/src/session/model.rs",
-    "crates/upstream/src/provider_client/profile_verifier.rs",
+    "crates/upstream/src/profile_verifier.rs",
     "crates/oauth/src/verified.rs",
-    "crates/verify/src/user_info/verifier.rs",
+    "crates/verify/src/user_info_verifier.rs",
 ];
 
 /// Where the evidence that a token was verified is created.

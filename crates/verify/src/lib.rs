@@ -5,7 +5,8 @@ pub mod cache;
 mod introspection;
 mod issuer_router;
 mod jwt;
-mod user_info;
+mod user_info_endpoint;
+mod user_info_verifier;
 
 pub use audience_check::{AudienceCheck, danger};
 pub use cache::{Cache, CacheConfig, CacheFuture, CacheHandle, CacheLayer};
@@ -13,4 +14,5 @@ pub use introspection::IntrospectionVerifier;
 pub use issuer_router::{ConfigError, IssuerRouter, IssuerRouterBuilder};
 pub use jwt::{JwtFuture, JwtVerifier, KeySource};
 pub use portcullis_remote::{RemoteKeySet, discover};
-pub use user_info::{UserInfoEndpoint, UserInfoEnrichment, UserInfoLayer, UserInfoVerifier};
+pub use user_info_endpoint::UserInfoEndpoint;
+pub use user_info_verifier::{UserInfoEnrichment, UserInfoLayer, UserInfoVerifier};

@@ -30,6 +30,7 @@ const READING_PANICS: u8 = 3;
 struct Ailing(FaultyStore, Arc<AtomicU8>);
 
 impl Ailing {
+    #[expect(clippy::panic, reason = "a store that panics is one of the faults")]
     fn of(fixture: &Fixture) -> Self {
         let fault = Arc::new(AtomicU8::new(WELL));
         let (before, after) = (Arc::clone(&fault), Arc::clone(&fault));

@@ -38,7 +38,7 @@ async fn ten_thousand_who_refresh_at_once_are_all_served() {
         tokio::spawn(async move {
             let lease = match store.lease(grant(number), MINUTE).await.expect("no failure") {
                 LeaseOutcome::Acquired(lease) => lease,
-                held => panic!("{number}: {held:?}"),
+                held @ LeaseOutcome::Held => panic!("{number}: {held:?}"),
             };
             let swap = store.compare_and_swap(grant(number), Expected::Absent, numbered(number), Some(lease)).await;
             assert!(matches!(swap, Ok(Swap::Written(_))), "{number}: {swap:?}");

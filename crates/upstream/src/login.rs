@@ -1,24 +1,14 @@
-//! [`ProviderClient::login`]: from an authorization code to a user.
+//! [`ProviderClient::login`]: from an authorization code to a user; [`Login`] and [`LoginError`].
 
-use std::{error::Error as _, ops::Deref};
+use std::{error::Error, fmt, ops::Deref};
 
-use portcullis_core::{AuthError, BearerToken, Clock, Reason, ScopeSet};
-use portcullis_egress::Egress;
-use portcullis_oauth::{
-    Claims, CodeVerifier, ProtocolError,
-    id_token::{IdToken, IdTokenPolicy},
-    providers::{Profile, Provider},
-};
-use portcullis_refresh::TokenSet;
-use portcullis_remote::RemoteKeySet;
+use portcullis_core::{AuthError, Reason, ScopeSet};
+use portcullis_oauth::{Claims, CodeVerifier, ProtocolError, id_token::IdToken, providers::Profile};
+use portcullis_refresh::{RefreshError, RefreshErrorKind, TokenSet};
 use secrecy::SecretString;
 use tokio::runtime::Handle;
 
-use super::{
-    ProviderClient,
-    login_error::{LoginError, LoginStep},
-    refresh::refresh_error,
-};
+use crate::{provider_client::ProviderClient, token_endpoint::refresh_error};
 
 /// A completed login: the user, and the tokens of the new grant. `Debug` prints no token, and of the user the subject only.
 #[derive(Clone, Debug)]
@@ -36,16 +26,16 @@ impl ProviderClient {
     /// Logs a user in: redeems `code`, which was returned to `redirect_uri`, and identifies the user.
     ///
     /// `verifier`, `nonce` and the scopes `asked` are those of the authorization request. The caller must have
-    /// [checked](Provider::check_issuer) that the authorization response comes from this provider.
+    /// [checked](portcullis_oauth::providers::Provider::check_issuer) that the authorization response comes from this provider.
     ///
     /// 1. The code is redeemed.
-    /// 2. If the provider issues ID tokens and `openid` was requested, there must be an ID token that [passes the policy](IdTokenPolicy) for
+    /// 2. If the provider issues ID tokens and `openid` was requested, there must be an ID token that [passes the policy](portcullis_oauth::id_token::IdTokenPolicy) for
     ///    this client, this login and these tokens.
     /// 3. The profile is requested. Its subject must be that of the ID token
     ///    ([OpenID Connect Core 1.0 section 5.3.2](https://openid.net/specs/openid-connect-core-1_0.html#UserInfoResponse)).
     ///
     /// If it fails after the code was redeemed, or the future is dropped, the new tokens are revoked in the background, unless that would
-    /// [end other logins](Provider::revocation_ends_other_logins) of the user.
+    /// [end other logins](portcullis_oauth::providers::Provider::revocation_ends_other_logins) of the user.
     ///
     /// Compare the [scopes](TokenSet::scopes): a user may grant less than was requested.
     ///
@@ -107,37 +97,6 @@ fn check_user(profile: Profile, id_token: Option<&IdToken>) -> Result<Profile, A
     }
 }
 
-/// A verifier of one provider's ID tokens for this client.
-#[derive(Debug)]
-pub(super) struct IdTokenVerifier {
-    policy: IdTokenPolicy,
-    keys: RemoteKeySet,
-}
-
-impl IdTokenVerifier {
-    /// Creates a verifier for ID tokens of `provider` for the client `client_id`; `None` if it issues none.
-    pub(super) fn of(provider: &Provider, client_id: &str, egress: &Egress) -> Option<Self> {
-        let policy = provider.id_token_policy(client_id)?;
-        let keys = match provider.jwks_uri() {
-            Some(jwks_uri) => RemoteKeySet::at(jwks_uri.clone(), egress.clone()),
-            None => RemoteKeySet::discovered(provider.issuer().clone(), egress.clone()),
-        };
-        Some(Self { policy, keys })
-    }
-
-    /// Verifies an ID token of the same response as `access_token`, for the login with `nonce`.
-    async fn verify(
-        &self,
-        id_token: &SecretString,
-        nonce: &str,
-        access_token: &BearerToken,
-        clock: &dyn Clock,
-    ) -> Result<IdToken, AuthError> {
-        let signed = self.keys.verified(self.policy.check_header(id_token)?).await?;
-        self.policy.check(signed, nonce, access_token, clock.now())
-    }
-}
-
 /// The tokens of a login that is not complete. They are revoked if the login fails, or its future is dropped.
 struct RevokeOnDrop {
     client: ProviderClient,
@@ -181,5 +140,116 @@ async fn revoke(client: ProviderClient, tokens: TokenSet) {
     if let Err(error) = client.revoke(&tokens).await {
         let (provider, reason) = (client.provider().name(), error.reason());
         tracing::warn!(provider, %reason, source = error.source(), "tokens of a login that failed are not revoked");
+    }
+}
+
+/// A failed login at a provider: the step that failed, and the category of the error. It contains no token.
+#[derive(Clone)]
+pub struct LoginError {
+    kind: LoginErrorKind,
+    step: LoginStep,
+    cause: AuthError,
+}
+
+/// The category of a [`LoginError`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum LoginErrorKind {
+    /// The code is invalid: used, expired, or issued to another client. The user may log in again.
+    Refused,
+    /// The identity that the provider states is not valid. **No** user is logged in, and nothing of it may be used.
+    Identity,
+    /// The provider fails or does not respond. A later login may succeed.
+    Unavailable,
+    /// The provider rejects this server, or its request: the operator has to act.
+    Misconfigured,
+}
+
+/// A step of a login.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum LoginStep {
+    /// Redeeming the code.
+    Code,
+    /// Verifying the ID token.
+    IdToken,
+    /// Requesting the user's profile, and comparing it with the ID token.
+    Profile,
+}
+
+impl LoginStep {
+    /// Returns the name of the step in logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::IdToken => "id_token",
+            Self::Profile => "profile",
+        }
+    }
+}
+
+impl LoginError {
+    /// Creates the error of a code that was not redeemed.
+    fn of_code(error: RefreshError) -> Self {
+        let kind = match error.kind() {
+            RefreshErrorKind::Refused => LoginErrorKind::Refused,
+            RefreshErrorKind::Misconfigured | RefreshErrorKind::Unexplained => LoginErrorKind::Misconfigured,
+            _ => kind_of(error.cause()),
+        };
+        Self { kind, step: LoginStep::Code, cause: error.into() }
+    }
+
+    /// Creates the error of a `step` after the code was redeemed.
+    fn after(step: LoginStep, cause: AuthError) -> Self {
+        Self { kind: kind_of(&cause), step, cause }
+    }
+
+    /// Returns the category.
+    #[must_use]
+    pub const fn kind(&self) -> LoginErrorKind {
+        self.kind
+    }
+
+    /// Returns the step that failed.
+    #[must_use]
+    pub const fn step(&self) -> LoginStep {
+        self.step
+    }
+
+    /// Returns the underlying error.
+    #[must_use]
+    pub const fn cause(&self) -> &AuthError {
+        &self.cause
+    }
+}
+
+fn kind_of(cause: &AuthError) -> LoginErrorKind {
+    match cause.reason() {
+        Reason::ClientRefused | Reason::FreshTokenRefused => LoginErrorKind::Misconfigured,
+        _ if cause.is_transient() => LoginErrorKind::Unavailable,
+        _ => LoginErrorKind::Identity,
+    }
+}
+
+impl fmt::Display for LoginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the login failed ({:?}) at the step {:?}: {}", self.kind, self.step.as_str(), self.cause.reason())
+    }
+}
+
+impl fmt::Debug for LoginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoginError")
+            .field("kind", &self.kind)
+            .field("step", &self.step)
+            .field("cause", &self.cause)
+            .finish()
+    }
+}
+
+impl Error for LoginError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.source()
     }
 }

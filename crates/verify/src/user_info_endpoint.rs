@@ -138,7 +138,7 @@ impl UserInfoEndpoint {
     }
 
     /// Returns the name of the user in `profile`.
-    pub(super) fn subject<'a>(&self, profile: &'a Profile) -> Result<&'a str, AuthError> {
+    pub(crate) fn subject<'a>(&self, profile: &'a Profile) -> Result<&'a str, AuthError> {
         let Some(claim) = &self.subject_claim else { return Ok(profile.subject()) };
         profile.text(claim).ok_or_else(|| {
             let problem =
@@ -151,7 +151,7 @@ impl UserInfoEndpoint {
     /// its `sub`, if present, must match as well.
     ///
     /// [OpenID Connect Core 1.0 section 5.3.2](https://openid.net/specs/openid-connect-core-1_0.html#UserInfoResponse)
-    pub(super) fn check_subject(&self, profile: &Profile, subject: &str, sub: Option<&Value>) -> Result<(), AuthError> {
+    pub(crate) fn check_subject(&self, profile: &Profile, subject: &str, sub: Option<&Value>) -> Result<(), AuthError> {
         let is_other = |sub: &Value| self.subject_claim.is_some() && sub != profile.subject();
         if self.subject(profile)? != subject || sub.is_some_and(is_other) {
             let claim = self.subject_claim.as_deref().unwrap_or("sub");

@@ -11,10 +11,10 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
-use portcullis_core::{AuthError, Fingerprint, Reason};
+use portcullis_core::{AuthError, Fingerprint, Reason, ScopeSet};
 use portcullis_egress::EgressErrorKind;
 use portcullis_oauth::{
-    ProtocolError, TokenResponse,
+    CodeVerifier, ProtocolError, TokenResponse,
     introspection::{self, IntrospectionResponse},
 };
 use portcullis_refresh::{RefreshError, TokenSet};
@@ -23,7 +23,7 @@ use secrecy::SecretString;
 use tokio::time::timeout;
 use tower_service::Service;
 
-use super::client::{ProviderClient, fingerprint};
+use crate::provider_client::{ProviderClient, fingerprint};
 
 /// How long an introspection may delay a refresh, whose tokens are not saved yet.
 const INTROSPECTION_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -47,8 +47,28 @@ impl ProviderClient {
         }
     }
 
+    /// Redeems an authorization code, which was returned to `redirect_uri` after the scopes `asked` had been requested, for the tokens of a new
+    /// grant.
+    ///
+    /// Compare the [scopes](TokenSet::scopes): a user may grant less than was requested. The ID token is **not** verified, so the user must
+    /// be known already; [`login`](Self::login) identifies the user.
+    ///
+    /// # Errors
+    /// [`RefreshError`]. A code is valid once: after an error only a new login returns tokens, unless the request was not sent.
+    pub async fn exchange_code(
+        &self,
+        code: &SecretString,
+        redirect_uri: &str,
+        verifier: &CodeVerifier,
+        asked: &ScopeSet,
+    ) -> Result<TokenSet, RefreshError> {
+        let request = self.provider().code_request(self.client(), code, redirect_uri, verifier);
+        let response = self.redeem(code, request).await.map_err(refresh_error)?;
+        Ok(TokenSet::from_login(self.with_lifetime(response).await, asked, self.now()))
+    }
+
     /// Redeems `code` at the token endpoint.
-    pub(super) async fn redeem(
+    pub(crate) async fn redeem(
         &self,
         code: &SecretString,
         request: Request<Bytes>,
@@ -92,7 +112,7 @@ impl Service<Arc<TokenSet>> for ProviderClient {
 
 impl ProviderClient {
     /// Adds the lifetime that the token response did not contain: by introspection, else the default of the provider.
-    pub(super) async fn with_lifetime(&self, mut tokens: TokenResponse) -> TokenResponse {
+    pub(crate) async fn with_lifetime(&self, mut tokens: TokenResponse) -> TokenResponse {
         if tokens.expires_in.is_some() || tokens.expires_at.is_some() {
             return tokens;
         }
@@ -133,7 +153,7 @@ impl ProviderClient {
 }
 
 /// Returns what `error` means for the refresh token or code that was presented.
-pub(super) fn refresh_error(error: CallError) -> RefreshError {
+pub(crate) fn refresh_error(error: CallError) -> RefreshError {
     match error {
         CallError::ClientRejected(refusal) => RefreshError::not_sent(refusal),
         CallError::Egress(error) => {

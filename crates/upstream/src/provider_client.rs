@@ -5,19 +5,20 @@ use std::{
     time::Duration,
 };
 
-use portcullis_core::{AccessToken, AuthError, Clock, Fingerprint, ScopeSet, SystemClock, UnixTime};
+use portcullis_core::{AccessToken, AuthError, BearerToken, Clock, Fingerprint, SystemClock, UnixTime};
 use portcullis_egress::{Egress, RequestKind};
 use portcullis_oauth::{
-    ClientAuthentication, CodeVerifier,
+    ClientAuthentication,
+    id_token::{IdToken, IdTokenPolicy},
     providers::{Profile, Provider},
     revocation::RevokedTokens,
 };
-use portcullis_refresh::{RefreshError, TokenSet};
-use portcullis_remote::EndpointClient;
+use portcullis_refresh::TokenSet;
+use portcullis_remote::{EndpointClient, RemoteKeySet};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
-use super::{ProfileVerifier, login::IdTokenVerifier, refresh::refresh_error};
+use crate::ProfileVerifier;
 
 /// An OAuth client of a provider: logins, refreshes, profiles and revocation. Clones share their state.
 ///
@@ -119,26 +120,6 @@ impl ProviderClient {
         &self.0.provider
     }
 
-    /// Redeems an authorization code, which was returned to `redirect_uri` after the scopes `asked` had been requested, for the tokens of a new
-    /// grant.
-    ///
-    /// Compare the [scopes](TokenSet::scopes): a user may grant less than was requested. The ID token is **not** verified, so the user must
-    /// be known already; [`login`](Self::login) identifies the user.
-    ///
-    /// # Errors
-    /// [`RefreshError`]. A code is valid once: after an error only a new login returns tokens, unless the request was not sent.
-    pub async fn exchange_code(
-        &self,
-        code: &SecretString,
-        redirect_uri: &str,
-        verifier: &CodeVerifier,
-        asked: &ScopeSet,
-    ) -> Result<TokenSet, RefreshError> {
-        let request = self.provider().code_request(self.client(), code, redirect_uri, verifier);
-        let response = self.redeem(code, request).await.map_err(refresh_error)?;
-        Ok(TokenSet::from_login(self.with_lifetime(response).await, asked, self.now()))
-    }
-
     /// Requests the profile of the user of `token`.
     ///
     /// # Errors
@@ -178,48 +159,79 @@ impl ProviderClient {
         self.client().client_id()
     }
 
-    pub(super) fn client(&self) -> &ClientAuthentication {
+    pub(crate) fn client(&self) -> &ClientAuthentication {
         &self.0.client
     }
 
-    pub(super) fn clock(&self) -> &dyn Clock {
+    pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.0.clock
     }
 
-    pub(super) fn now(&self) -> UnixTime {
+    pub(crate) fn now(&self) -> UnixTime {
         self.0.clock.now()
     }
 
-    pub(super) fn id_tokens(&self) -> Option<&IdTokenVerifier> {
+    pub(crate) fn id_tokens(&self) -> Option<&IdTokenVerifier> {
         self.0.id_tokens.as_ref()
     }
 
     /// Returns the endpoint client for codes.
-    pub(super) fn codes(&self) -> &EndpointClient {
+    pub(crate) fn codes(&self) -> &EndpointClient {
         &self.0.codes
     }
 
     /// Returns the endpoint client for refresh tokens.
-    pub(super) fn refresh_tokens(&self) -> &EndpointClient {
+    pub(crate) fn refresh_tokens(&self) -> &EndpointClient {
         &self.0.refresh_tokens
     }
 
     /// Records that the token endpoint has just accepted the credentials of this server.
-    pub(super) fn note_accepted(&self) {
+    pub(crate) fn note_accepted(&self) {
         *self.0.accepted_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// Returns when the token endpoint last accepted the credentials of this server.
-    pub(super) fn last_accepted(&self) -> Option<Instant> {
+    pub(crate) fn last_accepted(&self) -> Option<Instant> {
         *self.0.accepted_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn introspection(&self) -> &EndpointClient {
+    pub(crate) fn introspection(&self) -> &EndpointClient {
         &self.0.introspection
     }
 }
 
 /// Returns the hash of a code or refresh token, by which a credential that makes the provider fail is paused.
-pub(super) fn fingerprint(presented: &SecretString) -> Fingerprint {
+pub(crate) fn fingerprint(presented: &SecretString) -> Fingerprint {
     Fingerprint::of_credential(presented.expose_secret())
+}
+
+/// A verifier of one provider's ID tokens for this client.
+#[derive(Debug)]
+pub(crate) struct IdTokenVerifier {
+    policy: IdTokenPolicy,
+    keys: RemoteKeySet,
+}
+
+impl IdTokenVerifier {
+    /// Creates a verifier for ID tokens of `provider` for the client `client_id`; `None` if it issues none.
+    pub(crate) fn of(provider: &Provider, client_id: &str, egress: &Egress) -> Option<Self> {
+        let policy = provider.id_token_policy(client_id)?;
+        let keys = match provider.jwks_uri() {
+            Some(jwks_uri) => RemoteKeySet::at(jwks_uri.clone(), egress.clone()),
+            None => RemoteKeySet::discovered(provider.issuer().clone(), egress.clone()),
+        };
+        Some(Self { policy, keys })
+    }
+
+    /// Verifies an ID token of the same response as `access_token`, for the login with `nonce`.
+    pub(crate) async fn verify(
+        &self,
+        id_token: &SecretString,
+        nonce: &str,
+        access_token: &BearerToken,
+        clock: &dyn Clock,
+    ) -> Result<IdToken, AuthError> {
+        let signed = self.keys.verified(self.policy.check_header(id_token)?).await?;
+        self.policy.check(signed, nonce, access_token, clock.now())
+    }
 }
