@@ -106,11 +106,11 @@ impl<T> Future for Outcome<T> {
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// use portcullis_remote::SingleFlight;
 ///
-/// let flights: SingleFlight<&str, Result<u8, &str>> = SingleFlight::new(|_| Err("the task failed"));
-/// let first = flights.join("key", || async { Ok(1) });
-/// let second = flights.join("key", || async { Ok(2) });
+/// let tasks: SingleFlight<&str, Result<u8, &str>> = SingleFlight::new(|_| Err("the task failed"));
+/// let first = tasks.join("key", || async { Ok(1) });
+/// let second = tasks.join("key", || async { Ok(2) });
 /// assert_eq!((first.await, second.await), (Ok(1), Ok(1)));
-/// assert_eq!(flights.join("key", || async { Ok(3) }).await, Ok(3));
+/// assert_eq!(tasks.join("key", || async { Ok(3) }).await, Ok(3));
 /// # }
 /// ```
 pub struct SingleFlight<K, T, S = RandomState> {

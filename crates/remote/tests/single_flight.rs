@@ -44,7 +44,7 @@ impl Work {
     }
 }
 
-fn flights() -> SingleFlight<&'static str, Outcome> {
+fn tasks() -> SingleFlight<&'static str, Outcome> {
     SingleFlight::new(|_| Err(FAILED))
 }
 
@@ -54,58 +54,58 @@ fn runtime() -> Runtime {
 
 #[tokio::test(start_paused = true)]
 async fn callers_of_one_key_share_one_execution() {
-    let (flights, work) = (flights(), Work::default());
-    let waiting: Vec<_> = (0..1000).map(|_| flights.clone().join("key", || work.clone().run())).collect();
+    let (tasks, work) = (tasks(), Work::default());
+    let waiting: Vec<_> = (0..1000).map(|_| tasks.clone().join("key", || work.clone().run())).collect();
     for task in waiting {
         assert_eq!(task.await, Ok(1));
     }
     assert_eq!(work.begun(), 1);
-    assert!(flights.is_empty(), "a task that has ended is removed");
-    assert_eq!(flights.join("key", || work.clone().run()).await, Ok(2), "no outcome is kept");
+    assert!(tasks.is_empty(), "a task that has ended is removed");
+    assert_eq!(tasks.join("key", || work.clone().run()).await, Ok(2), "no outcome is kept");
 }
 
 #[tokio::test(start_paused = true)]
 async fn different_keys_do_not_wait_for_each_other() {
-    let (flights, work) = (flights(), Work::default());
-    let hangs = flights.join("hangs", std::future::pending::<Outcome>);
-    let other = flights.join("other", || work.clone().run());
+    let (tasks, work) = (tasks(), Work::default());
+    let hangs = tasks.join("hangs", std::future::pending::<Outcome>);
+    let other = tasks.join("other", || work.clone().run());
     assert_eq!(timeout(SECOND * 2, other).await, Ok(Ok(1)));
     assert!(!hangs.is_finished());
-    assert_eq!(flights.len(), 1);
+    assert_eq!(tasks.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_goes_away_neither_cancels_nor_repeats_the_task() {
-    let (flights, work) = (flights(), Work::default());
+    let (tasks, work) = (tasks(), Work::default());
     for _ in 0..300 {
-        let waiting = flights.join("key", || work.clone().run());
+        let waiting = tasks.join("key", || work.clone().run());
         assert!(timeout(Duration::from_millis(1), waiting).await.is_err());
     }
     assert_eq!((work.begun(), work.ended()), (1, 0));
     sleep(SECOND).await;
     assert_eq!((work.begun(), work.ended()), (1, 1));
-    assert!(flights.is_empty());
+    assert!(tasks.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_fails_all_waiters_and_the_next_caller_starts_anew() {
-    let (flights, work) = (flights(), Work::default());
+    let (tasks, work) = (tasks(), Work::default());
     let panics = || async {
         sleep(SECOND).await;
         panic!("on purpose")
     };
-    let (one, two) = (flights.join("key", panics), flights.join("key", || work.clone().run()));
+    let (one, two) = (tasks.join("key", panics), tasks.join("key", || work.clone().run()));
     assert_eq!((one.await, two.await), (Err(FAILED), Err(FAILED)));
-    assert_eq!(flights.join("key", || work.clone().run()).await, Ok(1));
+    assert_eq!(tasks.join("key", || work.clone().run()).await, Ok(1));
 }
 
 #[test]
 fn a_runtime_that_stops_fails_all_waiters_and_the_next_caller_starts_anew() {
-    let (flights, work) = (flights(), Work::default());
+    let (tasks, work) = (tasks(), Work::default());
     let first = runtime();
     let join = |key| {
         let _entered = first.enter();
-        flights.join(key, || work.clone().run())
+        tasks.join(key, || work.clone().run())
     };
     let polled = join("polled");
     first.block_on(tokio::task::yield_now());
@@ -114,10 +114,10 @@ fn a_runtime_that_stops_fails_all_waiters_and_the_next_caller_starts_anew() {
     assert!(polled.is_finished() && never_polled.is_finished(), "though nothing has waited for them yet");
     runtime().block_on(async {
         assert_eq!((polled.await, never_polled.await), (Err(FAILED), Err(FAILED)));
-        assert!(flights.join("polled", || work.clone().run()).await.is_ok());
-        assert!(flights.join("never polled", || work.clone().run()).await.is_ok());
+        assert!(tasks.join("polled", || work.clone().run()).await.is_ok());
+        assert!(tasks.join("never polled", || work.clone().run()).await.is_ok());
     });
-    assert!(flights.is_empty());
+    assert!(tasks.is_empty());
 }
 
 #[test]
@@ -126,17 +126,17 @@ fn a_task_that_is_spawned_on_a_stopped_runtime_is_finished_at_once() {
     let (handle, work) = (runtime.handle().clone(), Work::default());
     drop(runtime);
     let _entered = handle.enter();
-    let flights = flights();
-    let task = flights.join("key", || work.clone().run());
+    let tasks = tasks();
+    let task = tasks.join("key", || work.clone().run());
     assert!(task.is_finished());
-    assert!(flights.join("key", || work.clone().run()).is_finished(), "it is replaced, without a deadlock");
+    assert!(tasks.join("key", || work.clone().run()).is_finished(), "it is replaced, without a deadlock");
     assert_eq!(work.begun(), 0);
 }
 
 #[test]
 fn threads_that_join_at_the_same_time_start_one_task_at_a_time() {
     let runtime = Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("runtime");
-    let (flights, running, most) = (flights(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (tasks, running, most) = (tasks(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let work = || {
         let (running, most) = (Arc::clone(&running), Arc::clone(&most));
         async move {
@@ -152,7 +152,7 @@ fn threads_that_join_at_the_same_time_start_one_task_at_a_time() {
                 for _ in 0..500 {
                     let task = {
                         let _entered = runtime.enter();
-                        flights.join("key", work)
+                        tasks.join("key", work)
                     };
                     assert_eq!(runtime.block_on(task), Ok(0));
                 }
@@ -160,7 +160,7 @@ fn threads_that_join_at_the_same_time_start_one_task_at_a_time() {
         }
     });
     assert_eq!(most.load(SeqCst), 1);
-    assert!(flights.is_empty());
+    assert!(tasks.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

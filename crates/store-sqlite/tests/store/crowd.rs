@@ -30,7 +30,7 @@ async fn raw(folder: &Folder) -> SqliteConnection {
 async fn ten_thousand_who_refresh_at_once_are_all_served() {
     const MANY: u32 = 10_000;
     let folder = Folder::new();
-    // Far less than they take: they wait for each other, and not for somebody else's lock.
+    // Far less than all of them take: they wait for each other, and not for the lock of another process.
     let config = SqliteConfig::new(folder.database()).with_busy_timeout(Duration::from_millis(200));
     let store = SqliteStore::open(config).await.expect("a store");
     let refreshes = (0..MANY).map(|number| {
@@ -118,7 +118,7 @@ async fn a_write_whose_caller_has_gone_away_before_its_turn_is_not_done() {
     other.execute("ROLLBACK").await.expect("no failure");
     for number in 0..1000 {
         let LeaseOutcome::Acquired(lease) = store.lease(grant(number), MINUTE).await.expect("no failure") else {
-            panic!("{number}: leased to somebody who never got to know");
+            panic!("{number}: leased to a caller that was not told");
         };
         assert!(!lease.after_abandoned, "{number}");
     }
@@ -152,6 +152,7 @@ fn a_store_whose_runtime_has_ended_says_so() {
     let folder = Folder::new();
     let runtime = || Builder::new_current_thread().enable_all().build().expect("a runtime");
     let store = runtime().block_on(open(&folder));
-    let error = runtime().block_on(store.compare_and_remove(grant(1), Version::new(1))).expect_err("nobody writes");
+    let error =
+        runtime().block_on(store.compare_and_remove(grant(1), Version::new(1))).expect_err("there is no writer");
     assert!(error.to_string().ends_with("portcullis.db: the runtime in which it was opened has ended"), "{error}");
 }

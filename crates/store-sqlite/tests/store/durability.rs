@@ -67,7 +67,7 @@ async fn versions_fences_and_leases_outlive_the_process() {
     assert_eq!(store.lease(id, Duration::from_secs(30)).await.unwrap(), LeaseOutcome::Held);
     clock.advance(Duration::from_secs(31));
     let LeaseOutcome::Acquired(second) = store.lease(id, Duration::from_secs(30)).await.unwrap() else { panic!() };
-    assert!(second.after_abandoned, "who had it is gone, and nobody knows what it did");
+    assert!(second.after_abandoned, "its holder is gone, and what it did is not known");
     assert!(second.fence > first.fence);
     let Swap::Written(new) = store.compare_and_swap(id, Expected::Absent, numbered(2), None).await.unwrap() else {
         panic!()

@@ -1,4 +1,4 @@
-//! A database that somebody else keeps locked.
+//! A database that another process keeps locked.
 
 use std::{path::Path, time::Duration};
 
@@ -18,7 +18,7 @@ async fn impatient(path: &Path) -> Result<SqliteStore, SqliteError> {
     SqliteStore::open(SqliteConfig::new(path).with_busy_timeout(BUSY_TIMEOUT)).await
 }
 
-/// Somebody who keeps the database locked until it is dropped.
+/// A guard that keeps the database locked until it is dropped.
 async fn lock(path: &Path) -> SqliteConnection {
     let mut other = SqliteConnectOptions::new().filename(path).connect().await.expect("a connection");
     other.execute("BEGIN IMMEDIATE").await.expect("the lock");

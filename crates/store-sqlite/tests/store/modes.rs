@@ -1,4 +1,4 @@
-//! Nobody but the owner may read the files.
+//! Only the owner may read the files.
 #![cfg(unix)]
 
 use std::{

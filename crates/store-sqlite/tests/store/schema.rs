@@ -136,7 +136,7 @@ async fn the_third_version_is_upgraded_with_what_is_in_it() {
     assert_eq!(number(&mut raw(&folder.database()).await, "PRAGMA user_version").await, LAST);
 }
 
-/// Kills a process that upgrades a copy of `original` when its journal has so many bytes. Whether that was before it was done;
+/// Kills a process that upgrades a copy of `original` when its journal has this number of bytes. Whether that was before it was done;
 /// whenever it was, the schema is one or the other.
 async fn is_killed_in_the_middle(folder: &Folder, original: &Path, journal: u64) -> bool {
     let wal = folder.path().join("portcullis.db-wal");
@@ -174,7 +174,7 @@ async fn a_kill_in_the_middle_of_a_migration_leaves_the_schema_before_it() {
     let original = folder.path().join("original.db");
     let mut connection = raw(&original).await;
     connection.execute(FIRST).await.expect("the first schema");
-    // So many that the migration is at work for a while.
+    // Enough rows for the migration to take a while.
     let fill = format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})
          INSERT INTO grants SELECT randomblob(16), i, x'00', 4102444800000000000 + random() % 1000000000 FROM n;
@@ -233,7 +233,7 @@ async fn the_database_of_another_program_is_refused_and_left_alone() {
 #[tokio::test]
 async fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let folder = Folder::new();
-    let text = "listen = \"127.0.0.1:8000\" # somebody mistook the configuration for the database\n".repeat(20);
+    let text = "listen = \"127.0.0.1:8000\" # the configuration instead of the database\n".repeat(20);
     fs::write(folder.database(), &text).expect("a file");
     let error = open(&folder.database()).await.expect_err("no database").to_string();
     assert!(error.contains("portcullis.db") && error.contains("file is not a database"), "{error}");

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::trial::{Finding, Outcome, Trial, expect};
 use crate::Position;
 
-/// At least so many events are kept.
+/// The least number of events that are kept.
 const MIN_EVENTS: usize = 1000;
 
 /// A feed that keeps more events than these counts as unbounded.

@@ -1,4 +1,4 @@
-//! Values whose end needs work: they wait for it, and those that do not open hold up nobody.
+//! Values whose end needs work: they stay until it is done, and a value that does not open does not block the others.
 
 use portcullis_store::{Expected, Row, SealedStore, Store as _};
 
@@ -27,7 +27,7 @@ async fn values_are_due_from_their_end_until_they_are_removed() {
     assert!(expired(&records, 10).await.is_empty(), "they have not expired");
     fixture.later();
     assert_eq!(expired(&records, 2).await, [0, 1], "the oldest");
-    assert_eq!(expired(&records, 2).await, [0, 1], "whoever wanted to look after them may have died");
+    assert_eq!(expired(&records, 2).await, [0, 1], "the process that read them may have died");
     for (key, opened) in records.expired::<u32>(COLLECTION, 2).await.unwrap() {
         assert!(records.remove(key, opened.version).await.unwrap());
         assert!(!records.remove(key, opened.version).await.unwrap(), "one is told so");

@@ -41,7 +41,7 @@ async fn what_is_not_what_was_expected_is_an_error_that_does_not_quote_it() {
     let printed = format!("{error} {error:?}");
     assert!(printed.contains("not what was expected") && !printed.contains("a-secret-value"), "{printed}");
     let page = records.page::<u64>(crate::fixture::COLLECTION, None, 10).await.unwrap();
-    assert!(matches!(&page[..], [(at, None)] if *at == key(1)), "in a page it holds up nobody");
+    assert!(matches!(&page[..], [(at, None)] if *at == key(1)), "it does not block the other rows of a page");
 }
 
 #[tokio::test(start_paused = true)]

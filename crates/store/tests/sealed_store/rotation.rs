@@ -44,7 +44,7 @@ async fn what_is_written_during_a_rekey_is_not_lost() {
     let soon = fixture.soon();
     // A process that still has the old ring writes between our reading and our writing.
     fixture.before_next_write(async move {
-        old.replace(key(1), version, &"after", soon).await.expect("no failure").expect("nobody was faster");
+        old.replace(key(1), version, &"after", soon).await.expect("no failure").expect("no other write");
     });
     assert_eq!(counts(fixture.with_keys(&[2, 1]).rekey(&[COLLECTION, OTHER]).await.unwrap()), (1, 0, 0));
     let opened = fixture.with_keys(&[2]).load::<String>(key(1)).await.unwrap().expect("a value");

@@ -30,8 +30,8 @@ async fn a_value_is_created_replaced_and_removed_by_who_has_seen_it() {
     let opened = records.load::<Login>(key(1)).await.unwrap().expect("a login");
     assert_eq!((opened.version, opened.value, opened.expires_at), (first, login("first"), soon));
 
-    let second = records.replace(key(1), first, &login("second"), soon).await.unwrap().expect("nobody was faster");
-    assert_eq!(records.replace(key(1), first, &login("late"), soon).await.unwrap(), None, "somebody was faster");
+    let second = records.replace(key(1), first, &login("second"), soon).await.unwrap().expect("no other write");
+    assert_eq!(records.replace(key(1), first, &login("late"), soon).await.unwrap(), None, "there was another write");
     assert!(!records.remove(key(1), first).await.unwrap());
     let page = records.page::<Login>(COLLECTION, None, 10).await.unwrap();
     assert_eq!(

@@ -36,7 +36,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Whoever comes to the provider is Alice.
+    /// Logs every user in as Alice.
     pub(crate) fn of(vendor: Option<Vendor>) -> Self {
         let app = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
         Self::with(vendor, app, |provider| provider)

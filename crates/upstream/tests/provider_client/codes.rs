@@ -58,6 +58,6 @@ async fn a_grant_is_revoked_where_that_is_possible() {
     let script = Script::new([]);
     assert!(!script.client(Provider::atlassian()).revoke(&tokens()).await.expect("no way"));
     assert_eq!(script.calls(), 0);
-    let error = Script::new([bare(503)]).client(oidc()).revoke(&tokens()).await.expect_err("nobody can tell");
+    let error = Script::new([bare(503)]).client(oidc()).revoke(&tokens()).await.expect_err("not known");
     assert_eq!(error.reason(), Reason::ProviderUnavailable);
 }

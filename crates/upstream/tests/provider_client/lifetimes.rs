@@ -1,4 +1,4 @@
-//! How long an access token lives, by whoever tells it.
+//! The lifetime of an access token, by each of its sources.
 
 use std::time::Duration;
 

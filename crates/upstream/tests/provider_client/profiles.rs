@@ -57,7 +57,7 @@ async fn only_a_token_that_the_provider_refuses_is_invalid() {
     let body = Line::Answer(403, &[], bytes::Bytes::from_static(b"Bad_OAuth_Token"));
     assert_eq!(verify(&Script::new([body]), salesforce, "at").await.expect_err("dead").reason(), Reason::Inactive);
     for line in [bare(403), bare(404), bare(429), bare(500), json(200, &json!({})), Line::Silence] {
-        let error = verify(&Script::new([line.clone()]), oidc(), "at").await.expect_err("nobody can tell");
+        let error = verify(&Script::new([line.clone()]), oidc(), "at").await.expect_err("not known");
         assert_eq!(error.kind(), AuthErrorKind::Unavailable, "{line:?}");
     }
     let profile = json(200, &json!({"id": 7, "login": "octocat"}));

@@ -22,7 +22,7 @@ async fn a_dead_refresh_token_ends_the_grant_at_once_and_is_never_presented_agai
     for vendor in VENDORS {
         let world = World::expired(vendor).await;
         let name = world.name();
-        let end = world.upstream().revocation().expect("somebody tells");
+        let end = world.upstream().revocation().expect("a revocation");
         // As the user does it, in the provider's settings.
         world.idp.revoke_grant("alice");
         for _ in 0..20 {
@@ -41,7 +41,7 @@ async fn a_refusal_of_this_server_logs_no_user_out_and_is_not_repeated_for_every
         let world = World::expired(vendor).await;
         let name = world.name();
         let before = world.stored_refresh_token().await;
-        // Also as it comes by itself: somebody changes the secret.
+        // The same error of the provider itself, after the secret was changed.
         world.idp.set_client(portcullis_testkit::IdentityProvider::CLIENT_ID, "another secret");
         for _ in 0..20 {
             let error = world.upstream().access_token().await.expect_err(name);

@@ -34,7 +34,7 @@ async fn a_code_brings_tokens_and_tokens_a_profile() {
             Some(Vendor::Keycloak) => {
                 let roles = json!({"roles": ["offline_access", "default-roles-test"]});
                 assert_eq!(profile.claims().claim("realm_access"), Some(&roles));
-                assert_eq!(tokens.refresh_expires_at(), None, "an offline session ends nobody knows when");
+                assert_eq!(tokens.refresh_expires_at(), None, "the end of an offline session is not known");
             }
             _ => {}
         }

@@ -20,7 +20,7 @@ async fn a_lost_answer_costs_a_login_only_where_a_refresh_token_is_good_once() {
             let before = world.stored_refresh_token().await.expect(name);
             world.idp.set_fault(Endpoint::Token, fault.clone().after_processing().times(1));
             let error = world.upstream().access_token().await.expect_err(name);
-            assert_eq!(error.kind(), AuthErrorKind::Unavailable, "{name}: nobody is sent to log in for that");
+            assert_eq!(error.kind(), AuthErrorKind::Unavailable, "{name}: no user has to log in for that");
             assert_eq!(world.idp.times_presented(&before), 1, "{name}: and nothing is tried again at once");
             assert_eq!(world.stored_refresh_token().await.as_ref(), Some(&before), "{name}");
             worlds.push((world, before));

@@ -41,7 +41,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Nobody has logged in yet.
+    /// Creates a world without a login.
     pub(crate) async fn of(vendor: Option<Vendor>) -> Self {
         let clock = TestClock::new();
         let idp = vendor.map_or_else(IdentityProvider::new, IdentityProvider::of).with_clock(Arc::new(clock.clone()));
@@ -66,7 +66,7 @@ impl World {
         world
     }
 
-    /// Where the provider was nobody listens any more.
+    /// Stops the provider: its address does not accept connections any more.
     pub(crate) async fn unplug(&mut self) {
         if let Some(running) = self.running.take() {
             running.shutdown().await;

@@ -206,7 +206,7 @@ impl Reference {
             *times += 1;
             *unanswered = matches!(result, Outcome::Ambiguous | Outcome::Transient | Outcome::Unexplained { .. });
         }
-        let landing = match result {
+        let outcome = match result {
             Outcome::Refreshed { expires_in } => {
                 self.refreshed += 1;
                 let renewed = based_on.refreshed(response(expires_in.map(Duration::from_secs)), self.now.calendar);
@@ -240,7 +240,7 @@ impl Reference {
                 RefreshOutcome::Deferred
             }
         };
-        let outcome = self.state.complete(self.now, &job, landing, self.policy);
+        let outcome = self.state.complete(self.now, &job, outcome, self.policy);
         match result {
             Outcome::Refreshed { .. } | Outcome::Deferred => assert!(outcome.is_ok()),
             Outcome::Unexplained { .. } if self.ended => {
