@@ -9,33 +9,33 @@ use url::form_urlencoded;
 pub(crate) struct Fields(Vec<(String, String)>);
 
 impl Fields {
-    /// This one, in place of those of its name.
+    /// Sets a field, in place of those of its name.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.remove(name);
         self.add(name, value);
     }
 
-    /// This one too.
+    /// Adds a field, also if there is one of its name.
     pub(crate) fn add(&mut self, name: &str, value: &str) {
         self.0.push((name.to_owned(), value.to_owned()));
     }
 
-    /// None of this name.
+    /// Removes the fields of this name.
     pub(crate) fn remove(&mut self, name: &str) {
         self.0.retain(|(known, _)| known != name);
     }
 
-    /// The first of this name.
+    /// Returns the value of the first field of this name.
     pub(crate) fn find(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// As `application/x-www-form-urlencoded`.
+    /// Encodes the fields as `application/x-www-form-urlencoded`.
     pub(crate) fn encoded(&self) -> String {
         form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
     }
 
-    /// `url` with them in its query.
+    /// Appends the fields to the query of `url`.
     pub(crate) fn appended_to(&self, url: &str) -> String {
         let separator = if url.contains('?') { '&' } else { '?' };
         format!("{url}{separator}{}", self.encoded())

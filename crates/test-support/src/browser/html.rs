@@ -1,8 +1,8 @@
-//! What a browser reads of a page: its forms, and where it goes on by itself.
+//! The parser of pages: forms, links, and `<meta http-equiv="refresh">`.
 
 use html5gum::{DefaultEmitter, StartTag, Token, Tokenizer};
 
-/// What a browser reads of a page.
+/// The parsed parts of a page.
 #[derive(Default)]
 pub(super) struct Document {
     pub(super) forms: Vec<Form>,
@@ -12,14 +12,14 @@ pub(super) struct Document {
     pub(super) links: Vec<String>,
 }
 
-/// A form with what it sends if nobody touches it.
+/// A form with its initial values.
 #[derive(Default)]
 pub(super) struct Form {
     id: String,
     pub(super) action: String,
     pub(super) is_post: bool,
     pub(super) fields: Vec<(String, String)>,
-    /// The names of the fields into which somebody may write.
+    /// The names of the text fields.
     pub(super) texts: Vec<String>,
     pub(super) buttons: Vec<Button>,
 }
@@ -28,7 +28,7 @@ pub(super) struct Form {
 pub(super) struct Button {
     pub(super) name: String,
     pub(super) value: String,
-    /// Where it submits the form to instead.
+    /// The action that replaces that of the form.
     pub(super) action: Option<String>,
 }
 
@@ -36,7 +36,7 @@ impl Document {
     pub(super) fn read(html: &[u8]) -> Self {
         let mut document = Self::default();
         let mut emitter = DefaultEmitter::default();
-        // Styles and scripts are not looked into.
+        // Styles and scripts are not parsed.
         emitter.naively_switch_states(true);
         let mut is_in_form = false;
         for Ok(token) in Tokenizer::new_with_emitter(html, emitter) {
@@ -49,7 +49,7 @@ impl Document {
         document
     }
 
-    /// Takes in a tag. Returns whether what follows is in a form.
+    /// Processes a start tag. Returns whether the next tags are in a form.
     fn open(&mut self, tag: &Tag, is_in_form: bool) -> bool {
         match tag.name() {
             b"form" => {

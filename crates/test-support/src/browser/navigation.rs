@@ -1,4 +1,4 @@
-//! One navigation: from a request, over redirects and pages that go on by themselves, to where the browser ends up.
+//! One navigation: from a request, through redirects and refreshes, to a page or to a URL where the test takes over.
 
 use bytes::Bytes;
 use http::{
@@ -8,26 +8,40 @@ use http::{
 use url::Url;
 
 use super::{
-    error::BrowserError,
-    page::{Arrival, Page},
-    policies::Policies,
-    site::Relation,
+    cookies::Jar,
+    page::{Arrival, BrowserError, Page},
+    policies::{Policies, Relation},
     submission::Submission,
-    window::Browser,
 };
+use crate::Network;
 
-/// The most redirects in a row, as browsers have it.
+/// The limit of redirects in a row, as in browsers.
 const MOST_HOPS: usize = 20;
 
-/// A request that is about to be sent, and what led to it.
+/// What the navigations of one browser share.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    pub(super) network: Network,
+    pub(super) jar: Jar,
+    /// The beginnings of the URLs at which the test takes over.
+    pub(super) stops: Vec<String>,
+}
+
+impl Session {
+    fn leaves_at(&self, url: &Url) -> bool {
+        !["http", "https"].contains(&url.scheme()) || self.stops.iter().any(|prefix| url.as_str().starts_with(prefix))
+    }
+}
+
+/// A request that is about to be sent, and its origin.
 pub(super) struct Navigation {
     method: Method,
     url: Url,
     body: Bytes,
     relation: Relation,
-    /// The page that led here, unless the user typed the URL.
+    /// The policies of the page that started the navigation, unless the user typed the URL.
     from: Option<Policies>,
-    /// Whether a form of that page did.
+    /// Whether a form of that page started it.
     is_form: bool,
     origin: Option<String>,
     headers: HeaderMap,
@@ -35,7 +49,7 @@ pub(super) struct Navigation {
 }
 
 impl Navigation {
-    /// To a URL that the user typed.
+    /// Creates the navigation to a URL that the user typed.
     pub(super) fn typed(url: Url) -> Self {
         Self {
             method: Method::GET,
@@ -66,21 +80,21 @@ impl Navigation {
         })
     }
 
-    /// To where `page` goes on by itself.
+    /// Creates the navigation that `page` starts by itself.
     fn refresh(page: &Page, url: Url) -> Self {
         let policies = Policies::of(page.url().clone(), page.headers());
         let relation = Relation::between(page.url(), &url);
         Self { relation, from: Some(policies), hops: page.hops().to_vec(), ..Self::typed(url) }
     }
 
-    /// Goes until there is a page that stays, or a URL where the test takes over.
-    pub(super) async fn go(mut self, browser: &mut Browser) -> Result<Arrival, BrowserError> {
+    /// Follows redirects and refreshes to a page, or to a URL where the test takes over.
+    pub(super) async fn go(mut self, session: &mut Session) -> Result<Arrival, BrowserError> {
         loop {
             self.may_go()?;
-            if browser.leaves_at(&self.url) {
+            if session.leaves_at(&self.url) {
                 return Ok(Arrival::Left(self.url));
             }
-            let response = self.send(browser).await?;
+            let response = self.send(session).await?;
             self.hops.push(self.url.clone());
             if let Some(location) = redirect(&response) {
                 self.follow(response.status(), &location)?;
@@ -105,19 +119,19 @@ impl Navigation {
         }
     }
 
-    async fn send(&self, browser: &mut Browser) -> Result<Response<Bytes>, BrowserError> {
+    async fn send(&self, session: &mut Session) -> Result<Response<Bytes>, BrowserError> {
         let not_a_url = |_| BrowserError::NotAUrl(self.url.to_string());
         let mut target = self.url.clone();
         target.set_fragment(None);
         let request = Request::builder().method(&self.method).uri(target.as_str()).body(self.body.clone());
         let mut request = request.map_err(not_a_url)?;
-        *request.headers_mut() = self.header_map(browser);
-        let response = browser.network().send(request).await?;
-        browser.jar_mut().keep(&self.url, response.headers());
+        *request.headers_mut() = self.header_map(session);
+        let response = session.network.send(request).await?;
+        session.jar.keep(&self.url, response.headers());
         Ok(response)
     }
 
-    fn header_map(&self, browser: &Browser) -> HeaderMap {
+    fn header_map(&self, session: &Session) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static("Mozilla/5.0 (portcullis-test-support)"));
         headers.insert(ACCEPT, HeaderValue::from_static("text/html,application/xhtml+xml,*/*;q=0.8"));
@@ -129,7 +143,7 @@ impl Navigation {
         ] {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        let cookies = browser.jar().header(&self.url, &self.method, self.relation);
+        let cookies = session.jar.header(&self.url, &self.method, self.relation);
         for (name, value) in [(COOKIE, cookies), (ORIGIN, self.origin.clone())] {
             if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
                 headers.insert(name, value);
@@ -139,7 +153,7 @@ impl Navigation {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         }
         headers.extend(self.headers.clone());
-        // What a test says is empty is not sent.
+        // A header that a test has set to an empty value is not sent.
         headers
             .into_iter()
             .filter_map(|(name, value)| Some((name?, value)))
@@ -161,7 +175,7 @@ impl Navigation {
             self.origin = Some("null".to_owned());
         }
         if let Some(from) = &self.from {
-            // Once a stranger was in between, it stays foreign.
+            // After a redirect through another site the request remains cross-site.
             self.relation = self.relation.max(Relation::between(&from.page, &next));
         }
         self.url = next;

@@ -1,4 +1,4 @@
-//! [`Page`] and [`Arrival`]: where a browser ended up.
+//! [`Page`], [`Arrival`] and [`BrowserError`]: the outcome of a navigation.
 
 use std::fmt;
 
@@ -7,24 +7,24 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use url::Url;
 
 use super::{
-    error::BrowserError,
     html::{Button, Document, Form},
     policies::Policies,
     submission::Submission,
 };
+use crate::NetworkError;
 
-/// Where a browser ended up.
+/// The outcome of a navigation.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Arrival {
-    /// At a page.
+    /// The browser shows a page.
     Page(Page),
-    /// On its way to a URL where the test takes over: the redirect URI of a client.
+    /// The browser was redirected to a URL where the test takes over: the redirect URI of a client.
     Left(Url),
 }
 
 impl Arrival {
-    /// The page.
+    /// Returns the page.
     ///
     /// # Errors
     /// If the browser left.
@@ -36,10 +36,10 @@ impl Arrival {
         }
     }
 
-    /// The URL with which the browser left.
+    /// Returns the URL at which the browser left.
     ///
     /// # Errors
-    /// If it is at a page.
+    /// If the browser shows a page.
     pub fn left(self) -> Result<Url, BrowserError> {
         match self {
             Self::Left(url) => Ok(url),
@@ -63,51 +63,51 @@ impl Page {
         Self { url, response, hops }
     }
 
-    /// Where it is.
+    /// Returns the URL.
     #[must_use]
     pub const fn url(&self) -> &Url {
         &self.url
     }
 
-    /// Its status.
+    /// Returns the status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.response.status()
     }
 
-    /// Its headers.
+    /// Returns the headers.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         self.response.headers()
     }
 
-    /// Its HTML, or whatever it is.
+    /// Returns the body as text.
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(self.response.body()).into_owned()
     }
 
-    /// The URLs that led to it, the first one first.
+    /// Returns the URLs that led to the page, the first one first.
     #[must_use]
     pub fn hops(&self) -> &[Url] {
         &self.hops
     }
 
-    /// The targets of its links, as they are written.
+    /// Returns the targets of the links, as they are written.
     #[must_use]
     pub fn links(&self) -> Vec<String> {
         self.document().links
     }
 
-    /// The buttons of its forms, as names and values.
+    /// Returns the buttons of the forms, as names and values.
     #[must_use]
     pub fn buttons(&self) -> Vec<(String, String)> {
         let forms = self.document().forms.into_iter();
         forms.flat_map(|form| form.buttons).map(|button| (button.name, button.value)).collect()
     }
 
-    /// The form with this button, as the button sends it. If there is no such button, but a field of that name into which somebody
-    /// may write: the form with that field filled in.
+    /// Returns the form with this button, as the button sends it. If there is no such button, but a text field of that name, returns
+    /// the form with that field filled in.
     ///
     /// # Errors
     /// If there is neither.
@@ -125,7 +125,7 @@ impl Page {
         })
     }
 
-    /// The form with this button, if there is one.
+    /// Returns the form with this button, if there is one.
     pub(super) fn find(&self, name: &str, value: &str) -> Option<Submission> {
         let document = self.document();
         let is_it = |button: &&Button| button.name == name && button.value == value;
@@ -138,14 +138,14 @@ impl Page {
         Some(self.submission(written, &written.action).with_field(name, value))
     }
 
-    /// Where the page goes on by itself.
+    /// Returns the URL to which the page refreshes by itself.
     pub(super) fn refresh(&self) -> Option<String> {
         self.document().refresh
     }
 
     fn submission(&self, form: &Form, action: &str) -> Submission {
         let method = if form.is_post { Method::POST } else { Method::GET };
-        // A form without an action goes where its page is, query and all.
+        // A form without an action is sent to the URL of its page, including the query.
         let action = if action.is_empty() { self.url.as_str() } else { action };
         let policies = Policies::of(self.url.clone(), self.headers());
         let fields = form.fields.iter().map(|(name, value)| (&**name, &**value)).collect();
@@ -158,7 +158,7 @@ impl Page {
     }
 }
 
-/// What may be printed.
+/// Returns the URL without query and fragment, which may contain secrets.
 pub(super) fn without_query(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
@@ -173,4 +173,50 @@ impl fmt::Debug for Page {
             .field("status", &self.status())
             .finish_non_exhaustive()
     }
+}
+
+/// The reason why a navigation failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BrowserError {
+    /// There was no response.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The text is not a URL.
+    #[error("{0:?} is no URL")]
+    NotAUrl(String),
+    /// There were too many redirects.
+    #[error("redirects without end, the last one to {}", .0.path())]
+    TooManyRedirects(Box<Url>),
+    /// No form of the page has this button.
+    #[error("{url} (status {status}) has no button {wanted}, but {offered}")]
+    NoButton {
+        /// The page, without its query.
+        url: String,
+        /// Its status.
+        status: u16,
+        /// The button, as `name=value`.
+        wanted: String,
+        /// The buttons that it has.
+        offered: String,
+    },
+    /// The `Content-Security-Policy` of the page forbids that its form ends up there.
+    #[error("the page of {page} lets no form go to {target}")]
+    FormActionForbidden {
+        /// The origin of the page.
+        page: String,
+        /// The origin of the form's action, or of a redirect that came of it.
+        target: String,
+    },
+    /// There is a page where none was expected: the browser was to go on to the client.
+    #[error("the browser stopped at {url} (status {status})")]
+    StillThere {
+        /// The page, without its query.
+        url: String,
+        /// Its status.
+        status: u16,
+    },
+    /// The browser went on to a client where a page was expected.
+    #[error("the browser left for {0}")]
+    Left(String),
 }

@@ -1,17 +1,61 @@
-//! What the headers of a page have to say about its forms: `Content-Security-Policy` and `Referrer-Policy`.
+//! The rules between two URLs: their relation, `Content-Security-Policy` and `Referrer-Policy`.
 
 use http::{
     HeaderMap, HeaderName,
     header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY},
 };
-use url::Url;
+use url::{Host, Url};
 
-use super::site::Relation;
+/// The relation of a URL to the page that leads there: the value of `Sec-Fetch-Site`
+/// ([Fetch Metadata](https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header)), the nearest first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Relation {
+    /// No page leads there: the user typed the URL.
+    None,
+    SameOrigin,
+    SameSite,
+    CrossSite,
+}
 
-/// What a page has to say about its forms.
+impl Relation {
+    pub(super) fn between(from: &Url, to: &Url) -> Self {
+        if from.origin() == to.origin() {
+            Self::SameOrigin
+        } else if site(from) == site(to) {
+            Self::SameSite
+        } else {
+            Self::CrossSite
+        }
+    }
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::SameOrigin => "same-origin",
+            Self::SameSite => "same-site",
+            Self::CrossSite => "cross-site",
+        }
+    }
+}
+
+/// Scheme and registrable domain, taken to be the last two labels: there is no list of public suffixes here. Ports do not count.
+fn site(url: &Url) -> (&str, String) {
+    let host = match url.host() {
+        Some(Host::Domain(name)) => {
+            let mut labels: Vec<_> = name.rsplit('.').take(2).collect();
+            labels.reverse();
+            labels.join(".")
+        }
+        Some(address) => address.to_string(),
+        None => String::new(),
+    };
+    (url.scheme(), host)
+}
+
+/// The policies of a page for its forms.
 #[derive(Clone, Debug)]
 pub(super) struct Policies {
-    /// Where the page is.
+    /// The URL of the page.
     pub(super) page: Url,
     /// The sources of `form-action`, of every policy that has it.
     form_actions: Vec<Vec<String>>,
@@ -26,7 +70,7 @@ impl Policies {
         Self { page, form_actions, referrer }
     }
 
-    /// Whether a form of the page may end up at `target`, redirects included:
+    /// Reports whether a form of the page may be sent to `target`, redirects included:
     /// [CSP section 6.4.1](https://www.w3.org/TR/CSP3/#directive-form-action).
     pub(super) fn lets_form_go_to(&self, target: &Url) -> bool {
         self.form_actions.iter().all(|sources| sources.iter().any(|source| self.matches(source, target)))
@@ -44,8 +88,8 @@ impl Policies {
         }
     }
 
-    /// What `Origin` says if a form of the page is posted to `target`: [Fetch](https://fetch.spec.whatwg.org/#append-a-request-origin-header).
-    /// A page that wants no referrer named has no origin to show either.
+    /// Returns the `Origin` of a form of the page that is posted to `target`: [Fetch](https://fetch.spec.whatwg.org/#append-a-request-origin-header).
+    /// A page without a referrer has no origin either.
     pub(super) fn origin_for(&self, target: &Url) -> String {
         let is_other = Relation::between(&self.page, target) != Relation::SameOrigin;
         let is_downgrade = self.page.scheme() == "https" && target.scheme() != "https";
@@ -105,5 +149,17 @@ mod tests {
         assert_eq!(origin("same-origin", "https://b.test/"), "null");
         assert_eq!(origin("strict-origin", "https://b.test/"), "https://a.test");
         assert_eq!(origin("", "http://b.test/"), "null");
+    }
+
+    #[test]
+    fn ports_make_origins_and_last_labels_make_sites() {
+        let relation = |from: &str, to: &str| {
+            Relation::between(&from.parse().expect("a URL"), &to.parse().expect("a URL")).as_str()
+        };
+        assert_eq!(relation("https://a.test/x", "https://a.test/y"), "same-origin");
+        assert_eq!(relation("http://127.0.0.1:1/", "http://127.0.0.1:2/"), "same-site");
+        assert_eq!(relation("https://mcp.example.test/", "https://idp.example.test/"), "same-site");
+        assert_eq!(relation("https://mcp.example.test/", "http://mcp.example.test/"), "cross-site");
+        assert_eq!(relation("https://mcp.example.test/", "https://evil.test/"), "cross-site");
     }
 }

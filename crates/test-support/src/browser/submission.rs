@@ -1,4 +1,4 @@
-//! [`Submission`]: a form that is about to be sent, as its page has it or as somebody forged it.
+//! [`Submission`]: a form that is about to be sent, as its page contains it, or forged.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -8,7 +8,7 @@ use super::policies::Policies;
 use crate::fields::Fields;
 
 /// A form that is about to be sent by [`Browser::submit`](crate::Browser::submit): the one of a page
-/// ([`Page::press`](crate::Page::press)), or one that a page of somebody else has for this purpose.
+/// ([`Page::press`](crate::Page::press)), or a forged one of another site.
 ///
 /// ```
 /// use portcullis_test_support::Submission;
@@ -29,7 +29,7 @@ pub struct Submission {
 }
 
 impl Submission {
-    /// A form that a page at `page` posts to `action`.
+    /// Creates a form that a page at `page` posts to `action`.
     ///
     /// # Panics
     /// If `page` is no URL.
@@ -38,7 +38,7 @@ impl Submission {
         Self::new(Method::POST, Policies::of(page, &HeaderMap::new()), action.to_owned(), Fields::default())
     }
 
-    /// A link from a page at `page` to `target`.
+    /// Creates a link from a page at `page` to `target`.
     ///
     /// # Panics
     /// If `page` is no URL.
@@ -50,47 +50,47 @@ impl Submission {
         Self { method, policies, action, fields, headers: HeaderMap::new() }
     }
 
-    /// With this field, added or replaced.
+    /// Sets this field, in place of those of its name.
     pub fn with_field(mut self, name: &str, value: &str) -> Self {
         self.fields.set(name, value);
         self
     }
 
-    /// With this field once more.
+    /// Adds this field, also if there is one of its name.
     pub fn with_another_field(mut self, name: &str, value: &str) -> Self {
         self.fields.add(name, value);
         self
     }
 
-    /// Without this field.
+    /// Removes the fields of this name.
     pub fn without_field(mut self, name: &str) -> Self {
         self.fields.remove(name);
         self
     }
 
-    /// To another place.
+    /// Sets another action.
     pub fn to(mut self, action: &str) -> Self {
         action.clone_into(&mut self.action);
         self
     }
 
-    /// With this header in place of the one that the browser would send; an empty one is not sent.
+    /// Sets this header in place of the one that the browser would send; an empty one is not sent.
     ///
     /// # Panics
-    /// If it is no header.
+    /// If the value is not a header value.
     pub fn with_header(mut self, name: &'static str, value: &str) -> Self {
         let value = HeaderValue::from_str(value).expect("the value of a header");
         self.headers.insert(HeaderName::from_static(name), value);
         self
     }
 
-    /// The value of a field.
+    /// Returns the value of a field.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields.find(name)
     }
 
-    /// Where it goes, and what is in its body.
+    /// Returns the URL and the body of the request.
     pub(super) fn target(&self) -> Option<(Url, Bytes)> {
         let mut target = self.policies.page.join(&self.action).ok()?;
         let form = self.fields.encoded();

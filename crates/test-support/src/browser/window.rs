@@ -1,21 +1,19 @@
-//! [`Browser`]: what the user has in front of them.
+//! [`Browser`]: navigation, forms, cookies, and whole logins.
 
 use url::Url;
 
 use super::{
-    cookie::Cookie,
-    error::BrowserError,
-    jar::Jar,
-    navigation::Navigation,
-    page::{Arrival, Page},
+    cookies::{Cookie, Jar},
+    navigation::{Navigation, Session},
+    page::{Arrival, BrowserError, Page},
     submission::Submission,
 };
 use crate::Network;
 
-/// A browser without a window: it keeps cookies, follows redirects and `<meta http-equiv="refresh">` (without waiting), and sends
+/// A headless browser: it stores cookies, follows redirects and `<meta http-equiv="refresh">` (without waiting), and sends
 /// forms, with the headers by which servers tell a form of their own from a forged one.
 ///
-/// It goes by the rules that protect a login: where cookies go (hosts, paths, `Secure`, `__Host-`, `SameSite`, 4 KiB), what
+/// It applies the rules that protect a login: where cookies are sent (hosts, paths, `Secure`, `__Host-`, `SameSite`, 4 KiB), what
 /// `Origin` and `Sec-Fetch-Site` say (also because of `Referrer-Policy`), and what `form-action` forbids, redirects included. It
 /// runs no scripts, shows no frames, and knows no list of public suffixes: a site is the last two labels of a host.
 ///
@@ -41,48 +39,44 @@ use crate::Network;
 /// # }).unwrap();
 /// ```
 #[derive(Clone, Debug)]
-pub struct Browser {
-    network: Network,
-    jar: Jar,
-    stops: Vec<String>,
-}
+pub struct Browser(Session);
 
 impl Browser {
-    /// A browser that nobody has used.
+    /// Creates a browser without cookies.
     #[must_use]
     pub fn new(network: Network) -> Self {
-        Self { network, jar: Jar::default(), stops: Vec::new() }
+        Self(Session { network, jar: Jar::default(), stops: Vec::new() })
     }
 
-    /// Stops at URLs that begin with `prefix`: nothing is sent there. More than one can be said.
+    /// Stops at URLs that begin with `prefix`: nothing is sent there. There may be several prefixes.
     #[must_use]
     pub fn with_stop_at(mut self, prefix: &str) -> Self {
         self.stop_at(prefix);
         self
     }
 
-    /// From now on stops there too.
+    /// Stops also at URLs that begin with `prefix`, from now on.
     pub fn stop_at(&mut self, prefix: &str) {
-        if !self.stops.iter().any(|known| known == prefix) {
-            self.stops.push(prefix.to_owned());
+        if !self.0.stops.iter().any(|known| known == prefix) {
+            self.0.stops.push(prefix.to_owned());
         }
     }
 
-    /// Goes to a URL that the user typed.
+    /// Navigates to a URL that the user typed.
     ///
     /// # Errors
-    /// [`BrowserError`] if nobody answers, or redirects lead nowhere.
+    /// [`BrowserError`] if there is no response, or if redirects lead nowhere.
     pub async fn get(&mut self, url: &str) -> Result<Arrival, BrowserError> {
         let url = Url::parse(url).map_err(|_| BrowserError::NotAUrl(url.to_owned()))?;
-        Navigation::typed(url).go(self).await
+        Navigation::typed(url).go(&mut self.0).await
     }
 
-    /// Sends a form, or goes where a link leads.
+    /// Sends a form, or follows a link.
     ///
     /// # Errors
     /// As [`get`](Self::get), and if the page forbids that its form ends up there.
     pub async fn submit(&mut self, submission: Submission) -> Result<Arrival, BrowserError> {
-        Navigation::of(submission)?.go(self).await
+        Navigation::of(submission)?.go(&mut self.0).await
     }
 
     /// Sends the form of `page` that has this button: [`Page::press`].
@@ -93,33 +87,46 @@ impl Browser {
         self.submit(page.press(name, value)?).await
     }
 
-    /// The cookies that it has now.
+    /// Returns the current cookies.
     #[must_use]
     pub fn cookies(&self) -> Vec<Cookie> {
-        self.jar.cookies().cloned().collect()
+        self.0.jar.cookies().cloned().collect()
     }
 
-    /// Keeps what `set_cookie` says, as if it had come from `url`: a stolen cookie, a planted one. Returns whether a browser would.
+    /// Stores the cookie of `set_cookie` as if it came from `url`: a stolen cookie, or a planted one. Reports whether a browser would.
     ///
     /// # Panics
     /// If `url` is no URL.
     pub fn set_cookie(&mut self, url: &str, set_cookie: &str) -> bool {
-        self.jar.set(&Url::parse(url).expect("a URL"), set_cookie)
+        self.0.jar.set(&Url::parse(url).expect("a URL"), set_cookie)
     }
 
-    pub(super) fn leaves_at(&self, url: &Url) -> bool {
-        !["http", "https"].contains(&url.scheme()) || self.stops.iter().any(|prefix| url.as_str().starts_with(prefix))
+    /// The limit of pages of a login.
+    const MOST_PAGES: usize = 10;
+    /// The button by which [`log_in`](Self::log_in) consents, as name and value.
+    pub const APPROVE: (&str, &str) = ("decision", "approve");
+
+    /// Navigates to `url`, and then logs in as `user` and consents ([`APPROVE`](Self::APPROVE)) wherever there is a page to do so,
+    /// in any order, until the browser leaves for the client or shows a page that asks for neither.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn log_in(&mut self, url: &str, user: &str) -> Result<Arrival, BrowserError> {
+        self.press_through(url, &[Self::APPROVE, ("user", user)]).await
     }
 
-    pub(super) const fn network(&self) -> &Network {
-        &self.network
-    }
-
-    pub(super) const fn jar(&self) -> &Jar {
-        &self.jar
-    }
-
-    pub(super) const fn jar_mut(&mut self) -> &mut Jar {
-        &mut self.jar
+    /// Navigates to `url`, and on each page that follows presses the first of `buttons` that it has (or fills in the field of that
+    /// name), until it leaves or there is none.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn press_through(&mut self, url: &str, buttons: &[(&str, &str)]) -> Result<Arrival, BrowserError> {
+        let mut arrival = self.get(url).await?;
+        for _ in 0..Self::MOST_PAGES {
+            let Arrival::Page(page) = &arrival else { break };
+            let Some(submission) = buttons.iter().find_map(|(name, value)| page.find(name, value)) else { break };
+            arrival = self.submit(submission).await?;
+        }
+        Ok(arrival)
     }
 }

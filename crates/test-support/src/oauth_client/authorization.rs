@@ -1,11 +1,11 @@
-//! [`Authorization`]: one authorization request, and how its answer is told from others.
+//! [`Authorization`]: an authorization request, and the check of its response.
 
 use std::fmt;
 
 use serde_json::Value;
 use url::Url;
 
-use super::client_error::ClientError;
+use super::call::ClientError;
 use crate::fields::Fields;
 
 /// One authorization request, made by [`OAuthClient::authorization`](crate::OAuthClient::authorization): everything about it can be
@@ -22,47 +22,47 @@ pub struct Authorization {
 }
 
 impl Authorization {
-    /// With this parameter, added or replaced.
+    /// Sets this parameter, in place of those of its name.
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.parameters.set(name, value);
         self
     }
 
-    /// With this parameter once more.
+    /// Adds this parameter, also if there is one of its name.
     pub fn with_another(mut self, name: &str, value: &str) -> Self {
         self.parameters.add(name, value);
         self
     }
 
-    /// Without this parameter.
+    /// Removes the parameters of this name.
     pub fn without(mut self, name: &str) -> Self {
         self.parameters.remove(name);
         self
     }
 
-    /// Where the browser is sent.
+    /// Returns the URL of the request.
     #[must_use]
     pub fn url(&self) -> String {
         self.parameters.appended_to(&self.endpoint)
     }
 
-    /// What belongs to its `code_challenge`.
+    /// Returns the verifier of the `code_challenge`.
     #[must_use]
     pub fn verifier(&self) -> &str {
         &self.verifier
     }
 
-    /// The `state` that it had when it was made.
+    /// Returns the `state` with which the request was created.
     #[must_use]
     pub fn state(&self) -> &str {
         &self.state
     }
 
-    /// The code with which the browser came back, as a client that is careful takes it: at its redirect URI, with its `state`, and
-    /// from its authorization server (RFC 9207).
+    /// Returns the code of the authorization response at `callback`, after the checks that a client performs: its redirect URI, its
+    /// `state`, and its authorization server (RFC 9207).
     ///
     /// # Errors
-    /// [`ClientError::CallbackMismatch`] if it is none to this request, [`ClientError::Refused`] if it is an error.
+    /// [`ClientError::CallbackMismatch`] if it does not match this request, [`ClientError::Refused`] if it is an error.
     pub fn code(&self, callback: &Url) -> Result<String, ClientError> {
         let expected = Url::parse(&self.redirect_uri).map(String::from).unwrap_or_default();
         let query = callback.as_str().strip_prefix(&expected);

@@ -1,4 +1,4 @@
-//! The client itself: what it is called, and the requests it makes.
+//! [`OAuthClient`]: its settings, discovery, and the requests that it makes.
 
 use std::fmt;
 
@@ -6,16 +6,21 @@ use base64::{
     Engine,
     prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
 };
+use bytes::Bytes;
+use http::Request;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 
-use super::{answer::Answer, authorization::Authorization, call::Call, client_error::ClientError, discovery};
-use crate::Network;
+use super::{
+    authorization::Authorization,
+    call::{Answer, Call, ClientError},
+};
+use crate::{Browser, Network};
 
-/// A client of an authorization server, as OAuth 2.1 wants it, over [`Network`]: for tests of such servers.
+/// An OAuth 2.1 client over a [`Network`], for tests of authorization servers.
 ///
-/// Every request can be changed before it is sent, so that it can be hostile too. It keeps no tokens.
+/// Every request can be changed before it is sent, also in ways that the specification forbids. The client stores no tokens.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
@@ -32,7 +37,7 @@ use crate::Network;
 /// let refreshed = client.refresh(tokens.refresh_token()).await?;
 /// assert_ne!(refreshed.access_token(), tokens.access_token());
 ///
-/// let stolen = client.refresh(refreshed.refresh_token()).without_credentials().with("client_id", "thief").await?;
+/// let stolen = client.refresh(refreshed.refresh_token()).without_credentials().with("client_id", "other-client").await?;
 /// assert_eq!((stolen.status().as_u16(), stolen.error()), (401, Some("invalid_client")));
 /// # Ok::<_, portcullis_test_support::ClientError>(())
 /// # }).unwrap();
@@ -50,17 +55,17 @@ pub struct OAuthClient {
 }
 
 impl OAuthClient {
-    /// Where codes go, unless said otherwise. Nobody listens there.
+    /// The default redirect URI. No server listens there.
     pub const REDIRECT_URI: &str = "http://127.0.0.1:33418/callback";
 
-    /// A client that has learned where the endpoints of `issuer` are, and has no name yet.
+    /// Creates a client that has the metadata of `issuer`, and no client id yet.
     ///
     /// # Errors
-    /// [`ClientError`] if there is no metadata, or that of somebody else.
+    /// [`ClientError`] if there is no metadata, or if it names another issuer.
     pub async fn discover(network: &Network, issuer: &str) -> Result<Self, ClientError> {
         Ok(Self {
             network: network.clone(),
-            metadata: discovery::metadata(network, issuer).await?,
+            metadata: fetch_metadata(network, issuer).await?,
             client_id: String::new(),
             secret: None,
             secret_is_in_body: false,
@@ -70,14 +75,14 @@ impl OAuthClient {
         })
     }
 
-    /// Under this name: a registered one, or the URL of a metadata document.
+    /// Sets the client id: a registered one, or the URL of a metadata document.
     #[must_use]
     pub fn with_client_id(mut self, client_id: &str) -> Self {
         client_id.clone_into(&mut self.client_id);
         self
     }
 
-    /// With a secret, which goes in the header (`client_secret_basic`).
+    /// Sets a secret, which is sent in the header (`client_secret_basic`).
     #[must_use]
     pub fn with_secret(mut self, secret: &str) -> Self {
         self.secret = Some(secret.to_owned());
@@ -85,7 +90,7 @@ impl OAuthClient {
         self
     }
 
-    /// With a secret, which goes in the body (`client_secret_post`).
+    /// Sets a secret, which is sent in the body (`client_secret_post`).
     #[must_use]
     pub fn with_secret_in_body(mut self, secret: &str) -> Self {
         self.secret = Some(secret.to_owned());
@@ -93,46 +98,46 @@ impl OAuthClient {
         self
     }
 
-    /// Its codes go there.
+    /// Sets the redirect URI.
     #[must_use]
     pub fn with_redirect_uri(mut self, redirect_uri: &str) -> Self {
         redirect_uri.clone_into(&mut self.redirect_uri);
         self
     }
 
-    /// It asks for access to this resource, [RFC 8707](https://www.rfc-editor.org/rfc/rfc8707).
+    /// Requests access to this resource, [RFC 8707](https://www.rfc-editor.org/rfc/rfc8707).
     #[must_use]
     pub fn with_resource(mut self, resource: &str) -> Self {
         self.resource = Some(resource.to_owned());
         self
     }
 
-    /// It asks for `scope`, a list separated by spaces.
+    /// Requests `scope`, a list separated by spaces.
     #[must_use]
     pub fn with_scope(mut self, scope: &str) -> Self {
         self.scope = Some(scope.to_owned());
         self
     }
 
-    /// The metadata of the authorization server.
+    /// Returns the metadata of the authorization server.
     #[must_use]
     pub const fn metadata(&self) -> &Value {
         &self.metadata
     }
 
-    /// Its name.
+    /// Returns the client id.
     #[must_use]
     pub fn client_id(&self) -> &str {
         &self.client_id
     }
 
-    /// Where its codes go.
+    /// Returns the redirect URI.
     #[must_use]
     pub fn redirect_uri(&self) -> &str {
         &self.redirect_uri
     }
 
-    /// What a public client says of itself when it registers.
+    /// Returns the registration request of a public client.
     #[must_use]
     pub fn registration(&self) -> Value {
         json!({
@@ -144,10 +149,10 @@ impl OAuthClient {
         })
     }
 
-    /// Registers itself, [RFC 7591](https://www.rfc-editor.org/rfc/rfc7591), and goes by the name and secret that it is given.
+    /// Registers itself, [RFC 7591](https://www.rfc-editor.org/rfc/rfc7591), and uses the client id and the secret of the response.
     ///
     /// # Errors
-    /// [`ClientError`] if nobody answers. To be refused is an answer.
+    /// [`ClientError`] if there is no response. A rejected registration is a response.
     pub async fn register(&mut self, registration: &Value) -> Result<Answer, ClientError> {
         let answer = Call::new(self.network.clone(), self.endpoint("registration_endpoint"));
         let answer = answer.with_json(registration).await?;
@@ -159,7 +164,7 @@ impl OAuthClient {
         Ok(answer)
     }
 
-    /// A new authorization request, with PKCE and a `state` of its own.
+    /// Creates an authorization request, with PKCE and a `state` of its own.
     ///
     /// # Errors
     /// If there is no authorization endpoint.
@@ -181,13 +186,13 @@ impl OAuthClient {
         Ok(Authorization { endpoint, parameters, verifier, state, redirect_uri, metadata })
     }
 
-    /// Redeems the code that came of `authorization`.
+    /// Redeems the code of `authorization`.
     pub fn redeem(&self, authorization: &Authorization, code: &str) -> Call {
         let call = self.token("authorization_code").with("code", code).with("redirect_uri", &self.redirect_uri);
         self.for_resource(call.with("code_verifier", &authorization.verifier))
     }
 
-    /// Refreshes.
+    /// Redeems a refresh token.
     pub fn refresh(&self, refresh_token: &str) -> Call {
         self.for_resource(self.token("refresh_token").with("refresh_token", refresh_token))
     }
@@ -198,22 +203,22 @@ impl OAuthClient {
         self.token("urn:ietf:params:oauth:grant-type:jwt-bearer").with("assertion", id_jag)
     }
 
-    /// Takes a token back, [RFC 7009](https://www.rfc-editor.org/rfc/rfc7009).
+    /// Revokes a token, [RFC 7009](https://www.rfc-editor.org/rfc/rfc7009).
     pub fn revoke(&self, token: &str) -> Call {
         self.call("revocation_endpoint").with("token", token)
     }
 
-    /// Asks about a token, [RFC 7662](https://www.rfc-editor.org/rfc/rfc7662).
+    /// Introspects a token, [RFC 7662](https://www.rfc-editor.org/rfc/rfc7662).
     pub fn introspect(&self, token: &str) -> Call {
         self.call("introspection_endpoint").with("token", token)
     }
 
-    /// A request to the token endpoint.
+    /// Creates a request to the token endpoint.
     pub fn token(&self, grant_type: &str) -> Call {
         self.call("token_endpoint").with("grant_type", grant_type)
     }
 
-    /// A request to the endpoint that the metadata calls `endpoint`, with the credentials of the client.
+    /// Creates a request to the endpoint that the metadata calls `endpoint`, with the credentials of the client.
     pub fn call(&self, endpoint: &'static str) -> Call {
         let call = Call::new(self.network.clone(), self.endpoint(endpoint));
         match &self.secret {
@@ -256,4 +261,36 @@ fn s256(verifier: &str) -> String {
 /// Returns a value that cannot be guessed.
 fn random(prefix: &str) -> String {
     format!("{prefix}{}", BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()))
+}
+
+/// Fetches the metadata of `issuer`, from where [RFC 8414 section 3](https://www.rfc-editor.org/rfc/rfc8414#section-3) says, else from
+/// where OpenID Connect Discovery does.
+async fn fetch_metadata(network: &Network, issuer: &str) -> Result<Value, ClientError> {
+    let url = Url::parse(issuer).map_err(|_| ClientError::NotAUrl(issuer.to_owned()))?;
+    let path = url.path().trim_end_matches('/');
+    let by_rfc_8414 = format!("{}/.well-known/oauth-authorization-server{path}", url.origin().ascii_serialization());
+    let by_openid = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+    let mut status = 0;
+    for url in [by_rfc_8414, by_openid] {
+        let request = Request::get(&url).header("accept", "application/json").body(Bytes::new());
+        let answer = Answer::new(network.send(request.map_err(|_| ClientError::NotAUrl(url))?).await?);
+        if answer["issuer"] == issuer {
+            return Ok(answer.json().clone());
+        }
+        status = answer.status().as_u16();
+    }
+    Err(ClientError::NoMetadata { issuer: issuer.to_owned(), status })
+}
+
+impl OAuthClient {
+    /// Logs `user` in with their browser and consents ([`Browser::log_in`]), and redeems the code.
+    ///
+    /// # Errors
+    /// [`ClientError`] if there is no code. A rejected code is a response.
+    pub async fn log_in(&self, browser: &mut Browser, user: &str) -> Result<Answer, ClientError> {
+        let authorization = self.authorization()?;
+        browser.stop_at(self.redirect_uri());
+        let callback = browser.log_in(&authorization.url(), user).await?.left()?;
+        self.redeem(&authorization, &authorization.code(&callback)?).await
+    }
 }

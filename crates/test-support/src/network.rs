@@ -1,4 +1,4 @@
-//! The network itself: services by their origin, and sockets for the rest.
+//! [`Network`]: where the requests of a test go: services by their origin, and sockets for the rest.
 
 use std::{
     collections::BTreeMap,
@@ -13,12 +13,13 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Uri, header::HOST};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use portcullis_testkit::IdentityProvider;
+use tokio::net::TcpStream;
 use tower::ServiceExt;
 use tower_service::Service;
 use url::Url;
-
-use super::{NetworkError, socket};
-use portcullis_testkit::IdentityProvider;
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Box<dyn Error + Send + Sync>>> + Send>>;
 type Route = Arc<dyn Fn(Request<Full<Bytes>>) -> Answer + Send + Sync>;
@@ -52,13 +53,13 @@ pub struct Network {
 }
 
 impl Network {
-    /// Sockets only.
+    /// Creates a network of sockets only.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With `service` at `origin` (such as `https://mcp.example.test`): an axum `Router`, or anything like it.
+    /// Adds `service` at `origin` (such as `https://mcp.example.test`): an axum `Router`, or any other service of HTTP.
     ///
     /// # Panics
     /// If `origin` is no URL.
@@ -83,7 +84,7 @@ impl Network {
         self
     }
 
-    /// With `provider` at the origin of its issuer.
+    /// Adds `provider` at the origin of its issuer.
     #[must_use]
     pub fn with_provider(self, provider: &IdentityProvider) -> Self {
         let provider = provider.clone();
@@ -99,10 +100,10 @@ impl Network {
         self.with_service(&issuer, service)
     }
 
-    /// Sends `request`, whose URI is a whole one; whoever gets it sees path and query, and the header `Host`.
+    /// Sends `request`, whose URI is absolute; the receiver sees path and query, and the header `Host`.
     ///
     /// # Errors
-    /// [`NetworkError`] if nobody is there, or somebody who does not answer.
+    /// [`NetworkError`] if no server is there, or if it does not respond.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, NetworkError> {
         let uri = request.uri().to_string();
         let Some(url) = Url::parse(&uri).ok().filter(|url| url.has_host()) else {
@@ -112,14 +113,14 @@ impl Network {
         let origin = origin_of(&url);
         let answer = match self.routes.get(&origin) {
             Some(route) => route(request).await,
-            None if url.scheme() == "http" => socket::send(&url, request).await,
+            None if url.scheme() == "http" => send_over_socket(&url, request).await,
             None => return Err(NetworkError::Nowhere(origin)),
         };
         answer.map_err(|source| NetworkError::Failed { origin, source })
     }
 }
 
-/// As it arrives at a server, [RFC 9112 section 3.2.1](https://www.rfc-editor.org/rfc/rfc9112#section-3.2.1).
+/// Returns the request as a server receives it, [RFC 9112 section 3.2.1](https://www.rfc-editor.org/rfc/rfc9112#section-3.2.1).
 fn as_received(url: &Url, request: Request<Bytes>) -> Result<Request<Full<Bytes>>, http::Error> {
     let mut request = request.map(Full::new);
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
@@ -154,4 +155,40 @@ impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.routes.keys()).finish()
     }
+}
+
+/// Sends `request` in plain HTTP over a connection of its own.
+async fn send_over_socket(
+    url: &Url,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<Bytes>, Box<dyn Error + Send + Sync>> {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let socket = TcpStream::connect((host, url.port_or_known_default().unwrap_or(80))).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
+    let connection = tokio::spawn(connection);
+    let response = sender.send_request(request).await;
+    let (parts, body) = response?.into_parts();
+    let body = body.collect().await?.to_bytes();
+    connection.abort();
+    Ok(Response::from_parts(parts, body))
+}
+
+/// The reason why there is no response.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NetworkError {
+    /// The URL of a request has no scheme or no host.
+    #[error("{0} is no URL of http or https")]
+    NotAbsolute(String),
+    /// There is no service at this origin, and sockets are for plain HTTP only.
+    #[error("nothing of this test is at {0}, and sockets are for http only")]
+    Nowhere(String),
+    /// No server listens there, or it closed the connection.
+    #[error("{origin} did not answer")]
+    Failed {
+        /// The origin.
+        origin: String,
+        /// The cause.
+        source: Box<dyn Error + Send + Sync>,
+    },
 }
