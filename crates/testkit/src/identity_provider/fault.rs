@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header::RETRY_AFTER};
 
-use super::answer;
+use super::messages;
 
 /// How an endpoint misbehaves: instead of its answer comes this. Every time, and without doing what it was asked, unless said
 /// otherwise.
@@ -66,13 +66,13 @@ impl Fault {
             status if status.is_client_error() => "invalid_request",
             _ => "server_error",
         };
-        Self::answer(answer::json(status, &serde_json::json!({ "error": error })))
+        Self::answer(messages::json(status, &serde_json::json!({ "error": error })))
     }
 
     /// Status 200 with another body: malformed JSON, metadata of somebody else, a page in HTML.
     #[must_use]
     pub fn body(content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        Self::answer(answer::body(StatusCode::OK, content_type, body))
+        Self::answer(messages::body(StatusCode::OK, content_type, body))
     }
 
     /// With the header `Retry-After`: seconds, or a date. It goes with an answer, and is ignored without one.

@@ -1,4 +1,4 @@
-//! What the endpoints answer when they behave.
+//! The responses of the endpoints without a fault, and the metadata.
 
 use bytes::Bytes;
 use http::{
@@ -8,9 +8,8 @@ use http::{
 use serde_json::{Value, json};
 
 use super::{
-    Endpoint, IdentityProvider,
-    answer::{challenged, empty, ok},
-    login, metadata,
+    Endpoint, IdentityProvider, login,
+    messages::{challenged, empty, ok},
     state::State,
     token_endpoint::{self, Parameters},
     vendor::{Visit, github_token_check},
@@ -40,8 +39,8 @@ pub(super) fn respond(provider: &IdentityProvider, endpoint: Endpoint, request: 
 fn respond_from(state: &mut State, endpoint: Endpoint, request: &Request<Bytes>) -> Response<Bytes> {
     let dialect = state.dialect;
     match endpoint {
-        Endpoint::AuthorizationServerMetadata => ok(&metadata::authorization_server(state)),
-        Endpoint::OpenIdConfiguration => ok(&metadata::openid_configuration(state)),
+        Endpoint::AuthorizationServerMetadata => ok(&authorization_server(state)),
+        Endpoint::OpenIdConfiguration => ok(&openid_configuration(state)),
         Endpoint::KeySet => key_set(state),
         Endpoint::Revocation => dialect.revocation(state, request),
         Endpoint::Introspection => introspection(state, request),
@@ -51,7 +50,7 @@ fn respond_from(state: &mut State, endpoint: Endpoint, request: &Request<Bytes>)
 }
 
 fn key_set(state: &State) -> Response<Bytes> {
-    let mut response = ok(&metadata::key_set(state));
+    let mut response = ok(&published_keys(state));
     if let Some(max_age) = state.key_set_max_age {
         let value = HeaderValue::try_from(format!("public, max-age={}", max_age.as_secs()));
         response.headers_mut().insert(CACHE_CONTROL, value.expect("a number is visible ASCII"));
@@ -91,4 +90,48 @@ fn resource(state: &mut State, endpoint: Endpoint, headers: &HeaderMap) -> Respo
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("Bearer").then_some(token)
+}
+
+/// Metadata of the authorization server, [RFC 8414 section 2](https://www.rfc-editor.org/rfc/rfc8414#section-2).
+fn authorization_server(state: &State) -> Value {
+    let mut metadata = json!({
+        "issuer": state.issuer,
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "response_types_supported": ["code"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": state.sends_issuer(),
+    });
+    for (member, endpoint) in [
+        ("jwks_uri", Endpoint::KeySet),
+        ("authorization_endpoint", Endpoint::Authorization),
+        ("token_endpoint", Endpoint::Token),
+        ("revocation_endpoint", Endpoint::Revocation),
+        ("introspection_endpoint", Endpoint::Introspection),
+        ("userinfo_endpoint", Endpoint::UserInfo),
+    ] {
+        if let Some(url) = state.url_of(endpoint) {
+            metadata[member] = url.into();
+        }
+    }
+    metadata
+}
+
+/// The same with what OpenID Connect Discovery requires besides.
+fn openid_configuration(state: &State) -> Value {
+    let mut algorithms: Vec<_> = state.keys.iter().map(|key| key.algorithm.as_str()).collect();
+    algorithms.dedup();
+    let mut metadata = authorization_server(state);
+    metadata["subject_types_supported"] = json!(["public"]);
+    metadata["id_token_signing_alg_values_supported"] = json!(algorithms);
+    metadata
+}
+
+/// The published keys, [RFC 7517 section 5](https://www.rfc-editor.org/rfc/rfc7517#section-5).
+fn published_keys(state: &State) -> Value {
+    let own = state.keys.iter().filter(|key| key.published).map(|key| key.jwk());
+    // Foreign keys come first, so that a reader who gives up at one finds none of ours.
+    json!({ "keys": state.foreign_keys.iter().cloned().chain(own).collect::<Vec<_>>() })
 }

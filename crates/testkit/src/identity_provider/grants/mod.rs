@@ -1,13 +1,14 @@
 //! What users allowed: codes, refresh tokens and the families they belong to.
 
-mod end;
 mod handle;
 mod ledger;
 mod policy;
 mod redeem;
+mod refusal;
 
 pub use handle::IssuedGrant;
 pub(super) use ledger::Ledger;
 pub use policy::TokenPolicy;
 pub(crate) use redeem::random;
 pub(super) use redeem::{CodeRedemption, Consent, GrantedTokens};
+pub(super) use refusal::Refusal;

@@ -20,18 +20,18 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct TokenPolicy {
-    pub(in super::super) issues_refresh_tokens: bool,
-    pub(in super::super) rotates: bool,
-    pub(in super::super) omits_refresh_token: bool,
-    pub(in super::super) reuse_ends_grant: bool,
-    pub(in super::super) reuse_leeway: Duration,
-    pub(in super::super) only_newest_access_token: bool,
-    pub(in super::super) access_token_lifetime: Option<Duration>,
-    pub(in super::super) tells_expires_in: bool,
-    pub(in super::super) refresh_token_lifetime: Option<Duration>,
-    pub(in super::super) refreshed_scope: Option<String>,
-    pub(in super::super) jwt_access_tokens: bool,
-    pub(in super::super) issues_id_tokens: bool,
+    pub(crate) issues_refresh_tokens: bool,
+    pub(crate) rotates: bool,
+    pub(crate) omits_refresh_token: bool,
+    pub(crate) reuse_ends_grant: bool,
+    pub(crate) reuse_leeway: Duration,
+    pub(crate) only_newest_access_token: bool,
+    pub(crate) access_token_lifetime: Option<Duration>,
+    pub(crate) tells_expires_in: bool,
+    pub(crate) refresh_token_lifetime: Option<Duration>,
+    pub(crate) refreshed_scope: Option<String>,
+    pub(crate) jwt_access_tokens: bool,
+    pub(crate) issues_id_tokens: bool,
 }
 
 impl TokenPolicy {

@@ -8,48 +8,49 @@ use portcullis_core::UnixTime;
 use serde_json::{Map, Value};
 
 use super::{
-    super::{state::State, token_endpoint::Refusal},
+    super::state::State,
     ledger::{Code, GrantNumber, RefreshToken},
+    refusal::Refusal,
 };
 
 /// How long a code is good.
 const CODE_LIFETIME: Duration = Duration::from_secs(60);
 
 /// Tokens as they go out.
-pub(in super::super) struct GrantedTokens {
+pub(crate) struct GrantedTokens {
     /// The number of the user.
-    pub(in super::super) user_id: Value,
-    pub(in super::super) issued_at: UnixTime,
-    pub(in super::super) access_token: String,
-    pub(in super::super) expires_in: Option<Duration>,
-    pub(in super::super) refresh_token: Option<String>,
-    pub(in super::super) refresh_expires_in: Option<Duration>,
-    pub(in super::super) scope: String,
+    pub(crate) user_id: Value,
+    pub(crate) issued_at: UnixTime,
+    pub(crate) access_token: String,
+    pub(crate) expires_in: Option<Duration>,
+    pub(crate) refresh_token: Option<String>,
+    pub(crate) refresh_expires_in: Option<Duration>,
+    pub(crate) scope: String,
     /// What the ID token is to say, until there is one.
-    pub(in super::super) id_token_claims: Option<Map<String, Value>>,
-    pub(in super::super) id_token: Option<String>,
+    pub(crate) id_token_claims: Option<Map<String, Value>>,
+    pub(crate) id_token: Option<String>,
 }
 
 /// What a browser brings from the login page.
-pub(in super::super) struct Consent<'a> {
-    pub(in super::super) client_id: &'a str,
-    pub(in super::super) subject: &'a str,
-    pub(in super::super) scope: &'a str,
-    pub(in super::super) redirect_uri: &'a str,
-    pub(in super::super) code_challenge: Option<&'a str>,
-    pub(in super::super) nonce: Option<&'a str>,
+pub(crate) struct Consent<'a> {
+    pub(crate) client_id: &'a str,
+    pub(crate) subject: &'a str,
+    pub(crate) scope: &'a str,
+    pub(crate) redirect_uri: &'a str,
+    pub(crate) code_challenge: Option<&'a str>,
+    pub(crate) nonce: Option<&'a str>,
 }
 
 /// What comes with a code.
-pub(in super::super) struct CodeRedemption<'a> {
-    pub(in super::super) code: &'a str,
-    pub(in super::super) redirect_uri: Option<&'a str>,
-    pub(in super::super) code_verifier: Option<&'a str>,
+pub(crate) struct CodeRedemption<'a> {
+    pub(crate) code: &'a str,
+    pub(crate) redirect_uri: Option<&'a str>,
+    pub(crate) code_verifier: Option<&'a str>,
 }
 
 impl State {
     /// A code for what a user consents to, and whether refresh tokens are part of it.
-    pub(in super::super) fn issue_code(&mut self, consent: &Consent<'_>, is_offline: bool) -> String {
+    pub(crate) fn issue_code(&mut self, consent: &Consent<'_>, is_offline: bool) -> String {
         self.ensure_user(consent.subject);
         let grant = self.ledger.open(consent.client_id, consent.subject, consent.scope);
         self.ledger.grant_mut(grant).is_offline = is_offline;
@@ -74,7 +75,7 @@ impl State {
     }
 
     /// The tokens for a code. Wrong evidence does not use it up, a second use ends the grant.
-    pub(in super::super) fn redeem_code(
+    pub(crate) fn redeem_code(
         &mut self,
         client_id: &str,
         redemption: &CodeRedemption<'_>,
@@ -113,7 +114,7 @@ impl State {
     }
 
     /// The tokens for a refresh token.
-    pub(in super::super) fn refresh(
+    pub(crate) fn refresh(
         &mut self,
         client_id: &str,
         presented: &str,
@@ -200,7 +201,7 @@ impl State {
     }
 
     /// Whether `subject` has let `client_id` have refresh tokens before.
-    pub(in super::super) fn has_consented_offline(&self, client_id: &str, subject: &str) -> bool {
+    pub(crate) fn has_consented_offline(&self, client_id: &str, subject: &str) -> bool {
         self.ledger.is_offline(client_id, subject)
     }
 }

@@ -9,9 +9,9 @@ use serde_json::json;
 use super::{
     super::{
         Endpoint, TokenPolicy,
-        answer::{json, ok},
-        grants::GrantedTokens,
-        token_endpoint::{self, Parameters, Refusal},
+        grants::{GrantedTokens, Refusal},
+        messages::{json, ok},
+        token_endpoint::{self, Parameters},
     },
     Dialect, Visit,
     standard::unstored,

@@ -1,4 +1,4 @@
-//! [`Dialect`]: how a vendor writes what every provider says.
+//! [`Dialect`]: the messages of a vendor; [`ErrorClass`]: the meaning of an error of a vendor.
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -7,16 +7,16 @@ use serde_json::{Map, Value};
 use super::{
     super::{
         Endpoint, TokenPolicy,
-        answer::refused_token,
-        grants::GrantedTokens,
+        grants::{GrantedTokens, Refusal},
+        messages::refused_token,
         state::State,
-        token_endpoint::{self, Parameters, Refusal},
+        token_endpoint::{self, Parameters},
     },
-    ErrorClass, standard,
+    standard,
 };
 
 /// How a vendor writes what every provider says. What is not said here is as the standards have it.
-pub(in super::super) trait Dialect: Send + Sync {
+pub(crate) trait Dialect: Send + Sync {
     /// Which endpoints there are, and their paths below the issuer. `{}` stands for any one segment.
     fn paths(&self) -> &'static [(Endpoint, &'static str)];
 
@@ -143,11 +143,11 @@ pub(in super::super) trait Dialect: Send + Sync {
 }
 
 /// A call with a good token.
-pub(in super::super) struct Visit<'a> {
-    pub(in super::super) endpoint: Endpoint,
-    pub(in super::super) base: &'a str,
-    pub(in super::super) claims: &'a Map<String, Value>,
-    pub(in super::super) profile: &'a Map<String, Value>,
+pub(crate) struct Visit<'a> {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) base: &'a str,
+    pub(crate) claims: &'a Map<String, Value>,
+    pub(crate) profile: &'a Map<String, Value>,
 }
 
 impl Visit<'_> {
@@ -165,4 +165,29 @@ impl Visit<'_> {
         let scope = self.claims.get("scope").and_then(Value::as_str).unwrap_or_default();
         scope.split_whitespace().collect()
     }
+}
+
+/// What an error of a vendor means, whatever it looks like; see [`Vendor::fault`](crate::Vendor::fault).
+///
+/// An outage looks the same everywhere: [`Fault::status`](crate::Fault::status), [`Fault::hang`](crate::Fault::hang),
+/// [`Fault::disconnect`](crate::Fault::disconnect).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum ErrorClass {
+    /// The access token is no good. From UserInfo.
+    AccessTokenDead,
+    /// The token is good, and may not do this: nobody is helped by another login. From UserInfo.
+    Forbidden,
+    /// The refresh token is no good. From the token endpoint.
+    RefreshTokenDead,
+    /// The client's credentials are no good. From the token endpoint.
+    ClientRefused,
+    /// The client is to come back later. From anywhere.
+    RateLimited,
+}
+
+impl ErrorClass {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::AccessTokenDead, Self::Forbidden, Self::RefreshTokenDead, Self::ClientRefused, Self::RateLimited];
 }

@@ -13,10 +13,10 @@ use url::form_urlencoded;
 use super::{
     super::{
         Endpoint, TokenPolicy,
-        answer::{body, challenged, empty, json, ok},
-        grants::GrantedTokens,
+        grants::{GrantedTokens, Refusal},
+        messages::{body, challenged, empty, json, ok},
         state::State,
-        token_endpoint::{Refusal, basic, client},
+        token_endpoint::{basic, client},
     },
     Dialect, Visit,
 };
@@ -179,7 +179,7 @@ fn profile(visit: &Visit<'_>) -> Value {
 }
 
 /// `POST /applications/{client_id}/token`: 404 unless the token was issued to this very client.
-pub(in super::super) fn github_token_check(state: &State, request: &Request<Bytes>) -> Response<Bytes> {
+pub(crate) fn github_token_check(state: &State, request: &Request<Bytes>) -> Response<Bytes> {
     let Some(client_id) = client(state, basic(request.headers())) else {
         return challenged("Basic", "invalid_client", &json!({"message": "Bad credentials"}));
     };

@@ -10,9 +10,10 @@ use url::form_urlencoded;
 use super::{
     super::{
         Endpoint, TokenPolicy,
-        answer::{json, ok},
+        grants::Refusal,
+        messages::{json, ok},
         state::State,
-        token_endpoint::{Parameters, Refusal},
+        token_endpoint::Parameters,
     },
     Dialect, Visit,
     standard::unstored,

@@ -9,9 +9,8 @@ use serde_json::{Map, Value, json};
 use super::{
     super::{
         Endpoint, TokenPolicy,
-        answer::{json, ok},
-        grants::GrantedTokens,
-        token_endpoint::Refusal,
+        grants::{GrantedTokens, Refusal},
+        messages::{json, ok},
     },
     Dialect, Visit,
     standard::unstored,

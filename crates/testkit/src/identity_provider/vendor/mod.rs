@@ -2,7 +2,6 @@
 
 mod atlassian;
 mod dialect;
-mod error_class;
 mod github;
 mod google;
 mod keycloak;
@@ -10,8 +9,8 @@ mod known;
 mod salesforce;
 mod standard;
 
+pub use dialect::ErrorClass;
 pub(super) use dialect::{Dialect, Visit};
-pub use error_class::ErrorClass;
 pub(super) use github::github_token_check;
 pub use known::Vendor;
 pub(super) use standard::Standard;

@@ -10,10 +10,10 @@ use url::form_urlencoded;
 use super::{
     super::{
         Endpoint, TokenPolicy,
-        answer::{body, empty, json, ok},
-        grants::GrantedTokens,
+        grants::{GrantedTokens, Refusal},
+        messages::{body, empty, json, ok},
         state::State,
-        token_endpoint::{Parameters, Refusal},
+        token_endpoint::Parameters,
     },
     Dialect, Visit,
     standard::unstored,

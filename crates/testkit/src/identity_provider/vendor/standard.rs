@@ -10,15 +10,14 @@ use serde_json::{Value, json};
 use super::{
     super::{
         Endpoint,
-        answer::{json, ok, refused_token},
-        grants::GrantedTokens,
-        token_endpoint::Refusal,
+        grants::{GrantedTokens, Refusal},
+        messages::{json, ok, refused_token},
     },
     Dialect, Visit, github,
 };
 
 /// A provider of no vendor in particular.
-pub(in super::super) struct Standard;
+pub(crate) struct Standard;
 
 impl Dialect for Standard {
     fn paths(&self) -> &'static [(Endpoint, &'static str)] {

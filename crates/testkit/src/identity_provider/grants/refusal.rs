@@ -1,8 +1,8 @@
-//! [`Refusal`]: why there are no tokens.
+//! [`Refusal`]: the reason why there are no tokens.
 
 /// Why there are no tokens: finer than `error`, because vendors tell more apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in super::super) enum Refusal {
+pub(crate) enum Refusal {
     InvalidRequest(&'static str),
     UnknownClient,
     WrongSecret,
@@ -19,7 +19,7 @@ pub(in super::super) enum Refusal {
 
 impl Refusal {
     /// Its name in `error`, [RFC 6749 section 5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2).
-    pub(in super::super) const fn error(self) -> &'static str {
+    pub(crate) const fn error(self) -> &'static str {
         match self {
             Self::InvalidRequest(_) => "invalid_request",
             Self::UnknownClient | Self::WrongSecret => "invalid_client",
@@ -35,12 +35,12 @@ impl Refusal {
         }
     }
 
-    pub(in super::super) const fn is_about_the_client(self) -> bool {
+    pub(crate) const fn is_about_the_client(self) -> bool {
         matches!(self, Self::UnknownClient | Self::WrongSecret)
     }
 
     /// For people. An `invalid_grant` does not say why, so that nobody learns by trying.
-    pub(in super::super) const fn description(self) -> &'static str {
+    pub(crate) const fn description(self) -> &'static str {
         match self {
             Self::InvalidRequest(description) => description,
             Self::UnknownClient | Self::WrongSecret => "client authentication failed",

@@ -1,28 +1,27 @@
-//! What the authorization endpoint does, step by step.
+//! The authorization endpoint: the request, the login page, and the redirect to the client.
 
+use askama::Template;
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
-    header::{CACHE_CONTROL, COOKIE, LOCATION, SET_COOKIE},
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
+    header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, LOCATION, SET_COOKIE, X_FRAME_OPTIONS},
 };
-use url::form_urlencoded;
+use serde_json::{Map, Value};
+use url::{Url, form_urlencoded};
 
 use super::{
-    super::{
-        IdentityProvider,
-        answer::empty,
-        grants::{Consent, random},
-        state::State,
-    },
-    AuthorizationResponse, page,
-    request::AuthorizationRequest,
+    AuthorizationResponse, IdentityProvider,
+    grants::{Consent, random},
+    messages::{body, empty},
+    state::State,
+    token_endpoint::Parameters,
 };
 
 /// The cookie of single sign-on.
 const SESSION: &str = "idp_session";
 
 /// The login page, or the way back to the client.
-pub(in super::super) fn authorize(provider: &IdentityProvider, request: &Request<Bytes>) -> Response<Bytes> {
+pub(crate) fn authorize(provider: &IdentityProvider, request: &Request<Bytes>) -> Response<Bytes> {
     let outcome = process(&mut provider.state(), request);
     let mut response = match outcome {
         Outcome::Page(response) => response,
@@ -44,11 +43,11 @@ enum Outcome {
 fn process(state: &mut State, request: &Request<Bytes>) -> Outcome {
     let asked = match AuthorizationRequest::parse(state, request.uri()) {
         Ok(asked) => asked,
-        Err(reason) => return Outcome::Page(page::refusal(reason)),
+        Err(reason) => return Outcome::Page(refusal_page(reason)),
     };
     let user = match asked.check(state).map_err(str::to_owned).and_then(|()| user(state, &asked, request)) {
         Ok(Some(user)) => user,
-        Ok(None) => return Outcome::Page(page::login(state, &asked)),
+        Ok(None) => return Outcome::Page(login_page(state, &asked)),
         Err(error) => return Outcome::Back { response: answer(state, &asked, "error", &error), session: None },
     };
     let code = code(state, &asked, &user);
@@ -115,7 +114,7 @@ fn answer(state: &State, asked: &AuthorizationRequest, name: &str, value: &str) 
 
 fn redirect(response: &AuthorizationResponse, session: Option<&str>) -> Response<Bytes> {
     let Ok(location) = HeaderValue::try_from(response.location()) else {
-        return page::refusal("The redirect_uri is no URI.");
+        return refusal_page("The redirect_uri is no URI.");
     };
     let mut redirect = empty(StatusCode::SEE_OTHER);
     redirect.headers_mut().insert(LOCATION, location);
@@ -134,4 +133,103 @@ fn session_of(headers: &HeaderMap) -> Option<&str> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find_map(|(name, value)| (name == SESSION).then_some(value))
+}
+
+/// An authorization request, [RFC 6749 section 4.1.1](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.1), with a client and a
+/// redirect URI: who can be told what is wrong with the rest.
+struct AuthorizationRequest {
+    client_id: String,
+    redirect_uri: String,
+    parameters: Parameters,
+}
+
+impl AuthorizationRequest {
+    /// From the query, or what to say on a page.
+    fn parse(state: &State, uri: &Uri) -> Result<Self, &'static str> {
+        let mut parameters = Parameters::new();
+        for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned() {
+            if parameters.insert(name, value).is_some() {
+                return Err("A parameter comes twice.");
+            }
+        }
+        let client_id = parameters.get("client_id").cloned().ok_or("The client_id is missing.")?;
+        let redirect_uri = parameters.get("redirect_uri").cloned().ok_or("The redirect_uri is missing.")?;
+        if Url::parse(&redirect_uri).is_err() {
+            return Err("The redirect_uri is no URI.");
+        }
+        match state.redirect_uris.get(&client_id) {
+            Some(registered) if !registered.contains(&redirect_uri) => Err("The redirect_uri is not registered."),
+            _ => Ok(Self { client_id, redirect_uri, parameters }),
+        }
+    }
+
+    /// Whether it can be answered; if not, with which error.
+    fn check(&self, state: &State) -> Result<(), &'static str> {
+        if self.parameter("response_type") != Some("code") {
+            return Err("unsupported_response_type");
+        }
+        let has_challenge = self.parameter("code_challenge").is_some();
+        if has_challenge && self.parameter("code_challenge_method") != Some("S256") {
+            return Err("invalid_request");
+        }
+        let required = state.dialect.required_parameters();
+        if required.iter().any(|name| self.parameter(name).is_none()) {
+            return Err("invalid_request");
+        }
+        Ok(())
+    }
+
+    fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.get(name).map(String::as_str)
+    }
+
+    /// Whether `prompt` has one of `values`.
+    fn prompts(&self, values: &[&str]) -> bool {
+        self.parameter("prompt").is_some_and(|prompt| prompt.split(' ').any(|one| values.contains(&one)))
+    }
+}
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct Page<'a> {
+    /// Why there is no login.
+    refusal: Option<&'a str>,
+    destination: String,
+    users: Vec<User<'a>>,
+}
+
+struct User<'a> {
+    subject: &'a str,
+    name: &'a str,
+    email: &'a str,
+}
+
+/// Who is it?
+fn login_page(state: &State, asked: &AuthorizationRequest) -> Response<Bytes> {
+    let destination = Url::parse(&asked.redirect_uri).ok().and_then(|url| url.host_str().map(str::to_owned));
+    let destination = destination.unwrap_or_else(|| asked.client_id.clone());
+    let users = state.users.iter().map(|(subject, profile)| User::of(subject, profile)).collect();
+    html(StatusCode::OK, &Page { refusal: None, destination, users })
+}
+
+/// What is wrong, for somebody who cannot be sent back to anybody.
+fn refusal_page(reason: &str) -> Response<Bytes> {
+    html(StatusCode::BAD_REQUEST, &Page { refusal: Some(reason), destination: String::new(), users: Vec::new() })
+}
+
+impl<'a> User<'a> {
+    fn of(subject: &'a str, profile: &'a Map<String, Value>) -> Self {
+        let text = |name: &str| profile.get(name).and_then(Value::as_str);
+        Self { subject, name: text("name").unwrap_or(subject), email: text("email").unwrap_or_default() }
+    }
+}
+
+fn html(status: StatusCode, page: &Page<'_>) -> Response<Bytes> {
+    let text = page.render().expect("a template writes to memory");
+    let mut response = body(status, "text/html; charset=utf-8", text);
+    // Not `form-action`: it would govern the way back to the client as well.
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    response.headers_mut().insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    response
 }

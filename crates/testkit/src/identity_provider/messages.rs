@@ -1,0 +1,99 @@
+//! [`SeenRequest`], and the constructors of responses.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
+    header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE},
+};
+use serde_json::{Value, json};
+
+/// A request as an endpoint saw it. `Debug` prints neither header values nor the body: they carry tokens and secrets.
+#[derive(Clone)]
+pub struct SeenRequest {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl SeenRequest {
+    pub(super) fn of(request: &Request<Bytes>) -> Self {
+        let mut headers = request.headers().clone();
+        if let Some(credentials) = headers.get_mut(AUTHORIZATION) {
+            credentials.set_sensitive(true);
+        }
+        Self { method: request.method().clone(), uri: request.uri().clone(), headers, body: request.body().clone() }
+    }
+
+    /// Its method.
+    #[must_use]
+    pub const fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Where it went: a whole URI if the provider was called as a service, path and query on a socket.
+    #[must_use]
+    pub const fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// Its headers; credentials among them do not print.
+    #[must_use]
+    pub const fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// Its body.
+    #[must_use]
+    pub const fn body(&self) -> &Bytes {
+        &self.body
+    }
+}
+
+impl fmt::Debug for SeenRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SeenRequest")
+            .field("method", &self.method)
+            .field("path", &self.uri.path())
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+/// No body.
+pub(super) fn empty(status: StatusCode) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = status;
+    response
+}
+
+/// A body of this type.
+pub(super) fn body(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+pub(super) fn json(status: StatusCode, members: &Value) -> Response<Bytes> {
+    body(status, "application/json", members.to_string())
+}
+
+pub(super) fn ok(members: &Value) -> Response<Bytes> {
+    json(StatusCode::OK, members)
+}
+
+/// 401 with a challenge of the scheme `Bearer`, [RFC 6750 section 3](https://www.rfc-editor.org/rfc/rfc6750#section-3).
+pub(super) fn refused_token(error: &str) -> Response<Bytes> {
+    challenged("Bearer", error, &json!({"error": error}))
+}
+
+/// 401 with a challenge.
+pub(super) fn challenged(scheme: &str, error: &str, members: &Value) -> Response<Bytes> {
+    let mut response = json(StatusCode::UNAUTHORIZED, members);
+    let challenge = HeaderValue::try_from(format!("{scheme} realm=\"idp\", error=\"{error}\""));
+    response.headers_mut().insert(WWW_AUTHENTICATE, challenge.expect("visible ASCII"));
+    response
+}

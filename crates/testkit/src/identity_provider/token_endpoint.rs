@@ -1,0 +1,136 @@
+//! The token endpoint and the revocation endpoint, step by step, as `oidc-provider` implements them.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use http::{
+    HeaderMap, Request, Response, StatusCode,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+};
+use url::form_urlencoded;
+
+use super::{
+    IdentityProvider,
+    grants::{CodeRedemption, GrantedTokens, Refusal},
+    messages::empty,
+    state::State,
+};
+
+/// [RFC 6749 sections 4.1.3 and 6](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.3).
+pub(crate) fn token(provider: &IdentityProvider, request: &Request<Bytes>) -> Response<Bytes> {
+    let outcome = process(&mut provider.state(), request);
+    let outcome = outcome.map(|mut granted| {
+        granted.id_token = granted.id_token_claims.take().map(|claims| provider.issue_id_token(claims));
+        granted
+    });
+    let state = provider.state();
+    match outcome {
+        Ok(granted) => state.dialect.granted(state.base(), &granted, request),
+        Err(refusal) => state.dialect.refused(refusal, request),
+    }
+}
+
+/// [RFC 7009 section 2](https://www.rfc-editor.org/rfc/rfc7009#section-2): who may ask is told nothing of the token.
+pub(crate) fn revocation(state: &mut State, request: &Request<Bytes>) -> Response<Bytes> {
+    let asked = form(request).and_then(|parameters| {
+        let client_id = authenticated(state, request.headers(), &parameters)?;
+        Ok((client_id, required(&parameters, "token")?.to_owned()))
+    });
+    match asked {
+        Ok((client_id, token)) => {
+            state.revoke_token(&client_id, &token);
+            empty(StatusCode::OK)
+        }
+        Err(refusal) => state.dialect.refused(refusal, request),
+    }
+}
+
+fn process(state: &mut State, request: &Request<Bytes>) -> Result<GrantedTokens, Refusal> {
+    let parameters = state.dialect.parameters(request)?;
+    let client_id = authenticated(state, request.headers(), &parameters)?;
+    let optional = |name: &str| parameters.get(name).map(String::as_str);
+    match required(&parameters, "grant_type")? {
+        "authorization_code" => {
+            let redemption = CodeRedemption {
+                code: required(&parameters, "code")?,
+                redirect_uri: optional("redirect_uri"),
+                code_verifier: optional("code_verifier"),
+            };
+            state.redeem_code(&client_id, &redemption)
+        }
+        "refresh_token" => state.refresh(&client_id, required(&parameters, "refresh_token")?, optional("scope")),
+        _ => Err(Refusal::UnsupportedGrantType),
+    }
+}
+
+/// Id and secret of a client.
+type Credentials = (String, String);
+
+/// The client, by `client_secret_basic` or `client_secret_post`, and by one of them only.
+pub(crate) fn authenticated(state: &State, headers: &HeaderMap, parameters: &Parameters) -> Result<String, Refusal> {
+    let parameter = |name: &str| parameters.get(name).cloned();
+    let posted = parameter("client_id").zip(parameter("client_secret"));
+    if headers.contains_key(AUTHORIZATION) && posted.is_some() {
+        return Err(Refusal::InvalidRequest("client authentication must only be provided using one mechanism"));
+    }
+    if !headers.contains_key(AUTHORIZATION) && !parameters.contains_key("client_id") {
+        return Err(Refusal::InvalidRequest("no client authentication mechanism provided"));
+    }
+    let credentials = basic(headers).or(posted);
+    let known = credentials.as_ref().is_some_and(|(id, _)| state.clients.contains_key(id));
+    client(state, credentials).ok_or(if known { Refusal::WrongSecret } else { Refusal::UnknownClient })
+}
+
+/// Id and secret of the scheme `Basic`, [RFC 6749 section 2.3.1](https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1).
+pub(crate) fn basic(headers: &HeaderMap) -> Option<Credentials> {
+    let (scheme, credentials) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let pair = scheme.eq_ignore_ascii_case("Basic").then(|| BASE64_STANDARD.decode(credentials).ok())??;
+    let pair = String::from_utf8(pair).ok()?;
+    let (id, secret) = pair.split_once(':')?;
+    let decode = |text: &str| form_urlencoded::parse(text.as_bytes()).next().map(|(name, _)| name.into_owned());
+    Some((decode(id)?, decode(secret)?))
+}
+
+/// The client, if it is one.
+pub(crate) fn client(state: &State, credentials: Option<Credentials>) -> Option<String> {
+    let (id, secret) = credentials?;
+    (state.clients.get(&id) == Some(&secret)).then_some(id)
+}
+
+/// The parameters of a request; none comes twice.
+pub(crate) type Parameters = BTreeMap<String, String>;
+
+/// `application/x-www-form-urlencoded`, and nothing else.
+pub(crate) fn form(request: &Request<Bytes>) -> Result<Parameters, Refusal> {
+    if !has_type(request, "application/x-www-form-urlencoded") {
+        return Err(Refusal::InvalidRequest(
+            "only application/x-www-form-urlencoded content-type bodies are supported",
+        ));
+    }
+    let mut parameters = Parameters::new();
+    for (name, value) in form_urlencoded::parse(request.body()).into_owned() {
+        if parameters.insert(name, value).is_some() {
+            return Err(Refusal::InvalidRequest("parameters must not be provided twice"));
+        }
+    }
+    Ok(parameters)
+}
+
+/// `application/json`, and nothing else.
+pub(crate) fn json_object(request: &Request<Bytes>) -> Result<Parameters, Refusal> {
+    const NOT_JSON: Refusal = Refusal::InvalidRequest("the body must be a JSON object of strings");
+    if !has_type(request, "application/json") {
+        return Err(NOT_JSON);
+    }
+    serde_json::from_slice(request.body()).map_err(|_| NOT_JSON)
+}
+
+fn required<'a>(parameters: &'a Parameters, name: &str) -> Result<&'a str, Refusal> {
+    parameters.get(name).map(String::as_str).ok_or(Refusal::InvalidRequest("missing required parameter"))
+}
+
+fn has_type(request: &Request<Bytes>, expected: &str) -> bool {
+    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(expected)
+}
