@@ -3,7 +3,7 @@
 //! - [`IdentityProvider`]: a fake authorization server, as a tower service or on a loopback socket. It issues valid and
 //!   forged tokens, rotates refresh tokens, imitates a [`Vendor`], and fails on demand.
 //! - [`TestClock`]: calendar time that a test sets, and that follows tokio's paused time.
-//! - [`StrictService`]: an inner service that insists on tower's contract.
+//! - [`StrictService`]: an inner service that enforces tower's contract.
 
 mod identity_provider;
 mod strict_service;

@@ -1,4 +1,4 @@
-//! [`StrictService`]: an inner service that insists on tower's contract.
+//! [`StrictService`]: an inner service that enforces tower's contract.
 
 use std::{
     fmt,
@@ -15,10 +15,10 @@ use std::{
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-/// An inner service that insists on tower's contract: `call` **panics** unless `poll_ready` of *this* instance has said
-/// that it is ready, since its last call. A clone is not ready. Middleware that calls a fresh clone is found out.
+/// An inner service that enforces tower's contract: `call` **panics** unless `poll_ready` of *this* instance has returned
+/// ready since its last call. A clone is not ready, so middleware that calls a fresh clone panics.
 ///
-/// Made from a function, it counts what happens to all its clones: keep one to ask.
+/// It counts the calls of all its clones: keep one clone to read the counters.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -46,7 +46,7 @@ struct Log {
     gate: Mutex<Gate>,
 }
 
-/// Who waits for readiness, if it is withheld.
+/// The wakers of the tasks that wait for readiness, if it is withheld.
 #[derive(Default)]
 struct Gate {
     closed: bool,
@@ -54,12 +54,12 @@ struct Gate {
 }
 
 impl<F> StrictService<F> {
-    /// A service that answers with what `respond` returns.
+    /// Creates a service that returns the outcome of `respond`.
     pub fn new(respond: F) -> Self {
         Self { respond, readied: false, log: Arc::default() }
     }
 
-    /// Whether `poll_ready` may say ready from now on. Default: yes.
+    /// Sets whether `poll_ready` may return ready from now on. Default: it may.
     pub fn set_ready(&self, ready: bool) {
         let waiting = {
             let mut gate = self.log.gate.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,19 +69,19 @@ impl<F> StrictService<F> {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// How many times it has been called.
+    /// Returns the number of calls.
     #[must_use]
     pub fn calls(&self) -> usize {
         self.log.calls.load(Ordering::SeqCst)
     }
 
-    /// How many responses were ready.
+    /// Returns the number of responses that were ready.
     #[must_use]
     pub fn completed(&self) -> usize {
         self.log.completed.load(Ordering::SeqCst)
     }
 
-    /// How many response futures were dropped before they were ready.
+    /// Returns the number of response futures that were dropped before they were ready.
     #[must_use]
     pub fn dropped(&self) -> usize {
         self.log.dropped.load(Ordering::SeqCst)
@@ -89,7 +89,7 @@ impl<F> StrictService<F> {
 }
 
 impl<F: Clone> Clone for StrictService<F> {
-    /// Not ready, whatever the original is.
+    /// Returns a clone that is not ready.
     fn clone(&self) -> Self {
         Self { respond: self.respond.clone(), readied: false, log: Arc::clone(&self.log) }
     }

@@ -42,16 +42,16 @@ struct State {
 }
 
 impl TestClock {
-    /// What a new clock shows.
+    /// The time of a new clock.
     pub const START: UnixTime = UnixTime::from_secs(1_767_225_600);
 
-    /// A clock that shows [`START`](Self::START).
+    /// Creates a clock that shows [`START`](Self::START).
     #[must_use]
     pub fn new() -> Self {
         Self::starting_at(Self::START)
     }
 
-    /// A clock that shows `start`.
+    /// Creates a clock that shows `start`.
     #[must_use]
     pub fn starting_at(start: UnixTime) -> Self {
         let seen_at = Handle::try_current().is_ok().then(Instant::now);

@@ -1,12 +1,11 @@
-//! [`Fault`]: how an endpoint misbehaves.
+//! [`Fault`]: a fault of an endpoint.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header::RETRY_AFTER};
 
 use super::messages;
 
-/// How an endpoint misbehaves: instead of its answer comes this. Every time, and without doing what it was asked, unless said
-/// otherwise.
+/// A fault of an endpoint, in place of its response. By default it applies to every call, and the request is not processed.
 ///
 /// ```
 /// use portcullis_testkit::{Endpoint, Fault, IdentityProvider};
@@ -15,7 +14,7 @@ use super::messages;
 /// provider.set_fault(Endpoint::Introspection, Fault::status(503));
 /// provider.set_fault(Endpoint::UserInfo, Fault::status(429).with_retry_after("60"));
 /// provider.set_fault(Endpoint::KeySet, Fault::body("text/html", "<h1>Maintenance</h1>"));
-/// // The refresh token has been rotated, and nobody hears of it.
+/// // The refresh token has been rotated, and the response is lost.
 /// provider.set_fault(Endpoint::Token, Fault::disconnect().after_processing().times(1));
 /// for endpoint in Endpoint::ALL {
 ///     provider.heal(endpoint);
@@ -42,19 +41,19 @@ enum Kind {
 pub struct Disconnected;
 
 impl Fault {
-    /// No answer, ever.
+    /// Creates a fault that never responds.
     #[must_use]
     pub const fn hang() -> Self {
         Self::of(Kind::Hang)
     }
 
-    /// The connection breaks off without an answer.
+    /// Closes the connection without a response.
     #[must_use]
     pub const fn disconnect() -> Self {
         Self::of(Kind::Disconnect)
     }
 
-    /// An answer with this status, and an OAuth error that fits.
+    /// Creates a response with this status, and an OAuth error for it.
     ///
     /// # Panics
     /// If `status` is not between 100 and 999.
@@ -69,13 +68,13 @@ impl Fault {
         Self::answer(messages::json(status, &serde_json::json!({ "error": error })))
     }
 
-    /// Status 200 with another body: malformed JSON, metadata of somebody else, a page in HTML.
+    /// Creates a response of status 200 with another body: malformed JSON, metadata of another issuer, an HTML page.
     #[must_use]
     pub fn body(content_type: &'static str, body: impl Into<Bytes>) -> Self {
         Self::answer(messages::body(StatusCode::OK, content_type, body))
     }
 
-    /// With the header `Retry-After`: seconds, or a date. It goes with an answer, and is ignored without one.
+    /// Sets the header `Retry-After`: seconds, or a date. A fault without a response ignores it.
     #[must_use]
     pub fn with_retry_after(mut self, value: &'static str) -> Self {
         if let Kind::Answer(response) = &mut self.kind {
@@ -84,21 +83,21 @@ impl Fault {
         self
     }
 
-    /// The endpoint does what it was asked, and only then, instead of its answer, comes this: the answer is lost.
+    /// Processes the request first; the fault replaces the response, which is lost.
     #[must_use]
     pub const fn after_processing(mut self) -> Self {
         self.after_processing = true;
         self
     }
 
-    /// For the next `times` calls; then the endpoint is well again.
+    /// Limits the fault to the next `times` calls.
     #[must_use]
     pub const fn times(mut self, times: usize) -> Self {
         self.times = Some(times);
         self
     }
 
-    /// This response.
+    /// Creates a fault that returns `response`.
     #[must_use]
     pub const fn answer(response: Response<Bytes>) -> Self {
         Self::of(Kind::Answer(response))
@@ -112,7 +111,7 @@ impl Fault {
         self.after_processing
     }
 
-    /// Whether it is for this call as well. Counts it.
+    /// Reports whether the fault applies to this call, and counts the call.
     pub(super) fn strikes(&mut self) -> bool {
         let Some(times) = &mut self.times else { return true };
         let strikes = *times > 0;

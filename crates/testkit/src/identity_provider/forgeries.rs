@@ -1,14 +1,14 @@
-//! What a test changes in what the provider says: [`IdentityProvider::forge_id_tokens`] and
+//! Changes of what the provider issues: [`IdentityProvider::forge_id_tokens`] and
 //! [`IdentityProvider::forge_callbacks`].
 
 use std::sync::Arc;
 
 use super::{AuthorizationResponse, IdentityProvider, TokenBuilder};
 
-/// What changes something before it goes out.
+/// A change of a value before it is sent.
 type Forge<T> = Arc<dyn Fn(T) -> T + Send + Sync>;
 
-/// What a test changes in what the provider says.
+/// The changes that a test has set.
 #[derive(Default)]
 pub(super) struct Forgeries {
     id_token: Option<Forge<TokenBuilder>>,
@@ -16,7 +16,7 @@ pub(super) struct Forgeries {
 }
 
 impl IdentityProvider {
-    /// Lets `forge` change every ID token before it is signed: claims, header, and who signs.
+    /// Lets `forge` change every ID token before it is signed: claims, header, and signature.
     ///
     /// ```
     /// use portcullis_testkit::{IdentityProvider, KeyAlgorithm};
@@ -35,7 +35,7 @@ impl IdentityProvider {
         self.state().forgeries.id_token = Some(Arc::new(forge));
     }
 
-    /// Lets `forge` change every authorization response before the browser takes it to the client.
+    /// Lets `forge` change every authorization response before the redirect to the client.
     ///
     /// ```
     /// use portcullis_testkit::IdentityProvider;
@@ -52,7 +52,7 @@ impl IdentityProvider {
         self.state().forgeries.callback = Some(Arc::new(forge));
     }
 
-    /// Ends both forgeries.
+    /// Removes both changes.
     pub fn stop_forging(&self) {
         self.state().forgeries = Forgeries::default();
     }

@@ -29,7 +29,7 @@ pub enum KeyAlgorithm {
 }
 
 impl KeyAlgorithm {
-    /// Its name in `alg`.
+    /// Returns the name in `alg`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -40,7 +40,7 @@ impl KeyAlgorithm {
     }
 }
 
-/// A private key, made when it is first used: an RSA key takes a while, and many tests use none.
+/// A private key, generated at its first use: an RSA key is slow to generate, and many tests use none.
 pub(super) struct SigningKey {
     pub(super) kid: String,
     pub(super) algorithm: KeyAlgorithm,
@@ -87,7 +87,7 @@ impl SigningKey {
         }
     }
 
-    /// The public key as a JWK, [RFC 7517](https://www.rfc-editor.org/rfc/rfc7517).
+    /// Returns the public key as a JWK, [RFC 7517](https://www.rfc-editor.org/rfc/rfc7517).
     pub(super) fn jwk(&self) -> Value {
         let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
         let mut jwk = match self.pair() {
@@ -110,7 +110,7 @@ impl SigningKey {
         jwk
     }
 
-    /// The public key as PEM: what a forger uses as the secret of an HMAC.
+    /// Returns the public key as PEM.
     pub(super) fn public_pem(&self) -> String {
         let der: Result<PublicKeyX509Der<'_>, _> = match self.pair() {
             Pair::Rsa(pair) => pair.public_key().as_der(),

@@ -20,7 +20,7 @@ use super::{
 /// The cookie of single sign-on.
 const SESSION: &str = "idp_session";
 
-/// The login page, or the way back to the client.
+/// Returns the login page, or the redirect to the client.
 pub(crate) fn authorize(provider: &IdentityProvider, request: &Request<Bytes>) -> Response<Bytes> {
     let outcome = process(&mut provider.state(), request);
     let mut response = match outcome {
@@ -33,7 +33,7 @@ pub(crate) fn authorize(provider: &IdentityProvider, request: &Request<Bytes>) -
 
 enum Outcome {
     Page(Response<Bytes>),
-    /// Back to the client, with a cookie for the next time.
+    /// The redirect to the client, with the cookie of the session.
     Back {
         response: AuthorizationResponse,
         session: Option<String>,
@@ -59,7 +59,7 @@ fn process(state: &mut State, request: &Request<Bytes>) -> Outcome {
     Outcome::Back { response: answer(state, &asked, "code", &code), session }
 }
 
-/// Who it is, as far as that can be known without a page; or the error.
+/// Returns the user if no page is needed to find out; or the error.
 fn user(state: &State, asked: &AuthorizationRequest, request: &Request<Bytes>) -> Result<Option<String>, String> {
     let policy = &state.login_policy;
     if let Some(error) = &policy.denial {
@@ -79,7 +79,7 @@ fn user(state: &State, asked: &AuthorizationRequest, request: &Request<Bytes>) -
     }
 }
 
-/// What was pressed on the page.
+/// Returns the user who was chosen on the page.
 fn picked(form: &[u8]) -> Result<Option<String>, String> {
     let user = form_urlencoded::parse(form).find_map(|(name, value)| (name == "user").then(|| value.into_owned()));
     user.filter(|user| !user.is_empty()).map(Some).ok_or_else(|| "access_denied".to_owned())
@@ -136,7 +136,7 @@ fn session_of(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// An authorization request, [RFC 6749 section 4.1.1](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.1), with a client and a
-/// redirect URI: who can be told what is wrong with the rest.
+/// redirect URI, so that an error can be reported to the client.
 struct AuthorizationRequest {
     client_id: String,
     redirect_uri: String,
@@ -144,7 +144,7 @@ struct AuthorizationRequest {
 }
 
 impl AuthorizationRequest {
-    /// From the query, or what to say on a page.
+    /// Parses the query; an error is the text of a page.
     fn parse(state: &State, uri: &Uri) -> Result<Self, &'static str> {
         let mut parameters = Parameters::new();
         for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned() {
@@ -163,7 +163,7 @@ impl AuthorizationRequest {
         }
     }
 
-    /// Whether it can be answered; if not, with which error.
+    /// Checks the other parameters; an error is the one of the authorization response.
     fn check(&self, state: &State) -> Result<(), &'static str> {
         if self.parameter("response_type") != Some("code") {
             return Err("unsupported_response_type");
@@ -183,7 +183,7 @@ impl AuthorizationRequest {
         self.parameters.get(name).map(String::as_str)
     }
 
-    /// Whether `prompt` has one of `values`.
+    /// Reports whether `prompt` has one of `values`.
     fn prompts(&self, values: &[&str]) -> bool {
         self.parameter("prompt").is_some_and(|prompt| prompt.split(' ').any(|one| values.contains(&one)))
     }
@@ -192,7 +192,7 @@ impl AuthorizationRequest {
 #[derive(Template)]
 #[template(path = "login.html")]
 struct Page<'a> {
-    /// Why there is no login.
+    /// The reason why there is no login.
     refusal: Option<&'a str>,
     destination: String,
     users: Vec<User<'a>>,
@@ -204,7 +204,7 @@ struct User<'a> {
     email: &'a str,
 }
 
-/// Who is it?
+/// Renders the login page.
 fn login_page(state: &State, asked: &AuthorizationRequest) -> Response<Bytes> {
     let destination = Url::parse(&asked.redirect_uri).ok().and_then(|url| url.host_str().map(str::to_owned));
     let destination = destination.unwrap_or_else(|| asked.client_id.clone());
@@ -212,7 +212,7 @@ fn login_page(state: &State, asked: &AuthorizationRequest) -> Response<Bytes> {
     html(StatusCode::OK, &Page { refusal: None, destination, users })
 }
 
-/// What is wrong, for somebody who cannot be sent back to anybody.
+/// Renders the page for a request that has no valid redirect URI.
 fn refusal_page(reason: &str) -> Response<Bytes> {
     html(StatusCode::BAD_REQUEST, &Page { refusal: Some(reason), destination: String::new(), users: Vec::new() })
 }
@@ -227,7 +227,7 @@ impl<'a> User<'a> {
 fn html(status: StatusCode, page: &Page<'_>) -> Response<Bytes> {
     let text = page.render().expect("a template writes to memory");
     let mut response = body(status, "text/html; charset=utf-8", text);
-    // Not `form-action`: it would govern the way back to the client as well.
+    // No `form-action`: it would apply to the redirect to the client as well.
     let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
     response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     response.headers_mut().insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));

@@ -6,9 +6,9 @@ use url::form_urlencoded;
 
 use super::IdentityProvider;
 
-/// Who has to look at a page before there is a code.
+/// The policy that decides when a user sees the login page.
 ///
-/// With a new one, everybody and every time, unless the request has a `login_hint`: then that user is logged in.
+/// By default each login shows the page, unless the request has a `login_hint`: then that user is logged in.
 ///
 /// ```
 /// use portcullis_testkit::{IdentityProvider, LoginPolicy};
@@ -28,31 +28,31 @@ pub struct LoginPolicy {
 }
 
 impl LoginPolicy {
-    /// A page, every time.
+    /// Creates the policy that shows the page at each login.
     pub const fn new() -> Self {
         Self { single_sign_on: false, auto_login: None, denial: None, sends_issuer: true }
     }
 
-    /// A browser that has logged in is remembered by a cookie and sees no page again, unless the request says `prompt=login`,
+    /// Recognizes a browser that has logged in by a cookie and shows no page again, unless the request says `prompt=login`,
     /// `prompt=select_account` or `prompt=consent`.
     pub const fn with_single_sign_on(mut self) -> Self {
         self.single_sign_on = true;
         self
     }
 
-    /// Whoever comes is the user `subject`, and sees no page.
+    /// Logs each browser in as `subject`, without a page.
     pub fn with_auto_login(mut self, subject: &str) -> Self {
         self.auto_login = Some(subject.to_owned());
         self
     }
 
-    /// Whoever comes is sent back with `error`, such as `access_denied`.
+    /// Redirects each browser back to the client with `error`, such as `access_denied`.
     pub fn with_denial(mut self, error: &str) -> Self {
         self.denial = Some(error.to_owned());
         self
     }
 
-    /// Neither the authorization response nor the metadata says anything of `iss`
+    /// Omits `iss` from the authorization response and from the metadata
     /// ([RFC 9207](https://www.rfc-editor.org/rfc/rfc9207)).
     pub const fn without_issuer_parameter(mut self) -> Self {
         self.sends_issuer = false;
@@ -67,13 +67,13 @@ impl Default for LoginPolicy {
 }
 
 impl IdentityProvider {
-    /// Goes by `policy` from now on. Who is logged in stays logged in.
+    /// Sets the policy. Users who are logged in remain logged in.
     pub fn set_login_policy(&self, policy: LoginPolicy) {
         self.state().login_policy = policy;
     }
 }
 
-/// What a browser takes back to the client, [RFC 6749 section 4.1.2](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2): for
+/// An authorization response, [RFC 6749 section 4.1.2](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2): for
 /// [`IdentityProvider::forge_callbacks`](crate::IdentityProvider::forge_callbacks). `Debug` prints the names only.
 #[derive(Clone)]
 #[must_use]

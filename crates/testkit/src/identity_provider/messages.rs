@@ -9,7 +9,7 @@ use http::{
 };
 use serde_json::{Value, json};
 
-/// A request as an endpoint saw it. `Debug` prints neither header values nor the body: they carry tokens and secrets.
+/// A request that an endpoint received. `Debug` prints neither header values nor the body: they carry tokens and secrets.
 #[derive(Clone)]
 pub struct SeenRequest {
     method: Method,
@@ -27,25 +27,25 @@ impl SeenRequest {
         Self { method: request.method().clone(), uri: request.uri().clone(), headers, body: request.body().clone() }
     }
 
-    /// Its method.
+    /// Returns the method.
     #[must_use]
     pub const fn method(&self) -> &Method {
         &self.method
     }
 
-    /// Where it went: a whole URI if the provider was called as a service, path and query on a socket.
+    /// Returns the URI: an absolute one if the provider was called as a service, path and query on a socket.
     #[must_use]
     pub const fn uri(&self) -> &Uri {
         &self.uri
     }
 
-    /// Its headers; credentials among them do not print.
+    /// Returns the headers; credentials among them do not print.
     #[must_use]
     pub const fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
-    /// Its body.
+    /// Returns the body.
     #[must_use]
     pub const fn body(&self) -> &Bytes {
         &self.body
@@ -62,14 +62,14 @@ impl fmt::Debug for SeenRequest {
     }
 }
 
-/// No body.
+/// Creates a response without a body.
 pub(super) fn empty(status: StatusCode) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = status;
     response
 }
 
-/// A body of this type.
+/// Creates a response with a body of this type.
 pub(super) fn body(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
@@ -85,12 +85,12 @@ pub(super) fn ok(members: &Value) -> Response<Bytes> {
     json(StatusCode::OK, members)
 }
 
-/// 401 with a challenge of the scheme `Bearer`, [RFC 6750 section 3](https://www.rfc-editor.org/rfc/rfc6750#section-3).
+/// Creates a 401 with a challenge of the scheme `Bearer`, [RFC 6750 section 3](https://www.rfc-editor.org/rfc/rfc6750#section-3).
 pub(super) fn refused_token(error: &str) -> Response<Bytes> {
     challenged("Bearer", error, &json!({"error": error}))
 }
 
-/// 401 with a challenge.
+/// Creates a 401 with a challenge of this scheme.
 pub(super) fn challenged(scheme: &str, error: &str, members: &Value) -> Response<Bytes> {
     let mut response = json(StatusCode::UNAUTHORIZED, members);
     let challenge = HeaderValue::try_from(format!("{scheme} realm=\"idp\", error=\"{error}\""));

@@ -17,11 +17,11 @@ use super::{
 ///
 /// It is a tower service from `http::Request<Bytes>` to `http::Response<Bytes>`, so it can stand behind an egress without
 /// any network; or [`serve`](Self::serve) it on a loopback socket. What changes something ([`Endpoint::Token`],
-/// [`Endpoint::Revocation`]) is processed on a task of its own, as a real server does it: to hang up does not undo it. It has
+/// [`Endpoint::Revocation`]) is processed on a task of its own, as in a real server: a closed connection does not undo it. It has
 /// metadata (both kinds), a key set, a login page, a token endpoint that issues ID tokens, rotates refresh tokens and knows
 /// reuse, revocation, introspection, UserInfo, and GitHub's user and token-check endpoints; see [`Endpoint`].
 ///
-/// It **trusts everybody** and its tokens are as good as the test that issues them: never put it before anything real.
+/// It **authenticates no user**: never put it in front of a real service.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
@@ -52,16 +52,16 @@ use super::{
 pub struct IdentityProvider(Arc<Mutex<State>>);
 
 impl IdentityProvider {
-    /// The issuer, unless said otherwise.
+    /// The default issuer.
     pub const ISSUER: &str = "https://idp.example.test";
-    /// The resource for which tokens are issued, unless said otherwise.
+    /// The default resource for which tokens are issued.
     pub const AUDIENCE: &str = "https://mcp.example.test/mcp";
     /// A client that may redeem codes, refresh, introspect and check tokens, with [`CLIENT_SECRET`](Self::CLIENT_SECRET).
     pub const CLIENT_ID: &str = "resource-server";
     /// The secret of [`CLIENT_ID`](Self::CLIENT_ID).
     pub const CLIENT_SECRET: &str = "resource-server-secret";
 
-    /// A provider with one key (`RS256`) that goes by the system's clock.
+    /// Creates a provider with one key (`RS256`) and the system clock.
     #[must_use]
     pub fn new() -> Self {
         let mut state = State {
@@ -89,43 +89,43 @@ impl IdentityProvider {
         Self(Arc::new(Mutex::new(state)))
     }
 
-    /// Under another name. Its endpoints are below it.
+    /// Sets the issuer. The endpoints are below it.
     #[must_use]
     pub fn with_issuer(self, issuer: &str) -> Self {
         issuer.clone_into(&mut self.state().issuer);
         self
     }
 
-    /// With another resource for which tokens are issued.
+    /// Sets the resource for which tokens are issued.
     #[must_use]
     pub fn with_audience(self, audience: &str) -> Self {
         audience.clone_into(&mut self.state().audience);
         self
     }
 
-    /// By another clock.
+    /// Sets the clock.
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
         self.state().clock = clock;
         self
     }
 
-    /// Its name.
+    /// Returns the issuer.
     #[must_use]
     pub fn issuer(&self) -> String {
         self.state().issuer.clone()
     }
 
-    /// The URL of `path` (such as `/jwks`) below the issuer.
+    /// Returns the URL of `path` (such as `/jwks`) below the issuer.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.state().base())
     }
 
-    /// The URL of `endpoint`; that of an application is the one of [`CLIENT_ID`](Self::CLIENT_ID).
+    /// Returns the URL of `endpoint`; a URL with a client id has [`CLIENT_ID`](Self::CLIENT_ID).
     ///
     /// # Panics
-    /// If this vendor has no such endpoint.
+    /// If the vendor has no such endpoint.
     #[must_use]
     pub fn endpoint_url(&self, endpoint: Endpoint) -> String {
         self.state().url_of(endpoint).expect("an endpoint of this vendor")
@@ -133,14 +133,14 @@ impl IdentityProvider {
 
     // === tokens and users ===
 
-    /// A token for the user `subject`, to be told more about and then issued.
+    /// Creates a builder of an access token for the user `subject`.
     pub fn token(&self, subject: &str) -> TokenBuilder {
         TokenBuilder::access_token(self.clone(), subject)
     }
 
-    /// An identity assertion (ID-JAG): that the client `client_id` may ask the authorization server `audience` for access in the
-    /// name of the user `subject`. It is good for five minutes, and for whatever resource and scope are asked for; `resource` is a
-    /// claim to be added.
+    /// Creates a builder of an identity assertion (ID-JAG): the client `client_id` may request access for the user `subject` at the
+    /// authorization server `audience`. The assertion is valid for five minutes, and for any resource and scope; add the claim
+    /// `resource` to restrict it.
     ///
     /// ```
     /// use portcullis_testkit::IdentityProvider;
@@ -154,7 +154,7 @@ impl IdentityProvider {
         TokenBuilder::id_jag(self.clone(), subject, audience, client_id)
     }
 
-    /// Withdraws `token`: introspection says that it is not active, the other endpoints refuse it.
+    /// Revokes `token`: introspection reports it as not active, the other endpoints reject it.
     pub fn revoke(&self, token: &str) {
         self.state().tokens.remove(token);
     }
@@ -169,7 +169,7 @@ impl IdentityProvider {
         self.state().clients.insert(client_id.to_owned(), client_secret.to_owned());
     }
 
-    /// From now on the codes of this client go to one of `redirect_uris`, and nowhere else. Until then, anywhere.
+    /// Sets the redirect URIs of this client. Before, every redirect URI is accepted.
     pub fn set_redirect_uris(&self, client_id: &str, redirect_uris: &[&str]) {
         let redirect_uris = redirect_uris.iter().map(|&uri| uri.to_owned()).collect();
         self.state().redirect_uris.insert(client_id.to_owned(), redirect_uris);
@@ -177,12 +177,12 @@ impl IdentityProvider {
 
     // === keys ===
 
-    /// Makes a key, publishes it, and does not sign with it yet. Returns its `kid`.
+    /// Creates a key and publishes it, but does not sign with it yet. Returns its `kid`.
     pub fn add_key(&self, algorithm: KeyAlgorithm) -> String {
         self.state().add_key(algorithm)
     }
 
-    /// Makes a key of the algorithm in use and signs with it from now on; the old ones stay published. Returns its `kid`.
+    /// Creates a key of the algorithm in use and signs with it from now on; the old keys remain published. Returns its `kid`.
     pub fn rotate_keys(&self) -> String {
         let mut state = self.state();
         let algorithm = state.key(&state.signing_kid).map_or(KeyAlgorithm::Rs256, |key| key.algorithm);
@@ -190,7 +190,7 @@ impl IdentityProvider {
         state.signing_kid.clone()
     }
 
-    /// Takes every key out of the key set but the one that signs. After [`rotate_keys`](Self::rotate_keys): a rotation
+    /// Removes every key but the signing key from the key set. After [`rotate_keys`](Self::rotate_keys): a rotation
     /// without overlap.
     pub fn retire_old_keys(&self) {
         let mut state = self.state();
@@ -210,20 +210,20 @@ impl IdentityProvider {
         kid.clone_into(&mut state.signing_kid);
     }
 
-    /// The `kid` of the key that signs.
+    /// Returns the `kid` of the signing key.
     #[must_use]
     pub fn signing_kid(&self) -> String {
         self.state().signing_kid.clone()
     }
 
-    /// The public half of the signing key as PEM: what a forger uses as the secret of an HMAC.
+    /// Returns the public signing key as PEM: what an attacker uses as the secret of an HMAC.
     #[must_use]
     pub fn public_key_pem(&self) -> String {
         let state = self.state();
         state.key(&state.signing_kid).map(|key| key.public_pem()).unwrap_or_default()
     }
 
-    /// Publishes whatever `jwk` is among the keys: one of an unknown type, or none at all.
+    /// Publishes `jwk` among the keys: a key of an unknown type, or an invalid one.
     pub fn publish_foreign_key(&self, jwk: Value) {
         self.state().foreign_keys.push(jwk);
     }
@@ -235,18 +235,18 @@ impl IdentityProvider {
 
     // === switches and counters ===
 
-    /// Lets `endpoint` misbehave from now on.
+    /// Sets the fault of `endpoint`.
     pub fn set_fault(&self, endpoint: Endpoint, fault: Fault) {
         self.state().switches(endpoint).fault = Some(fault);
     }
 
-    /// Lets `endpoint` take its time, by tokio's clock, before it does what it is asked or misbehaves.
+    /// Delays `endpoint`, by tokio's clock, before it processes a request or its fault applies.
     pub fn set_latency(&self, endpoint: Endpoint, latency: Duration) {
         self.state().switches(endpoint).latency = latency;
     }
 
-    /// Lets `endpoint` take its time, by tokio's clock, *after* it has done what it was asked: the refresh token is used up, and
-    /// its successor still on the way.
+    /// Delays `endpoint`, by tokio's clock, *after* it has processed a request: the refresh token is spent, and its successor is not
+    /// received yet.
     pub fn set_answer_latency(&self, endpoint: Endpoint, latency: Duration) {
         self.state().switches(endpoint).answer_latency = latency;
     }
@@ -260,13 +260,13 @@ impl IdentityProvider {
         switches.answer_latency = Duration::ZERO;
     }
 
-    /// How many times `endpoint` has been called, whatever came of it.
+    /// Returns the number of calls of `endpoint`, with any outcome.
     #[must_use]
     pub fn calls(&self, endpoint: Endpoint) -> usize {
         self.state().switches.get(&endpoint).map_or(0, |switches| switches.calls)
     }
 
-    /// The last request that `endpoint` saw.
+    /// Returns the last request that `endpoint` received.
     #[must_use]
     pub fn last_request(&self, endpoint: Endpoint) -> Option<SeenRequest> {
         self.state().switches.get(&endpoint).and_then(|switches| switches.last.clone())

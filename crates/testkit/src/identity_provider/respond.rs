@@ -15,7 +15,7 @@ use super::{
     vendor::{Visit, github_token_check},
 };
 
-/// What `endpoint` answers.
+/// Returns the response of `endpoint`.
 pub(super) fn respond(provider: &IdentityProvider, endpoint: Endpoint, request: &Request<Bytes>) -> Response<Bytes> {
     let dialect = provider.state().dialect;
     let is_expected = match endpoint {
@@ -29,7 +29,7 @@ pub(super) fn respond(provider: &IdentityProvider, endpoint: Endpoint, request: 
         return response;
     }
     match endpoint {
-        // A test may have its say in these two, and is not to find the state locked.
+        // A test can change the outcome of these two, so the state must not be locked.
         Endpoint::Authorization => login::authorize(provider, request),
         Endpoint::Token => token_endpoint::token(provider, request),
         endpoint => respond_from(&mut provider.state(), endpoint, request),
@@ -73,7 +73,7 @@ fn introspection(state: &State, request: &Request<Bytes>) -> Response<Bytes> {
     ok(&Value::Object(members))
 }
 
-/// An endpoint that tells about the user of a token.
+/// Responds for an endpoint that describes the user of a token.
 fn resource(state: &mut State, endpoint: Endpoint, headers: &HeaderMap) -> Response<Bytes> {
     let dialect = state.dialect;
     let Some(token) = bearer(headers) else { return dialect.token_missing(endpoint) };
@@ -86,13 +86,13 @@ fn resource(state: &mut State, endpoint: Endpoint, headers: &HeaderMap) -> Respo
     dialect.resource(&Visit { endpoint, base: state.base(), claims, profile })
 }
 
-/// The token in the header, [RFC 6750 section 2.1](https://www.rfc-editor.org/rfc/rfc6750#section-2.1).
+/// Returns the token in the header, [RFC 6750 section 2.1](https://www.rfc-editor.org/rfc/rfc6750#section-2.1).
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("Bearer").then_some(token)
 }
 
-/// Metadata of the authorization server, [RFC 8414 section 2](https://www.rfc-editor.org/rfc/rfc8414#section-2).
+/// Returns the metadata of the authorization server, [RFC 8414 section 2](https://www.rfc-editor.org/rfc/rfc8414#section-2).
 fn authorization_server(state: &State) -> Value {
     let mut metadata = json!({
         "issuer": state.issuer,
@@ -119,7 +119,7 @@ fn authorization_server(state: &State) -> Value {
     metadata
 }
 
-/// The same with what OpenID Connect Discovery requires besides.
+/// Returns the metadata with the members that OpenID Connect Discovery requires in addition.
 fn openid_configuration(state: &State) -> Value {
     let mut algorithms: Vec<_> = state.keys.iter().map(|key| key.algorithm.as_str()).collect();
     algorithms.dedup();
@@ -129,9 +129,9 @@ fn openid_configuration(state: &State) -> Value {
     metadata
 }
 
-/// The published keys, [RFC 7517 section 5](https://www.rfc-editor.org/rfc/rfc7517#section-5).
+/// Returns the published keys, [RFC 7517 section 5](https://www.rfc-editor.org/rfc/rfc7517#section-5).
 fn published_keys(state: &State) -> Value {
     let own = state.keys.iter().filter(|key| key.published).map(|key| key.jwk());
-    // Foreign keys come first, so that a reader who gives up at one finds none of ours.
+    // Foreign keys come first, so that a reader that stops at one finds no key of this provider.
     json!({ "keys": state.foreign_keys.iter().cloned().chain(own).collect::<Vec<_>>() })
 }

@@ -40,7 +40,7 @@ impl IdentityProvider {
         let Some(endpoint) = self.arrive(&request) else { return Ok(empty(StatusCode::NOT_FOUND)) };
         let processing = self.process(endpoint, request);
         let outcome = if endpoint.has_effects() {
-            // What was sent is processed, whether or not its sender waits for the answer.
+            // The request is processed, whether or not the client waits for the response.
             tokio::spawn(processing).await.expect("processing does not panic")
         } else {
             processing.await
@@ -88,11 +88,11 @@ impl IdentityProvider {
     }
 }
 
-/// What came of a request.
+/// The outcome of a request.
 enum Outcome {
-    /// Nothing was done.
+    /// The request was not processed.
     Failed(Fault),
-    /// It was done; the answer may be late, or lost.
+    /// The request was processed; the response may be late, or lost.
     Processed { response: Response<Bytes>, lost: Option<Fault>, latency: Duration },
 }
 
@@ -107,7 +107,7 @@ pub struct RunningIdentityProvider {
 }
 
 impl IdentityProvider {
-    /// Serves it on a free port of the loopback. From now on its issuer is its URL (of a Keycloak: a realm there).
+    /// Serves the provider on a free loopback port. From now on the issuer is the URL (of a Keycloak: a realm there).
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -128,7 +128,7 @@ impl IdentityProvider {
         self.serve_on(TcpListener::bind(("127.0.0.1", 0)).await?)
     }
 
-    /// Serves it on `listener`. From now on its issuer is its URL.
+    /// Serves the provider on `listener`. From now on the issuer is the URL.
     ///
     /// # Errors
     /// If the listener has no address.
@@ -144,13 +144,13 @@ impl IdentityProvider {
 }
 
 impl RunningIdentityProvider {
-    /// Where it is, which is also its issuer, unless it is a Keycloak: then the issuer is a realm below it.
+    /// Returns the URL, which is also the issuer; the issuer of a Keycloak is a realm below it.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Stops it: the port is closed and every connection broken off.
+    /// Stops the server: closes the port and every connection.
     pub async fn shutdown(mut self) {
         self.server.abort();
         // The error says that it was aborted.
@@ -168,11 +168,11 @@ async fn accept(listener: TcpListener, provider: IdentityProvider) {
     // Aborted with this task: its connections are broken off.
     let mut connections = JoinSet::new();
     while let Ok((socket, _)) = listener.accept().await {
-        // Answers do not wait for the client's acknowledgements. If this fails the connection is gone, which serving it shows.
+        // Responses do not wait for the client's acknowledgements. If this fails, the connection is closed, which serving it reports.
         drop(socket.set_nodelay(true));
         let provider = provider.clone();
         let service = service_fn(move |request| answer(provider.clone(), request));
-        // A connection that ends in an error is the client's business, or a fault that the test has set.
+        // A connection that ends in an error was closed by the client, or by a fault that the test has set.
         connections.spawn(async move { http1::Builder::new().serve_connection(TokioIo::new(socket), service).await });
         while connections.try_join_next().is_some() {}
     }

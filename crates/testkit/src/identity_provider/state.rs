@@ -1,4 +1,4 @@
-//! What an identity provider knows.
+//! The state of an identity provider.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -18,7 +18,7 @@ use super::{
     vendor::Dialect,
 };
 
-/// What an identity provider knows.
+/// The state of an identity provider.
 pub(super) struct State {
     pub(super) dialect: &'static dyn Dialect,
     pub(super) issuer: String,
@@ -29,23 +29,23 @@ pub(super) struct State {
     pub(super) foreign_keys: Vec<Value>,
     pub(super) key_set_max_age: Option<Duration>,
     pub(super) clients: HashMap<String, String>,
-    /// Where a client's codes may go, if somebody said so.
+    /// The redirect URIs of clients for which a test has set them.
     pub(super) redirect_uris: HashMap<String, Vec<String>>,
     pub(super) users: BTreeMap<String, Map<String, Value>>,
-    /// The claims of the tokens that are neither revoked nor forgotten.
+    /// The claims of the tokens that are not revoked.
     pub(super) tokens: HashMap<String, Map<String, Value>>,
     pub(super) ledger: Ledger,
     pub(super) policy: TokenPolicy,
     pub(super) login_policy: LoginPolicy,
-    /// Who is logged in, by the cookie of the browser.
+    /// The users who are logged in, by the cookie of the browser.
     pub(super) sessions: HashMap<String, String>,
     pub(super) forgeries: Forgeries,
-    /// How many tokens and keys have been made: their names.
+    /// The number of tokens and keys so far, for their names.
     pub(super) serial: u64,
     pub(super) switches: HashMap<Endpoint, Switches>,
 }
 
-/// How one endpoint behaves, and what it has seen.
+/// The faults of one endpoint, and its calls.
 #[derive(Default)]
 pub(super) struct Switches {
     pub(super) fault: Option<Fault>,
@@ -56,7 +56,7 @@ pub(super) struct Switches {
 }
 
 impl Switches {
-    /// The fault for this call.
+    /// Returns the fault for this call.
     pub(super) fn strike(&mut self) -> Option<Fault> {
         let fault = self.fault.as_mut()?;
         fault.strikes().then(|| fault.clone())
@@ -68,12 +68,12 @@ impl State {
         self.switches.entry(endpoint).or_default()
     }
 
-    /// The issuer without a slash at its end.
+    /// Returns the issuer without a slash at its end.
     pub(super) fn base(&self) -> &str {
         self.issuer.trim_end_matches('/')
     }
 
-    /// Where `endpoint` is, if there is such an endpoint.
+    /// Returns the URL of `endpoint`, if there is such an endpoint.
     pub(super) fn url_of(&self, endpoint: Endpoint) -> Option<String> {
         let (_, path) = self.dialect.paths().iter().find(|(at, _)| *at == endpoint)?;
         Some(format!("{}{}", self.base(), path.replace("{}", IdentityProvider::CLIENT_ID)))
@@ -84,7 +84,7 @@ impl State {
         self.serial
     }
 
-    /// Makes a key and publishes it.
+    /// Creates a key and publishes it.
     pub(super) fn add_key(&mut self, algorithm: KeyAlgorithm) -> String {
         let kid = format!("{}-{}", algorithm.as_str().to_ascii_lowercase(), self.next_serial());
         self.keys.push(SigningKey::new(algorithm, kid.clone()));
@@ -95,14 +95,14 @@ impl State {
         self.keys.iter().find(|key| key.kid == kid)
     }
 
-    /// The claims of `token`, if it is good now.
+    /// Returns the claims of `token`, if it is valid now.
     pub(super) fn active(&self, token: &str) -> Option<&Map<String, Value>> {
         let claims = self.tokens.get(token)?;
         let expires_at = claims.get("exp").and_then(Value::as_f64).and_then(UnixTime::from_numeric_date);
         (expires_at.unwrap_or(UnixTime::MAX) > self.clock.now()).then_some(claims)
     }
 
-    /// The claims of a token as it is unless somebody says otherwise.
+    /// Returns the default claims of a token.
     pub(super) fn claims(&mut self, subject: &str, client_id: &str) -> Map<String, Value> {
         let now = self.clock.now().as_secs();
         let claims = [
@@ -117,18 +117,18 @@ impl State {
         claims.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
     }
 
-    /// The same for a user who is known from now on.
+    /// Returns the default claims of a token, after creating the user if absent.
     pub(super) fn claims_of_user(&mut self, subject: &str, client_id: &str) -> Map<String, Value> {
         self.ensure_user(subject);
         self.claims(subject, client_id)
     }
 
-    /// Whether an authorization response says whose it is, RFC 9207.
+    /// Reports whether an authorization response contains `iss`, RFC 9207.
     pub(super) fn sends_issuer(&self) -> bool {
         self.login_policy.sends_issuer && self.dialect.sends_issuer()
     }
 
-    /// An access token from the token endpoint.
+    /// Issues an access token of the token endpoint.
     pub(super) fn new_access_token(&mut self, subject: &str, client_id: &str, scope: &str) -> String {
         let mut claims = self.claims(subject, client_id);
         claims.insert("scope".to_owned(), json!(scope));
@@ -154,14 +154,14 @@ impl State {
         compact(header.as_bytes(), payload.as_bytes(), |message| key.map(|key| key.sign(message)).unwrap_or_default())
     }
 
-    /// Makes sure that there is a user called `subject`.
+    /// Creates the user `subject` if absent.
     pub(super) fn ensure_user(&mut self, subject: &str) {
         if !self.users.contains_key(subject) {
             self.set_user(subject, Map::new());
         }
     }
 
-    /// A user with a number, as GitHub has it, and `profile` over what everybody has.
+    /// Sets a user with a number, as GitHub has it, and with `profile` over the default members.
     pub(super) fn set_user(&mut self, subject: &str, profile: Map<String, Value>) {
         let known_id = self.users.get(subject).and_then(|user| user.get("id").cloned());
         let id = known_id.unwrap_or_else(|| json!(1000 + self.next_serial()));

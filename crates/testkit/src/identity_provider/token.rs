@@ -17,19 +17,19 @@ use super::{
 
 /// A token about to be issued; made by [`IdentityProvider::token`], [`IdentityProvider::id_jag`], or at a login.
 ///
-/// As it is, it is good. An access token has all claims of [RFC 9068 section 2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2), ten
-/// minutes of life, the provider's audience, no scope. Everything can be changed, so that every forgery can be made.
+/// By default the token is valid. An access token has all claims of [RFC 9068 section 2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2), a
+/// lifetime of ten minutes, the provider's audience, and no scope. Every part can be changed, to forge tokens.
 ///
 /// ```
 /// use portcullis_testkit::IdentityProvider;
 ///
 /// let provider = IdentityProvider::new();
-/// let for_somebody_else = provider.token("alice").with_audience("https://other.example.test").jwt();
+/// let for_another_resource = provider.token("alice").with_audience("https://other.example.test").jwt();
 /// let id_token = provider.token("alice").with_header("typ", "JWT").jwt();
-/// let keyed_with_the_public_key = provider.token("alice").signed_by_hmac(provider.public_key_pem().as_bytes()).jwt();
+/// let signed_with_the_public_key = provider.token("alice").signed_by_hmac(provider.public_key_pem().as_bytes()).jwt();
 /// let opaque = provider.token("alice").with_scope("mcp:read").opaque();
 /// assert_eq!(opaque.len(), 45);
-/// # drop((for_somebody_else, id_token, keyed_with_the_public_key));
+/// # drop((for_another_resource, id_token, signed_with_the_public_key));
 /// ```
 #[derive(Clone)]
 #[must_use]
@@ -40,7 +40,7 @@ pub struct TokenBuilder {
     raw_header: Option<Vec<u8>>,
     raw_payload: Option<Vec<u8>>,
     signer: Signer,
-    /// Whether the provider answers for it at introspection and UserInfo.
+    /// Whether introspection and UserInfo accept the token.
     is_access_token: bool,
 }
 
@@ -81,63 +81,63 @@ impl TokenBuilder {
         builder.signed_by(&kid)
     }
 
-    /// Issued for `audience`.
+    /// Sets the audience.
     pub fn with_audience(self, audience: &str) -> Self {
         self.with_claim("aud", audience)
     }
 
-    /// Good for `scope`, a list separated by spaces.
+    /// Sets the scope, a list separated by spaces.
     pub fn with_scope(self, scope: &str) -> Self {
         self.with_claim("scope", scope)
     }
 
-    /// Good for `lifetime` from now on.
+    /// Sets the expiry to `lifetime` from now.
     pub fn with_lifetime(self, lifetime: Duration) -> Self {
         let expires_at = (self.provider.state().clock.now() + lifetime).as_secs();
         self.with_claim("exp", expires_at)
     }
 
-    /// With this claim, added or replaced.
+    /// Sets a claim.
     pub fn with_claim(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.claims.insert(name.to_owned(), value.into());
         self
     }
 
-    /// Without this claim.
+    /// Removes a claim.
     pub fn without_claim(mut self, name: &str) -> Self {
         self.claims.remove(name);
         self
     }
 
-    /// With this member of the header, added or replaced: `typ`, `alg`, `kid`, `crit`, `jku`. The signature does not change
-    /// its algorithm: see the methods `signed_by`.
+    /// Sets a member of the header: `typ`, `alg`, `kid`, `crit`, `jku`. The algorithm of the signature does not change: see the
+    /// methods `signed_by`.
     pub fn with_header(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.header.insert(name.to_owned(), value.into());
         self
     }
 
-    /// Without this member of the header.
+    /// Removes a member of the header.
     pub fn without_header(mut self, name: &str) -> Self {
         self.header.remove(name);
         self
     }
 
-    /// With these bytes as its header: members twice, or no JSON at all.
+    /// Replaces the header by these bytes: duplicate members, or no JSON.
     pub fn with_raw_header(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.raw_header = Some(bytes.into());
         self
     }
 
-    /// With these bytes as its payload: claims twice, or no JSON at all.
+    /// Replaces the payload by these bytes: duplicate claims, or no JSON.
     pub fn with_raw_payload(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.raw_payload = Some(bytes.into());
         self
     }
 
-    /// Signed by another key of the provider, published or not, and says so in `alg` and `kid`.
+    /// Signs with another key of the provider, published or not, and sets `alg` and `kid`.
     ///
     /// # Panics
-    /// If there never was such a key.
+    /// If the provider has no such key.
     pub fn signed_by(mut self, kid: &str) -> Self {
         let algorithm = self.provider.state().key(kid).map(|key| key.algorithm);
         let algorithm = algorithm.expect("a key of this provider");
@@ -145,19 +145,19 @@ impl TokenBuilder {
         self.with_header("alg", algorithm.as_str()).with_header("kid", kid)
     }
 
-    /// "Signed" with HMAC-SHA-256 and says so in `alg`.
+    /// Signs with HMAC-SHA-256 and sets `alg`.
     pub fn signed_by_hmac(mut self, secret: &[u8]) -> Self {
         self.signer = Signer::Hmac(secret.to_vec());
         self.with_header("alg", "HS256")
     }
 
-    /// Not signed, and says so: `alg` is `none`, the signature empty.
+    /// Omits the signature and sets `alg` to `none`.
     pub fn unsigned(mut self) -> Self {
         self.signer = Signer::None;
         self.with_header("alg", "none")
     }
 
-    /// Issued as a JWT. If it is an access token, the provider knows it, and answers for it at introspection and UserInfo too.
+    /// Issues the token as a JWT. Introspection and UserInfo accept it if it is an access token.
     #[must_use]
     pub fn jwt(self) -> String {
         let json = |members: &Map<String, Value>| Value::Object(members.clone()).to_string().into_bytes();
@@ -178,7 +178,7 @@ impl TokenBuilder {
         token
     }
 
-    /// Issued as an opaque token of 45 bytes. What has been said about header and signature is of no account.
+    /// Issues the token as an opaque one of 45 bytes. Changes of header and signature have no effect.
     #[must_use]
     pub fn opaque(self) -> String {
         let token = random("o_");
@@ -187,7 +187,7 @@ impl TokenBuilder {
     }
 }
 
-/// The compact serialization, [RFC 7515 section 7.1](https://www.rfc-editor.org/rfc/rfc7515#section-7.1).
+/// Returns the compact serialization, [RFC 7515 section 7.1](https://www.rfc-editor.org/rfc/rfc7515#section-7.1).
 pub(super) fn compact(header: &[u8], payload: &[u8], sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
     let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
     let message = format!("{}.{}", encode(header), encode(payload));
@@ -204,12 +204,12 @@ impl fmt::Debug for TokenBuilder {
     }
 }
 
-/// How many seconds an ID token is good.
+/// The lifetime of an ID token in seconds.
 const LIFETIME: u64 = 600;
 
 impl State {
-    /// What the ID token says that comes with a code,
-    /// [OpenID Connect Core section 2](https://openid.net/specs/openid-connect-core-1_0.html#IDToken): if there is one.
+    /// Returns the claims of the ID token of a code,
+    /// [OpenID Connect Core section 2](https://openid.net/specs/openid-connect-core-1_0.html#IDToken), if it brings one.
     pub(super) fn id_token_claims(
         &self,
         client_id: &str,
@@ -237,7 +237,7 @@ impl State {
         Some(claims)
     }
 
-    /// The left half of the hash that belongs to the algorithm of the signature.
+    /// Returns the left half of the hash of the signature's algorithm.
     fn hash(&self, access_token: &str) -> String {
         let algorithm = self.key(&self.signing_kid).map(|key| key.algorithm);
         let hash = if algorithm == Some(KeyAlgorithm::EdDsa) { &SHA512 } else { &SHA256 };
@@ -247,7 +247,7 @@ impl State {
 }
 
 impl IdentityProvider {
-    /// An ID token with these claims, or what the test makes of it.
+    /// Issues an ID token with these claims, after the changes of the test.
     pub(super) fn issue_id_token(&self, claims: Map<String, Value>) -> String {
         self.forged_id_token(TokenBuilder::id_token(self.clone(), claims)).jwt()
     }

@@ -31,7 +31,7 @@ pub(crate) fn token(provider: &IdentityProvider, request: &Request<Bytes>) -> Re
     }
 }
 
-/// [RFC 7009 section 2](https://www.rfc-editor.org/rfc/rfc7009#section-2): who may ask is told nothing of the token.
+/// [RFC 7009 section 2](https://www.rfc-editor.org/rfc/rfc7009#section-2): the response reveals nothing about the token.
 pub(crate) fn revocation(state: &mut State, request: &Request<Bytes>) -> Response<Bytes> {
     let asked = form(request).and_then(|parameters| {
         let client_id = authenticated(state, request.headers(), &parameters)?;
@@ -67,7 +67,7 @@ fn process(state: &mut State, request: &Request<Bytes>) -> Result<GrantedTokens,
 /// Id and secret of a client.
 type Credentials = (String, String);
 
-/// The client, by `client_secret_basic` or `client_secret_post`, and by one of them only.
+/// Authenticates the client, by `client_secret_basic` or `client_secret_post`, and by one of them only.
 pub(crate) fn authenticated(state: &State, headers: &HeaderMap, parameters: &Parameters) -> Result<String, Refusal> {
     let parameter = |name: &str| parameters.get(name).cloned();
     let posted = parameter("client_id").zip(parameter("client_secret"));
@@ -82,7 +82,7 @@ pub(crate) fn authenticated(state: &State, headers: &HeaderMap, parameters: &Par
     client(state, credentials).ok_or(if known { Refusal::WrongSecret } else { Refusal::UnknownClient })
 }
 
-/// Id and secret of the scheme `Basic`, [RFC 6749 section 2.3.1](https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1).
+/// Returns id and secret of the scheme `Basic`, [RFC 6749 section 2.3.1](https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1).
 pub(crate) fn basic(headers: &HeaderMap) -> Option<Credentials> {
     let (scheme, credentials) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let pair = scheme.eq_ignore_ascii_case("Basic").then(|| BASE64_STANDARD.decode(credentials).ok())??;
@@ -92,16 +92,16 @@ pub(crate) fn basic(headers: &HeaderMap) -> Option<Credentials> {
     Some((decode(id)?, decode(secret)?))
 }
 
-/// The client, if it is one.
+/// Returns the client id if the credentials are valid.
 pub(crate) fn client(state: &State, credentials: Option<Credentials>) -> Option<String> {
     let (id, secret) = credentials?;
     (state.clients.get(&id) == Some(&secret)).then_some(id)
 }
 
-/// The parameters of a request; none comes twice.
+/// The parameters of a request, each at most once.
 pub(crate) type Parameters = BTreeMap<String, String>;
 
-/// `application/x-www-form-urlencoded`, and nothing else.
+/// Parses a body of `application/x-www-form-urlencoded`.
 pub(crate) fn form(request: &Request<Bytes>) -> Result<Parameters, Refusal> {
     if !has_type(request, "application/x-www-form-urlencoded") {
         return Err(Refusal::InvalidRequest(
@@ -117,7 +117,7 @@ pub(crate) fn form(request: &Request<Bytes>) -> Result<Parameters, Refusal> {
     Ok(parameters)
 }
 
-/// `application/json`, and nothing else.
+/// Parses a body of `application/json`.
 pub(crate) fn json_object(request: &Request<Bytes>) -> Result<Parameters, Refusal> {
     const NOT_JSON: Refusal = Refusal::InvalidRequest("the body must be a JSON object of strings");
     if !has_type(request, "application/json") {

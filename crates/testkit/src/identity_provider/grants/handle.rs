@@ -1,4 +1,4 @@
-//! What a test does with grants: begin in the middle, end them, and count.
+//! The methods of a test for grants: issue, end, and count them.
 
 use std::fmt;
 
@@ -21,13 +21,13 @@ impl fmt::Debug for IssuedGrant {
 }
 
 impl IdentityProvider {
-    /// Goes by `policy` from now on. Tokens that are out keep the lifetimes they have.
+    /// Sets the policy. Issued tokens keep their lifetimes.
     pub fn set_token_policy(&self, policy: TokenPolicy) {
         self.state().policy = policy;
     }
 
-    /// A code as the login of `subject` would have brought it to `redirect_uri`: for [`CLIENT_ID`](Self::CLIENT_ID), good for a
-    /// minute and for once. With `code_challenge` (`S256`) it takes the verifier to redeem it
+    /// Issues a code as if `subject` had logged in, for `redirect_uri` and [`CLIENT_ID`](Self::CLIENT_ID). The code is valid for a
+    /// minute and once. With `code_challenge` (`S256`) redeeming it needs the verifier
     /// ([RFC 7636](https://www.rfc-editor.org/rfc/rfc7636)).
     #[must_use]
     pub fn issue_code(&self, subject: &str, scope: &str, redirect_uri: &str, code_challenge: Option<&str>) -> String {
@@ -36,51 +36,51 @@ impl IdentityProvider {
         self.state().issue_code(&consent, true)
     }
 
-    /// A grant of `subject` to [`CLIENT_ID`](Self::CLIENT_ID) as if a code had been redeemed: to begin in the middle.
+    /// Issues a grant of `subject` to [`CLIENT_ID`](Self::CLIENT_ID) as if a code had been redeemed.
     #[must_use]
     pub fn issue_grant(&self, subject: &str, scope: &str) -> IssuedGrant {
         let tokens = self.state().issue_grant(Self::CLIENT_ID, subject, scope);
         IssuedGrant { access_token: tokens.access_token, refresh_token: tokens.refresh_token.unwrap_or_default() }
     }
 
-    /// Ends every grant of `subject`, as if the user had withdrawn it: all tokens that came from it are dead.
+    /// Ends every grant of `subject`, as if the user had withdrawn it, with all its tokens.
     pub fn revoke_grant(&self, subject: &str) {
         self.state().end_all_of(subject);
     }
 
-    /// Whether a refresh with `refresh_token` would bring new tokens now, by the current policy. Does not count as one.
+    /// Reports whether a refresh with `refresh_token` would succeed now, by the current policy. Does not count as a refresh.
     #[must_use]
     pub fn is_refreshable(&self, refresh_token: &str) -> bool {
         self.state().is_refreshable(refresh_token)
     }
 
-    /// How many times `refresh_token` was presented, for good or ill. A call that a fault kept from being processed, or that
-    /// came without the client's credentials, does not count.
+    /// Returns the number of times `refresh_token` was presented, with any outcome. A call that was not processed because of a
+    /// fault, or that lacked the client's credentials, does not count.
     #[must_use]
     pub fn times_presented(&self, refresh_token: &str) -> usize {
         self.state().ledger.presented.get(refresh_token).copied().unwrap_or_default()
     }
 
-    /// [`times_presented`](Self::times_presented) of the refresh token that was presented most often: 1 if none was
+    /// Returns [`times_presented`](Self::times_presented) of the refresh token that was presented most often: 1 if none was
     /// presented twice.
     #[must_use]
     pub fn most_times_presented(&self) -> usize {
         self.state().ledger.presented.values().copied().max().unwrap_or_default()
     }
 
-    /// How many times a refresh token was replaced by a new one.
+    /// Returns the number of refresh tokens that were replaced by a new one.
     #[must_use]
     pub fn rotations(&self) -> usize {
         self.state().ledger.rotations
     }
 
-    /// How many grants ended because a refresh token, or a code, was used twice.
+    /// Returns the number of grants that ended because a refresh token, or a code, was used twice.
     #[must_use]
     pub fn families_killed(&self) -> usize {
         self.state().ledger.families_killed
     }
 
-    /// How many times UserInfo (or GitHub's user) was asked with a token that is not good.
+    /// Returns the number of calls of UserInfo (or GitHub's user) with a token that is not valid.
     #[must_use]
     pub fn dead_calls(&self) -> usize {
         self.state().ledger.dead_calls

@@ -6,20 +6,20 @@ use portcullis_core::UnixTime;
 
 use super::super::state::State;
 
-/// Who was granted what, and what became of it.
+/// The grants of all users, with their tokens.
 #[derive(Default)]
 pub(crate) struct Ledger {
     grants: Vec<Grant>,
     pub(super) refresh_tokens: HashMap<String, RefreshToken>,
     pub(super) codes: HashMap<String, Code>,
-    /// How many times each refresh token, known or not, was presented by a client that had proved who it is.
+    /// The number of times each refresh token, known or not, was presented by an authenticated client.
     pub(super) presented: HashMap<String, usize>,
     pub(super) rotations: usize,
     pub(super) families_killed: usize,
     pub(crate) dead_calls: usize,
 }
 
-/// What a user allowed a client: the family of all tokens that come from it.
+/// What a user granted to a client: the family of all tokens that are issued for it.
 pub(super) struct Grant {
     pub(super) client_id: String,
     pub(super) subject: String,
@@ -30,14 +30,14 @@ pub(super) struct Grant {
     pub(super) ended: bool,
 }
 
-/// A refresh token, good or used up.
+/// A refresh token, valid or spent.
 pub(super) struct RefreshToken {
     pub(super) grant: GrantNumber,
     pub(super) used_at: Option<UnixTime>,
     pub(super) expires_at: UnixTime,
 }
 
-/// An authorization code, good or used up.
+/// An authorization code, valid or spent.
 pub(super) struct Code {
     pub(super) grant: GrantNumber,
     pub(super) redirect_uri: String,
@@ -77,13 +77,13 @@ impl Ledger {
         of_subject.map(|(at, _)| GrantNumber(at)).collect()
     }
 
-    /// Whether `subject` has let `client_id` have refresh tokens before.
+    /// Reports whether `subject` has granted refresh tokens to `client_id` before.
     pub(super) fn is_offline(&self, client_id: &str, subject: &str) -> bool {
         let is_theirs = |grant: &&Grant| grant.client_id == client_id && grant.subject == subject && !grant.ended;
         self.grants.iter().filter(is_theirs).any(|grant| grant.is_offline)
     }
 
-    /// The grant from which `token`, of either kind, came.
+    /// Returns the grant of `token`, of either kind.
     pub(super) fn grant_of(&self, token: &str) -> Option<GrantNumber> {
         let refresh = self.refresh_tokens.get(token).map(|refresh_token| refresh_token.grant);
         let has_it = |grant: &Grant| grant.access_tokens.iter().any(|access_token| access_token == token);
@@ -92,7 +92,7 @@ impl Ledger {
 }
 
 impl State {
-    /// All tokens of the grant are dead.
+    /// Ends a grant and all its tokens.
     pub(super) fn end(&mut self, number: GrantNumber) {
         let grant = self.ledger.grant_mut(number);
         grant.ended = true;
@@ -113,7 +113,7 @@ impl State {
     }
 
     /// [RFC 7009](https://www.rfc-editor.org/rfc/rfc7009): a token ends with all its grant, unless it is an access token and
-    /// ends alone here. A token of somebody else stays as it is.
+    /// ends alone here. A token of another client remains valid.
     pub(crate) fn revoke_token(&mut self, client_id: &str, token: &str) {
         let is_refresh_token = self.ledger.refresh_tokens.contains_key(token);
         match self.ledger.grant_of(token) {
@@ -123,7 +123,7 @@ impl State {
         }
     }
 
-    /// Ends the grant from which `token`, of either kind, came. `false` if there is none.
+    /// Ends the grant of `token`, of either kind. Returns `false` if there is none.
     pub(crate) fn end_grant_of(&mut self, token: &str) -> bool {
         let number = self.ledger.grant_of(token).filter(|number| !self.ledger.grant(*number).ended);
         if let Some(number) = number {

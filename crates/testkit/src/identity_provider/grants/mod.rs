@@ -1,4 +1,4 @@
-//! What users allowed: codes, refresh tokens and the families they belong to.
+//! The grants of users: codes, refresh tokens and the families to which they belong.
 
 mod handle;
 mod ledger;

@@ -1,12 +1,11 @@
-//! [`TokenPolicy`]: which tokens the token endpoint hands out, and what becomes of the old ones.
+//! [`TokenPolicy`]: which tokens the token endpoint issues, and when they end.
 
 use std::time::Duration;
 
-/// Which tokens the token endpoint hands out, and what becomes of the old ones.
+/// The policy that decides which tokens the token endpoint issues, and when they end.
 ///
-/// A new one is what [RFC 9700 section 4.14.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2) asks for: every refresh
-/// brings a new refresh token, and whoever presents an old one ends the grant. Access tokens are opaque and good for ten
-/// minutes.
+/// The default is what [RFC 9700 section 4.14.2](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2) requires: every refresh
+/// issues a new refresh token, and presenting an old one ends the grant. Access tokens are opaque and valid for ten minutes.
 ///
 /// ```
 /// use std::time::Duration;
@@ -35,7 +34,7 @@ pub struct TokenPolicy {
 }
 
 impl TokenPolicy {
-    /// Rotation, and a grant that ends when a refresh token is used twice.
+    /// Creates the policy with rotation, and with grants that end when a refresh token is used twice.
     pub const fn new() -> Self {
         Self {
             issues_refresh_tokens: true,
@@ -53,79 +52,79 @@ impl TokenPolicy {
         }
     }
 
-    /// Access tokens only.
+    /// Issues access tokens only.
     pub const fn without_refresh_tokens(mut self) -> Self {
         self.issues_refresh_tokens = false;
         self
     }
 
-    /// A refresh token is good for any number of refreshes; every response names it again.
+    /// Keeps the refresh token valid for any number of refreshes; every response contains it again.
     pub const fn without_rotation(mut self) -> Self {
         self.rotates = false;
         self
     }
 
-    /// As [`without_rotation`](Self::without_rotation), and the response to a refresh does not name it.
+    /// Omits the refresh token from the response to a refresh, and implies [`without_rotation`](Self::without_rotation).
     pub const fn with_refresh_token_omitted(mut self) -> Self {
         self.omits_refresh_token = true;
         self.without_rotation()
     }
 
-    /// A refresh token that is used twice is refused, and its grant lives on.
+    /// Rejects a refresh token that is used twice, without ending its grant.
     pub const fn without_reuse_detection(mut self) -> Self {
         self.reuse_ends_grant = false;
         self
     }
 
-    /// A refresh token may be used again for so long, by the provider's clock, after its first use; each use brings new tokens.
+    /// Accepts a refresh token again for `leeway` after its first use, by the provider's clock; each use issues new tokens.
     pub const fn with_reuse_leeway(mut self, leeway: Duration) -> Self {
         self.reuse_leeway = leeway;
         self
     }
 
-    /// A refresh kills the access tokens that the grant had before.
+    /// Ends the previous access tokens of a grant at each refresh.
     pub const fn with_only_newest_access_token(mut self) -> Self {
         self.only_newest_access_token = true;
         self
     }
 
-    /// Access tokens are good for so long.
+    /// Sets the lifetime of access tokens.
     pub const fn with_access_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.access_token_lifetime = Some(lifetime);
         self
     }
 
-    /// Access tokens do not expire, and no response has `expires_in`.
+    /// Issues access tokens that do not expire, and responses without `expires_in`.
     pub const fn without_access_token_expiry(mut self) -> Self {
         self.access_token_lifetime = None;
         self
     }
 
-    /// Access tokens expire, and no response says when.
+    /// Omits `expires_in` from responses, although access tokens expire.
     pub const fn without_expires_in(mut self) -> Self {
         self.tells_expires_in = false;
         self
     }
 
-    /// Refresh tokens are good for so long, and responses say so in `refresh_expires_in`.
+    /// Sets the lifetime of refresh tokens, which responses contain as `refresh_expires_in`.
     pub const fn with_refresh_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.refresh_token_lifetime = Some(lifetime);
         self
     }
 
-    /// A refresh grants no more than `scope`, a list separated by spaces, whatever the grant was for.
+    /// Limits a refresh to `scope`, a list separated by spaces.
     pub fn with_refreshed_scope(mut self, scope: &str) -> Self {
         self.refreshed_scope = Some(scope.to_owned());
         self
     }
 
-    /// No ID tokens, whatever is asked for. Without this, a code for the scope `openid` brings one, if the vendor knows them.
+    /// Issues no ID tokens. By default a code for the scope `openid` brings one, if the vendor issues ID tokens.
     pub const fn without_id_tokens(mut self) -> Self {
         self.issues_id_tokens = false;
         self
     }
 
-    /// Access tokens are JWTs, signed by the provider.
+    /// Issues access tokens as JWTs, signed by the provider.
     pub const fn with_jwt_access_tokens(mut self) -> Self {
         self.jwt_access_tokens = true;
         self

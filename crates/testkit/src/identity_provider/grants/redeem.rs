@@ -1,4 +1,4 @@
-//! What happens to a code or a refresh token that is presented. All of it under one lock: of two at once, one is first.
+//! Redeeming a code or a refresh token, under one lock, so that concurrent requests have an order.
 
 use std::{mem, time::Duration};
 
@@ -13,10 +13,10 @@ use super::{
     refusal::Refusal,
 };
 
-/// How long a code is good.
+/// The lifetime of a code.
 const CODE_LIFETIME: Duration = Duration::from_secs(60);
 
-/// Tokens as they go out.
+/// The tokens of a response.
 pub(crate) struct GrantedTokens {
     /// The number of the user.
     pub(crate) user_id: Value,
@@ -26,12 +26,12 @@ pub(crate) struct GrantedTokens {
     pub(crate) refresh_token: Option<String>,
     pub(crate) refresh_expires_in: Option<Duration>,
     pub(crate) scope: String,
-    /// What the ID token is to say, until there is one.
+    /// The claims of the ID token, before it is issued.
     pub(crate) id_token_claims: Option<Map<String, Value>>,
     pub(crate) id_token: Option<String>,
 }
 
-/// What a browser brings from the login page.
+/// The consent of a user on the login page.
 pub(crate) struct Consent<'a> {
     pub(crate) client_id: &'a str,
     pub(crate) subject: &'a str,
@@ -41,7 +41,7 @@ pub(crate) struct Consent<'a> {
     pub(crate) nonce: Option<&'a str>,
 }
 
-/// What comes with a code.
+/// The parameters of a request that redeems a code.
 pub(crate) struct CodeRedemption<'a> {
     pub(crate) code: &'a str,
     pub(crate) redirect_uri: Option<&'a str>,
@@ -49,7 +49,7 @@ pub(crate) struct CodeRedemption<'a> {
 }
 
 impl State {
-    /// A code for what a user consents to, and whether refresh tokens are part of it.
+    /// Issues a code for a consent; `is_offline`: refresh tokens are part of it.
     pub(crate) fn issue_code(&mut self, consent: &Consent<'_>, is_offline: bool) -> String {
         self.ensure_user(consent.subject);
         let grant = self.ledger.open(consent.client_id, consent.subject, consent.scope);
@@ -74,7 +74,7 @@ impl State {
         self.grant_tokens(grant, scope.to_owned(), refresh_token)
     }
 
-    /// The tokens for a code. Wrong evidence does not use it up, a second use ends the grant.
+    /// Issues the tokens for a code. A failed attempt does not spend the code, a second use ends the grant.
     pub(crate) fn redeem_code(
         &mut self,
         client_id: &str,
@@ -113,7 +113,7 @@ impl State {
         Ok(granted)
     }
 
-    /// The tokens for a refresh token.
+    /// Issues the tokens for a refresh token.
     pub(crate) fn refresh(
         &mut self,
         client_id: &str,
@@ -154,7 +154,7 @@ impl State {
         Ok(self.grant_tokens(number, scope, refresh_token))
     }
 
-    /// The refresh token for the next time, as far as the response names it.
+    /// Returns the refresh token of the response, if it has one.
     fn successor(&mut self, number: GrantNumber, presented: &str, now: UnixTime) -> Option<String> {
         if !self.policy.rotates {
             return (!self.policy.omits_refresh_token).then(|| presented.to_owned());
@@ -200,18 +200,18 @@ impl State {
         }
     }
 
-    /// Whether `subject` has let `client_id` have refresh tokens before.
+    /// Reports whether `subject` has granted refresh tokens to `client_id` before.
     pub(crate) fn has_consented_offline(&self, client_id: &str, subject: &str) -> bool {
         self.ledger.is_offline(client_id, subject)
     }
 }
 
-/// The challenge for a verifier, [RFC 7636 section 4.2](https://www.rfc-editor.org/rfc/rfc7636#section-4.2).
+/// Returns the challenge for a verifier, [RFC 7636 section 4.2](https://www.rfc-editor.org/rfc/rfc7636#section-4.2).
 fn s256(verifier: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()))
 }
 
-/// Nobody guesses it.
+/// Returns a value that cannot be guessed.
 pub(crate) fn random(prefix: &str) -> String {
     format!("{prefix}{}", BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()))
 }

@@ -1,6 +1,6 @@
 //! [`Refusal`]: the reason why there are no tokens.
 
-/// Why there are no tokens: finer than `error`, because vendors tell more apart.
+/// The reason why there are no tokens: finer than `error`, because vendors distinguish more cases.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Refusal {
     InvalidRequest(&'static str),
@@ -18,7 +18,7 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// Its name in `error`, [RFC 6749 section 5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2).
+    /// Returns the code in `error`, [RFC 6749 section 5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2).
     pub(crate) const fn error(self) -> &'static str {
         match self {
             Self::InvalidRequest(_) => "invalid_request",
@@ -39,7 +39,7 @@ impl Refusal {
         matches!(self, Self::UnknownClient | Self::WrongSecret)
     }
 
-    /// For people. An `invalid_grant` does not say why, so that nobody learns by trying.
+    /// Returns the description. That of `invalid_grant` gives no reason, so that an attacker learns nothing by trying.
     pub(crate) const fn description(self) -> &'static str {
         match self {
             Self::InvalidRequest(description) => description,

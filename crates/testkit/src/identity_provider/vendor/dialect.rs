@@ -15,7 +15,7 @@ use super::{
     standard,
 };
 
-/// How a vendor writes what every provider says. What is not said here is as the standards have it.
+/// The messages of a vendor, where they differ from the standards.
 pub(crate) trait Dialect: Send + Sync {
     /// Which endpoints there are, and their paths below the issuer. `{}` stands for any one segment.
     fn paths(&self) -> &'static [(Endpoint, &'static str)];
@@ -82,7 +82,7 @@ pub(crate) trait Dialect: Send + Sync {
         endpoint
     }
 
-    /// The answer to a request that is not even looked at.
+    /// Returns the response to a request that is rejected before it is processed.
     fn turned_away(&self, _endpoint: Endpoint, _request: &Request<Bytes>) -> Option<Response<Bytes>> {
         None
     }
@@ -109,15 +109,15 @@ pub(crate) trait Dialect: Send + Sync {
         false
     }
 
-    /// What a user's endpoint answers to a good token.
+    /// Returns the response of a user's endpoint to a valid token.
     fn resource(&self, visit: &Visit<'_>) -> Response<Bytes>;
 
-    /// What it answers without a token.
+    /// Returns the response of a user's endpoint without a token.
     fn token_missing(&self, endpoint: Endpoint) -> Response<Bytes> {
         self.token_dead(endpoint)
     }
 
-    /// What it answers to a token that is not good.
+    /// Returns the response of a user's endpoint to a token that is not valid.
     fn token_dead(&self, _endpoint: Endpoint) -> Response<Bytes> {
         refused_token("invalid_token")
     }
@@ -134,7 +134,7 @@ pub(crate) trait Dialect: Send + Sync {
         }
     }
 
-    /// The token is good, and may not do this.
+    /// Returns the response to a token that is valid but not sufficient.
     fn forbidden(&self) -> Response<Bytes>;
 
     fn rate_limited(&self) -> Response<Bytes> {
@@ -142,7 +142,7 @@ pub(crate) trait Dialect: Send + Sync {
     }
 }
 
-/// A call with a good token.
+/// A call with a valid token.
 pub(crate) struct Visit<'a> {
     pub(crate) endpoint: Endpoint,
     pub(crate) base: &'a str,
@@ -167,22 +167,22 @@ impl Visit<'_> {
     }
 }
 
-/// What an error of a vendor means, whatever it looks like; see [`Vendor::fault`](crate::Vendor::fault).
+/// The meaning of an error of a vendor, in any form; see [`Vendor::fault`](crate::Vendor::fault).
 ///
 /// An outage looks the same everywhere: [`Fault::status`](crate::Fault::status), [`Fault::hang`](crate::Fault::hang),
 /// [`Fault::disconnect`](crate::Fault::disconnect).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum ErrorClass {
-    /// The access token is no good. From UserInfo.
+    /// The access token is not valid. From UserInfo.
     AccessTokenDead,
-    /// The token is good, and may not do this: nobody is helped by another login. From UserInfo.
+    /// The token is valid, but not sufficient: another login does not help. From UserInfo.
     Forbidden,
-    /// The refresh token is no good. From the token endpoint.
+    /// The refresh token is not valid. From the token endpoint.
     RefreshTokenDead,
-    /// The client's credentials are no good. From the token endpoint.
+    /// The client's credentials are not valid. From the token endpoint.
     ClientRefused,
-    /// The client is to come back later. From anywhere.
+    /// The client must retry later. From any endpoint.
     RateLimited,
 }
 

@@ -42,7 +42,7 @@ impl Dialect for Google {
         ("ya29.", "1//")
     }
 
-    /// For `access_type=offline`; and from whoever consented before only if that is asked for again.
+    /// For `access_type=offline`; for users who consented before only if consent is requested again.
     fn is_offline(&self, request: &Parameters, has_consented: bool) -> bool {
         let has = |name: &str, value| request.get(name).is_some_and(|values| values.split(' ').any(|one| one == value));
         has("access_type", "offline") && (!has_consented || has("prompt", "consent"))
@@ -70,7 +70,7 @@ impl Dialect for Google {
         unstored(json(status, &json!({"error": refusal.error(), "error_description": description})))
     }
 
-    /// Anybody who has a token may revoke it, and with it the grant; in the query or in the body.
+    /// Any holder of a token may revoke it, and with it the grant; in the query or in the body.
     fn revocation(&self, state: &mut State, request: &Request<Bytes>) -> Response<Bytes> {
         let query = request.uri().query().unwrap_or_default();
         let mut parameters = form_urlencoded::parse(query.as_bytes()).chain(form_urlencoded::parse(request.body()));

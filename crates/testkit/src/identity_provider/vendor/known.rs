@@ -1,4 +1,4 @@
-//! [`Vendor`]: whose shapes, paths and habits an identity provider has.
+//! [`Vendor`]: the vendor whose messages, paths and policies an identity provider imitates.
 
 use super::{
     super::{Fault, IdentityProvider, TokenPolicy},
@@ -10,7 +10,7 @@ use super::{
     salesforce::Salesforce,
 };
 
-/// Whose shapes, paths and habits an identity provider has: see [`IdentityProvider::of`].
+/// The vendor whose messages, paths and policies an identity provider imitates: see [`IdentityProvider::of`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Vendor {
@@ -32,12 +32,12 @@ impl Vendor {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Keycloak, Self::Google, Self::GitHub, Self::Atlassian, Self::Salesforce];
 
-    /// How it treats tokens unless told otherwise: to start from.
+    /// Returns the default token policy of the vendor.
     pub fn token_policy(self) -> TokenPolicy {
         self.dialect().token_policy()
     }
 
-    /// An error of this class as this vendor writes it: for [`IdentityProvider::set_fault`].
+    /// Returns an error of this class in the form of this vendor: for [`IdentityProvider::set_fault`].
     ///
     /// Most come by themselves too: revoke a token, present one that is used up, send a wrong secret.
     #[must_use]
@@ -57,8 +57,8 @@ impl Vendor {
 }
 
 impl IdentityProvider {
-    /// A provider that answers on the paths, in the shapes and by the habits of `vendor`; everything else about it is the same.
-    /// What stands on several hosts in reality stands on one here: [`endpoint_url`](Self::endpoint_url) says where.
+    /// Creates a provider with the paths, messages and policies of `vendor`.
+    /// Endpoints that are on several hosts in reality are on one here: [`endpoint_url`](Self::endpoint_url) says where.
     ///
     /// ```
     /// use portcullis_testkit::{Endpoint, IdentityProvider, Vendor};

@@ -91,7 +91,7 @@ impl Dialect for Salesforce {
         unstored(json(StatusCode::BAD_REQUEST, &json!({"error": error, "error_description": description})))
     }
 
-    /// Anybody who has a token may revoke it: an access token alone, a refresh token with the grant.
+    /// Any holder of a token may revoke it: an access token alone, a refresh token with the grant.
     fn revocation(&self, state: &mut State, request: &Request<Bytes>) -> Response<Bytes> {
         let mut parameters = form_urlencoded::parse(request.body()).into_owned();
         let token = parameters.find_map(|(name, value)| (name == "token").then_some(value)).unwrap_or_default();
