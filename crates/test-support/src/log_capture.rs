@@ -23,6 +23,11 @@ pub struct LogCapture {
 }
 
 impl LogCapture {
+    /// Installs the subscriber: for fixtures of tests of which only some capture the log.
+    pub fn install() {
+        install();
+    }
+
     /// Begins a capture of what this thread logs: with a runtime of one thread, everything that a test logs.
     #[must_use]
     pub fn of_this_thread() -> Self {

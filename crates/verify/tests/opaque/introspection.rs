@@ -3,13 +3,11 @@
 use std::{error::Error, time::Duration};
 
 use portcullis_core::Reason;
+use portcullis_test_support::LogCapture;
 use serde_json::json;
 use tokio::time::advance;
 
-use super::{
-    log::Log,
-    stub::{SECRET, Stub, TOKEN, active, introspection, verify},
-};
+use super::stub::{SECRET, Stub, TOKEN, active, introspection, verify};
 
 #[tokio::test(start_paused = true)]
 async fn an_active_token_for_this_server_is_a_user() {
@@ -64,7 +62,7 @@ async fn a_failing_provider_gets_one_call_per_window() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rejection_of_this_servers_credentials_is_unavailable_and_one_error_in_the_log() {
-    let log = Log::begin();
+    let log = LogCapture::of_this_thread();
     let stub = Stub::new();
     stub.answer("/introspect", 401, &json!({"error": "invalid_client"}));
     let verifier = introspection(&stub);
@@ -94,7 +92,7 @@ async fn a_request_refused_for_one_token_does_not_stop_other_tokens() {
 
 #[tokio::test(start_paused = true)]
 async fn refused_requests_do_not_flood_the_log() {
-    let log = Log::begin();
+    let log = LogCapture::of_this_thread();
     let stub = Stub::new();
     stub.answer("/introspect", 400, &json!({"error": "unsupported_token_type"}));
     let verifier = introspection(&stub);

@@ -5,6 +5,5 @@ mod enrichment;
 mod introspection;
 mod isolation;
 mod issuers;
-mod log;
 mod stub;
 mod user_info;

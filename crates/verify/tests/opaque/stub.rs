@@ -15,6 +15,7 @@ use http::{Request, Response};
 use portcullis_core::{AuthError, BearerToken, Clock, Issuer, ResourceUri, UnixTime, UserContext, VerifyToken};
 use portcullis_egress::Egress;
 use portcullis_oauth::{ClientAuthentication, introspection::IntrospectionPolicy};
+use portcullis_test_support::LogCapture;
 use portcullis_verify::IntrospectionVerifier;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -43,7 +44,7 @@ struct Answer {
 impl Stub {
     /// A provider whose metadata names every endpoint and whose every user is alice.
     pub(crate) fn new() -> Self {
-        crate::log::install();
+        LogCapture::install();
         let stub = Self::default();
         stub.answer(
             "/.well-known/oauth-authorization-server",
