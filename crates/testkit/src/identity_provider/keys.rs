@@ -122,3 +122,11 @@ impl SigningKey {
         format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
     }
 }
+
+/// Returns the compact serialization, [RFC 7515 section 7.1](https://www.rfc-editor.org/rfc/rfc7515#section-7.1).
+pub(super) fn compact(header: &[u8], payload: &[u8], sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
+    let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+    let message = format!("{}.{}", encode(header), encode(payload));
+    let signature = encode(&sign(message.as_bytes()));
+    format!("{message}.{signature}")
+}

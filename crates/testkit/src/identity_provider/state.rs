@@ -13,8 +13,7 @@ use super::{
     Endpoint, Fault, IdentityProvider, KeyAlgorithm, LoginPolicy, SeenRequest, TokenPolicy,
     forgeries::Forgeries,
     grants::{Ledger, random},
-    keys::SigningKey,
-    token::compact,
+    keys::{SigningKey, compact},
     vendor::Dialect,
 };
 

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::{
     IdentityProvider, KeyAlgorithm,
     grants::{GrantedTokens, random},
+    keys::compact,
     state::State,
 };
 
@@ -185,14 +186,6 @@ impl TokenBuilder {
         self.provider.state().tokens.insert(token.clone(), self.claims);
         token
     }
-}
-
-/// Returns the compact serialization, [RFC 7515 section 7.1](https://www.rfc-editor.org/rfc/rfc7515#section-7.1).
-pub(super) fn compact(header: &[u8], payload: &[u8], sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
-    let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
-    let message = format!("{}.{}", encode(header), encode(payload));
-    let signature = encode(&sign(message.as_bytes()));
-    format!("{message}.{signature}")
 }
 
 impl fmt::Debug for TokenBuilder {
