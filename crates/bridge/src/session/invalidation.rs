@@ -10,7 +10,10 @@ use std::{
 use portcullis_core::{GrantId, Revocation, Upstream};
 use portcullis_store::{Position, SealedStore, StoreError};
 use serde::{Deserialize, Serialize};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 
 /// An event of the feed: a process has invalidated the contexts of a session.
 #[derive(Serialize, Deserialize)]
@@ -27,10 +30,14 @@ struct Invalidation {
 /// 2. While the store does not answer, nothing is missed: reading continues at the last position. Contexts live no longer than the cache
 ///    allows meanwhile.
 /// 3. A process that has missed events, because the feed is bounded, invalidates every context.
+/// 4. The first context of a process is created after the position of the feed has been read, so that no event of another process is
+///    missed between the two. If that read fails, contexts are created nevertheless, and invalidated when reading begins.
 #[derive(Debug)]
 pub(super) struct InvalidationFeed {
     store: SealedStore,
     origin: u64,
+    /// Becomes `true` after the first attempt to read the position.
+    has_begun: watch::Sender<bool>,
 }
 
 /// The maximum number of events that are read at once.
@@ -45,7 +52,11 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 impl InvalidationFeed {
     /// Creates the feed in `store`. Returns `None` if no other process can share the store.
     pub(super) fn new(store: &SealedStore) -> Option<Self> {
-        store.is_durable().then(|| Self { store: store.clone(), origin: rand::random() })
+        store.is_durable().then(|| Self {
+            store: store.clone(),
+            origin: rand::random(),
+            has_begun: watch::Sender::new(false),
+        })
     }
 
     /// Tells the other processes that the contexts of a session are invalid. If the store fails, their contexts remain valid until they
@@ -59,8 +70,15 @@ impl InvalidationFeed {
 
     /// Applies the events of other processes to `contexts`, as long as they exist.
     pub(super) fn follow(&self, contexts: Weak<ContextRevocations>) {
-        let reader = Reader { store: self.store.clone(), origin: self.origin, contexts, position: None };
+        let has_begun = self.has_begun.clone();
+        let reader = Reader { store: self.store.clone(), origin: self.origin, contexts, has_begun, position: None };
         tokio::spawn(reader.run());
+    }
+
+    /// Waits for the first attempt to read the position of the feed. Returns at once after that, or if the reader has stopped.
+    pub(super) async fn begun(&self) {
+        // An error cannot occur: this sender exists.
+        drop(self.has_begun.subscribe().wait_for(|has_begun| *has_begun).await);
     }
 }
 
@@ -68,7 +86,15 @@ struct Reader {
     store: SealedStore,
     origin: u64,
     contexts: Weak<ContextRevocations>,
+    has_begun: watch::Sender<bool>,
     position: Option<Position>,
+}
+
+/// Lets contexts be created even if the reader ends in any other way, such as with its runtime.
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.has_begun.send_replace(true);
+    }
 }
 
 impl Reader {
@@ -91,10 +117,12 @@ impl Reader {
     /// Waits for events and applies them.
     async fn step(&mut self) -> Result<(), StoreError> {
         let Some(position) = self.position else {
-            let last = self.store.last_position().await?;
-            // Contexts that already exist may have been invalidated by an event before `last`.
-            self.apply(ContextRevocations::revoke_all);
-            self.position = Some(last);
+            let last = self.store.last_position().await;
+            if self.has_begun.send_replace(true) && last.is_ok() {
+                // Contexts that were created after the first attempt may have been invalidated by an event before `last`.
+                self.apply(ContextRevocations::revoke_all);
+            }
+            self.position = Some(last?);
             return Ok(());
         };
         let Ok(waited) = timeout(CHECK_EVERY, self.store.wait_for_events(position)).await else { return Ok(()) };

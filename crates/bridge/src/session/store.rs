@@ -155,6 +155,9 @@ impl Sessions {
 
     /// Returns the status of the access token with this hash.
     pub(crate) async fn token_status(&self, id: GrantId, token: SecretHash) -> Result<TokenStatus, StoreError> {
+        if let Some(feed) = &self.0.feed {
+            feed.begun().await;
+        }
         // Before the session is loaded: if it ends meanwhile, this handle is revoked.
         let upstream = self.0.contexts.attach(id, self.0.refresher.upstream(id));
         let Some(session) = self.load(id).await? else { return Ok(TokenStatus::Inactive) };

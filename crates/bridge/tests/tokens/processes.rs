@@ -4,7 +4,10 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use portcullis_bridge::{Bridge, BridgeVerifier};
 use portcullis_core::{AuthError, BearerToken, Clock, Issuer, Reason, UserContext};
-use portcullis_store::{KeyRing, MemoryStore, SealedStore, Store, conformance::FaultyStore};
+use portcullis_store::{
+    KeyRing, MemoryStore, SealedStore, Store, StoreFuture,
+    conformance::{Call, FaultyStore},
+};
 use portcullis_store_sqlite::{SqliteConfig, SqliteStore};
 use portcullis_testkit::{IdentityProvider, TestClock};
 use portcullis_verify::{Cache, CacheConfig, CacheLayer};
@@ -32,8 +35,6 @@ async fn verify(cache: &Cache<BridgeVerifier>, token: &str) -> Result<Arc<UserCo
 async fn a_session_ends_in_both_processes(first: SealedStore, second: SealedStore) {
     let fixture = Fixture::new().await.in_store(first);
     let other = fixture.another_in(second);
-    // Both processes read the feed from here on.
-    sleep(SECOND).await;
     let (here, there) = (cached(&fixture.bridge, &fixture), cached(&other, &fixture));
     let bystander = fixture.asserted().await;
     let answer = fixture.log_in().await;
@@ -69,6 +70,31 @@ async fn a_session_that_ends_in_one_process_is_rejected_in_the_other_within_a_se
     let rows = MemoryStore::new().with_clock(Arc::new(TestClock::new()));
     let shared = || sealed(Arc::new(FaultyStore::new(rows.clone(), |_| FaultyStore::pass()).claim_durable()));
     a_session_ends_in_both_processes(shared(), shared()).await;
+}
+
+/// The position of the feed is read before the first context is created: beginning to read invalidates no context.
+#[tokio::test(start_paused = true)]
+async fn a_context_that_a_process_creates_right_after_its_start_stays_valid() {
+    let rows = MemoryStore::new().with_clock(Arc::new(TestClock::new()));
+    let shared = |delay: Duration| {
+        let hook = move |call| -> StoreFuture<'static, ()> {
+            if !matches!(call, Call::ReadEvents) {
+                return FaultyStore::pass();
+            }
+            Box::pin(async move {
+                sleep(delay).await;
+                Ok(())
+            })
+        };
+        sealed(Arc::new(FaultyStore::new(rows.clone(), hook).claim_durable()))
+    };
+    let fixture = Fixture::new().await.in_store(shared(Duration::ZERO));
+    let answer = fixture.log_in().await;
+
+    let started = fixture.another_in(shared(Duration::from_millis(100)));
+    let user = verify(&cached(&started, &fixture), answer.access_token()).await.expect("a user");
+    sleep(2 * SECOND).await;
+    assert!(!user.revocation().is_revoked(), "no session has ended");
 }
 
 #[tokio::test(flavor = "multi_thread")]
