@@ -55,6 +55,7 @@ pub struct BridgeConfig {
 
 /// Whether grants are revoked at the provider when their session ends.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
 pub enum UpstreamRevocation {
     /// Grants are revoked, except where that would end other logins of the same user
     /// ([`Provider::revocation_ends_other_logins`]): at Google, and at Keycloak.

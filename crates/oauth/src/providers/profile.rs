@@ -30,7 +30,7 @@ impl Provider {
     pub fn process_profile(&self, response: &Response<Bytes>, token: &BearerToken) -> Result<Profile, ProtocolError> {
         let mut members = user_info::members(response)?;
         let member = self.vendor.subject;
-        let subject = member.read(&members).ok_or(ProtocolError::InvalidMember(member.name()))?;
+        let subject = member.read(&members).ok_or_else(|| ProtocolError::InvalidMember(member.name()))?;
         let claims =
             Some(token).filter(|_| self.vendor.claims_in_token).and_then(unverified_claims).unwrap_or_default();
         // A `sub` that cannot be read is an error, not an absent one.

@@ -167,8 +167,11 @@ pub(super) struct TokenCheck {
     pub(super) endpoint: fn(&Endpoints, &ClientAuthentication) -> Option<Uri>,
     pub(super) request: fn(&Uri, &ClientAuthentication, &BearerToken) -> Request<Bytes>,
     /// Returns the subject and the claims of a token that was issued to this client.
-    pub(super) process: fn(&ClientAuthentication, &Response<Bytes>) -> Result<(Box<str>, Claims), ProtocolError>,
+    pub(super) process: fn(&ClientAuthentication, &Response<Bytes>) -> TokenCheckOutcome,
 }
+
+/// The subject and the claims of a checked token, or the error in the response.
+pub(super) type TokenCheckOutcome = Result<(Box<str>, Claims), ProtocolError>;
 
 impl Vendor {
     /// A server that follows the standards.
