@@ -96,7 +96,7 @@ async fn as_01_an_unknown_client_looks_like_one_with_a_wrong_secret() {
             let answer = call.await.expect("a response");
             (answer.status(), answer.body().clone(), answer.headers().clone())
         };
-        let (unknown, wrong) = (attempt("nobody").await, attempt("server").await);
+        let (unknown, wrong) = (attempt("unknown").await, attempt("server").await);
         assert_eq!(unknown, wrong);
         // RFC 6749 section 5.2: a failure in the header gets a challenge.
         assert_eq!(wrong.2.contains_key("www-authenticate"), in_header);

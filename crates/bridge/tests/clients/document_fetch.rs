@@ -122,7 +122,7 @@ async fn as_20_errors_do_not_reveal_internal_host_names() {
         format!("https://localhost:{}/client.json", server.port),
         "https://10.0.0.1/client.json".to_owned(),
         // It does not resolve.
-        "https://nobody.invalid/client.json".to_owned(),
+        "https://unresolvable.invalid/client.json".to_owned(),
     ] {
         answers.push(told(EgressConfig::new(), &id).await);
     }

@@ -143,7 +143,7 @@ pub(crate) fn with(metadata: &Value, member: &str, value: &Value) -> Value {
 
 /// Returns a token request of `client` that fails after client authentication.
 pub(crate) fn nothing(client: &OAuthClient) -> Call {
-    client.token("authorization_code").with("code", "pcac_nothing").with("code_verifier", "of-nobody")
+    client.token("authorization_code").with("code", "pcac_nothing").with("code_verifier", "unknown-verifier")
 }
 
 /// The outcome of client authentication.

@@ -132,7 +132,7 @@ async fn as_11_an_app_on_loopback_may_take_any_port_and_nothing_else() {
 async fn ab_04_a_client_that_is_not_known_or_not_named_leads_nowhere() {
     let fixture = Fixture::new().await;
     let request = || async { fixture.site().await.authorization().expect("a request") };
-    told_to_the_user(go(&fixture, &request().await.with("client_id", "nobody")).await, "invalid_client");
+    told_to_the_user(go(&fixture, &request().await.with("client_id", "unknown")).await, "invalid_client");
     told_to_the_user(go(&fixture, &request().await.without("client_id")).await, "invalid_request");
     for lookalike in [
         "https://client.example.test/callback/",

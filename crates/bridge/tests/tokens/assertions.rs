@@ -72,7 +72,7 @@ async fn ema_06_what_is_not_for_us_or_for_this_client_or_forged_is_refused() {
         ("expired", id_jag(&fixture).with_claim("exp", now - 61)),
         ("good for a day", id_jag(&fixture).with_claim("exp", now + 86_400)),
         ("bound to a key", id_jag(&fixture).with_claim("cnf", json!({"jkt": "x"}))),
-        ("signed by nobody", id_jag(&fixture).unsigned()),
+        ("unsigned", id_jag(&fixture).unsigned()),
         ("signed with the public key", id_jag(&fixture).signed_by_hmac(fixture.idp.public_key_pem().as_bytes())),
         ("signed by a key that is not published", id_jag(&fixture).signed_by(&unpublished)),
     ] {

@@ -171,8 +171,8 @@ async fn a_client_that_does_not_prove_who_it_is_gets_401() {
     for (what, call) in [
         ("no secret", redeem().without("client_secret")),
         ("a wrong one", redeem().with("client_secret", "guess")),
-        ("no such client", redeem().with("client_id", "nobody")),
-        ("nobody", redeem().without_credentials()),
+        ("no such client", redeem().with("client_id", "unknown")),
+        ("no credentials", redeem().without_credentials()),
     ] {
         let answer = call.await.expect("a response");
         assert_eq!((answer.status().as_u16(), answer.error()), (401, Some("invalid_client")), "{what}");

@@ -160,7 +160,7 @@ async fn a_jwt_that_the_bridge_did_not_sign_is_refused() {
             format!("{}.{}.{}", encode(&with(&header, "typ", "JWT")), parts[1], parts[2]),
             Reason::WrongType,
         ),
-        ("a key of somebody else", forged.jwt(), Reason::UnknownKey),
+        ("an unknown key", forged.jwt(), Reason::UnknownKey),
         ("of the provider", fixture.idp.token("alice").with_audience(RESOURCE).jwt(), Reason::UnknownKey),
     ] {
         assert_eq!(fixture.verify(&token).await.expect_err(what).reason(), reason, "{what}");
