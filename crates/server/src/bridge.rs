@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use crate::{
     config::{BridgeSettings, Config, EndpointSettings, KnownProvider, ProviderSettings},
     resource_server,
-    server::Failure,
+    serve_error::Failure,
     store::OpenStore,
 };
 

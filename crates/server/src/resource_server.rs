@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Uri;
 use portcullis::{
-    AuthConfig, Issuer, ResourceUri,
+    AuthConfig, Issuer, ResourceUri, ScopeSet,
     egress::{Egress, EgressConfig},
     oauth::{
         introspection::IntrospectionPolicy,
@@ -22,7 +22,7 @@ use tower::{Layer, util::option_layer};
 
 use crate::{
     config::{CacheSettings, Config, Credentials, EgressSettings, IssuerSettings, Verification},
-    server::{Failure, Server},
+    serve_error::Failure,
 };
 
 /// The verifier of every issuer, behind the cache.
@@ -35,7 +35,8 @@ pub(crate) type KeySets = Vec<(Issuer, RemoteKeySet)>;
 pub(crate) fn build(
     config: &Config,
     issuers: &[IssuerSettings],
-    server: &Server,
+    scopes_supported: &ScopeSet,
+    resource_name: Option<&str>,
 ) -> Result<(AuthConfig<Verifier>, KeySets), Failure> {
     let [first, others @ ..] = issuers else {
         return Err(ConfigError::NoIssuer.into());
@@ -43,9 +44,8 @@ pub(crate) fn build(
     let metadata = ProtectedResourceMetadata::new(config.resource.clone(), first.issuer.clone());
     let metadata =
         others.iter().fold(metadata, |metadata, other| metadata.with_authorization_server(other.issuer.clone()));
-    let metadata = metadata.with_scopes_supported(&config.required_scopes.union(&server.scopes_supported));
-    let metadata =
-        server.resource_name.as_deref().into_iter().fold(metadata, ProtectedResourceMetadata::with_resource_name);
+    let metadata = metadata.with_scopes_supported(&config.required_scopes.union(scopes_supported));
+    let metadata = resource_name.into_iter().fold(metadata, ProtectedResourceMetadata::with_resource_name);
 
     let mut parts = Parts {
         egress: Egress::new(egress_config(&config.egress))?,

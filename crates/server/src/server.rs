@@ -1,21 +1,22 @@
 //! [`Server`]: serves MCP routes behind authentication, from the start of the process to its end.
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
-use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
-use portcullis::{ScopeSet, bridge::Bridge, egress::EgressConfigError, types::SystemClock};
+use metrics_exporter_prometheus::PrometheusHandle;
+use portcullis::{ScopeSet, bridge::Bridge, types::SystemClock};
 use tokio::time::timeout;
 
 use crate::{
     admin::{self, Admin, Readiness},
     bridge,
     config::{BridgeSettings, Config, IssuerSettings, ModeSettings, StoreSettings},
-    listeners::{BindError, Listeners},
+    listeners::Listeners,
     resource_server,
     routes::{LateRoutes, RouteContext, protect},
+    serve_error::{Failure, ServeError},
     shutdown::Shutdown,
-    store::{OpenStore, OpenStoreError},
+    store::OpenStore,
 };
 
 /// The time for refreshes that are in progress, and for revocations at the provider. One exchange takes at most 10 s.
@@ -25,41 +26,8 @@ const DRAIN: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub struct Server {
     config: Config,
-    pub(crate) resource_name: Option<String>,
-    pub(crate) scopes_supported: ScopeSet,
-}
-
-/// An error that prevents the server from starting.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct ServeError(#[from] Failure);
-
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub(crate) enum Failure {
-    Verifiers(#[from] portcullis::verify::ConfigError),
-    Egress(#[from] EgressConfigError),
-    Bridge(#[from] portcullis::BuildError),
-    Store(#[from] OpenStoreError),
-    Bind(#[from] BindError),
-    Metrics(#[from] BuildError),
-    Io(#[from] io::Error),
-}
-
-impl ServeError {
-    /// Reports whether the configuration is the cause. By convention the process then exits with 2, otherwise with 1.
-    #[must_use]
-    pub const fn is_configuration(&self) -> bool {
-        match &self.0 {
-            Failure::Verifiers(_) | Failure::Store(OpenStoreError::WrongKeys { .. }) => true,
-            Failure::Egress(_)
-            | Failure::Bridge(_)
-            | Failure::Store(_)
-            | Failure::Bind(_)
-            | Failure::Metrics(_)
-            | Failure::Io(_) => false,
-        }
-    }
+    resource_name: Option<String>,
+    scopes_supported: ScopeSet,
 }
 
 impl Server {
@@ -126,7 +94,8 @@ impl Server {
         metrics: PrometheusHandle,
         context: RouteContext,
     ) -> Result<(), Failure> {
-        let (auth, keys) = resource_server::build(&self.config, issuers, self)?;
+        let (auth, keys) =
+            resource_server::build(&self.config, issuers, &self.scopes_supported, self.resource_name.as_deref())?;
         let readiness = Readiness::Keys(keys.into());
         let listeners = Listeners::bind(&self.config).await?;
         // Fetches the keys before the first request. A failure is logged, and the fetch is repeated when a request needs the keys.

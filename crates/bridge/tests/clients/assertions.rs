@@ -174,7 +174,7 @@ async fn fetches_of_unknown_key_sets_do_not_delay_configured_clients() {
         let assertion = assertion(&fixture, &id, &json!({}));
         last = Some(signed(&fixture, &assertion).await.await.expect("a response").status().as_u16());
     }
-    assert_eq!(last, Some(429), "of one host not so many are fetched");
+    assert_eq!(last, Some(429), "the number of fetches per host is limited");
     let good = assertion(&fixture, "server", &json!({"jti": "first"}));
     assert_eq!(Outcome::of(signed(&fixture, &good).await).await, Outcome::Known);
 }

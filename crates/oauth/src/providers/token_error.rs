@@ -16,7 +16,7 @@ use crate::{
 const STANDARD: [(&str, &str, ErrorMeaning); 4] = [
     ("invalid_grant", "", ErrorMeaning::Grant),
     ("invalid_client", "", ErrorMeaning::Credentials),
-    // About the client, whoever the user is.
+    // About the client, not about the user.
     ("unauthorized_client", "", ErrorMeaning::Client),
     ("unsupported_grant_type", "", ErrorMeaning::Client),
 ];

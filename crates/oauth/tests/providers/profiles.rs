@@ -58,7 +58,7 @@ fn the_roles_of_keycloak_come_from_the_token_that_it_has_just_accepted() {
     let error = provider("keycloak").process_profile(&answer("keycloak", "profile"), &foreign).expect_err("foreign");
     assert_eq!(error, ProtocolError::InvalidMember("sub"));
     let elsewhere = provider("oidc").process_profile(&answer("oidc", "profile"), &foreign).expect("profile");
-    assert!(elsewhere.claims().claim("realm_access").is_none(), "nobody else's tokens are looked into");
+    assert!(elsewhere.claims().claim("realm_access").is_none(), "only Keycloak's access tokens are read");
 }
 
 #[test]

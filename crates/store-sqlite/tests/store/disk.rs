@@ -98,7 +98,8 @@ async fn a_file_that_may_not_grow_fails_writes_and_loses_none() {
 
 /// What opening says in a process that may not do everything: root may.
 fn opened_without_privileges(folder: &Folder) -> String {
-    const NOBODY: u32 = 65_534;
+    /// A user without rights.
+    const UNPRIVILEGED: u32 = 65_534;
     // Where others may run it.
     let program = env::temp_dir().join(format!("{}-program", folder.path().display()));
     fs::copy(env::current_exe().expect("a path"), &program).expect("a copy");
@@ -107,10 +108,11 @@ fn opened_without_privileges(folder: &Folder) -> String {
     command.current_dir("/");
     if fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0) {
         for file in fs::read_dir(folder.path()).expect("a folder") {
-            std::os::unix::fs::chown(file.expect("an entry").path(), Some(NOBODY), Some(NOBODY)).expect("no failure");
+            std::os::unix::fs::chown(file.expect("an entry").path(), Some(UNPRIVILEGED), Some(UNPRIVILEGED))
+                .expect("no failure");
         }
-        std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("no failure");
-        command.uid(NOBODY).gid(NOBODY);
+        std::os::unix::fs::chown(folder.path(), Some(UNPRIVILEGED), Some(UNPRIVILEGED)).expect("no failure");
+        command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
     }
     let mut child = command.spawn().expect("a process");
     let said = says(&mut child).next().expect("it says something");

@@ -1,7 +1,7 @@
 //! The store on real files: what goes wrong with them, and what is never lost.
 
+mod concurrent_writers;
 mod conformance;
-mod crowd;
 mod disk;
 mod durability;
 mod folder;

@@ -36,7 +36,7 @@ async fn values_are_due_from_their_end_until_they_are_removed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_that_do_not_open_hold_up_nobody_and_are_kept_for_who_can_read_them() {
+async fn expired_rows_that_do_not_open_do_not_block_others_and_are_kept() {
     let fixture = Fixture::new();
     fill(&fixture, &[9], 0..100).await;
     fill(&fixture, &[1], 100..105).await;
@@ -46,7 +46,7 @@ async fn those_that_do_not_open_hold_up_nobody_and_are_kept_for_who_can_read_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_of_another_version_of_the_program_holds_up_nobody_and_is_kept() {
+async fn a_row_of_a_later_version_of_the_program_does_not_block_others_and_is_kept() {
     let fixture = Fixture::new();
     let records = fixture.with_keys(&[1]);
     records.create(key(0), &"of a later form", fixture.soon()).await.unwrap().expect("there is none");

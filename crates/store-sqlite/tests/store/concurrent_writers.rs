@@ -1,4 +1,4 @@
-//! Many who write at once, and those among them who fail or go away.
+//! Concurrent writers, some of which fail or are cancelled.
 
 use std::time::Duration;
 
