@@ -3,11 +3,10 @@
 use std::{error::Error, time::Duration};
 
 use portcullis::{
-    AuthConfig, CacheConfig, ResourceServer, ResourceUri,
+    AuthConfig, CacheConfig, DefaultVerifier, ResourceServer, ResourceUri,
     egress::EgressConfig,
     oauth::{ClientAuthentication, protected_resource::ProtectedResourceMetadata},
     types::Issuer,
-    verify::{Cache, IssuerRouter},
 };
 use portcullis_testkit::{IdentityProvider, RunningIdentityProvider, TokenBuilder};
 use serde_json::json;
@@ -56,7 +55,7 @@ impl Providers {
     }
 
     /// Creates an authentication layer as in the quick start, with cache entries that outlive the benchmark.
-    pub(crate) fn config(&self) -> Result<AuthConfig<Cache<IssuerRouter>>, Box<dyn Error>> {
+    pub(crate) fn config(&self) -> Result<AuthConfig<DefaultVerifier>, Box<dyn Error>> {
         let client =
             ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.to_owned().into());
         let config = ResourceServer::new(IdentityProvider::AUDIENCE)?

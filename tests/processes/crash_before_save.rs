@@ -21,7 +21,7 @@ const LATER: u64 = 960;
 const TOO_LATE: u64 = 1_100;
 
 const TAKEN_OVER: &str = "a previous refresh of this grant did not finish";
-const WHY: &str = "the provider refused the refresh token: the grant has ended";
+const WHY: &str = "refresh token rejected by the provider: the grant has ended";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tokens_that_died_with_a_process_are_spared_while_the_old_one_works_and_then_the_grant_ends() {

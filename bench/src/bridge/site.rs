@@ -14,7 +14,7 @@ use portcullis::{
     verify::discover,
 };
 use portcullis_bridge::{Bridge, BridgeConfig, Client, RedirectUri};
-use portcullis_store_sqlite::SqliteStore;
+use portcullis_store_sqlite::{SqliteConfig, SqliteStore};
 use portcullis_testkit::IdentityProvider;
 
 pub(crate) const ISSUER: &str = "https://mcp.example.com";

@@ -11,7 +11,7 @@ use std::{
 use portcullis::{
     refresh::GrantStore,
     store::{KeyRing, MemoryStore},
-    types::{SystemClock, Upstream},
+    types::Upstream,
 };
 use tokio::{runtime::Runtime, sync::Mutex};
 

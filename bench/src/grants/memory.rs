@@ -5,7 +5,6 @@ use std::{error::Error, sync::Arc};
 use portcullis::{
     refresh::{GrantRecord, GrantStore},
     store::{KeyRing, MemoryStore},
-    types::SystemClock,
 };
 use tokio::runtime::Runtime;
 

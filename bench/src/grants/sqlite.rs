@@ -5,15 +5,15 @@ use std::{
     fs::{self, File},
     io::Write,
     path::Path,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use portcullis::{
-    store::{Row, Store, Swap},
-    types::SystemClock,
+    refresh::GrantStore,
+    store::{Expected, Row, Store, Swap},
+    types::UnixTime,
 };
 use portcullis_store_sqlite::SqliteStore;
 
@@ -65,11 +65,12 @@ async fn swaps(store: &SqliteStore, callers: usize) -> Result<f64, Box<dyn Error
 
 /// Writes one grant repeatedly. Returns the number of writes.
 async fn swap(store: SqliteStore, number: usize, end: Instant) -> Result<usize, portcullis::store::StoreError> {
-    let (mut version, mut swaps) = (None, 0);
+    let key = GrantStore::key(tokens::id(number));
+    let (mut expected, mut swaps) = (Expected::Absent, 0);
     while Instant::now() < end {
-        let grant = Row::new(Bytes::from(vec![swaps as u8; SEALED]), None);
-        match store.compare_and_swap(tokens::id(number), version, grant, None).await? {
-            Swap::Written(written) => version = Some(written),
+        let grant = Row::new(Bytes::from(vec![swaps as u8; SEALED]), UnixTime::MAX);
+        match store.compare_and_swap(key, expected, grant, None).await? {
+            Swap::Written(written) => expected = Expected::Unexpired(written),
             refused => panic!("there is no other writer: {refused:?}"),
         }
         swaps += 1;
