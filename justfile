@@ -63,9 +63,9 @@ lint:
 deny: (installed "cargo-deny")
     cargo deny --locked check licenses bans sources
 
-# Every crate with each of its features alone
+# The crates that have features, with each of them alone
 features: (installed "cargo-hack")
-    cargo hack check --workspace --each-feature --exclude-all-features {{ unpublished }} --locked
+    cargo hack check --package portcullis --package portcullis-layer --package portcullis-store --each-feature --exclude-all-features --locked
 
 # Package every crate, without building it from its package
 package:
