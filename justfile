@@ -109,7 +109,7 @@ semver: (installed "cargo-semver-checks")
 installed tool:
     command -v {{ tool }} >/dev/null || { echo "installing {{ tool }}"; cargo install --locked {{ tool }}; }
 
-# The tests that need neither Node nor a browser nor Debian packages: a minute and a half after the build
+# The tests that need neither Node nor a browser nor Debian packages
 unit:
     # Targets by name: all but `e2e` (real components) and `processes` (processes that are killed again and again).
     cargo test --workspace --locked --no-fail-fast --lib --bins --test '[!ep]*' --test 'pro[!c]*'
