@@ -10,6 +10,7 @@
 mod access_tokens;
 mod background_tasks;
 mod bridge;
+mod caller;
 mod clients;
 pub mod collections;
 mod config;

@@ -11,7 +11,8 @@ use tokio::time::timeout;
 use url::form_urlencoded;
 
 use crate::{
-    limits::{Caller, RateLimits},
+    caller::Caller,
+    limits::RateLimits,
     response::{ErrorCode, OAuthError},
 };
 

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::{
-    Collection, Events, Expected, KeyRing, Lease, LeaseOutcome, Position, RecordKey, Row, SealError, Store, StoreError,
-    StoredRow, Swap, Version, key_ring::SealContext,
+    Collection, Expected, KeyRing, Lease, LeaseOutcome, RecordKey, Row, SealError, Store, StoreError, StoredRow, Swap,
+    Version, key_ring::SealContext,
 };
 
 /// A store and the keys for it: values are written as sealed JSON, and opened when they are read. Clones share the store.
@@ -20,7 +20,7 @@ use crate::{
 /// themselves hold is theirs to wipe.
 #[derive(Clone, Debug)]
 pub struct SealedStore {
-    store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) keys: KeyRing,
 }
 
@@ -44,7 +44,7 @@ pub struct Record<T> {
 
 /// Why a value cannot be read.
 #[derive(Debug, thiserror::Error)]
-enum Unreadable {
+pub(crate) enum Unreadable {
     #[error(transparent)]
     Sealed(#[from] SealError),
     /// The message of serde is dropped: it may quote what was read.
@@ -283,56 +283,6 @@ impl SealedStore {
         in_time(self.store.release(key, lease)).await
     }
 
-    /// Appends an event to the feed, sealed.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn append_event<T: Serialize>(&self, event: &T) -> Result<Position, StoreError> {
-        let plain = plaintext(event).map_err(not_json)?;
-        in_time(self.store.append_event(self.keys.seal(SealContext::Event, &plain))).await
-    }
-
-    /// Returns the events after `after`, at most `limit`. An event that does not open counts as missed: [`has_gap`](Events::has_gap) is
-    /// set.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn events_after<T: DeserializeOwned>(
-        &self,
-        after: Position,
-        limit: usize,
-    ) -> Result<Events<T>, StoreError> {
-        let Events { events: sealed, position, mut has_gap } = in_time(self.store.events_after(after, limit)).await?;
-        let mut events = Vec::with_capacity(sealed.len());
-        for sealed in sealed {
-            let plain = self.keys.open(SealContext::Event, &sealed).map_err(Unreadable::from);
-            match plain.and_then(|plain| serde_json::from_slice(&plain).map_err(|_| Unreadable::Unknown)) {
-                Ok(event) => events.push(event),
-                Err(error) => {
-                    tracing::warn!(%error, "an event of the store's feed does not open");
-                    has_gap = true;
-                }
-            }
-        }
-        Ok(Events::new(events, position, has_gap))
-    }
-
-    /// Returns the position of the last event.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn last_position(&self) -> Result<Position, StoreError> {
-        in_time(self.store.last_position()).await
-    }
-
-    /// Waits until the last event is another than the one at `after`, without a time limit: see [`Store::wait_for_events`].
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn wait_for_events(&self, after: Position) -> Result<(), StoreError> {
-        self.store.wait_for_events(after).await
-    }
-
     /// Seals `plain` for `purpose`, as base64url: for a text that a client keeps and returns, such as the hidden field of a form. The client
     /// can neither read nor change it. Nothing prevents the client from returning it twice, or late.
     #[must_use]
@@ -397,12 +347,12 @@ impl From<Unreadable> for StoreError {
     }
 }
 
-fn not_json(error: serde_json::Error) -> StoreError {
+pub(crate) fn not_json(error: serde_json::Error) -> StoreError {
     StoreError::new("writing a record as JSON").with_source(error)
 }
 
 /// Waits for the answer of a store, for a limited time.
-async fn in_time<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+pub(crate) async fn in_time<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     let too_late = |_| Err(StoreError::new("waiting for an answer"));
     timeout(STORE_TIMEOUT, answer).await.unwrap_or_else(too_late)
 }

@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     BridgeConfig,
-    limits::{Caller, RateLimits},
+    caller::Caller,
+    limits::RateLimits,
     parameters::Parameters,
     response::{ErrorCode, OAuthError},
     session::{SecretHash, Session, Sessions},

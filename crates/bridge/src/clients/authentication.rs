@@ -18,8 +18,9 @@ use url::form_urlencoded;
 
 use super::{Client, ClientKeys, ClientSource};
 use crate::{
+    caller::Caller,
     collections,
-    limits::{Caller, RateLimits},
+    limits::RateLimits,
     parameters::Parameters,
     response::{ErrorCode, OAuthError},
 };

@@ -16,8 +16,9 @@ use super::{
     document_entry::{DocumentEntry, Lookup, SharedFetch},
 };
 use crate::{
+    caller::Caller,
     collections,
-    limits::{Caller, RateLimits},
+    limits::RateLimits,
     response::{ErrorCode, OAuthError},
 };
 

@@ -13,8 +13,9 @@ use url::Url;
 use crate::{
     BridgeConfig, Client,
     background_tasks::BackgroundTasks,
+    caller::Caller,
     clients::Clients,
-    limits::{Caller, RateLimits},
+    limits::RateLimits,
     login::{
         ApprovedRequest, AuthorizationRequest, AuthorizeError, Browser, ClientFingerprint, CompletedLogin, ConsentForm,
         Consents, Cookies, LoginCompletion, PendingLogin, PendingLogins, ProviderRedirects, cookie_name,

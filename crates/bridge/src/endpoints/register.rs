@@ -9,8 +9,9 @@ use axum::{
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::{
+    caller::Caller,
     clients::{Clients, RegisteredClient},
-    limits::{Caller, RateLimits},
+    limits::RateLimits,
     parameters::{has_content_type, read_body},
     response::{self, OAuthError},
     telemetry::Telemetry,

@@ -8,8 +8,8 @@ use url::form_urlencoded;
 
 use crate::{
     BridgeConfig, Client, GrantType, RedirectUri,
+    caller::Caller,
     clients::Clients,
-    limits::Caller,
     pages::{ErrorLink, error_page},
     parameters::Parameters,
     response::{ErrorCode, OAuthError, redirect},

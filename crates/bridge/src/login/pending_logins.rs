@@ -20,8 +20,9 @@ use super::{
     consent::{ClientFingerprint, UserIdentity},
 };
 use crate::{
-    BridgeConfig, collections,
-    limits::Caller,
+    BridgeConfig,
+    caller::Caller,
+    collections,
     response::{ErrorCode, OAuthError},
     session::SecretHash,
 };

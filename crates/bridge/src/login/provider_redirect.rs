@@ -15,7 +15,8 @@ use super::{
 };
 use crate::{
     BridgeConfig, Client, GrantType,
-    limits::{Caller, RateLimits},
+    caller::Caller,
+    limits::RateLimits,
     response::OAuthError,
     session::SecretHash,
     telemetry::{LoginOutcome, Telemetry},

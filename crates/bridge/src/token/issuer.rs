@@ -13,8 +13,9 @@ use super::identity_assertions::IdentityAssertions;
 use crate::{
     BridgeConfig, Client, GrantType,
     access_tokens::{AccessTokens, Minted},
+    caller::Caller,
     clients::Clients,
-    limits::{Caller, RateLimits},
+    limits::RateLimits,
     parameters::Parameters,
     response::{self, ErrorCode, OAuthError},
     session::{Session, Sessions, TokenPair},

@@ -45,6 +45,8 @@ mod collections;
 mod expiry;
 mod faulty_store;
 mod feed;
+#[cfg(test)]
+mod flawed_store;
 mod leases;
 mod races;
 mod rows;

@@ -1,0 +1,7 @@
+//! The contract of the cache, rule by rule.
+
+mod fixture;
+mod invalidation;
+mod lifetime;
+mod outage;
+mod resolution;
