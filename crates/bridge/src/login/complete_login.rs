@@ -121,11 +121,12 @@ impl LoginCompletion {
         Ok(())
     }
 
-    /// Returns the user with the profile and the further claims of the ID token, such as roles.
+    /// Returns the user with the profile and the further claims of the ID token, such as roles. Claims about the provider's own tokens are
+    /// removed, also those that a profile takes from an access token (Keycloak).
     fn user(&self, profile: Profile, id_token: Claims) -> SessionUser {
         let subject = profile.subject().into();
         let (profile, claims) = profile.into_parts();
-        let mut claims = claims.into_inner();
+        let mut claims = user_claims(claims);
         for (name, value) in user_claims(id_token) {
             claims.entry(name).or_insert(value);
         }

@@ -65,6 +65,13 @@ async fn users_log_in_at_every_vendor() {
         let tokens = client.redeem(&request, &code).await.expect("tokens");
         let user = fixture.verify(tokens.access_token()).await.expect("a user");
         assert_eq!(user.email(), Some("alice@example.test"), "{called}");
+        for claim in ["aud", "azp", "exp", "jti", "scope", "typ"] {
+            assert_eq!(
+                user.claims().get(claim),
+                None,
+                "{called}: `{claim}` describes the provider's token, not the user"
+            );
+        }
         assert!(user.upstream().access_token().await.is_ok(), "{called}");
     }
 }
