@@ -26,6 +26,9 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time after which a failing revocation at the provider, or a grant that cannot be opened, is abandoned.
 const ABANDONED_AFTER: Duration = Duration::from_hours(24);
 
+/// How long after its end the sweep repeats to other processes that a session has ended.
+const REPEATED_FOR: Duration = Duration::from_mins(10);
+
 impl Sessions {
     /// Ends a session: its code and tokens, its grant, and immediately its user contexts in this process. Returns `false` if there was
     /// no such session.
@@ -106,6 +109,10 @@ impl Sessions {
         self.invalidate(id);
         // An error means that there is no listener in this process.
         let _ = self.0.invalidations.send(id);
+        self.tell_other_processes(id).await;
+    }
+
+    async fn tell_other_processes(&self, id: GrantId) {
         if let Some(feed) = &self.0.feed {
             feed.append(id).await;
         }
@@ -122,6 +129,7 @@ impl Sessions {
             if expired.is_empty() || skipped.len() > MAX_SKIPPED {
                 return Ok(swept);
             }
+            let now = self.0.clock.now();
             for (key, Record { version, value: session, expires_at, .. }) in expired {
                 let id = id_of(&key);
                 let (is_new, since) = match session.stage {
@@ -129,6 +137,10 @@ impl Sessions {
                     Stage::Code(_) | Stage::Live(_) => (true, expires_at),
                 };
                 self.invalidate(id);
+                // The process that ended the session may have died before it told the other processes.
+                if !is_new && now.saturating_duration_since(since) < REPEATED_FOR {
+                    self.tell_other_processes(id).await;
+                }
                 let Some(in_flight) = self.0.revocations.begin(id) else {
                     skipped.insert(key);
                     continue;

@@ -125,8 +125,10 @@ impl Reader {
             self.position = Some(last?);
             return Ok(());
         };
-        let Ok(waited) = timeout(CHECK_EVERY, self.store.wait_for_events(position)).await else { return Ok(()) };
-        waited?;
+        if let Ok(waited) = timeout(CHECK_EVERY, self.store.wait_for_events(position)).await {
+            waited?;
+        }
+        // Also if the wait timed out: a store that hangs fails here, and this is logged.
         let events = self.store.events_after::<Invalidation>(position, PAGE).await?;
         self.apply(|contexts| {
             if events.has_gap {

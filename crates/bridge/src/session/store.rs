@@ -180,13 +180,9 @@ impl Sessions {
 
 /// Returns the key of a session. The id is a hash already, and [`id_of`] reads it back.
 pub(super) fn key(id: GrantId) -> RecordKey {
-    let mut bytes = [0; 32];
-    bytes[..16].copy_from_slice(id.as_bytes());
-    RecordKey::new(collections::SESSIONS, bytes)
+    RecordKey::of_id(collections::SESSIONS, id.as_bytes())
 }
 
 pub(super) fn id_of(key: &RecordKey) -> GrantId {
-    let mut id = [0; 16];
-    id.copy_from_slice(&key.as_bytes()[..16]);
-    GrantId::from_bytes(id)
+    GrantId::from_bytes(key.id())
 }

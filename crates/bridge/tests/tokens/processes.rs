@@ -1,7 +1,16 @@
 //! Processes that share a store receive each other's invalidations.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
+use bytes::Bytes;
 use portcullis_bridge::{Bridge, BridgeVerifier};
 use portcullis_core::{AuthError, BearerToken, Clock, Issuer, Reason, UserContext};
 use portcullis_store::{
@@ -9,6 +18,7 @@ use portcullis_store::{
     conformance::{Call, FaultyStore},
 };
 use portcullis_store_sqlite::{SqliteConfig, SqliteStore};
+use portcullis_test_support::Answer;
 use portcullis_testkit::{IdentityProvider, TestClock};
 use portcullis_verify::{Cache, CacheConfig, CacheLayer};
 use tokio::time::{Instant, sleep};
@@ -72,29 +82,100 @@ async fn a_session_that_ends_in_one_process_is_rejected_in_the_other_within_a_se
     a_session_ends_in_both_processes(shared(), shared()).await;
 }
 
-/// The position of the feed is read before the first context is created: beginning to read invalidates no context.
+/// Returns a store on `rows` in which the calls number `0..` of [`Call::ReadEvents`] take or fail as `read` says.
+fn reading(
+    rows: &MemoryStore,
+    read: impl Fn(usize) -> StoreFuture<'static, ()> + Send + Sync + 'static,
+) -> SealedStore {
+    let reads = AtomicUsize::new(0);
+    let hook = move |call| match call {
+        Call::ReadEvents => read(reads.fetch_add(1, Relaxed)),
+        _ => FaultyStore::pass(),
+    };
+    sealed(Arc::new(FaultyStore::new(rows.clone(), hook).claim_durable()))
+}
+
+/// A process that logs a user in, and the tokens.
+async fn logged_in(rows: &MemoryStore) -> (Fixture, Answer) {
+    let fixture = Fixture::new().await.in_store(reading(rows, |_| FaultyStore::pass()));
+    let answer = fixture.log_in().await;
+    (fixture, answer)
+}
+
+fn rows() -> MemoryStore {
+    MemoryStore::new().with_clock(Arc::new(TestClock::new()))
+}
+
+/// A process that starts reads the position of the feed before it creates a context: a session that ends meanwhile is rejected.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_ends_while_another_process_starts_is_rejected_there() {
+    let rows = rows();
+    let (fixture, answer) = logged_in(&rows).await;
+    let delayed = |_| -> StoreFuture<'static, ()> {
+        Box::pin(async {
+            sleep(Duration::from_millis(100)).await;
+            Ok(())
+        })
+    };
+    let there = cached(&fixture.another_in(reading(&rows, delayed)), &fixture);
+    let end = async {
+        sleep(Duration::from_millis(50)).await;
+        fixture.app().await.revoke(answer.refresh_token()).await.expect("a response");
+    };
+    let (_, ()) = tokio::join!(verify(&there, answer.access_token()), end);
+    sleep(SECOND).await;
+    assert_eq!(verify(&there, answer.access_token()).await.expect_err("ended").reason(), Reason::Inactive);
+}
+
+/// Beginning to read invalidates no context.
 #[tokio::test(start_paused = true)]
 async fn a_context_that_a_process_creates_right_after_its_start_stays_valid() {
-    let rows = MemoryStore::new().with_clock(Arc::new(TestClock::new()));
-    let shared = |delay: Duration| {
-        let hook = move |call| -> StoreFuture<'static, ()> {
-            if !matches!(call, Call::ReadEvents) {
-                return FaultyStore::pass();
-            }
-            Box::pin(async move {
-                sleep(delay).await;
-                Ok(())
-            })
-        };
-        sealed(Arc::new(FaultyStore::new(rows.clone(), hook).claim_durable()))
-    };
-    let fixture = Fixture::new().await.in_store(shared(Duration::ZERO));
-    let answer = fixture.log_in().await;
-
-    let started = fixture.another_in(shared(Duration::from_millis(100)));
+    let rows = rows();
+    let (fixture, answer) = logged_in(&rows).await;
+    let started = fixture.another_in(reading(&rows, |_| FaultyStore::pass()));
     let user = verify(&cached(&started, &fixture), answer.access_token()).await.expect("a user");
     sleep(2 * SECOND).await;
     assert!(!user.revocation().is_revoked(), "no session has ended");
+}
+
+/// If the position cannot be read at first, contexts are created nevertheless, and invalidated once it can be read.
+#[tokio::test(start_paused = true)]
+async fn contexts_from_before_the_first_successful_read_are_invalidated() {
+    let rows = rows();
+    let (fixture, answer) = logged_in(&rows).await;
+    let fails = |number| if number == 0 { FaultyStore::fail("a test") } else { FaultyStore::pass() };
+    let there = cached(&fixture.another_in(reading(&rows, fails)), &fixture);
+    let user = verify(&there, answer.access_token()).await.expect("a user");
+    assert!(!user.revocation().is_revoked());
+    sleep(SECOND).await;
+    assert!(user.revocation().is_revoked(), "its session may have ended unnoticed");
+    verify(&there, answer.access_token()).await.expect("the session has not ended");
+}
+
+/// A process that has missed events invalidates every context.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_does_not_open_invalidates_every_context() {
+    let rows = rows();
+    let (fixture, answer) = logged_in(&rows).await;
+    let there = cached(&fixture.another_in(reading(&rows, |_| FaultyStore::pass())), &fixture);
+    let user = verify(&there, answer.access_token()).await.expect("a user");
+    rows.append_event(Bytes::from_static(b"sealed with a key that is not on the ring")).await.expect("the store");
+    sleep(SECOND).await;
+    assert!(user.revocation().is_revoked());
+    verify(&there, answer.access_token()).await.expect("the session has not ended");
+}
+
+/// After failures of the store, reading continues at the last position.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_was_appended_while_the_feed_could_not_be_read_is_applied_later() {
+    let rows = rows();
+    let (fixture, answer) = logged_in(&rows).await;
+    let fails = |number| if (1..5).contains(&number) { FaultyStore::fail("a test") } else { FaultyStore::pass() };
+    let there = cached(&fixture.another_in(reading(&rows, fails)), &fixture);
+    verify(&there, answer.access_token()).await.expect("a user");
+    fixture.app().await.revoke(answer.refresh_token()).await.expect("a response");
+    sleep(10 * SECOND).await;
+    assert_eq!(verify(&there, answer.access_token()).await.expect_err("ended").reason(), Reason::Inactive);
 }
 
 #[tokio::test(flavor = "multi_thread")]
