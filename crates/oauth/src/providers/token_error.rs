@@ -81,6 +81,7 @@ impl Provider {
                     }
                     let wording = wordings.into_iter().find(|(name, _)| *name != "error");
                     let wording = wording.map(|(name, value)| format!("{name}={}", shown(&value)));
+                    let code = code.map(|code| shown(&code).into());
                     ProtocolError::UnknownRefusal { status, code, wording }
                 }
             },
@@ -174,5 +175,19 @@ mod tests {
             assert!(!kept(text), "{text:?}");
         }
         assert!(!kept(&"word ".repeat(40)));
+    }
+
+    #[test]
+    fn an_unknown_error_that_may_be_a_token_is_not_logged() {
+        let response = |code: &str| {
+            let body = serde_json::json!({ "error": code }).to_string();
+            Response::builder().status(400).body(Bytes::from(body)).expect("a response")
+        };
+        let code = |text: &str| match Provider::github().token_error(&response(text)) {
+            Some(ProtocolError::UnknownRefusal { code: Some(code), .. }) => code,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(&*code("new_error"), "new_error");
+        assert!(!code("unknown_token_1//0gAbCdEfGhIjKlMnOpQr").contains("0gAbCd"));
     }
 }
