@@ -202,16 +202,8 @@ async fn new_credentials_that_fail_do_not_stop_accepted_ones() {
 #[tokio::test(start_paused = true)]
 async fn a_failing_probe_with_a_new_credential_does_not_stop_other_credentials() {
     let provider = Provider::default();
-    let service = provider.circuit_breaker();
-    for user in ["alice", "bob"] {
-        call(&service, user).await.expect("accepted");
-    }
-    provider.set("*", Does::Answers(500));
-    advance(SECOND).await;
-    assert!(call(&service, "new").await.is_err());
-    let (_, window) = refused(&service, "alice").await;
-    advance(window).await;
-    provider.set("*", Does::Answers(200)).set("junk", Does::Answers(500));
+    let service = until_half_open(&provider).await;
+    provider.set("junk", Does::Answers(500));
     assert!(call(&service, "junk").await.is_err(), "the probe");
     advance(SECOND / 10).await;
     let new = spawn(&service, "newer");

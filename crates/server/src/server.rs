@@ -37,7 +37,7 @@ impl Server {
         Self { config, resource_name: None, scopes_supported: ScopeSet::default() }
     }
 
-    /// Sets the name of the MCP server, as metadata and the pages of the bridge show it.
+    /// Sets the name of the MCP server, as the metadata shows it.
     #[must_use]
     pub fn with_resource_name(self, name: &str) -> Self {
         Self { resource_name: Some(name.to_owned()), ..self }

@@ -27,7 +27,7 @@ use crate::{AudienceCheck, ConfigError, UserInfoEndpoint, issuer_router::DEFAULT
 ///    ([`danger::any_audience`](crate::danger::any_audience)) they are what the token itself says, where that is more than the profile:
 ///    Keycloak's roles.
 ///
-/// It makes two calls to the provider each time: put a [`CacheLayer`](crate::CacheLayer) around it.
+/// It makes two or three calls to the provider each time: put a [`CacheLayer`](crate::CacheLayer) around it.
 ///
 /// ```
 /// use portcullis_egress::{Egress, EgressConfig};
