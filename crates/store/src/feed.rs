@@ -95,7 +95,7 @@ impl SealedStore {
         in_time(self.store.last_position()).await
     }
 
-    /// Waits until the last event is another than the one at `after`, without a time limit: see [`Store::wait_for_events`].
+    /// Waits until the last event is another than the one at `after`, without a time limit: see [`Store::wait_for_events`](crate::Store::wait_for_events).
     ///
     /// # Errors
     /// [`StoreError`].
