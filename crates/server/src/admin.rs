@@ -2,18 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::State,
-    response::{IntoResponse, Response},
-    routing::get,
-};
+use axum::response::{IntoResponse, Response};
+use axum::{Router, extract::State, routing::get};
 use futures_util::future::join_all;
 use http::{StatusCode, header};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use portcullis::{Issuer, verify::RemoteKeySet};
 
-use crate::{routes::LateRoutes, shutdown::Shutdown, store::OpenStore};
+use crate::{listeners::Shutdown, routes::LateRoutes, store::OpenStore};
 
 /// Histogram buckets in seconds, from a cache hit to a provider that does not respond.
 const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0];

@@ -3,22 +3,14 @@
 use std::{error::Error as _, sync::Arc, time::Duration};
 
 use http::Uri;
-use portcullis::{
-    AuthConfig, BridgedServer, BridgedVerifier, Issuer,
-    bridge::{Bridge, BridgeConfig, TrustedIssuer},
-    egress::{Egress, EgressConfig},
-    oauth::providers::Provider,
-    types::SystemClock,
-    verify::{RemoteKeySet, discover},
-};
+use portcullis::bridge::{Bridge, BridgeConfig, TrustedIssuer};
+use portcullis::egress::{Egress, EgressConfig};
+use portcullis::verify::{RemoteKeySet, discover};
+use portcullis::{AuthConfig, BridgedServer, BridgedVerifier, Issuer, oauth::providers::Provider, types::SystemClock};
 use tokio::time::sleep;
 
-use crate::{
-    config::{BridgeSettings, Config, EndpointSettings, KnownProvider, ProviderSettings},
-    resource_server,
-    serve_error::Failure,
-    store::OpenStore,
-};
+use crate::config::{BridgeSettings, Config, EndpointSettings, KnownProvider, ProviderSettings};
+use crate::{resource_server, serve_error::Failure, store::OpenStore};
 
 /// The first pause after the provider's metadata could not be fetched; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);

@@ -12,16 +12,13 @@ mod bridge;
 mod config;
 pub mod connections;
 mod listeners;
-mod origin;
 mod resource_server;
 mod routes;
 mod serve_error;
 mod server;
-mod shutdown;
 mod store;
 
 pub use config::{Config, ConfigError};
-pub use origin::ServerNames;
-pub use routes::RouteContext;
+pub use routes::{RouteContext, ServerNames};
 pub use serve_error::ServeError;
 pub use server::Server;

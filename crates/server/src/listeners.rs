@@ -1,22 +1,20 @@
-//! [`Listeners`]: the sockets of the server, and what is served on each.
+//! [`Listeners`]: the sockets of the server; [`Shutdown`]: a clean shutdown on SIGTERM or SIGINT, within a bounded time.
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-};
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::{io, time::Duration};
 
-use axum::{Router, extract::ConnectInfo};
-use http::{HeaderMap, HeaderName, Request};
+use axum::extract::{ConnectInfo, State};
+use axum::{Router, body::Body, middleware::Next, response::Response};
+use futures_util::StreamExt as _;
+use http::{HeaderMap, HeaderName, Method, Request};
 use portcullis::types::{RequestSource, forwarded_address};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::{
-    admin::{self, Admin},
-    config::Config,
-    connections::{self, Limits, RequestBody},
-};
+use crate::config::Config;
+use crate::connections::{self, Limits, RequestBody};
 
 /// The number of connections of the admin listener. They do not count against those of clients, and monitoring needs few.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -51,13 +49,11 @@ impl Listeners {
     }
 
     /// Serves `routes` to clients, and `admin` on the admin listener, until the process is stopped.
-    pub(crate) async fn serve(self, routes: Router, admin: Admin) {
-        let shutdown = admin.shutdown.clone();
+    pub(crate) async fn serve(self, routes: Router, admin: Router, shutdown: Shutdown) {
         if let Some(listener) = self.admin {
-            let routes = admin::routes(admin);
             // The admin listener is not closed while the other drains, so that monitoring can observe the shutdown.
             let (limits, never) = (admin_limits(), CancellationToken::new());
-            tokio::spawn(connections::serve(listener, limits, never, move |_| routes.clone()));
+            tokio::spawn(connections::serve(listener, limits, never, move |_| admin.clone()));
         }
         let header = self.client_address_header;
         let app = move |peer: SocketAddr| {
@@ -99,4 +95,81 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, header: Option<&HeaderName>
         IpAddr::V6(peer) => peer.is_loopback() || peer.is_unique_local() || peer.is_unicast_link_local(),
     };
     (!is_forwarded && !is_local).then_some(peer)
+}
+
+/// The time in which requests may finish.
+const GRACE: Duration = Duration::from_secs(5);
+/// The time in which connections may close after their streams have been ended.
+const LAST: Duration = Duration::from_secs(1);
+
+/// The phases of a shutdown.
+#[derive(Clone, Debug)]
+pub(crate) struct Shutdown {
+    /// Cancelled first: the server accepts no new connections and ends the streams of GET requests.
+    pub(crate) closing: CancellationToken,
+    /// Cancelled after the time for requests to finish: every stream ends.
+    pub(crate) cut: CancellationToken,
+}
+
+impl Shutdown {
+    /// Installs the signal handlers.
+    pub(crate) fn on_signal() -> io::Result<Self> {
+        let shutdown = Self { closing: CancellationToken::new(), cut: CancellationToken::new() };
+        let (signal, closing) = (signal()?, shutdown.closing.clone());
+        tokio::spawn(async move {
+            signal.await;
+            tracing::info!("stopping");
+            closing.cancel();
+        });
+        Ok(shutdown)
+    }
+
+    /// Runs `server` until it ends, and for a bounded time after the first signal.
+    pub(crate) async fn bound(&self, server: impl Future<Output = ()>) {
+        let deadline = async {
+            self.closing.cancelled().await;
+            sleep(GRACE).await;
+            self.cut.cancel();
+            sleep(LAST).await;
+        };
+        tokio::select! {
+            () = server => {}
+            () = deadline => tracing::warn!("some connections did not close in time"),
+        }
+    }
+}
+
+/// Ends the response to a GET request when the server stops: such a stream waits for messages that may never come.
+pub(crate) async fn end_streams(State(shutdown): State<Shutdown>, request: Request<Body>, next: Next) -> Response {
+    let is_stream = request.method() == Method::GET;
+    let response = next.run(request).await;
+    if !is_stream {
+        return response;
+    }
+    let closing = shutdown.closing.cancelled_owned();
+    response.map(|body| Body::from_stream(body.into_data_stream().take_until(closing)))
+}
+
+#[cfg(unix)]
+fn signal() -> io::Result<impl Future<Output = ()> + Send> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn signal() -> io::Result<impl Future<Output = ()> + Send> {
+    Ok(async {
+        // Without a handler, the operating system ends the process at the signal.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
 }

@@ -7,17 +7,12 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use portcullis::{ScopeSet, bridge::Bridge, types::SystemClock};
 use tokio::time::timeout;
 
-use crate::{
-    admin::{self, Admin, Readiness},
-    bridge,
-    config::{BridgeSettings, Config, IssuerSettings, ModeSettings, StoreSettings},
-    listeners::Listeners,
-    resource_server,
-    routes::{LateRoutes, RouteContext, protect},
-    serve_error::{Failure, ServeError},
-    shutdown::Shutdown,
-    store::OpenStore,
-};
+use crate::admin::{self, Admin, Readiness};
+use crate::config::{BridgeSettings, Config, IssuerSettings, ModeSettings, StoreSettings};
+use crate::listeners::{Listeners, Shutdown};
+use crate::routes::{LateRoutes, RouteContext, protect};
+use crate::serve_error::{Failure, ServeError};
+use crate::{bridge, resource_server, store::OpenStore};
 
 /// The time for refreshes that are in progress, and for revocations at the provider. One exchange takes at most 10 s.
 const DRAIN: Duration = Duration::from_secs(15);
@@ -105,7 +100,8 @@ impl Server {
         });
         announce(&self.config);
         let admin = Admin { metrics, readiness, shutdown: context.shutdown.clone() };
-        listeners.serve(protect(mcp(&context), auth, context), admin).await;
+        let shutdown = context.shutdown.clone();
+        listeners.serve(protect(mcp(&context), auth, context), admin::routes(admin), shutdown).await;
         Ok(())
     }
 
@@ -123,7 +119,7 @@ impl Server {
         let late = LateRoutes::default();
         let readiness = Readiness::Bridge(late.clone(), store.clone());
         let admin = Admin { metrics, readiness, shutdown: context.shutdown.clone() };
-        let mut serving = pin!(listeners.serve(late.router(), admin));
+        let mut serving = pin!(listeners.serve(late.router(), admin::routes(admin), context.shutdown.clone()));
         let starting = async {
             let (auth, bridge) = bridge::build(&self.config, settings, store, self.resource_name.as_deref()).await?;
             let context = context.with_provider(bridge.provider().clone());

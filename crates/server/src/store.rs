@@ -2,14 +2,9 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use portcullis::{
-    BridgedServer,
-    bridge::collections,
-    refresh::GrantStore,
-    sqlite::{SqliteConfig, SqliteError, SqliteStore},
-    store::{OpenError, SealedStore, Store, StoreError, WrongKeys},
-    types::Clock,
-};
+use portcullis::sqlite::{SqliteConfig, SqliteError, SqliteStore};
+use portcullis::store::{OpenError, SealedStore, Store, StoreError, WrongKeys};
+use portcullis::{BridgedServer, bridge::collections, refresh::GrantStore, types::Clock};
 
 use crate::config::StoreSettings;
 

@@ -1,29 +1,80 @@
-//! [`Config`]: the configuration, loaded and validated.
+//! [`Config`]: the configuration as written ([`File`]), loaded and validated.
 
 use std::{ffi::OsString, net::SocketAddr, path::Path};
 
 use http::HeaderName;
 use portcullis::{ResourceUri, ScopeSet};
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde::Deserialize;
 
-use super::{
-    ConfigError, bridge,
-    bridge::BridgeSettings,
-    cache,
-    cache::CacheSettings,
-    connections,
-    document::{Document, given, parse, uri_problem},
-    egress,
-    egress::EgressSettings,
-    environment,
-    file::{File, Mode},
-    resource_server,
-    resource_server::IssuerSettings,
-    schema::{Node, json_schema},
-    section::Section,
-    store,
-    store::StoreSettings,
-};
+use super::bridge::{self, Bridge, BridgeSettings};
+use super::document::{ConfigError, Document, given, parse, uri_problem};
+use super::egress::{self, Egress, EgressSettings};
+use super::process::{self, Cache, CacheSettings, Connections, Store, StoreSettings};
+use super::resource_server::{self, IssuerSettings, ResourceServer};
+use super::schema::{self, Node};
+use super::section::Section;
 use crate::connections::Limits;
+
+/// Configuration of a Portcullis server.
+///
+/// Every key may also be given as an environment variable: `PORTCULLIS__SECTION__KEY`, elements of lists by number.
+/// Durations are written like "5m" or "1h 30s".
+#[derive(Deserialize, JsonSchema, Debug)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct File {
+    /// Address and port to listen on.
+    pub(crate) listen: String,
+    /// The origin clients use, without a path; the resource is this plus "/mcp". Default: http:// and `listen`, if that is a loopback address.
+    pub(crate) public_url: Option<String>,
+    /// Address and port of /healthz, /readyz and /metrics. Default: not served.
+    pub(crate) admin_listen: Option<String>,
+    /// The header in which a proxy in front of this server sends the client address; of several addresses the last counts. Default: none,
+    /// the client address is that of the connection.
+    pub(crate) client_address_header: Option<String>,
+    /// The connections of clients.
+    pub(crate) connections: Connections,
+    /// Which server issues the tokens: "resource-server" accepts those of other authorization servers, "bridge" issues its own.
+    pub(crate) mode: Mode,
+    /// Scopes that every request needs.
+    pub(crate) required_scopes: Vec<String>,
+    /// Tokens of other authorization servers; for mode = "resource-server".
+    pub(crate) resource_server: ResourceServer,
+    /// Tokens of this server, with login at a provider; for mode = "bridge".
+    pub(crate) bridge: Bridge,
+    /// The persistent state; for mode = "bridge".
+    pub(crate) store: Store,
+    /// The cache of verified users.
+    pub(crate) cache: Cache,
+    /// Outgoing requests.
+    pub(crate) egress: Egress,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8000".to_owned(),
+            public_url: None,
+            admin_listen: None,
+            client_address_header: None,
+            connections: Connections::default(),
+            mode: Mode::ResourceServer,
+            required_scopes: Vec::new(),
+            resource_server: ResourceServer::default(),
+            bridge: Bridge::default(),
+            store: Store::default(),
+            cache: Cache::default(),
+            egress: Egress::default(),
+        }
+    }
+}
+
+#[derive(Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Mode {
+    ResourceServer,
+    Bridge,
+}
 
 /// The configuration of a [`Server`](crate::Server), validated.
 #[derive(Debug)]
@@ -66,9 +117,9 @@ impl Config {
         mut document: Document,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
-        let schema = json_schema();
+        let schema = Self::json_schema();
         let schema = Node::new(&schema);
-        environment::overlay(&mut document, schema, variables)?;
+        schema::overlay(&mut document, schema, variables)?;
         schema.check(&document, &document.root, "")?;
         validate(document.deserialize::<File>()?, &document)
     }
@@ -76,7 +127,8 @@ impl Config {
     /// Returns the JSON Schema of the configuration file.
     #[must_use]
     pub fn json_schema() -> serde_json::Value {
-        json_schema()
+        let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+        settings.into_generator().into_root_schema_for::<File>().to_value()
     }
 
     /// Returns the address to listen on.
@@ -120,8 +172,8 @@ fn validate(mut file: File, document: &Document) -> Result<Config, ConfigError> 
     let resource = resource(document, given(file.public_url), listen)?;
     let required_scopes = ScopeSet::new(&file.required_scopes)
         .map_err(|error| document.error("required_scopes", format!("has {:?}, which is not a scope name", error.0)))?;
-    let connections = connections::validate(document, &file.connections, client_address_header.is_some())?;
-    let cache = cache::validate(document, &file.cache)?;
+    let connections = process::validate_connections(document, &file.connections, client_address_header.is_some())?;
+    let cache = process::validate_cache(document, &file.cache)?;
     let egress = egress::validate(document, &file.egress)?;
     let mode = match file.mode {
         Mode::ResourceServer => ModeSettings::ResourceServer(resource_server::validate_all(
@@ -132,7 +184,7 @@ fn validate(mut file: File, document: &Document) -> Result<Config, ConfigError> 
         Mode::Bridge => {
             let section = Section { document, egress: &egress, path: "bridge".to_owned() };
             let bridge = bridge::validate(&section, file.bridge, resource.clone(), &required_scopes)?;
-            ModeSettings::Bridge(Box::new(bridge), store::validate(document, &file.store)?)
+            ModeSettings::Bridge(Box::new(bridge), process::validate_store(document, &file.store)?)
         }
     };
     Ok(Config {

@@ -12,14 +12,9 @@
 //! Once its body has been read, a request has no time limit: event streams are not affected.
 
 mod activity;
-mod body;
-mod connection;
 mod limits;
 mod serve;
-mod slots;
-mod stream;
 
-pub use body::{BodyError, RequestBody, TimedBody, TrackedBody};
-pub use connection::serve_connection;
+pub use activity::{BodyError, RequestBody, TimedBody, TrackedBody};
 pub use limits::Limits;
-pub use serve::{accept, raise_descriptor_limit, serve};
+pub use serve::{accept, raise_descriptor_limit, serve, serve_connection};

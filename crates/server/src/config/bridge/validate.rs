@@ -3,15 +3,9 @@
 use std::time::Duration;
 
 use http::{HeaderName, Uri};
-use portcullis::{
-    Issuer, ResourceUri, ScopeSet,
-    bridge::{
-        AccessTokenKind, BridgeConfig, ClientMetadataDocumentPolicy, RegistrationPolicy, SigningKeys,
-        UpstreamRevocation,
-    },
-    oauth::ClientAuthentication,
-    store::read_secret_file,
-};
+use portcullis::bridge::{AccessTokenKind, BridgeConfig, ClientMetadataDocumentPolicy, RegistrationPolicy};
+use portcullis::bridge::{SigningKeys, UpstreamRevocation};
+use portcullis::{Issuer, ResourceUri, ScopeSet, oauth::ClientAuthentication, store::read_secret_file};
 use secrecy::SecretString;
 
 use super::{
