@@ -22,7 +22,7 @@ const SECRETS: [&str; 25] = [
     // Hashed in the same breath.
     "crates/upstream/src/provider_client.rs",
     // Sealed in the same breath.
-    "crates/refresh/src/record.rs",
+    "crates/refresh/src/grant_store.rs",
     "crates/oauth/src/assertion.rs",
     "crates/oauth/src/client_authentication.rs",
     // Hashed in the same breath.

@@ -13,19 +13,14 @@
 mod config;
 mod engine;
 mod grant_store;
-mod record;
 mod refresher;
-mod request;
 mod telemetry;
 mod token_refresh;
 mod token_set;
-mod upstream;
 
 pub use config::RefresherConfig;
-pub use grant_store::{CreateError, GrantStore, StoredGrant};
-pub use record::{GrantRecord, InvalidRecord};
-pub use refresher::Refresher;
-pub use request::{RefreshFuture, RefreshRequest};
+pub use grant_store::{CreateError, GrantRecord, GrantStore, InvalidRecord, StoredGrant};
+pub use refresher::{RefreshFuture, RefreshRequest, Refresher};
 pub use token_refresh::{RefreshError, RefreshErrorKind, TokenRefresh};
 pub use token_set::TokenSet;
 

@@ -1,23 +1,26 @@
-//! [`Refresher`]: a tower service from a grant to fresh tokens.
+//! [`Refresher`]: a tower service from a grant to fresh tokens; [`RefreshRequest`] and [`RefreshFuture`]: one request for them; and
+//! the same tokens as the source of an [`Upstream`].
 
 use std::{
+    error::Error,
+    fmt,
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use portcullis_core::{AuthError, GrantId, Reason, UnixTime, Upstream};
+use portcullis_core::{
+    AuthError, Generation, GrantId, Reason, Revocation, UnixTime, Upstream, UpstreamFuture, UpstreamSource,
+};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tower::util::BoxCloneSyncService;
+use tower::{ServiceExt as _, util::BoxCloneSyncService};
 use tower_service::Service;
 
 use crate::{
-    CreateError, GrantRecord, GrantStore, StoreError, StoredGrant, TokenRefresh, TokenSet,
-    config::RefresherConfig,
-    engine::{RefreshPool, Row, Shared},
-    request::{RefreshFuture, RefreshRequest},
-    upstream::{Direct, Through},
+    CreateError, GrantRecord, GrantStore, RefresherConfig, StoreError, StoredGrant, TokenRefresh, TokenSet,
+    engine::{Decision, GrantEntry, RefreshPool, Row, Shared, SharedRefresh, ask, ask_again},
 };
 
 /// How often expired grants are removed from the store.
@@ -148,7 +151,7 @@ impl Refresher {
     pub fn upstream_through<R>(&self, id: GrantId, stack: R) -> Upstream
     where
         R: Service<RefreshRequest, Response = Arc<TokenSet>> + Clone + Send + Sync + 'static,
-        R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        R::Error: Into<Box<dyn Error + Send + Sync>>,
         R::Future: Send,
     {
         Upstream::new(Through { direct: Direct(self.pool.entry(id)), stack })
@@ -226,5 +229,188 @@ async fn sweep(store: GrantStore, draining: CancellationToken) {
             Ok(swept) => tracing::debug!(swept, "swept the store of grants"),
             Err(error) => tracing::warn!(%error, "the store of grants could not be swept"),
         }
+    }
+}
+
+/// How many refreshes one request waits for.
+const MAX_REFRESHES: u32 = 3;
+
+/// A request for the tokens of a grant. It is cheap to copy, as tower's retry layer requires.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RefreshRequest {
+    grant: GrantId,
+    rejected: Option<Generation>,
+}
+
+impl RefreshRequest {
+    /// Creates a request for the current tokens of `grant`, or new ones if those have expired.
+    #[must_use]
+    pub const fn new(grant: GrantId) -> Self {
+        Self { grant, rejected: None }
+    }
+
+    /// Reports that the provider rejected the access token of this generation. If it is the current one, it is replaced.
+    #[must_use]
+    pub const fn with_rejected(mut self, generation: Generation) -> Self {
+        self.rejected = Some(generation);
+        self
+    }
+
+    /// Returns the grant.
+    #[must_use]
+    pub const fn grant(&self) -> GrantId {
+        self.grant
+    }
+
+    /// Returns the generation of the rejected access token.
+    #[must_use]
+    pub const fn rejected(&self) -> Option<Generation> {
+        self.rejected
+    }
+}
+
+/// Future for [`Refresher`](crate::Refresher). Dropping it does not cancel the refresh that it waits for.
+#[must_use = "futures do nothing unless polled"]
+pub struct RefreshFuture(State);
+
+type Outcome = Result<Arc<TokenSet>, AuthError>;
+
+enum State {
+    /// `None` after the outcome was returned.
+    Ready(Option<Outcome>),
+    Waiting {
+        refresh: SharedRefresh,
+        waiter: Waiter,
+    },
+}
+
+struct Waiter {
+    entry: Arc<GrantEntry>,
+    reported: Option<Generation>,
+    refreshes_left: u32,
+}
+
+impl RefreshFuture {
+    pub(crate) fn new(entry: Arc<GrantEntry>, reported: Option<Generation>) -> Self {
+        let decision = ask(&entry, reported);
+        Self(Waiter { entry, reported, refreshes_left: MAX_REFRESHES }.follow(decision))
+    }
+}
+
+impl Waiter {
+    fn ask_again(self) -> State {
+        let decision = ask_again(&self.entry, self.reported);
+        self.follow(decision)
+    }
+
+    fn follow(mut self, decision: Decision<SharedRefresh>) -> State {
+        match decision {
+            Decision::Ready(tokens) => State::Ready(Some(Ok(tokens))),
+            Decision::Fail(error) => State::Ready(Some(Err(error))),
+            Decision::Wait { .. } if self.refreshes_left == 0 => {
+                let error = AuthError::new(Reason::ProviderMisbehaved).with_source("new tokens that have expired");
+                State::Ready(Some(Err(error)))
+            }
+            Decision::Wait { refresh, .. } => {
+                self.refreshes_left -= 1;
+                State::Waiting { refresh, waiter: self }
+            }
+        }
+    }
+}
+
+impl Future for RefreshFuture {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        loop {
+            match &mut self.0 {
+                State::Ready(outcome) => {
+                    return Poll::Ready(outcome.take().expect("a future is not polled after it is ready"));
+                }
+                State::Waiting { refresh, .. } => {
+                    let result = ready!(Pin::new(refresh).poll(cx));
+                    let State::Waiting { waiter, .. } = std::mem::replace(&mut self.0, State::Ready(None)) else {
+                        unreachable!("the state was Waiting");
+                    };
+                    self.0 = match result {
+                        Err(error) => State::Ready(Some(Err(error))),
+                        // The refresh may have been started for a caller that wanted less, or some time ago.
+                        Ok(_) => waiter.ask_again(),
+                    };
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for RefreshFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RefreshFuture").finish_non_exhaustive()
+    }
+}
+
+/// Asks the refresher itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Direct(pub(crate) Arc<GrantEntry>);
+
+impl UpstreamSource for Direct {
+    fn access_token(&self, reported: Option<Generation>) -> UpstreamFuture {
+        if let Some(token) = self.0.fresh_token(reported) {
+            return UpstreamFuture::ready(Ok(token));
+        }
+        let tokens = RefreshFuture::new(Arc::clone(&self.0), reported);
+        UpstreamFuture::waiting(async { Ok(tokens.await?.access_token().clone()) })
+    }
+
+    fn grant(&self) -> Option<GrantId> {
+        Some(self.0.id)
+    }
+
+    fn revocation(&self) -> Option<Arc<Revocation>> {
+        Some(Arc::clone(&self.0.revocation))
+    }
+}
+
+/// Asks a stack of layers around the refresher, unless there is an access token that works.
+pub(crate) struct Through<R> {
+    pub(crate) direct: Direct,
+    pub(crate) stack: R,
+}
+
+impl<R> UpstreamSource for Through<R>
+where
+    R: Service<RefreshRequest, Response = Arc<TokenSet>> + Clone + Send + Sync + 'static,
+    R::Error: Into<Box<dyn Error + Send + Sync>>,
+    R::Future: Send,
+{
+    fn access_token(&self, reported: Option<Generation>) -> UpstreamFuture {
+        // The layers limit waiting and refreshing; a token that works needs neither.
+        if self.direct.0.has_working_token(reported) {
+            return self.direct.access_token(reported);
+        }
+        let mut request = RefreshRequest::new(self.direct.0.id);
+        if let Some(generation) = reported {
+            request = request.with_rejected(generation);
+        }
+        let stack = self.stack.clone();
+        UpstreamFuture::waiting(async move {
+            let tokens = stack.oneshot(request).await.map_err(|error| AuthError::recover(error.into()))?;
+            Ok(tokens.access_token().clone())
+        })
+    }
+
+    fn grant(&self) -> Option<GrantId> {
+        self.direct.grant()
+    }
+
+    fn revocation(&self) -> Option<Arc<Revocation>> {
+        self.direct.revocation()
+    }
+}
+
+impl<R> fmt::Debug for Through<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Through").field("direct", &self.direct).finish_non_exhaustive()
     }
 }

@@ -7,15 +7,12 @@
 //! ([`portcullis_oauth::jwt`]).
 
 mod discovery;
-mod endpoint;
 mod endpoint_client;
-mod key_set_location;
 mod key_set_schedule;
 mod remote_key_set;
 mod single_flight;
 
 pub use discovery::{discover, max_age};
-pub use endpoint::{Endpoint, EndpointKind};
-pub use endpoint_client::{CallError, Credential, EndpointClient};
+pub use endpoint_client::{CallError, Credential, Endpoint, EndpointClient, EndpointKind};
 pub use remote_key_set::{RemoteKeySet, Verification};
 pub use single_flight::{SharedTask, SingleFlight};

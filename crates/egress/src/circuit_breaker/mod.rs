@@ -1,20 +1,17 @@
 //! [`CircuitBreaker`]: a failing provider gets one call per back-off window, and a failing credential is not taken for a failing provider.
 //!
-//! `service` is the tower service, `calls` takes one call from admission to verdict, `circuit` admits calls by the state machine in
-//! `state`, `suspicion` is the evidence of that state machine, and `credentials` remembers which credentials fail.
+//! `service` is the tower service, which takes one call from admission to verdict; `circuit` admits calls by its state machine,
+//! `suspicion` is the evidence of that state machine, and `credentials` remembers which credentials fail.
 
-mod calls;
 mod circuit;
-mod credential_key;
 mod credentials;
 mod service;
-mod state;
 mod suspicion;
 mod window;
 
 use std::time::Duration;
 
-pub use credential_key::CredentialKey;
+pub use credentials::CredentialKey;
 pub use service::{Answer, CircuitBreaker, CircuitBreakerFuture, CircuitBreakerLayer};
 pub use window::back_off_window;
 

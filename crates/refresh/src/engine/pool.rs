@@ -1,4 +1,5 @@
-//! [`RefreshPool`]: the entries of the grants that are in use.
+//! [`RefreshPool`]: the grants that are in use in this process, the [entry](GrantEntry) of each, and what their refreshes
+//! [share](Shared).
 
 use std::{
     collections::HashMap,
@@ -6,16 +7,18 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use portcullis_core::{AuthError, GrantId, Reason};
+use portcullis_core::{AccessToken, AuthError, Clock, Generation, GrantId, Issuer, Reason, Revocation};
+use portcullis_egress::back_off_window;
+use portcullis_oauth::TokenResponse;
+use tokio::time::Instant;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::util::BoxCloneSyncService;
 
 use super::{
-    current_tokens::Now,
-    entry::GrantEntry,
-    runtime::{Mutex, MutexGuard},
-    shared::Shared,
-    state::Row,
+    runtime::{Handle, Mutex, MutexGuard, SharedTask},
+    state::{GrantState, RefreshJob, RefreshOutcome, RefreshPolicy, Row, RunningRefresh},
 };
-use crate::TokenSet;
+use crate::{GrantStore, Lease, RefreshError, RefresherConfig, TokenSet, telemetry::Telemetry, token_set::Now};
 
 /// Up to this number of entries a sweep is not worth its time.
 const MIN_SWEEP_SIZE: usize = 1024;
@@ -90,5 +93,168 @@ impl Entries {
 impl fmt::Debug for RefreshPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RefreshPool").field("issuer", self.shared.issuer()).finish_non_exhaustive()
+    }
+}
+
+/// A refresh in progress, for all callers that wait for it. Dropping it cancels nothing.
+pub(crate) type SharedRefresh = SharedTask<RefreshResult>;
+
+impl RunningRefresh for SharedRefresh {
+    fn is_dead(&self) -> bool {
+        // A refresh that completes leaves the state before its task is finished. This one is finished, and still there.
+        self.is_finished()
+    }
+}
+
+/// The state of one grant in this process. Neither of its locks is held across an await.
+pub(crate) struct GrantEntry {
+    pub(crate) id: GrantId,
+    pub(crate) shared: Arc<Shared>,
+    /// Revoked when the grant has ended.
+    pub(crate) revocation: Arc<Revocation>,
+    state: Mutex<GrantState<SharedRefresh>>,
+    /// The lease that is kept while new tokens could not be saved. The next refresh in this process takes it over.
+    unsaved_lease: Mutex<Option<Lease>>,
+}
+
+impl GrantEntry {
+    pub(super) fn new(id: GrantId, shared: Arc<Shared>) -> Self {
+        let (state, unsaved_lease) = (Mutex::new(GrantState::new()), Mutex::new(None));
+        Self { id, shared, revocation: Arc::default(), state, unsaved_lease }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, GrantState<SharedRefresh>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn unsaved_lease(&self) -> MutexGuard<'_, Option<Lease>> {
+        self.unsaved_lease.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the access token if it is fresh. Most calls take this path: it allocates nothing.
+    ///
+    /// `reported` is the generation of a token that the provider rejected.
+    pub(crate) fn fresh_token(&self, reported: Option<Generation>) -> Option<AccessToken> {
+        let token = self.state().fresh_tokens(self.shared.now(), reported)?.access_token().clone();
+        if reported.is_some() {
+            self.shared.telemetry.reports_ignored.increment(1);
+        }
+        Some(token)
+    }
+
+    /// Reports whether there is an access token that works, so that no caller has to wait.
+    pub(crate) fn has_working_token(&self, reported: Option<Generation>) -> bool {
+        self.state().has_working_token(self.shared.now(), reported)
+    }
+
+    /// Makes `tokens` the current ones, unless there are newer ones.
+    pub(super) fn install(&self, tokens: &Arc<TokenSet>) {
+        self.state().install(self.shared.now(), tokens, self.shared.policy());
+    }
+
+    /// Records the result of a refresh, and returns the result for the callers that wait for it.
+    pub(super) fn complete(&self, job: &RefreshJob, outcome: RefreshOutcome) -> RefreshResult {
+        let has_ended = matches!(outcome, RefreshOutcome::Ended { .. });
+        let result = self.state().complete(self.shared.now(), job, outcome, self.shared.policy());
+        if has_ended {
+            self.revocation.revoke();
+        }
+        result
+    }
+
+    /// Ends the grant in this process and revokes what was derived from it. Returns the tokens that it had in this process.
+    pub(crate) fn end(&self, error: AuthError, row: Row) -> Option<Arc<TokenSet>> {
+        let tokens = self.state().end(error, row);
+        self.revocation.revoke();
+        tokens
+    }
+}
+
+impl fmt::Debug for GrantEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GrantEntry").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// The service that presents a refresh token, with its type erased.
+pub(crate) type BoxedTokenRefresh = BoxCloneSyncService<Arc<TokenSet>, TokenResponse, RefreshError>;
+
+/// What the callers that wait for a refresh get.
+pub(crate) type RefreshResult = Result<Arc<TokenSet>, AuthError>;
+
+/// What all refreshes of one [`Refresher`](crate::Refresher) have in common.
+pub(crate) struct Shared {
+    pub(crate) store: GrantStore,
+    pub(crate) token_refresh: BoxedTokenRefresh,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) config: RefresherConfig,
+    pub(crate) telemetry: Telemetry,
+    /// The background tasks that a shutdown waits for.
+    pub(crate) tasks: TaskTracker,
+    /// Cancelled when the process shuts down, or when the last user of this value is gone.
+    pub(crate) draining: CancellationToken,
+    pub(super) runtime: Handle,
+}
+
+impl Shared {
+    /// Creates the shared parts; tasks are spawned on the current runtime.
+    ///
+    /// # Panics
+    /// Panics outside of a tokio runtime.
+    pub(crate) fn new(store: GrantStore, token_refresh: BoxedTokenRefresh, config: RefresherConfig) -> Self {
+        Self {
+            telemetry: Telemetry::new(config.name),
+            store,
+            token_refresh,
+            clock: Arc::clone(&config.clock),
+            config,
+            tasks: TaskTracker::new(),
+            draining: CancellationToken::new(),
+            runtime: Handle::current(),
+        }
+    }
+
+    pub(crate) const fn issuer(&self) -> &Issuer {
+        &self.config.issuer
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        Now { monotonic: Instant::now(), calendar: self.clock.now() }
+    }
+
+    pub(super) fn policy(&self) -> RefreshPolicy {
+        RefreshPolicy {
+            early_margin: self.config.early,
+            defer_when_possibly_spent: self.config.defers_when_possibly_spent(),
+            jitter: rand::random,
+            cool_down: back_off_window,
+        }
+    }
+
+    /// Runs `work` on a task of its own. A shutdown waits for it; dropping the returned task does not cancel it.
+    pub(super) fn spawn_refresh(
+        &self,
+        work: impl Future<Output = RefreshResult> + Send + 'static,
+    ) -> SharedTask<RefreshResult> {
+        let failed = |_| Err(AuthError::new(Reason::VerifierFailed));
+        SharedTask::new(self.runtime.spawn(self.tasks.track_future(work)), failed)
+    }
+
+    /// Runs `work` in the background. A shutdown waits for it.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        drop(self.runtime.spawn(self.tasks.track_future(work)));
+    }
+}
+
+/// With the last user, which may be a refresh task, the background tasks that only wait become useless.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.draining.cancel();
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("issuer", &self.config.issuer).finish_non_exhaustive()
     }
 }

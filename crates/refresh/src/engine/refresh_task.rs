@@ -11,12 +11,10 @@ use tower_service::Service as _;
 use tracing::Instrument as _;
 
 use super::{
-    entry::{GrantEntry, SharedRefresh},
-    lease::LeaseGuard,
+    commit::{LeaseGuard, save},
+    pool::{BoxedTokenRefresh, GrantEntry, RefreshResult, Shared, SharedRefresh},
     refusal_evidence::Verdict,
     runtime::sleep,
-    save::save,
-    shared::{BoxedTokenRefresh, RefreshResult, Shared},
     state::{Decision, RefreshJob, RefreshOutcome, Row},
 };
 use crate::{RefreshError, RefreshErrorKind, StoreError, StoredGrant, TokenSet};

@@ -5,11 +5,8 @@ use std::{sync::Arc, time::Duration};
 use portcullis_core::{AuthError, Generation, Reason};
 use tokio::time::Instant;
 
-use super::{
-    current_tokens::{CurrentTokens, Freshness, Now},
-    refusal_evidence::{RefusalEvidence, Verdict},
-};
-use crate::TokenSet;
+use super::refusal_evidence::{RefusalEvidence, Verdict};
+use crate::token_set::{CurrentTokens, Freshness, Now, TokenSet};
 
 /// For this time after tokens replaced reported ones, a report about the new ones is not believed: another refresh would not help.
 const REPEAT_REFUSAL_WINDOW: Duration = Duration::from_secs(10);

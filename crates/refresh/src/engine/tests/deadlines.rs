@@ -6,10 +6,11 @@ use portcullis_core::{Generation, UnixTime};
 use tokio::time::Instant;
 
 use super::{
-    super::{current_tokens::Now, state::GrantState},
+    super::state::GrantState,
     fixture::{LIFETIME, RefreshNumber, first, policy},
     reference::{Outcome, Reference},
 };
+use crate::token_set::Now;
 
 #[test]
 fn a_calendar_that_is_set_back_prolongs_nothing() {

@@ -6,3 +6,4 @@ mod interleavings;
 mod model;
 mod random_events;
 mod reference;
+pub(crate) mod runtime;

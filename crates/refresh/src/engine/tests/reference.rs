@@ -11,13 +11,12 @@ use tokio::time::Instant;
 
 use super::{
     super::{
-        current_tokens::Now,
         refusal_evidence::Verdict,
         state::{Decision, GrantState, RefreshJob, RefreshOutcome, RefreshPolicy, Row},
     },
     fixture::{LIFETIME, RefreshNumber, first, policy, response, unavailable},
 };
-use crate::TokenSet;
+use crate::{TokenSet, token_set::Now};
 
 /// What may happen to a grant, in any order.
 #[derive(Clone, Debug)]
