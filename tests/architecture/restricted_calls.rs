@@ -10,9 +10,9 @@ const SECRETS: [&str; 25] = [
     "crates/bridge/src/signing_keys.rs",
     // The response to a registration request.
     "crates/bridge/src/clients/registration.rs",
-    "crates/bridge/src/login/cookies.rs",
+    "crates/bridge/src/login/consent.rs",
     "crates/bridge/src/login/pending_logins.rs",
-    "crates/bridge/src/login/provider_redirect.rs",
+    "crates/bridge/src/login/provider_login.rs",
     "crates/bridge/src/login/authorization.rs",
     "crates/bridge/src/session/secret.rs",
     // The response of the token endpoint.

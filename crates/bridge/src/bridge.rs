@@ -10,12 +10,11 @@ use portcullis_refresh::{GrantStore, Refresher, RefresherConfig};
 use portcullis_store::{SealedStore, StoreError};
 use portcullis_upstream::ProviderClient;
 use tokio::sync::broadcast;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     BridgeConfig, BridgeVerifier,
     access_tokens::AccessTokens,
-    background_tasks::BackgroundTasks,
     clients::Clients,
     endpoints,
     limits::RateLimits,
@@ -25,7 +24,6 @@ use crate::{
     sweep::Sweep,
     telemetry::Telemetry,
     token::TokenIssuer,
-    urls::Urls,
 };
 
 /// An authorization server for MCP clients, with login at a provider. Clones share their state.
@@ -76,10 +74,10 @@ impl Bridge {
             Arc::clone(&clock),
         ));
         let access_tokens = Arc::new(AccessTokens::new(&config));
-        let cookies = Cookies::new(&Urls::new(&config.issuer));
+        let cookies = Cookies::new(&config.urls());
         let consents = Arc::new(Consents::new(&config, records.clone(), Arc::clone(&clock)));
         let pending_logins = Arc::new(PendingLogins::new(&config, records.clone(), Arc::clone(&clock)));
-        let background = BackgroundTasks::default();
+        let tasks = TaskTracker::new();
         let token_issuer = Arc::new(TokenIssuer::new(
             Arc::clone(&config),
             Arc::clone(&clients),
@@ -90,22 +88,21 @@ impl Bridge {
             Arc::clone(&telemetry),
             Arc::clone(&clock),
         ));
-        let provider_redirects = Arc::new(ProviderRedirects {
-            config: Arc::clone(&config),
-            provider: provider.clone(),
-            pending_logins: Arc::clone(&pending_logins),
-            cookies,
-            limits: limits.clone(),
-            telemetry: Arc::clone(&telemetry),
-        });
-        let login_completion = Arc::new(LoginCompletion {
-            config: Arc::clone(&config),
-            provider: provider.clone(),
-            sessions: sessions.clone(),
-            consents: Arc::clone(&consents),
-            background: background.clone(),
-            clock: Arc::clone(&clock),
-        });
+        let provider_redirects = Arc::new(ProviderRedirects::new(
+            Arc::clone(&config),
+            provider.clone(),
+            Arc::clone(&pending_logins),
+            limits.clone(),
+            Arc::clone(&telemetry),
+        ));
+        let login_completion = Arc::new(LoginCompletion::new(
+            Arc::clone(&config),
+            provider.clone(),
+            sessions.clone(),
+            Arc::clone(&consents),
+            tasks.clone(),
+            Arc::clone(&clock),
+        ));
         let pages = Arc::new(Pages::new(&config, provider.provider()));
         let draining = CancellationToken::new();
         Sweep { records, sessions: sessions.clone(), telemetry: Arc::clone(&telemetry) }.start(draining.clone());
@@ -125,7 +122,7 @@ impl Bridge {
             provider_redirects,
             login_completion,
             pages,
-            background,
+            tasks,
             clock,
             draining,
         }))
@@ -213,7 +210,8 @@ impl Bridge {
     /// because they could not be saved.
     pub async fn shutdown(&self) -> usize {
         self.0.draining.cancel();
-        self.0.background.shutdown().await;
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
         self.0.sessions.shutdown().await;
         self.0.refresher.shutdown().await
     }
@@ -267,7 +265,8 @@ pub(crate) struct BridgeState {
     pub(crate) provider_redirects: Arc<ProviderRedirects>,
     pub(crate) login_completion: Arc<LoginCompletion>,
     pub(crate) pages: Arc<Pages>,
-    pub(crate) background: BackgroundTasks,
+    /// Requests that continue when the client disconnects.
+    pub(crate) tasks: TaskTracker,
     pub(crate) clock: Arc<dyn Clock>,
     /// Cancelled at shutdown, and when the bridge is dropped.
     pub(crate) draining: CancellationToken,
@@ -297,7 +296,7 @@ sub_states! {
     provider_redirects: Arc<ProviderRedirects>,
     login_completion: Arc<LoginCompletion>,
     pages: Arc<Pages>,
-    background: BackgroundTasks,
+    tasks: TaskTracker,
     clock: Arc<dyn Clock>,
 }
 

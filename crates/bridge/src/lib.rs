@@ -8,9 +8,7 @@
 //! stores their grants there ([`portcullis_refresh`]), and issues tokens of its own. [`BridgeVerifier`] verifies these tokens.
 
 mod access_tokens;
-mod background_tasks;
 mod bridge;
-mod caller;
 mod clients;
 pub mod collections;
 mod config;
@@ -25,7 +23,6 @@ mod signing_keys;
 mod sweep;
 mod telemetry;
 mod token;
-mod urls;
 mod verifier;
 
 pub use bridge::{Bridge, BridgeBuilder};

@@ -1,21 +1,23 @@
-//! Rate limits per client and per source address.
+//! Rate limits per client and per source address, which is a [`Caller`].
 //!
 //! Hosted clients send requests for thousands of users from a few addresses, so successful requests are not limited by address. Failures
 //! are limited per client and address; expensive operations without a result are limited per address alone, with large quotas.
 
 use std::{
+    convert::Infallible,
     hash::Hash,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Arc, Once},
     time::Duration,
 };
 
-use http::{Extensions, HeaderMap, HeaderName};
-use portcullis_core::Issuer;
+use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
+use http::{Extensions, HeaderMap, HeaderName, request::Parts};
+use portcullis_core::{Issuer, forwarded_address};
 use portcullis_egress::{Rate, RateLimiter};
 
 use crate::{
     BridgeConfig,
-    caller::Caller,
     response::OAuthError,
     telemetry::{RateLimitKind, Telemetry},
 };
@@ -53,10 +55,10 @@ const SHARE_OF_LOGINS: u64 = 40;
 
 /// The rate limits of this process. Clones share their counters.
 #[derive(Clone, Debug)]
-pub(crate) struct RateLimits(Arc<Parts>);
+pub(crate) struct RateLimits(Arc<Limiters>);
 
 #[derive(Debug)]
-struct Parts {
+struct Limiters {
     authentication: RateLimiter,
     grants: RateLimiter,
     registrations: ByAddress,
@@ -79,7 +81,7 @@ impl RateLimits {
     pub(crate) fn new(config: &BridgeConfig, telemetry: Arc<Telemetry>) -> Self {
         let share = u32::try_from(config.max_pending_logins / SHARE_OF_LOGINS).unwrap_or(u32::MAX / 2).max(1);
         let logins = |burst| ByAddress::new(Rate::new(burst, config.login_ttl / burst));
-        Self(Arc::new(Parts {
+        Self(Arc::new(Limiters {
             authentication: RateLimiter::new(AUTHENTICATION),
             grants: RateLimiter::new(GRANTS),
             registrations: ByAddress::new(REGISTRATIONS),
@@ -320,5 +322,123 @@ impl FirstFetches {
         }
         self.per_caller.record(caller, ());
         Ok(())
+    }
+}
+
+/// The source address of a request: an IPv4 address, or the /64 network of an IPv6 address, which a single machine can use.
+///
+/// All requests without a known address are one caller. Limits per client apply to them, and limits per address alone do not, because
+/// one caller could exhaust them for all.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Caller(Option<IpAddr>);
+
+/// The part of an IPv6 address that is assigned to a machine: 64 bits.
+const MACHINE_MASK: u128 = !0 << 64;
+
+/// The part of an IPv6 address that is assigned to a customer: 48 bits.
+const NETWORK_MASK: u128 = !0 << 80;
+
+impl Caller {
+    /// Returns the last address in `header`, which a reverse proxy sets. Without the header, the request did not pass the proxy, and the
+    /// address is the peer of the connection, from axum's `ConnectInfo<SocketAddr>`.
+    pub(crate) fn of(headers: &HeaderMap, extensions: &Extensions, header: Option<&HeaderName>) -> Self {
+        let connected = || extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+        let address = header.and_then(|header| forwarded_address(headers, header)).or_else(connected);
+        Self(address.map(|address| masked(address.to_canonical(), MACHINE_MASK)))
+    }
+
+    pub(crate) const fn is_known(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Returns the address, or the /64 network of an IPv6 address.
+    pub(crate) const fn address(&self) -> Option<IpAddr> {
+        self.0
+    }
+
+    /// Returns the address, or the /48 network of an IPv6 address, which one customer can have.
+    pub(crate) fn network(&self) -> Option<IpAddr> {
+        self.0.map(|address| masked(address, NETWORK_MASK))
+    }
+}
+
+fn masked(address: IpAddr, mask: u128) -> IpAddr {
+    match address {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask)),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller
+where
+    RateLimits: FromRef<S>,
+{
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        Ok(RateLimits::from_ref(state).caller(&parts.headers, &parts.extensions))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+    fn behind_a_proxy(values: &[&'static str]) -> Caller {
+        let values = values.iter().map(|value| (FORWARDED, HeaderValue::from_static(value)));
+        let mut extensions = Extensions::new();
+        extensions.insert(ConnectInfo(SocketAddr::from(([10, 0, 0, 1], 80))));
+        Caller::of(&values.collect(), &extensions, Some(&FORWARDED))
+    }
+
+    fn at(address: &str) -> Caller {
+        Caller(Some(address.parse().expect("an address")))
+    }
+
+    #[test]
+    fn without_a_configured_header_the_caller_is_the_peer_of_the_connection() {
+        let headers = HeaderMap::from_iter([(FORWARDED, HeaderValue::from_static("192.0.2.1"))]);
+        let mut extensions = Extensions::new();
+        assert!(!Caller::of(&headers, &extensions, None).is_known());
+        extensions.insert(ConnectInfo(SocketAddr::from(([198, 51, 100, 7], 4711))));
+        assert_eq!(Caller::of(&headers, &extensions, None), at("198.51.100.7"));
+    }
+
+    #[test]
+    fn behind_a_proxy_the_caller_is_the_last_address_in_the_header() {
+        assert_eq!(behind_a_proxy(&["192.0.2.1"]), at("192.0.2.1"));
+        assert_eq!(behind_a_proxy(&["203.0.113.9, 192.0.2.1"]), at("192.0.2.1"), "clients can forge the first address");
+        assert_eq!(behind_a_proxy(&["203.0.113.9", "192.0.2.1"]), at("192.0.2.1"));
+        assert_eq!(behind_a_proxy(&["192.0.2.1:4711"]), at("192.0.2.1"));
+        assert_eq!(behind_a_proxy(&["[2001:db8::1]:4711"]), at("2001:db8::"));
+        assert_eq!(behind_a_proxy(&["[2001:db8::1]"]), at("2001:db8::"));
+    }
+
+    #[test]
+    fn a_request_that_did_not_pass_the_proxy_has_the_address_of_the_peer() {
+        for missing in [&[][..], &["unknown"], &["192.0.2.1,"]] {
+            assert_eq!(behind_a_proxy(missing), at("10.0.0.1"), "{missing:?}");
+        }
+        assert!(!Caller::of(&HeaderMap::new(), &Extensions::new(), Some(&FORWARDED)).is_known());
+    }
+
+    #[test]
+    fn the_addresses_of_one_network_are_one_caller() {
+        assert_eq!(behind_a_proxy(&["2001:db8:0:1::1"]), behind_a_proxy(&["2001:db8:0:1:ffff::2"]));
+        assert_ne!(behind_a_proxy(&["2001:db8:0:1::1"]), behind_a_proxy(&["2001:db8:0:2::1"]));
+        assert_eq!(behind_a_proxy(&["::ffff:192.0.2.1"]), at("192.0.2.1"), "an IPv4-mapped address");
+        assert_ne!(behind_a_proxy(&["192.0.2.1"]), behind_a_proxy(&["192.0.2.2"]));
+    }
+
+    #[test]
+    fn the_addresses_of_one_customer_are_one_network() {
+        let network = |address| at(address).network().expect("an address");
+        assert_eq!(network("2001:db8:0:1::"), network("2001:db8:0:2::"));
+        assert_ne!(network("2001:db8:0:1::"), network("2001:db8:1:1::"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
     }
 }

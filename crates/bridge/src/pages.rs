@@ -17,9 +17,9 @@ use url::Url;
 use crate::{
     BridgeConfig, Client, RedirectUri,
     clients::ClientSource,
+    config::Urls,
     login::AuthorizationRequest,
     response::{ErrorCode, OAuthError, set_no_store},
-    urls::{CONSENT, Urls},
 };
 
 /// The pages whose content depends on the configuration.
@@ -64,7 +64,7 @@ enum Referrer {
 impl Pages {
     pub(crate) fn new(config: &BridgeConfig, provider: &Provider) -> Self {
         Self {
-            consent_path: Urls::new(&config.issuer).path(CONSENT),
+            consent_path: config.urls().path(Urls::CONSENT),
             provider: provider.display_name().into_owned(),
             upstream_scopes: config.upstream_scopes.clone(),
         }

@@ -1,8 +1,8 @@
-//! [`Parameters`] of requests, and the extractors [`OAuthForm`], [`OAuthQuery`] and [`Caller`].
+//! [`Parameters`] of requests, and the extractors [`OAuthForm`] and [`OAuthQuery`].
 
-use std::{borrow::Cow, convert::Infallible, fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
-use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use bytes::Bytes;
 use http::{HeaderMap, header, request::Parts};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -10,11 +10,7 @@ use portcullis_core::ScopeSet;
 use tokio::time::timeout;
 use url::form_urlencoded;
 
-use crate::{
-    caller::Caller,
-    limits::RateLimits,
-    response::{ErrorCode, OAuthError},
-};
+use crate::response::{ErrorCode, OAuthError};
 
 /// The parameters of a query or a form. `Debug` prints their names only.
 ///
@@ -127,17 +123,6 @@ impl<S: Send + Sync> FromRequestParts<S> for OAuthQuery {
             return Err(OAuthError::invalid_request("query too long"));
         }
         Parameters::parse(query.as_bytes()).map(Self)
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Caller
-where
-    RateLimits: FromRef<S>,
-{
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
-        Ok(RateLimits::from_ref(state).caller(&parts.headers, &parts.extensions))
     }
 }
 

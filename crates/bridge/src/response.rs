@@ -1,4 +1,4 @@
-//! [`OAuthError`], and responses with JSON bodies or redirects, with their cache headers.
+//! [`OAuthError`], and responses with JSON bodies or redirects, with their cache headers; [`run_to_end`] computes them.
 
 use std::borrow::Cow;
 
@@ -10,6 +10,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use portcullis_store::StoreError;
 use serde::Serialize;
 use serde_json::json;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 /// An error code of the specifications. Also a label of metrics and a field of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -218,4 +220,15 @@ pub(crate) fn redirect(url: &str) -> Response {
 pub(crate) fn set_no_store(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+}
+
+/// Runs `work` to its end on one of `tasks`, also if the client disconnects. A shutdown waits for the tasks.
+pub(crate) async fn run_to_end<T: Send + 'static>(
+    tasks: &TaskTracker,
+    work: impl Future<Output = Result<T, OAuthError>> + Send + 'static,
+) -> Result<T, OAuthError> {
+    tasks.spawn(work.in_current_span()).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "request task panicked");
+        Err(OAuthError::new(ErrorCode::ServerError, "internal error"))
+    })
 }

@@ -16,8 +16,7 @@ use super::{
 };
 use crate::{
     BridgeConfig,
-    caller::Caller,
-    limits::RateLimits,
+    limits::{Caller, RateLimits},
     parameters::Parameters,
     response::{ErrorCode, OAuthError},
     session::{SecretHash, Session, Sessions},

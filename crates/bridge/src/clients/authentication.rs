@@ -18,9 +18,8 @@ use url::form_urlencoded;
 
 use super::{Client, ClientKeys, ClientSource};
 use crate::{
-    caller::Caller,
     collections,
-    limits::RateLimits,
+    limits::{Caller, RateLimits},
     parameters::Parameters,
     response::{ErrorCode, OAuthError},
 };

@@ -16,9 +16,8 @@ use super::{
     document_entry::{DocumentEntry, Lookup, SharedFetch},
 };
 use crate::{
-    caller::Caller,
     collections,
-    limits::RateLimits,
+    limits::{Caller, RateLimits},
     response::{ErrorCode, OAuthError},
 };
 

@@ -8,24 +8,23 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, Uri, header, request::Parts};
 use portcullis_oauth::providers::AuthorizationResponse;
+use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::{
     BridgeConfig, Client,
-    background_tasks::BackgroundTasks,
-    caller::Caller,
     clients::Clients,
-    limits::RateLimits,
+    config::Urls,
+    limits::{Caller, RateLimits},
     login::{
         ApprovedRequest, AuthorizationRequest, AuthorizeError, Browser, ClientFingerprint, CompletedLogin, ConsentForm,
         Consents, Cookies, LoginCompletion, PendingLogin, PendingLogins, ProviderRedirects, cookie_name,
     },
     pages::{ErrorLink, Pages, error_page},
     parameters::{MAX_QUERY, OAuthForm, OAuthQuery},
-    response::{ErrorCode, OAuthError, redirect},
+    response::{ErrorCode, OAuthError, redirect, run_to_end},
     session::SecretHash,
     telemetry::{LoginOutcome, Telemetry},
-    urls::{AUTHORIZE, Urls},
 };
 
 /// `GET /authorize`. [RFC 6749 section 4.1.1](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.1)
@@ -148,7 +147,7 @@ async fn unchanged_client(
 
 fn restart(description: &'static str, form: &ConsentForm, config: &BridgeConfig) -> AuthorizeError {
     let error = OAuthError::invalid_request(description);
-    AuthorizeError::restart(error, &form.request, &Urls::new(&config.issuer))
+    AuthorizeError::restart(error, &form.request, &config.urls())
 }
 
 /// Reports `access_denied` to the client. If the operator does not trust it, the page has a link instead of a redirect: a user who denies
@@ -175,7 +174,7 @@ where
     type Rejection = AuthorizeError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, AuthorizeError> {
-        let urls = Urls::new(&Arc::<BridgeConfig>::from_ref(state).issuer);
+        let urls = Arc::<BridgeConfig>::from_ref(state).urls();
         if !is_same_origin(&parts.headers, &urls) {
             return Err(OAuthError::invalid_request("this form was sent from another site").with_forbidden().into());
         }
@@ -217,7 +216,7 @@ pub(crate) async fn callback(
     State(cookies): State<Cookies>,
     State(limits): State<RateLimits>,
     State(telemetry): State<Arc<Telemetry>>,
-    State(background): State<BackgroundTasks>,
+    State(tasks): State<TaskTracker>,
     caller: Caller,
     headers: HeaderMap,
     uri: Uri,
@@ -231,13 +230,13 @@ pub(crate) async fn callback(
     limits.refund_login(&caller, &login.request.client_id);
     let request = login.request.clone();
     // The provider's code is used up now, so the login completes even if the browser disconnects.
-    let outcome = background.run(async move { completion.complete(&login, response).await }).await;
+    let outcome = run_to_end(&tasks, async move { completion.complete(&login, response).await }).await;
     telemetry.login(label(&outcome));
     let mut response = redirect(&match outcome {
         Ok(CompletedLogin::Code(code)) => request.target.with_code(&code, &config.issuer),
         // The consent page, in spite of the stored consent of the other user.
         Ok(CompletedLogin::OtherUser) => {
-            format!("{}?{}", Urls::new(&config.issuer).url(AUTHORIZE), request.query())
+            format!("{}?{}", config.urls().url(Urls::AUTHORIZE), request.query())
         }
         Err(error) => request.target.with_error(&error, &config.issuer),
     });

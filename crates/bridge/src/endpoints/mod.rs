@@ -1,7 +1,6 @@
 //! The endpoints and their routes.
 
 mod login;
-mod metadata;
 mod register;
 mod router;
 mod tokens;

@@ -9,9 +9,8 @@ use axum::{
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::{
-    caller::Caller,
     clients::{Clients, RegisteredClient},
-    limits::RateLimits,
+    limits::{Caller, RateLimits},
     parameters::{has_content_type, read_body},
     response::{self, OAuthError},
     telemetry::Telemetry,

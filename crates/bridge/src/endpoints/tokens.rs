@@ -2,24 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 use http::{HeaderMap, StatusCode};
 use portcullis_core::{BearerToken, Clock, GrantId};
 use serde::Serialize;
 use serde_json::json;
+use tokio_util::task::TaskTracker;
 
 use crate::{
     BridgeConfig, Client, GrantType, IntrospectionClient,
     access_tokens::AccessTokens,
-    background_tasks::BackgroundTasks,
-    caller::Caller,
     clients::{BasicCredentials, Clients},
-    limits::RateLimits,
+    limits::{Caller, RateLimits},
     parameters::OAuthForm,
-    response::{self, ErrorCode, OAuthError},
+    response::{self, ErrorCode, OAuthError, run_to_end},
     session::{ActiveToken, EndReason, ParsedToken, SecretHash, Session, Sessions, TokenStatus},
     telemetry::Telemetry,
     token::{TokenIssuer, TokenResponse},
@@ -30,7 +26,7 @@ pub(crate) async fn token(
     State(clients): State<Arc<Clients>>,
     State(issuer): State<Arc<TokenIssuer>>,
     State(telemetry): State<Arc<Telemetry>>,
-    State(background): State<BackgroundTasks>,
+    State(tasks): State<TaskTracker>,
     caller: Caller,
     headers: HeaderMap,
     OAuthForm(form): OAuthForm,
@@ -46,7 +42,7 @@ pub(crate) async fn token(
         telemetry.tokens(grant_type, issued.as_ref().err().map(|error| error.code));
         issued
     };
-    background.run(work).await
+    run_to_end(&tasks, work).await
 }
 
 /// `POST /revoke`. [RFC 7009 section 2](https://www.rfc-editor.org/rfc/rfc7009#section-2)
@@ -60,7 +56,7 @@ pub(crate) async fn revoke(
     State(sessions): State<Sessions>,
     State(access_tokens): State<Arc<AccessTokens>>,
     State(clock): State<Arc<dyn Clock>>,
-    State(background): State<BackgroundTasks>,
+    State(tasks): State<TaskTracker>,
     caller: Caller,
     headers: HeaderMap,
     OAuthForm(form): OAuthForm,
@@ -88,7 +84,7 @@ pub(crate) async fn revoke(
         // An invalid token is no error. RFC 7009 section 2.2.
         Ok(response::json(StatusCode::OK, &serde_json::json!({})))
     };
-    background.run(work).await
+    run_to_end(&tasks, work).await
 }
 
 /// A token of this bridge, by its form.
@@ -180,7 +176,7 @@ pub(crate) async fn introspect(
         exp: entry.expires_at.as_secs(),
         token_type: "Bearer",
     };
-    Ok(response::json(StatusCode::OK, &description).into_response())
+    Ok(response::json(StatusCode::OK, &description))
 }
 
 /// The response for invalid tokens and for tokens of other resources.

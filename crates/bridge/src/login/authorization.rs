@@ -8,12 +8,12 @@ use url::form_urlencoded;
 
 use crate::{
     BridgeConfig, Client, GrantType, RedirectUri,
-    caller::Caller,
     clients::Clients,
+    config::Urls,
+    limits::Caller,
     pages::{ErrorLink, error_page},
     parameters::Parameters,
     response::{ErrorCode, OAuthError, redirect},
-    urls::{AUTHORIZE, Urls},
 };
 
 /// A validated authorization request. It accompanies the login and does not change.
@@ -278,7 +278,7 @@ pub(crate) enum AuthorizeError {
 impl AuthorizeError {
     /// Creates an error page with a link that starts the login again.
     pub(crate) fn restart(error: OAuthError, request: &AuthorizationRequest, urls: &Urls) -> Self {
-        Self::ShowRestart { error, url: format!("{}?{}", urls.path(AUTHORIZE), request.query()) }
+        Self::ShowRestart { error, url: format!("{}?{}", urls.path(Urls::AUTHORIZE), request.query()) }
     }
 
     /// Creates an error page with a link that reports the error to the client at `target`.

@@ -10,15 +10,11 @@
 //! Errors are [`AuthorizeError`]s.
 
 mod authorization;
-mod complete_login;
 mod consent;
-mod cookies;
 mod pending_logins;
-mod provider_redirect;
+mod provider_login;
 
 pub(crate) use authorization::{AuthorizationRequest, AuthorizeError};
-pub(crate) use complete_login::{CompletedLogin, LoginCompletion};
-pub(crate) use consent::{Browser, ClientFingerprint, ConsentForm, Consents};
-pub(crate) use cookies::Cookies;
+pub(crate) use consent::{Browser, ClientFingerprint, ConsentForm, Consents, Cookies};
 pub(crate) use pending_logins::{PendingLogin, PendingLogins};
-pub(crate) use provider_redirect::{ApprovedRequest, ProviderRedirects, cookie_name};
+pub(crate) use provider_login::{ApprovedRequest, CompletedLogin, LoginCompletion, ProviderRedirects, cookie_name};

@@ -20,9 +20,8 @@ use super::{
     consent::{ClientFingerprint, UserIdentity},
 };
 use crate::{
-    BridgeConfig,
-    caller::Caller,
-    collections,
+    BridgeConfig, collections,
+    limits::Caller,
     response::{ErrorCode, OAuthError},
     session::SecretHash,
 };

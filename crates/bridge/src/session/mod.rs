@@ -4,20 +4,18 @@
 //! refresh token, and whether a token is valid. Its id is the id of the grant at the provider.
 
 mod end;
-mod grace;
 mod invalidation;
-mod limit;
 mod model;
 mod secret;
 mod store;
 mod tokens;
 mod upstream_revocation;
 
-pub(crate) use grace::{GraceUse, ReuseSign, SuspectedReuse};
-pub(crate) use limit::SessionsKey;
+pub(crate) use end::SessionsKey;
 pub(crate) use model::{CodeBinding, EndReason, Session, SessionUser, Stage, user_claims};
 pub(crate) use secret::{ParsedToken, Secret, SecretHash, TokenFamily, base64_bytes};
 pub(crate) use store::{ActiveToken, Decision, Sessions, TokenStatus};
 pub(crate) use tokens::{
-    AccessEntry, ActiveTokens, Lifetimes, NewTokens, PreviousToken, RedeemedCode, SecretSalt, TokenPair,
+    AccessEntry, ActiveTokens, GraceUse, Lifetimes, NewTokens, PreviousToken, RedeemedCode, ReuseSign, SecretSalt,
+    SuspectedReuse, TokenPair,
 };

@@ -13,9 +13,8 @@ use super::identity_assertions::IdentityAssertions;
 use crate::{
     BridgeConfig, Client, GrantType,
     access_tokens::{AccessTokens, Minted},
-    caller::Caller,
     clients::Clients,
-    limits::RateLimits,
+    limits::{Caller, RateLimits},
     parameters::Parameters,
     response::{self, ErrorCode, OAuthError},
     session::{Session, Sessions, TokenPair},

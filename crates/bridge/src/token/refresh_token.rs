@@ -8,7 +8,7 @@ use portcullis_core::{GrantId, ScopeSet, UnixTime};
 use super::issuer::{Issued, TokenIssuer, requested_resource};
 use crate::{
     BridgeConfig, Client,
-    caller::Caller,
+    limits::Caller,
     parameters::Parameters,
     response::{ErrorCode, OAuthError},
     session::{

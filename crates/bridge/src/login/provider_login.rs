@@ -1,33 +1,157 @@
-//! [`LoginCompletion`]: the callback becomes a session and an authorization code.
+//! The login at the provider: [`ProviderRedirects`] sends the browser there, and [`LoginCompletion`] makes a session and an authorization
+//! code of its callback.
 
 use std::sync::Arc;
 
+use http::{HeaderMap, HeaderValue};
 use portcullis_core::{Clock, ScopeSet};
 use portcullis_oauth::{
-    Claims,
-    providers::{AuthorizationResponse, Profile},
+    Claims, CodeVerifier,
+    providers::{self, AuthorizationResponse, Profile},
 };
 use portcullis_refresh::TokenSet;
 use portcullis_upstream::{Login as ProviderLogin, LoginError, LoginErrorKind, ProviderClient};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio_util::task::TaskTracker;
+use zeroize::Zeroizing;
 
-use super::{Consents, PendingLogin, consent::UserIdentity};
-use crate::{
-    BridgeConfig,
-    background_tasks::BackgroundTasks,
-    response::{ErrorCode, OAuthError},
-    session::{CodeBinding, Secret, Session, SessionUser, Sessions, Stage, TokenFamily, user_claims},
+use super::{
+    AuthorizationRequest, ClientFingerprint, Consents, Cookies, PendingLogin, PendingLogins,
+    consent::{UserIdentity, random_text},
 };
+use crate::{
+    BridgeConfig, Client, GrantType,
+    limits::{Caller, RateLimits},
+    response::{ErrorCode, OAuthError},
+    session::{CodeBinding, Secret, SecretHash, Session, SessionUser, Sessions, Stage, TokenFamily, user_claims},
+    telemetry::{LoginOutcome, Telemetry},
+};
+
+/// Redirects users to the provider. Only after consent, so that nothing of a login is stored before
+/// (MCP Security Best Practices, Confused Deputy).
+#[derive(Debug)]
+pub(crate) struct ProviderRedirects {
+    config: Arc<BridgeConfig>,
+    provider: ProviderClient,
+    pending_logins: Arc<PendingLogins>,
+    cookies: Cookies,
+    limits: RateLimits,
+    telemetry: Arc<Telemetry>,
+}
+
+/// A request that the user has approved.
+pub(crate) struct ApprovedRequest<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) request: AuthorizationRequest,
+    pub(crate) browser: SecretHash,
+    /// The user of the stored consent, if the consent page was skipped.
+    pub(crate) user: Option<UserIdentity>,
+}
+
+/// A redirect to the provider, and the cookies that go with it.
+pub(crate) struct ProviderRedirect {
+    pub(crate) url: String,
+    cookies: HeaderMap,
+}
+
+/// The maximum number of concurrent logins per browser, in different tabs: the size of a request's cookies is limited.
+const MAX_TABS: usize = 8;
+
+const COOKIE_PREFIX: &str = "login-";
+
+impl ProviderRedirects {
+    pub(crate) fn new(
+        config: Arc<BridgeConfig>,
+        provider: ProviderClient,
+        pending_logins: Arc<PendingLogins>,
+        limits: RateLimits,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
+        let cookies = Cookies::new(&config.urls());
+        Self { config, provider, pending_logins, cookies, limits, telemetry }
+    }
+
+    /// Stores a pending login, and creates the redirect.
+    ///
+    /// # Errors
+    /// 429 if the caller has too many pending logins; `temporarily_unavailable`.
+    pub(crate) async fn start(
+        &self,
+        headers: &HeaderMap,
+        caller: &Caller,
+        approved: ApprovedRequest<'_>,
+    ) -> Result<ProviderRedirect, OAuthError> {
+        let ApprovedRequest { client, request, browser, user } = approved;
+        self.limits.acquire_login(caller, client.id())?;
+        let (state, nonce, cookie) = (random_text(), random_text(), random_text());
+        let mut verifier = Zeroizing::new([0; 32]);
+        rand::fill(&mut *verifier);
+        let login = PendingLogin {
+            client: ClientFingerprint::of(client),
+            browser,
+            consented: user,
+            is_refreshable: client.grant_types.contains(&GrantType::RefreshToken),
+            cookie: SecretHash::of_text(&cookie),
+            verifier: *verifier,
+            nonce: nonce.expose_secret().into(),
+            request,
+        };
+        let stored = self.pending_logins.begin(&state, &login, caller).await;
+        stored.inspect_err(|_| self.limits.refund_login(caller, client.id()))?;
+        self.telemetry.login(LoginOutcome::Begun);
+        let url = self.provider_url(&state, &nonce, &login.verifier());
+        Ok(ProviderRedirect { url, cookies: self.cookies(headers, &state, &cookie) })
+    }
+
+    /// Sets the cookie that the browser must present at the callback, so that another browser with the same URL cannot complete the
+    /// login. Deletes the cookies of the oldest tabs.
+    fn cookies(&self, request: &HeaderMap, state: &SecretString, cookie: &SecretString) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let others = self.cookies.names(request, COOKIE_PREFIX);
+        for abandoned in others.iter().rev().skip(MAX_TABS - 1) {
+            self.cookies.clear(&mut headers, abandoned);
+        }
+        self.cookies.set(&mut headers, &cookie_name(state), cookie, Some(self.pending_logins.ttl()));
+        headers
+    }
+
+    /// Returns the authorization URL of the provider. The client cannot influence its parameters.
+    fn provider_url(&self, state: &SecretString, nonce: &SecretString, verifier: &CodeVerifier) -> String {
+        let callback = self.config.callback();
+        let client_id = self.provider.client_id();
+        let request = providers::AuthorizationRequest::new(client_id, &callback, state.expose_secret(), verifier)
+            .with_scopes(&self.config.upstream_scopes)
+            .with_nonce(nonce.expose_secret());
+        let parameters = self.config.upstream_parameters.iter();
+        let request = parameters.fold(request, |request, (name, value)| request.with_parameter(name, value));
+        self.provider.provider().authorization_url(&request)
+    }
+}
+
+impl ProviderRedirect {
+    /// Adds the cookies to the response `headers`.
+    pub(crate) fn set_cookies(&self, headers: &mut HeaderMap) {
+        for value in &self.cookies {
+            headers.append(value.0, HeaderValue::clone(value.1));
+        }
+    }
+}
+
+/// Returns the name of a login's cookie. Each tab has its own.
+pub(crate) fn cookie_name(state: &SecretString) -> String {
+    let [a, b, c, d, ..] = *SecretHash::of_text(state).as_bytes();
+    format!("{COOKIE_PREFIX}{a:02x}{b:02x}{c:02x}{d:02x}")
+}
 
 /// Completes logins: exchanges the provider's code, checks the user, and creates a session.
 #[derive(Debug)]
 pub(crate) struct LoginCompletion {
-    pub(crate) config: Arc<BridgeConfig>,
-    pub(crate) provider: ProviderClient,
-    pub(crate) sessions: Sessions,
-    pub(crate) consents: Arc<Consents>,
-    pub(crate) background: BackgroundTasks,
-    pub(crate) clock: Arc<dyn Clock>,
+    config: Arc<BridgeConfig>,
+    provider: ProviderClient,
+    sessions: Sessions,
+    consents: Arc<Consents>,
+    tasks: TaskTracker,
+    clock: Arc<dyn Clock>,
 }
 
 /// The outcome of a login at the provider.
@@ -39,6 +163,17 @@ pub(crate) enum CompletedLogin {
 }
 
 impl LoginCompletion {
+    pub(crate) const fn new(
+        config: Arc<BridgeConfig>,
+        provider: ProviderClient,
+        sessions: Sessions,
+        consents: Arc<Consents>,
+        tasks: TaskTracker,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { config, provider, sessions, consents, tasks, clock }
+    }
+
     /// Completes `login` with the provider's `response`.
     ///
     /// # Errors
@@ -196,7 +331,7 @@ impl LoginCompletion {
         if !self.config.revokes_upstream(provider.provider()) || provider.provider().revocation_ends_other_logins() {
             return;
         }
-        self.background.spawn(async move {
+        self.tasks.spawn(async move {
             if let Err(error) = provider.revoke(&tokens).await {
                 let (provider, reason) = (provider.provider().name(), error.reason());
                 tracing::warn!(provider, %reason, "tokens of a failed login could not be revoked");
