@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portcullis_store::SealedStore;
+use portcullis_store::{Collection, SealedStore, StoreError};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -35,23 +35,23 @@ impl Sweep {
         });
     }
 
+    /// Removes the expired rows of each collection. A failure of one does not affect the others.
     async fn run(&self) {
-        // A failure of one collection does not affect the others.
-        // Sessions are last, because their end waits for the provider.
-        let others = collections::ALL.into_iter().filter(|table| *table != collections::SESSIONS);
-        for table in others.chain([collections::SESSIONS]) {
-            let swept = match table {
-                // The end of a session includes its grant.
-                collections::SESSIONS => self.sessions.sweep().await,
-                _ => self.records.sweep(table).await,
-            };
-            match swept {
-                Ok(swept) => tracing::debug!(table = table.as_str(), swept, "expired rows removed"),
-                Err(error) => tracing::warn!(table = table.as_str(), %error, "expired rows could not be removed"),
-            }
-            if let Ok(rows) = self.records.count(table).await {
-                self.telemetry.rows(table, rows);
-            }
+        for table in collections::ALL.into_iter().filter(|table| *table != collections::SESSIONS) {
+            self.report(table, self.records.sweep(table).await).await;
+        }
+        // Last: the end of a session includes its grant, and waits for the provider.
+        self.report(collections::SESSIONS, self.sessions.sweep().await).await;
+    }
+
+    /// Logs how many rows of `table` were removed, and records how many there are.
+    async fn report(&self, table: Collection, swept: Result<u64, StoreError>) {
+        match swept {
+            Ok(swept) => tracing::debug!(table = table.as_str(), swept, "expired rows removed"),
+            Err(error) => tracing::warn!(table = table.as_str(), %error, "expired rows could not be removed"),
+        }
+        if let Ok(rows) = self.records.count(table).await {
+            self.telemetry.rows(table, rows);
         }
     }
 }

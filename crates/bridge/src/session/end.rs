@@ -6,7 +6,10 @@ use std::{collections::HashSet, time::Duration};
 use portcullis_core::{GrantId, Issuer, UnixTime};
 use portcullis_store::{Record, RecordKey, StoreError, Version};
 use serde::{Deserialize, Serialize};
-use tokio::{sync::broadcast, time::timeout};
+use tokio::{
+    sync::broadcast,
+    time::{Instant, timeout, timeout_at},
+};
 
 use super::{
     EndReason, Session, SessionUser, Sessions, Stage,
@@ -21,6 +24,9 @@ const PAGE: usize = 100;
 
 /// The maximum number of sessions that one sweep skips because their end fails.
 const MAX_SKIPPED: usize = 1000;
+
+/// How long the end of a session waits for the store in all. What is left is done in the background, or by the [sweep](Sessions::sweep).
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a shutdown waits for the provider.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,25 +45,26 @@ impl Sessions {
     /// until then: if the process dies in between, the [sweep](Self::sweep) completes it.
     ///
     /// # Errors
-    /// [`StoreError`] if the end cannot be stored. The contexts in this process are invalidated nevertheless.
+    /// [`StoreError`] if the end cannot be stored within 5 seconds. The contexts in this process are invalidated nevertheless.
     pub(crate) async fn end(&self, id: GrantId, why: EndReason) -> Result<bool, StoreError> {
-        let marked = self.mark_ended(id).await;
+        let deadline = Instant::now() + END_TIMEOUT;
+        let marked = timeout_at(deadline, self.mark_ended(id)).await;
+        let marked = marked.unwrap_or_else(|_| Err(StoreError::new("end of a session not stored in time")));
         // Unknown session: no need to notify other processes.
         match marked {
             Ok(None) => self.invalidate(id),
-            Ok(Some(_)) | Err(_) => self.invalidate_everywhere(id).await,
+            Ok(Some(_)) | Err(_) => self.invalidate_everywhere(id, deadline).await,
         }
         let Some((version, since)) = marked? else { return Ok(false) };
         tracing::info!(session = %id, reason = why.as_str(), "session ended");
         self.0.telemetry.ended(why);
         if let Some(in_flight) = self.0.revocations.begin(id) {
-            let (this, wanted) = (self.clone(), self.0.revocations.are_enabled());
+            let this = self.clone();
             let finishing = async move { this.try_to_finish(&in_flight, id, version, since).await };
+            let finishing = self.0.revocations.tasks.spawn(finishing);
             // The caller does not wait for the provider.
-            if wanted {
-                drop(self.0.revocations.tasks.spawn(finishing));
-            } else {
-                finishing.await;
+            if !self.0.revocations.are_enabled() {
+                let _ = timeout_at(deadline, finishing).await;
             }
         }
         Ok(true)
@@ -73,7 +80,7 @@ impl Sessions {
         });
         let is_taken = taken.await? == Some(true);
         if is_taken {
-            self.invalidate_everywhere(id).await;
+            self.invalidate_everywhere(id, Instant::now() + END_TIMEOUT).await;
         }
         Ok(is_taken)
     }
@@ -107,16 +114,18 @@ impl Sessions {
     }
 
     /// Invalidates the contexts that were made of a session in every process: here at once, elsewhere through the feed of the store.
-    async fn invalidate_everywhere(&self, id: GrantId) {
+    async fn invalidate_everywhere(&self, id: GrantId, deadline: Instant) {
         self.invalidate(id);
         // An error means that there is no listener in this process.
         let _ = self.0.invalidations.send(id);
-        self.tell_other_processes(id).await;
+        self.tell_other_processes(id, deadline).await;
     }
 
-    async fn tell_other_processes(&self, id: GrantId) {
-        if let Some(feed) = &self.0.feed {
-            feed.append(id).await;
+    async fn tell_other_processes(&self, id: GrantId, deadline: Instant) {
+        if let Some(feed) = &self.0.feed
+            && timeout_at(deadline, feed.append(id)).await.is_err()
+        {
+            tracing::warn!(session = %id, "invalidation of a session could not be sent to other processes in time");
         }
     }
 
@@ -141,7 +150,7 @@ impl Sessions {
                 self.invalidate(id);
                 // The process that ended the session may have died before it told the other processes.
                 if !is_new && now.saturating_duration_since(since) < REPEATED_FOR {
-                    self.tell_other_processes(id).await;
+                    self.tell_other_processes(id, Instant::now() + END_TIMEOUT).await;
                 }
                 let Some(in_flight) = self.0.revocations.begin(id) else {
                     skipped.insert(key);

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    future::pending,
     path::Path,
     sync::{
         Arc,
@@ -190,4 +191,34 @@ async fn processes_on_one_file_hear_of_each_others_ended_sessions_within_a_secon
     let (first, second) = (open(&database).await, open(&database).await);
     a_session_ends_in_both_processes(sealed(Arc::new(first)), sealed(Arc::new(second))).await;
     fs::remove_dir_all(&folder).expect("removed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_session_waits_for_a_store_that_hangs_for_five_seconds_in_all() {
+    const ANY: usize = usize::MAX;
+    for (calls, is_stored) in [(0, false), (1, false), (2, true)] {
+        let fixture = Fixture::new().await;
+        let rows = MemoryStore::new().with_clock(Arc::new(fixture.clock.clone()));
+        let left = Arc::new(AtomicUsize::new(ANY));
+        let counted = Arc::clone(&left);
+        // Returns from `left` further loads and writes, and then from no call.
+        let store = FaultyStore::new(rows, move |call| {
+            let hangs = match (counted.load(Relaxed), call) {
+                (ANY, _) => false,
+                (1.., Call::Load(_) | Call::Swap(_)) => counted.fetch_sub(1, Relaxed) == 0,
+                _ => true,
+            };
+            if hangs { Box::pin(pending()) } else { FaultyStore::pass() }
+        });
+        let fixture = fixture.in_store(sealed(Arc::new(store.claim_durable())));
+        let answer = fixture.log_in().await;
+        let user = fixture.verify(answer.access_token()).await.expect("a user");
+        let session = user.upstream().grant().expect("a grant");
+        left.store(calls, Relaxed);
+        let before = Instant::now();
+        let ended = fixture.bridge.end(session).await;
+        assert_eq!(ended.is_ok(), is_stored, "{ended:?}");
+        assert!(before.elapsed() <= SECOND * 6, "{:?}", before.elapsed());
+        assert!(user.revocation().is_revoked(), "in this process immediately");
+    }
 }
