@@ -5,4 +5,5 @@ mod header;
 mod id_jag;
 mod id_token;
 mod introspection;
+mod keys;
 mod signing;
