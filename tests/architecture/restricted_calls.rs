@@ -40,11 +40,10 @@ const SECRETS: [&str; 25] = [
 ];
 
 /// Where a user context is built from an identity that was established.
-const IDENTITIES: [&str; 4] = [
+const IDENTITIES: [&str; 3] = [
     "crates/bridge/src/session/model.rs",
-    "crates/upstream/src/profile_verifier.rs",
+    "crates/oauth/src/user_info.rs",
     "crates/oauth/src/verified.rs",
-    "crates/verify/src/user_info_verifier.rs",
 ];
 
 /// Where the evidence that a token was verified is created.

@@ -7,7 +7,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
-use portcullis_core::BearerToken;
+use portcullis_core::{AuthError, BearerToken, Issuer, Reason, UserContext, UserContextBuilder};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -56,6 +56,40 @@ impl Profile {
     #[must_use]
     pub fn into_parts(self) -> (Map<String, Value>, Claims) {
         (self.members, self.claims)
+    }
+
+    /// Replaces the subject by the member `member`; returns `None` if it is absent, empty or not a string.
+    #[must_use]
+    pub fn with_subject_member(mut self, member: &str) -> Option<Self> {
+        self.subject = self.text(member)?.into();
+        Some(self)
+    }
+
+    /// Checks that the profile describes the user whom a token names `subject`. If token and profile both have a `sub`, they must be equal
+    /// as well.
+    ///
+    /// [OpenID Connect Core 1.0 section 5.3.2](https://openid.net/specs/openid-connect-core-1_0.html#UserInfoResponse)
+    ///
+    /// # Errors
+    /// [`Reason::SubjectMismatch`].
+    pub fn check_subject(&self, subject: &str, sub: Option<&Value>) -> Result<(), AuthError> {
+        let is_other = |sub: &Value| self.members.get("sub").is_some_and(|own| own != sub);
+        if *self.subject != *subject || sub.is_some_and(is_other) {
+            let problem = "the token and the profile differ in the subject, or in `sub`";
+            return Err(AuthError::new(Reason::SubjectMismatch).with_source(problem));
+        }
+        Ok(())
+    }
+
+    /// Returns a builder for the user of `issuer` whom the profile describes. The scopes and the expiry are those of the claims.
+    ///
+    /// Claims that cannot be read count as absent: they are no reason to reject a token that the provider has just accepted.
+    pub fn into_user_context(self, issuer: Issuer) -> UserContextBuilder {
+        let Self { subject, members, claims } = self;
+        let user = UserContext::builder(issuer, &subject).with_profile(members);
+        let user = user.with_scopes(claims.scopes().unwrap_or_default());
+        let expires_at = claims.expires_at().unwrap_or_default();
+        expires_at.into_iter().fold(user, UserContextBuilder::with_expires_at).with_claims(claims.into_inner())
     }
 }
 

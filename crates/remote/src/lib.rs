@@ -1,4 +1,4 @@
-//! Asks another authorization server: discovery, remote key sets, the client of one endpoint; and shares one request among its callers.
+//! Asks another authorization server: discovery, remote key sets, the client of one endpoint, profiles; and shares one request among its callers.
 //!
 //! This crate is an implementation detail of [`portcullis`](https://docs.rs/portcullis): depend on `portcullis`.
 //!
@@ -11,8 +11,10 @@ mod endpoint_client;
 mod key_set_schedule;
 mod remote_key_set;
 mod single_flight;
+mod user_info_endpoint;
 
 pub use discovery::{discover, max_age};
 pub use endpoint_client::{CallError, Credential, Endpoint, EndpointClient, EndpointKind};
 pub use remote_key_set::{RemoteKeySet, Verification};
 pub use single_flight::{SharedTask, SingleFlight};
+pub use user_info_endpoint::UserInfoEndpoint;

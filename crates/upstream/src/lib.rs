@@ -3,12 +3,10 @@
 
 mod login;
 mod outage;
-mod profile_verifier;
 mod provider_client;
 mod token_endpoint;
 mod upstream_verifier;
 
 pub use login::{Login, LoginError, LoginErrorKind, LoginStep};
-pub use profile_verifier::ProfileVerifier;
-pub use provider_client::ProviderClient;
+pub use provider_client::{ProfileVerifier, ProviderClient};
 pub use upstream_verifier::{UpstreamLayer, UpstreamVerifier};

@@ -1,11 +1,13 @@
-//! [`ProviderClient`]: this server as an OAuth client of a provider.
+//! [`ProviderClient`]: this server as an OAuth client of a provider; [`ProfileVerifier`].
 
 use std::{
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
     time::Duration,
 };
 
-use portcullis_core::{AccessToken, AuthError, BearerToken, Clock, Fingerprint, SystemClock, UnixTime};
+use portcullis_core::{AccessToken, AuthError, BearerToken, Clock, Fingerprint, SystemClock, UnixTime, UserContext};
 use portcullis_egress::{Egress, RequestKind};
 use portcullis_oauth::{
     ClientAuthentication,
@@ -14,11 +16,10 @@ use portcullis_oauth::{
     revocation::RevokedTokens,
 };
 use portcullis_refresh::TokenSet;
-use portcullis_remote::{EndpointClient, RemoteKeySet};
+use portcullis_remote::{EndpointClient, RemoteKeySet, UserInfoEndpoint};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
-
-use crate::ProfileVerifier;
+use tower_service::Service;
 
 /// An OAuth client of a provider: logins, refreshes, profiles and revocation. Clones share their state.
 ///
@@ -72,7 +73,7 @@ struct Inner {
     accepted_at: Mutex<Option<Instant>>,
     introspection: EndpointClient,
     revocation: EndpointClient,
-    profiles: ProfileVerifier,
+    profiles: UserInfoEndpoint,
     id_tokens: Option<IdTokenVerifier>,
 }
 
@@ -106,7 +107,9 @@ impl ProviderClient {
             introspection: endpoint("introspection"),
             revocation: endpoint("revocation"),
             id_tokens: IdTokenVerifier::of(&provider, client.client_id(), &egress),
-            profiles: ProfileVerifier::new(Arc::clone(&provider), egress.clone()).with_clock(Arc::clone(&clock)),
+            profiles: UserInfoEndpoint::of_provider(Arc::clone(&provider), egress.clone())
+                .for_own_tokens()
+                .with_clock(Arc::clone(&clock)),
             provider,
             client,
             egress,
@@ -134,7 +137,7 @@ impl ProviderClient {
     /// It does **not** check for whom a token was issued, so it must not verify tokens that come with requests.
     #[must_use]
     pub fn profile_verifier(&self) -> ProfileVerifier {
-        self.0.profiles.clone()
+        ProfileVerifier(self.0.profiles.clone())
     }
 
     /// Ends the grant behind `tokens` at the provider, or returns `false` if the provider (Atlassian) cannot do that. A grant that has ended
@@ -203,6 +206,33 @@ impl ProviderClient {
 /// Returns the hash of a code or refresh token, by which a credential that makes the provider fail is paused.
 pub(crate) fn fingerprint(presented: &SecretString) -> Fingerprint {
     Fingerprint::of_credential(presented.expose_secret())
+}
+
+/// A verifier of a provider's tokens that identifies the user by the provider's profile.
+///
+/// It does **not** check the audience: the provider returns the same profile for any token of the user, issued to any client. It is
+/// for tokens that this server obtained itself, inside an [`UpstreamVerifier`](crate::UpstreamVerifier); [`UserInfoEndpoint`] has the rules.
+///
+/// The claims are those of the token itself, if it has more than the profile: Keycloak's roles.
+#[derive(Clone, Debug)]
+pub struct ProfileVerifier(UserInfoEndpoint);
+
+impl Service<BearerToken> for ProfileVerifier {
+    type Response = Arc<UserContext>;
+    type Error = AuthError;
+    type Future = Pin<Box<dyn Future<Output = Result<Arc<UserContext>, AuthError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), AuthError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, token: BearerToken) -> Self::Future {
+        let Self(profiles) = self.clone();
+        Box::pin(async move {
+            let profile = profiles.profile(&token).await?;
+            Ok(Arc::new(profile.into_user_context(profiles.issuer().clone()).build()))
+        })
+    }
 }
 
 /// A verifier of one provider's ID tokens for this client.

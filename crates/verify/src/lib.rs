@@ -5,7 +5,6 @@ pub mod cache;
 mod introspection;
 mod issuer_router;
 mod jwt;
-mod user_info_endpoint;
 mod user_info_verifier;
 
 pub use audience_check::{AudienceCheck, danger};
@@ -13,6 +12,5 @@ pub use cache::{Cache, CacheConfig, CacheFuture, CacheHandle, CacheLayer};
 pub use introspection::IntrospectionVerifier;
 pub use issuer_router::{ConfigError, IssuerRouter, IssuerRouterBuilder};
 pub use jwt::{JwtFuture, JwtVerifier, KeySource};
-pub use portcullis_remote::{RemoteKeySet, discover};
-pub use user_info_endpoint::UserInfoEndpoint;
+pub use portcullis_remote::{RemoteKeySet, UserInfoEndpoint, discover};
 pub use user_info_verifier::{UserInfoEnrichment, UserInfoLayer, UserInfoVerifier};

@@ -2,18 +2,17 @@
 //! another verifier.
 
 use std::{
-    future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use portcullis_core::{AuthError, BearerToken, PrincipalKind, Reason, UserContext, VerifyToken};
-use portcullis_oauth::{Claims, user_info::Profile};
+use portcullis_remote::UserInfoEndpoint;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{AudienceCheck, ConfigError, UserInfoEndpoint, issuer_router::DEFAULT_MAX_LEN};
+use crate::{AudienceCheck, ConfigError, issuer_router::DEFAULT_MAX_LEN};
 
 /// A verifier for opaque tokens of providers without introspection, or with profiles: it identifies the user by the profile.
 ///
@@ -81,28 +80,15 @@ impl UserInfoVerifier {
         if token.len() > self.max_len {
             return Err(AuthError::new(Reason::TokenTooLarge));
         }
-        let Some(verified) = self.audience.check(token).await? else {
-            return self.user_of_profile(self.endpoint.profile(token).await?);
-        };
+        let verified = self.audience.check(token).await?;
         let profile = self.endpoint.profile(token).await?;
+        let Some(verified) = verified else {
+            return Ok(Arc::new(profile.into_user_context(self.endpoint.issuer().clone()).build()));
+        };
         let sub = verified.as_ref().claim("sub").cloned();
         let user = verified.into_user_context()?;
-        self.endpoint.check_subject(&profile, user.subject(), sub.as_ref())?;
-        let (members, _) = profile.into_parts();
-        Ok(Arc::new(user.with_profile(members).build()))
-    }
-
-    /// Returns the user as the profile alone describes them.
-    fn user_of_profile(&self, profile: Profile) -> Result<Arc<UserContext>, AuthError> {
-        let user = UserContext::builder(self.endpoint.issuer().clone(), self.endpoint.subject(&profile)?);
-        let (members, claims) = profile.into_parts();
-        // Claims that cannot be read are no reason to reject the token: the provider has just accepted it.
-        let user = user.with_scopes(claims.scopes().unwrap_or_default()).with_profile(members);
-        let user = match claims.expires_at().unwrap_or_default() {
-            Some(expires_at) => user.with_expires_at(expires_at),
-            None => user,
-        };
-        Ok(Arc::new(user.with_claims(Claims::into_inner(claims)).build()))
+        profile.check_subject(user.subject(), sub.as_ref())?;
+        Ok(Arc::new(user.with_profile(profile.into_parts().0).build()))
     }
 }
 
@@ -189,10 +175,9 @@ where
                 return Ok(user);
             }
             let profile = endpoint.profile(&token).await?;
-            endpoint.check_subject(&profile, user.subject(), user.claims().get("sub"))?;
-            let (members, _) = profile.into_parts();
+            profile.check_subject(user.subject(), user.claims().get("sub"))?;
             // A new context, because contexts are shared.
-            Ok(Arc::new(user.with_profile(members)))
+            Ok(Arc::new(user.with_profile(profile.into_parts().0)))
         })
     }
 }

@@ -58,25 +58,21 @@ impl Provider {
         Some(user_info::request(&endpoint, token))
     }
 
-    /// Returns `profile` with the members in the response to a [`supplement_request`](Self::supplement_request).
+    /// Adds the members in the response to a [`supplement_request`](Self::supplement_request) to `profile`.
     ///
-    /// If the provider does not permit the request, such as without a scope for it, the profile is returned unchanged: the identity of the
-    /// user does not depend on it.
+    /// If the provider does not permit the request, such as without a scope for it, nothing is added: the identity of the user does not
+    /// depend on it.
     ///
     /// # Errors
-    /// [`ProtocolError`] if the provider rejects the token, or fails.
-    pub fn process_supplement(
-        &self,
-        mut profile: Profile,
-        response: &Response<Bytes>,
-    ) -> Result<Profile, ProtocolError> {
+    /// [`ProtocolError`] if the provider rejects the token, or fails. The profile is unchanged.
+    pub fn process_supplement(&self, profile: &mut Profile, response: &Response<Bytes>) -> Result<(), ProtocolError> {
         let answer = user_info::refusal(response).map_or_else(|| json(response), Err);
         match (answer, &self.vendor.supplement) {
             (Ok(value), Some(supplement)) => (supplement.add)(&mut profile.members, &value),
             (Err(ProtocolError::ClientRefused { .. } | ProtocolError::UnexpectedStatus(_)), _) | (Ok(_), None) => {}
             (Err(error), _) => return Err(error),
         }
-        Ok(profile)
+        Ok(())
     }
 }
 

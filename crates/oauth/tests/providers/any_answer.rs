@@ -74,10 +74,10 @@ proptest! {
                     assert!(!dead || !body.is_empty() && status < 500, "no evidence");
                 }
             }
-            if let Ok(profile) = provider.process_profile(&response, &presented) {
+            if let Ok(mut profile) = provider.process_profile(&response, &presented) {
                 assert!(!profile.subject().is_empty());
                 let _ = provider.supplement_request(&profile, &presented);
-                let _ = provider.process_supplement(profile, &response);
+                let _ = provider.process_supplement(&mut profile, &response);
             }
             let _ = provider.process_revocation(&response);
         }

@@ -64,39 +64,40 @@ fn the_roles_of_keycloak_come_from_the_token_that_it_has_just_accepted() {
 #[test]
 fn github_is_asked_for_the_address_only_if_the_profile_lacks_it() {
     let (github, token) = (provider("github"), token("ghu_1"));
-    let profile = profile("github");
+    let mut profile = profile("github");
     let request = github.supplement_request(&profile, &token).expect("no address");
     assert_eq!(text(request.uri()), "https://api.github.com/user/emails");
     assert_eq!(request.headers()["authorization"], "Bearer ghu_1");
-    let supplemented = github.process_supplement(profile, &answer("github", "emails")).expect("emails");
-    assert_eq!(supplemented.members()["email"], "octocat@example.com");
-    assert!(github.supplement_request(&supplemented, &token).is_none(), "it has one now");
+    github.process_supplement(&mut profile, &answer("github", "emails")).expect("emails");
+    assert_eq!(profile.members()["email"], "octocat@example.com");
+    assert!(github.supplement_request(&profile, &token).is_none(), "it has one now");
 }
 
 #[test]
 fn an_address_that_is_not_verified_is_not_taken() {
     let body = r#"[{"email":"mallory@example.com","primary":true,"verified":false}]"#;
     let emails = response(200, "application/json", body);
-    let supplemented = provider("github").process_supplement(profile("github"), &emails).expect("emails");
-    assert!(supplemented.members()["email"].is_null());
+    let mut profile = profile("github");
+    provider("github").process_supplement(&mut profile, &emails).expect("emails");
+    assert!(profile.members()["email"].is_null());
 }
 
 #[test]
 fn the_sites_of_atlassian_are_kept() {
     let atlassian = provider("atlassian");
-    let profile = profile("atlassian");
+    let mut profile = profile("atlassian");
     let request = atlassian.supplement_request(&profile, &token("eyJat1")).expect("sites");
     assert_eq!(text(request.uri()), "https://api.atlassian.com/oauth/token/accessible-resources");
-    let supplemented =
-        atlassian.process_supplement(profile, &answer("atlassian", "accessible_resources")).expect("sites");
-    assert_eq!(supplemented.members()["accessible_resources"][0]["url"], "https://your-domain.atlassian.net");
+    atlassian.process_supplement(&mut profile, &answer("atlassian", "accessible_resources")).expect("sites");
+    assert_eq!(profile.members()["accessible_resources"][0]["url"], "https://your-domain.atlassian.net");
 }
 
 #[test]
 fn who_the_user_is_does_not_depend_on_the_supplement_but_a_dead_token_is_dead() {
     let supplemented = |status, body: &str| {
         let answer = response(status, "application/json", body);
-        provider("github").process_supplement(profile("github"), &answer)
+        let mut profile = profile("github");
+        provider("github").process_supplement(&mut profile, &answer).map(|()| profile)
     };
     for status in [403, 404] {
         assert!(supplemented(status, r#"{"message":"Resource not accessible by integration"}"#).is_ok(), "{status}");

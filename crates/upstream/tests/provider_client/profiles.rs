@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use portcullis_core::{AuthError, AuthErrorKind, BearerToken, Reason, UnixTime, UserContext};
 use portcullis_oauth::providers::Provider;
+use portcullis_test_support::LogCapture;
 use serde_json::json;
 use tokio::time::sleep;
 use tower::ServiceExt as _;
@@ -47,6 +48,28 @@ async fn what_github_keeps_elsewhere_is_looked_up_there() {
     assert_eq!(script.paths(), ["/user", "/user/emails"]);
     let script = Script::new([json(200, &profile), bare(404)]);
     assert_eq!(verify(&script, Provider::github(), "ghu_1").await.expect("user").email(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_supplement_costs_its_members_alone_and_is_logged_once() {
+    let profile = || json(200, &json!({"id": 7, "login": "octocat", "email": null}));
+    let emails = json(200, &json!([{"email": "octocat@example.test", "primary": true, "verified": true}]));
+    let page = Line::Answer(200, &[("content-type", "text/html")], bytes::Bytes::from_static(b"<h1>Maintenance</h1>"));
+    for failure in [bare(500), bare(429), page] {
+        let log = LogCapture::of_this_thread();
+        let script = Script::new([profile(), failure.clone(), profile(), failure.clone(), profile(), emails.clone()]);
+        let client = script.client(Provider::github());
+        let mut addresses = Vec::new();
+        for token in ["ghu_1", "ghu_2", "ghu_3"] {
+            let token = BearerToken::issued(token).expect("token");
+            let user = client.profile_verifier().oneshot(token).await.expect("the profile is known");
+            addresses.push(user.email().map(str::to_owned));
+            // Longer than the pause of the circuit breaker.
+            sleep(Duration::from_secs(400)).await;
+        }
+        assert_eq!(addresses, [None, None, Some("octocat@example.test".to_owned())], "{failure:?}");
+        assert_eq!(log.lines("further members of a profile").len(), 1, "{failure:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,9 +1,15 @@
 //! [`UserInfoEndpoint`]: the client of a provider's endpoint for profiles.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    error::Error as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use bytes::Bytes;
-use http::{Request, Response, Uri};
+use http::Uri;
 use portcullis_core::{AuthError, BearerToken, Clock, Issuer, Reason};
 use portcullis_egress::{Egress, RequestKind};
 use portcullis_oauth::{
@@ -11,23 +17,26 @@ use portcullis_oauth::{
     providers::Provider,
     user_info::{self, Profile},
 };
-use portcullis_remote::{Endpoint, EndpointClient, EndpointKind};
-use serde_json::Value;
+
+use crate::{CallError, Endpoint, EndpointClient, EndpointKind};
 
 /// The client of a provider's endpoint for profiles. Clones share one circuit breaker.
 ///
-/// A profile says *who* the user of a token is. It does **not** say *for whom* the token was issued: for authentication, an
-/// [`AudienceCheck`](crate::AudienceCheck) or another verifier is needed as well.
+/// A profile says *who* the user of a token is. It does **not** say *for whom* the token was issued: every token of the user, issued to any
+/// client, has the same profile.
 ///
 /// 1. A token that the provider rejects is [`Reason::Inactive`].
 /// 2. A provider that fails is `Unavailable`, and gets one call per back-off window.
 /// 3. Members that the profile of a [provider](Self::of_provider) lacks are requested as well (GitHub's e-mail address, Atlassian's sites).
-///    If the token does not permit that, they are left out.
+///    If the provider does not permit that, or fails, the profile is used without them. A failure is logged once, until a request succeeds.
 #[derive(Clone, Debug)]
 pub struct UserInfoEndpoint {
     issuer: Issuer,
     source: Source,
     requests: EndpointClient,
+    /// A circuit breaker of its own: supplements that fail do not stop profiles.
+    supplements: EndpointClient,
+    supplements_fail: Arc<AtomicBool>,
     /// Instead of the subject of the profile.
     subject_claim: Option<Arc<str>>,
 }
@@ -48,25 +57,31 @@ impl UserInfoEndpoint {
     #[must_use]
     pub fn new(issuer: Issuer, egress: Egress) -> Self {
         let endpoint = Endpoint::discovered(issuer.clone(), EndpointKind::UserInfo, egress.clone());
-        Self::from_source(issuer, Source::Standard(endpoint), egress)
+        Self::from_source(issuer, Source::Standard(endpoint), move |kind| {
+            EndpointClient::new(egress.clone(), kind)
+        })
     }
 
     /// Creates a client of the endpoint for profiles of `provider`, with the format of its vendor.
     #[must_use]
     pub fn of_provider(provider: impl Into<Arc<Provider>>, egress: Egress) -> Self {
         let provider = provider.into();
-        Self::from_source(provider.issuer().clone(), Source::Provider(provider), egress)
+        Self::from_source(provider.issuer().clone(), Source::Provider(Arc::clone(&provider)), move |kind| {
+            EndpointClient::new(egress.clone(), kind).with_provider(Arc::clone(&provider))
+        })
     }
 
-    fn from_source(issuer: Issuer, source: Source, egress: Egress) -> Self {
-        let requests = EndpointClient::new(egress, RequestKind::new("userinfo"));
-        Self { issuer, source, requests, subject_claim: None }
+    fn from_source(issuer: Issuer, source: Source, client: impl Fn(RequestKind) -> EndpointClient) -> Self {
+        let kind = RequestKind::new("userinfo");
+        let (requests, supplements) = (client(kind), client(kind));
+        Self { issuer, source, requests, supplements, supplements_fail: Arc::default(), subject_claim: None }
     }
 
     /// Sets the clock for a `Retry-After` that is a date. Default: [`SystemClock`](portcullis_core::SystemClock).
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.requests = self.requests.with_clock(clock);
+        self.requests = self.requests.with_clock(Arc::clone(&clock));
+        self.supplements = self.supplements.with_clock(clock);
         self
     }
 
@@ -91,13 +106,11 @@ impl UserInfoEndpoint {
         self
     }
 
-    /// Sets the time for which a token is not presented again after a rejection that does not say whether the token or this server is
-    /// rejected (a 403, say). Default: 5 s.
-    ///
-    /// Zero is for tokens that this server holds itself: there the owner of the tokens decides when to present one again.
+    /// Presents a token again at once after a rejection that does not say whether the token or this server is rejected (a 403, say). It is
+    /// for tokens that this server holds itself: their owner decides when to present one again. Default: a pause of 5 s.
     #[must_use]
-    pub fn with_unclear_rejection_pause(mut self, pause: Duration) -> Self {
-        self.requests = self.requests.with_unclear_refusal_pause(pause);
+    pub fn for_own_tokens(mut self) -> Self {
+        self.requests = self.requests.with_unclear_refusal_pause(Duration::ZERO);
         self
     }
 
@@ -112,52 +125,39 @@ impl UserInfoEndpoint {
     /// # Errors
     /// `InvalidToken` if the provider rejects the token, else `Unavailable`.
     pub async fn profile(&self, token: &BearerToken) -> Result<Profile, AuthError> {
-        let provider = match &self.source {
+        let profile = match &self.source {
             Source::Standard(endpoint) => {
-                return self.send(token, user_info::request(&endpoint.url().await?, token), user_info::process).await;
+                let request = user_info::request(&endpoint.url().await?, token);
+                self.requests.verify(token, request, user_info::process).await?
             }
-            Source::Provider(provider) => provider,
+            Source::Provider(provider) => self.profile_of(provider, token).await?,
         };
-        let no_endpoint =
-            || AuthError::new(Reason::ClientRefused).with_source("the provider has no endpoint for profiles");
-        let request = provider.profile_request(token).ok_or_else(no_endpoint)?;
-        let profile = self.send(token, request, |response| provider.process_profile(response, token)).await?;
-        match provider.supplement_request(&profile, token) {
-            Some(request) => self.send(token, request, |response| provider.process_supplement(profile, response)).await,
-            None => Ok(profile),
-        }
-    }
-
-    async fn send(
-        &self,
-        token: &BearerToken,
-        request: Request<Bytes>,
-        process: impl FnOnce(&Response<Bytes>) -> Result<Profile, ProtocolError>,
-    ) -> Result<Profile, AuthError> {
-        self.requests.verify(token, request, process).await
-    }
-
-    /// Returns the name of the user in `profile`.
-    pub(crate) fn subject<'a>(&self, profile: &'a Profile) -> Result<&'a str, AuthError> {
-        let Some(claim) = &self.subject_claim else { return Ok(profile.subject()) };
-        profile.text(claim).ok_or_else(|| {
+        let Some(claim) = &self.subject_claim else { return Ok(profile) };
+        profile.with_subject_member(claim).ok_or_else(|| {
             let problem =
                 format!("UserInfo of {} names no user: `{claim}` (`subject_claim`) is not a string", self.issuer);
             AuthError::new(Reason::NoSubject).with_source(problem)
         })
     }
 
-    /// Checks that `profile` describes the user whom the token names `subject`. If the token names the user by another claim than `sub`,
-    /// its `sub`, if present, must match as well.
-    ///
-    /// [OpenID Connect Core 1.0 section 5.3.2](https://openid.net/specs/openid-connect-core-1_0.html#UserInfoResponse)
-    pub(crate) fn check_subject(&self, profile: &Profile, subject: &str, sub: Option<&Value>) -> Result<(), AuthError> {
-        let is_other = |sub: &Value| self.subject_claim.is_some() && sub != profile.subject();
-        if self.subject(profile)? != subject || sub.is_some_and(is_other) {
-            let claim = self.subject_claim.as_deref().unwrap_or("sub");
-            let problem = format!("the token and UserInfo of {} differ in `{claim}` or `sub`", self.issuer);
-            return Err(AuthError::new(Reason::SubjectMismatch).with_source(problem));
+    async fn profile_of(&self, provider: &Provider, token: &BearerToken) -> Result<Profile, AuthError> {
+        let no_endpoint =
+            || AuthError::new(Reason::ClientRefused).with_source("the provider has no endpoint for profiles");
+        let request = provider.profile_request(token).ok_or_else(no_endpoint)?;
+        let process = |response: &_| provider.process_profile(response, token);
+        let mut profile = self.requests.verify(token, request, process).await?;
+        let Some(request) = provider.supplement_request(&profile, token) else { return Ok(profile) };
+        let process = |response: &_| provider.process_supplement(&mut profile, response);
+        match self.supplements.send(token, request, process).await {
+            Err(CallError::Protocol(error @ ProtocolError::TokenRefused)) => return Err(error.into()),
+            Ok(()) => self.supplements_fail.store(false, Ordering::Relaxed),
+            Err(error) => {
+                let (error, provider) = (AuthError::from(error), provider.name());
+                if !self.supplements_fail.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(provider, reason = %error.reason(), source = error.source(), "a request for further members of a profile failed; users are accepted without them");
+                }
+            }
         }
-        Ok(())
+        Ok(profile)
     }
 }
