@@ -40,11 +40,8 @@ const SECRETS: [&str; 25] = [
 ];
 
 /// Where a user context is built from an identity that was established.
-const IDENTITIES: [&str; 3] = [
-    "crates/bridge/src/session/model.rs",
-    "crates/oauth/src/user_info.rs",
-    "crates/oauth/src/verified.rs",
-];
+const IDENTITIES: [&str; 3] =
+    ["crates/bridge/src/session/model.rs", "crates/oauth/src/user_info.rs", "crates/oauth/src/verified.rs"];
 
 /// Where the evidence that a token was verified is created.
 const VERIFIED: [&str; 3] = [

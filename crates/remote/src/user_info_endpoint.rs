@@ -57,9 +57,7 @@ impl UserInfoEndpoint {
     #[must_use]
     pub fn new(issuer: Issuer, egress: Egress) -> Self {
         let endpoint = Endpoint::discovered(issuer.clone(), EndpointKind::UserInfo, egress.clone());
-        Self::from_source(issuer, Source::Standard(endpoint), move |kind| {
-            EndpointClient::new(egress.clone(), kind)
-        })
+        Self::from_source(issuer, Source::Standard(endpoint), move |kind| EndpointClient::new(egress.clone(), kind))
     }
 
     /// Creates a client of the endpoint for profiles of `provider`, with the format of its vendor.
