@@ -21,6 +21,8 @@ setup:
     command -v glewlwyd >/dev/null && [ -e "$tables" ] || missing+=(glewlwyd)
     command -v sqlite3 >/dev/null || missing+=(sqlite3)
     command -v openssl >/dev/null || missing+=(openssl)
+    # A reverse proxy. Debian has it in a folder for administrators.
+    PATH="$PATH:/usr/sbin" command -v nginx >/dev/null || missing+=(nginx-light)
     # A browser. It brings fonts for the pages.
     command -v chromium >/dev/null || missing+=(chromium)
     if [ ${#missing[@]} -gt 0 ]; then

@@ -14,6 +14,7 @@ mod origin;
 mod outage;
 mod plain_hyper;
 mod profile;
+mod proxy;
 mod secrecy;
 mod upstream;
 

@@ -16,9 +16,11 @@ mod resource_server;
 mod routes;
 mod serve_error;
 mod server;
+mod server_names;
 mod store;
 
 pub use config::{Config, ConfigError};
-pub use routes::{RouteContext, ServerNames};
+pub use routes::RouteContext;
 pub use serve_error::ServeError;
 pub use server::Server;
+pub use server_names::ServerNames;

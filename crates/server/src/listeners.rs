@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Once};
 use std::{io, time::Duration};
 
 use axum::extract::{ConnectInfo, State};
@@ -56,9 +57,13 @@ impl Listeners {
             tokio::spawn(connections::serve(listener, limits, never, move |_| admin.clone()));
         }
         let header = self.client_address_header;
+        let warned = Arc::new(Once::new());
         let app = move |peer: SocketAddr| {
-            let header = header.clone();
+            let (header, warned) = (header.clone(), Arc::clone(&warned));
             routes.clone().map_request(move |mut request: Request<RequestBody>| {
+                if header.is_none() {
+                    warn_of_proxy(&warned, peer, request.headers());
+                }
                 // The bridge, and the verification of unknown tokens, are limited per client address.
                 if let Some(address) = client_address(peer.ip(), request.headers(), header.as_ref()) {
                     request.extensions_mut().insert(RequestSource::new(address));
@@ -78,6 +83,22 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Bin
 /// Returns the limits of the admin listener, where one address may have at most half of the connections.
 fn admin_limits() -> Limits {
     Limits::default().with_max(ADMIN_CONNECTIONS).with_max_per_address(Some(ADMIN_CONNECTIONS / 2))
+}
+
+/// Logs once that a proxy seems to be in front of this server, whose configuration does not name the header of client addresses.
+fn warn_of_proxy(warned: &Once, peer: SocketAddr, headers: &HeaderMap) {
+    let Some(header) = ["x-forwarded-for", "forwarded"].into_iter().find(|name| headers.contains_key(*name)) else {
+        return;
+    };
+    warned.call_once(|| {
+        tracing::warn!(
+            header,
+            %peer,
+            "a request has come through a proxy, and `client_address_header` is not set: limits per client address do not apply to such \
+             requests, and `connections.max_per_address` counts the connections of the proxy; set the key to the header that the proxy \
+             itself sets"
+        );
+    });
 }
 
 /// Returns the address of the client, for limits per address.

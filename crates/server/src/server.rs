@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::admin::{self, Admin, Readiness};
 use crate::config::{BridgeSettings, Config, IssuerSettings, ModeSettings, StoreSettings};
 use crate::listeners::{Listeners, Shutdown};
-use crate::routes::{LateRoutes, RouteContext, protect};
+use crate::routes::{LateRoutes, RouteContext, protect, with_optional_base};
 use crate::serve_error::{Failure, ServeError};
 use crate::{bridge, resource_server, store::OpenStore};
 
@@ -101,7 +101,8 @@ impl Server {
         announce(&self.config);
         let admin = Admin { metrics, readiness, shutdown: context.shutdown.clone() };
         let shutdown = context.shutdown.clone();
-        listeners.serve(protect(mcp(&context), auth, context), admin::routes(admin), shutdown).await;
+        let routes = with_optional_base(protect(mcp(&context), auth, context), self.config.base_path());
+        listeners.serve(routes, admin::routes(admin), shutdown).await;
         Ok(())
     }
 
@@ -119,7 +120,8 @@ impl Server {
         let late = LateRoutes::default();
         let readiness = Readiness::Bridge(late.clone(), store.clone());
         let admin = Admin { metrics, readiness, shutdown: context.shutdown.clone() };
-        let mut serving = pin!(listeners.serve(late.router(), admin::routes(admin), context.shutdown.clone()));
+        let routes = with_optional_base(late.router(), self.config.base_path());
+        let mut serving = pin!(listeners.serve(routes, admin::routes(admin), context.shutdown.clone()));
         let starting = async {
             let (auth, bridge) = bridge::build(&self.config, settings, store, self.resource_name.as_deref()).await?;
             let context = context.with_provider(bridge.provider().clone());

@@ -46,11 +46,20 @@ impl McpServer {
         server
     }
 
+    /// A server behind a proxy; `keys` begin the file.
+    pub(crate) async fn start_behind(issuer: &str, keys: &str) -> Self {
+        Self::start_file(keys, issuer, "", "", "").await
+    }
+
     /// A server that is up, though maybe not ready; `more` are further tables, `log` says what is logged.
     pub(crate) async fn start_with(issuer: &str, settings: &str, more: &str, log: &str) -> Self {
+        Self::start_file("", issuer, settings, more, log).await
+    }
+
+    async fn start_file(keys: &str, issuer: &str, settings: &str, more: &str, log: &str) -> Self {
         let (port, admin_port) = (free_port(), free_port());
         let text = format!(
-            "listen = \"127.0.0.1:{port}\"\nadmin_listen = \"127.0.0.1:{admin_port}\"\n\
+            "listen = \"127.0.0.1:{port}\"\nadmin_listen = \"127.0.0.1:{admin_port}\"\n{keys}\n\
              [[resource_server.issuers]]\nissuer = \"{issuer}\"\n{settings}\n\
              [egress]\nallow_loopback = true\ntimeout = \"5s\"\n{more}\n"
         );

@@ -8,13 +8,14 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::Deserialize;
 
 use super::bridge::{self, Bridge, BridgeSettings};
-use super::document::{ConfigError, Document, given, parse, uri_problem};
+use super::document::{ConfigError, Document, element, given, parse, uri_problem};
 use super::egress::{self, Egress, EgressSettings};
 use super::process::{self, Cache, CacheSettings, Connections, Store, StoreSettings};
 use super::resource_server::{self, IssuerSettings, ResourceServer};
 use super::schema::{self, Node};
 use super::section::Section;
 use crate::connections::Limits;
+use crate::server_names::{Origin, authority};
 
 /// Configuration of a Portcullis server.
 ///
@@ -25,8 +26,12 @@ use crate::connections::Limits;
 pub(crate) struct File {
     /// Address and port to listen on.
     pub(crate) listen: String,
-    /// The origin clients use, without a path; the resource is this plus "/mcp". Default: http:// and `listen`, if that is a loopback address.
+    /// The URL clients use; the resource is this plus "/mcp". Default: http:// and `listen`, if that is a loopback address.
     pub(crate) public_url: Option<String>,
+    /// Further names by which clients or a proxy address this server in `Host`, without ports.
+    pub(crate) allowed_hosts: Vec<String>,
+    /// Further origins whose pages may call this server, such as "https://app.example.com", or "null" for sandboxed pages.
+    pub(crate) allowed_origins: Vec<String>,
     /// Address and port of /healthz, /readyz and /metrics. Default: not served.
     pub(crate) admin_listen: Option<String>,
     /// The header in which a proxy in front of this server sends the client address; of several addresses the last counts. Default: none,
@@ -50,11 +55,17 @@ pub(crate) struct File {
     pub(crate) egress: Egress,
 }
 
+/// The origins of hosted MCP clients, which some of them send although no browser is involved.
+const HOSTED_CLIENTS: [&str; 4] =
+    ["https://claude.ai", "https://claude.com", "https://chatgpt.com", "https://vscode.dev"];
+
 impl Default for File {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:8000".to_owned(),
             public_url: None,
+            allowed_hosts: Vec::new(),
+            allowed_origins: HOSTED_CLIENTS.map(str::to_owned).into(),
             admin_listen: None,
             client_address_header: None,
             connections: Connections::default(),
@@ -76,11 +87,16 @@ pub(crate) enum Mode {
     Bridge,
 }
 
+/// The path of the MCP endpoint, below the public URL.
+const ENDPOINT: &str = "/mcp";
+
 /// The configuration of a [`Server`](crate::Server), validated.
 #[derive(Debug)]
 pub struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) resource: ResourceUri,
+    pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) allowed_origins: Vec<String>,
     pub(crate) admin_listen: Option<SocketAddr>,
     pub(crate) client_address_header: Option<HeaderName>,
     pub(crate) connections: Limits,
@@ -143,6 +159,18 @@ impl Config {
         &self.resource
     }
 
+    /// Returns the URL that clients use, without "/mcp" and without a slash at its end. In bridge mode it is the issuer.
+    #[must_use]
+    pub fn public_url(&self) -> &str {
+        let resource = self.resource.as_str();
+        resource.strip_suffix(ENDPOINT).unwrap_or(resource)
+    }
+
+    /// Returns the path of the public URL; empty if there is none.
+    pub(crate) fn base_path(&self) -> &str {
+        self.public_url().strip_prefix(self.resource.origin()).unwrap_or_default()
+    }
+
     /// Returns the scopes that every request needs.
     #[must_use]
     pub const fn required_scopes(&self) -> &ScopeSet {
@@ -170,6 +198,11 @@ fn validate(mut file: File, document: &Document) -> Result<Config, ConfigError> 
         return Err(document.error("admin_listen", "must differ from `listen`"));
     }
     let resource = resource(document, given(file.public_url), listen)?;
+    let allowed_hosts =
+        allowed(document, "allowed_hosts", file.allowed_hosts, is_host_name, "a host name without a port")?;
+    let is_origin = |origin: &str| Origin::parse(origin).is_some();
+    let expected = "an origin such as \"https://app.example.com\", without a path, or \"null\"";
+    let allowed_origins = allowed(document, "allowed_origins", file.allowed_origins, is_origin, expected)?;
     let required_scopes = ScopeSet::new(&file.required_scopes)
         .map_err(|error| document.error("required_scopes", format!("has {:?}, which is not a scope name", error.0)))?;
     let connections = process::validate_connections(document, &file.connections, client_address_header.is_some())?;
@@ -190,6 +223,8 @@ fn validate(mut file: File, document: &Document) -> Result<Config, ConfigError> 
     Ok(Config {
         listen,
         resource,
+        allowed_hosts,
+        allowed_origins,
         admin_listen,
         client_address_header,
         connections,
@@ -223,9 +258,33 @@ fn resource(document: &Document, public_url: Option<String>, listen: SocketAddr)
         }
     };
     let invalid = |error| document.error(path, uri_problem(&error));
-    let origin = url.strip_suffix('/').unwrap_or(&url);
-    if !ResourceUri::new(origin).map_err(invalid)?.path_and_query().is_empty() {
-        return Err(document.error(path, format!("must have no path and no query: {url:?}")));
+    let base = url.strip_suffix('/').unwrap_or(&url);
+    let rest = ResourceUri::new(base).map_err(invalid)?;
+    if rest.path_and_query().contains('?') || rest.path_and_query().ends_with('/') {
+        return Err(document.error(path, format!("must have no query, and one slash at most at its end: {url:?}")));
     }
-    ResourceUri::new(&format!("{origin}/mcp")).map_err(invalid)
+    if rest.path_and_query().ends_with(ENDPOINT) {
+        return Err(document.error(path, format!("must not end with {ENDPOINT}, which the server appends: {url:?}")));
+    }
+    ResourceUri::new(&format!("{base}{ENDPOINT}")).map_err(invalid)
+}
+
+/// Checks each element of a list.
+fn allowed(
+    document: &Document,
+    key: &str,
+    values: Vec<String>,
+    is_valid: impl Fn(&str) -> bool,
+    expected: &str,
+) -> Result<Vec<String>, ConfigError> {
+    match values.iter().position(|value| !is_valid(value)) {
+        Some(index) => {
+            Err(document.error(&element(key, index), format!("must be {expected}, not {:?}", values[index])))
+        }
+        None => Ok(values),
+    }
+}
+
+fn is_host_name(name: &str) -> bool {
+    authority(name).is_some_and(|(host, port)| port.is_none() && host == name.to_ascii_lowercase())
 }

@@ -87,7 +87,7 @@ impl Limits {
 
 /// A rate limit for one log line: at most one per [`PERIOD`], with the count of the events in between.
 #[derive(Debug)]
-pub(super) struct LogRateLimit(Mutex<State>);
+pub(crate) struct LogRateLimit(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
@@ -96,12 +96,12 @@ struct State {
 }
 
 impl LogRateLimit {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(Mutex::new(State { count: 0, last: None }))
     }
 
     /// Counts one event. Returns the number of events since the last log line if the next line may be written now.
-    pub(super) fn record(&self) -> Option<u64> {
+    pub(crate) fn record(&self) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.count += 1;
         let now = Instant::now();

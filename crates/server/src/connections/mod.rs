@@ -17,4 +17,5 @@ mod serve;
 
 pub use activity::{BodyError, RequestBody, TimedBody, TrackedBody};
 pub use limits::Limits;
+pub(crate) use limits::LogRateLimit;
 pub use serve::{accept, raise_descriptor_limit, serve, serve_connection};

@@ -74,7 +74,18 @@ const INVALID: &[(&str, &str, &str)] = &[
     ("127.0.0.1:9000", "127.0.0.1:8000", ":3: `admin_listen` must differ from `listen`"),
     ("\"https://mcp.example.com\"", "\"mcp.example.com\"", ":2: `public_url` is not an absolute URL"),
     ("\"https://mcp.example.com\"", "\"http://mcp.example.com\"", ":2: `public_url` must be https"),
-    ("\"https://mcp.example.com\"", "\"https://mcp.example.com/a\"", ":2: `public_url` must have no path"),
+    ("\"https://mcp.example.com\"", "\"https://mcp.example.com/?a\"", ":2: `public_url` must have no query"),
+    ("\"https://mcp.example.com\"", "\"https://mcp.example.com/mcp\"", ":2: `public_url` must not end with /mcp"),
+    (
+        "public_url",
+        "allowed_hosts = [\"service:8000\"]\npublic_url",
+        ":2: `allowed_hosts[0]` must be a host name without a port, not \"service:8000\"",
+    ),
+    (
+        "public_url",
+        "allowed_origins = [\"https://a.example\", \"https://b.example/app\"]\npublic_url",
+        ":2: `allowed_origins[1]` must be an origin such as \"https://app.example.com\", without a path, or \"null\"",
+    ),
     ("\"mcp:read\"", "\"mcp read\"", ":5: `required_scopes` has \"mcp read\", which is not a scope name"),
     ("\"mcp:read\"", "1", ":5: `required_scopes[0]` must be a string, not integer"),
     (

@@ -7,6 +7,7 @@ mod demo;
 mod gate;
 mod process;
 mod providers;
+mod proxies;
 mod reference;
 mod secret_files;
 mod stopping;

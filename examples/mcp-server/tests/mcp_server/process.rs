@@ -6,7 +6,9 @@ use std::{
     net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    thread,
     time::Duration,
 };
 
@@ -57,6 +59,20 @@ pub(crate) struct Running {
     child: Child,
     port: u16,
     admin_port: u16,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+/// Collects the lines of `stderr`, and repeats them, so that they are shown if the test fails.
+fn collect(stderr: ChildStderr) -> Arc<Mutex<Vec<String>>> {
+    let log = Arc::<Mutex<Vec<String>>>::default();
+    let lines = Arc::clone(&log);
+    thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            eprintln!("{line}");
+            lines.lock().expect("not poisoned").push(line);
+        }
+    });
+    log
 }
 
 impl Running {
@@ -86,8 +102,10 @@ impl Running {
             "listen = \"127.0.0.1:{port}\"\nadmin_listen = \"127.0.0.1:{admin_port}\"\negress.allow_loopback = true\n{text}"
         );
         let config = file(&format!("server-{port}.toml"), &text);
-        let child = command().arg("--config").arg(config).stdout(Stdio::null()).spawn().expect("the binary runs");
-        Self { child, port, admin_port }
+        let child = command().arg("--config").arg(config).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let mut child = child.expect("the binary runs");
+        let log = collect(child.stderr.take().expect("piped"));
+        Self { child, port, admin_port, log }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -112,6 +130,25 @@ impl Running {
             assert!(Instant::now() < give_up, "{path} did not return {status}");
             sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Waits for a line of the log that contains each of `parts`, and returns it.
+    pub(crate) async fn logged(&self, parts: &[&str]) -> String {
+        let give_up = Instant::now() + Duration::from_secs(10);
+        loop {
+            let found = self.lines_with(parts).into_iter().next();
+            if let Some(line) = found {
+                return line;
+            }
+            assert!(Instant::now() < give_up, "no line of the log has {parts:?}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Returns the lines of the log so far that contain each of `parts`.
+    pub(crate) fn lines_with(&self, parts: &[&str]) -> Vec<String> {
+        let log = self.log.lock().expect("not poisoned");
+        log.iter().filter(|line| parts.iter().all(|part| line.contains(part))).cloned().collect()
     }
 
     /// Builds a request of protocol version 2026-07-28, which has no sessions, to call `tool`.
@@ -202,8 +239,10 @@ pub(crate) fn demo(port: u16, folder: &Path) -> (Vec<String>, Running) {
         .current_dir(folder)
         .env("PORTCULLIS__LISTEN", format!("127.0.0.1:{port}"))
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("the binary runs");
+    let log = collect(child.stderr.take().expect("piped"));
     let stdout = BufReader::new(child.stdout.take().expect("piped"));
     let mut lines = Vec::new();
     for line in stdout.lines() {
@@ -214,7 +253,7 @@ pub(crate) fn demo(port: u16, folder: &Path) -> (Vec<String>, Running) {
             break;
         }
     }
-    (lines, Running { child, port, admin_port: 0 })
+    (lines, Running { child, port, admin_port: 0, log })
 }
 
 /// Returns the text of a tool's result.

@@ -105,13 +105,13 @@ async fn tr_12_browser_clients_may_send_requests_and_read_the_challenge() {
         .await
         .expect("answer");
     assert_eq!(preflight.status(), StatusCode::OK);
-    assert_eq!(preflight.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+    assert_eq!(preflight.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "http://localhost:6274");
     assert_eq!(preflight.headers()[header::ACCESS_CONTROL_ALLOW_HEADERS], requested);
 
     let refused =
         server.post(&initialize()).header(header::ORIGIN, "http://localhost:6274").send().await.expect("answer");
     assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(refused.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+    assert_eq!(refused.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "http://localhost:6274");
     let exposed = refused.headers()[header::ACCESS_CONTROL_EXPOSE_HEADERS].to_str().expect("ASCII");
     assert!(exposed.contains("www-authenticate") && exposed.contains("mcp-session-id"), "{exposed}");
 }
@@ -124,7 +124,8 @@ async fn tr_13_the_metadata_is_public() {
     let url = server.url().replace("/mcp", "/.well-known/oauth-protected-resource/mcp");
     let request = Client::new().get(url).header(header::ORIGIN, "https://elsewhere.example");
     let response = request.send().await.expect("answer");
-    assert_eq!(response.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+    let allowed = &response.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN];
+    assert_eq!(allowed, "https://elsewhere.example");
     let metadata: Value = response.json().await.expect("JSON");
     assert_eq!(metadata["resource"], server.url());
     assert_eq!(metadata["authorization_servers"], json!([running.url()]));

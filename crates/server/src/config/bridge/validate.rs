@@ -78,8 +78,8 @@ fn config(
     required_scopes: &ScopeSet,
     issuers: &entitlement::KnownIssuers<'_>,
 ) -> Result<BridgeConfig, ConfigError> {
-    let issuer =
-        Issuer::new(resource.origin()).map_err(|error| section.document.error("public_url", uri_problem(&error)))?;
+    let issuer = Issuer::new(resource.as_str().strip_suffix("/mcp").unwrap_or_else(|| resource.origin()))
+        .map_err(|error| section.document.error("public_url", uri_problem(&error)))?;
     let scopes = required_scopes.union(&section.scopes("scopes_supported", &table.scopes_supported)?);
     let upstream_scopes = section.scopes("scopes", &table.scopes)?;
     let period = |key, text| duration(section.document, &section.path(key), text);
