@@ -113,13 +113,14 @@ installed tool:
 
 # The tests that need neither Node nor a browser nor Debian packages
 unit:
-    # Targets by name: all but `e2e` (real components) and `processes` (processes that are killed again and again).
-    cargo test --workspace --locked --no-fail-fast --lib --bins --test '[!ep]*' --test 'pro[!c]*'
+    # Targets by name: all but those that begin with `e2e`, which start processes or need other programs.
+    cargo test --workspace --locked --no-fail-fast --lib --bins --test '[!e]*' --test 'e[!2]*'
 
 # Everything that can be tested: units, scenarios with real components, MCP conformance, architecture, documentation
 test: setup build
     @echo "test: all of it"
-    cargo test --workspace --locked --no-fail-fast
+    # More random cases and schedules than in `just unit`.
+    PROPTEST_CASES=1000 SHUTTLE_SCHEDULES=300 cargo test --workspace --locked --no-fail-fast
 
 # One shape for every recipe, so that nothing is built twice
 [private]

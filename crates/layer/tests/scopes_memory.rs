@@ -23,10 +23,10 @@ use tower_layer::Layer as _;
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
 /// The body limit.
-const LIMIT: usize = 4 << 20;
+const LIMIT: usize = 512 << 10;
 
 /// The memory for the request, the response and the futures.
-const FIXED: usize = 64 * 1024;
+const FIXED: usize = 16 * 1024;
 
 /// Concatenates `before`, the results of `piece` up to the limit, and `after`.
 fn filled(before: &str, mut piece: impl FnMut(&mut String, usize), after: &str) -> Vec<u8> {
@@ -72,7 +72,7 @@ const REFUSED: [&str; 5] = [
     "an object that repeats one name",
 ];
 
-/// Creates the body with a name, of about 4 MiB.
+/// Creates the body with a name, of about the limit.
 fn body(name: &str) -> Vec<u8> {
     const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":"#;
     let list = |piece: &str| filled(&format!("{CALL}["), |body, _| body.push_str(piece), "0]}}");
@@ -116,7 +116,7 @@ fn judge(body: Vec<u8>) -> StatusCode {
     let inner = tower::service_fn(async |request: Request<RequestBody<Full<Bytes>>>| {
         Ok::<_, Infallible>(Response::new(request.into_body()))
     });
-    let service = ToolScopesLayer::new(policy).layer(inner);
+    let service = ToolScopesLayer::new(policy).with_body_limit(LIMIT).layer(inner);
     let user = UserContext::builder(Issuer::new("https://idp.example.com").expect("an issuer"), "alice").build();
     let mut request = Request::new(Full::new(Bytes::from(body)));
     request.extensions_mut().insert(Arc::new(user));

@@ -244,12 +244,12 @@ mod tests {
     const BOB: &str = "bb";
 
     #[tokio::test]
-    async fn ten_thousand_sessions_of_one_user_end_no_session_of_another_user() {
+    async fn many_sessions_of_one_user_end_no_session_of_another_user() {
         let server = Server::new();
         let of_bob = server.open(BOB).await;
         let first = server.open(ALICE).await;
         let mut last = String::new();
-        for _ in 1..10_000 {
+        for _ in 1..5 * MOST {
             last = server.open(ALICE).await;
         }
         assert_eq!(server.count().await, MOST + 1, "a hundred of Alice's and one of Bob's");
@@ -275,7 +275,7 @@ mod tests {
     #[tokio::test]
     async fn clients_that_disconnect_before_the_response_cannot_exceed_the_limit() {
         let server = Server::new();
-        for n in 0..1_000_u64 {
+        for n in (0..1_000_u64).step_by(4) {
             let opening = server.send(ALICE, None, INITIALIZE);
             // The disconnect happens at any time between the request and the response.
             drop(tokio::time::timeout(Duration::from_micros(n), opening).await);

@@ -214,7 +214,7 @@ async fn a_valid_request_shows_the_consent_page() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 8, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn invalid_requests_are_rejected_without_a_redirect(

@@ -96,7 +96,7 @@ fn head(method: &str, token: &str, more: &str) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_comes_after_its_head_does_not_break_the_next_request() {
-    for (token, status, times) in [("", 401, 1_000), ("junk", 401, 100), ("down", 503, 100), ("a b", 400, 100)] {
+    for (token, status, times) in [("", 401, 100), ("junk", 401, 20), ("down", 503, 20), ("a b", 400, 20)] {
         for size in [160, 100_000] {
             let mut failures = 0;
             for _ in 0..times {

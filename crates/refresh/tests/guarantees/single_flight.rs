@@ -35,9 +35,9 @@ async fn g_01_a_thousand_callers_without_tokens_share_one_read_of_the_store() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn g_01_ten_thousand_grants_are_refreshed_concurrently() {
+async fn g_01_a_thousand_grants_are_refreshed_concurrently() {
     let fixture = Fixture::new().await;
-    let ids: Vec<_> = (0..10_000_u128).map(|number| GrantId::from_bytes((number << 8).to_be_bytes())).collect();
+    let ids: Vec<_> = (0..1_000_u128).map(|number| GrantId::from_bytes((number << 8).to_be_bytes())).collect();
     for id in &ids {
         fixture.log_in(*id, &id.to_string()).await;
     }
@@ -45,7 +45,7 @@ async fn g_01_ten_thousand_grants_are_refreshed_concurrently() {
     let begun = Instant::now();
     let callers: Vec<_> = ids.iter().flat_map(|id| ask(&fixture.refresher.upstream(*id), 1)).collect();
     assert_eq!(all(callers).await, 1);
-    assert_eq!(fixture.provider.requests(), 10_000);
+    assert_eq!(fixture.provider.requests(), 1_000);
     assert!(begun.elapsed() < Duration::from_millis(100), "{:?}: they waited for each other", begun.elapsed());
 }
 

@@ -105,11 +105,11 @@ const KINDS: [(&str, &[u8], &[u8], Duration); 9] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_silent_or_slow_connections_of_each_kind_are_closed() {
+async fn a_hundred_silent_or_slow_connections_of_each_kind_are_closed() {
     for (kind, start, rest, limit) in KINDS {
         let (mut serving, mut clients, mut others) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
         let begun = Instant::now();
-        for _ in 0..1_000 {
+        for _ in 0..100 {
             clients.spawn(drip(connect(&mut serving), start.to_vec(), rest));
         }
         // Each second, one request on a new connection and one on a connection that stays open.
@@ -127,10 +127,10 @@ async fn a_thousand_silent_or_slow_connections_of_each_kind_are_closed() {
             }
         }
         assert_eq!(answered, 2 * (limit.as_secs() - 1), "{kind}");
-        assert_eq!(serving.len(), 1_000);
+        assert_eq!(serving.len(), 100);
         let ended = timeout(limit + 2 * CUT - begun.elapsed(), async { while serving.join_next().await.is_some() {} });
         let all = ended.await;
-        assert!(all.is_ok(), "{kind}: {} of 1,000 remain", serving.len());
+        assert!(all.is_ok(), "{kind}: {} of 100 remain", serving.len());
         assert!(begun.elapsed() >= limit.min(HEAD), "{kind}: not before the limit");
     }
 }

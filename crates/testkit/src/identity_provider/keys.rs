@@ -1,6 +1,6 @@
 //! The keys of an identity provider, and how they sign.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use aws_lc_rs::{
     encoding::{AsDer, PublicKeyX509Der},
@@ -40,6 +40,10 @@ impl KeyAlgorithm {
     }
 }
 
+/// RSA keys of providers that have been dropped, for the next providers of this process: generating one takes a good part of a second
+/// without optimization. Two providers that exist at the same time never share a key.
+static SPARE_RSA_KEYS: Mutex<Vec<RsaKeyPair>> = Mutex::new(Vec::new());
+
 /// A private key, generated at its first use: an RSA key is slow to generate, and many tests use none.
 pub(super) struct SigningKey {
     pub(super) kid: String,
@@ -57,10 +61,21 @@ enum Pair {
 impl Pair {
     fn generate(algorithm: KeyAlgorithm) -> Result<Self, Unspecified> {
         Ok(match algorithm {
-            KeyAlgorithm::Rs256 => Self::Rsa(RsaKeyPair::generate(KeySize::Rsa2048)?),
+            KeyAlgorithm::Rs256 => {
+                let spare = SPARE_RSA_KEYS.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                Self::Rsa(spare.map_or_else(|| RsaKeyPair::generate(KeySize::Rsa2048), Ok)?)
+            }
             KeyAlgorithm::Es256 => Self::Ec(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?),
             KeyAlgorithm::EdDsa => Self::Ed(Ed25519KeyPair::generate()?),
         })
+    }
+}
+
+impl Drop for SigningKey {
+    fn drop(&mut self) {
+        if let Some(Pair::Rsa(pair)) = self.pair.take() {
+            SPARE_RSA_KEYS.lock().unwrap_or_else(PoisonError::into_inner).push(pair);
+        }
     }
 }
 

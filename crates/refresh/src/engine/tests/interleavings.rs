@@ -43,7 +43,7 @@ fn generation(outcome: &Outcome) -> u64 {
 
 #[test]
 fn reports_of_one_token_cause_one_refresh_whatever_their_order() {
-    explore(300, || {
+    explore(|| {
         block_on(async {
             let model = Model::new(Answer::NewTokens).await;
             let upstream = model.refresher.upstream(GRANT);
@@ -58,7 +58,7 @@ fn reports_of_one_token_cause_one_refresh_whatever_their_order() {
 
 #[test]
 fn callers_of_an_expired_token_share_one_refresh_that_is_saved_before_they_see_it() {
-    explore(300, || {
+    explore(|| {
         block_on(async {
             let model = Model::expired(Answer::NewTokens).await;
             let upstream = model.refresher.upstream(GRANT);
@@ -74,7 +74,7 @@ fn callers_of_an_expired_token_share_one_refresh_that_is_saved_before_they_see_i
 
 #[test]
 fn callers_of_an_early_token_do_not_wait_and_one_refresh_runs() {
-    explore(300, || {
+    explore(|| {
         block_on(async {
             let model = Model::new(Answer::NewTokens).await;
             model.clock.advance(LIFETIME.mul_f64(0.95));
@@ -89,7 +89,7 @@ fn callers_of_an_early_token_do_not_wait_and_one_refresh_runs() {
 #[test]
 fn a_failure_of_any_kind_is_the_answer_to_every_caller_and_is_not_repeated() {
     for answer in [Answer::Unavailable, Answer::Refusal, Answer::Lost, Answer::Panic] {
-        explore(150, move || {
+        explore(move || {
             block_on(async {
                 let model = Model::expired(answer).await;
                 let upstream = model.refresher.upstream(GRANT);
@@ -108,7 +108,7 @@ fn a_failure_of_any_kind_is_the_answer_to_every_caller_and_is_not_repeated() {
 
 #[test]
 fn a_dropped_caller_neither_cancels_nor_repeats_a_refresh() {
-    explore(300, || {
+    explore(|| {
         block_on(async {
             let model = Model::expired(Answer::NewTokens).await;
             let upstream = model.refresher.upstream(GRANT);
@@ -125,7 +125,7 @@ fn a_dropped_caller_neither_cancels_nor_repeats_a_refresh() {
 
 #[test]
 fn a_runtime_that_stops_at_any_point_leaves_no_caller_waiting_and_no_token_presented_twice() {
-    explore(500, || {
+    explore(|| {
         block_on(async {
             let model = Model::expired(Answer::NewTokens).await;
             let upstream = model.refresher.upstream(GRANT);
@@ -147,7 +147,7 @@ fn a_runtime_that_stops_at_any_point_leaves_no_caller_waiting_and_no_token_prese
 
 #[test]
 fn no_caller_gets_tokens_of_a_grant_that_was_deleted_before_it_asked() {
-    explore(300, || {
+    explore(|| {
         block_on(async {
             let model = Model::expired(Answer::NewTokens).await;
             let upstream = model.refresher.upstream(GRANT);
@@ -171,7 +171,7 @@ fn upstream_is_revoked(upstream: &Upstream) -> bool {
 
 #[test]
 fn callers_of_an_earlier_login_never_see_the_tokens_of_a_later_one() {
-    explore(300, || {
+    explore(|| {
         block_on(async {
             let model = Model::expired(Answer::NewTokens).await;
             let earlier = model.refresher.upstream(GRANT);
@@ -194,7 +194,7 @@ fn callers_of_an_earlier_login_never_see_the_tokens_of_a_later_one() {
 
 #[test]
 fn two_processes_with_one_store_cause_one_refresh() {
-    explore(300, || {
+    explore(|| {
         block_on(async {
             let model = Model::expired(Answer::NewTokens).await;
             let other = model.another();
@@ -210,7 +210,7 @@ fn two_processes_with_one_store_cause_one_refresh() {
 
 #[test]
 fn tokens_that_cannot_be_saved_are_used_and_saved_later_without_another_refresh() {
-    explore(300, || {
+    explore(|| {
         block_on(async {
             let model = Model::expired(Answer::NewTokens).await;
             let upstream = model.refresher.upstream(GRANT);

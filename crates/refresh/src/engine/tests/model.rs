@@ -26,13 +26,14 @@ use crate::{GrantStore, RefreshError, Refresher, RefresherConfig, TokenSet};
 
 pub(super) const GRANT: GrantId = GrantId::from_bytes([7; 16]);
 
-/// Runs `test` under random schedules.
+/// Runs `test` under random schedules: 25, or as many as the environment variable `SHUTTLE_SCHEDULES` says.
 ///
 /// Tokio's clock stands still: the engine reads it, and no time limit is ever reached.
-pub(super) fn explore(schedules: usize, test: impl Fn() + Send + Sync + 'static) {
+pub(super) fn explore(test: impl Fn() + Send + Sync + 'static) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime");
     let _context = runtime.enter();
+    let schedules = std::env::var("SHUTTLE_SCHEDULES").map_or(25, |text| text.parse().expect("a number"));
     let mut config = shuttle::Config::new();
     config.stack_size = 1024 * 1024;
     shuttle::Runner::new(RandomScheduler::new(schedules), config).run(test);

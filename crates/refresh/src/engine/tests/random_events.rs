@@ -32,7 +32,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_state_machine_agrees_with_the_reference_for_any_order_of_events(defer in any::<bool>(), events in vec(event(), 1..120)) {
