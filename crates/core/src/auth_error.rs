@@ -1,6 +1,6 @@
 //! [`AuthError`]: why a request is rejected, in full for the operator and by kind for the client.
 
-use std::{error::Error, fmt, sync::Arc, time::Duration};
+use std::{error::Error, fmt, iter, sync::Arc, time::Duration};
 
 use crate::{Reason, ScopeSet};
 
@@ -62,6 +62,33 @@ impl AuthError {
     #[must_use]
     pub fn with_retry_after(self, delay: Duration) -> Self {
         self.edit(|inner| inner.retry_after = Some(delay))
+    }
+
+    /// Returns the underlying errors as one line for the log, from the direct cause to the first, or `None` if there are none.
+    ///
+    /// Control characters are escaped, because the text may contain parts of a response or of a token that is not verified. The line is
+    /// cut off after 1000 characters.
+    #[must_use]
+    pub fn causes(&self) -> Option<String> {
+        let first: &dyn Error = self.0.source.as_deref()?;
+        let mut line = String::new();
+        let mut before = String::new();
+        for cause in iter::successors(Some(first), |cause| cause.source()) {
+            let text = cause.to_string();
+            // Many errors repeat their cause in their own text.
+            if !before.contains(&text) {
+                line.push_str(if line.is_empty() { "" } else { ": " });
+                for character in text.chars() {
+                    if character.is_control() {
+                        line.extend(character.escape_default());
+                    } else {
+                        line.push(character);
+                    }
+                }
+                before = text;
+            }
+        }
+        Some(line.chars().take(1000).collect())
     }
 
     /// Changes the error by copy on write: clones are unaffected.
@@ -153,5 +180,27 @@ mod tests {
         let foreign = AuthError::recover("time-out".into());
         assert!(foreign.is_transient());
         assert_eq!(foreign.source().map(ToString::to_string).as_deref(), Some("time-out"));
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Layered {
+        text: &'static str,
+        #[source]
+        source: Option<Box<Layered>>,
+    }
+
+    #[test]
+    fn the_causes_of_an_error_are_one_line_without_repetitions_and_control_characters() {
+        let layered = |text, source| Layered { text, source: Option::map(source, Box::new) };
+        let refused = layered("Connection refused (os error 111)", None);
+        let connect = layered("tcp connect error: Connection refused (os error 111)", Some(refused));
+        let error = layered("cannot connect to\nhttps://idp.example.com", Some(connect));
+        let error = AuthError::new(Reason::KeySetUnavailable).with_source(error);
+        let line = r"cannot connect to\nhttps://idp.example.com: tcp connect error: Connection refused (os error 111)";
+        assert_eq!(error.causes().as_deref(), Some(line));
+        assert_eq!(AuthError::new(Reason::Expired).causes(), None);
+        let long = AuthError::new(Reason::Expired).with_source("x".repeat(5000));
+        assert_eq!(long.causes().map(|line| line.len()), Some(1000));
     }
 }
