@@ -229,6 +229,7 @@ async fn ends(server: &Server, app: &OAuthClient, live: &Answer, others: &Answer
     assert_eq!(basic.revoke(others.refresh_token()).await.expect("an answer").status(), 200);
     let (authorization, code) = code(app).await;
     let first = app.redeem(&authorization, &code).await.expect("an answer");
+    server.clock.advance(Duration::from_mins(5));
     assert_eq!(app.redeem(&authorization, &code).await.expect("an answer").error(), Some("invalid_grant"));
     assert_eq!(tool(server, first.access_token()).await, 401);
 }

@@ -154,11 +154,14 @@ impl Bridge {
         &self.0.config.issuer
     }
 
-    /// Returns the metadata of the (first) resource, for its auth layer.
+    /// Returns the metadata of the (first) resource, for its auth layer. Its scopes are those that
+    /// [basic use requires](BridgeConfig::with_default_scopes), because clients request all of them at their first login
+    /// (MCP authorization, Scope Selection Strategy).
     #[must_use]
     pub fn resource_metadata(&self) -> ProtectedResourceMetadata {
-        let BridgeConfig { issuer, resources, scopes, .. } = &*self.0.config;
-        ProtectedResourceMetadata::new(resources[0].clone(), issuer.clone()).with_scopes_supported(scopes)
+        let BridgeConfig { issuer, resources, .. } = &*self.0.config;
+        ProtectedResourceMetadata::new(resources[0].clone(), issuer.clone())
+            .with_scopes_supported(self.0.config.basic_scopes())
     }
 
     /// Returns the client of the provider.

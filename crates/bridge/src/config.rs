@@ -129,7 +129,8 @@ impl BridgeConfig {
         self
     }
 
-    /// Sets the scopes for requests without `scope`. Default: all scopes.
+    /// Sets the scopes for requests without a known `scope`: those that basic use requires. The metadata of the resource lists them, so most
+    /// clients request them at their first login. Default: all scopes.
     pub fn with_default_scopes(mut self, scopes: ScopeSet) -> Self {
         self.default_scopes = Some(scopes);
         self
@@ -282,12 +283,22 @@ impl BridgeConfig {
         self
     }
 
-    /// Returns the requested scopes that `user` is granted.
+    /// Returns the requested scopes that `user` is granted. Without default scopes that a user needs, they may be none.
     ///
     /// # Errors
-    /// `access_denied` if none is left.
+    /// `access_denied` if none is left of several, and there are default scopes.
     pub(crate) fn allowed_scopes(&self, user: &SessionUser, asked: &ScopeSet) -> Result<ScopeSet, OAuthError> {
-        self.scope_policy.as_ref().map_or_else(|| Ok(asked.clone()), |scope_policy| scope_policy.apply(user, asked))
+        let Some(ScopePolicy(decide)) = &self.scope_policy else { return Ok(asked.clone()) };
+        let granted = decide(&user.context().build(), asked).intersection(asked);
+        if granted.is_empty() && !asked.is_empty() && !self.basic_scopes().is_empty() {
+            return Err(OAuthError::new(ErrorCode::AccessDenied, "no requested scope is allowed for this user"));
+        }
+        Ok(granted)
+    }
+
+    /// Returns the scopes for requests without `scope`: what basic use requires.
+    pub(crate) fn basic_scopes(&self) -> &ScopeSet {
+        self.default_scopes.as_ref().unwrap_or(&self.scopes)
     }
 
     /// Reports whether grants are revoked at `provider` when their session ends.
@@ -314,7 +325,8 @@ impl BridgeConfig {
 /// Limits the scopes of users: which of the requested scopes a user is granted.
 ///
 /// It is applied once, at the login, or when an identity assertion is redeemed. It can only remove scopes. A user without any of the
-/// requested scopes is rejected with `access_denied`.
+/// requested scopes is rejected with `access_denied`, unless [basic use requires none](BridgeConfig::with_default_scopes): then the user is
+/// granted none.
 ///
 /// A user is identified by issuer *and* subject, and claims are those of that issuer. Users who log in have the provider's issuer. Users
 /// of identity assertions have their [`TrustedIssuer`](crate::TrustedIssuer), where the same subject may be another person. So compare
@@ -343,19 +355,6 @@ impl ScopePolicy {
     /// Creates a policy from a function of the user and the requested scopes.
     pub fn new(decide: impl Fn(&UserContext, &ScopeSet) -> ScopeSet + Send + Sync + 'static) -> Self {
         Self(Arc::new(decide))
-    }
-
-    /// Returns the scopes of `asked` that `user` is granted.
-    ///
-    /// # Errors
-    /// `access_denied` if none is left.
-    pub(crate) fn apply(&self, user: &SessionUser, asked: &ScopeSet) -> Result<ScopeSet, OAuthError> {
-        let granted = (self.0)(&user.context().build(), asked);
-        let granted = granted.intersection(asked);
-        if granted.is_empty() && !asked.is_empty() {
-            return Err(OAuthError::new(ErrorCode::AccessDenied, "no requested scope is allowed for this user"));
-        }
-        Ok(granted)
     }
 }
 

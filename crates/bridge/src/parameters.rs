@@ -6,7 +6,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use bytes::Bytes;
 use http::{HeaderMap, header, request::Parts};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use portcullis_core::ScopeSet;
+use portcullis_core::{ResourceUri, ScopeSet};
 use tokio::time::timeout;
 use url::form_urlencoded;
 
@@ -69,6 +69,18 @@ impl Parameters {
     }
 }
 
+/// Returns the scopes of `asked` that are among `allowed`; `None` if there are none, so that the request counts as one without scopes.
+pub(crate) fn known_scopes(asked: Option<&ScopeSet>, allowed: &ScopeSet) -> Option<ScopeSet> {
+    asked.map(|asked| asked.intersection(allowed)).filter(|known| !known.is_empty())
+}
+
+/// Reports whether `presented` names `resource`, with or without a slash at its end.
+pub(crate) fn names_resource(presented: &str, resource: &ResourceUri) -> bool {
+    resource.is_named_by(presented)
+        || presented.strip_suffix('/').is_some_and(|presented| resource.is_named_by(presented))
+        || resource.as_str().strip_suffix('/') == Some(presented)
+}
+
 /// Parses scopes of a request; `None` if `text` is malformed or too long.
 pub(crate) fn parse_untrusted_scopes(text: &str) -> Option<ScopeSet> {
     /// Parsing takes quadratic time.
@@ -81,6 +93,9 @@ impl fmt::Debug for Parameters {
         f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
     }
 }
+
+/// The content type of forms.
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// The maximum size of a form. An assertion has at most 16 KiB.
 const MAX_FORM: usize = 64 * 1024;
@@ -107,10 +122,16 @@ impl<S: Send + Sync> FromRequest<S> for OAuthForm {
     type Rejection = OAuthError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, OAuthError> {
-        if !has_content_type(request.headers(), "application/x-www-form-urlencoded") {
+        let types: Vec<_> = content_types(request.headers()).map(str::to_ascii_lowercase).collect();
+        if !types.iter().any(|of| of == FORM) {
             return Err(OAuthError::invalid_request("Content-Type must be application/x-www-form-urlencoded"));
         }
-        Parameters::parse(&read_body(request, MAX_FORM).await?).map(Self)
+        let body = read_body(request, MAX_FORM).await?;
+        // Of several types the body shows which one is right: a form does not begin like JSON.
+        if types.len() > 1 && body.trim_ascii_start().starts_with(b"{") {
+            return Err(OAuthError::invalid_request("Content-Type names several types, and the body is not a form"));
+        }
+        Parameters::parse(&body).map(Self)
     }
 }
 
@@ -141,8 +162,12 @@ pub(crate) async fn read_body(request: Request, max_len: usize) -> Result<Bytes,
 
 /// Reports whether the content type is `expected`, with any parameters. RFC 9110 section 8.3.1.
 pub(crate) fn has_content_type(headers: &HeaderMap, expected: &str) -> bool {
-    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return false };
-    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
-    essence.trim().eq_ignore_ascii_case(expected)
+    let mut types = content_types(headers);
+    types.next().is_some_and(|first| first.eq_ignore_ascii_case(expected)) && types.next().is_none()
+}
+
+/// Returns the content types without their parameters. Some clients send two, in one header or in two.
+fn content_types(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(header::CONTENT_TYPE).iter().map(|value| value.to_str().unwrap_or_default());
+    values.flat_map(|value| value.split(',')).map(|value| value.split(';').next().unwrap_or_default().trim())
 }

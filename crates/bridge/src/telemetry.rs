@@ -16,6 +16,7 @@ pub(crate) struct Telemetry {
     logins: Counters<LoginOutcome>,
     tokens: Counters<(Option<GrantType>, Option<ErrorCode>)>,
     repeated: Counter,
+    codes_repeated: Counter,
     reuse_suspected: Counters<ReuseSign>,
     registrations: Counters<Option<ErrorCode>>,
     ended: Counters<EndReason>,
@@ -103,6 +104,7 @@ impl Telemetry {
                 counter!("portcullis_bridge_tokens_total", "grant" => grant, "outcome" => outcome)
             }),
             repeated: counter!("portcullis_bridge_refreshes_repeated_total"),
+            codes_repeated: counter!("portcullis_bridge_codes_repeated_total"),
             reuse_suspected: Counters::new(
                 ReuseSign::ALL,
                 |sign| counter!("portcullis_bridge_refresh_reuse_suspected_total", "sign" => sign.as_str()),
@@ -138,6 +140,11 @@ impl Telemetry {
     /// Counts a repeated refresh.
     pub(crate) fn repeated(&self) {
         self.repeated.increment(1);
+    }
+
+    /// Counts a code that was redeemed again within the grace period.
+    pub(crate) fn code_repeated(&self) {
+        self.codes_repeated.increment(1);
     }
 
     /// Counts a sign of refresh token reuse.

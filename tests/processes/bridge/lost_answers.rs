@@ -120,7 +120,7 @@ async fn a_refresh_whose_answer_was_lost_is_repeated_too_late_and_the_log_says_w
 }
 
 #[tokio::test]
-async fn a_code_whose_answer_was_lost_is_not_redeemed_again_and_the_user_logs_in_anew() {
+async fn a_code_whose_answer_was_lost_is_redeemed_again_within_the_grace_period_and_not_later() {
     let place = Place::new().await;
     let log = LogCapture::of_this_thread();
     let mut browser = place.world.browser();
@@ -129,7 +129,10 @@ async fn a_code_whose_answer_was_lost_is_not_redeemed_again_and_the_user_logs_in
     let code = authorization.code(&callback).expect("a code");
     let lost = place.lose(place.client.redeem(&authorization, &code)).await;
     assert_eq!(place.whoami(access_token(&lost)).await, 200, "the tokens of a lost answer are valid");
+    let again = place.client.redeem(&authorization, &code).await.expect("an answer");
+    assert_eq!(again.access_token(), access_token(&lost), "and come again");
 
+    place.clock.advance(TOO_LATE);
     let again = place.client.redeem(&authorization, &code).await.expect("an answer");
     assert_eq!((again.status().as_u16(), again.error()), (400, Some("invalid_grant")));
     assert_eq!(place.whoami(access_token(&lost)).await, 401, "and keeps them no longer than until it is noticed");

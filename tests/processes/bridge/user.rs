@@ -80,7 +80,7 @@ impl<'a> User<'a> {
         };
         let code = authorization.code(&callback).expect("a code");
         let client = self.client.clone();
-        // Not disconnected: presenting a code while it is redeemed ends the session.
+        // A code whose answer was lost is redeemed again.
         let (answer, lost) =
             until_answered(self.world, || PATIENCE, async || client.redeem(&authorization, &code).await).await;
         self.lost += lost;

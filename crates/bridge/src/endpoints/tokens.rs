@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header::AUTHORIZATION};
 use portcullis_core::{BearerToken, Clock, GrantId};
 use serde::Serialize;
 use serde_json::json;
@@ -14,7 +14,7 @@ use crate::{
     access_tokens::AccessTokens,
     clients::{BasicCredentials, Clients},
     limits::{Caller, RateLimits},
-    parameters::OAuthForm,
+    parameters::{OAuthForm, Parameters},
     response::{self, ErrorCode, OAuthError, run_to_end},
     session::{ActiveToken, EndReason, ParsedToken, SecretHash, Session, Sessions, TokenStatus},
     telemetry::Telemetry,
@@ -48,7 +48,8 @@ pub(crate) async fn token(
 /// `POST /revoke`. [RFC 7009 section 2](https://www.rfc-editor.org/rfc/rfc7009#section-2)
 ///
 /// A refresh token ends the whole session, at the provider too. So does an access token of a client that has authenticated. An access token
-/// of a public client is revoked alone, because any party that has seen it, such as a resource server, can send this request.
+/// of a public client is revoked alone, because any party that has seen it, such as a resource server, can send this request. A public client
+/// need not send its `client_id`.
 /// `token_type_hint` is ignored, because tokens show their type.
 #[expect(clippy::too_many_arguments, reason = "extractors")]
 pub(crate) async fn revoke(
@@ -62,29 +63,44 @@ pub(crate) async fn revoke(
     OAuthForm(form): OAuthForm,
 ) -> Result<Response, OAuthError> {
     let work = async move {
-        let client = clients.authenticate(&headers, &form, &caller).await?;
-        match Token::parse(form.required("token")?, &access_tokens, &*clock) {
-            Some(Token::Refresh(id)) => {
-                let session = sessions.load(id).await?;
-                if is_own(session.as_ref(), &client)? {
-                    sessions.end(id, EndReason::Revoked).await?;
-                }
-            }
-            Some(Token::Access(id, hash)) => {
-                let active = match sessions.token_status(id, hash).await? {
-                    TokenStatus::Active(active) => Some(active),
-                    TokenStatus::GrantEnded | TokenStatus::Inactive => None,
-                };
-                if is_own(active.as_ref().map(|active| &active.session), &client)? {
-                    revoke_access_token(&sessions, &client, id, hash).await?;
-                }
-            }
-            None => {}
-        }
+        let client = match names_client(&headers, &form) {
+            true => Some(clients.authenticate(&headers, &form, &caller).await?),
+            false => None,
+        };
+        let token = Token::parse(form.required("token")?, &access_tokens, &*clock);
         // An invalid token is no error. RFC 7009 section 2.2.
-        Ok(response::json(StatusCode::OK, &serde_json::json!({})))
+        let done = || Ok(response::json(StatusCode::OK, &json!({})));
+        let Some(token) = token else { return done() };
+        let Some(session) = token.session(&sessions).await? else { return done() };
+        let client = match client {
+            Some(client) => client,
+            None => public_client(&clients, &session, &caller).await?,
+        };
+        if *session.client_id != *client.id() {
+            return Err(OAuthError::invalid_grant("token was issued to another client"));
+        }
+        match token {
+            Token::Access(id, hash) if client.is_public() => sessions.revoke_access_token(id, hash).await?,
+            Token::Refresh(id) | Token::Access(id, _) => sessions.end(id, EndReason::Revoked).await?,
+        };
+        done()
     };
     run_to_end(&tasks, work).await
+}
+
+/// Reports whether a request names its client.
+fn names_client(headers: &HeaderMap, form: &Parameters) -> bool {
+    headers.contains_key(AUTHORIZATION)
+        || ["client_id", "client_secret", "client_assertion"].iter().any(|name| form.optional(name).is_some())
+}
+
+/// Returns the client of `session`, which a valid token has proved. A confidential client has to authenticate itself.
+async fn public_client(clients: &Clients, session: &Session, caller: &Caller) -> Result<Client, OAuthError> {
+    let client = clients.find(&session.client_id, caller).await?;
+    if !client.is_public() {
+        return Err(OAuthError::new(ErrorCode::InvalidClient, "client authentication failed"));
+    }
+    Ok(client)
 }
 
 /// A token of this bridge, by its form.
@@ -102,29 +118,17 @@ impl Token {
         let identified = access_tokens.identify(&BearerToken::issued(text).ok()?, clock.now()).ok();
         identified.map(|(id, hash)| Self::Access(id, hash))
     }
-}
 
-/// Reports whether there is a session of this client. RFC 7009 section 2.1.
-fn is_own(session: Option<&Session>, client: &Client) -> Result<bool, OAuthError> {
-    match session {
-        None => Ok(false),
-        Some(session) if *session.client_id == *client.id() => Ok(true),
-        Some(_) => Err(OAuthError::invalid_grant("token was issued to another client")),
+    /// Returns its session, if the token is valid.
+    async fn session(&self, sessions: &Sessions) -> Result<Option<Session>, OAuthError> {
+        match *self {
+            Self::Refresh(id) => Ok(sessions.load(id).await?),
+            Self::Access(id, hash) => match sessions.token_status(id, hash).await? {
+                TokenStatus::Active(active) => Ok(Some(active.session)),
+                TokenStatus::GrantEnded | TokenStatus::Inactive => Ok(None),
+            },
+        }
     }
-}
-
-async fn revoke_access_token(
-    sessions: &Sessions,
-    client: &Client,
-    id: GrantId,
-    hash: SecretHash,
-) -> Result<(), OAuthError> {
-    if client.is_public() {
-        sessions.revoke_access_token(id, hash).await?;
-    } else {
-        sessions.end(id, EndReason::Revoked).await?;
-    }
-    Ok(())
 }
 
 /// The description of an active token. [RFC 7662 section 2.2](https://www.rfc-editor.org/rfc/rfc7662#section-2.2)

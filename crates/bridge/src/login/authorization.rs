@@ -12,7 +12,7 @@ use crate::{
     config::Urls,
     limits::Caller,
     pages::{ErrorLink, error_page},
-    parameters::Parameters,
+    parameters::{Parameters, known_scopes, names_resource},
     response::{ErrorCode, OAuthError, redirect},
 };
 
@@ -34,9 +34,6 @@ pub(crate) struct AuthorizationRequest {
 
 /// The maximum length of `state`.
 const MAX_STATE: usize = 2048;
-
-/// The scope by which most clients request a refresh token. The bridge issues refresh tokens by the client's grant types instead.
-const OFFLINE_ACCESS: &str = "offline_access";
 
 impl AuthorizationRequest {
     /// Validates the request of `caller`, and returns it with its client.
@@ -188,7 +185,7 @@ fn resource(parameters: &Parameters, config: &BridgeConfig) -> Result<ResourceUr
     let invalid = |description| OAuthError::new(ErrorCode::InvalidTarget, description);
     let mut named: Option<&ResourceUri> = None;
     for presented in parameters.resources() {
-        let known = config.resources.iter().find(|resource| resource.is_named_by(presented));
+        let known = config.resources.iter().find(|resource| names_resource(presented, resource));
         let known = known.ok_or_else(|| invalid("unknown resource"))?;
         if named.is_some_and(|named| named != known) {
             return Err(invalid("a token is valid for one resource only"));
@@ -198,23 +195,13 @@ fn resource(parameters: &Parameters, config: &BridgeConfig) -> Result<ResourceUr
     Ok(named.unwrap_or(&config.resources[0]).clone())
 }
 
-/// Returns the requested scopes that bridge and client allow. Others are dropped, and the token response names the granted ones
-/// (RFC 6749 section 3.3), unless no scope is left.
+/// Returns the requested scopes that bridge and client allow, or else the default ones. Scopes that are not known are ignored, because
+/// many clients request fixed ones, and the token response names the granted scopes (RFC 6749 section 3.3).
 fn scopes(parameters: &Parameters, client: &Client, config: &BridgeConfig) -> Result<ScopeSet, OAuthError> {
-    let allowed = |scope: &&str| {
-        config.scopes.contains(scope) && client.scopes.as_ref().is_none_or(|scopes| scopes.contains(scope))
-    };
-    let of = |scopes: &ScopeSet| ScopeSet::new(scopes.iter().filter(allowed)).unwrap_or_default();
-    let asked = parameters.scopes()?.unwrap_or_default();
-    if asked.iter().all(|scope| scope == OFFLINE_ACCESS) {
-        return Ok(of(config.default_scopes.as_ref().unwrap_or(&config.scopes)));
-    }
-    let granted = of(&asked);
-    // A bridge without scopes accepts any request.
-    if granted.is_empty() && !of(&config.scopes).is_empty() {
-        return Err(OAuthError::new(ErrorCode::InvalidScope, "no requested scope is allowed for this client"));
-    }
-    Ok(granted)
+    let asked = parameters.scopes()?;
+    let allowed = client.scopes.as_ref().map_or_else(|| config.scopes.clone(), |own| config.scopes.intersection(own));
+    let default = config.basic_scopes().intersection(&allowed);
+    Ok(known_scopes(asked.as_ref(), &allowed).unwrap_or(default))
 }
 
 /// Where an authorization response goes: the presented redirect URI and the client's `state`.

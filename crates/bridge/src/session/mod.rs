@@ -16,6 +16,6 @@ pub(crate) use model::{CodeBinding, EndReason, Session, SessionUser, Stage, user
 pub(crate) use secret::{ParsedToken, Secret, SecretHash, TokenFamily, base64_bytes};
 pub(crate) use store::{ActiveToken, Decision, Sessions, TokenStatus};
 pub(crate) use tokens::{
-    AccessEntry, ActiveTokens, GraceUse, Lifetimes, NewTokens, PreviousToken, RedeemedCode, ReuseSign, SecretSalt,
-    SuspectedReuse, TokenPair,
+    AccessEntry, ActiveTokens, FirstTokens, GraceUse, Lifetimes, NewTokens, PreviousToken, RedeemedCode, ReuseSign,
+    SecretSalt, SuspectedReuse, TokenPair,
 };

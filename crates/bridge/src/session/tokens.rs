@@ -90,11 +90,22 @@ pub(crate) struct NewTokens {
     pub(crate) scopes: Option<ScopeSet>,
 }
 
-/// An authorization code that was redeemed, for the detection of reuse.
+/// An authorization code that was redeemed, for repetitions and for the detection of reuse.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct RedeemedCode {
     pub(crate) code: SecretHash,
     pub(crate) challenge: Box<str>,
+    /// The first tokens, which the client may request again. Rows of older versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) first: Option<Box<FirstTokens>>,
+}
+
+/// The tokens that a code was redeemed for. Only a holder of the code can derive them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct FirstTokens {
+    pub(crate) salt: SecretSalt,
+    #[serde(with = "seconds")]
+    pub(crate) issued_at: UnixTime,
 }
 
 /// The maximum number of unexpired access tokens of a session, which is one per ten seconds.

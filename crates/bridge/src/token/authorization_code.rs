@@ -1,5 +1,7 @@
-//! The authorization code grant: redemption of a code, at most once, with PKCE.
+//! The authorization code grant: redemption of a code with PKCE, repetition within the grace period, and reuse detection.
 //! [RFC 6749 section 4.1.3](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.3)
+
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -9,11 +11,11 @@ use subtle::ConstantTimeEq as _;
 use super::issuer::{Issued, TokenIssuer, requested_resource};
 use crate::{
     Client,
-    parameters::Parameters,
+    parameters::{Parameters, names_resource},
     response::{ErrorCode, OAuthError},
     session::{
-        ActiveTokens, Decision, EndReason, Lifetimes, NewTokens, ParsedToken, RedeemedCode, Secret, Session, Stage,
-        TokenPair,
+        ActiveTokens, Decision, EndReason, FirstTokens, Lifetimes, NewTokens, ParsedToken, RedeemedCode, Secret,
+        SecretSalt, Session, Stage, TokenPair,
     },
 };
 
@@ -32,16 +34,28 @@ pub(super) struct CodeRedemption<'a> {
 #[derive(Debug)]
 pub(super) enum Redeemed {
     Issued(TokenPair),
-    /// The code was redeemed before, possibly by an attacker. RFC 6749 section 4.1.2.
+    /// The code was redeemed within the grace period. The same tokens are returned, because the response may have been lost.
+    Repeated {
+        pair: TokenPair,
+        /// Whether the session has changed, because the first access token is not valid any more.
+        is_changed: bool,
+    },
+    /// The code was redeemed before the grace period, possibly by an attacker. RFC 6749 section 4.1.2.
     Reused,
     /// The session is unchanged: an attacker without the verifier cannot make the code unusable.
     Rejected(OAuthError),
 }
 
+/// How long a redeemed code returns the same tokens, if [`Lifetimes::rotation_grace`] is not shorter.
+const CODE_GRACE: Duration = Duration::from_secs(30);
+
 const INVALID_CODE: &str = "authorization code expired or already used";
 
 impl TokenIssuer {
-    /// Redeems the code in `form`. A second redemption ends the session.
+    /// Redeems the code in `form`.
+    ///
+    /// The client may repeat it within the grace period, with the verifier, until it uses the refresh token, and gets the same response. A
+    /// later redemption ends the session.
     pub(super) async fn redeem_code(&self, client: &Client, form: &Parameters) -> Result<Issued, OAuthError> {
         let code = ParsedToken::code(form.required("code")?);
         let code_verifier = form.required("code_verifier")?;
@@ -57,6 +71,11 @@ impl TokenIssuer {
         let decided =
             self.sessions.decide(id, |session, now| match session.redeem_code(&request, &self.config.lifetimes, now) {
                 Redeemed::Issued(pair) => Decision::Replace(Ok(Issued { id, session: session.clone(), pair })),
+                Redeemed::Repeated { pair, is_changed } => {
+                    self.telemetry.code_repeated();
+                    let issued = Ok(Issued { id, session: session.clone(), pair });
+                    if is_changed { Decision::Replace(issued) } else { Decision::Keep(issued) }
+                }
                 Redeemed::Reused => {
                     tracing::warn!(session = %id, "authorization code reused: ending the session");
                     let error = OAuthError::invalid_grant("authorization code already used");
@@ -78,8 +97,8 @@ impl Session {
     ) -> Redeemed {
         let code = match &self.stage {
             Stage::Code(code) => code,
-            Stage::Live(tokens) if self.is_reuse(tokens, request) => return Redeemed::Reused,
-            Stage::Live(_) | Stage::Ended { .. } => return rejected(INVALID_CODE),
+            Stage::Live(_) => return self.redeem_again(request, lifetimes, now),
+            Stage::Ended { .. } => return rejected(INVALID_CODE),
         };
         if !code.code.is_of(request.code) || now >= code.expires_at {
             return rejected(INVALID_CODE);
@@ -93,24 +112,63 @@ impl Session {
         if !is_verifier(request.code_verifier) || !matches_challenge(&code.challenge, request.code_verifier) {
             return rejected("code_verifier does not match code_challenge");
         }
-        if request.resource.is_some_and(|resource| !self.resource.is_named_by(resource)) {
+        if request.resource.is_some_and(|resource| !names_resource(resource, &self.resource)) {
             return Redeemed::Rejected(other_resource());
         }
-        let mut tokens = ActiveTokens::from_code(RedeemedCode { code: code.code, challenge: code.challenge.clone() });
-        let refresh = self.is_refreshable.then(Secret::random);
-        let pair = self.issue(&mut tokens, NewTokens::first(refresh), lifetimes, now);
+        let mut salt = [0; 32];
+        rand::fill(&mut salt);
+        let first = FirstTokens { salt: SecretSalt(salt), issued_at: now };
+        let new = self.first_tokens(request.code, &first);
+        let redeemed =
+            RedeemedCode { code: code.code, challenge: code.challenge.clone(), first: Some(Box::new(first)) };
+        let mut tokens = ActiveTokens::from_code(redeemed);
+        let pair = self.issue(&mut tokens, new, lifetimes, now);
         self.stage = Stage::Live(tokens);
         Redeemed::Issued(pair)
     }
 
-    /// Reports whether a redeemed code is presented again with all that it requires. Without the verifier, an old code from a browser's
-    /// history proves nothing.
-    fn is_reuse(&self, tokens: &ActiveTokens, request: &CodeRedemption<'_>) -> bool {
-        tokens.code().is_some_and(|redeemed| {
+    /// Derives the first tokens from the code and a random salt, as [a rotation](Self::rotate) derives its tokens.
+    fn first_tokens(&self, code: &Secret, FirstTokens { salt: SecretSalt(salt), .. }: &FirstTokens) -> NewTokens {
+        let refresh = self.is_refreshable.then(|| code.derive("first refresh token", salt));
+        NewTokens { access: code.derive("first access token", salt), ..NewTokens::first(refresh) }
+    }
+
+    /// Redeems a code that was redeemed before. Without the verifier, an old code from a browser's history proves nothing.
+    fn redeem_again(&mut self, request: &CodeRedemption<'_>, lifetimes: &Lifetimes, now: UnixTime) -> Redeemed {
+        let Some(tokens) = self.active_tokens() else { return rejected(INVALID_CODE) };
+        let redeemed = tokens.code().filter(|redeemed| {
             redeemed.code.is_of(request.code)
                 && *self.client_id == *request.client_id
                 && matches_challenge(&redeemed.challenge, request.code_verifier)
-        })
+        });
+        let Some(redeemed) = redeemed else { return rejected(INVALID_CODE) };
+        let grace = CODE_GRACE.min(lifetimes.rotation_grace);
+        let Some(first) = redeemed.first.as_deref().filter(|first| now <= first.issued_at + grace) else {
+            return Redeemed::Reused;
+        };
+        let new = self.first_tokens(request.code, first);
+        // A client that has refreshed its tokens had received them.
+        let current = tokens.refresh.as_ref().map(|refresh| refresh.token);
+        if new.refresh.as_ref().map(Secret::hash) != current {
+            return Redeemed::Reused;
+        }
+        if request.resource.is_some_and(|resource| !names_resource(resource, &self.resource)) {
+            return Redeemed::Rejected(other_resource());
+        }
+        if let Some(entry) = tokens.access(new.access.hash(), now) {
+            let (issued_at, access_expires_at) = (entry.issued_at, entry.expires_at);
+            let NewTokens { access, refresh, .. } = new;
+            let pair = TokenPair { access, refresh, issued_at, access_expires_at, scopes: self.scopes.clone() };
+            return Redeemed::Repeated { pair, is_changed: false };
+        }
+        let mut tokens = tokens.clone();
+        if !tokens.make_room(now) {
+            return Redeemed::Rejected(OAuthError::rate_limited(60));
+        }
+        let new = NewTokens { access: Secret::random(), ..new };
+        let pair = self.issue(&mut tokens, new, lifetimes, now);
+        self.stage = Stage::Live(tokens);
+        Redeemed::Repeated { pair, is_changed: true }
     }
 }
 

@@ -51,9 +51,9 @@ pub(crate) struct TokenResponse {
     expires_in: u64,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "expose_optional")]
     refresh_token: Option<SecretString>,
-    /// Omitted if there are none: a list of scopes is never empty. RFC 6749 section 3.3.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    scope: String,
+    /// The granted scopes, also if there are none. A bridge without scopes omits it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
 }
 
 impl TokenIssuer {
@@ -122,7 +122,7 @@ impl TokenIssuer {
             // Rounded down, so that a client never assumes a longer lifetime.
             expires_in: lifetime.as_secs(),
             refresh_token: pair.refresh.map(|secret| secret.refresh_token(session.family)),
-            scope: pair.scopes.to_string(),
+            scope: (!self.config.scopes.is_empty()).then(|| pair.scopes.to_string()),
         }
     }
 }

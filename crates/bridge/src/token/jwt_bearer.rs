@@ -8,7 +8,7 @@ use super::issuer::{Issued, TokenIssuer, requested_resource};
 use crate::{
     BridgeConfig, Client,
     clients::ClientAuthenticationMethod,
-    parameters::Parameters,
+    parameters::{Parameters, known_scopes, names_resource},
     response::{ErrorCode, OAuthError},
     session::{EndReason, Session, SessionUser, user_claims},
 };
@@ -69,7 +69,7 @@ fn resource_of<'a>(
     config: &'a BridgeConfig,
     asked: Option<&str>,
 ) -> Result<&'a ResourceUri, OAuthError> {
-    let ours = |name: &str| config.resources.iter().find(|resource| resource.is_named_by(name));
+    let ours = |name: &str| config.resources.iter().find(|resource| names_resource(name, resource));
     let named: Option<Vec<_>> = id_jag.resources().iter().map(|resource| ours(resource.as_str())).collect();
     let mut allowed = named.ok_or_else(|| OAuthError::invalid_grant("assertion names another resource"))?;
     if allowed.is_empty() {
@@ -79,23 +79,23 @@ fn resource_of<'a>(
         None => Ok(allowed[0]),
         Some(asked) => allowed
             .into_iter()
-            .find(|resource| resource.is_named_by(asked))
+            .find(|resource| names_resource(asked, resource))
             .ok_or_else(|| OAuthError::new(ErrorCode::InvalidTarget, "assertion does not name this resource")),
     }
 }
 
-/// Returns the scopes that assertion, client, bridge and request all allow.
+/// Returns the scopes that assertion, client and bridge allow, limited to those that the request names, if it names any of them.
 fn scopes_of(
     id_jag: &IdJag,
     config: &BridgeConfig,
     client: &Client,
     asked: Option<&ScopeSet>,
 ) -> Result<ScopeSet, OAuthError> {
-    let wanted = id_jag.scopes().or(config.default_scopes.as_ref()).unwrap_or(&config.scopes);
-    let limits = [Some(&config.scopes), client.scopes.as_ref(), asked];
+    let wanted = id_jag.scopes().unwrap_or_else(|| config.basic_scopes());
+    let limits = [Some(&config.scopes), client.scopes.as_ref()];
     let scopes = limits.into_iter().flatten().fold(wanted.clone(), |scopes, limit| scopes.intersection(limit));
     if scopes.is_empty() && !wanted.is_empty() {
         return Err(OAuthError::new(ErrorCode::InvalidScope, "no scope of the assertion is allowed"));
     }
-    Ok(scopes)
+    Ok(known_scopes(asked, &scopes).unwrap_or(scopes))
 }

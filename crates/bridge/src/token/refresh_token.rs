@@ -9,7 +9,7 @@ use super::issuer::{Issued, TokenIssuer, requested_resource};
 use crate::{
     BridgeConfig, Client,
     limits::Caller,
-    parameters::Parameters,
+    parameters::{Parameters, known_scopes, names_resource},
     response::{ErrorCode, OAuthError},
     session::{
         ActiveTokens, Decision, EndReason, GraceUse, Lifetimes, NewTokens, ParsedToken, PreviousToken, Secret,
@@ -22,7 +22,7 @@ use crate::{
 pub(super) struct RotationRequest<'a> {
     pub(super) token: &'a Secret,
     pub(super) client_id: &'a str,
-    /// A subset of the granted scopes. RFC 6749 section 6.
+    /// The scopes of the access token, as far as they were granted. RFC 6749 section 6.
     pub(super) scopes: Option<&'a ScopeSet>,
     pub(super) resource: Option<&'a str>,
     /// The address of the caller, if it is known.
@@ -151,7 +151,7 @@ impl Session {
         if *self.client_id != *request.client_id {
             return rejected("refresh token was issued to another client");
         }
-        if request.resource.is_some_and(|resource| !self.resource.is_named_by(resource)) {
+        if request.resource.is_some_and(|resource| !names_resource(resource, &self.resource)) {
             let description = "resource differs from the authorization request";
             return Rotation::Rejected(OAuthError::new(ErrorCode::InvalidTarget, description));
         }
@@ -218,14 +218,11 @@ impl Session {
         if tokens.refresh.as_ref().is_none_or(|refresh| now >= refresh.expires_at) {
             return rejected("refresh token expired");
         }
-        if request.scopes.is_some_and(|scopes| !self.scopes.is_superset(scopes)) {
-            let description = "scope exceeds the granted scope";
-            return Rotation::Rejected(OAuthError::new(ErrorCode::InvalidScope, description));
-        }
         if !tokens.make_room(now) {
             return Rotation::Rejected(OAuthError::rate_limited(60));
         }
-        let scopes = request.scopes.filter(|scopes| scopes.len() < self.scopes.len()).cloned();
+        let scopes = request.scopes.map(|scopes| scopes.intersection(&self.scopes));
+        let scopes = scopes.filter(|scopes| scopes.len() < self.scopes.len());
         let new = NewTokens { access, refresh: Some(refresh), previous: Some(previous), grace, scopes };
         let pair = self.issue(&mut tokens, new, lifetimes, now);
         self.stage = Stage::Live(tokens);
@@ -246,14 +243,13 @@ impl Successors {
     }
 }
 
-/// Returns the requested scopes, or else the granted ones, that bridge and client still allow. The session keeps the others. A request
-/// beyond the granted scopes is returned as it is, and the session rejects it.
+/// Returns the requested scopes, or else the granted ones, that bridge and client still allow. The session keeps the others. Scopes that
+/// were not granted are ignored: many clients repeat those of the authorization request.
 fn allowed_scopes(asked: Option<&ScopeSet>, granted: &ScopeSet, config: &BridgeConfig, client: &Client) -> ScopeSet {
     let limits = [Some(&config.scopes), client.scopes.as_ref()].into_iter().flatten();
     let allowed = limits.fold(granted.clone(), |scopes, limit| scopes.intersection(limit));
-    match asked {
-        Some(asked) if granted.is_superset(asked) => asked.intersection(&allowed),
-        Some(asked) => asked.clone(),
+    match known_scopes(asked, granted) {
+        Some(asked) => asked.intersection(&allowed),
         None => allowed,
     }
 }

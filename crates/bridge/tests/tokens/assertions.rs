@@ -167,8 +167,9 @@ async fn ema_08_the_scopes_are_those_that_all_parties_allow() {
     for (allowed, asked, given) in [
         (Some("mcp:read other"), None, Some("mcp:read")),
         (Some("mcp:read mcp:write"), Some("mcp:write"), Some("mcp:write")),
-        (Some("mcp:read"), Some("mcp:write"), None),
+        (Some("mcp:read"), Some("mcp:write"), Some("mcp:read")),
         (Some("other"), None, None),
+        (Some("other"), Some("mcp:read"), None),
         (None, None, Some("mcp:read mcp:write")),
         (None, Some("mcp:read other"), Some("mcp:read")),
     ] {

@@ -1,5 +1,7 @@
 //! Redemption of authorization codes.
 
+use std::time::Duration;
+
 use http::Request;
 use portcullis_bridge::{Client, GrantType, RedirectUri};
 use portcullis_core::Reason;
@@ -37,7 +39,7 @@ async fn a_code_outlives_the_process_that_issued_it() {
 #[tokio::test(start_paused = true)]
 async fn as_07_an_access_token_lives_for_ten_minutes_and_never_longer_than_is_told() {
     let fixture = Fixture::new().await;
-    fixture.clock.advance(std::time::Duration::from_millis(300));
+    fixture.clock.advance(Duration::from_millis(300));
     let answer = fixture.log_in().await;
     let told = answer["expires_in"].as_u64().expect("seconds");
     assert!((598..=600).contains(&told), "{told}");
@@ -48,12 +50,71 @@ async fn as_07_an_access_token_lives_for_ten_minutes_and_never_longer_than_is_to
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reused_code_ends_its_session() {
+async fn a_code_that_is_redeemed_again_within_thirty_seconds_returns_the_same_tokens_in_any_process() {
+    let fixture = Fixture::new().await;
+    let client = fixture.app().await;
+    let (authorization, code) = fixture.code(&client).await;
+    let first = client.redeem(&authorization, &code).await.expect("a response");
+    let other = fixture.another(|config| config);
+    let fixture = fixture.replaced_by(other);
+    let client = fixture.app().await;
+    let redeem = || client.redeem(&authorization, &code);
+    for seconds in [0, 29, 1] {
+        fixture.pass(seconds);
+        for (what, call, error) in [
+            ("another verifier", redeem().with("code_verifier", &"x".repeat(43)), "invalid_grant"),
+            ("another client", fixture.server().await.redeem(&authorization, &code), "invalid_grant"),
+            ("another resource", redeem().with("resource", OTHER_RESOURCE), "invalid_target"),
+        ] {
+            assert_eq!(call.await.expect("a response").error(), Some(error), "{what}");
+        }
+        let again = redeem().await.expect("a response");
+        assert_eq!(again.access_token(), first.access_token());
+        assert_eq!(again.refresh_token(), first.refresh_token());
+        assert_eq!((again.status().as_u16(), &again["scope"]), (200, &first["scope"]));
+    }
+    assert!(fixture.verify(first.access_token()).await.is_ok(), "the session goes on");
+    assert_eq!(client.refresh(first.refresh_token()).await.expect("a response").status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repetition_after_the_access_token_expired_returns_a_new_one_with_the_same_refresh_token() {
+    let fixture = Fixture::with(|config| config.with_access_token_ttl(Duration::from_secs(5))).await;
+    let client = fixture.app().await;
+    let (authorization, code) = fixture.code(&client).await;
+    let first = client.redeem(&authorization, &code).await.expect("a response");
+    fixture.pass(10);
+    let again = client.redeem(&authorization, &code).await.expect("a response");
+    assert_ne!(again.access_token(), first.access_token());
+    assert_eq!(again.refresh_token(), first.refresh_token());
+    assert!(fixture.verify(again.access_token()).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_code_is_not_repeated_after_its_tokens_were_refreshed_or_if_the_grace_period_is_disabled() {
+    for (grace, refreshes) in [(120, true), (0, false)] {
+        let fixture = Fixture::with(|config| config.with_rotation_grace(Duration::from_secs(grace))).await;
+        let client = fixture.app().await;
+        let (authorization, code) = fixture.code(&client).await;
+        let mut answer = client.redeem(&authorization, &code).await.expect("a response");
+        fixture.pass(1);
+        if refreshes {
+            answer = client.refresh(answer.refresh_token()).await.expect("a response");
+        }
+        let again = client.redeem(&authorization, &code).await.expect("a response");
+        assert_eq!((again.status().as_u16(), again.error()), (400, Some("invalid_grant")));
+        assert!(fixture.verify(answer.access_token()).await.is_err(), "the session has ended");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_code_that_is_reused_after_the_grace_period_ends_its_session() {
     let fixture = Fixture::new().await;
     let client = fixture.app().await;
     let (authorization, code) = fixture.code(&client).await;
     let answer = client.redeem(&authorization, &code).await.expect("a response");
     let user = fixture.verify(answer.access_token()).await.expect("a user");
+    fixture.pass(31);
     let again = client.redeem(&authorization, &code).await.expect("a response");
     assert_eq!((again.status().as_u16(), again.error()), (400, Some("invalid_grant")));
     assert_eq!(fixture.verify(answer.access_token()).await.expect_err("ended").reason(), Reason::Inactive);
@@ -72,27 +133,31 @@ async fn a_reused_token_ends_the_session_even_if_its_sender_disconnects_at_any_m
         let (authorization, code) = fixture.code(&client).await;
         let answer = client.redeem(&authorization, &code).await.expect("a response");
         let user = fixture.verify(answer.access_token()).await.expect("a user");
+        fixture.pass(31);
         let again = tokio::spawn(client.redeem(&authorization, &code).into_future());
         for _ in 0..turns {
             tokio::task::yield_now().await;
         }
         again.abort();
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         let works = fixture.verify(answer.access_token()).await.is_ok();
         assert_ne!(works, user.revocation().is_revoked(), "after {turns} turns: all of it has ended, or nothing");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn concurrent_redemptions_of_a_code_end_the_session() {
+async fn concurrent_redemptions_of_a_code_return_the_same_tokens() {
     let fixture = Fixture::new().await;
     let client = fixture.app().await;
     let (authorization, code) = fixture.code(&client).await;
     let answers = at_once(20, || client.redeem(&authorization, &code)).await;
-    let (good, bad): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status() == 200);
-    assert_eq!(good.len(), 1);
-    assert!(bad.iter().all(|answer| answer.error() == Some("invalid_grant")));
-    assert!(fixture.verify(good[0].access_token()).await.is_err());
+    for answer in &answers {
+        assert_eq!(
+            (answer.access_token(), answer.refresh_token()),
+            (answers[0].access_token(), answers[0].refresh_token())
+        );
+    }
+    assert!(fixture.verify(answers[0].access_token()).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,12 +187,13 @@ async fn a_code_without_its_verifier_and_client_gets_nothing_and_stays_valid() {
         ("a code as refresh token", client.refresh(&code), "invalid_grant"),
         ("a code by another grant type", redeem().with("grant_type", "password"), "unsupported_grant_type"),
         ("no grant type", redeem().without("grant_type"), "invalid_request"),
+        ("a resource below it", redeem().with("resource", &format!("{RESOURCE}/x")), "invalid_target"),
     ] {
         let answer = call.await.expect("a response");
         assert_eq!((answer.status().as_u16(), answer.error()), (400, Some(error)), "{what}");
     }
-    let answer = redeem().with("resource", RESOURCE).await.expect("a response");
-    assert_eq!(answer.status(), 200, "the client itself gets its tokens");
+    let answer = redeem().with("resource", &format!("{RESOURCE}/")).await.expect("a response");
+    assert_eq!(answer.status(), 200, "the client itself gets its tokens, also with a slash after the resource");
 }
 
 #[tokio::test(start_paused = true)]
@@ -187,6 +253,8 @@ async fn only_forms_are_read() {
         (Some("application/json"), r#"{"grant_type":"refresh_token"}"#, 400),
         (None, "grant_type=refresh_token", 400),
         (Some("application/x-www-form-urlencoded; charset=UTF-8"), "client_id=app&grant_type=password", 400),
+        (Some("application/json, application/x-www-form-urlencoded"), r#"{"grant_type":"refresh_token"}"#, 400),
+        (Some("text/plain, application/json"), "client_id=app&grant_type=password", 400),
         (Some("application/x-www-form-urlencoded"), &format!("client_id={}", "x".repeat(65 * 1024)), 413),
     ] {
         let request = Request::post(format!("{ISSUER}/token"));
@@ -196,6 +264,21 @@ async fn only_forms_are_read() {
         assert_eq!(response.headers()["cache-control"], "no-store");
         let error: serde_json::Value = serde_json::from_slice(response.body()).expect("JSON");
         assert!(error["error"].is_string(), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_form_is_read_although_its_content_type_names_another_type_as_well() {
+    let fixture = Fixture::new().await;
+    for types in [
+        &["application/json, application/x-www-form-urlencoded"][..],
+        &["application/json", "application/x-www-form-urlencoded; charset=UTF-8"],
+    ] {
+        let request = Request::post(format!("{ISSUER}/token"));
+        let request = types.iter().fold(request, |request, of| request.header("content-type", *of));
+        let response = fixture.send(request, "client_id=app&grant_type=refresh_token&refresh_token=x").await;
+        let error: serde_json::Value = serde_json::from_slice(response.body()).expect("JSON");
+        assert_eq!(error["error"], "invalid_grant", "it was read: {error}");
     }
 }
 

@@ -165,6 +165,17 @@ async fn ema_09_identity_assertions_are_announced_if_an_issuer_of_them_is_truste
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_metadata_of_the_resource_lists_the_scopes_that_basic_use_requires() {
+    let scopes = |text| ScopeSet::parse(text).expect("scopes");
+    for (default, listed) in [("mcp:read", json!(["mcp:read"])), ("", json!(null))] {
+        let fixture = Fixture::with(|config| config.with_default_scopes(scopes(default))).await;
+        let document: Value = serde_json::from_slice(&fixture.bridge.resource_metadata().to_json()).expect("JSON");
+        assert_eq!(document["scopes_supported"], listed);
+        assert_eq!(metadata(&fixture).await["scopes_supported"], json!(["mcp:read", "mcp:write"]), "all of the server");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn disabled_features_are_neither_in_the_metadata_nor_served() {
     let fixture = Fixture::with(|_| bare().with_registration(RegistrationPolicy::disabled())).await;
     let found = metadata(&fixture).await;

@@ -14,6 +14,7 @@ async fn the_log_states_why_a_session_ended() {
 
     let (authorization, code) = fixture.code(&client).await;
     client.redeem(&authorization, &code).await.expect("a response");
+    fixture.pass(31);
     client.redeem(&authorization, &code).await.expect("a response");
     let by_code = announced(&mut ended).await;
 

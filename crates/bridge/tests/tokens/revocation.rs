@@ -29,6 +29,26 @@ async fn revoking_an_invalid_token_succeeds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_public_client_revokes_its_token_without_a_client_id() {
+    let fixture = Fixture::new().await;
+    let client = fixture.app().await;
+    let revoke = async |token: &str| client.revoke(token).without("client_id").await.expect("a response");
+    let answer = fixture.log_in().await;
+    assert_eq!(revoke(answer.access_token()).await.status(), 200);
+    assert!(fixture.verify(answer.access_token()).await.is_err(), "the access token alone");
+    let next = client.refresh(answer.refresh_token()).await.expect("a response");
+    assert!(fixture.verify(next.access_token()).await.is_ok());
+    assert_eq!(revoke(next.refresh_token()).await.status(), 200);
+    assert!(fixture.verify(next.access_token()).await.is_err(), "the session");
+    assert_eq!(revoke("pcrt_x").await.status(), 200, "an invalid token is no error");
+
+    let confidential = fixture.asserted().await;
+    let refused = revoke(confidential.access_token()).await;
+    assert_eq!((refused.status().as_u16(), refused.error()), (401, Some("invalid_client")));
+    assert!(fixture.verify(confidential.access_token()).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_cannot_revoke_the_token_of_another_client() {
     let fixture = Fixture::new().await;
     let answer = fixture.asserted().await;
