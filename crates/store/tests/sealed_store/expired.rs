@@ -1,6 +1,7 @@
 //! Values whose end needs work: they stay until it is done, and a value that does not open does not block the others.
 
-use portcullis_store::{Expected, Row, SealedStore, Store as _};
+use portcullis_store::SealedStore;
+use portcullis_test_support::LogCapture;
 
 use crate::fixture::{COLLECTION, Fixture, key};
 
@@ -41,8 +42,13 @@ async fn expired_rows_that_do_not_open_do_not_block_others_and_are_kept() {
     fill(&fixture, &[9], 0..100).await;
     fill(&fixture, &[1], 100..105).await;
     fixture.later();
+    let log = LogCapture::of_this_thread();
     assert_eq!(expired(&fixture.with_keys(&[1]), 3).await, [100, 101, 102]);
+    assert_eq!(log.lines("records that have expired do not open").len(), 1, "{}", log.text());
+    assert!(log.text().contains("table=\"sessions\"") && log.text().contains("records=100"), "{}", log.text());
+    let log = LogCapture::of_this_thread();
     assert_eq!(expired(&fixture.with_keys(&[1, 9]), 3).await, [0, 1, 2], "another process has their key");
+    assert_eq!(log.text(), "", "all of them open");
 }
 
 #[tokio::test(start_paused = true)]
@@ -61,11 +67,7 @@ async fn one_that_was_damaged_is_removed() {
     let fixture = Fixture::new();
     let records = fixture.with_keys(&[1]);
     fill(&fixture, &[1], 0..3).await;
-    let row = fixture.rows.load(key(0)).await.unwrap().expect("a row");
-    let mut sealed = row.row.sealed.to_vec();
-    *sealed.last_mut().expect("a byte") ^= 1;
-    let damaged = Row::new(sealed.into(), row.row.expires_at);
-    fixture.rows.compare_and_swap(key(0), Expected::Unexpired(row.version), damaged, None).await.unwrap();
+    fixture.damage(key(0)).await;
     records.load::<u32>(key(0)).await.expect_err("it is an error for as long as it lives");
     fixture.later();
     assert_eq!(expired(&records, 1).await, [1]);

@@ -7,7 +7,7 @@ use std::{
 
 use portcullis_core::{Clock as _, UnixTime};
 use portcullis_store::{
-    Collection, KeyRing, MemoryStore, RecordKey, SealedStore, StoreFuture,
+    Collection, Expected, KeyRing, MemoryStore, RecordKey, Row, SealedStore, Store as _, StoreFuture,
     conformance::{Call, FaultyStore},
 };
 use portcullis_testkit::TestClock;
@@ -48,6 +48,15 @@ impl Fixture {
             interference.await;
             Ok(())
         }));
+    }
+
+    /// Changes the last byte of a sealed row, so that the row does not open.
+    pub(crate) async fn damage(&self, key: RecordKey) {
+        let row = self.rows.load(key).await.expect("memory").expect("a row");
+        let mut sealed = row.row.sealed.to_vec();
+        *sealed.last_mut().expect("a byte") ^= 1;
+        let damaged = Row::new(sealed.into(), row.row.expires_at);
+        self.rows.compare_and_swap(key, Expected::Unexpired(row.version), damaged, None).await.expect("memory");
     }
 
     pub(crate) fn soon(&self) -> UnixTime {

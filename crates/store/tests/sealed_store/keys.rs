@@ -47,6 +47,14 @@ async fn a_store_that_is_older_than_the_row_is_checked_by_its_values() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_damaged_row_is_no_evidence_of_wrong_keys() {
+    let fixture = Fixture::new();
+    fixture.with_keys(&[1]).create(key(0), &0, fixture.soon()).await.unwrap().expect("there is none");
+    fixture.damage(key(0)).await;
+    open(&fixture, &[1]).await.expect("the keys may be right");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rekey_seals_the_row_anew() {
     let fixture = Fixture::new();
     open(&fixture, &[1]).await.expect("an empty store");

@@ -1,9 +1,9 @@
 //! Values: what goes in comes out, and of many at once one is first.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use portcullis_store::{EphemeralKeyError, KeyRing, MemoryStore, SealedStore};
+use portcullis_store::{EphemeralKeyError, KeyRing, LeaseOutcome, MemoryStore, SealedStore};
 use serde::{Deserialize, Serialize};
 
 use crate::fixture::{COLLECTION, Fixture, OTHER, key};
@@ -43,6 +43,18 @@ async fn a_value_is_created_replaced_and_removed_by_who_has_seen_it() {
     assert!(records.remove(key(1), second).await.unwrap());
     assert!(records.load::<Login>(key(1)).await.unwrap().is_none());
     assert_eq!(records.count(COLLECTION).await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_was_released_can_be_acquired_again() {
+    let fixture = Fixture::new();
+    let (one, other) = (fixture.with_keys(&[1]), fixture.with_keys(&[1]));
+    let ttl = Duration::from_secs(30);
+    let LeaseOutcome::Acquired(lease) = one.lease(key(0), ttl).await.unwrap() else { panic!("it is free") };
+    assert!(matches!(other.lease(key(0), ttl).await.unwrap(), LeaseOutcome::Held));
+    one.release(key(0), lease).await.unwrap();
+    assert!(matches!(other.lease(key(0), ttl).await.unwrap(), LeaseOutcome::Acquired(_)));
+    assert!(!one.renew(key(0), lease, ttl).await.unwrap(), "the other holds it now");
 }
 
 #[tokio::test(start_paused = true)]
