@@ -40,7 +40,7 @@ impl From<InvalidClaim> for AuthError {
 /// Registered claims about the token itself: who issued it to whom, for what, and when.
 ///
 /// RFC 7519, RFC 7662, RFC 7800, RFC 8693, RFC 8707, RFC 9068, RFC 9396, OpenID Connect, and those of vendors.
-const TOKEN_CLAIMS: [&str; 26] = [
+const TOKEN_CLAIMS: [&str; 30] = [
     "iss",
     "sub",
     "aud",
@@ -55,6 +55,10 @@ const TOKEN_CLAIMS: [&str; 26] = [
     "cnf",
     "azp",
     "client_id",
+    "cid",
+    "appid",
+    "idtyp",
+    "gty",
     "resource",
     // Its rights.
     "scope",
@@ -71,6 +75,9 @@ const TOKEN_CLAIMS: [&str; 26] = [
     "c_hash",
     "s_hash",
 ];
+
+/// The claims that name the client, the first of which counts.
+const CLIENT_CLAIMS: [&str; 4] = ["client_id", "azp", "cid", "appid"];
 
 /// Registered claims about the login of the user, and its session at the provider. OpenID Connect, and Keycloak's `session_state`.
 const LOGIN_CLAIMS: [&str; 5] = ["acr", "amr", "auth_time", "sid", "session_state"];
@@ -107,6 +114,11 @@ impl Claims {
     #[must_use]
     pub fn into_inner(self) -> Map<String, Value> {
         self.0
+    }
+
+    /// Returns the members of the JSON object, by reference.
+    pub(crate) const fn members(&self) -> &Map<String, Value> {
+        &self.0
     }
 
     /// Returns the names of the claims.
@@ -168,12 +180,12 @@ impl Claims {
         self.date("iat")
     }
 
-    /// Returns `client_id`, else `azp`: the client that the token was issued to.
+    /// Returns the client that the token was issued to: `client_id`, else `azp`, `cid` (Okta) or `appid` (Entra ID).
     ///
     /// # Errors
-    /// [`InvalidClaim`] if it is not a string, or empty.
+    /// [`InvalidClaim`] if one of them is not a string, or empty.
     pub fn client_id(&self) -> Result<Option<&str>, InvalidClaim> {
-        Ok(self.name("client_id")?.or(self.name("azp")?))
+        CLIENT_CLAIMS.iter().try_fold(None, |found: Option<&str>, claim| Ok(found.or(self.name(claim)?)))
     }
 
     /// Returns `scope`, else `scp` (Okta, Entra ID): the scopes, written as one string or as a list of names.
@@ -289,7 +301,7 @@ mod tests {
 
     #[test]
     fn registered_claims_describe_the_token_the_login_or_the_user() {
-        for name in ["iss", "aud", "scope", "scp", "permissions", "cnf", "act", "nonce", "at_hash", "resource"] {
+        for name in ["iss", "aud", "scope", "scp", "permissions", "cnf", "act", "nonce", "at_hash", "cid", "idtyp"] {
             assert!(describes_token(name) && !describes_login(name), "{name}");
         }
         for name in ["acr", "amr", "auth_time", "sid", "session_state"] {
@@ -301,8 +313,11 @@ mod tests {
     }
 
     #[test]
-    fn the_client_is_client_id_before_azp() {
+    fn the_client_is_client_id_before_the_names_of_vendors() {
         assert_eq!(claims(json!({"client_id": "c", "azp": "a"})).client_id(), Ok(Some("c")));
-        assert_eq!(claims(json!({"azp": "a"})).client_id(), Ok(Some("a")));
+        for name in ["azp", "cid", "appid"] {
+            assert_eq!(claims(json!({name: "a"})).client_id(), Ok(Some("a")), "{name}");
+            assert!(claims(json!({"client_id": "c", name: ""})).client_id().is_err(), "{name}");
+        }
     }
 }

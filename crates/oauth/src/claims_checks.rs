@@ -1,8 +1,8 @@
-//! Checks of claims that several policies share: audience, lifetime, and the claims that state the type of a token.
+//! Checks of claims that several policies share: lifetime, and the claims that state the type of a token.
 
 use std::time::Duration;
 
-use portcullis_core::{AuthError, Reason, ResourceUri, UnixTime};
+use portcullis_core::{AuthError, Reason, UnixTime};
 use serde_json::Value;
 
 use crate::Claims;
@@ -23,29 +23,6 @@ pub(crate) fn check_lifetime(claims: &Claims, now: UnixTime, leeway: Duration) -
         return Err(AuthError::new(Reason::IssuedInFuture));
     }
     Ok(())
-}
-
-/// The expected value of the claim `aud`: the URI of the resource, or else one of the names that the issuer uses for the resource.
-#[derive(Clone, Debug)]
-pub(crate) enum Audience {
-    Resource(ResourceUri),
-    Names(Vec<Box<str>>),
-}
-
-impl Audience {
-    /// Replaces the expected value by `names`, unless they are empty.
-    pub(crate) fn renamed<I: IntoIterator<Item: Into<Box<str>>>>(self, names: I) -> Self {
-        let names: Vec<_> = names.into_iter().map(Into::into).collect();
-        if names.is_empty() { self } else { Self::Names(names) }
-    }
-
-    /// Reports whether `audience`, a member of `aud`, names this resource.
-    pub(crate) fn is_named_by(&self, audience: &str) -> bool {
-        match self {
-            Self::Resource(resource) => resource.is_named_by(audience),
-            Self::Names(names) => names.iter().any(|name| **name == *audience),
-        }
-    }
 }
 
 /// Claims that state a type: `typ` of Keycloak, `token_use` of Cognito and Hydra, `token_type` of introspection and of several

@@ -3,17 +3,19 @@
 //! [`request`] builds the request, [`process`] reads the response, and [`IntrospectionPolicy::check`] decides: an *active* token may have
 //! been issued for another resource. Responses as signed JWTs ([RFC 9701](https://www.rfc-editor.org/rfc/rfc9701)) are **not** supported.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Uri};
-use portcullis_core::{AuthError, BearerToken, Issuer, Reason, ResourceUri, UnixTime};
+use http::{Request, Response, StatusCode, Uri, header::WWW_AUTHENTICATE};
+use portcullis_core::{AuthError, BearerToken, Challenge, Issuer, Reason, ResourceUri, ScopeSet, UnixTime};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use crate::{
-    Claims, ClientAuthentication, InvalidClaim, ProtocolError, Verified,
-    claims_checks::{Audience, MAX_LEEWAY, check_lifetime, check_stated_type},
+    Claims, ClientAuthentication, ProtocolError, Verified,
+    audience::{AudienceRule, quoted},
+    claim_path::ScopeRule,
+    claims_checks::{MAX_LEEWAY, check_lifetime, check_stated_type},
     response::{client_refused, json_object},
     subject::SubjectRule,
 };
@@ -66,7 +68,9 @@ pub fn refresh_token_request(
 
 /// Processes an introspection response.
 ///
-/// 400, 401 and 403 say nothing about the token: [`ProtocolError::ClientRefused`].
+/// 400, 401 and 403 say nothing about the token: [`ProtocolError::ClientRefused`]. A member that is null counts as absent. The times `exp`,
+/// `nbf` and `iat` may be strings with numbers, and may be in milliseconds: a number from 10^12 to 10^13 is between 2001 and 2286 in
+/// milliseconds, and after the year 33,000 in seconds.
 ///
 /// # Errors
 /// [`ProtocolError`]; in particular if `active` is not a JSON boolean.
@@ -74,7 +78,13 @@ pub fn process(response: &Response<Bytes>) -> Result<IntrospectionResponse, Prot
     if let StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN = response.status() {
         return Err(client_refused(response));
     }
-    let members = json_object(response)?;
+    let mut members = json_object(response)?;
+    members.retain(|_, value| !value.is_null());
+    for name in ["exp", "nbf", "iat"] {
+        if let Some(value) = members.get_mut(name) {
+            normalize_time(value);
+        }
+    }
     match members.get("active") {
         Some(Value::Bool(true)) => Ok(IntrospectionResponse { claims: Some(Claims::new(members)) }),
         Some(Value::Bool(false)) => Ok(IntrospectionResponse { claims: None }),
@@ -82,12 +92,27 @@ pub fn process(response: &Response<Bytes>) -> Result<IntrospectionResponse, Prot
     }
 }
 
+/// Replaces a time that is a string, or in milliseconds, by the number of seconds. Another value is left as it is: it cannot be read later.
+fn normalize_time(value: &mut Value) {
+    const MILLISECONDS: Range<f64> = 1e12..1e13;
+    let number = match &*value {
+        Value::String(text) => text.trim().parse::<Number>().ok(),
+        Value::Number(number) => Some(number.clone()),
+        _ => None,
+    };
+    let Some(number) = number else { return };
+    let in_milliseconds = number.as_f64().filter(|time| MILLISECONDS.contains(time));
+    let seconds = in_milliseconds.and_then(|time| Number::from_f64(time / 1000.0));
+    *value = Value::Number(seconds.unwrap_or(number));
+}
+
 /// Processes the response to a request that `client` authenticated; otherwise as [`process`].
 ///
-/// Some servers return 400, 401 or 403 with the error code `invalid_token` for a dead token. If the client authenticates itself by a
-/// secret, only `invalid_client` can be about the client ([RFC 7662 section 2.3](https://www.rfc-editor.org/rfc/rfc7662#section-2.3)), so
-/// `invalid_token` rejects the token. A client without a secret receives the same code for its missing authentication, so for such a
-/// client it is [`ProtocolError::ClientRefused`].
+/// Some servers return 400, 401 or 403 with the error code `invalid_token` for a dead token, in the body or in a challenge of the scheme
+/// Bearer. If the client authenticates itself by a secret, only `invalid_client` can be about the client
+/// ([RFC 7662 section 2.3](https://www.rfc-editor.org/rfc/rfc7662#section-2.3)), so `invalid_token` rejects the token, unless a challenge
+/// of the scheme Basic requests other credentials. A client without a secret receives the same code for its missing authentication, so for
+/// such a client it is [`ProtocolError::ClientRefused`].
 ///
 /// # Errors
 /// [`ProtocolError`].
@@ -96,8 +121,13 @@ pub fn process_for(
     response: &Response<Bytes>,
 ) -> Result<IntrospectionResponse, ProtocolError> {
     process(response).map_err(|error| match &error {
-        ProtocolError::ClientRefused { code: Some(code), .. } if code == "invalid_token" && client.has_secret() => {
-            ProtocolError::TokenRefused
+        ProtocolError::ClientRefused { code, .. } if client.has_secret() => {
+            let values = response.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+            let challenges: Vec<_> = values.flat_map(|value| Challenge::parse(value).unwrap_or_default()).collect();
+            let is_about_client = challenges.iter().any(|challenge| challenge.scheme().eq_ignore_ascii_case("basic"));
+            let of_challenge = || challenges.iter().find(|challenge| challenge.is_bearer())?.param("error");
+            let is_about_token = code.as_deref().or_else(of_challenge) == Some("invalid_token");
+            if is_about_token && !is_about_client { ProtocolError::TokenRefused } else { error }
         }
         _ => error,
     })
@@ -110,7 +140,7 @@ pub fn process_for(
 /// 2. be an access token of type `Bearer`, if the response says of which type (`token_type`, `token_use`, `typ`);
 /// 3. not be bound to a key (`cnf`), because proof of possession is not checked here;
 /// 4. come from exactly this issuer, if the response names one (`iss`);
-/// 5. be issued for this resource (`aud`);
+/// 5. be issued for this resource (`aud`, or [another member](Self::with_audience_claim));
 /// 6. be valid now (`exp`, `nbf` and `iat` count if present);
 /// 7. name its subject (`sub`, or [another member](Self::with_subject_claim)). A response without `sub`, which
 ///    [RFC 7662 section 2.2](https://www.rfc-editor.org/rfc/rfc7662#section-2.2) allows, names no user, and the client that it may name is
@@ -141,21 +171,21 @@ pub fn process_for(
 #[derive(Clone, Debug)]
 pub struct IntrospectionPolicy {
     issuer: Issuer,
-    audience: Audience,
-    restricted_by_endpoint: bool,
+    audience: AudienceRule,
     subject: SubjectRule,
+    scopes: ScopeRule,
     leeway: Duration,
 }
 
 impl IntrospectionPolicy {
     /// Creates a policy for tokens of `issuer` for `resource`, with the strictest defaults.
     #[must_use]
-    pub const fn new(issuer: Issuer, resource: ResourceUri) -> Self {
+    pub fn new(issuer: Issuer, resource: ResourceUri) -> Self {
         Self {
             issuer,
-            audience: Audience::Resource(resource),
-            restricted_by_endpoint: false,
+            audience: AudienceRule::new(resource),
             subject: SubjectRule::new(),
+            scopes: ScopeRule::default(),
             leeway: Duration::from_secs(60),
         }
     }
@@ -165,7 +195,50 @@ impl IntrospectionPolicy {
     /// For issuers without resource indicators (RFC 8707). Tokens for any other resource with the same name are accepted here.
     #[must_use]
     pub fn with_audiences<I: IntoIterator<Item: Into<Box<str>>>>(mut self, audiences: I) -> Self {
-        self.audience = self.audience.renamed(audiences);
+        self.audience.set_names(audiences);
+        self
+    }
+
+    /// Sets the claim that names this server in tokens without `aud`, such as `client_id` in those of Amazon Cognito, or the path of a
+    /// member. Default: none, and a token without `aud` is rejected.
+    ///
+    /// Its value is compared with the [names](Self::with_audiences) of this server as a string, and must be equal to one of them also in a
+    /// token with `aud`. An `aud` that names neither the resource nor one of these names is rejected in any case.
+    #[must_use]
+    pub fn with_audience_claim(mut self, claim: &str) -> Self {
+        self.audience.set_claim(claim);
+        self
+    }
+
+    /// Sets the clients whose tokens are accepted, by `client_id`, `azp`, `cid` or `appid`. Tokens of other clients are rejected, and
+    /// tokens of these clients are accepted without `aud`. Default: the tokens of all clients, with `aud`.
+    ///
+    /// A token without `aud` is accepted by every server that lists the client: list clients of this server only.
+    #[must_use]
+    pub fn with_allowed_clients<I: IntoIterator<Item: Into<Box<str>>>>(mut self, clients: I) -> Self {
+        self.audience.set_clients(clients);
+        self
+    }
+
+    /// Adds a claim whose values are scopes, beside `scope` and `scp`: the roles or permissions of the user. Default: none.
+    ///
+    /// The claim is a name or the path of a member: `roles`, `permissions`, `realm_access.roles`. A value that is not a scope name, such
+    /// as one with a space, is ignored. Every role with the name of a scope then grants that scope.
+    #[must_use]
+    pub fn with_scope_claim(mut self, claim: &str) -> Self {
+        self.scopes.add_claim(claim);
+        self
+    }
+
+    /// Adds `scopes` to tokens whose `claim` has one of `values`: for roles that have other names than the scopes. Default: none.
+    #[must_use]
+    pub fn with_scopes_for<I: IntoIterator<Item: Into<Box<str>>>>(
+        mut self,
+        claim: &str,
+        values: I,
+        scopes: ScopeSet,
+    ) -> Self {
+        self.scopes.add_grant(claim, values.into_iter().map(Into::into).collect(), scopes);
         self
     }
 
@@ -176,7 +249,7 @@ impl IntrospectionPolicy {
     /// detected here. If it is not true, every token of the issuer is accepted. An `aud` that names another resource is rejected in any case.
     #[must_use]
     pub const fn with_audience_restricted_by_endpoint(mut self) -> Self {
-        self.restricted_by_endpoint = true;
+        self.audience.set_restricted_by_endpoint();
         self
     }
 
@@ -230,25 +303,15 @@ impl IntrospectionPolicy {
         }
         // Some endpoints call refresh tokens active as well.
         check_stated_type(&claims)?;
-        if claims.issuer()?.is_some_and(|issuer| issuer != self.issuer.as_str()) {
-            return Err(AuthError::new(Reason::WrongIssuer));
+        if let Some(issuer) = claims.issuer()?.filter(|issuer| *issuer != self.issuer.as_str()) {
+            let problem = format!("`iss` is {}; accepted is {:?} (`issuer`)", quoted(&[issuer]), self.issuer.as_str());
+            return Err(AuthError::new(Reason::WrongIssuer).with_source(problem));
         }
-        self.check_audience(&claims)?;
+        self.audience.check(&claims)?;
         check_lifetime(&claims, now, self.leeway)?;
         let subject = self.subject.subject_of(&self.issuer, &claims)?;
-        Ok(Verified::assertion(self.issuer.clone(), subject, claims))
-    }
-
-    fn check_audience(&self, claims: &Claims) -> Result<(), AuthError> {
-        let audience = claims.audience()?;
-        if audience.is_empty() {
-            return if self.restricted_by_endpoint { Ok(()) } else { Err(InvalidClaim("aud").into()) };
-        }
-        if audience.iter().any(|name| self.audience.is_named_by(name)) {
-            Ok(())
-        } else {
-            Err(AuthError::new(Reason::WrongAudience))
-        }
+        let scopes = self.scopes.scopes(&claims);
+        Ok(Verified::assertion(self.issuer.clone(), subject, claims).with_scopes(scopes))
     }
 }
 
@@ -299,6 +362,52 @@ mod tests {
             }
             let public = process_for(&ClientAuthentication::public("g"), status, "invalid_token");
             assert!(matches!(public, ProtocolError::ClientRefused { .. }));
+        }
+    }
+
+    #[test]
+    fn a_challenge_tells_whether_the_token_or_the_client_is_refused() {
+        let client = ClientAuthentication::basic("g", "s".into());
+        let refused = |challenge: &str, body: &str| {
+            let response = Response::builder().status(401).header("www-authenticate", challenge);
+            process_for(&client, &response.body(Bytes::from(body.to_owned())).expect("response")).expect_err("refused")
+        };
+        for (challenge, body) in [
+            ("Bearer realm=\"a\", error=\"invalid_token\"", ""),
+            ("Bearer", r#"{"error":"invalid_token"}"#),
+            ("Bearer error=\"invalid_token\"", r#"{"message":"x"}"#),
+        ] {
+            assert_eq!(refused(challenge, body), ProtocolError::TokenRefused, "{challenge} {body}");
+        }
+        for (challenge, body) in [
+            ("Basic realm=\"introspection\"", r#"{"error":"invalid_token"}"#),
+            ("Bearer error=\"invalid_token\", Basic realm=\"a\"", ""),
+            ("Bearer error=\"invalid_token\"", r#"{"error":"invalid_client"}"#),
+            ("Bearer", ""),
+            ("Digest error=\"invalid_token\"", ""),
+        ] {
+            assert!(matches!(refused(challenge, body), ProtocolError::ClientRefused { .. }), "{challenge} {body}");
+        }
+    }
+
+    #[test]
+    fn null_members_are_absent_and_times_have_every_form() {
+        let claims = |body| processed(200, body).expect(body).into_claims().expect("active");
+        let nulls = claims(r#"{"active":true,"iss":null,"scope":null,"nbf":null,"exp":null,"sub":null,"aud":null}"#);
+        assert_eq!(nulls.names().collect::<Vec<_>>(), ["active"]);
+        let date = |value: &str| {
+            let body = format!(r#"{{"active":true,"exp":{value}}}"#);
+            let response = Response::builder().header("content-type", "application/json").body(Bytes::from(body));
+            let claims = process(&response.expect("response")).expect(value).into_claims().expect("active");
+            claims.expires_at().map(|at| at.map(UnixTime::as_secs))
+        };
+        for value in ["1800000000", "1800000000.0", "\"1800000000\"", "\"1800000000.5\"", "1800000000000", "\"1800000000999\""] {
+            assert_eq!(date(value), Ok(Some(1_800_000_000)), "{value}");
+        }
+        let never = Ok(Some(UnixTime::MAX.as_secs()));
+        assert_eq!(date("253402300799"), never, "the end of the year 9999 in seconds, not 1978 in milliseconds");
+        for value in ["\"soon\"", "\"\"", "true", "-1", "\"-1\"", "[1800000000]", "\"NaN\"", "\"inf\""] {
+            assert!(date(value).is_err(), "{value}");
         }
     }
 

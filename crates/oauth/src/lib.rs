@@ -8,6 +8,8 @@
 //! [`IdToken`](id_token::IdToken) or an [assertion] is created only by its own policy.
 
 pub mod assertion;
+mod audience;
+mod claim_path;
 mod claims;
 mod claims_checks;
 mod client_authentication;

@@ -28,6 +28,9 @@ const USER_CLAIMS: [&str; 17] = [
     "act",
 ];
 
+/// Claims that a login leaves in a token.
+const LOGIN_MARKS: [&str; 5] = ["sid", "session_state", "auth_time", "amr", "nonce"];
+
 /// The maximum number of claim names in an error message.
 const MAX_LISTED: usize = 40;
 
@@ -75,6 +78,7 @@ impl SubjectRule {
     /// Without a configured claim, a token whose `sub` equals its `client_id` belongs to the client itself
     /// ([RFC 9068 section 2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)), unless it names a resource owner (`username`,
     /// [RFC 7662 section 2.2](https://www.rfc-editor.org/rfc/rfc7662#section-2.2)): a user may have the same name as the client.
+    /// So does a token that [its issuer marks](is_marked_as_client), by whatever claim its subject is named.
     ///
     /// # Errors
     /// [`Reason::NoSubject`]; [`Reason::MissingClaim`] if `client_id` cannot be read.
@@ -82,7 +86,8 @@ impl SubjectRule {
         let client_id = claims.client_id()?;
         match (claims.claim(self.claim()), client_id) {
             (Some(Value::String(name)), _) if !name.is_empty() => {
-                let is_client = self.claim.is_none() && Some(&**name) == client_id && !has(claims, "username");
+                let has_name_of_client = self.claim.is_none() && Some(&**name) == client_id && !has(claims, "username");
+                let is_client = has_name_of_client || is_marked_as_client(claims, client_id);
                 let kind = if is_client { PrincipalKind::Client } else { PrincipalKind::User };
                 Ok(Subject { name: name.as_str().into(), kind })
             }
@@ -122,6 +127,35 @@ impl SubjectRule {
 /// Reports whether no claim describes a user.
 fn is_of_client(claims: &Claims, client_id: &str) -> bool {
     claims.claim("sub").is_none_or(|subject| subject == client_id) && !USER_CLAIMS.iter().any(|name| has(claims, name))
+}
+
+/// Reports whether the issuer marks the token as that of a client that acts for itself, in the words of its vendor.
+fn is_marked_as_client(claims: &Claims, client_id: Option<&str>) -> bool {
+    let text = |name: &str| claims.claim(name).and_then(Value::as_str);
+    let describes_user = || USER_CLAIMS.iter().any(|name| has(claims, name));
+    // The optional claim of Entra ID.
+    if text("idtyp") == Some("app") {
+        return true;
+    }
+    // Auth0, and FusionAuth, which writes a list.
+    let is_client_grant = |grant: &Value| grant == "client-credentials" || grant == "client_credentials";
+    let grant = claims.claim("gty");
+    if grant.is_some_and(|grant| is_client_grant(grant) || grant.as_array().is_some_and(|all| all.iter().any(is_client_grant)))
+    {
+        return !describes_user();
+    }
+    let Some(client_id) = client_id else { return false };
+    // Auth0.
+    if text("sub").and_then(|subject| subject.strip_suffix("@clients")) == Some(client_id) {
+        return !describes_user();
+    }
+    // Entra ID without the claim `idtyp`: the object is the subject, and there are no delegated permissions.
+    if text("oid").is_some() && text("oid") == text("sub") && !has(claims, "scp") && has(claims, "tid") {
+        return !describes_user();
+    }
+    // Keycloak. A login leaves marks in the token: a user may have chosen the same name.
+    let name = text("preferred_username").and_then(|name| name.strip_prefix("service-account-"));
+    name.is_some_and(|name| name.eq_ignore_ascii_case(client_id)) && !LOGIN_MARKS.iter().any(|mark| has(claims, mark))
 }
 
 /// Reports whether a claim is present and not null: some authorization servers write null for every claim without a value.
@@ -203,6 +237,34 @@ mod tests {
         let rule = rule.with_claim("username");
         assert_eq!(subject(&rule, &json!({"client_id": "app", "sub": "app"})).expect("a client"), own);
         assert_eq!(refusal(&rule, &json!({"client_id": "app", "sub": "alice"})).0, Reason::NoSubject);
+    }
+
+    #[test]
+    fn a_client_that_acts_for_itself_is_marked_in_the_words_of_its_vendor() {
+        let kind = |claims: &Value| subject(&SubjectRule::new(), claims).expect("a subject").1;
+        for claims in [
+            json!({"sub": "o1", "oid": "o1", "tid": "t", "azp": "app", "idtyp": "app", "roles": ["Mcp.Use"]}),
+            json!({"sub": "o1", "oid": "o1", "tid": "t", "appid": "app", "roles": ["Mcp.Use"]}),
+            json!({"sub": "app@clients", "azp": "app", "gty": "client-credentials"}),
+            json!({"sub": "app@clients", "azp": "app"}),
+            json!({"sub": "e1", "gty": ["client_credentials"], "client_id": "app"}),
+            json!({"sub": "app", "cid": "app", "scp": ["a"]}),
+            json!({"sub": "u1", "azp": "App", "preferred_username": "service-account-app", "email_verified": false}),
+        ] {
+            assert_eq!(kind(&claims), PrincipalKind::Client, "{claims}");
+        }
+        for claims in [
+            json!({"sub": "s1", "oid": "o1", "tid": "t", "azp": "app", "idtyp": "user", "scp": "a"}),
+            json!({"sub": "o1", "oid": "o1", "tid": "t", "azp": "app", "scp": "a"}),
+            json!({"sub": "o1", "oid": "o1", "tid": "t", "azp": "app", "upn": "alice@example.com"}),
+            json!({"sub": "other@clients", "azp": "app"}),
+            json!({"sub": "alice", "azp": "app", "gty": "password"}),
+            json!({"sub": "alice", "azp": "app", "gty": "client-credentials", "email": "alice@example.com"}),
+            json!({"sub": "u1", "azp": "app", "preferred_username": "service-account-app", "sid": "s"}),
+            json!({"sub": "u1", "azp": "other", "preferred_username": "service-account-app"}),
+        ] {
+            assert_eq!(kind(&claims), PrincipalKind::User, "{claims}");
+        }
     }
 
     #[test]

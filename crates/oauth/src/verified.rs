@@ -1,6 +1,6 @@
 //! [`Verified`]: evidence that a policy has checked a value.
 
-use portcullis_core::{AuthError, Issuer, UserContext, UserContextBuilder};
+use portcullis_core::{AuthError, Issuer, ScopeSet, UserContext, UserContextBuilder};
 
 use crate::{Claims, subject::Subject};
 
@@ -11,13 +11,21 @@ use crate::{Claims, subject::Subject};
 pub struct Verified<T> {
     issuer: Issuer,
     subject: Subject,
+    /// Scopes beside those of the claims `scope` and `scp`.
+    scopes: ScopeSet,
     value: T,
 }
 
 impl<T> Verified<T> {
     /// Asserts that `issuer` states `value` about `subject`. It is the last statement of a policy.
-    pub(crate) const fn assertion(issuer: Issuer, subject: Subject, value: T) -> Self {
-        Self { issuer, subject, value }
+    pub(crate) fn assertion(issuer: Issuer, subject: Subject, value: T) -> Self {
+        Self { issuer, subject, scopes: ScopeSet::default(), value }
+    }
+
+    /// Adds scopes that the policy found in other claims than `scope` and `scp`.
+    pub(crate) fn with_scopes(mut self, scopes: ScopeSet) -> Self {
+        self.scopes = scopes;
+        self
     }
 
     /// Returns the issuer.
@@ -46,9 +54,9 @@ impl Verified<Claims> {
     /// # Errors
     /// [`Reason::MissingClaim`](portcullis_core::Reason::MissingClaim) if a claim has the wrong type.
     pub fn into_user_context(self) -> Result<UserContextBuilder, AuthError> {
-        let Self { issuer, subject, value: claims } = self;
+        let Self { issuer, subject, scopes, value: claims } = self;
         let user = UserContext::builder(issuer, &subject.name).with_kind(subject.kind);
-        let mut user = user.with_scopes(claims.scopes()?);
+        let mut user = user.with_scopes(claims.scopes()?.union(&scopes));
         if let Some(client_id) = claims.client_id()? {
             user = user.with_client_id(client_id);
         }

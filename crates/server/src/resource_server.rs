@@ -21,7 +21,7 @@ use portcullis::{
 use tower::{Layer, util::option_layer};
 
 use crate::{
-    config::{CacheSettings, Config, Credentials, EgressSettings, IssuerSettings, Verification},
+    config::{CacheSettings, Config, Credentials, EgressSettings, IssuerSettings, ScopeSource, Verification},
     serve_error::Failure,
 };
 
@@ -44,7 +44,8 @@ pub(crate) fn build(
     let metadata = ProtectedResourceMetadata::new(config.resource.clone(), first.issuer.clone());
     let metadata =
         others.iter().fold(metadata, |metadata, other| metadata.with_authorization_server(other.issuer.clone()));
-    let metadata = metadata.with_scopes_supported(&config.required_scopes.union(scopes_supported));
+    let requested = config.challenge_scopes.as_ref().unwrap_or(&config.required_scopes);
+    let metadata = metadata.with_scopes_supported(&requested.union(scopes_supported));
     let metadata = resource_name.into_iter().fold(metadata, ProtectedResourceMetadata::with_resource_name);
 
     let mut parts = Parts {
@@ -55,7 +56,9 @@ pub(crate) fn build(
     };
     let issuers = issuers.iter().try_fold(IssuerRouter::builder(), |issuers, settings| parts.add(issuers, settings))?;
     let verifier = Cache::around(issuers.build()?, cache_config(&config.cache));
-    let auth = AuthConfig::new(metadata, verifier).with_required_scopes(config.required_scopes.clone());
+    let auth = AuthConfig::new(metadata, verifier)
+        .with_required_scopes(config.required_scopes.clone())
+        .with_challenge_scopes(requested.clone());
     Ok((auth, parts.key_sets))
 }
 
@@ -110,8 +113,16 @@ impl Parts<'_> {
     }
 
     fn jwt_policy(&self, settings: &IssuerSettings, algorithms: &[Algorithm], token_types: &[String]) -> JwtPolicy {
-        let policy =
-            JwtPolicy::new(settings.issuer.clone(), self.resource.clone()).with_audiences(settings.audience.as_deref());
+        let policy = JwtPolicy::new(settings.issuer.clone(), self.resource.clone())
+            .with_audiences(settings.audiences.iter().map(String::as_str))
+            .with_allowed_clients(settings.allowed_clients.iter().map(String::as_str));
+        let policy = settings.audience_claim.as_deref().into_iter().fold(policy, JwtPolicy::with_audience_claim);
+        let policy = settings.scope_claims.iter().fold(policy, |policy, source| match source {
+            ScopeSource::Same(claim) => policy.with_scope_claim(claim),
+            ScopeSource::Granted(claim, values, scopes) => {
+                policy.with_scopes_for(claim, values.iter().map(String::as_str), scopes.clone())
+            }
+        });
         let policy = if algorithms.is_empty() { policy } else { policy.with_algorithms(algorithms.iter().copied()) };
         let (untyped, typed): (Vec<_>, Vec<_>) =
             token_types.iter().map(String::as_str).partition(|name| name.eq_ignore_ascii_case("JWT"));
@@ -134,7 +145,16 @@ impl Parts<'_> {
 
     fn introspection(&self, settings: &IssuerSettings, credentials: &Credentials) -> IntrospectionVerifier {
         let policy = IntrospectionPolicy::new(settings.issuer.clone(), self.resource.clone())
-            .with_audiences(settings.audience.as_deref());
+            .with_audiences(settings.audiences.iter().map(String::as_str))
+            .with_allowed_clients(settings.allowed_clients.iter().map(String::as_str));
+        let policy =
+            settings.audience_claim.as_deref().into_iter().fold(policy, IntrospectionPolicy::with_audience_claim);
+        let policy = settings.scope_claims.iter().fold(policy, |policy, source| match source {
+            ScopeSource::Same(claim) => policy.with_scope_claim(claim),
+            ScopeSource::Granted(claim, values, scopes) => {
+                policy.with_scopes_for(claim, values.iter().map(String::as_str), scopes.clone())
+            }
+        });
         let policy =
             settings.subject_claim.as_deref().into_iter().fold(policy, IntrospectionPolicy::with_subject_claim);
         let policy = if settings.allow_client_without_subject { policy.with_clients_without_subject() } else { policy };

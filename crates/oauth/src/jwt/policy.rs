@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_core::{AuthError, Issuer, Reason, ResourceUri, UnixTime};
+use portcullis_core::{AuthError, Issuer, Reason, ResourceUri, ScopeSet, UnixTime};
 
 use super::{
     Algorithm, HeaderCheckedJwt, SignedJwt, UnverifiedJwt,
@@ -10,7 +10,9 @@ use super::{
 };
 use crate::{
     Claims, InvalidClaim, Verified,
-    claims_checks::{Audience, MAX_LEEWAY, check_lifetime, check_untyped},
+    audience::{AudienceRule, quoted},
+    claim_path::ScopeRule,
+    claims_checks::{MAX_LEEWAY, check_lifetime, check_untyped},
     subject::SubjectRule,
 };
 
@@ -24,7 +26,7 @@ use crate::{
 ///
 /// The claims must
 /// 5. be issued by exactly this issuer (`iss`);
-/// 6. be intended for this resource (`aud`);
+/// 6. be intended for this resource (`aud`, or [another claim](Self::with_audience_claim));
 /// 7. be valid now (`exp` is required; `nbf` and `iat` are checked if present);
 /// 8. name the user (`sub`, or [another claim](Self::with_subject_claim));
 /// 9. not be bound to a key (`cnf`), because its possession is not verified here.
@@ -46,9 +48,10 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct JwtPolicy {
     issuer: Issuer,
-    audience: Audience,
+    audience: AudienceRule,
     header: HeaderPolicy,
     subject: SubjectRule,
+    scopes: ScopeRule,
     leeway: Duration,
     max_len: usize,
 }
@@ -59,9 +62,10 @@ impl JwtPolicy {
     pub fn new(issuer: Issuer, resource: ResourceUri) -> Self {
         Self {
             issuer,
-            audience: Audience::Resource(resource),
+            audience: AudienceRule::new(resource),
             header: HeaderPolicy::new(JwtPurpose::AccessToken, "at+jwt"),
             subject: SubjectRule::new(),
+            scopes: ScopeRule::default(),
             leeway: Duration::from_secs(60),
             max_len: 16 * 1024,
         }
@@ -73,7 +77,50 @@ impl JwtPolicy {
     /// too.
     #[must_use]
     pub fn with_audiences<I: IntoIterator<Item: Into<Box<str>>>>(mut self, audiences: I) -> Self {
-        self.audience = self.audience.renamed(audiences);
+        self.audience.set_names(audiences);
+        self
+    }
+
+    /// Sets the claim that names this server in tokens without `aud`, such as `client_id` in those of Amazon Cognito, or the path of a
+    /// member. Default: none, and a token without `aud` is rejected.
+    ///
+    /// Its value is compared with the [names](Self::with_audiences) of this server as a string, and must be equal to one of them also in a
+    /// token with `aud`. An `aud` that names neither the resource nor one of these names is rejected in any case.
+    #[must_use]
+    pub fn with_audience_claim(mut self, claim: &str) -> Self {
+        self.audience.set_claim(claim);
+        self
+    }
+
+    /// Sets the clients whose tokens are accepted, by `client_id`, `azp`, `cid` or `appid`. Tokens of other clients are rejected, and
+    /// tokens of these clients are accepted without `aud`. Default: the tokens of all clients, with `aud`.
+    ///
+    /// A token without `aud` is accepted by every server that lists the client: list clients of this server only.
+    #[must_use]
+    pub fn with_allowed_clients<I: IntoIterator<Item: Into<Box<str>>>>(mut self, clients: I) -> Self {
+        self.audience.set_clients(clients);
+        self
+    }
+
+    /// Adds a claim whose values are scopes, beside `scope` and `scp`: the roles or permissions of the user. Default: none.
+    ///
+    /// The claim is a name or the path of a member: `roles`, `permissions`, `realm_access.roles`. A value that is not a scope name, such
+    /// as one with a space, is ignored. Every role with the name of a scope then grants that scope.
+    #[must_use]
+    pub fn with_scope_claim(mut self, claim: &str) -> Self {
+        self.scopes.add_claim(claim);
+        self
+    }
+
+    /// Adds `scopes` to tokens whose `claim` has one of `values`: for roles that have other names than the scopes. Default: none.
+    #[must_use]
+    pub fn with_scopes_for<I: IntoIterator<Item: Into<Box<str>>>>(
+        mut self,
+        claim: &str,
+        values: I,
+        scopes: ScopeSet,
+    ) -> Self {
+        self.scopes.add_grant(claim, values.into_iter().map(Into::into).collect(), scopes);
         self
     }
 
@@ -177,16 +224,12 @@ impl JwtPolicy {
     /// [`Reason::MissingClaim`] for another required claim that is missing, or a malformed one.
     pub fn check(&self, jwt: SignedJwt, now: UnixTime) -> Result<Verified<Claims>, AuthError> {
         let claims = jwt.into_claims(JwtPurpose::AccessToken)?;
-        if claims.issuer()?.ok_or(InvalidClaim("iss"))? != self.issuer.as_str() {
-            return Err(AuthError::new(Reason::WrongIssuer));
+        let issuer = claims.issuer()?.ok_or(InvalidClaim("iss"))?;
+        if issuer != self.issuer.as_str() {
+            let problem = format!("`iss` is {}; accepted is {:?} (`issuer`)", quoted(&[issuer]), self.issuer.as_str());
+            return Err(AuthError::new(Reason::WrongIssuer).with_source(problem));
         }
-        let audience = claims.audience()?;
-        if audience.is_empty() {
-            return Err(InvalidClaim("aud").into());
-        }
-        if !audience.iter().any(|audience| self.audience.is_named_by(audience)) {
-            return Err(AuthError::new(Reason::WrongAudience));
-        }
+        self.audience.check(&claims)?;
         if self.header.is_untyped_accepted() {
             check_untyped(&claims, self.header.token_types())?;
         }
@@ -196,6 +239,7 @@ impl JwtPolicy {
         if claims.claim("cnf").is_some() {
             return Err(AuthError::new(Reason::KeyBound));
         }
-        Ok(Verified::assertion(self.issuer.clone(), subject, claims))
+        let scopes = self.scopes.scopes(&claims);
+        Ok(Verified::assertion(self.issuer.clone(), subject, claims).with_scopes(scopes))
     }
 }

@@ -137,3 +137,26 @@ fn a_client_without_a_subject_is_a_principal_only_if_configured_and_no_member_de
     assert_eq!(refusal_by(&policy, &json!({"sub": null, "username": "alice"})), Reason::NoSubject);
     assert_eq!(refusal_by(&policy, &json!({"sub": null, "client_id": null})), Reason::NoSubject);
 }
+
+#[test]
+fn a_token_without_an_audience_is_accepted_by_a_named_member_or_by_its_client() {
+    let by_member = policy().with_audiences(["app"]).with_audience_claim("client_id");
+    accepted(&by_member, &json!({"aud": null}));
+    accepted(&by_member, &json!({"aud": []}));
+    assert_eq!(refusal_by(&by_member, &json!({"aud": null, "client_id": "other"})), Reason::WrongAudience);
+    assert_eq!(refusal_by(&by_member, &json!({"aud": "https://other.example"})), Reason::WrongAudience);
+    let by_client = policy().with_allowed_clients(["app", "cli"]);
+    accepted(&by_client, &json!({"aud": null}));
+    assert_eq!(refusal_by(&by_client, &json!({"aud": null, "client_id": "other"})), Reason::WrongAudience);
+    assert_eq!(refusal_by(&by_client, &json!({"client_id": "other"})), Reason::WrongAudience, "for this resource");
+}
+
+#[test]
+fn scopes_are_a_string_or_a_list_and_roles_may_be_scopes() {
+    let user = accepted(&policy(), &json!({"scope": ["mcp:read", "mcp:write"]}));
+    assert_eq!(user.scopes().to_string(), "mcp:read mcp:write");
+    let admin = portcullis_core::ScopeSet::parse("mcp:admin").expect("scope");
+    let mapped = policy().with_scope_claim("permissions").with_scopes_for("realm_access.roles", ["Admin"], admin);
+    let claims = json!({"scope": null, "permissions": ["mcp:read"], "realm_access": {"roles": ["Admin"]}});
+    assert_eq!(accepted(&mapped, &claims).scopes().to_string(), "mcp:read mcp:admin");
+}

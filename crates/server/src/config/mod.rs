@@ -21,6 +21,6 @@ pub use settings::Config;
 pub(crate) use bridge::{BridgeSettings, EndpointSettings, KnownProvider, ProviderSettings};
 pub(crate) use egress::EgressSettings;
 pub(crate) use process::{CacheSettings, StoreSettings};
-pub(crate) use resource_server::{IssuerSettings, Verification};
+pub(crate) use resource_server::{IssuerSettings, ScopeSource, Verification};
 pub(crate) use section::Credentials;
 pub(crate) use settings::ModeSettings;

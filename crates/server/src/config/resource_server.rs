@@ -1,14 +1,14 @@
 //! The section `resource_server`: the authorization servers whose tokens are accepted.
 
 use http::Uri;
-use portcullis::{Issuer, oauth::jwt::Algorithm};
+use portcullis::{Issuer, ScopeSet, oauth::jwt::Algorithm};
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::{
     ConfigError,
-    document::{Document, element},
+    document::{Document, element, given},
     egress::EgressSettings,
     section::{Credentials, Section},
 };
@@ -30,6 +30,17 @@ pub(crate) struct IssuerTable {
     pub(crate) verify: Verify,
     /// The audience that its tokens must name. Default: the resource.
     pub(crate) audience: Option<String>,
+    /// Further audiences, one of which its tokens must name.
+    #[serde(default)]
+    pub(crate) audiences: Vec<String>,
+    /// The claim that names this server in tokens without `aud`, such as "client_id"; its value must be one of the audiences.
+    pub(crate) audience_claim: Option<String>,
+    /// The clients whose tokens are accepted, also without `aud`. Default: all clients, and tokens need `aud`.
+    #[serde(default)]
+    pub(crate) allowed_clients: Vec<String>,
+    /// Claims whose values are scopes, or grant scopes: roles and permissions.
+    #[serde(default)]
+    pub(crate) scope_claims: Vec<ScopeClaim>,
     /// The client ID of this server at the authorization server; for introspection.
     pub(crate) client_id: Option<String>,
     /// The client secret of this server there; for introspection.
@@ -63,6 +74,18 @@ pub(crate) struct IssuerTable {
     pub(crate) enrich: bool,
 }
 
+#[derive(Deserialize, JsonSchema, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScopeClaim {
+    /// The claim, or the path of a member, such as "roles" or "realm_access.roles".
+    pub(crate) claim: String,
+    /// The values of the claim that grant `scope`; an array must contain one of them. Default: each value is a scope of the same name.
+    #[serde(default)]
+    pub(crate) values: Vec<String>,
+    /// The scope that one of `values` grants.
+    pub(crate) scope: Option<String>,
+}
+
 #[derive(Deserialize, JsonSchema, Debug, Default, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Verify {
@@ -76,12 +99,25 @@ pub(crate) enum Verify {
 pub(crate) struct IssuerSettings {
     pub(crate) issuer: Issuer,
     pub(crate) verification: Verification,
-    pub(crate) audience: Option<String>,
+    /// The names of this server in tokens; empty: the resource.
+    pub(crate) audiences: Vec<String>,
+    pub(crate) audience_claim: Option<String>,
+    pub(crate) allowed_clients: Vec<String>,
+    pub(crate) scope_claims: Vec<ScopeSource>,
     pub(crate) subject_claim: Option<String>,
     pub(crate) allow_client_without_subject: bool,
     pub(crate) introspection_endpoint: Option<Uri>,
     pub(crate) userinfo_endpoint: Option<Uri>,
     pub(crate) enrich: bool,
+}
+
+/// A claim that grants scopes.
+#[derive(Debug)]
+pub(crate) enum ScopeSource {
+    /// Each value of the claim is a scope.
+    Same(String),
+    /// One of the values of the claim grants the scopes.
+    Granted(String, Vec<String>, ScopeSet),
 }
 
 /// How an issuer's tokens are verified.
@@ -137,9 +173,12 @@ pub(super) fn validate_all(
 
 fn validate(entry: &Section<'_>, table: IssuerTable) -> Result<IssuerSettings, ConfigError> {
     let issuer = entry.issuer("issuer", &table.issuer)?;
-    if table.audience.as_deref() == Some("") {
-        return Err(entry.error("audience", "must not be empty; without it, the audience is the resource"));
-    }
+    let audiences = audiences(entry, &table)?;
+    let audience_claim = audience_claim(entry, &table, &audiences)?;
+    let scope_claims = table.scope_claims.iter().enumerate();
+    let scope_claims = scope_claims
+        .map(|(index, claim)| scope_source(&entry.below(&element("scope_claims", index)), claim))
+        .collect::<Result<_, _>>()?;
     let subject_claim = subject_claim(entry, &table)?;
     let jwks_uri = entry.url("jwks_uri", table.jwks_uri)?;
     let secret = entry.secret("client_secret", table.client_secret, table.client_secret_file)?;
@@ -165,13 +204,78 @@ fn validate(entry: &Section<'_>, table: IssuerTable) -> Result<IssuerSettings, C
     Ok(IssuerSettings {
         issuer,
         verification,
-        audience: table.audience,
+        audiences,
+        audience_claim,
+        allowed_clients: table.allowed_clients,
+        scope_claims,
         subject_claim,
         allow_client_without_subject: table.allow_client_without_subject,
         introspection_endpoint: entry.url("introspection_endpoint", table.introspection_endpoint)?,
         userinfo_endpoint: entry.url("userinfo_endpoint", table.userinfo_endpoint)?,
         enrich: table.enrich,
     })
+}
+
+fn audiences(entry: &Section<'_>, table: &IssuerTable) -> Result<Vec<String>, ConfigError> {
+    if table.audience.as_deref() == Some("") {
+        return Err(entry.error("audience", "must not be empty; without it, the audience is the resource"));
+    }
+    let further = table.audiences.iter().enumerate();
+    let further = further.map(|(index, name)| (element("audiences", index), name));
+    let all = table.audience.iter().map(|name| ("audience".to_owned(), name)).chain(further);
+    let clients = table.allowed_clients.iter().enumerate();
+    let clients = clients.map(|(index, name)| (element("allowed_clients", index), name));
+    if let Some((key, _)) = all.clone().chain(clients).find(|(_, name)| name.is_empty()) {
+        return Err(entry.error(&key, "must not be empty"));
+    }
+    for (key, is_set) in [
+        ("audience_claim", table.audience_claim.is_some()),
+        ("allowed_clients", !table.allowed_clients.is_empty()),
+        ("scope_claims", !table.scope_claims.is_empty()),
+    ] {
+        if is_set && table.check_token_endpoint.is_some() {
+            return Err(entry.error(key, "does not go with `check_token_endpoint`, which checks the app and has no claims"));
+        }
+    }
+    Ok(all.map(|(_, name)| name.clone()).collect())
+}
+
+/// Claims that do not say for which server a token was issued.
+const NOT_AUDIENCES: [&str; 13] =
+    ["iss", "sub", "exp", "nbf", "iat", "jti", "sid", "active", "scope", "scp", "typ", "token_type", "token_use"];
+
+fn audience_claim(
+    entry: &Section<'_>,
+    table: &IssuerTable,
+    audiences: &[String],
+) -> Result<Option<String>, ConfigError> {
+    let Some(claim) = given(table.audience_claim.clone()) else { return Ok(None) };
+    let key = "audience_claim";
+    if NOT_AUDIENCES.contains(&&*claim) {
+        let problem = format!("must be the claim that names this server or its client, not {claim:?}");
+        return Err(entry.error(key, problem));
+    }
+    if audiences.is_empty() {
+        return Err(entry.error(key, "needs `audience`: the value that the claim must have"));
+    }
+    Ok(Some(claim))
+}
+
+fn scope_source(entry: &Section<'_>, table: &ScopeClaim) -> Result<ScopeSource, ConfigError> {
+    if table.claim.is_empty() {
+        return Err(entry.error("claim", "must not be empty"));
+    }
+    match given(table.scope.clone()) {
+        None if table.values.is_empty() => Ok(ScopeSource::Same(table.claim.clone())),
+        None => Err(entry.error("scope", "is missing: the scope that one of `values` grants")),
+        Some(_) if table.values.is_empty() => {
+            Err(entry.error("values", "is missing: the claim must be one of them, or contain one of them"))
+        }
+        Some(scope) => {
+            let scopes = entry.scopes("scope", &[scope])?;
+            Ok(ScopeSource::Granted(table.claim.clone(), table.values.clone(), scopes))
+        }
+    }
 }
 
 /// Claims that are equal in the tokens of many users, or different in each token of one user.

@@ -43,6 +43,8 @@ pub(crate) struct File {
     pub(crate) mode: Mode,
     /// Scopes that every request needs.
     pub(crate) required_scopes: Vec<String>,
+    /// The scopes that clients are told to request, where the issuer has other names for them than its tokens. Default: `required_scopes`.
+    pub(crate) challenge_scopes: Vec<String>,
     /// Tokens of other authorization servers; for mode = "resource-server".
     pub(crate) resource_server: ResourceServer,
     /// Tokens of this server, with login at a provider; for mode = "bridge".
@@ -71,6 +73,7 @@ impl Default for File {
             connections: Connections::default(),
             mode: Mode::ResourceServer,
             required_scopes: Vec::new(),
+            challenge_scopes: Vec::new(),
             resource_server: ResourceServer::default(),
             bridge: Bridge::default(),
             store: Store::default(),
@@ -101,6 +104,8 @@ pub struct Config {
     pub(crate) client_address_header: Option<HeaderName>,
     pub(crate) connections: Limits,
     pub(crate) required_scopes: ScopeSet,
+    /// The scopes that clients are told to request; `None`: the required scopes.
+    pub(crate) challenge_scopes: Option<ScopeSet>,
     pub(crate) mode: ModeSettings,
     pub(crate) cache: CacheSettings,
     pub(crate) egress: EgressSettings,
@@ -203,8 +208,16 @@ fn validate(mut file: File, document: &Document) -> Result<Config, ConfigError> 
     let is_origin = |origin: &str| Origin::parse(origin).is_some();
     let expected = "an origin such as \"https://app.example.com\", without a path, or \"null\"";
     let allowed_origins = allowed(document, "allowed_origins", file.allowed_origins, is_origin, expected)?;
-    let required_scopes = ScopeSet::new(&file.required_scopes)
-        .map_err(|error| document.error("required_scopes", format!("has {:?}, which is not a scope name", error.0)))?;
+    let scopes = |key: &str, names: &[String]| {
+        ScopeSet::new(names)
+            .map_err(|error| document.error(key, format!("has {:?}, which is not a scope name", error.0)))
+    };
+    let required_scopes = scopes("required_scopes", &file.required_scopes)?;
+    let challenge_scopes = scopes("challenge_scopes", &file.challenge_scopes)?;
+    if file.mode == Mode::Bridge && !challenge_scopes.is_empty() {
+        let problem = "is for mode = \"resource-server\": a bridge issues tokens with the scopes that clients request";
+        return Err(document.error("challenge_scopes", problem));
+    }
     let connections = process::validate_connections(document, &file.connections, client_address_header.is_some())?;
     let cache = process::validate_cache(document, &file.cache)?;
     let egress = egress::validate(document, &file.egress)?;
@@ -229,6 +242,7 @@ fn validate(mut file: File, document: &Document) -> Result<Config, ConfigError> 
         client_address_header,
         connections,
         required_scopes,
+        challenge_scopes: (!challenge_scopes.is_empty()).then_some(challenge_scopes),
         mode,
         cache,
         egress,

@@ -146,3 +146,37 @@ fn the_subject_claim_must_be_unique_for_each_user() {
         assert!(error.contains(expected), "{error}");
     }
 }
+
+#[test]
+fn the_audience_and_the_scopes_of_an_issuer_may_be_in_other_claims() {
+    let text = format!(
+        "{MINIMAL}audience = \"a\"\naudiences = [\"b\"]\naudience_claim = \"client_id\"\nallowed_clients = [\"c\"]\n\
+         scope_claims = [{{ claim = \"roles\" }}, {{ claim = \"groups\", values = [\"g\"], scope = \"mcp:admin\" }}]\n"
+    );
+    let config = load(&text, &[]).expect("valid");
+    let issuer = &issuers(&config)[0];
+    assert_eq!((issuer.audiences.join(" "), issuer.allowed_clients.join(" ")), ("a b".to_owned(), "c".to_owned()));
+    assert_eq!((issuer.audience_claim.as_deref(), issuer.scope_claims.len()), (Some("client_id"), 2));
+    for (keys, expected) in [
+        ("audience_claim = \"client_id\"", "`resource_server.issuers[0].audience_claim` needs `audience`"),
+        ("audience = \"x\"\naudience_claim = \"sub\"", "must be the claim that names this server or its client"),
+        ("audiences = [\"\"]", "`resource_server.issuers[0].audiences[0]` must not be empty"),
+        ("allowed_clients = [\"a\", \"\"]", "`resource_server.issuers[0].allowed_clients[1]` must not be empty"),
+        ("scope_claims = [{ claim = \"r\", scope = \"s\" }]", "scope_claims[0].values` is missing"),
+        ("scope_claims = [{ claim = \"r\", values = [\"v\"] }]", "scope_claims[0].scope` is missing"),
+        ("scope_claims = [{ claim = \"r\", values = [\"v\"], scope = \"a b\" }]", "is not a scope name"),
+        ("scope_claims = [{ claim = \"\" }]", "scope_claims[0].claim` must not be empty"),
+    ] {
+        let error = load(&format!("{MINIMAL}{keys}\n"), &[]).expect_err(keys);
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn the_scopes_to_request_may_have_other_names_than_those_of_tokens() {
+    let scopes = [("PORTCULLIS__CHALLENGE_SCOPES__0", "api://app/mcp.use")];
+    let config = load(MINIMAL, &scopes).expect("valid");
+    assert_eq!(config.challenge_scopes.map(|scopes| scopes.to_string()).as_deref(), Some("api://app/mcp.use"));
+    let error = load("mode = \"bridge\"\n", &scopes).expect_err("a bridge");
+    assert!(error.contains("`challenge_scopes` is for mode = \"resource-server\""), "{error}");
+}
