@@ -25,6 +25,13 @@ pub(crate) fn check_lifetime(claims: &Claims, now: UnixTime, leeway: Duration) -
     Ok(())
 }
 
+/// Returns the error for a token that is bound to a key.
+pub(crate) fn key_bound() -> AuthError {
+    let problem = "the token is bound to a key (`cnf`), and proof of possession (DPoP, mTLS) is not supported; configure the issuer to issue \
+                   bearer tokens to this client";
+    AuthError::new(Reason::KeyBound).with_source(problem)
+}
+
 /// Claims that state a type: `typ` of Keycloak, `token_use` of Cognito and Hydra, `token_type` of introspection and of several
 /// frameworks.
 const TYPE_CLAIMS: [&str; 3] = ["typ", "token_use", "token_type"];

@@ -15,7 +15,7 @@ use crate::{
     Claims, ClientAuthentication, ProtocolError, Verified,
     audience::{AudienceRule, quoted},
     claim_path::ScopeRule,
-    claims_checks::{MAX_LEEWAY, check_lifetime, check_stated_type},
+    claims_checks::{MAX_LEEWAY, check_lifetime, check_stated_type, key_bound},
     response::{client_refused, json_object},
     subject::SubjectRule,
 };
@@ -299,7 +299,7 @@ impl IntrospectionPolicy {
             return Err(AuthError::new(Reason::Inactive));
         };
         if claims.claim("cnf").is_some() {
-            return Err(AuthError::new(Reason::KeyBound));
+            return Err(key_bound());
         }
         // Some endpoints call refresh tokens active as well.
         check_stated_type(&claims)?;
@@ -401,7 +401,9 @@ mod tests {
             let claims = process(&response.expect("response")).expect(value).into_claims().expect("active");
             claims.expires_at().map(|at| at.map(UnixTime::as_secs))
         };
-        for value in ["1800000000", "1800000000.0", "\"1800000000\"", "\"1800000000.5\"", "1800000000000", "\"1800000000999\""] {
+        for value in
+            ["1800000000", "1800000000.0", "\"1800000000\"", "\"1800000000.5\"", "1800000000000", "\"1800000000999\""]
+        {
             assert_eq!(date(value), Ok(Some(1_800_000_000)), "{value}");
         }
         let never = Ok(Some(UnixTime::MAX.as_secs()));

@@ -13,6 +13,7 @@ mod claim_path;
 mod claims;
 mod claims_checks;
 mod client_authentication;
+pub mod entra;
 pub mod id_token;
 pub mod introspection;
 pub mod jwt;

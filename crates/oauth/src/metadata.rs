@@ -1,11 +1,11 @@
 //! [`AuthorizationServerMetadata`]: the metadata of an authorization server.
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Uri, header};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use portcullis_core::Issuer;
 use serde_json::{Map, Value};
 
-use crate::{ProtocolError, response::json_object};
+use crate::{ProtocolError, response::failure, strict_json};
 
 /// The metadata of an authorization server: its endpoints and capabilities.
 ///
@@ -82,6 +82,40 @@ impl AuthorizationServerMetadata {
     }
 }
 
+impl AuthorizationServerMetadata {
+    /// Fills in the members that are absent here and present in `other`, which is another document of the same issuer: an issuer may
+    /// publish its OAuth endpoints in one document and those of OpenID Connect in another.
+    #[must_use]
+    pub fn completed_by(self, other: Self) -> Self {
+        Self {
+            issuer: self.issuer,
+            jwks_uri: self.jwks_uri.or(other.jwks_uri),
+            authorization_endpoint: self.authorization_endpoint.or(other.authorization_endpoint),
+            token_endpoint: self.token_endpoint.or(other.token_endpoint),
+            introspection_endpoint: self.introspection_endpoint.or(other.introspection_endpoint),
+            revocation_endpoint: self.revocation_endpoint.or(other.revocation_endpoint),
+            userinfo_endpoint: self.userinfo_endpoint.or(other.userinfo_endpoint),
+            code_challenge_methods: if self.code_challenge_methods.is_empty() {
+                other.code_challenge_methods
+            } else {
+                self.code_challenge_methods
+            },
+            advertises_issuer: self.advertises_issuer || other.advertises_issuer,
+        }
+    }
+
+    /// Reports whether every endpoint and the key set are present, so that no other document of the issuer can add one.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.jwks_uri.is_some()
+            && self.authorization_endpoint.is_some()
+            && self.token_endpoint.is_some()
+            && self.introspection_endpoint.is_some()
+            && self.revocation_endpoint.is_some()
+            && self.userinfo_endpoint.is_some()
+    }
+}
+
 /// Returns the URLs at which the metadata of `issuer` may be, in the order in which to try them.
 ///
 /// RFC 8414 *inserts* its path between host and path of the issuer, OpenID Connect *appends* it. Both remove a terminating
@@ -122,14 +156,20 @@ pub fn request(url: &Uri) -> Request<Bytes> {
     request
 }
 
-/// Processes the metadata of `issuer`.
+/// Processes the metadata of `issuer`. The content type of the response is ignored, because issuers use various ones.
 ///
 /// # Errors
 /// [`ProtocolError`] if it is not a 200 with a JSON object, if its `issuer` is not identical to `issuer`
 /// ([RFC 8414 section 3.3](https://www.rfc-editor.org/rfc/rfc8414#section-3.3)), if an endpoint is not an absolute
 /// URL, or if another member that is needed here has the wrong type.
 pub fn process(issuer: &Issuer, response: &Response<Bytes>) -> Result<AuthorizationServerMetadata, ProtocolError> {
-    let members = json_object(response)?;
+    if response.status() != StatusCode::OK {
+        return Err(failure(response).unwrap_or_else(|| ProtocolError::UnexpectedStatus(response.status())));
+    }
+    let members = strict_json::parse_object(response.body()).map_err(|_| {
+        let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        ProtocolError::NotJson { content_type: content_type.map(str::to_owned) }
+    })?;
     match members.get("issuer").and_then(Value::as_str) {
         Some(found) if found == issuer.as_str() => {}
         Some(found) => {
@@ -231,6 +271,34 @@ mod tests {
         for body in ["{}", r#"{"issuer":7}"#] {
             assert!(matches!(process(&asked, &response(body)), Err(ProtocolError::InvalidMember("issuer"))), "{body}");
         }
+    }
+
+    #[test]
+    fn two_documents_of_one_issuer_complete_each_other() {
+        let asked = issuer("https://idp.example");
+        let with = |members: &str| {
+            let body = format!(r#"{{"issuer":"https://idp.example",{members}}}"#);
+            process(
+                &asked,
+                &Response::builder().header("content-type", "text/plain").body(Bytes::from(body)).expect("response"),
+            )
+            .expect("metadata")
+        };
+        let oauth =
+            with(r#""token_endpoint":"https://idp.example/a","introspection_endpoint":"https://idp.example/i""#);
+        let openid = with(
+            r#""token_endpoint":"https://idp.example/b","userinfo_endpoint":"https://idp.example/u","jwks_uri":"https://idp.example/k",
+            "authorization_endpoint":"https://idp.example/z","revocation_endpoint":"https://idp.example/r",
+            "code_challenge_methods_supported":["S256"],"authorization_response_iss_parameter_supported":true"#,
+        );
+        assert!(!oauth.is_complete() && !openid.is_complete());
+        let both = oauth.completed_by(openid);
+        assert!(both.is_complete() && both.advertises_issuer() && both.code_challenge_methods().len() == 1);
+        assert_eq!(
+            both.token_endpoint().map(ToString::to_string).as_deref(),
+            Some("https://idp.example/a"),
+            "the first"
+        );
     }
 
     #[test]

@@ -140,8 +140,9 @@ fn is_marked_as_client(claims: &Claims, client_id: Option<&str>) -> bool {
     // Auth0, and FusionAuth, which writes a list.
     let is_client_grant = |grant: &Value| grant == "client-credentials" || grant == "client_credentials";
     let grant = claims.claim("gty");
-    if grant.is_some_and(|grant| is_client_grant(grant) || grant.as_array().is_some_and(|all| all.iter().any(is_client_grant)))
-    {
+    if grant.is_some_and(|grant| {
+        is_client_grant(grant) || grant.as_array().is_some_and(|all| all.iter().any(is_client_grant))
+    }) {
         return !describes_user();
     }
     let Some(client_id) = client_id else { return false };

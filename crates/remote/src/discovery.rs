@@ -12,27 +12,57 @@ use portcullis_oauth::{
 };
 use tower::ServiceExt;
 
-/// Fetches the metadata of `issuer` from the first of its well-known locations that has it.
+/// Fetches the metadata of `issuer` from its well-known locations. If the first document lacks an endpoint, the further ones complete it
+/// ([`AuthorizationServerMetadata::completed_by`]). Each must name exactly this issuer.
 ///
-/// A location that answers anything else (404, an HTML page, metadata of another issuer) is skipped. If the issuer fails or does not
-/// answer, the remaining locations are not tried. Nothing is cached.
+/// A location that answers anything else (404, 5xx, an HTML page, metadata of another issuer) is skipped. If the issuer does not answer, or
+/// limits the rate of requests, the remaining locations are not tried. Nothing is cached.
 ///
 /// # Errors
 /// Always transient. If no location has the metadata: the last error that is not "not found".
 pub async fn discover(egress: &Egress, issuer: &Issuer) -> Result<AuthorizationServerMetadata, AuthError> {
-    let mut problem = ProtocolError::UnexpectedStatus(StatusCode::NOT_FOUND);
+    discover_until(egress, issuer, AuthorizationServerMetadata::is_complete).await
+}
+
+/// Fetches the metadata as [`discover`] does, only until `is_enough`.
+pub(crate) async fn discover_until(
+    egress: &Egress,
+    issuer: &Issuer,
+    is_enough: impl Fn(&AuthorizationServerMetadata) -> bool,
+) -> Result<AuthorizationServerMetadata, AuthError> {
+    let mut found: Option<AuthorizationServerMetadata> = None;
+    let mut problem = AuthError::from(ProtocolError::UnexpectedStatus(StatusCode::NOT_FOUND));
     for url in metadata::well_known_urls(issuer) {
-        let response = send(egress, metadata::request(&url), RequestKind::new("discovery")).await?;
+        let response = match send(egress, metadata::request(&url), RequestKind::new("discovery")).await {
+            Ok(response) => response,
+            Err(error) => {
+                problem = error;
+                break;
+            }
+        };
         match metadata::process(issuer, &response) {
-            Ok(metadata) => return Ok(metadata),
-            Err(error @ (ProtocolError::ServerError { .. } | ProtocolError::RateLimited { .. })) => {
-                return Err(error.into());
+            Ok(document) => {
+                let all = match found {
+                    Some(found) => found.completed_by(document),
+                    None => document,
+                };
+                if is_enough(&all) {
+                    return Ok(all);
+                }
+                found = Some(all);
+            }
+            Err(error @ ProtocolError::RateLimited { .. }) => {
+                problem = error.into();
+                break;
             }
             Err(ProtocolError::UnexpectedStatus(StatusCode::NOT_FOUND)) => {}
-            Err(error) => problem = error,
+            Err(error) => {
+                tracing::debug!(%issuer, location = %url.path(), %error, "location of the metadata skipped");
+                problem = error.into();
+            }
         }
     }
-    Err(problem.into())
+    found.ok_or(problem)
 }
 
 /// Sends `request` as one of `kind`.

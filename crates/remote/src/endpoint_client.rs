@@ -15,7 +15,7 @@ use portcullis_egress::{Answer, CircuitBreaker, CredentialKey, Egress, EgressErr
 use portcullis_oauth::{ProtocolError, metadata::AuthorizationServerMetadata, providers::Provider};
 use tokio::time::Instant;
 
-use crate::{SharedTask, discover};
+use crate::{SharedTask, discovery::discover_until};
 
 /// The shortest time between two log entries of [`EndpointClient::verify`].
 const LOG_INTERVAL: Duration = Duration::from_secs(5);
@@ -374,7 +374,8 @@ impl Discovered {
     }
 
     async fn look_up(&self) -> Result<Uri, AuthError> {
-        let metadata = discover(&self.egress, &self.issuer).await?;
+        let has_endpoint = |metadata: &AuthorizationServerMetadata| self.kind.of(metadata).is_some();
+        let metadata = discover_until(&self.egress, &self.issuer, has_endpoint).await?;
         self.kind.of(&metadata).cloned().ok_or_else(|| {
             AuthError::new(Reason::ClientRefused).with_source(ProtocolError::InvalidMember(self.kind.member()))
         })

@@ -7,6 +7,7 @@ use portcullis::{
     AuthConfig, Issuer, ResourceUri, ScopeSet,
     egress::{Egress, EgressConfig},
     oauth::{
+        entra,
         introspection::IntrospectionPolicy,
         jwt::{Algorithm, JwtPolicy},
         protected_resource::ProtectedResourceMetadata,
@@ -52,7 +53,9 @@ pub(crate) fn build(
         egress: Egress::new(egress_config(&config.egress))?,
         clock: Arc::new(SystemClock::new()),
         resource: &config.resource,
+        configured: issuers.iter().map(|settings| &settings.issuer).collect(),
         key_sets: Vec::new(),
+        shared_keys: Vec::new(),
     };
     let issuers = issuers.iter().try_fold(IssuerRouter::builder(), |issuers, settings| parts.add(issuers, settings))?;
     let verifier = Cache::around(issuers.build()?, cache_config(&config.cache));
@@ -83,7 +86,11 @@ struct Parts<'a> {
     egress: Egress,
     clock: Arc<dyn Clock>,
     resource: &'a ResourceUri,
+    /// The issuers that have a configuration.
+    configured: Vec<&'a Issuer>,
     key_sets: KeySets,
+    /// The key sets at configured URLs.
+    shared_keys: Vec<(Uri, RemoteKeySet)>,
 }
 
 impl Parts<'_> {
@@ -96,10 +103,13 @@ impl Parts<'_> {
         let profile = option_layer(settings.enrich.then(|| UserInfoLayer::new(self.user_info(settings))));
         Ok(match &settings.verification {
             Verification::Jwt { algorithms, token_types, jwks_uri } => {
-                let policy = self.jwt_policy(settings, algorithms, token_types);
                 let keys = self.keys(&issuer, jwks_uri.as_ref());
-                let verifier = JwtVerifier::new(policy, keys).with_clock(Arc::clone(&self.clock));
-                issuers.with_issuer(issuer, profile.layer(verifier))
+                let names = [Some(issuer.clone()), self.v1_issuer(&issuer)];
+                names.into_iter().flatten().fold(issuers, |issuers, name| {
+                    let policy = self.jwt_policy(name.clone(), settings, algorithms, token_types);
+                    let verifier = JwtVerifier::new(policy, keys.clone()).with_clock(Arc::clone(&self.clock));
+                    issuers.with_issuer(name, profile.layer(verifier))
+                })
             }
             Verification::Introspection(credentials) => {
                 let verifier = self.introspection(settings, credentials);
@@ -112,8 +122,19 @@ impl Parts<'_> {
         })
     }
 
-    fn jwt_policy(&self, settings: &IssuerSettings, algorithms: &[Algorithm], token_types: &[String]) -> JwtPolicy {
-        let policy = JwtPolicy::new(settings.issuer.clone(), self.resource.clone())
+    /// Returns the other issuer of a tenant of Entra ID, which signs with the same keys, unless it has a configuration of its own.
+    fn v1_issuer(&self, issuer: &Issuer) -> Option<Issuer> {
+        entra::v1_issuer(issuer).filter(|v1| !self.configured.contains(&v1))
+    }
+
+    fn jwt_policy(
+        &self,
+        issuer: Issuer,
+        settings: &IssuerSettings,
+        algorithms: &[Algorithm],
+        token_types: &[String],
+    ) -> JwtPolicy {
+        let policy = JwtPolicy::new(issuer, self.resource.clone())
             .with_audiences(settings.audiences.iter().map(String::as_str))
             .with_allowed_clients(settings.allowed_clients.iter().map(String::as_str));
         let policy = settings.audience_claim.as_deref().into_iter().fold(policy, JwtPolicy::with_audience_claim);
@@ -132,13 +153,19 @@ impl Parts<'_> {
         if untyped.is_empty() { policy } else { policy.with_untyped_tokens() }
     }
 
+    /// Returns the key set of `issuer`. Issuers with the same configured URL share one.
     fn keys(&mut self, issuer: &Issuer, jwks_uri: Option<&Uri>) -> RemoteKeySet {
+        let shared = self.shared_keys.iter().find(|(uri, _)| Some(uri) == jwks_uri);
+        if let Some((_, keys)) = shared {
+            return keys.clone();
+        }
         let egress = self.egress.clone();
         let keys = match jwks_uri {
             Some(uri) => RemoteKeySet::at(uri.clone(), egress),
             None => RemoteKeySet::discovered(issuer.clone(), egress),
         };
         let keys = keys.with_clock(Arc::clone(&self.clock));
+        self.shared_keys.extend(jwks_uri.map(|uri| (uri.clone(), keys.clone())));
         self.key_sets.push((issuer.clone(), keys.clone()));
         keys
     }

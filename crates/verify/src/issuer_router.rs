@@ -14,6 +14,8 @@ use portcullis_oauth::jwt::UnverifiedJwt;
 use tower::{ServiceExt as _, util::BoxCloneSyncService};
 use tower_service::Service;
 
+use crate::refusal_log::RefusalLog;
+
 /// The default limit for the length of a token in bytes: twice the limit of most servers for all headers of a request.
 pub(crate) const DEFAULT_MAX_LEN: usize = 16 * 1024;
 
@@ -26,6 +28,9 @@ type Verifier = BoxCloneSyncService<BearerToken, Arc<UserContext>, AuthError>;
 ///    verifier is called. An unknown issuer is [`Reason::UnknownIssuer`].
 /// 3. Any other token is opaque and is passed to the one verifier for opaque tokens; without one it is
 ///    [`Reason::MalformedToken`].
+///
+/// A refusal that a new token of the issuer would get as well (another audience, another type, an unknown issuer) is a warning in the log, at
+/// most one in ten minutes for each issuer and reason, with what was found, what is accepted and the key to set.
 ///
 /// The `iss` read here is unverified and only selects the verifier, which checks it again. The issuer of the returned user
 /// must be the selected one, whatever the verifier is, else the result is [`Reason::WrongIssuer`].
@@ -59,6 +64,7 @@ pub struct IssuerRouter {
     verifiers: Arc<HashMap<Issuer, Verifier>>,
     opaque: Option<Issuer>,
     max_len: usize,
+    log: RefusalLog,
 }
 
 /// Builder of an [`IssuerRouter`], made by [`IssuerRouter::builder`].
@@ -113,15 +119,32 @@ impl IssuerRouter {
         if token.len() > self.max_len {
             return Err(AuthError::new(Reason::TokenTooLarge));
         }
-        let (name, reason) = if UnverifiedJwt::is_likely(token) {
-            let jwt = UnverifiedJwt::parse(token, self.max_len)?;
-            (Some(jwt.claimed_issuer()?.to_owned()), Reason::UnknownIssuer)
-        } else {
-            (self.opaque.as_ref().map(ToString::to_string), Reason::MalformedToken)
-        };
-        name.and_then(|name| self.verifiers.get_key_value(name.as_str())).ok_or_else(|| AuthError::new(reason))
+        if !UnverifiedJwt::is_likely(token) {
+            let verifier = self.opaque.as_ref().and_then(|issuer| self.verifiers.get_key_value(issuer));
+            return verifier.ok_or_else(|| self.refused("", Reason::MalformedToken, NO_OPAQUE));
+        }
+        let jwt = UnverifiedJwt::parse(token, self.max_len).inspect_err(|error| self.log.refused("", error))?;
+        let name = jwt.claimed_issuer().inspect_err(|error| self.log.refused("", error))?;
+        self.verifiers.get_key_value(name).ok_or_else(|| {
+            let mut accepted: Vec<_> = self.verifiers.keys().map(Issuer::as_str).collect();
+            accepted.sort_unstable();
+            accepted.truncate(5);
+            let problem =
+                format!("the token names an issuer that is not configured; accepted is one of {accepted:?} (`issuer`)");
+            self.refused(name, Reason::UnknownIssuer, problem)
+        })
+    }
+
+    fn refused(&self, issuer: &str, reason: Reason, problem: impl Into<String>) -> AuthError {
+        let error = AuthError::new(reason).with_source(problem.into());
+        self.log.refused(issuer, &error);
+        error
     }
 }
+
+/// The problem with an opaque token.
+const NO_OPAQUE: &str =
+    "the token is not a JWT, and no issuer of opaque tokens is configured (`verify = \"introspection\"`)";
 
 impl IssuerRouterBuilder {
     /// Passes JWTs of `issuer` to `verifier`.
@@ -168,7 +191,12 @@ impl IssuerRouterBuilder {
         let mut opaque = self.opaque.into_iter();
         match (opaque.next(), opaque.next()) {
             (Some(first), Some(second)) => Err(ConfigError::TwoForOpaqueTokens(first, second)),
-            (opaque, _) => Ok(IssuerRouter { verifiers: Arc::new(verifiers), opaque, max_len: self.max_len }),
+            (opaque, _) => Ok(IssuerRouter {
+                verifiers: Arc::new(verifiers),
+                opaque,
+                max_len: self.max_len,
+                log: RefusalLog::new(),
+            }),
         }
     }
 }
@@ -187,8 +215,14 @@ impl Service<BearerToken> for IssuerRouter {
         let this = self.clone();
         Box::pin(async move {
             let (issuer, verifier) = this.select(&token)?;
-            let user = verifier.clone().oneshot(token).await?;
-            if user.issuer() == issuer { Ok(user) } else { Err(AuthError::new(Reason::WrongIssuer)) }
+            let log = |error: &AuthError| this.log.refused(issuer.as_str(), error);
+            let user = verifier.clone().oneshot(token).await.inspect_err(log)?;
+            if user.issuer() != issuer {
+                let problem = format!("the verifier of {issuer} states a user of {}", user.issuer());
+                return Err(this.refused(issuer.as_str(), Reason::WrongIssuer, problem));
+            }
+            this.log.accepted(issuer, &user);
+            Ok(user)
         })
     }
 }

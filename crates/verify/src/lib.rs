@@ -5,6 +5,7 @@ pub mod cache;
 mod introspection;
 mod issuer_router;
 mod jwt;
+mod refusal_log;
 mod user_info_verifier;
 
 pub use audience_check::{AudienceCheck, danger};

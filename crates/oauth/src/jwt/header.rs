@@ -61,18 +61,23 @@ impl HeaderPolicy {
     pub(crate) fn check_header(&self, jwt: UnverifiedJwt) -> Result<HeaderCheckedJwt, AuthError> {
         let has = |names: &[&str]| names.iter().any(|name| jwt.header.contains_key(*name));
         if has(&["enc", "zip"]) {
-            return Err(AuthError::new(Reason::EncryptedToken));
+            let problem = "the token is encrypted or compressed (`enc`, `zip`); configure the issuer to sign it only";
+            return Err(AuthError::new(Reason::EncryptedToken).with_source(problem));
         }
         if has(&["crit", "b64"]) {
-            return Err(AuthError::new(Reason::CriticalHeader));
+            let problem = "the header requires an extension (`crit`, `b64`), and none is supported";
+            return Err(AuthError::new(Reason::CriticalHeader).with_source(problem));
         }
         // `x5t` only names a certificate, and Entra ID sets it in every token.
         if has(&["jwk", "jku", "x5c", "x5u"]) {
-            return Err(AuthError::new(Reason::EmbeddedKey));
+            let problem =
+                "the header contains a key or the URL of one (`jwk`, `jku`, `x5c`, `x5u`), which is not trusted";
+            return Err(AuthError::new(Reason::EmbeddedKey).with_source(problem));
         }
-        let algorithm = jwt.header.get("alg").and_then(Value::as_str).and_then(Algorithm::named);
+        let written = jwt.header.get("alg");
+        let algorithm = written.and_then(Value::as_str).and_then(Algorithm::named);
         let Some(algorithm) = algorithm.filter(|algorithm| self.algorithms.contains(algorithm)) else {
-            return Err(AuthError::new(Reason::AlgorithmRefused));
+            return Err(AuthError::new(Reason::AlgorithmRefused).with_source(self.other_algorithm(written)));
         };
         let typ = jwt.header.get("typ");
         if !self.is_type_accepted(typ) {
@@ -96,13 +101,26 @@ impl HeaderPolicy {
         }
     }
 
-    /// Describes a `typ` that is not accepted. It is truncated, because it is not verified.
+    /// Describes an `alg` that is not accepted.
+    fn other_algorithm(&self, written: Option<&Value>) -> String {
+        let accepted: Vec<_> = self.algorithms.iter().map(|algorithm| algorithm.as_str()).collect();
+        let written = bounded(written);
+        let symmetric =
+            if written.starts_with("\"HS") { "; configure the issuer to sign by an asymmetric key" } else { "" };
+        format!("the header `alg` is {written}; accepted is one of {accepted:?} (`algorithms`){symmetric}")
+    }
+
+    /// Describes a `typ` that is not accepted.
     fn other_type(&self, written: Option<&Value>) -> String {
-        let written = written.map_or_else(|| "absent".to_owned(), ToString::to_string);
-        let written: String = written.chars().take(40).collect();
+        let written = bounded(written);
         let (types, untyped) = (&self.token_types, if self.untyped { ", \"JWT\" or absent" } else { "" });
         format!("the header `typ` is {written}; accepted is one of {types:?}{untyped} (`token_types`)")
     }
+}
+
+/// Returns a member of the header as it is written. It is truncated, because it is not verified.
+fn bounded(written: Option<&Value>) -> String {
+    written.map_or_else(|| "absent".to_owned(), |value| value.to_string().chars().take(40).collect())
 }
 
 /// Returns a media type without the optional prefix `application/`.

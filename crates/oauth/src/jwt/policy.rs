@@ -12,7 +12,7 @@ use crate::{
     Claims, InvalidClaim, Verified,
     audience::{AudienceRule, quoted},
     claim_path::ScopeRule,
-    claims_checks::{MAX_LEEWAY, check_lifetime, check_untyped},
+    claims_checks::{MAX_LEEWAY, check_lifetime, check_untyped, key_bound},
     subject::SubjectRule,
 };
 
@@ -237,7 +237,7 @@ impl JwtPolicy {
         check_lifetime(&claims, now, self.leeway)?;
         let subject = self.subject.subject_of(&self.issuer, &claims)?;
         if claims.claim("cnf").is_some() {
-            return Err(AuthError::new(Reason::KeyBound));
+            return Err(key_bound());
         }
         let scopes = self.scopes.scopes(&claims);
         Ok(Verified::assertion(self.issuer.clone(), subject, claims).with_scopes(scopes))

@@ -44,7 +44,10 @@ impl UnverifiedJwt {
         };
         match parts.count() {
             0 => {}
-            2 => return Err(AuthError::new(Reason::EncryptedToken)),
+            2 => {
+                let problem = "the token has five parts: it is encrypted (JWE); configure the issuer to sign it only";
+                return Err(AuthError::new(Reason::EncryptedToken).with_source(problem));
+            }
             _ => return Err(malformed("not three parts")),
         }
         Ok(Self {

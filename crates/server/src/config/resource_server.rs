@@ -1,7 +1,10 @@
 //! The section `resource_server`: the authorization servers whose tokens are accepted.
 
 use http::Uri;
-use portcullis::{Issuer, ScopeSet, oauth::jwt::Algorithm};
+use portcullis::{
+    Issuer, ScopeSet,
+    oauth::{entra, jwt::Algorithm},
+};
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -20,11 +23,14 @@ pub(crate) struct ResourceServer {
     pub(crate) issuers: Vec<IssuerTable>,
 }
 
-#[derive(Deserialize, JsonSchema, Debug)]
+#[derive(Deserialize, JsonSchema, Debug, Clone)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct IssuerTable {
-    /// The issuer identifier, exactly as the authorization server writes it.
+    /// The issuer identifier, exactly as the authorization server writes it; for several tenants of Entra ID with "{tenantid}".
     pub(crate) issuer: String,
+    /// The IDs of the tenants of Entra ID whose tokens are accepted, if `issuer` has "{tenantid}".
+    #[serde(default)]
+    pub(crate) tenants: Vec<String>,
     /// How its tokens are verified.
     #[serde(default)]
     pub(crate) verify: Verify,
@@ -74,7 +80,7 @@ pub(crate) struct IssuerTable {
     pub(crate) enrich: bool,
 }
 
-#[derive(Deserialize, JsonSchema, Debug)]
+#[derive(Deserialize, JsonSchema, Debug, Clone)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ScopeClaim {
     /// The claim, or the path of a member, such as "roles" or "realm_access.roles".
@@ -153,8 +159,12 @@ pub(super) fn validate_all(
         return Err(document.error(LIST, "is empty: at least one issuer of tokens is needed"));
     }
     let mut issuers: Vec<IssuerSettings> = Vec::new();
+    let mut entries = Vec::new();
     for (index, table) in tables.into_iter().enumerate() {
         let entry = Section { document, egress, path: element(LIST, index) };
+        entries.extend(of_tenants(&entry, table)?.into_iter().map(|table| (entry.clone(), table)));
+    }
+    for (entry, table) in entries {
         let settings = validate(&entry, table)?;
         if issuers.iter().any(|other| other.issuer == settings.issuer) {
             return Err(entry.error("issuer", format!("is configured twice: {:?}", settings.issuer.as_str())));
@@ -169,6 +179,30 @@ pub(super) fn validate_all(
         issuers.push(settings);
     }
     Ok(issuers)
+}
+
+/// Returns one table for each tenant, if the issuer is a template for tenants of Entra ID. They share the keys.
+fn of_tenants(entry: &Section<'_>, table: IssuerTable) -> Result<Vec<IssuerTable>, ConfigError> {
+    let is_template = table.issuer.contains(entra::PLACEHOLDER);
+    match (is_template, table.tenants.is_empty()) {
+        (false, true) => return Ok(vec![table]),
+        (false, false) => return Err(entry.error("tenants", "needs an `issuer` that ends in /{tenantid}/v2.0")),
+        (true, true) => {
+            return Err(entry.error("tenants", "is missing: the IDs of the tenants whose tokens are accepted"));
+        }
+        (true, false) if table.verify != Verify::Jwt => {
+            return Err(entry.error("verify", "must be \"jwt\" for an `issuer` with {tenantid}"));
+        }
+        (true, false) => {}
+    }
+    let keys = entra::key_set_url(&table.issuer).map_err(|error| entry.error("issuer", error.to_string()))?;
+    let jwks_uri = given(table.jwks_uri.clone()).unwrap_or_else(|| keys.to_string());
+    let of_tenant = |(index, tenant): (usize, &String)| {
+        let issuer = entra::tenant_issuer(&table.issuer, tenant)
+            .map_err(|error| entry.error(&element("tenants", index), format!("is {error}")))?;
+        Ok(IssuerTable { issuer: issuer.to_string(), jwks_uri: Some(jwks_uri.clone()), ..table.clone() })
+    };
+    table.tenants.iter().enumerate().map(of_tenant).collect()
 }
 
 fn validate(entry: &Section<'_>, table: IssuerTable) -> Result<IssuerSettings, ConfigError> {
@@ -234,7 +268,9 @@ fn audiences(entry: &Section<'_>, table: &IssuerTable) -> Result<Vec<String>, Co
         ("scope_claims", !table.scope_claims.is_empty()),
     ] {
         if is_set && table.check_token_endpoint.is_some() {
-            return Err(entry.error(key, "does not go with `check_token_endpoint`, which checks the app and has no claims"));
+            return Err(
+                entry.error(key, "does not go with `check_token_endpoint`, which checks the app and has no claims")
+            );
         }
     }
     Ok(all.map(|(_, name)| name.clone()).collect())

@@ -180,3 +180,31 @@ fn the_scopes_to_request_may_have_other_names_than_those_of_tokens() {
     let error = load("mode = \"bridge\"\n", &scopes).expect_err("a bridge");
     assert!(error.contains("`challenge_scopes` is for mode = \"resource-server\""), "{error}");
 }
+
+#[test]
+fn a_template_of_entra_id_stands_for_the_listed_tenants() {
+    let (first, second) = ("72f988bf-86f1-41af-91ab-2d7cd011db47", "9188040d-6c67-4c5b-b112-36a304b66dad");
+    let entra = "[[resource_server.issuers]]\nissuer = \"https://login.microsoftonline.com/{tenantid}/v2.0\"\n";
+    let config = load(&format!("{entra}tenants = [\"{first}\", \"{second}\"]\n"), &[]).expect("valid");
+    let names: Vec<_> = issuers(&config).iter().map(|settings| settings.issuer.as_str()).collect();
+    assert_eq!(names, [first, second].map(|id| format!("https://login.microsoftonline.com/{id}/v2.0")));
+    for settings in issuers(&config) {
+        let Verification::Jwt { jwks_uri: Some(uri), .. } = &settings.verification else { panic!("keys") };
+        assert_eq!(uri, "https://login.microsoftonline.com/common/discovery/v2.0/keys");
+    }
+    for (text, expected) in [
+        (entra.to_owned(), "file.toml:1: `resource_server.issuers[0].tenants` is missing"),
+        (
+            format!("{entra}tenants = [\"contoso.com\"]\n"),
+            "file.toml:3: `resource_server.issuers[0].tenants[0]` is not the ID",
+        ),
+        (
+            format!("{entra}tenants = [\"{first}\", \"{first}\"]\n"),
+            "`resource_server.issuers[0].issuer` is configured twice",
+        ),
+        (format!("{MINIMAL}tenants = [\"{first}\"]\n"), "`resource_server.issuers[0].tenants` needs an `issuer`"),
+    ] {
+        let error = load(&text, &[]).expect_err(&text);
+        assert!(error.starts_with(expected) || error.contains(expected), "{error}");
+    }
+}

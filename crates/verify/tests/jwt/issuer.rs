@@ -96,7 +96,7 @@ pub(crate) fn verifier(keys: RemoteKeySet) -> JwtVerifier {
 
 /// A clock that does not advance, so that only keys age.
 #[derive(Debug)]
-struct StandingClock;
+pub(crate) struct StandingClock;
 
 impl Clock for StandingClock {
     fn now(&self) -> UnixTime {

@@ -5,5 +5,6 @@ mod forged;
 mod issuer;
 mod key_set;
 mod other_tokens;
+mod refusals;
 mod signature_encodings;
 mod signing;

@@ -116,3 +116,44 @@ async fn a_configured_endpoint_is_not_looked_up() {
     verify(verifier, TOKEN).await.expect("user");
     assert_eq!((stub.calls(OAUTH), stub.calls("/introspect")), (0, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_second_document_is_read_if_the_first_lacks_the_endpoint() {
+    let stub = Stub::new();
+    stub.answer(OAUTH, 200, &json!({"issuer": ISSUER, "userinfo_endpoint": format!("{ISSUER}/userinfo")}));
+    stub.answer(OPENID, 200, &json!({"issuer": ISSUER, "introspection_endpoint": format!("{ISSUER}/introspect")}));
+    verify(introspection(&stub), TOKEN).await.expect("the endpoint of the second document");
+    assert_eq!((stub.calls(OAUTH), stub.calls(OPENID)), (1, 1));
+
+    stub.answer(
+        OPENID,
+        200,
+        &json!({"issuer": "https://evil.example", "introspection_endpoint": "https://evil.example/"}),
+    );
+    let refusal = verify(introspection(&stub), TOKEN).await.expect_err("foreign metadata completes nothing");
+    assert_eq!(refusal.reason(), Reason::ClientRefused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_complete_metadata_document_is_the_only_request() {
+    let stub = Stub::new();
+    verify(introspection(&stub), TOKEN).await.expect("user");
+    assert_eq!((stub.calls(OAUTH), stub.calls(OPENID)), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_or_unreadable_first_location_is_skipped() {
+    let metadata = json!({"issuer": ISSUER, "introspection_endpoint": format!("{ISSUER}/introspect")});
+    for (status, content_type, body) in
+        [(500, "text/html", "<html>"), (503, "", ""), (200, "text/html", "<html>"), (200, "application/json", "[]")]
+    {
+        let stub = Stub::new();
+        stub.answer_text(OAUTH, status, &[("content-type", content_type)], body);
+        stub.answer_text(OPENID, 200, &[("content-type", "text/plain")], &metadata.to_string());
+        verify(introspection(&stub), TOKEN).await.expect("found at the second location");
+    }
+    let stub = Stub::new();
+    stub.answer_text(OAUTH, 429, &[("retry-after", "7")], "");
+    let refusal = verify(introspection(&stub), TOKEN).await.expect_err("rate limited");
+    assert_eq!((refusal.reason(), stub.calls(OPENID)), (Reason::ProviderRateLimited, 0));
+}
