@@ -79,6 +79,18 @@ impl Issuer {
         Ok(Self(text.into()))
     }
 
+    /// Parses an issuer identifier that may also be plain `http`, for an authorization server in a private network.
+    ///
+    /// Its keys and tokens cross the network unprotected, so the caller must know the host. Deserialization does not accept such an issuer.
+    ///
+    /// # Errors
+    /// [`InvalidUri`] as for [`Issuer::new`].
+    pub fn in_private_network(text: &str) -> Result<Self, InvalidUri> {
+        let https = text.strip_prefix("http://").map(|rest| format!("https://{rest}"));
+        validate(https.as_deref().unwrap_or(text), false)?;
+        Ok(Self(text.into()))
+    }
+
     /// Returns the identifier as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {

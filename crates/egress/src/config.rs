@@ -1,15 +1,19 @@
-//! [`EgressConfig`]: configuration of an [`Egress`](crate::Egress); [`RequestKind`] and [`MaxBody`]: the extensions of one request that
+//! [`EgressConfig`]: configuration of an [`Egress`](crate::Egress), with its [`CaCertificates`] and its [`Proxy`]; [`RequestKind`] and [`MaxBody`]: the extensions of one request that
 //! it reads.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use ipnet::IpNet;
+use url::Url;
 
 /// Configuration of an [`Egress`](crate::Egress): destinations, time limits and size limit.
 #[derive(Clone, Debug)]
 pub struct EgressConfig {
     pub(crate) allow_loopback: bool,
     pub(crate) allowed_networks: Vec<IpNet>,
+    pub(crate) http_hosts: Vec<Box<str>>,
+    pub(crate) ca_certificates: Option<CaCertificates>,
+    pub(crate) proxy: Option<Proxy>,
     pub(crate) timeout: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) max_body: usize,
@@ -26,6 +30,9 @@ impl EgressConfig {
         Self {
             allow_loopback: false,
             allowed_networks: Vec::new(),
+            http_hosts: Vec::new(),
+            ca_certificates: None,
+            proxy: None,
             timeout: Self::DEFAULT_TIMEOUT,
             connect_timeout: Duration::from_secs(5),
             max_body: 1024 * 1024,
@@ -45,6 +52,33 @@ impl EgressConfig {
     #[must_use]
     pub fn with_allowed_networks(mut self, networks: Vec<IpNet>) -> Self {
         self.allowed_networks = networks;
+        self
+    }
+
+    /// Sets hosts that are called by plain `http` as well, by name or address, such as a provider in the same cluster. Default: none.
+    ///
+    /// Their addresses must be in an [allowed network](Self::with_allowed_networks), also for `https`. Tokens and keys cross that network
+    /// unprotected: any machine in it can read and replace them.
+    #[must_use]
+    pub fn with_http_hosts<I: IntoIterator<Item: AsRef<str>>>(mut self, hosts: I) -> Self {
+        self.http_hosts = hosts.into_iter().map(|host| host.as_ref().to_ascii_lowercase().into()).collect();
+        self
+    }
+
+    /// Adds CA certificates to those of the operating system: for a private CA, or a proxy that intercepts TLS. Default: none.
+    #[must_use]
+    pub fn with_ca_certificates(mut self, certificates: CaCertificates) -> Self {
+        self.ca_certificates = Some(certificates);
+        self
+    }
+
+    /// Sends requests through `proxy`. Default: none; a proxy in the environment is ignored.
+    ///
+    /// The proxy resolves the names of hosts, so that **the addresses of names are not checked here**: the proxy must refuse connections to
+    /// its own network. Addresses in URLs are checked as before. Loopback and the [`http` hosts](Self::with_http_hosts) are called directly.
+    #[must_use]
+    pub fn with_proxy(mut self, proxy: Proxy) -> Self {
+        self.proxy = Some(proxy);
         self
     }
 
@@ -76,10 +110,72 @@ impl Default for EgressConfig {
     }
 }
 
-/// The error of [`Egress::new`](crate::Egress::new): TLS cannot be set up, in most cases because there are no CA certificates.
+/// CA certificates that are trusted beside those of the operating system.
+#[derive(Clone)]
+pub struct CaCertificates(pub(crate) Vec<reqwest::Certificate>);
+
+impl CaCertificates {
+    /// Parses certificates in PEM.
+    ///
+    /// # Errors
+    /// [`EgressConfigError`] if there is no certificate, or one cannot be read.
+    pub fn from_pem(text: &[u8]) -> Result<Self, EgressConfigError> {
+        let problem = "no CA certificate in PEM can be read";
+        let read = reqwest::Certificate::from_pem_bundle(text);
+        let certificates = read.map_err(|error| EgressConfigError { problem, source: Some(error.into()) })?;
+        if certificates.is_empty() { Err(EgressConfigError { problem, source: None }) } else { Ok(Self(certificates)) }
+    }
+}
+
+/// Prints the number only.
+impl fmt::Debug for CaCertificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CaCertificates").field(&self.0.len()).finish()
+    }
+}
+
+/// An outbound proxy, and the hosts that are called without it.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    pub(crate) url: Url,
+    pub(crate) direct: Vec<Box<str>>,
+}
+
+impl Proxy {
+    /// Creates a proxy at an `http` or `https` URL without path and without credentials.
+    ///
+    /// # Errors
+    /// [`EgressConfigError`] for another URL.
+    pub fn new(url: &str) -> Result<Self, EgressConfigError> {
+        let invalid = |source: Option<url::ParseError>| EgressConfigError {
+            problem: "the proxy is not an http or https URL without path and credentials",
+            source: source.map(Into::into),
+        };
+        let url = Url::parse(url).map_err(|error| invalid(Some(error)))?;
+        let is_bare = url.username().is_empty() && url.password().is_none() && url.path() == "/" && url.query().is_none();
+        if !["http", "https"].contains(&url.scheme()) || url.host_str().is_none() || !is_bare {
+            return Err(invalid(None));
+        }
+        Ok(Self { url, direct: Vec::new() })
+    }
+
+    /// Sets the hosts that are called without the proxy: names, which include their subdomains, addresses and networks. Default: none. Their
+    /// addresses are checked.
+    #[must_use]
+    pub fn with_direct_hosts<I: IntoIterator<Item: Into<Box<str>>>>(mut self, hosts: I) -> Self {
+        self.direct = hosts.into_iter().map(Into::into).collect();
+        self
+    }
+}
+
+/// An error in an [`EgressConfig`](crate::EgressConfig): TLS cannot be set up, in most cases because there are no CA certificates; or the
+/// proxy or the CA certificates are invalid.
 #[derive(Debug, thiserror::Error)]
-#[error("no HTTPS client can be made on this machine: are CA certificates installed?")]
-pub struct EgressConfigError(#[source] pub(crate) reqwest::Error);
+#[error("{problem}")]
+pub struct EgressConfigError {
+    pub(crate) problem: &'static str,
+    pub(crate) source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
 
 /// The kind of a request: the label `purpose` of the metrics. The component that makes the request puts it into the extensions.
 ///

@@ -38,7 +38,8 @@ pub struct Egress {
 impl Egress {
     /// Creates an HTTP client that is limited by `config`.
     ///
-    /// CA certificates are the operating system's, or those in the file that `SSL_CERT_FILE` names.
+    /// CA certificates are the operating system's, or those in the file that `SSL_CERT_FILE` names, and
+    /// [those of the configuration](EgressConfig::with_ca_certificates).
     ///
     /// # Errors
     /// [`EgressConfigError`] if TLS cannot be set up.
@@ -146,18 +147,34 @@ struct Client {
 
 impl Client {
     fn new(config: EgressConfig) -> Result<Self, EgressConfigError> {
-        let guard = Guard::new(config.allow_loopback, config.allowed_networks);
-        let http = reqwest::Client::builder()
+        let guard = Guard::new(config.allow_loopback, config.allowed_networks)
+            .with_http_hosts(config.http_hosts.clone())
+            .with_proxy_host(config.proxy.as_ref().and_then(|proxy| proxy.url.host_str()));
+        let invalid = |error: reqwest::Error, problem| EgressConfigError { problem, source: Some(error.into()) };
+        let client = match config.proxy {
+            Some(proxy) => {
+                let hosts = proxy.direct.iter().chain(&config.http_hosts).map(AsRef::as_ref);
+                let direct: Vec<&str> = hosts.chain(["localhost", "127.0.0.0/8", "::1"]).collect();
+                let proxied = reqwest::Proxy::all(proxy.url).map_err(|error| invalid(error, "the proxy cannot be used"))?;
+                let proxied = proxied.no_proxy(reqwest::NoProxy::from_string(&direct.join(",")));
+                // The environment is ignored also if there is a proxy.
+                reqwest::Client::builder().no_proxy().proxy(proxied)
+            }
+            None => reqwest::Client::builder().no_proxy(),
+        };
+        let http = client
             .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")))
             .dns_resolver(GuardedResolver(guard.clone()))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
-            .no_proxy()
             .referer(false)
+            .tls_certs_merge(config.ca_certificates.map(|certificates| certificates.0).unwrap_or_default())
             .connect_timeout(config.connect_timeout)
             .tcp_nodelay(true)
             .build()
-            .map_err(EgressConfigError)?;
+            .map_err(|error| {
+                invalid(error, "no HTTPS client can be made on this machine: are CA certificates installed, and valid?")
+            })?;
         Ok(Self { http, guard, max_body: config.max_body })
     }
 

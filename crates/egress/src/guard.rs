@@ -16,6 +16,10 @@ use crate::address;
 pub(crate) struct Guard {
     allow_loopback: bool,
     allowed_networks: Arc<[IpNet]>,
+    /// The hosts that may be called by plain `http`.
+    http_hosts: Arc<[Box<str>]>,
+    /// The name of the proxy, which the operator has chosen and which may have any address.
+    proxy_host: Option<Arc<str>>,
 }
 
 /// Why a request is not sent. It names addresses and hosts, never a whole URL.
@@ -23,7 +27,7 @@ pub(crate) struct Guard {
 pub(crate) enum Blocked {
     #[error("the URL has user info")]
     UserInfo,
-    #[error("neither https nor, where that is allowed, http to loopback")]
+    #[error("neither https nor http to loopback (`allow_loopback`) or to one of `http_hosts`")]
     Scheme,
     #[error("the URL has no host")]
     NoHost,
@@ -35,7 +39,15 @@ pub(crate) enum Blocked {
 
 impl Guard {
     pub(crate) fn new(allow_loopback: bool, allowed_networks: Vec<IpNet>) -> Self {
-        Self { allow_loopback, allowed_networks: allowed_networks.into() }
+        Self { allow_loopback, allowed_networks: allowed_networks.into(), http_hosts: Arc::default(), proxy_host: None }
+    }
+
+    pub(crate) fn with_http_hosts(self, hosts: Vec<Box<str>>) -> Self {
+        Self { http_hosts: hosts.into(), ..self }
+    }
+
+    pub(crate) fn with_proxy_host(self, host: Option<&str>) -> Self {
+        Self { proxy_host: host.map(Into::into), ..self }
     }
 
     /// Checks everything about `url` except the addresses of a name, which the resolver checks.
@@ -49,9 +61,19 @@ impl Guard {
         match url.scheme() {
             "https" => {}
             "http" if self.allow_loopback && is_loopback(&host) => {}
+            "http" if url.host_str().is_some_and(|host| self.is_http_host(host)) => {
+                let address = match host {
+                    Host::Domain(_) => return Ok(()),
+                    Host::Ipv4(address) => address.into(),
+                    Host::Ipv6(address) => address.into(),
+                };
+                return if self.is_in_allowed_network(address) { Ok(()) } else { Err(Blocked::Address(address)) };
+            }
             _ => return Err(Blocked::Scheme),
         }
         match host {
+            // A proxy would resolve it to itself.
+            Host::Domain(name) if is_loopback_name(name) && !self.allow_loopback => Err(Blocked::Name(name.to_owned())),
             Host::Domain(_) => Ok(()),
             Host::Ipv4(address) => self.check_address(address.into()),
             Host::Ipv6(address) => self.check_address(address.into()),
@@ -64,14 +86,29 @@ impl Guard {
 
     /// Reports whether a connection may be made to one of the addresses of `name`. The loopback names must resolve to loopback,
     /// because plain `http` is allowed for them.
+    /// The hosts for which it is allowed must be in an allowed network.
     pub(crate) fn allows_for(&self, name: &str, address: IpAddr) -> bool {
+        if self.proxy_host.as_deref() == Some(name) {
+            return true;
+        }
+        if self.is_http_host(name) {
+            return self.is_in_allowed_network(address);
+        }
         self.allows(address) && (address.is_loopback() || !is_loopback_name(name))
+    }
+
+    fn is_http_host(&self, host: &str) -> bool {
+        self.http_hosts.iter().any(|one| **one == *host)
+    }
+
+    fn is_in_allowed_network(&self, address: IpAddr) -> bool {
+        self.allowed_networks.iter().any(|network| network.contains(&address))
     }
 
     fn allows(&self, address: IpAddr) -> bool {
         (address.is_loopback() && self.allow_loopback)
             || address::is_public(address)
-            || self.allowed_networks.iter().any(|network| network.contains(&address))
+            || self.is_in_allowed_network(address)
     }
 }
 
@@ -175,6 +212,30 @@ mod tests {
         assert!(guard.allows_for("localhost", Ipv4Addr::LOCALHOST.into()));
         assert!(!guard.allows_for("localhost", Ipv4Addr::new(8, 8, 8, 8).into()));
         assert!(guard.allows_for("idp.example.com", Ipv4Addr::new(8, 8, 8, 8).into()));
+    }
+
+    #[test]
+    fn http_is_allowed_to_a_named_host_inside_an_allowed_network() {
+        let guard = Guard::new(false, vec!["10.1.0.0/16".parse().expect("network")])
+            .with_http_hosts(vec!["keycloak".into(), "10.1.2.3".into(), "10.2.0.1".into()]);
+        for url in ["http://keycloak:8080/realms/x", "http://KEYCLOAK/", "http://10.1.2.3/", "https://keycloak/"] {
+            assert!(is_allowed(&guard, url), "{url}");
+        }
+        for url in ["http://10.2.0.1/", "http://10.1.2.4/", "http://other/", "http://keycloak.example/", "http://localhost/"] {
+            assert!(!is_allowed(&guard, url), "{url}");
+        }
+        assert!(guard.allows_for("keycloak", Ipv4Addr::new(10, 1, 2, 3).into()));
+        for address in [Ipv4Addr::new(10, 2, 0, 1), Ipv4Addr::new(8, 8, 8, 8), Ipv4Addr::LOCALHOST] {
+            assert!(!guard.allows_for("keycloak", address.into()), "{address}");
+        }
+    }
+
+    #[test]
+    fn the_proxy_may_have_any_address_and_no_other_host_may() {
+        let guard = Guard::new(false, Vec::new()).with_proxy_host(Some("proxy.internal"));
+        let private = Ipv4Addr::new(10, 0, 0, 5).into();
+        assert!(guard.allows_for("proxy.internal", private) && !guard.allows_for("idp.internal", private));
+        assert!(!is_allowed(&guard, "https://localhost/") && !is_allowed(&guard, "https://10.0.0.5/"));
     }
 
     #[test]

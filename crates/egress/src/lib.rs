@@ -6,10 +6,12 @@
 //! It is a tower service from a request to a whole response. Requests go to public `https` endpoints only, so
 //! that a URL from an untrusted party (metadata, a client's registration) cannot make this server call its own network:
 //!
-//! 1. `https` only; plain `http` to loopback only, and only if [allowed](EgressConfig::with_allow_loopback). No user info.
+//! 1. `https` only; plain `http` to loopback only if [allowed](EgressConfig::with_allow_loopback), and to
+//!    [named hosts](EgressConfig::with_http_hosts) in allowed networks. No user info.
 //! 2. No loopback, private, link-local or otherwise special address, unless the operator
 //!    [allows](EgressConfig::with_allowed_networks) it. The addresses that a name resolves to are checked, and the connection
-//!    goes to one of those: there is no second look-up that could have another result.
+//!    goes to one of those: there is no second look-up that could have another result. Through a
+//!    [proxy](EgressConfig::with_proxy), which resolves names itself, only addresses in URLs are checked.
 //! 3. No redirects (a 3xx is returned as it is), no cookies, no proxy from the environment, no decompression, no retries.
 //! 4. The body is read up to a limit, the whole request ends within a time limit, connections are pooled.
 //!
@@ -45,7 +47,7 @@ mod rate_limiter;
 pub use circuit_breaker::{
     Answer, CircuitBreaker, CircuitBreakerFuture, CircuitBreakerLayer, CredentialKey, back_off_window,
 };
-pub use config::{EgressConfig, EgressConfigError, MaxBody, RequestKind};
+pub use config::{CaCertificates, EgressConfig, EgressConfigError, MaxBody, Proxy, RequestKind};
 pub use egress::Egress;
 pub use error::{EgressError, EgressErrorKind};
 pub use rate_limiter::{Rate, RateLimiter};

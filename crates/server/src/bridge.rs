@@ -4,7 +4,7 @@ use std::{error::Error as _, sync::Arc, time::Duration};
 
 use http::Uri;
 use portcullis::bridge::{Bridge, BridgeConfig, TrustedIssuer};
-use portcullis::egress::{Egress, EgressConfig};
+use portcullis::egress::Egress;
 use portcullis::verify::{RemoteKeySet, discover};
 use portcullis::{AuthConfig, BridgedServer, BridgedVerifier, Issuer, oauth::providers::Provider, types::SystemClock};
 use tokio::time::sleep;
@@ -24,7 +24,7 @@ pub(crate) async fn build(
     store: OpenStore,
     resource_name: Option<&str>,
 ) -> Result<(AuthConfig<BridgedVerifier>, Bridge), Failure> {
-    let provider_egress = resource_server::egress_config(&config.egress);
+    let provider_egress = config.egress.for_providers();
     let egress = Egress::new(provider_egress.clone())?;
     let provider = provider(&settings.provider, &egress).await;
     let server = BridgedServer::new(with_trusted_issuers(settings, &egress), provider, settings.client.clone())
@@ -32,11 +32,7 @@ pub(crate) async fn build(
         .with_outage_grace(settings.outage_grace)
         .with_provider_egress(provider_egress)
         // The URLs that clients name must be public, even if the provider is in a private network.
-        .with_client_egress(
-            EgressConfig::new()
-                .with_allow_loopback(config.egress.allow_loopback_for_clients)
-                .with_timeout(config.egress.timeout),
-        )
+        .with_client_egress(config.egress.for_clients())
         .with_clock(Arc::new(SystemClock::new()));
     let server = resource_name.into_iter().fold(server, BridgedServer::with_resource_name);
     let (auth, bridge) = store.behind(server).build()?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::Uri;
 use portcullis::{
     AuthConfig, Issuer, ResourceUri, ScopeSet,
-    egress::{Egress, EgressConfig},
+    egress::Egress,
     oauth::{
         entra,
         introspection::IntrospectionPolicy,
@@ -22,7 +22,7 @@ use portcullis::{
 use tower::{Layer, util::option_layer};
 
 use crate::{
-    config::{CacheSettings, Config, Credentials, EgressSettings, IssuerSettings, ScopeSource, Verification},
+    config::{CacheSettings, Config, Credentials, IssuerSettings, ScopeSource, Verification},
     serve_error::Failure,
 };
 
@@ -50,7 +50,7 @@ pub(crate) fn build(
     let metadata = resource_name.into_iter().fold(metadata, ProtectedResourceMetadata::with_resource_name);
 
     let mut parts = Parts {
-        egress: Egress::new(egress_config(&config.egress))?,
+        egress: Egress::new(config.egress.for_providers())?,
         clock: Arc::new(SystemClock::new()),
         resource: &config.resource,
         configured: issuers.iter().map(|settings| &settings.issuer).collect(),
@@ -63,14 +63,6 @@ pub(crate) fn build(
         .with_required_scopes(config.required_scopes.clone())
         .with_challenge_scopes(requested.clone());
     Ok((auth, parts.key_sets))
-}
-
-/// Returns the egress configuration for requests to providers.
-pub(crate) fn egress_config(settings: &EgressSettings) -> EgressConfig {
-    EgressConfig::new()
-        .with_allow_loopback(settings.allow_loopback)
-        .with_allowed_networks(settings.allowed_networks.clone())
-        .with_timeout(settings.timeout)
 }
 
 pub(crate) fn cache_config(settings: &CacheSettings) -> CacheConfig {

@@ -19,7 +19,6 @@ pub use document::ConfigError;
 pub use settings::Config;
 
 pub(crate) use bridge::{BridgeSettings, EndpointSettings, KnownProvider, ProviderSettings};
-pub(crate) use egress::EgressSettings;
 pub(crate) use process::{CacheSettings, StoreSettings};
 pub(crate) use resource_server::{IssuerSettings, ScopeSource, Verification};
 pub(crate) use section::Credentials;

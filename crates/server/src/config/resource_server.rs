@@ -206,7 +206,7 @@ fn of_tenants(entry: &Section<'_>, table: IssuerTable) -> Result<Vec<IssuerTable
 }
 
 fn validate(entry: &Section<'_>, table: IssuerTable) -> Result<IssuerSettings, ConfigError> {
-    let issuer = entry.issuer("issuer", &table.issuer)?;
+    let issuer = entry.issuer_of_tokens("issuer", &table.issuer)?;
     let audiences = audiences(entry, &table)?;
     let audience_claim = audience_claim(entry, &table, &audiences)?;
     let scope_claims = table.scope_claims.iter().enumerate();
@@ -277,8 +277,8 @@ fn audiences(entry: &Section<'_>, table: &IssuerTable) -> Result<Vec<String>, Co
 }
 
 /// Claims that do not say for which server a token was issued.
-const NOT_AUDIENCES: [&str; 13] =
-    ["iss", "sub", "exp", "nbf", "iat", "jti", "sid", "active", "scope", "scp", "typ", "token_type", "token_use"];
+const NOT_AUDIENCES: [&str; 12] =
+    ["sub", "exp", "nbf", "iat", "jti", "sid", "active", "scope", "scp", "typ", "token_type", "token_use"];
 
 fn audience_claim(
     entry: &Section<'_>,

@@ -42,9 +42,27 @@ impl Section<'_> {
     /// Parses the URL of an endpoint. It must be absolute, https or loopback, without fragment and user name.
     pub(super) fn url(&self, key: &str, text: Option<String>) -> Result<Option<Uri>, ConfigError> {
         let Some(text) = given(text) else { return Ok(None) };
-        ResourceUri::new(&text).map_err(|error| self.error(key, uri_problem(&error)))?;
-        self.check_reach(key, &text)?;
+        let https = self.http_host(&text).map(|rest| format!("https://{rest}"));
+        ResourceUri::new(https.as_deref().unwrap_or(&text)).map_err(|error| self.error(key, uri_problem(&error)))?;
+        if https.is_none() {
+            self.check_reach(key, &text)?;
+        }
         text.parse().map(Some).map_err(|_| self.error(key, "is not a URL"))
+    }
+
+    /// Parses the identifier of an issuer of tokens, which may be in a private network and plain http (`egress.http_hosts`).
+    pub(super) fn issuer_of_tokens(&self, key: &str, text: &str) -> Result<Issuer, ConfigError> {
+        match self.http_host(text) {
+            Some(_) => Issuer::in_private_network(text).map_err(|error| self.error(key, uri_problem(&error))),
+            None => self.issuer(key, text),
+        }
+    }
+
+    /// Returns the part after the scheme of a plain http URL, if its host is one of `egress.http_hosts`.
+    fn http_host<'t>(&self, url: &'t str) -> Option<&'t str> {
+        let rest = url.strip_prefix("http://")?;
+        let host = rest.split(['/', ':', '?']).next()?.to_ascii_lowercase();
+        self.egress.http_hosts.contains(&host).then_some(rest)
     }
 
     /// Checks that the egress configuration allows loopback if `url` is plain http, which is valid for loopback only.

@@ -208,3 +208,36 @@ fn a_template_of_entra_id_stands_for_the_listed_tenants() {
         assert!(error.starts_with(expected) || error.contains(expected), "{error}");
     }
 }
+
+#[test]
+fn http_needs_a_named_host_in_an_allowed_network() {
+    let text = "[[resource_server.issuers]]\nissuer = \"http://keycloak:8080/realms/x\"\njwks_uri = \"http://Keycloak/keys\"\n";
+    let egress = "[egress]\nallowed_networks = [\"10.0.0.0/8\"]\nhttp_hosts = [\"keycloak\"]\n";
+    let config = load(&format!("{text}{egress}"), &[]).expect("valid");
+    assert_eq!(issuers(&config)[0].issuer.as_str(), "http://keycloak:8080/realms/x");
+    for (text, expected) in [
+        (text.to_owned(), "`resource_server.issuers[0].issuer` must be https"),
+        (format!("{}{egress}", text.replace("keycloak:", "other:")), "`resource_server.issuers[0].issuer` must be https"),
+        (format!("{}{egress}", text.replace("keycloak:", "keycloak@other:")), "`resource_server.issuers[0].issuer` must be"),
+        (format!("{MINIMAL}[egress]\nhttp_hosts = [\"keycloak\"]\n"), "`egress.http_hosts` needs `egress.allowed_networks`"),
+        (format!("{MINIMAL}[egress]\nhttp_hosts = [\"http://keycloak\"]\n"), "`egress.http_hosts[0]` must be the name"),
+    ] {
+        let error = load(&text, &[]).expect_err(&text);
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_proxy_and_a_private_ca_are_checked_at_the_start() {
+    load(&format!("{MINIMAL}[egress]\nproxy = \"http://proxy:3128\"\nno_proxy = [\"idp.example\", \"10.0.0.0/8\"]\n"), &[])
+        .expect("valid");
+    for (keys, expected) in [
+        ("proxy = \"http://user:hush@proxy:3128\"", "`egress.proxy` must be an http or https URL"),
+        ("no_proxy = [\"a\"]", "`egress.no_proxy` needs `egress.proxy`"),
+        ("ca_file = \"/nonexistent/ca.pem\"", "`egress.ca_file` cannot be used: /nonexistent/ca.pem"),
+        ("ca_file = \"Cargo.toml\"", "`egress.ca_file` cannot be used: Cargo.toml: no CA certificate"),
+    ] {
+        let error = load(&format!("{MINIMAL}[egress]\n{keys}\n"), &[]).expect_err(keys);
+        assert!(error.contains(expected) && !error.contains("hush"), "{error}");
+    }
+}
