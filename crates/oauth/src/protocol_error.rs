@@ -69,6 +69,9 @@ pub enum ProtocolError {
         /// The content type of the response.
         content_type: Option<String>,
     },
+    /// A signed response is not a JWT that is accepted here.
+    #[error("the signed response is not accepted: {0}")]
+    InvalidJwt(Reason),
     /// A required member is missing, or has the wrong type.
     #[error("member {0:?} is missing or invalid")]
     InvalidMember(&'static str),
@@ -93,7 +96,7 @@ impl ProtocolError {
             Self::UnknownRefusal { .. } => Reason::UnknownRefusal,
             Self::RateLimited { .. } => Reason::ProviderRateLimited,
             Self::ServerError { .. } => Reason::ProviderUnavailable,
-            Self::UnexpectedStatus(_) | Self::NotJson { .. } | Self::InvalidMember(_) | Self::WrongIssuer { .. } => {
+            Self::UnexpectedStatus(_) | Self::NotJson { .. } | Self::InvalidJwt(_) | Self::InvalidMember(_) | Self::WrongIssuer { .. } => {
                 Reason::ProviderMisbehaved
             }
         }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Claims, ProtocolError,
+    jwt::{HeaderCheckedJwt, HeaderPolicy, JwtPurpose, SignedJwt, UnverifiedJwt},
     response::{client_refused, error_code, json_object},
 };
 
@@ -114,7 +115,7 @@ pub fn request(endpoint: &Uri, token: &BearerToken) -> Request<Bytes> {
 ///
 /// A token is rejected by a 401, by the error code `invalid_token`, or by Salesforce's 403 `Bad_OAuth_Token`. Another 403 is a rate limit
 /// if the headers say so, else a permission that this server lacks: no reason to make the user log in again. A signed response
-/// (`application/jwt`) is **not** supported.
+/// (`application/jwt`) is read by [`process_any`].
 ///
 /// # Errors
 /// [`ProtocolError`].
@@ -123,6 +124,54 @@ pub fn process(response: &Response<Bytes>) -> Result<Profile, ProtocolError> {
     let subject = members.get("sub").and_then(Value::as_str).filter(|subject| !subject.is_empty());
     let subject = subject.ok_or(ProtocolError::InvalidMember("sub"))?.into();
     Ok(Profile { subject, members, claims: Claims::default() })
+}
+
+/// A response of a UserInfo endpoint.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "the two forms of OpenID Connect Core 1.0 section 5.3.2; encrypted ones are rejected")]
+pub enum UserInfoResponse {
+    /// A JSON object.
+    Plain(Profile),
+    /// A signed JWT. Its signature is not verified.
+    Signed(HeaderCheckedJwt),
+}
+
+/// Reads a response in JSON, as [`process`] does, or a signed one (`application/jwt`).
+///
+/// # Errors
+/// [`ProtocolError`]; [`ProtocolError::InvalidJwt`] if the JWT is encrypted, signed by a shared secret, or not signed.
+pub fn process_any(response: &Response<Bytes>) -> Result<UserInfoResponse, ProtocolError> {
+    const MAX_LEN: usize = 256 * 1024;
+    let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+    if response.status() != StatusCode::OK || !essence.eq_ignore_ascii_case("application/jwt") {
+        return process(response).map(UserInfoResponse::Plain);
+    }
+    let token = std::str::from_utf8(response.body().trim_ascii()).ok().and_then(|text| BearerToken::new(text).ok());
+    let token = token.ok_or(ProtocolError::InvalidJwt(Reason::MalformedToken))?;
+    let policy = HeaderPolicy::new(JwtPurpose::UserInfo, "JWT").with_untyped_tokens();
+    let jwt = UnverifiedJwt::parse(&token, MAX_LEN).and_then(|jwt| policy.check_header(jwt));
+    jwt.map(UserInfoResponse::Signed).map_err(|error| ProtocolError::InvalidJwt(error.reason()))
+}
+
+/// Returns the profile in a signed response of `issuer`, whose signature is verified; its subject is the string `sub`.
+///
+/// `iss` must be the issuer, if it is present. `aud` is not checked: the response was received from the endpoint itself.
+///
+/// # Errors
+/// [`ProtocolError`].
+pub fn process_signed(issuer: &Issuer, jwt: SignedJwt) -> Result<Profile, ProtocolError> {
+    let claims = jwt.into_claims(JwtPurpose::UserInfo).map_err(|error| ProtocolError::InvalidJwt(error.reason()))?;
+    match claims.issuer() {
+        Ok(found) if found.is_none_or(|found| found == issuer.as_str()) => {}
+        Ok(found) => {
+            let (expected, found) = (issuer.as_str().to_owned(), found.unwrap_or_default().to_owned());
+            return Err(ProtocolError::WrongIssuer { expected, found });
+        }
+        Err(_) => return Err(ProtocolError::InvalidMember("iss")),
+    }
+    let subject = claims.subject().ok().flatten().ok_or(ProtocolError::InvalidMember("sub"))?.into();
+    Ok(Profile { subject, members: claims.into_inner(), claims: Claims::default() })
 }
 
 /// Returns the members of a profile.

@@ -15,10 +15,10 @@ use portcullis_egress::{Egress, RequestKind};
 use portcullis_oauth::{
     ProtocolError,
     providers::Provider,
-    user_info::{self, Profile},
+    user_info::{self, Profile, UserInfoResponse},
 };
 
-use crate::{CallError, Endpoint, EndpointClient, EndpointKind};
+use crate::{CallError, Endpoint, EndpointClient, EndpointKind, RemoteKeySet};
 
 /// The client of a provider's endpoint for profiles. Clones share one circuit breaker.
 ///
@@ -27,7 +27,8 @@ use crate::{CallError, Endpoint, EndpointClient, EndpointKind};
 ///
 /// 1. A token that the provider rejects is [`Reason::Inactive`].
 /// 2. A provider that fails is `Unavailable`, and gets one call per back-off window.
-/// 3. Members that the profile of a [provider](Self::of_provider) lacks are requested as well (GitHub's e-mail address, Atlassian's sites).
+/// 3. A signed response (`application/jwt`) is verified by the keys that the issuer publishes.
+/// 4. Members that the profile of a [provider](Self::of_provider) lacks are requested as well (GitHub's e-mail address, Atlassian's sites).
 ///    If the provider does not permit that, or fails, the profile is used without them. A failure is logged once, until a request succeeds.
 #[derive(Clone, Debug)]
 pub struct UserInfoEndpoint {
@@ -44,8 +45,8 @@ pub struct UserInfoEndpoint {
 /// The format and the location of profiles.
 #[derive(Clone, Debug)]
 enum Source {
-    /// UserInfo of OpenID Connect.
-    Standard(Endpoint),
+    /// UserInfo of OpenID Connect, and the keys of signed responses.
+    Standard(Endpoint, RemoteKeySet),
     /// A vendor's profile, at the endpoint of the provider.
     Provider(Arc<Provider>),
 }
@@ -57,7 +58,8 @@ impl UserInfoEndpoint {
     #[must_use]
     pub fn new(issuer: Issuer, egress: Egress) -> Self {
         let endpoint = Endpoint::discovered(issuer.clone(), EndpointKind::UserInfo, egress.clone());
-        Self::from_source(issuer, Source::Standard(endpoint), move |kind| EndpointClient::new(egress.clone(), kind))
+        let keys = RemoteKeySet::discovered(issuer.clone(), egress.clone());
+        Self::from_source(issuer, Source::Standard(endpoint, keys), move |kind| EndpointClient::new(egress.clone(), kind))
     }
 
     /// Creates a client of the endpoint for profiles of `provider`, with the format of its vendor.
@@ -79,6 +81,9 @@ impl UserInfoEndpoint {
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.requests = self.requests.with_clock(Arc::clone(&clock));
+        if let Source::Standard(endpoint, keys) = self.source {
+            self.source = Source::Standard(endpoint, keys.with_clock(Arc::clone(&clock)));
+        }
         self.supplements = self.supplements.with_clock(clock);
         self
     }
@@ -87,7 +92,7 @@ impl UserInfoEndpoint {
     #[must_use]
     pub fn with_url(mut self, url: Uri) -> Self {
         self.source = match self.source {
-            Source::Standard(_) => Source::Standard(Endpoint::at(url)),
+            Source::Standard(_, keys) => Source::Standard(Endpoint::at(url), keys),
             Source::Provider(provider) => {
                 Source::Provider(Arc::new(Arc::unwrap_or_clone(provider).with_userinfo_endpoint(url)))
             }
@@ -124,9 +129,15 @@ impl UserInfoEndpoint {
     /// `InvalidToken` if the provider rejects the token, else `Unavailable`.
     pub async fn profile(&self, token: &BearerToken) -> Result<Profile, AuthError> {
         let profile = match &self.source {
-            Source::Standard(endpoint) => {
+            Source::Standard(endpoint, keys) => {
                 let request = user_info::request(&endpoint.url().await?, token);
-                self.requests.verify(token, request, user_info::process).await?
+                match self.requests.verify(token, request, user_info::process_any).await? {
+                    UserInfoResponse::Plain(profile) => profile,
+                    UserInfoResponse::Signed(jwt) => {
+                        let jwt = keys.verified(jwt).await.map_err(of_provider)?;
+                        user_info::process_signed(&self.issuer, jwt)?
+                    }
+                }
             }
             Source::Provider(provider) => self.profile_of(provider, token).await?,
         };
@@ -158,4 +169,9 @@ impl UserInfoEndpoint {
         }
         Ok(profile)
     }
+}
+
+/// Returns the error of a signed response whose signature is not verified: the token that was presented is not at fault.
+fn of_provider(error: AuthError) -> AuthError {
+    if error.is_transient() { error } else { ProtocolError::InvalidJwt(error.reason()).into() }
 }

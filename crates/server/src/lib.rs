@@ -24,3 +24,6 @@ pub use routes::RouteContext;
 pub use serve_error::ServeError;
 pub use server::Server;
 pub use server_names::ServerNames;
+
+#[cfg(test)]
+mod tests;

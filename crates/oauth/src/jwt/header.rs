@@ -15,6 +15,7 @@ pub(crate) enum JwtPurpose {
     IdToken,
     IdJag,
     ClientAssertion,
+    UserInfo,
 }
 
 /// The policy for the JOSE header: the same rules for every purpose, except for types and algorithms.
