@@ -15,8 +15,8 @@ use tower::ServiceExt;
 /// Fetches the metadata of `issuer` from its well-known locations. If the first document lacks an endpoint, the further ones complete it
 /// ([`AuthorizationServerMetadata::completed_by`]). Each must name exactly this issuer.
 ///
-/// A location that answers anything else (404, 5xx, an HTML page, metadata of another issuer) is skipped. If the issuer does not answer, or
-/// limits the rate of requests, the remaining locations are not tried. Nothing is cached.
+/// A location that answers anything else (404, an HTML page, metadata of another issuer, once a 5xx) is skipped. If the issuer does not
+/// answer, fails a second time, or limits the rate of requests, the remaining locations are not tried. Nothing is cached.
 ///
 /// # Errors
 /// Always transient. If no location has the metadata: the last error that is not "not found".
@@ -31,6 +31,7 @@ pub(crate) async fn discover_until(
     is_enough: impl Fn(&AuthorizationServerMetadata) -> bool,
 ) -> Result<AuthorizationServerMetadata, AuthError> {
     let mut found: Option<AuthorizationServerMetadata> = None;
+    let mut has_failed = false;
     let mut problem = AuthError::from(ProtocolError::UnexpectedStatus(StatusCode::NOT_FOUND));
     for url in metadata::well_known_urls(issuer) {
         let response = match send(egress, metadata::request(&url), RequestKind::new("discovery")).await {
@@ -51,12 +52,15 @@ pub(crate) async fn discover_until(
                 }
                 found = Some(all);
             }
-            Err(error @ ProtocolError::RateLimited { .. }) => {
+            Err(error @ (ProtocolError::RateLimited { .. } | ProtocolError::ServerError { .. }))
+                if has_failed || matches!(error, ProtocolError::RateLimited { .. }) =>
+            {
                 problem = error.into();
                 break;
             }
             Err(ProtocolError::UnexpectedStatus(StatusCode::NOT_FOUND)) => {}
             Err(error) => {
+                has_failed |= matches!(error, ProtocolError::ServerError { .. });
                 tracing::debug!(%issuer, location = %url.path(), %error, "location of the metadata skipped");
                 problem = error.into();
             }
