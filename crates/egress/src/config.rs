@@ -152,7 +152,8 @@ impl Proxy {
             source: source.map(Into::into),
         };
         let url = Url::parse(url).map_err(|error| invalid(Some(error)))?;
-        let is_bare = url.username().is_empty() && url.password().is_none() && url.path() == "/" && url.query().is_none();
+        let is_bare =
+            url.username().is_empty() && url.password().is_none() && url.path() == "/" && url.query().is_none();
         if !["http", "https"].contains(&url.scheme()) || url.host_str().is_none() || !is_bare {
             return Err(invalid(None));
         }

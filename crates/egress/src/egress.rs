@@ -155,7 +155,8 @@ impl Client {
             Some(proxy) => {
                 let hosts = proxy.direct.iter().chain(&config.http_hosts).map(AsRef::as_ref);
                 let direct: Vec<&str> = hosts.chain(["localhost", "127.0.0.0/8", "::1"]).collect();
-                let proxied = reqwest::Proxy::all(proxy.url).map_err(|error| invalid(error, "the proxy cannot be used"))?;
+                let proxied =
+                    reqwest::Proxy::all(proxy.url).map_err(|error| invalid(error, "the proxy cannot be used"))?;
                 let proxied = proxied.no_proxy(reqwest::NoProxy::from_string(&direct.join(",")));
                 // The environment is ignored also if there is a proxy.
                 reqwest::Client::builder().no_proxy().proxy(proxied)

@@ -216,12 +216,17 @@ mod tests {
 
     #[test]
     fn http_is_allowed_to_a_named_host_inside_an_allowed_network() {
-        let guard = Guard::new(false, vec!["10.1.0.0/16".parse().expect("network")])
-            .with_http_hosts(vec!["keycloak".into(), "10.1.2.3".into(), "10.2.0.1".into()]);
+        let guard = Guard::new(false, vec!["10.1.0.0/16".parse().expect("network")]).with_http_hosts(vec![
+            "keycloak".into(),
+            "10.1.2.3".into(),
+            "10.2.0.1".into(),
+        ]);
         for url in ["http://keycloak:8080/realms/x", "http://KEYCLOAK/", "http://10.1.2.3/", "https://keycloak/"] {
             assert!(is_allowed(&guard, url), "{url}");
         }
-        for url in ["http://10.2.0.1/", "http://10.1.2.4/", "http://other/", "http://keycloak.example/", "http://localhost/"] {
+        for url in
+            ["http://10.2.0.1/", "http://10.1.2.4/", "http://other/", "http://keycloak.example/", "http://localhost/"]
+        {
             assert!(!is_allowed(&guard, url), "{url}");
         }
         assert!(guard.allows_for("keycloak", Ipv4Addr::new(10, 1, 2, 3).into()));

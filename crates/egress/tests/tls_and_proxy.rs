@@ -174,12 +174,17 @@ async fn http_is_allowed_to_a_listed_address_in_an_allowed_network() {
     assert_eq!(get(config(), &url).await.expect_err("not listed").kind(), EgressErrorKind::Blocked);
     let unlisted_network = EgressConfig::new().with_http_hosts(["127.0.0.1"]);
     assert_eq!(get(unlisted_network, &url).await.expect_err("no network").kind(), EgressErrorKind::Blocked);
-    assert_eq!(get(config().with_http_hosts(["127.0.0.1"]), &url).await.expect("allowed").status(), StatusCode::NO_CONTENT);
+    assert_eq!(
+        get(config().with_http_hosts(["127.0.0.1"]), &url).await.expect("allowed").status(),
+        StatusCode::NO_CONTENT
+    );
 }
 
 #[test]
 fn a_proxy_is_a_bare_http_url() {
-    for url in ["", "proxy:3128", "socks5://proxy:1080", "http://user:word@proxy:3128", "http://proxy:3128/path", "http://"] {
+    for url in
+        ["", "proxy:3128", "socks5://proxy:1080", "http://user:word@proxy:3128", "http://proxy:3128/path", "http://"]
+    {
         assert!(Proxy::new(url).is_err(), "{url}");
     }
     assert!(Proxy::new("https://proxy.example:3128/").is_ok());

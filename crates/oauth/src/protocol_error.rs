@@ -96,9 +96,11 @@ impl ProtocolError {
             Self::UnknownRefusal { .. } => Reason::UnknownRefusal,
             Self::RateLimited { .. } => Reason::ProviderRateLimited,
             Self::ServerError { .. } => Reason::ProviderUnavailable,
-            Self::UnexpectedStatus(_) | Self::NotJson { .. } | Self::InvalidJwt(_) | Self::InvalidMember(_) | Self::WrongIssuer { .. } => {
-                Reason::ProviderMisbehaved
-            }
+            Self::UnexpectedStatus(_)
+            | Self::NotJson { .. }
+            | Self::InvalidJwt(_)
+            | Self::InvalidMember(_)
+            | Self::WrongIssuer { .. } => Reason::ProviderMisbehaved,
         }
     }
 

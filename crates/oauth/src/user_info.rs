@@ -128,7 +128,10 @@ pub fn process(response: &Response<Bytes>) -> Result<Profile, ProtocolError> {
 
 /// A response of a UserInfo endpoint.
 #[derive(Debug)]
-#[expect(clippy::exhaustive_enums, reason = "the two forms of OpenID Connect Core 1.0 section 5.3.2; encrypted ones are rejected")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the two forms of OpenID Connect Core 1.0 section 5.3.2; encrypted ones are rejected"
+)]
 pub enum UserInfoResponse {
     /// A JSON object.
     Plain(Profile),

@@ -59,7 +59,9 @@ impl UserInfoEndpoint {
     pub fn new(issuer: Issuer, egress: Egress) -> Self {
         let endpoint = Endpoint::discovered(issuer.clone(), EndpointKind::UserInfo, egress.clone());
         let keys = RemoteKeySet::discovered(issuer.clone(), egress.clone());
-        Self::from_source(issuer, Source::Standard(endpoint, keys), move |kind| EndpointClient::new(egress.clone(), kind))
+        Self::from_source(issuer, Source::Standard(endpoint, keys), move |kind| {
+            EndpointClient::new(egress.clone(), kind)
+        })
     }
 
     /// Creates a client of the endpoint for profiles of `provider`, with the format of its vendor.

@@ -114,7 +114,8 @@ fn proxy(document: &Document, url: Option<String>, direct: &[String]) -> Result<
         let is_alone = !direct.is_empty();
         return if is_alone { Err(document.error("egress.no_proxy", "needs `egress.proxy`")) } else { Ok(None) };
     };
-    let proxy = Proxy::new(&url)
-        .map_err(|_| document.error("egress.proxy", "must be an http or https URL without path, user name and password"))?;
+    let proxy = Proxy::new(&url).map_err(|_| {
+        document.error("egress.proxy", "must be an http or https URL without path, user name and password")
+    })?;
     Ok(Some(proxy.with_direct_hosts(direct.iter().map(String::as_str))))
 }

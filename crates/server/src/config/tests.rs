@@ -217,9 +217,18 @@ fn http_needs_a_named_host_in_an_allowed_network() {
     assert_eq!(issuers(&config)[0].issuer.as_str(), "http://keycloak:8080/realms/x");
     for (text, expected) in [
         (text.to_owned(), "`resource_server.issuers[0].issuer` must be https"),
-        (format!("{}{egress}", text.replace("keycloak:", "other:")), "`resource_server.issuers[0].issuer` must be https"),
-        (format!("{}{egress}", text.replace("keycloak:", "keycloak@other:")), "`resource_server.issuers[0].issuer` must be"),
-        (format!("{MINIMAL}[egress]\nhttp_hosts = [\"keycloak\"]\n"), "`egress.http_hosts` needs `egress.allowed_networks`"),
+        (
+            format!("{}{egress}", text.replace("keycloak:", "other:")),
+            "`resource_server.issuers[0].issuer` must be https",
+        ),
+        (
+            format!("{}{egress}", text.replace("keycloak:", "keycloak@other:")),
+            "`resource_server.issuers[0].issuer` must be",
+        ),
+        (
+            format!("{MINIMAL}[egress]\nhttp_hosts = [\"keycloak\"]\n"),
+            "`egress.http_hosts` needs `egress.allowed_networks`",
+        ),
         (format!("{MINIMAL}[egress]\nhttp_hosts = [\"http://keycloak\"]\n"), "`egress.http_hosts[0]` must be the name"),
     ] {
         let error = load(&text, &[]).expect_err(&text);
@@ -229,8 +238,11 @@ fn http_needs_a_named_host_in_an_allowed_network() {
 
 #[test]
 fn a_proxy_and_a_private_ca_are_checked_at_the_start() {
-    load(&format!("{MINIMAL}[egress]\nproxy = \"http://proxy:3128\"\nno_proxy = [\"idp.example\", \"10.0.0.0/8\"]\n"), &[])
-        .expect("valid");
+    load(
+        &format!("{MINIMAL}[egress]\nproxy = \"http://proxy:3128\"\nno_proxy = [\"idp.example\", \"10.0.0.0/8\"]\n"),
+        &[],
+    )
+    .expect("valid");
     for (keys, expected) in [
         ("proxy = \"http://user:hush@proxy:3128\"", "`egress.proxy` must be an http or https URL"),
         ("no_proxy = [\"a\"]", "`egress.no_proxy` needs `egress.proxy`"),

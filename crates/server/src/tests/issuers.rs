@@ -48,7 +48,8 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
 /// Returns the first block of TOML in the section `title` of the page.
 fn configuration(title: &str) -> &'static str {
     let heading = format!("\n## {title}\n");
-    let (_, section) = CONFIGURATIONS.split_once(&heading).unwrap_or_else(|| panic!("docs/issuers.md has no {title:?}"));
+    let (_, section) =
+        CONFIGURATIONS.split_once(&heading).unwrap_or_else(|| panic!("docs/issuers.md has no {title:?}"));
     let section = section.split("\n## ").next().expect("a section");
     let block = section.split_once("```toml\n").unwrap_or_else(|| panic!("{title} has no configuration")).1;
     block.split_once("```").expect("the end of the block").0
@@ -118,7 +119,9 @@ async fn outcome(config: &Config, token: &str) -> String {
     let (auth, _) = resource_server::build(config, issuers, &ScopeSet::default(), None).expect("verifiers");
     let service = tower::service_fn(async |request: Request<Empty<Bytes>>| {
         let user = request.extensions().get::<Arc<UserContext>>().cloned();
-        Ok::<_, Infallible>(Response::builder().extension(user.expect("a user")).body(Empty::<Bytes>::new()).expect("response"))
+        Ok::<_, Infallible>(
+            Response::builder().extension(user.expect("a user")).body(Empty::<Bytes>::new()).expect("response"),
+        )
     });
     let request = Request::post("/mcp").header("authorization", format!("Bearer {token}")).body(Empty::<Bytes>::new());
     let response = AuthLayer::new(auth).layer(service).oneshot(request.expect("request")).await.expect("a response");
@@ -164,7 +167,9 @@ fn table(outcomes: &[(&Shape, String)]) -> String {
         let of_issuer = || outcomes.iter().filter(|(shape, _)| shape.issuer == title);
         let cell = |is_refused: bool| {
             let rows = of_issuer().filter(|(_, outcome)| outcome.starts_with('`') == is_refused);
-            let rows = rows.map(|(shape, outcome)| format!("{}: {}", shape.name, outcome.replace('|', "\\|"))).collect::<Vec<_>>();
+            let rows = rows
+                .map(|(shape, outcome)| format!("{}: {}", shape.name, outcome.replace('|', "\\|")))
+                .collect::<Vec<_>>();
             rows.join("<br>")
         };
         let keys = keys(configuration(title));
@@ -210,5 +215,8 @@ fn every_configuration_of_the_page_is_valid_and_has_token_shapes() {
         assert!(shapes.iter().any(|shape| !shape.expected.starts_with('`')), "{title}: nothing is accepted");
         assert!(shapes.iter().any(|shape| shape.expected.starts_with('`')), "{title}: nothing is refused");
     }
-    assert_eq!(CONFIGURATIONS.matches("```toml").count(), SHAPES.iter().map(|shape| shape.issuer).collect::<BTreeSet<_>>().len());
+    assert_eq!(
+        CONFIGURATIONS.matches("```toml").count(),
+        SHAPES.iter().map(|shape| shape.issuer).collect::<BTreeSet<_>>().len()
+    );
 }

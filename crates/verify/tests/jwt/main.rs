@@ -6,6 +6,6 @@ mod issuer;
 mod key_set;
 mod other_tokens;
 mod refusals;
-mod signed_user_info;
 mod signature_encodings;
+mod signed_user_info;
 mod signing;

@@ -47,7 +47,10 @@ async fn a_signed_profile_is_verified_by_the_keys_of_the_issuer() {
     for typ in [json!({}), json!({"typ": "JWT"})] {
         let signed = RSA.raw_token(header(typ).as_bytes(), claims(ISSUER).as_bytes());
         for content_type in ["application/jwt", "Application/JWT; charset=utf-8"] {
-            assert_eq!(email(content_type, signed.clone()).await.expect("profile").as_deref(), Some("alice@example.com"));
+            assert_eq!(
+                email(content_type, signed.clone()).await.expect("profile").as_deref(),
+                Some("alice@example.com")
+            );
         }
     }
     assert_eq!(email("application/json", claims(ISSUER)).await.expect("plain").as_deref(), Some("alice@example.com"));
