@@ -70,10 +70,10 @@ impl AuthError {
     /// cut off after 1000 characters.
     #[must_use]
     pub fn causes(&self) -> Option<String> {
-        let first: &dyn Error = self.0.source.as_deref()?;
+        let first: &(dyn Error + 'static) = self.0.source.as_deref()?;
         let mut line = String::new();
         let mut before = String::new();
-        for cause in iter::successors(Some(first), |cause| cause.source()) {
+        for cause in iter::successors(Some(first), |cause| (**cause).source()) {
             let text = cause.to_string();
             // Many errors repeat their cause in their own text.
             if !before.contains(&text) {
