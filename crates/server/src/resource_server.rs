@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Uri;
 use portcullis::{
-    AuthConfig, Issuer, ResourceUri, ScopeSet,
+    AuthConfig, Issuer, ResourceUri,
     egress::Egress,
     oauth::{
         entra,
@@ -36,7 +36,6 @@ pub(crate) type KeySets = Vec<(Issuer, RemoteKeySet)>;
 pub(crate) fn build(
     config: &Config,
     issuers: &[IssuerSettings],
-    scopes_supported: &ScopeSet,
     resource_name: Option<&str>,
 ) -> Result<(AuthConfig<Verifier>, KeySets), Failure> {
     let [first, others @ ..] = issuers else {
@@ -46,7 +45,7 @@ pub(crate) fn build(
     let metadata =
         others.iter().fold(metadata, |metadata, other| metadata.with_authorization_server(other.issuer.clone()));
     let requested = config.challenge_scopes.as_ref().unwrap_or(&config.required_scopes);
-    let metadata = metadata.with_scopes_supported(&requested.union(scopes_supported));
+    let metadata = metadata.with_scopes_supported(requested);
     let metadata = resource_name.into_iter().fold(metadata, ProtectedResourceMetadata::with_resource_name);
 
     let mut parts = Parts {

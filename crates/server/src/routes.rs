@@ -3,9 +3,12 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::response::{IntoResponse, Response};
+use axum::routing::any;
 use axum::{Router, extract::Request, middleware};
 use http::{StatusCode, Uri, header, uri::PathAndQuery};
-use portcullis::{AuthConfig, AuthLayer, VerifyToken, layer::RequireUpstreamLayer, upstream::ProviderClient};
+use portcullis::oauth::protected_resource::well_known_paths;
+use portcullis::upstream::ProviderClient;
+use portcullis::{AuthConfig, AuthLayer, ResourceUri, VerifyToken, layer::RequireUpstreamLayer};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -18,6 +21,7 @@ use crate::server_names::ServerNames;
 pub struct RouteContext {
     names: ServerNames,
     base: String,
+    resource: ResourceUri,
     provider: Option<ProviderClient>,
     pub(crate) shutdown: Shutdown,
     required_upstream: bool,
@@ -28,7 +32,8 @@ impl RouteContext {
         let names = ServerNames::new(&config.resource)
             .with_hosts(config.allowed_hosts.iter().map(String::as_str))
             .with_origins(config.allowed_origins.iter().map(String::as_str));
-        Self { names, base: config.base_path().to_owned(), provider: None, shutdown, required_upstream: false }
+        let (base, resource) = (config.base_path().to_owned(), config.resource.clone());
+        Self { names, base, resource, provider: None, shutdown, required_upstream: false }
     }
 
     pub(crate) fn with_provider(self, provider: ProviderClient) -> Self {
@@ -58,21 +63,53 @@ impl RouteContext {
     }
 }
 
-/// Puts `mcp` behind, from the outside to the inside: CORS, the check of `Host` and `Origin`, authentication.
+/// Puts the routes of `mcp` behind, from the outside to the inside: CORS, the check of `Host` and `Origin`, authentication.
+///
+/// A path without a route gets 404 and no challenge, because a client would log in for it in vain. So a fallback of `mcp` is not used.
 pub(crate) fn protect<V>(mcp: Router, auth: AuthConfig<V>, context: RouteContext) -> Router
 where
     V: VerifyToken<Future: Send> + Clone + Send + Sync + 'static,
 {
     let routes = if context.required_upstream { mcp.layer(RequireUpstreamLayer::new()) } else { mcp };
+    let routes = routes.fallback(not_found);
     let routes = match &*context.base {
-        "" => routes,
-        // The path is literal: braces in it are no pattern.
-        base => Router::new().without_v07_checks().nest(&base.replace('{', "{{").replace('}', "}}"), routes),
+        "" => routes.without_v07_checks(),
+        base => Router::new().without_v07_checks().nest(&literal(base), routes),
     };
+    // The authentication layer responds with the metadata itself.
+    let metadata = well_known_paths(&context.resource);
+    let routes = metadata.iter().fold(routes, |routes, path| routes.route(&literal(path), any(not_found)));
     let routes = routes
-        .layer(middleware::from_fn_with_state(context.shutdown, listeners::end_streams))
-        .layer(AuthLayer::new(auth));
-    context.names.protect(routes)
+        .route_layer(middleware::from_fn_with_state(context.shutdown, listeners::end_streams))
+        .route_layer(AuthLayer::new(auth))
+        .fallback(not_found);
+    let resource = context.resource;
+    let without_slash = move |request| without_slash(request, &resource);
+    Router::new().fallback_service(context.names.protect(routes).map_request(without_slash))
+}
+
+async fn not_found() -> StatusCode {
+    StatusCode::NOT_FOUND
+}
+
+/// Returns `path` as the pattern of a route: braces in it are no parameters.
+fn literal(path: &str) -> String {
+    path.replace('{', "{{").replace('}', "}}")
+}
+
+/// Removes the slash that some clients append to the path of `resource`.
+fn without_slash(mut request: Request, resource: &ResourceUri) -> Request {
+    let path = resource.path_and_query().split('?').next().unwrap_or_default();
+    if path.is_empty() || request.uri().path().strip_suffix('/') != Some(path) {
+        return request;
+    }
+    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    let mut parts = request.uri().clone().into_parts();
+    parts.path_and_query = format!("{path}{query}").parse().ok();
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+    request
 }
 
 /// Serves `routes`, whose paths begin with `base`, also at the paths without it: a proxy may remove the path of `public_url`.

@@ -4,7 +4,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
-use portcullis::{ScopeSet, bridge::Bridge, types::SystemClock};
+use portcullis::{bridge::Bridge, types::SystemClock};
 use tokio::time::timeout;
 
 use crate::admin::{self, Admin, Readiness};
@@ -22,14 +22,13 @@ const DRAIN: Duration = Duration::from_secs(15);
 pub struct Server {
     config: Config,
     resource_name: Option<String>,
-    scopes_supported: ScopeSet,
 }
 
 impl Server {
     /// Creates a server from `config`.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config, resource_name: None, scopes_supported: ScopeSet::default() }
+        Self { config, resource_name: None }
     }
 
     /// Sets the name of the MCP server, as the metadata shows it.
@@ -38,17 +37,11 @@ impl Server {
         Self { resource_name: Some(name.to_owned()), ..self }
     }
 
-    /// Sets the scopes that the protected resource metadata lists in resource-server mode, beside the required scopes. A bridge
-    /// lists the scopes that its configuration names.
-    #[must_use]
-    pub fn with_scopes_supported(self, scopes: ScopeSet) -> Self {
-        Self { scopes_supported: scopes, ..self }
-    }
-
     /// Serves the routes that `mcp` returns, until the process receives SIGTERM or SIGINT; then finishes the requests and
     /// refreshes that are in progress.
     ///
-    /// The routes receive authenticated requests only; the resource is `/mcp`. `announce` is called when users can be
+    /// The routes receive authenticated requests only; the resource is `/mcp`, also with a slash at its end. Other paths are 404: a
+    /// fallback of the router is not used. `announce` is called when users can be
     /// authenticated. A bridge whose provider does not respond listens meanwhile, and responds 503.
     ///
     /// # Errors
@@ -89,8 +82,7 @@ impl Server {
         metrics: PrometheusHandle,
         context: RouteContext,
     ) -> Result<(), Failure> {
-        let (auth, keys) =
-            resource_server::build(&self.config, issuers, &self.scopes_supported, self.resource_name.as_deref())?;
+        let (auth, keys) = resource_server::build(&self.config, issuers, self.resource_name.as_deref())?;
         let readiness = Readiness::Keys(keys.into());
         let listeners = Listeners::bind(&self.config).await?;
         // Fetches the keys before the first request. A failure is logged, and the fetch is repeated when a request needs the keys.

@@ -103,8 +103,7 @@ async fn serve(config: Config, announce: impl FnOnce(&Config)) -> Result<(), Fai
         let mcp = StreamableHttpService::new(move || Ok(tools.clone()), Arc::new(UserSessions::default()), transport);
         Router::new().route_service("/mcp", ToolScopesLayer::new(scopes).layer(mcp))
     };
-    let server =
-        Server::new(config).with_resource_name("Portcullis example").with_scopes_supported(tools::admin_scope());
+    let server = Server::new(config).with_resource_name("Portcullis example");
     Ok(server.serve(mcp, announce).await?)
 }
 

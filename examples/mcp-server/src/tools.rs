@@ -41,7 +41,7 @@ pub(crate) fn scopes(required: &ScopeSet) -> OperationPolicy {
 }
 
 /// Returns the scope that `admin_echo` needs.
-pub(crate) fn admin_scope() -> ScopeSet {
+fn admin_scope() -> ScopeSet {
     ScopeSet::parse("mcp:admin").expect("a scope name")
 }
 

@@ -129,5 +129,39 @@ async fn tr_13_the_metadata_is_public() {
     let metadata: Value = response.json().await.expect("JSON");
     assert_eq!(metadata["resource"], server.url());
     assert_eq!(metadata["authorization_servers"], json!([running.url()]));
-    assert_eq!(metadata["scopes_supported"], json!(["mcp:admin"]));
+    assert_eq!(metadata.get("scopes_supported"), None, "basic use requires no scope");
+}
+
+#[tokio::test]
+async fn a_slash_after_the_resource_is_ignored_and_other_paths_are_not_found_without_a_challenge() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let server = Running::start(running.url(), "").await;
+    let url = server.url().to_string();
+    let origin = url.strip_suffix("/mcp").expect("the resource");
+    let post = async |path: &str| Client::new().post(format!("{origin}{path}")).send().await.expect("answer");
+    for path in ["/mcp", "/mcp/", "/mcp/?a=b"] {
+        let response = post(path).await;
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{path}");
+        let challenge = response.headers()[header::WWW_AUTHENTICATE].to_str().expect("ASCII");
+        assert!(challenge.contains("/.well-known/oauth-protected-resource/mcp"), "{challenge}");
+    }
+    for path in [
+        "/",
+        "/sse",
+        "/mcp//",
+        "/mcp/sse",
+        "/mcp/.well-known/oauth-protected-resource",
+        "/.well-known/oauth-authorization-server/mcp",
+        "/.well-known/openid-configuration",
+        "/.well-known/oauth-protected-resource/other",
+    ] {
+        let response = post(path).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(response.headers().get(header::WWW_AUTHENTICATE), None, "{path}");
+    }
+    let token = provider.token("alice").with_audience(&server.url()).jwt();
+    let works = Client::new().post(format!("{origin}/mcp/")).bearer_auth(token);
+    let works = works.header(header::ACCEPT, "application/json, text/event-stream").json(&initialize());
+    assert_eq!(works.send().await.expect("answer").status(), StatusCode::OK);
 }
