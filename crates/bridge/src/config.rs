@@ -291,7 +291,12 @@ impl BridgeConfig {
         let Some(ScopePolicy(decide)) = &self.scope_policy else { return Ok(asked.clone()) };
         let granted = decide(&user.context().build(), asked).intersection(asked);
         if granted.is_empty() && !asked.is_empty() && !self.basic_scopes().is_empty() {
-            return Err(OAuthError::new(ErrorCode::AccessDenied, "no requested scope is allowed for this user"));
+            let error = OAuthError::new(ErrorCode::AccessDenied, "no requested scope is allowed for this user");
+            let found = format!("scopes {asked} requested for {}", user.global_subject());
+            return Err(error
+                .with_step("entitlements")
+                .with_found(&found, "a user who may have one of them")
+                .with_key("bridge.entitlements"));
         }
         Ok(granted)
     }

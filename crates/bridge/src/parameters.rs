@@ -59,8 +59,11 @@ impl Parameters {
     /// # Errors
     /// `invalid_scope` if it is malformed or too long.
     pub(crate) fn scopes(&self) -> Result<Option<ScopeSet>, OAuthError> {
-        let invalid = || OAuthError::new(ErrorCode::InvalidScope, "malformed scope");
-        self.optional("scope").map(|text| parse_untrusted_scopes(text).ok_or_else(invalid)).transpose()
+        let invalid = |text| {
+            let error = OAuthError::new(ErrorCode::InvalidScope, "malformed scope");
+            error.with_found(text, "names of printable ASCII without quotation marks, separated by spaces")
+        };
+        self.optional("scope").map(|text| parse_untrusted_scopes(text).ok_or_else(|| invalid(text))).transpose()
     }
 
     /// Returns all parameters `resource`.
@@ -124,7 +127,8 @@ impl<S: Send + Sync> FromRequest<S> for OAuthForm {
     async fn from_request(request: Request, _: &S) -> Result<Self, OAuthError> {
         let types: Vec<_> = content_types(request.headers()).map(str::to_ascii_lowercase).collect();
         if !types.iter().any(|of| of == FORM) {
-            return Err(OAuthError::invalid_request("Content-Type must be application/x-www-form-urlencoded"));
+            let error = OAuthError::invalid_request("Content-Type must be application/x-www-form-urlencoded");
+            return Err(error.with_found(&types.join(", "), FORM));
         }
         let body = read_body(request, MAX_FORM).await?;
         // Of several types the body shows which one is right: a form does not begin like JSON.

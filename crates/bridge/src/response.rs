@@ -1,6 +1,6 @@
 //! [`OAuthError`], and responses with JSON bodies or redirects, with their cache headers; [`run_to_end`] computes them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, error::Error as _};
 
 use axum::{
     body::Body,
@@ -103,12 +103,34 @@ pub(crate) struct OAuthError {
     status: StatusCode,
     retry_after: Option<u64>,
     challenge: bool,
+    details: Option<Box<LogDetails>>,
 }
+
+/// What the log says about a rejected request, and the client does not learn.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+struct LogDetails {
+    /// The step that failed, if it is another one than the request.
+    step: Option<&'static str>,
+    found: Option<String>,
+    expected: Option<String>,
+    /// The configuration keys to check.
+    key: Option<&'static str>,
+}
+
+/// The maximum length of a text of a request or of a provider in the log.
+const MAX_LOGGED: usize = 300;
 
 impl OAuthError {
     pub(crate) fn new(code: ErrorCode, description: impl Into<Cow<'static, str>>) -> Self {
         let retry_after = matches!(code, ErrorCode::TemporarilyUnavailable).then_some(5);
-        Self { code, description: description.into(), status: code.status(), retry_after, challenge: false }
+        Self {
+            code,
+            description: description.into(),
+            status: code.status(),
+            retry_after,
+            challenge: false,
+            details: None,
+        }
     }
 
     /// Creates a response with status 429. RFC 6585 section 4.
@@ -136,6 +158,52 @@ impl OAuthError {
     pub(crate) const fn with_challenge(mut self) -> Self {
         self.challenge = true;
         self
+    }
+
+    /// Sets what was found and what was expected instead, for the log. Neither may be a secret.
+    pub(crate) fn with_found(mut self, found: &str, expected: &str) -> Self {
+        let bounded = |text: &str| Some(text.chars().take(MAX_LOGGED).collect());
+        let details = self.details.get_or_insert_default();
+        (details.found, details.expected) = (bounded(found), bounded(expected));
+        self
+    }
+
+    /// Sets the configuration keys that the operator may have to change, for the log.
+    pub(crate) fn with_key(mut self, key: &'static str) -> Self {
+        self.details.get_or_insert_default().key = Some(key);
+        self
+    }
+
+    /// Sets the step of the login that failed, for the log.
+    pub(crate) fn with_step(mut self, step: &'static str) -> Self {
+        self.details.get_or_insert_default().step = Some(step);
+        self
+    }
+
+    /// Logs a request of `step` that is rejected, as one line. Requests beyond a rate limit are logged where they are counted.
+    pub(crate) fn log_rejected(&self, step: &'static str, client_id: Option<&str>) {
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            return;
+        }
+        let LogDetails { step: exact, found, expected, key } = self.details.as_deref().cloned().unwrap_or_default();
+        let client_id: Option<String> = client_id.map(|id| id.chars().take(MAX_LOGGED).collect());
+        let (step, error, description) = (exact.unwrap_or(step), self.code.as_str(), &*self.description);
+        tracing::info!(step, client_id, error, description, found, expected, key, "client request rejected");
+    }
+
+    /// Logs a login of `client_id` at `provider` that failed after consent, as one line.
+    pub(crate) fn log_failed_login(&self, provider: &str, client_id: &str) {
+        let LogDetails { step, found, expected, key } = self.details.as_deref().cloned().unwrap_or_default();
+        let (error, description) = (self.code.as_str(), &*self.description);
+        match self.code {
+            ErrorCode::AccessDenied => {
+                tracing::info!(step, provider, client_id, error, description, found, expected, key, "login rejected");
+            }
+            ErrorCode::TemporarilyUnavailable => {
+                tracing::warn!(step, provider, client_id, error, description, found, expected, key, "login failed");
+            }
+            _ => tracing::error!(step, provider, client_id, error, description, found, expected, key, "login failed"),
+        }
     }
 
     pub(crate) fn invalid_request(description: impl Into<Cow<'static, str>>) -> Self {
@@ -176,7 +244,7 @@ impl IntoResponse for OAuthError {
 /// A failure of the store is temporary and not the client's fault.
 impl From<StoreError> for OAuthError {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, source = std::error::Error::source(&error), "store unavailable");
+        tracing::error!(%error, source = error.source(), "store unavailable");
         Self::new(ErrorCode::TemporarilyUnavailable, "store unavailable")
     }
 }

@@ -199,7 +199,8 @@ impl LoginOutcome {
     }
 }
 
-const fn grant_type(grant: GrantType) -> &'static str {
+/// Returns the label of a grant type in metrics and in the log.
+pub(crate) const fn grant_type(grant: GrantType) -> &'static str {
     match grant {
         GrantType::AuthorizationCode => "authorization_code",
         GrantType::RefreshToken => "refresh_token",

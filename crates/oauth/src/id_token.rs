@@ -128,18 +128,18 @@ impl IdTokenPolicy {
     fn check_parties(&self, claims: &Claims) -> Result<(), AuthError> {
         let issuer = claims.issuer()?.ok_or(InvalidClaim("iss"))?;
         if issuer != self.issuer.as_str() && self.alias.as_deref() != Some(issuer) {
-            return Err(AuthError::new(Reason::WrongIssuer));
+            return Err(other_party(Reason::WrongIssuer, "iss", issuer, self.issuer.as_str()));
         }
         let audience = claims.audience()?;
         if audience.is_empty() {
             return Err(InvalidClaim("aud").into());
         }
         if !audience.contains(&&*self.client_id) {
-            return Err(AuthError::new(Reason::WrongAudience));
+            return Err(other_party(Reason::WrongAudience, "aud", &audience.join(" "), &self.client_id));
         }
         match claims.name("azp")? {
             Some(party) if *party == *self.client_id => Ok(()),
-            Some(_) => Err(AuthError::new(Reason::WrongClient)),
+            Some(party) => Err(other_party(Reason::WrongClient, "azp", party, &self.client_id)),
             None if audience.len() > 1 => Err(InvalidClaim("azp").into()),
             None => Ok(()),
         }
@@ -154,6 +154,12 @@ impl IdTokenPolicy {
         }
         Ok(())
     }
+}
+
+/// Creates the error of a claim that names another party. The text of the claim is truncated, because the token is not trusted.
+fn other_party(reason: Reason, claim: &str, found: &str, expected: &str) -> AuthError {
+    let found: String = found.chars().take(100).collect();
+    AuthError::new(reason).with_source(format!("the claim `{claim}` is {found:?}, expected {expected:?}"))
 }
 
 /// Returns `at_hash`: the left half of the hash of `token`, by the hash function of the ID token's signature algorithm.

@@ -42,22 +42,26 @@ pub(crate) async fn authorize(
     headers: HeaderMap,
     query: Result<OAuthQuery, OAuthError>,
 ) -> Result<Response, AuthorizeError> {
-    let OAuthQuery(parameters) = query?;
-    let (client, request) = AuthorizationRequest::validate(&parameters, &clients, &config, &caller).await?;
-    let known_browser = Browser::from_headers(&headers, cookies);
-    if let Some(browser) = known_browser.as_ref().filter(|_| !request.asks_for_consent) {
-        let consent = consents.find(browser.hash(), &client, &request).await.map_err(OAuthError::from)?;
-        if let Some(consent) = consent {
-            let approved =
-                ApprovedRequest { client: &client, request, browser: browser.hash(), user: Some(consent.user) };
-            let start = redirects.start(&headers, &caller, approved).await?;
-            let mut response = redirect(&start.url);
-            start.set_cookies(response.headers_mut());
-            return Ok(response);
+    let client_id = query.as_ref().ok().and_then(|OAuthQuery(query)| query.optional("client_id")).map(str::to_owned);
+    let outcome = async {
+        let OAuthQuery(parameters) = query?;
+        let (client, request) = AuthorizationRequest::validate(&parameters, &clients, &config, &caller).await?;
+        let known_browser = Browser::from_headers(&headers, cookies);
+        if let Some(browser) = known_browser.as_ref().filter(|_| !request.asks_for_consent) {
+            let consent = consents.find(browser.hash(), &client, &request).await.map_err(OAuthError::from)?;
+            if let Some(consent) = consent {
+                let approved =
+                    ApprovedRequest { client: &client, request, browser: browser.hash(), user: Some(consent.user) };
+                let start = redirects.start(&headers, &caller, approved).await?;
+                let mut response = redirect(&start.url);
+                start.set_cookies(response.headers_mut());
+                return Ok(response);
+            }
         }
-    }
-    let browser = known_browser.unwrap_or_else(Browser::new);
-    Ok(consent_page(&pages, &consents, cookies, &client, &request, &browser))
+        let browser = known_browser.unwrap_or_else(Browser::new);
+        Ok::<_, AuthorizeError>(consent_page(&pages, &consents, cookies, &client, &request, &browser))
+    };
+    outcome.await.inspect_err(|error| error.log_rejected("authorize", client_id.as_deref()))
 }
 
 /// Creates the consent page, whose form is valid in this browser only.
@@ -90,29 +94,40 @@ pub(crate) async fn consent(
     headers: HeaderMap,
     form: Result<OAuthForm, OAuthError>,
 ) -> Result<Response, AuthorizeError> {
-    let OAuthForm(parameters) = form?;
-    let form = consents.open_form(parameters.required("request")?).ok_or_else(foreign_form)?;
-    check_form(&form, &consents, Browser::from_headers(&headers, cookies), &config)?;
-    let client = unchanged_client(&clients, &form, &caller, &config).await?;
-    match parameters.required("decision")? {
-        "approve" => {
-            let ConsentForm { request, browser, .. } = form;
-            let approved = ApprovedRequest { client: &client, request, browser, user: None };
-            let start = redirects.start(&headers, &caller, approved).await?;
-            let mut response = pages.redirect_to_provider(&start.url);
-            start.set_cookies(response.headers_mut());
-            Ok(response)
+    let mut client_id = None;
+    let outcome = async {
+        let OAuthForm(parameters) = form?;
+        let form = consents.open_form(parameters.required("request")?).ok_or_else(foreign_form)?;
+        client_id = Some(form.request.client_id.clone());
+        check_form(&form, &consents, Browser::from_headers(&headers, cookies), &config)?;
+        let client = unchanged_client(&clients, &form, &caller, &config).await?;
+        match parameters.required("decision")? {
+            "approve" => {
+                let ConsentForm { request, browser, .. } = form;
+                let approved = ApprovedRequest { client: &client, request, browser, user: None };
+                let start = redirects.start(&headers, &caller, approved).await?;
+                let mut response = pages.redirect_to_provider(&start.url);
+                start.set_cookies(response.headers_mut());
+                Ok::<_, AuthorizeError>(response)
+            }
+            "deny" => {
+                telemetry.login(LoginOutcome::Denied);
+                Ok(denied(&clients, &pages, &client, &form, &config))
+            }
+            decision => {
+                let error = OAuthError::invalid_request("decision must be approve or deny");
+                Err(error.with_found(decision, "approve or deny").into())
+            }
         }
-        "deny" => {
-            telemetry.login(LoginOutcome::Denied);
-            Ok(denied(&clients, &pages, &client, &form, &config))
-        }
-        _ => Err(OAuthError::invalid_request("decision must be approve or deny").into()),
-    }
+    };
+    let outcome = outcome.await;
+    outcome.inspect_err(|error| error.log_rejected("consent", client_id.as_deref()))
 }
 
 fn foreign_form() -> OAuthError {
     OAuthError::invalid_request("this form was not created by this server")
+        .with_found("a form that no key opens", "a form of a consent page")
+        .with_key("store.encryption_keys_file")
 }
 
 /// Checks that the form was shown in this browser, and not too long ago.
@@ -122,11 +137,16 @@ fn check_form(
     browser: Option<Browser>,
     config: &BridgeConfig,
 ) -> Result<(), AuthorizeError> {
-    if browser.is_none_or(|browser| browser.hash() != form.browser) {
-        return Err(restart("this page was shown in another browser, or the browser blocks cookies", form, config));
+    if browser.as_ref().is_none_or(|browser| browser.hash() != form.browser) {
+        let found = if browser.is_none() { "no cookie" } else { "the cookie of another browser" };
+        let error =
+            OAuthError::invalid_request("this page was shown in another browser, or the browser blocks cookies");
+        return Err(restart(error.with_found(found, "the cookie that came with the page"), form, config));
     }
     if consents.is_expired(form) {
-        return Err(restart("this page has expired", form, config));
+        let error = OAuthError::invalid_request("this page has expired");
+        let expected = format!("an answer within {:?}", config.login_ttl);
+        return Err(restart(error.with_found("a later answer", &expected), form, config));
     }
     Ok(())
 }
@@ -140,13 +160,13 @@ async fn unchanged_client(
 ) -> Result<Client, AuthorizeError> {
     let client = clients.find(&form.request.client_id, caller).await?;
     if ClientFingerprint::of(&client) != form.client {
-        return Err(restart("the application's description has changed", form, config));
+        let error = OAuthError::invalid_request("the application's description has changed");
+        return Err(restart(error, form, config));
     }
     Ok(client)
 }
 
-fn restart(description: &'static str, form: &ConsentForm, config: &BridgeConfig) -> AuthorizeError {
-    let error = OAuthError::invalid_request(description);
+fn restart(error: OAuthError, form: &ConsentForm, config: &BridgeConfig) -> AuthorizeError {
     AuthorizeError::restart(error, &form.request, &config.urls())
 }
 
@@ -154,6 +174,7 @@ fn restart(description: &'static str, form: &ConsentForm, config: &BridgeConfig)
 /// may not want to visit the client's site.
 fn denied(clients: &Clients, pages: &Pages, client: &Client, form: &ConsentForm, config: &BridgeConfig) -> Response {
     let error = OAuthError::new(ErrorCode::AccessDenied, "the user denied access");
+    error.log_rejected("consent", Some(client.id()));
     let target = &form.request.target;
     let (place, url) = (target.redirect_uri.display_target(), target.with_error(&error, &config.issuer));
     let is_on_this_device = target.redirect_uri.is_loopback() || target.redirect_uri.is_app();
@@ -176,7 +197,15 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, AuthorizeError> {
         let urls = Arc::<BridgeConfig>::from_ref(state).urls();
         if !is_same_origin(&parts.headers, &urls) {
-            return Err(OAuthError::invalid_request("this form was sent from another site").with_forbidden().into());
+            let found =
+                |name| single_value(&parts.headers, name).and_then(|value| value.to_str().ok()).unwrap_or("none");
+            let found = format!("Origin {}, Sec-Fetch-Site {}", found("origin"), found("sec-fetch-site"));
+            let error = OAuthError::invalid_request("this form was sent from another site")
+                .with_forbidden()
+                .with_found(&found, urls.origin())
+                .with_key("public_url");
+            error.log_rejected("consent", None);
+            return Err(error.into());
         }
         Ok(Self)
     }
@@ -221,12 +250,14 @@ pub(crate) async fn callback(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, AuthorizeError> {
-    let response = authorization_response(&uri)?;
+    let response = authorization_response(&uri).inspect_err(|error| error.log_rejected("callback", None))?;
     let cookie = cookie_name(response.state());
-    let login = take_login(&pending_logins, cookies, &headers, &cookie, &response)
-        .await
-        .map_err(OAuthError::from)?
-        .ok_or_else(|| unknown_login(&telemetry))?;
+    let login = take_login(&pending_logins, cookies, &headers, &cookie, &response).await.inspect_err(|error| {
+        if error.code == ErrorCode::InvalidRequest {
+            telemetry.login(LoginOutcome::Foreign);
+        }
+        error.log_rejected("callback", None);
+    })?;
     limits.refund_login(&caller, &login.request.client_id);
     let request = login.request.clone();
     // The provider's code is used up now, so the login completes even if the browser disconnects.
@@ -249,8 +280,10 @@ fn authorization_response(uri: &Uri) -> Result<AuthorizationResponse, OAuthError
     if query.len() > MAX_QUERY {
         return Err(OAuthError::invalid_request("the response of the identity provider is too long"));
     }
-    AuthorizationResponse::parse(query)
-        .map_err(|_| OAuthError::invalid_request("malformed response of an identity provider"))
+    AuthorizationResponse::parse(query).map_err(|error| {
+        OAuthError::invalid_request("malformed response of an identity provider")
+            .with_found(&error.to_string(), "the parameters `state`, and `code` or `error`, once each")
+    })
 }
 
 /// Removes and returns the login of the response, if this browser has its cookie.
@@ -260,19 +293,20 @@ async fn take_login(
     headers: &HeaderMap,
     cookie: &str,
     response: &AuthorizationResponse,
-) -> Result<Option<PendingLogin>, portcullis_store::StoreError> {
-    let Some(found) = pending_logins.find(response.state()).await? else { return Ok(None) };
+) -> Result<PendingLogin, OAuthError> {
+    let unknown = |found| {
+        let error = OAuthError::invalid_request("no login is pending in this browser: it expired or was completed");
+        error.with_found(found, "the `state` and the cookie of a pending login")
+    };
+    let Some(found) = pending_logins.find(response.state()).await? else {
+        return Err(unknown("a `state` of no pending login"));
+    };
     let presented = cookies.find(headers, cookie).map(|cookie| SecretHash::of_text(&cookie));
     if presented != Some(found.value.cookie) {
-        return Ok(None);
+        return Err(unknown("a pending login, and not its cookie: another browser, another host, or blocked cookies"));
     }
-    pending_logins.take(response.state(), found).await
-}
-
-fn unknown_login(telemetry: &Telemetry) -> OAuthError {
-    telemetry.login(LoginOutcome::Foreign);
-    tracing::info!("authorization response matches no pending login of this browser");
-    OAuthError::invalid_request("no login is pending in this browser: it expired or was completed")
+    let taken = pending_logins.take(response.state(), found).await?;
+    taken.ok_or_else(|| unknown("a login that another request has completed"))
 }
 
 const fn label(outcome: &Result<CompletedLogin, OAuthError>) -> LoginOutcome {

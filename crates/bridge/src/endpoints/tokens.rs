@@ -17,7 +17,7 @@ use crate::{
     parameters::{OAuthForm, Parameters},
     response::{self, ErrorCode, OAuthError, run_to_end},
     session::{ActiveToken, EndReason, ParsedToken, SecretHash, Session, Sessions, TokenStatus},
-    telemetry::Telemetry,
+    telemetry::{self, Telemetry},
     token::{TokenIssuer, TokenResponse},
 };
 
@@ -29,8 +29,9 @@ pub(crate) async fn token(
     State(tasks): State<TaskTracker>,
     caller: Caller,
     headers: HeaderMap,
-    OAuthForm(form): OAuthForm,
+    form: Result<OAuthForm, OAuthError>,
 ) -> Result<TokenResponse, OAuthError> {
+    let OAuthForm(form) = form.inspect_err(|error| error.log_rejected("token", None))?;
     // Runs to its end, so that a client that disconnects does not interrupt a rotation.
     let work = async move {
         let issue = async {
@@ -40,6 +41,12 @@ pub(crate) async fn token(
         let issued = issue.await;
         let grant_type = form.optional("grant_type").and_then(GrantType::parse);
         telemetry.tokens(grant_type, issued.as_ref().err().map(|error| error.code));
+        if let Err(error) = &issued {
+            error.log_rejected(
+                grant_type.map_or("token", telemetry::grant_type),
+                named_client(&headers, &form).as_deref(),
+            );
+        }
         issued
     };
     run_to_end(&tasks, work).await
@@ -60,8 +67,10 @@ pub(crate) async fn revoke(
     State(tasks): State<TaskTracker>,
     caller: Caller,
     headers: HeaderMap,
-    OAuthForm(form): OAuthForm,
+    form: Result<OAuthForm, OAuthError>,
 ) -> Result<Response, OAuthError> {
+    let OAuthForm(form) = form.inspect_err(|error| error.log_rejected("revoke", None))?;
+    let client_id = named_client(&headers, &form);
     let work = async move {
         let client = match names_client(&headers, &form) {
             true => Some(clients.authenticate(&headers, &form, &caller).await?),
@@ -79,13 +88,27 @@ pub(crate) async fn revoke(
         if *session.client_id != *client.id() {
             return Err(OAuthError::invalid_grant("token was issued to another client"));
         }
-        match token {
-            Token::Access(id, hash) if client.is_public() => sessions.revoke_access_token(id, hash).await?,
-            Token::Refresh(id) | Token::Access(id, _) => sessions.end(id, EndReason::Revoked).await?,
+        let (id, token) = match token {
+            Token::Access(id, hash) if client.is_public() => {
+                sessions.revoke_access_token(id, hash).await?;
+                (id, "access_token")
+            }
+            Token::Refresh(id) | Token::Access(id, _) => {
+                sessions.end(id, EndReason::Revoked).await?;
+                (id, "session")
+            }
         };
+        let (client_id, user) = (client.id(), session.user.global_subject());
+        tracing::info!(client_id, user, session = %id, token, "token revoked");
         done()
     };
-    run_to_end(&tasks, work).await
+    run_to_end(&tasks, work).await.inspect_err(|error| error.log_rejected("revoke", client_id.as_deref()))
+}
+
+/// Returns the client that a request names. It is not authenticated.
+fn named_client(headers: &HeaderMap, form: &Parameters) -> Option<String> {
+    let in_header = || BasicCredentials::from_headers(headers).ok().flatten().map(|BasicCredentials { id, .. }| id);
+    form.optional("client_id").map(str::to_owned).or_else(in_header)
 }
 
 /// Reports whether a request names its client.
@@ -159,7 +182,8 @@ pub(crate) async fn introspect(
     headers: HeaderMap,
     OAuthForm(form): OAuthForm,
 ) -> Result<Response, OAuthError> {
-    let resource_server = authenticate(&config, &limits, &headers, &caller)?;
+    let resource_server = authenticate(&config, &limits, &headers, &caller)
+        .inspect_err(|error| error.log_rejected("introspect", named_client(&headers, &form).as_deref()))?;
     let token = BearerToken::issued(form.required("token")?).ok();
     let Some((id, hash)) = token.and_then(|token| access_tokens.identify(&token, clock.now()).ok()) else {
         return Ok(inactive());
@@ -194,7 +218,11 @@ fn authenticate<'a>(
     headers: &HeaderMap,
     caller: &Caller,
 ) -> Result<&'a IntrospectionClient, OAuthError> {
-    let rejected = || OAuthError::new(ErrorCode::InvalidClient, "client authentication failed").with_challenge();
+    let rejected = || {
+        OAuthError::new(ErrorCode::InvalidClient, "client authentication failed")
+            .with_challenge()
+            .with_key("bridge.resource_servers")
+    };
     let BasicCredentials { id, secret } = BasicCredentials::from_headers(headers)?.ok_or_else(rejected)?;
     limits.check_authentication(&id, caller)?;
     let client = config.introspection_clients.iter().find(|client| client.authenticates(&id, &secret));

@@ -52,7 +52,7 @@ impl AuthorizationRequest {
         let target = ResponseTarget { redirect_uri, state: state.clone().unwrap_or_default() };
         let is_trusted = clients.is_trusted(&client);
         let reject = |error| match is_trusted {
-            true => AuthorizeError::redirect(&error, &target, &config.issuer),
+            true => AuthorizeError::redirect(error, &target, &config.issuer),
             false => AuthorizeError::return_link(error, &target, &config.issuer),
         };
         state.map_err(reject)?;
@@ -101,7 +101,12 @@ fn requested(
 /// Returns the presented redirect URI, which must match a registered one, or else the only registered one. On loopback it must be
 /// presented, because the port is not registered. RFC 6749 section 3.1.2.3, RFC 8252 section 7.3.
 fn redirect_uri(parameters: &Parameters, client: &Client) -> Result<RedirectUri, OAuthError> {
-    let unknown = || OAuthError::invalid_request("redirect_uri is not registered for this client");
+    let unknown = || {
+        let registered: Vec<_> = client.redirect_uris.iter().map(RedirectUri::as_str).collect();
+        OAuthError::invalid_request("redirect_uri is not registered for this client")
+            .with_found(parameters.optional("redirect_uri").unwrap_or_default(), &registered.join(" "))
+            .with_key("bridge.clients[].redirect_uris")
+    };
     match (parameters.optional("redirect_uri"), &*client.redirect_uris) {
         (Some(presented), _) => {
             client.redirect_uri(presented).ok_or_else(unknown)?;
@@ -136,12 +141,13 @@ fn reject_request_objects(parameters: &Parameters) -> Result<(), OAuthError> {
 }
 
 fn check_response_type(parameters: &Parameters) -> Result<(), OAuthError> {
-    if parameters.required("response_type")? != "code" {
-        let description = "response_type must be code";
-        return Err(OAuthError::new(ErrorCode::UnsupportedResponseType, description));
+    let response_type = parameters.required("response_type")?;
+    if response_type != "code" {
+        let error = OAuthError::new(ErrorCode::UnsupportedResponseType, "response_type must be code");
+        return Err(error.with_found(response_type, "code"));
     }
-    if parameters.optional("response_mode").is_some_and(|mode| mode != "query") {
-        return Err(OAuthError::invalid_request("response_mode must be query"));
+    if let Some(mode) = parameters.optional("response_mode").filter(|mode| *mode != "query") {
+        return Err(OAuthError::invalid_request("response_mode must be query").with_found(mode, "query"));
     }
     Ok(())
 }
@@ -151,7 +157,8 @@ fn check_grant_type(client: &Client) -> Result<(), OAuthError> {
         return Err(OAuthError::new(
             ErrorCode::UnauthorizedClient,
             "grant type authorization_code not allowed for this client",
-        ));
+        )
+        .with_key("bridge.clients[].grant_types"));
     }
     Ok(())
 }
@@ -168,8 +175,10 @@ fn check_prompt(parameters: &Parameters) -> Result<(), OAuthError> {
 /// RFC 7636 section 4.3. The default method would be `plain`.
 fn challenge(parameters: &Parameters) -> Result<Box<str>, OAuthError> {
     let challenge = parameters.required("code_challenge")?;
-    if parameters.optional("code_challenge_method") != Some("S256") {
-        return Err(OAuthError::invalid_request("code_challenge_method must be S256"));
+    let method = parameters.optional("code_challenge_method");
+    if method != Some("S256") {
+        let error = OAuthError::invalid_request("code_challenge_method must be S256");
+        return Err(error.with_found(method.unwrap_or("none, which means plain"), "S256"));
     }
     // A SHA-256 in base64url without padding.
     let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -182,7 +191,13 @@ fn challenge(parameters: &Parameters) -> Result<Box<str>, OAuthError> {
 /// Returns the requested resource, or the first one of the bridge. A token is valid for one resource, so that its recipient cannot use
 /// it elsewhere.
 fn resource(parameters: &Parameters, config: &BridgeConfig) -> Result<ResourceUri, OAuthError> {
-    let invalid = |description| OAuthError::new(ErrorCode::InvalidTarget, description);
+    let invalid = |description| {
+        let presented: Vec<_> = parameters.resources().collect();
+        let resources: Vec<_> = config.resources.iter().map(ResourceUri::as_str).collect();
+        OAuthError::new(ErrorCode::InvalidTarget, description)
+            .with_found(&presented.join(" "), &format!("one of {}", resources.join(" ")))
+            .with_key("public_url")
+    };
     let mut named: Option<&ResourceUri> = None;
     for presented in parameters.resources() {
         let known = config.resources.iter().find(|resource| names_resource(presented, resource));
@@ -259,7 +274,7 @@ pub(crate) enum AuthorizeError {
     /// An error page with a link that reports the error to the client.
     ShowReturnLink { error: OAuthError, target: String, url: String },
     /// A redirect that reports the error to the client.
-    Redirect { url: String },
+    Redirect { error: OAuthError, url: String },
 }
 
 impl AuthorizeError {
@@ -275,8 +290,18 @@ impl AuthorizeError {
     }
 
     /// Creates a redirect that reports the error to the client at `target`.
-    pub(crate) fn redirect(error: &OAuthError, target: &ResponseTarget, issuer: &Issuer) -> Self {
-        Self::Redirect { url: target.with_error(error, issuer) }
+    pub(crate) fn redirect(error: OAuthError, target: &ResponseTarget, issuer: &Issuer) -> Self {
+        let url = target.with_error(&error, issuer);
+        Self::Redirect { error, url }
+    }
+
+    /// Logs the rejected request of `step`.
+    pub(crate) fn log_rejected(&self, step: &'static str, client_id: Option<&str>) {
+        let (Self::ShowPage(error)
+        | Self::ShowRestart { error, .. }
+        | Self::ShowReturnLink { error, .. }
+        | Self::Redirect { error, .. }) = self;
+        error.log_rejected(step, client_id);
     }
 }
 
@@ -294,7 +319,7 @@ impl IntoResponse for AuthorizeError {
             Self::ShowReturnLink { error, target, url } => {
                 error_page(&error, Some(ErrorLink::return_to(&target, &url)))
             }
-            Self::Redirect { url } => redirect(&url),
+            Self::Redirect { url, .. } => redirect(&url),
         }
     }
 }

@@ -1,16 +1,17 @@
 //! The login at the provider: [`ProviderRedirects`] sends the browser there, and [`LoginCompletion`] makes a session and an authorization
 //! code of its callback.
 
-use std::sync::Arc;
+use std::{error::Error as _, iter, sync::Arc};
 
 use http::{HeaderMap, HeaderValue};
-use portcullis_core::{Clock, ScopeSet};
+use portcullis_core::{AuthError, Clock, Reason, ScopeSet};
+use portcullis_egress::{EgressError, EgressErrorKind};
 use portcullis_oauth::{
     Claims, CodeVerifier,
-    providers::{self, AuthorizationResponse, Profile},
+    providers::{self, AuthorizationRefusal, AuthorizationResponse, Profile},
 };
 use portcullis_refresh::TokenSet;
-use portcullis_upstream::{Login as ProviderLogin, LoginError, LoginErrorKind, ProviderClient};
+use portcullis_upstream::{Login as ProviderLogin, LoginError, LoginErrorKind, LoginStep, ProviderClient};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
@@ -184,6 +185,17 @@ impl LoginCompletion {
         login: &PendingLogin,
         response: AuthorizationResponse,
     ) -> Result<CompletedLogin, OAuthError> {
+        let outcome = self.try_to_complete(login, response).await;
+        outcome.inspect_err(|error| {
+            error.log_failed_login(self.provider.provider().name(), &login.request.client_id);
+        })
+    }
+
+    async fn try_to_complete(
+        &self,
+        login: &PendingLogin,
+        response: AuthorizationResponse,
+    ) -> Result<CompletedLogin, OAuthError> {
         let code = self.code(response)?;
         let ProviderLogin { tokens, profile, id_token_claims, .. } = self.log_in(login, &code).await?;
         let user = self.user(profile, id_token_claims.unwrap_or_default());
@@ -196,22 +208,30 @@ impl LoginCompletion {
 
     /// Returns the provider's code, after a check of `iss`. RFC 9207 section 2.4.
     fn code(&self, response: AuthorizationResponse) -> Result<SecretString, OAuthError> {
+        const STEP: &str = "authorization_response";
         let provider = self.provider.provider();
-        provider.check_issuer(response.issuer()).map_err(|error| {
-            tracing::warn!(provider = provider.name(), %error, "authorization response has another issuer");
+        provider.check_issuer(response.issuer()).map_err(|_| {
             OAuthError::new(ErrorCode::ServerError, "authorization response of another issuer")
+                .with_step(STEP)
+                .with_found(response.issuer().unwrap_or("no `iss`"), provider.issuer().as_str())
+                .with_key("bridge.issuer")
         })?;
-        response.into_code().map_err(|refusal| {
-            let code = match &*refusal.code {
-                "access_denied" => ErrorCode::AccessDenied,
-                "temporarily_unavailable" => ErrorCode::TemporarilyUnavailable,
-                _ => ErrorCode::ServerError,
+        response.into_code().map_err(|AuthorizationRefusal { code, description, .. }| {
+            let (error, text) = match &*code {
+                "temporarily_unavailable" => (ErrorCode::TemporarilyUnavailable, UNAVAILABLE),
+                "server_error" => (ErrorCode::ServerError, "the identity provider failed"),
+                code if USER_REFUSALS.contains(&code) => {
+                    (ErrorCode::AccessDenied, "the login at the identity provider was not completed")
+                }
+                _ => (ErrorCode::ServerError, REFUSES_US),
             };
-            if code != ErrorCode::AccessDenied {
-                let (provider, error, description) = (provider.name(), &*refusal.code, refusal.description);
-                tracing::warn!(provider, error, description, "provider rejected the authorization request");
+            let found = format!("error {code:?}, description {:?}", description.unwrap_or_default());
+            let error = OAuthError::new(error, text).with_step(STEP).with_found(&found, "an authorization code");
+            if text == REFUSES_US {
+                error.with_key("bridge.client_id, bridge.scopes, bridge.parameters")
+            } else {
+                error
             }
-            OAuthError::new(code, "the login at the identity provider was not completed")
         })
     }
 
@@ -220,38 +240,18 @@ impl LoginCompletion {
         let scopes = &self.config.upstream_scopes;
         let callback = self.config.callback();
         let outcome = self.provider.login(code, &callback, &login.verifier(), &login.nonce, scopes).await;
-        outcome.map_err(|error| self.login_error(&error))
-    }
-
-    fn login_error(&self, error: &LoginError) -> OAuthError {
-        let provider = self.provider.provider().name();
-        let (step, reason) = (error.step().as_str(), error.cause().reason());
-        match error.kind() {
-            LoginErrorKind::Refused => {
-                tracing::warn!(provider, step, %reason, "provider rejected the authorization code");
-                OAuthError::new(ErrorCode::AccessDenied, "the identity provider rejected the login")
-            }
-            LoginErrorKind::Unavailable => {
-                tracing::warn!(provider, step, %reason, "login failed: provider unavailable");
-                OAuthError::new(ErrorCode::TemporarilyUnavailable, "the identity provider is unavailable")
-            }
-            LoginErrorKind::Identity | LoginErrorKind::Misconfigured | _ => {
-                tracing::error!(
-                    provider,
-                    step,
-                    %reason,
-                    "login failed: provider rejected this server, or the user's identity could not be verified"
-                );
-                OAuthError::new(ErrorCode::ServerError, "the login at the identity provider failed")
-            }
-        }
+        outcome.map_err(|error| login_error(&error))
     }
 
     /// Some providers let users select the scopes that they grant.
     fn check_upstream_scopes(&self, tokens: &TokenSet) -> Result<(), OAuthError> {
         if !tokens.scopes().is_superset(&self.config.required_upstream_scopes) {
             let description = "a required permission was not granted at the identity provider";
-            return Err(OAuthError::new(ErrorCode::AccessDenied, description));
+            let (found, expected) = (tokens.scopes().to_string(), self.config.required_upstream_scopes.to_string());
+            return Err(OAuthError::new(ErrorCode::AccessDenied, description)
+                .with_step("upstream_scopes")
+                .with_found(&found, &expected)
+                .with_key("bridge.scopes, bridge.required_upstream_scopes"));
         }
         Ok(())
     }
@@ -322,6 +322,9 @@ impl LoginCompletion {
         if !self.sessions.begin(id, &session, Some(tokens)).await? {
             return Err(OAuthError::new(ErrorCode::ServerError, "session id collision"));
         }
+        let (provider, client_id) = (self.provider.provider().name(), &*request.client_id);
+        let (user, scope) = (session.user.global_subject(), session.scopes.to_string());
+        tracing::info!(provider, client_id, user, session = %id, scope, "login completed");
         Ok(code.code(id))
     }
 
@@ -337,5 +340,74 @@ impl LoginCompletion {
                 tracing::warn!(provider, %reason, "tokens of a failed login could not be revoked");
             }
         });
+    }
+}
+
+/// Error codes by which providers report that the user did not log in, or did not consent. OpenID Connect Core section 3.1.2.6, and LinkedIn.
+const USER_REFUSALS: [&str; 7] = [
+    "access_denied",
+    "consent_required",
+    "interaction_required",
+    "login_required",
+    "account_selection_required",
+    "user_cancelled_login",
+    "user_cancelled_authorize",
+];
+
+const REFUSES_US: &str = "the identity provider refuses this server";
+const UNAVAILABLE: &str = "the identity provider does not answer, or not at present";
+const UNUSABLE: &str = "the answer of the identity provider cannot be used";
+const BLOCKED: &str = "this server may not send requests to the identity provider";
+
+/// Returns the error that the client receives, with the cause and the keys to check for the log.
+fn login_error(error: &LoginError) -> OAuthError {
+    let cause = error.cause();
+    let (step, reason) = (error.step(), cause.reason());
+    let (code, description) = match error.kind() {
+        _ if egress_error(cause).is_some_and(|error| error.kind() == EgressErrorKind::Blocked) => {
+            (ErrorCode::ServerError, BLOCKED)
+        }
+        LoginErrorKind::Refused => (ErrorCode::AccessDenied, "the identity provider rejected the login"),
+        LoginErrorKind::Misconfigured => (ErrorCode::ServerError, REFUSES_US),
+        LoginErrorKind::Unavailable if reason != Reason::ProviderMisbehaved => {
+            (ErrorCode::TemporarilyUnavailable, UNAVAILABLE)
+        }
+        _ => (ErrorCode::ServerError, UNUSABLE),
+    };
+    let (expected, key) = remedy(step, reason, description);
+    let status = egress_error(cause).and_then(EgressError::status).map(|status| format!(" (status {status})"));
+    let found = format!("{reason}: {}{}", cause.causes().unwrap_or_default(), status.unwrap_or_default());
+    OAuthError::new(code, description).with_step(step.as_str()).with_found(&found, expected).with_key(key)
+}
+
+/// Returns the error of a request that has no usable response, if it is the cause of `error`.
+fn egress_error(error: &AuthError) -> Option<&EgressError> {
+    iter::successors(error.source(), |error| (**error).source()).find_map(|error| error.downcast_ref())
+}
+
+/// Returns what a login expects of the provider, and the configuration keys to check, for a failure with `reason` at `step`.
+fn remedy(step: LoginStep, reason: Reason, description: &str) -> (&'static str, &'static str) {
+    if description == BLOCKED {
+        return ("a destination that the configuration permits", "egress.allowed_networks, bridge.endpoints");
+    }
+    match (step, reason) {
+        (_, Reason::WrongIssuer) => ("the issuer of the configuration", "bridge.issuer"),
+        (_, Reason::WrongAudience | Reason::WrongClient) => {
+            ("an ID token for the client id of this server", "bridge.client_id")
+        }
+        (_, Reason::UnknownKey | Reason::BadSignature | Reason::KeySetUnavailable) => {
+            ("an ID token that a published key of the provider verifies", "bridge.endpoints.jwks")
+        }
+        (_, Reason::Expired | Reason::NotYetValid | Reason::IssuedInFuture) => {
+            ("an ID token of the last minutes", "none: compare the clocks of this server and of the provider")
+        }
+        (_, Reason::ProviderTimeout) => ("an answer in time", "egress.timeout, bridge.endpoints"),
+        (_, Reason::ProviderUnavailable | Reason::BackingOff) => ("an answer", "bridge.endpoints"),
+        (LoginStep::Code, _) => (
+            "tokens for the authorization code",
+            "bridge.client_id, bridge.client_secret, bridge.token_endpoint_auth_method, bridge.endpoints.token",
+        ),
+        (LoginStep::IdToken, _) => ("a valid ID token", "bridge.scopes, bridge.issuer"),
+        _ => ("the profile of the user who logged in", "bridge.scopes, bridge.endpoints.userinfo"),
     }
 }

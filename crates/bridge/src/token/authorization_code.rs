@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use portcullis_core::UnixTime;
+use portcullis_core::{ResourceUri, UnixTime};
 use subtle::ConstantTimeEq as _;
 
 use super::issuer::{Issued, TokenIssuer, requested_resource};
@@ -100,20 +100,28 @@ impl Session {
             Stage::Live(_) => return self.redeem_again(request, lifetimes, now),
             Stage::Ended { .. } => return rejected(INVALID_CODE),
         };
-        if !code.code.is_of(request.code) || now >= code.expires_at {
+        if !code.code.is_of(request.code) {
             return rejected(INVALID_CODE);
         }
-        if *self.client_id != *request.client_id {
-            return rejected("authorization code was issued to another client");
+        if now >= code.expires_at {
+            let error = OAuthError::invalid_grant(INVALID_CODE);
+            return Redeemed::Rejected(
+                error.with_found(&format!("time {now:?}"), &format!("before {:?}", code.expires_at)),
+            );
         }
-        if request.redirect_uri.is_some_and(|redirect_uri| *redirect_uri != *code.redirect_uri) {
-            return rejected("redirect_uri differs from the authorization request");
+        if *self.client_id != *request.client_id {
+            let error = OAuthError::invalid_grant("authorization code was issued to another client");
+            return Redeemed::Rejected(error.with_found(request.client_id, &self.client_id));
+        }
+        if let Some(redirect_uri) = request.redirect_uri.filter(|redirect_uri| **redirect_uri != *code.redirect_uri) {
+            let error = OAuthError::invalid_grant("redirect_uri differs from the authorization request");
+            return Redeemed::Rejected(error.with_found(redirect_uri, &code.redirect_uri));
         }
         if !is_verifier(request.code_verifier) || !matches_challenge(&code.challenge, request.code_verifier) {
             return rejected("code_verifier does not match code_challenge");
         }
-        if request.resource.is_some_and(|resource| !names_resource(resource, &self.resource)) {
-            return Redeemed::Rejected(other_resource());
+        if let Some(resource) = request.resource.filter(|resource| !names_resource(resource, &self.resource)) {
+            return Redeemed::Rejected(other_resource(resource, &self.resource));
         }
         let mut salt = [0; 32];
         rand::fill(&mut salt);
@@ -152,8 +160,8 @@ impl Session {
         if new.refresh.as_ref().map(Secret::hash) != current {
             return Redeemed::Reused;
         }
-        if request.resource.is_some_and(|resource| !names_resource(resource, &self.resource)) {
-            return Redeemed::Rejected(other_resource());
+        if let Some(resource) = request.resource.filter(|resource| !names_resource(resource, &self.resource)) {
+            return Redeemed::Rejected(other_resource(resource, &self.resource));
         }
         if let Some(entry) = tokens.access(new.access.hash(), now) {
             let (issued_at, access_expires_at) = (entry.issued_at, entry.expires_at);
@@ -176,8 +184,10 @@ fn rejected(description: &'static str) -> Redeemed {
     Redeemed::Rejected(OAuthError::invalid_grant(description))
 }
 
-fn other_resource() -> OAuthError {
+/// Creates the error of a request for another resource than that of the session.
+pub(super) fn other_resource(presented: &str, resource: &ResourceUri) -> OAuthError {
     OAuthError::new(ErrorCode::InvalidTarget, "resource differs from the authorization request")
+        .with_found(presented, resource.as_str())
 }
 
 /// RFC 7636 section 4.1.

@@ -67,14 +67,16 @@ impl IdentityAssertions {
     /// `invalid_grant`; `temporarily_unavailable` if the issuer's keys cannot be fetched.
     pub(super) async fn verify(&self, assertion: &SecretString, client_id: &str) -> Result<IdJag, OAuthError> {
         self.check(assertion, client_id).await.map_err(|error| {
-            let reason = error.reason();
-            tracing::info!(%reason, "identity assertion rejected");
-            match error.kind() {
+            let rejected = match error.kind() {
                 AuthErrorKind::Unavailable => {
                     OAuthError::new(ErrorCode::TemporarilyUnavailable, "assertion cannot be verified at present")
                 }
                 _ => OAuthError::invalid_grant("assertion is invalid or not accepted"),
-            }
+            };
+            let found = format!("{}: {}", error.reason(), error.causes().unwrap_or_default());
+            let issuers: Vec<_> = self.trusted.keys().map(Issuer::as_str).collect();
+            let expected = format!("an assertion for this server and this client of {}", issuers.join(" "));
+            rejected.with_found(&found, &expected).with_key("bridge.trusted_issuers")
         })
     }
 

@@ -18,7 +18,7 @@ use crate::{
     parameters::Parameters,
     response::{self, ErrorCode, OAuthError},
     session::{Session, Sessions, TokenPair},
-    telemetry::Telemetry,
+    telemetry::{self, Telemetry},
 };
 
 /// Exchanges authorization codes, refresh tokens and assertions for tokens.
@@ -79,9 +79,12 @@ impl TokenIssuer {
         form: &Parameters,
         caller: &Caller,
     ) -> Result<TokenResponse, OAuthError> {
-        let grant_type = GrantType::parse(form.required("grant_type")?).ok_or_else(unsupported)?;
+        let name = form.required("grant_type")?;
+        let grant_type = GrantType::parse(name).ok_or_else(|| unsupported(name))?;
         if !client.grant_types.contains(&grant_type) {
-            return Err(OAuthError::new(ErrorCode::UnauthorizedClient, "grant type not allowed for this client"));
+            let allowed: Vec<_> = client.grant_types.iter().map(|grant_type| grant_type.as_str()).collect();
+            let error = OAuthError::new(ErrorCode::UnauthorizedClient, "grant type not allowed for this client");
+            return Err(error.with_found(name, &allowed.join(" ")).with_key("bridge.clients.grant_types"));
         }
         self.limits.check_grant(client.id(), caller)?;
         let issued = self.redeem(grant_type, client, form, caller).await.inspect_err(|error| {
@@ -89,6 +92,9 @@ impl TokenIssuer {
                 self.limits.record_invalid_grant(client.id(), caller);
             }
         })?;
+        let (id, client_id, user) = (issued.id, client.id(), issued.session.user.global_subject());
+        let (grant, scope) = (telemetry::grant_type(grant_type), issued.pair.scopes.to_string());
+        tracing::info!(grant, client_id, user, session = %id, scope, "tokens issued");
         // The tokens are issued: a failure here must not withhold them.
         let is_new = grant_type != GrantType::RefreshToken;
         if let Err(error) = self.clients.record_use(client, &issued.session, is_new).await {
@@ -107,7 +113,9 @@ impl TokenIssuer {
         match grant_type {
             GrantType::AuthorizationCode => self.redeem_code(client, form).await,
             GrantType::RefreshToken => self.rotate(client, form, caller).await,
-            GrantType::JwtBearer if self.config.trusted_issuers.is_empty() => Err(unsupported()),
+            GrantType::JwtBearer if self.config.trusted_issuers.is_empty() => {
+                Err(unsupported(grant_type.as_str()).with_key("bridge.trusted_issuers"))
+            }
             GrantType::JwtBearer => self.redeem_assertion(client, form).await,
         }
     }
@@ -141,8 +149,9 @@ fn expose_optional<S: serde::Serializer>(token: &Option<SecretString>, serialize
     serializer.serialize_some(token.as_ref().map_or("", |token| token.expose_secret()))
 }
 
-fn unsupported() -> OAuthError {
+fn unsupported(name: &str) -> OAuthError {
     OAuthError::new(ErrorCode::UnsupportedGrantType, "unsupported grant type")
+        .with_found(name, "authorization_code or refresh_token")
 }
 
 /// Returns the resource that a request names, if any. [RFC 8707 section 2](https://www.rfc-editor.org/rfc/rfc8707#section-2)

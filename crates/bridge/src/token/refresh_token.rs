@@ -5,12 +5,15 @@ use std::net::IpAddr;
 
 use portcullis_core::{GrantId, ScopeSet, UnixTime};
 
-use super::issuer::{Issued, TokenIssuer, requested_resource};
+use super::{
+    authorization_code::other_resource,
+    issuer::{Issued, TokenIssuer, requested_resource},
+};
 use crate::{
     BridgeConfig, Client,
     limits::Caller,
     parameters::{Parameters, known_scopes, names_resource},
-    response::{ErrorCode, OAuthError},
+    response::OAuthError,
     session::{
         ActiveTokens, Decision, EndReason, GraceUse, Lifetimes, NewTokens, ParsedToken, PreviousToken, Secret,
         SecretSalt, Session, Stage, SuspectedReuse, TokenPair,
@@ -82,7 +85,10 @@ impl TokenIssuer {
                 Rotation::Rotated(pair) | Rotation::Repeated { pair, .. }
                     if pair.scopes.is_empty() && !session.scopes.is_empty() =>
                 {
-                    Decision::Keep(Err(OAuthError::invalid_grant("no granted scope is allowed any more")))
+                    let error = OAuthError::invalid_grant("no granted scope is allowed any more");
+                    let expected = format!("one of {}", self.config.scopes);
+                    let error = error.with_found(&session.scopes.to_string(), &expected);
+                    Decision::Keep(Err(error.with_key("bridge.scopes_supported, bridge.clients[].scopes")))
                 }
                 Rotation::Rotated(pair) => Decision::Replace(issued(session.clone(), pair, None)),
                 Rotation::Repeated { pair, is_changed, suspected } => {
@@ -149,11 +155,11 @@ impl Session {
         let Stage::Live(tokens) = &self.stage else { return rejected("session has ended") };
         let Some(refresh) = &tokens.refresh else { return rejected("session has no refresh token") };
         if *self.client_id != *request.client_id {
-            return rejected("refresh token was issued to another client");
+            let error = OAuthError::invalid_grant("refresh token was issued to another client");
+            return Rotation::Rejected(error.with_found(request.client_id, &self.client_id));
         }
-        if request.resource.is_some_and(|resource| !names_resource(resource, &self.resource)) {
-            let description = "resource differs from the authorization request";
-            return Rotation::Rejected(OAuthError::new(ErrorCode::InvalidTarget, description));
+        if let Some(resource) = request.resource.filter(|resource| !names_resource(resource, &self.resource)) {
+            return Rotation::Rejected(other_resource(resource, &self.resource));
         }
         let tokens = tokens.clone();
         if let Some(previous) = refresh.previous.as_ref().filter(|previous| previous.token.is_of(request.token)) {
@@ -215,8 +221,10 @@ impl Session {
         lifetimes: &Lifetimes,
         now: UnixTime,
     ) -> Rotation {
-        if tokens.refresh.as_ref().is_none_or(|refresh| now >= refresh.expires_at) {
-            return rejected("refresh token expired");
+        let expires_at = tokens.refresh.as_ref().map(|refresh| refresh.expires_at).unwrap_or_default();
+        if now >= expires_at {
+            let error = OAuthError::invalid_grant("refresh token expired").with_key("bridge.refresh_token_ttl");
+            return Rotation::Rejected(error.with_found(&format!("time {now:?}"), &format!("before {expires_at:?}")));
         }
         if !tokens.make_room(now) {
             return Rotation::Rejected(OAuthError::rate_limited(60));

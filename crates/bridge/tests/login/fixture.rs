@@ -1,13 +1,16 @@
 //! [`Fixture`]: a bridge between a provider and clients, without sockets, which can be restarted.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use axum::{Router, routing::get};
 use bytes::Bytes;
 use http::{HeaderValue, Request};
 use portcullis_bridge::{Bridge, BridgeConfig, Client, RedirectUri};
 use portcullis_core::{AuthError, BearerToken, Issuer, ResourceUri, ScopeSet, UserContext};
-use portcullis_egress::Egress;
+use portcullis_egress::{Egress, EgressError, EgressErrorKind};
 use portcullis_oauth::{ClientAuthentication, providers::Provider};
 use portcullis_refresh::GrantStore;
 use portcullis_remote::discover;
@@ -48,6 +51,8 @@ pub(crate) struct Fixture {
     pub(crate) document: Arc<Mutex<Value>>,
     /// The store of the bridge.
     pub(crate) store: UnreliableStore,
+    /// Whether the egress guard blocks the provider.
+    pub(crate) is_blocked: Arc<AtomicBool>,
     parts: Parts,
     /// The service at the issuer.
     running: Arc<Mutex<Router>>,
@@ -111,7 +116,14 @@ impl Fixture {
             request.headers_mut().insert("user-agent", HeaderValue::from_static("portcullis"));
             request
         };
-        let egress = Egress::from_service(network.clone().map_request(named));
+        let is_blocked = Arc::new(AtomicBool::new(false));
+        let blocked = Arc::clone(&is_blocked);
+        let egress = Egress::from_service(network.clone().map_request(named)).with_check(move |request| match blocked
+            .load(Relaxed)
+        {
+            true => Err(EgressError::new(EgressErrorKind::Blocked, request.uri())),
+            false => Ok(()),
+        });
         let app = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
         let provider = ProviderClient::new(provider, app, egress.clone()).with_clock(Arc::new(clock.clone()));
         let keys = KeyRing::ephemeral();
@@ -125,7 +137,7 @@ impl Fixture {
         let at_issuer = Arc::clone(&running);
         let service = service_fn(move |request| at_issuer.lock().expect("not poisoned").clone().oneshot(request));
         let network = network.with_service(bridge.issuer().as_str(), service);
-        Self { idp, clock, bridge, network, document, store, parts, running }
+        Self { idp, clock, bridge, network, document, store, is_blocked, parts, running }
     }
 
     /// Restarts the bridge with the same stores and keys.

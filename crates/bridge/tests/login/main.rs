@@ -6,6 +6,7 @@ mod fixture;
 mod flow;
 mod outages;
 mod providers;
+mod refusals;
 mod requests;
 mod restarts;
 #[path = "../tokens/unreliable_store.rs"]

@@ -11,13 +11,13 @@ use url::Url;
 use crate::fixture::{Fixture, ISSUER, SITE_URI, parameter};
 
 /// Returns the URL that the browser is redirected to.
-async fn comes_back(fixture: &Fixture, user: &str) -> Url {
+pub(crate) async fn comes_back(fixture: &Fixture, user: &str) -> Url {
     let request = fixture.site().await.authorization().expect("a request");
     fixture.browser().log_in(&request.url(), user).await.expect("a response").left().expect("left")
 }
 
 /// Returns the error code of the redirect.
-async fn error(fixture: &Fixture) -> (String, String) {
+pub(crate) async fn error(fixture: &Fixture) -> (String, String) {
     let left = comes_back(fixture, "alice").await;
     assert!(left.as_str().starts_with(SITE_URI) && parameter(&left, "code").is_none(), "{left}");
     assert_eq!(parameter(&left, "iss").as_deref(), Some(ISSUER));
@@ -38,7 +38,7 @@ async fn provider_errors_are_reported_to_the_client_in_the_bridges_own_words() {
         ("temporarily_unavailable", "temporarily_unavailable"),
         ("server_error", "server_error"),
         ("unauthorized_client", "server_error"),
-        ("login_required", "server_error"),
+        ("login_required", "access_denied"),
         ("<script>", "server_error"),
     ] {
         fixture.idp.forge_callbacks(move |response| {

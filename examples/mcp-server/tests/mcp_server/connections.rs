@@ -115,7 +115,7 @@ async fn a_connection_can_be_reused_after_an_early_response() {
         (host, "/mcp", 401),
         ("evil.example", "/mcp", 403),
         (host, "/.well-known/oauth-protected-resource/mcp", 405),
-        (host, "/elsewhere", 401),
+        (host, "/elsewhere", 404),
     ] {
         let mut connection = connect([127, 0, 0, 1], &server).await;
         connection.set_nodelay(true).expect("an option");
