@@ -1,7 +1,10 @@
 //! Access tokens: minting, and identification by the hash that the session stores.
 
-use portcullis_core::{AuthError, BearerToken, GrantId, Issuer, Reason, ResourceUri, UnixTime};
+use std::sync::Arc;
+
+use portcullis_core::{AuthError, BearerToken, Clock, GrantId, Issuer, Reason, ResourceUri, UnixTime};
 use portcullis_oauth::jwt::{JwtPolicy, KeySet, UnverifiedJwt};
+use portcullis_store::{SealedStore, StoreError};
 use secrecy::SecretString;
 use serde::Serialize;
 
@@ -9,6 +12,7 @@ use crate::{
     BridgeConfig,
     session::{ParsedToken, SecretHash, Session, TokenPair},
     signing_keys::{AccessTokenKind, SigningKeys},
+    stored_keys::StoredKeys,
 };
 
 /// Mints and identifies access tokens.
@@ -27,19 +31,45 @@ pub(crate) struct Minted<'a> {
 }
 
 impl AccessTokens {
-    pub(crate) fn new(config: &BridgeConfig) -> Self {
+    pub(crate) fn new(config: &BridgeConfig, records: SealedStore, clock: Arc<dyn Clock>) -> Self {
         let jwts = match &config.access_tokens {
             AccessTokenKind::Reference => None,
-            AccessTokenKind::Jwt(keys) => Some(Jwts::new(keys.clone(), config)),
+            AccessTokenKind::Jwt(keys) => {
+                Some(Jwts::new(JwtKeys::Configured(keys.clone(), Arc::new(keys.key_set())), config))
+            }
+            AccessTokenKind::JwtWithStoredKeys => {
+                let keys = StoredKeys::new(records, clock, config.lifetimes.access_token);
+                Some(Jwts::new(JwtKeys::Stored(keys), config))
+            }
         };
         Self { jwts }
     }
 
-    /// Returns the access token of a pair, as the client receives it.
-    pub(crate) fn mint(&self, minted: &Minted<'_>) -> SecretString {
-        match &self.jwts {
+    /// Returns the keys that sign access tokens at present; `None` for reference tokens.
+    ///
+    /// # Errors
+    /// [`StoreError`] if stored keys have not been read yet and cannot be read.
+    pub(crate) async fn signing_keys(&self) -> Result<Option<SigningKeys>, StoreError> {
+        match self.jwts.as_ref().map(|jwts| &jwts.keys) {
+            None => Ok(None),
+            Some(JwtKeys::Configured(keys, _)) => Ok(Some(keys.clone())),
+            Some(JwtKeys::Stored(stored)) => stored.signing().await.map(Some),
+        }
+    }
+
+    /// Reads stored keys again, and replaces those that are due.
+    pub(crate) async fn maintain_keys(&self) -> Result<(), StoreError> {
+        match self.jwts.as_ref().map(|jwts| &jwts.keys) {
+            Some(JwtKeys::Stored(stored)) => stored.refresh().await,
+            Some(JwtKeys::Configured(..)) | None => Ok(()),
+        }
+    }
+
+    /// Returns the access token of a pair, as the client receives it. `keys` are the [signing keys](Self::signing_keys).
+    pub(crate) fn mint(&self, keys: Option<&SigningKeys>, minted: &Minted<'_>) -> SecretString {
+        match self.jwts.as_ref().zip(keys) {
             None => minted.pair.access.access_token(minted.id),
-            Some(jwts) => jwts.mint(minted),
+            Some((jwts, keys)) => jwts.mint(keys, minted),
         }
     }
 
@@ -47,10 +77,15 @@ impl AccessTokens {
     ///
     /// # Errors
     /// [`Reason::MalformedToken`] for a foreign token, and the errors of a [`JwtPolicy`](portcullis_oauth::jwt::JwtPolicy).
-    pub(crate) fn identify(&self, token: &BearerToken, now: UnixTime) -> Result<(GrantId, SecretHash), AuthError> {
+    /// [`Reason::StoreUnavailable`] if the stored keys cannot be read.
+    pub(crate) async fn identify(
+        &self,
+        token: &BearerToken,
+        now: UnixTime,
+    ) -> Result<(GrantId, SecretHash), AuthError> {
         match (ParsedToken::access_token(token.expose_secret()), &self.jwts) {
             (Some(presented), _) => Ok((presented.of, presented.secret.hash())),
-            (None, Some(jwts)) => jwts.identify(token, now),
+            (None, Some(jwts)) => jwts.identify(token, now).await,
             (None, None) => Err(AuthError::new(Reason::MalformedToken)),
         }
     }
@@ -58,11 +93,17 @@ impl AccessTokens {
 
 /// JWT access tokens: [RFC 9068](https://www.rfc-editor.org/rfc/rfc9068).
 #[derive(Debug)]
-pub(super) struct Jwts {
+struct Jwts {
     issuer: Issuer,
-    keys: SigningKeys,
-    key_set: KeySet,
+    keys: JwtKeys,
     policy: JwtPolicy,
+}
+
+/// Where the signing keys come from.
+#[derive(Debug)]
+enum JwtKeys {
+    Configured(SigningKeys, Arc<KeySet>),
+    Stored(StoredKeys),
 }
 
 /// The claims of an access token. [RFC 9068 section 2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)
@@ -86,15 +127,15 @@ struct JwtClaims<'a> {
 const TYPE: &str = "at+jwt";
 
 impl Jwts {
-    pub(super) fn new(keys: SigningKeys, config: &BridgeConfig) -> Self {
+    fn new(keys: JwtKeys, config: &BridgeConfig) -> Self {
         let issuer = config.issuer.clone();
         // The session has the resource of the token, so any of them is accepted here.
         let resources = config.resources.iter().map(ResourceUri::as_str);
         let policy = JwtPolicy::new(issuer.clone(), config.resources[0].clone()).with_audiences(resources);
-        Self { issuer, key_set: keys.key_set(), keys, policy }
+        Self { issuer, keys, policy }
     }
 
-    pub(super) fn mint(&self, Minted { id, session, pair }: &Minted<'_>) -> SecretString {
+    fn mint(&self, keys: &SigningKeys, Minted { id, session, pair }: &Minted<'_>) -> SecretString {
         let claims = JwtClaims {
             iss: self.issuer.as_str(),
             sub: session.user.global_subject(),
@@ -107,12 +148,16 @@ impl Jwts {
             sid: id.to_string(),
             scope: pair.scopes.to_string(),
         };
-        self.keys.sign(TYPE, &claims)
+        keys.sign(TYPE, &claims)
     }
 
-    pub(super) fn identify(&self, token: &BearerToken, now: UnixTime) -> Result<(GrantId, SecretHash), AuthError> {
+    async fn identify(&self, token: &BearerToken, now: UnixTime) -> Result<(GrantId, SecretHash), AuthError> {
         let jwt = self.policy.check_header(UnverifiedJwt::parse(token, self.policy.max_len())?)?;
-        let key = self.key_set.select(&jwt).ok_or_else(|| AuthError::new(Reason::UnknownKey))?;
+        let key_set = match &self.keys {
+            JwtKeys::Configured(_, key_set) => Arc::clone(key_set),
+            JwtKeys::Stored(stored) => stored.key_set().await?,
+        };
+        let key = key_set.select(&jwt).ok_or_else(|| AuthError::new(Reason::UnknownKey))?;
         let claims = self.policy.check(jwt.verify(key)?, now)?;
         let text = |name| claims.as_ref().claim(name).and_then(|value| value.as_str());
         let id = text("sid").and_then(|id| id.parse().ok());

@@ -73,7 +73,7 @@ impl Bridge {
             limits.clone(),
             Arc::clone(&clock),
         ));
-        let access_tokens = Arc::new(AccessTokens::new(&config));
+        let access_tokens = Arc::new(AccessTokens::new(&config, records.clone(), Arc::clone(&clock)));
         let cookies = Cookies::new(&config.urls());
         let consents = Arc::new(Consents::new(&config, records.clone(), Arc::clone(&clock)));
         let pending_logins = Arc::new(PendingLogins::new(&config, records.clone(), Arc::clone(&clock)));
@@ -105,7 +105,13 @@ impl Bridge {
         ));
         let pages = Arc::new(Pages::new(&config, provider.provider()));
         let draining = CancellationToken::new();
-        Sweep { records, sessions: sessions.clone(), telemetry: Arc::clone(&telemetry) }.start(draining.clone());
+        Sweep {
+            records,
+            sessions: sessions.clone(),
+            access_tokens: Arc::clone(&access_tokens),
+            telemetry: Arc::clone(&telemetry),
+        }
+        .start(draining.clone());
         Self(Arc::new(BridgeState {
             config,
             provider,

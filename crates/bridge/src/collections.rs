@@ -26,8 +26,11 @@ pub const DOCUMENTS: Collection = Collection::new(6, "documents");
 /// The sessions, clients and consents of a user.
 pub const USERS: Collection = Collection::new(7, "users");
 
+/// The keys that sign access tokens, if the bridge generates them.
+pub const SIGNING_KEYS: Collection = Collection::new(8, "signing_keys");
+
 /// All of them.
-pub const ALL: [Collection; 7] = [CLIENTS, LOGINS, CONSENTS, SESSIONS, REPLAYS, DOCUMENTS, USERS];
+pub const ALL: [Collection; 8] = [CLIENTS, LOGINS, CONSENTS, SESSIONS, REPLAYS, DOCUMENTS, USERS, SIGNING_KEYS];
 
 #[cfg(test)]
 mod tests {
@@ -45,7 +48,8 @@ mod tests {
                 (4, "sessions"),
                 (5, "replays"),
                 (6, "documents"),
-                (7, "users")
+                (7, "users"),
+                (8, "signing_keys")
             ]
         );
     }

@@ -20,6 +20,7 @@ mod parameters;
 mod response;
 mod session;
 mod signing_keys;
+mod stored_keys;
 mod sweep;
 mod telemetry;
 mod token;

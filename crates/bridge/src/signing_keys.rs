@@ -51,6 +51,9 @@ pub enum AccessTokenKind {
     /// After a change from reference tokens, those remain valid until they expire. After a change back, JWTs are invalid, and clients
     /// refresh them.
     Jwt(SigningKeys),
+    /// JWTs as well. The bridge generates their keys, stores them sealed, and replaces them every 30 days: a new key is published an hour
+    /// before it signs, and an old one until a day after its last token has expired.
+    JwtWithStoredKeys,
 }
 
 impl SigningKeys {
@@ -63,7 +66,7 @@ impl SigningKeys {
     }
 
     /// Generates a key for this process. Its tokens become invalid with the process, and clients refresh them. Several processes would
-    /// reject each other's tokens.
+    /// reject each other's tokens. [`AccessTokenKind::JwtWithStoredKeys`] has neither disadvantage.
     ///
     /// # Panics
     /// If the system has no randomness.
@@ -84,6 +87,11 @@ impl SigningKeys {
     /// Returns the `kid` of each key, that of the signing key first.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|key| key.jwk().id())
+    }
+
+    /// Creates signing keys from `keys`, of which the first one signs.
+    pub(crate) const fn from_keys(keys: Vec<Arc<SigningKey>>) -> Self {
+        Self(keys)
     }
 
     /// Returns the published key set. [RFC 7517 section 5](https://www.rfc-editor.org/rfc/rfc7517#section-5)
@@ -141,9 +149,14 @@ impl SigningKey {
     pub(super) fn from_pem(pem: &SecretString) -> Result<Self, InvalidSigningKey> {
         let der = PrivatePkcs8KeyDer::from_pem_slice(pem.expose_secret().as_bytes());
         let der = Zeroizing::new(der.map_err(|_| InvalidSigningKey::NotPem)?.secret_pkcs8_der().to_vec());
-        let p256 = || EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der).map(KeyPair::P256);
-        let ed25519 = |_| Ed25519KeyPair::from_pkcs8(&der).map(KeyPair::Ed25519);
-        let rsa = |_| RsaKeyPair::from_pkcs8(&der).map(KeyPair::Rsa);
+        Self::from_pkcs8(&der)
+    }
+
+    /// Parses a key in PKCS#8.
+    pub(super) fn from_pkcs8(der: &[u8]) -> Result<Self, InvalidSigningKey> {
+        let p256 = || EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).map(KeyPair::P256);
+        let ed25519 = |_| Ed25519KeyPair::from_pkcs8(der).map(KeyPair::Ed25519);
+        let rsa = |_| RsaKeyPair::from_pkcs8(der).map(KeyPair::Rsa);
         let pair = p256().or_else(ed25519).or_else(rsa).map_err(|_| InvalidSigningKey::NotSupported)?;
         match &pair {
             KeyPair::Rsa(rsa) if !RSA_BYTES.contains(&rsa.public_modulus_len()) => Err(InvalidSigningKey::NotSupported),
@@ -153,8 +166,13 @@ impl SigningKey {
 
     /// Generates a key on P-256.
     pub(super) fn generate() -> Self {
-        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("the system has randomness");
-        Self::new(KeyPair::P256(pair))
+        Self::from_pkcs8(&Self::generate_pkcs8()).expect("a generated key is valid")
+    }
+
+    /// Generates a key on P-256, as PKCS#8.
+    pub(super) fn generate_pkcs8() -> Zeroizing<Vec<u8>> {
+        let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
+        Zeroizing::new(der.expect("the system has randomness").as_ref().to_vec())
     }
 
     fn new(pair: KeyPair) -> Self {

@@ -1,4 +1,4 @@
-//! [`Sweep`]: removes expired rows periodically.
+//! [`Sweep`]: removes expired rows, and replaces signing keys, periodically.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,12 +6,13 @@ use portcullis_store::{Collection, SealedStore, StoreError};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::{collections, session::Sessions, telemetry::Telemetry};
+use crate::{access_tokens::AccessTokens, collections, session::Sessions, telemetry::Telemetry};
 
-/// The task that removes expired rows.
+/// The task that removes expired rows, and replaces signing keys.
 pub(crate) struct Sweep {
     pub(crate) records: SealedStore,
     pub(crate) sessions: Sessions,
+    pub(crate) access_tokens: Arc<AccessTokens>,
     pub(crate) telemetry: Arc<Telemetry>,
 }
 
@@ -37,6 +38,9 @@ impl Sweep {
 
     /// Removes the expired rows of each collection. A failure of one does not affect the others.
     async fn run(&self) {
+        if let Err(error) = self.access_tokens.maintain_keys().await {
+            tracing::warn!(%error, "signing keys could not be read or replaced");
+        }
         for table in collections::ALL.into_iter().filter(|table| *table != collections::SESSIONS) {
             self.report(table, self.records.sweep(table).await).await;
         }

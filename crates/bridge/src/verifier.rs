@@ -42,7 +42,7 @@ impl BridgeVerifier {
     async fn verify(&self, token: &BearerToken) -> Result<Arc<UserContext>, AuthError> {
         let state = self.bridge.state();
         let now = state.clock.now();
-        let (id, hash) = state.access_tokens.identify(token, now)?;
+        let (id, hash) = state.access_tokens.identify(token, now).await?;
         let ActiveToken { session, entry, upstream, confirmed_at } = match state.sessions.token_status(id, hash).await?
         {
             TokenStatus::Active(active) => *active,

@@ -19,7 +19,12 @@ use super::{
     register::register,
     tokens::{introspect, revoke, token},
 };
-use crate::{AccessTokenKind, Bridge, BridgeConfig, config::Urls, response::public_json};
+use crate::{
+    Bridge, BridgeConfig,
+    access_tokens::AccessTokens,
+    config::Urls,
+    response::{OAuthError, public_json},
+};
 
 /// Creates the router of all endpoints.
 ///
@@ -79,12 +84,10 @@ pub(crate) async fn openid_metadata(State(config): State<Arc<BridgeConfig>>) -> 
 
 /// `GET /jwks`: the keys that verify access tokens; an empty set if they are not JWTs.
 /// [RFC 7517 section 5](https://www.rfc-editor.org/rfc/rfc7517#section-5)
-pub(crate) async fn jwks(State(config): State<Arc<BridgeConfig>>) -> Response {
-    let keys = match &config.access_tokens {
-        AccessTokenKind::Jwt(keys) => keys.published(),
-        AccessTokenKind::Reference => json!({"keys": []}),
-    };
-    public_json(&keys, "application/jwk-set+json", JWKS_CACHE)
+pub(crate) async fn jwks(State(access_tokens): State<Arc<AccessTokens>>) -> Result<Response, OAuthError> {
+    let keys = access_tokens.signing_keys().await?;
+    let published = keys.map_or_else(|| json!({"keys": []}), |keys| keys.published());
+    Ok(public_json(&published, "application/jwk-set+json", JWKS_CACHE))
 }
 
 /// The metadata with the members that OpenID Connect Discovery requires. MCP clients may request it (RFC 8414 section 5), and some

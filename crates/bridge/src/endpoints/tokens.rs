@@ -76,7 +76,7 @@ pub(crate) async fn revoke(
             true => Some(clients.authenticate(&headers, &form, &caller).await?),
             false => None,
         };
-        let token = Token::parse(form.required("token")?, &access_tokens, &*clock);
+        let token = Token::parse(form.required("token")?, &access_tokens, &*clock).await?;
         // An invalid token is no error. RFC 7009 section 2.2.
         let done = || Ok(response::json(StatusCode::OK, &json!({})));
         let Some(token) = token else { return done() };
@@ -134,12 +134,12 @@ enum Token {
 }
 
 impl Token {
-    fn parse(text: &str, access_tokens: &AccessTokens, clock: &dyn Clock) -> Option<Self> {
+    async fn parse(text: &str, access_tokens: &AccessTokens, clock: &dyn Clock) -> Result<Option<Self>, OAuthError> {
         if let Some(token) = ParsedToken::refresh_token(text) {
-            return Some(Self::Refresh(token.of.session()));
+            return Ok(Some(Self::Refresh(token.of.session())));
         }
-        let identified = access_tokens.identify(&BearerToken::issued(text).ok()?, clock.now()).ok();
-        identified.map(|(id, hash)| Self::Access(id, hash))
+        let identified = identify(text, access_tokens, clock).await?;
+        Ok(identified.map(|(id, hash)| Self::Access(id, hash)))
     }
 
     /// Returns its session, if the token is valid.
@@ -151,6 +151,22 @@ impl Token {
                 TokenStatus::GrantEnded | TokenStatus::Inactive => Ok(None),
             },
         }
+    }
+}
+
+/// Returns the session and the hash of an access token; `None` if the token is not one of this bridge, or has expired.
+async fn identify(
+    text: &str,
+    access_tokens: &AccessTokens,
+    clock: &dyn Clock,
+) -> Result<Option<(GrantId, SecretHash)>, OAuthError> {
+    let Ok(token) = BearerToken::issued(text) else { return Ok(None) };
+    match access_tokens.identify(&token, clock.now()).await {
+        Ok(identified) => Ok(Some(identified)),
+        Err(error) if error.is_transient() => {
+            Err(OAuthError::new(ErrorCode::TemporarilyUnavailable, "store unavailable"))
+        }
+        Err(_) => Ok(None),
     }
 }
 
@@ -184,10 +200,8 @@ pub(crate) async fn introspect(
 ) -> Result<Response, OAuthError> {
     let resource_server = authenticate(&config, &limits, &headers, &caller)
         .inspect_err(|error| error.log_rejected("introspect", named_client(&headers, &form).as_deref()))?;
-    let token = BearerToken::issued(form.required("token")?).ok();
-    let Some((id, hash)) = token.and_then(|token| access_tokens.identify(&token, clock.now()).ok()) else {
-        return Ok(inactive());
-    };
+    let identified = identify(form.required("token")?, &access_tokens, &*clock).await?;
+    let Some((id, hash)) = identified else { return Ok(inactive()) };
     let TokenStatus::Active(active) = sessions.token_status(id, hash).await? else { return Ok(inactive()) };
     let ActiveToken { session, entry, .. } = *active;
     if session.resource != resource_server.resource {

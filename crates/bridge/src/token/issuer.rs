@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::identity_assertions::IdentityAssertions;
 use crate::{
-    BridgeConfig, Client, GrantType,
+    BridgeConfig, Client, GrantType, SigningKeys,
     access_tokens::{AccessTokens, Minted},
     clients::Clients,
     limits::{Caller, RateLimits},
@@ -84,9 +84,11 @@ impl TokenIssuer {
         if !client.grant_types.contains(&grant_type) {
             let allowed: Vec<_> = client.grant_types.iter().map(|grant_type| grant_type.as_str()).collect();
             let error = OAuthError::new(ErrorCode::UnauthorizedClient, "grant type not allowed for this client");
-            return Err(error.with_found(name, &allowed.join(" ")).with_key("bridge.clients.grant_types"));
+            return Err(error.with_found(name, &allowed.join(" ")).with_key("bridge.clients[].grant_types"));
         }
         self.limits.check_grant(client.id(), caller)?;
+        // Before the grant is spent.
+        let keys = self.access_tokens.signing_keys().await?;
         let issued = self.redeem(grant_type, client, form, caller).await.inspect_err(|error| {
             if error.code == ErrorCode::InvalidGrant {
                 self.limits.record_invalid_grant(client.id(), caller);
@@ -100,7 +102,7 @@ impl TokenIssuer {
         if let Err(error) = self.clients.record_use(client, &issued.session, is_new).await {
             tracing::warn!(error = error.code.as_str(), "use of a client could not be recorded");
         }
-        Ok(self.respond(issued))
+        Ok(self.respond(issued, keys.as_ref()))
     }
 
     async fn redeem(
@@ -121,8 +123,8 @@ impl TokenIssuer {
     }
 
     /// Creates the response. No other code sends tokens to clients.
-    fn respond(&self, Issued { id, session, pair }: Issued) -> TokenResponse {
-        let access_token = self.access_tokens.mint(&Minted { id, session: &session, pair: &pair });
+    fn respond(&self, Issued { id, session, pair }: Issued, keys: Option<&SigningKeys>) -> TokenResponse {
+        let access_token = self.access_tokens.mint(keys, &Minted { id, session: &session, pair: &pair });
         let lifetime = pair.access_expires_at.saturating_duration_since(self.clock.now());
         TokenResponse {
             access_token,

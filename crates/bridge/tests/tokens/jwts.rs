@@ -1,5 +1,7 @@
 //! Access tokens that are JWTs (RFC 9068).
 
+use std::time::Duration;
+
 use aws_lc_rs::{
     encoding::AsDer,
     rsa::{KeyPair as RsaKeyPair, KeySize},
@@ -15,9 +17,11 @@ use portcullis_core::{BearerToken, Reason, ResourceUri};
 use portcullis_egress::Egress;
 use portcullis_oauth::jwt::JwtPolicy;
 use portcullis_remote::RemoteKeySet;
+use portcullis_test_support::Answer;
 use portcullis_verify::JwtVerifier;
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 use tower::ServiceExt as _;
 
 use crate::fixture::{APP, Fixture, ISSUER, OTHER_RESOURCE, RESOURCE};
@@ -242,4 +246,80 @@ fn an_invalid_signing_key_is_rejected_and_not_printed() {
     let keys = SigningKeys::generate();
     let kid = keys.ids().next().expect("a key").to_owned();
     assert_eq!(format!("{keys:?}"), format!("SigningKeys([SigningKey {{ kid: \"{kid}\", .. }}])"));
+}
+
+/// Returns the `kid` of a token.
+fn kid(answer: &Answer) -> String {
+    let (header, _) = answer.access_token().split_once('.').expect("a JWT");
+    let header: Value =
+        serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(header).expect("base64url")).expect("JSON");
+    header["kid"].as_str().expect("a kid").to_owned()
+}
+
+async fn published_ids(fixture: &Fixture) -> Vec<String> {
+    let response = fixture.send(Request::get(format!("{ISSUER}/jwks")), "").await;
+    let published: Value = serde_json::from_slice(response.body()).expect("JSON");
+    assert!(published["keys"][0].get("d").is_none(), "no private key");
+    let keys = published["keys"].as_array().expect("keys").iter();
+    keys.map(|key| key["kid"].as_str().expect("a kid").to_owned()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn stored_keys_are_shared_published_before_they_sign_and_retired_after_their_last_token() {
+    const HOUR: u64 = 3600;
+    const DAY: u64 = 24 * HOUR;
+    /// Longer than from one sweep to the next.
+    const A_SWEEP: Duration = Duration::from_secs(70);
+    let fixture = Fixture::with(|config| config.with_access_tokens(AccessTokenKind::JwtWithStoredKeys)).await;
+    let other = fixture.another(|config| config);
+    let issued = async || fixture.log_in().await;
+    let old = issued().await;
+    let first = kid(&old);
+    assert_eq!(published_ids(&fixture).await, [&*first]);
+    let token = || BearerToken::new(old.access_token()).expect("a token");
+    assert!(other.verifier().oneshot(token()).await.is_ok(), "another process, or the same one after a restart");
+
+    // The clock of the test advances with the sleeps.
+    fixture.pass(30 * DAY - HOUR - 200);
+    sleep(A_SWEEP).await;
+    assert_eq!(published_ids(&fixture).await, [&*first], "not yet");
+    fixture.pass(130);
+    sleep(A_SWEEP).await;
+    let published = published_ids(&fixture).await;
+    let [signing, second] = &*published else { panic!("two keys: {published:?}") };
+    assert_eq!((signing, &kid(&issued().await)), (&first, &first), "an hour before it signs");
+    fixture.pass(HOUR - 71);
+    let last = issued().await;
+    assert_eq!(kid(&last), first);
+    fixture.pass(72);
+    let new = issued().await;
+    assert_eq!(kid(&new), *second);
+    for answer in [&last, &new] {
+        assert!(fixture.verify(answer.access_token()).await.is_ok());
+        let token = BearerToken::new(answer.access_token()).expect("a token");
+        assert!(other.verifier().oneshot(token).await.is_ok(), "both processes know both keys");
+    }
+    assert_eq!(published_ids(&fixture).await, [&**second, &*first]);
+
+    fixture.pass(DAY + 400);
+    sleep(A_SWEEP).await;
+    assert_eq!(published_ids(&fixture).await, [&**second, &*first]);
+    fixture.pass(200);
+    sleep(A_SWEEP).await;
+    assert_eq!(published_ids(&fixture).await, [&**second]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_grant_is_spent_while_stored_keys_cannot_be_read() {
+    let fixture = Fixture::with(|config| config.with_access_tokens(AccessTokenKind::JwtWithStoredKeys)).await;
+    let answer = fixture.log_in().await;
+    let restarted = fixture.another(|config| config);
+    let fixture = fixture.replaced_by(restarted);
+    fixture.store.set_broken(true);
+    assert_eq!(fixture.verify(answer.access_token()).await.expect_err("no keys").reason(), Reason::StoreUnavailable);
+    let refused = fixture.app().await.refresh(answer.refresh_token()).await.expect("a response");
+    assert_eq!(refused.error(), Some("temporarily_unavailable"));
+    fixture.store.set_broken(false);
+    let refreshed = fixture.app().await.refresh(answer.refresh_token()).await.expect("a response");
+    assert_eq!(refreshed.status(), 200);
 }

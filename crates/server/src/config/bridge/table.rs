@@ -47,8 +47,8 @@ pub(crate) struct Bridge {
     pub(crate) scopes_supported: Vec<String>,
     /// The format of the bridge's access tokens.
     pub(crate) access_tokens: AccessTokens,
-    /// Files with the private keys that sign JWTs, PKCS#8 as PEM: the first signs, all are published. Default: a key that lives as
-    /// long as the process.
+    /// Files with the private keys that sign JWTs, PKCS#8 as PEM: the first signs, all are published. Default: keys that the
+    /// server generates, stores and replaces.
     pub(crate) signing_key_files: Vec<String>,
     /// The lifetime of an access token.
     pub(crate) access_token_ttl: String,

@@ -174,7 +174,8 @@ fn access_tokens(section: &Section<'_>, form: AccessTokens, files: &[String]) ->
             Err(section.error("signing_key_files", "is for access_tokens = \"jwt\"; reference tokens are not signed"))
         }
         AccessTokens::Jwt => {
-            Ok(AccessTokenKind::Jwt(signing_keys(section, files)?.unwrap_or_else(SigningKeys::generate)))
+            let keys = signing_keys(section, files)?;
+            Ok(keys.map_or(AccessTokenKind::JwtWithStoredKeys, AccessTokenKind::Jwt))
         }
     }
 }
