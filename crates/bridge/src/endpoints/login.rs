@@ -99,7 +99,7 @@ pub(crate) async fn consent(
         let OAuthForm(parameters) = form?;
         let form = consents.open_form(parameters.required("request")?).ok_or_else(foreign_form)?;
         client_id = Some(form.request.client_id.clone());
-        check_form(&form, &consents, Browser::from_headers(&headers, cookies), &config)?;
+        check_form(&form, &consents, Browser::from_headers(&headers, cookies).as_ref(), &config)?;
         let client = unchanged_client(&clients, &form, &caller, &config).await?;
         match parameters.required("decision")? {
             "approve" => {
@@ -134,10 +134,10 @@ fn foreign_form() -> OAuthError {
 fn check_form(
     form: &ConsentForm,
     consents: &Consents,
-    browser: Option<Browser>,
+    browser: Option<&Browser>,
     config: &BridgeConfig,
 ) -> Result<(), AuthorizeError> {
-    if browser.as_ref().is_none_or(|browser| browser.hash() != form.browser) {
+    if browser.is_none_or(|browser| browser.hash() != form.browser) {
         let found = if browser.is_none() { "no cookie" } else { "the cookie of another browser" };
         let error =
             OAuthError::invalid_request("this page was shown in another browser, or the browser blocks cookies");

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Empty;
 use portcullis::{
-    AuthLayer, ScopeSet, UserContext,
+    AuthLayer, UserContext,
     types::{AuthError, Clock as _, SystemClock},
 };
 use serde_json::{Map, Value, json};
@@ -116,7 +116,7 @@ fn bearer(token: Token) -> String {
 /// Returns what the server says of the token: "user", "client", or the reason of the refusal.
 async fn outcome(config: &Config, token: &str) -> String {
     let ModeSettings::ResourceServer(issuers) = &config.mode else { panic!("a resource server") };
-    let (auth, _) = resource_server::build(config, issuers, &ScopeSet::default(), None).expect("verifiers");
+    let (auth, _) = resource_server::build(config, issuers, None).expect("verifiers");
     let service = tower::service_fn(async |request: Request<Empty<Bytes>>| {
         let user = request.extensions().get::<Arc<UserContext>>().cloned();
         Ok::<_, Infallible>(
