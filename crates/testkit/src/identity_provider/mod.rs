@@ -11,6 +11,7 @@ mod messages;
 mod provider;
 mod respond;
 mod serve;
+mod snapshot;
 mod state;
 mod token;
 mod token_endpoint;

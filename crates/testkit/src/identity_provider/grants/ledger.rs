@@ -1,8 +1,12 @@
 //! [`Ledger`]: what users granted, and how a grant ends: by its user, by revocation, or by reuse.
 
-use std::{collections::HashMap, mem};
+use std::{
+    collections::{BTreeMap, HashMap},
+    mem,
+};
 
 use portcullis_core::UnixTime;
+use serde::{Deserialize, Serialize};
 
 use super::super::state::State;
 
@@ -20,6 +24,7 @@ pub(crate) struct Ledger {
 }
 
 /// What a user granted to a client: the family of all tokens that are issued for it.
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Grant {
     pub(super) client_id: String,
     pub(super) subject: String,
@@ -48,10 +53,37 @@ pub(super) struct Code {
 }
 
 /// The place of a grant in the ledger.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 pub(super) struct GrantNumber(usize);
 
+/// What [`Ledger`] keeps in a snapshot: the grants, and for each refresh token its grant, when it was used and when it expires.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct LedgerSnapshot {
+    grants: Vec<Grant>,
+    refresh_tokens: BTreeMap<String, (GrantNumber, Option<u64>, u64)>,
+}
+
 impl Ledger {
+    /// Returns what a snapshot keeps. Pending codes and the counters of tests are not part of it.
+    pub(crate) fn snapshot(&self) -> LedgerSnapshot {
+        let refresh_tokens = self.refresh_tokens.iter().map(|(name, token)| {
+            (name.clone(), (token.grant, token.used_at.map(UnixTime::as_secs), token.expires_at.as_secs()))
+        });
+        LedgerSnapshot { grants: self.grants.clone(), refresh_tokens: refresh_tokens.collect() }
+    }
+
+    /// Replaces the grants by those of a snapshot.
+    pub(crate) fn restore(&mut self, LedgerSnapshot { grants, refresh_tokens }: LedgerSnapshot) {
+        let known = refresh_tokens.into_iter().filter(|(_, (grant, ..))| grant.0 < grants.len());
+        self.refresh_tokens = known
+            .map(|(name, (grant, used_at, expires_at))| {
+                let (used_at, expires_at) = (used_at.map(UnixTime::from_secs), UnixTime::from_secs(expires_at));
+                (name, RefreshToken { grant, used_at, expires_at })
+            })
+            .collect();
+        self.grants = grants;
+    }
+
     pub(super) fn open(&mut self, client_id: &str, subject: &str, scope: &str) -> GrantNumber {
         self.grants.push(Grant {
             client_id: client_id.to_owned(),

@@ -7,7 +7,7 @@ mod redeem;
 mod refusal;
 
 pub use handle::IssuedGrant;
-pub(super) use ledger::Ledger;
+pub(super) use ledger::{Ledger, LedgerSnapshot};
 pub use policy::TokenPolicy;
 pub(crate) use redeem::random;
 pub(super) use redeem::{CodeRedemption, Consent, GrantedTokens};
