@@ -31,6 +31,7 @@ pub use clients::{
     Client, ClientMetadataDocumentPolicy, GrantType, InvalidClient, InvalidRedirectUri, RedirectUri, RegistrationPolicy,
 };
 pub use config::{BridgeConfig, IntrospectionClient, ScopePolicy, UpstreamRevocation};
+pub use session::{SessionAdministration, SessionSummary};
 pub use signing_keys::{AccessTokenKind, InvalidSigningKey, SigningKeys};
 pub use token::TrustedIssuer;
 pub use verifier::BridgeVerifier;

@@ -52,6 +52,16 @@ impl ClientAuthentication {
         &self.client_id
     }
 
+    /// Returns the name of the method, as in `token_endpoint_auth_methods_supported`.
+    #[must_use]
+    pub const fn method(&self) -> &'static str {
+        match self.credentials {
+            Credentials::Header(_) => "client_secret_basic",
+            Credentials::Body(_) => "client_secret_post",
+            Credentials::None => "none",
+        }
+    }
+
     /// Creates an authenticated request to `endpoint` with a form of `fields`.
     pub(crate) fn form_request(&self, endpoint: &Uri, fields: &[(&str, &str)]) -> Request<Bytes> {
         match self.credentials {

@@ -3,8 +3,8 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use portcullis_core::{GrantId, Issuer, UnixTime};
-use portcullis_store::{Record, RecordKey, StoreError, Version};
+use portcullis_core::{Clock, GrantId, Issuer, UnixTime};
+use portcullis_store::{Record, RecordKey, SealedStore, StoreError, Version};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::broadcast,
@@ -48,7 +48,7 @@ impl Sessions {
     /// [`StoreError`] if the end cannot be stored within 5 seconds. The contexts in this process are invalidated nevertheless.
     pub(crate) async fn end(&self, id: GrantId, why: EndReason) -> Result<bool, StoreError> {
         let deadline = Instant::now() + END_TIMEOUT;
-        let marked = timeout_at(deadline, self.mark_ended(id)).await;
+        let marked = timeout_at(deadline, mark_ended(&self.0.records, &*self.0.clock, id)).await;
         let marked = marked.unwrap_or_else(|_| Err(StoreError::new("end of a session not stored in time")));
         // Unknown session: no need to notify other processes.
         match marked {
@@ -176,21 +176,6 @@ impl Sessions {
         let _ = timeout(SHUTDOWN_TIMEOUT, self.0.revocations.tasks.wait()).await;
     }
 
-    /// Marks a session as ended, in the store. Returns the version and the time, or `None` if there is no such session.
-    async fn mark_ended(&self, id: GrantId) -> Result<Option<(Version, UnixTime)>, StoreError> {
-        loop {
-            let Some(Record { version, value: mut session, .. }) = self.0.records.load::<Session>(key(id)).await?
-            else {
-                return Ok(None);
-            };
-            let since = self.0.clock.now();
-            session.stage = Stage::Ended { since };
-            if let Some(version) = self.0.records.replace(key(id), version, &session, session.expires_at()).await? {
-                return Ok(Some((version, since)));
-            }
-        }
-    }
-
     /// Ends the grant of an ended session, and removes the row. Returns `false` if a later sweep has to repeat it.
     async fn try_to_finish(&self, _: &InFlight, id: GrantId, version: Version, since: UnixTime) -> bool {
         let is_abandoned = self.0.clock.now() >= since + ABANDONED_AFTER;
@@ -214,6 +199,24 @@ impl Sessions {
         self.0.refresher.delete(id).await?;
         self.0.records.remove(key(id), version).await?;
         Ok(true)
+    }
+}
+
+/// Marks a session as ended, in the store. Returns the version and the time, or `None` if there is no such session.
+pub(super) async fn mark_ended(
+    records: &SealedStore,
+    clock: &dyn Clock,
+    id: GrantId,
+) -> Result<Option<(Version, UnixTime)>, StoreError> {
+    loop {
+        let Some(Record { version, value: mut session, .. }) = records.load::<Session>(key(id)).await? else {
+            return Ok(None);
+        };
+        let since = clock.now();
+        session.stage = Stage::Ended { since };
+        if let Some(version) = records.replace(key(id), version, &session, session.expires_at()).await? {
+            return Ok(Some((version, since)));
+        }
     }
 }
 

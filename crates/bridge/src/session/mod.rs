@@ -3,6 +3,7 @@
 //! A session is one row, and every decision about it is one compare-and-swap: which of concurrent requests redeems a code or rotates a
 //! refresh token, and whether a token is valid. Its id is the id of the grant at the provider.
 
+mod administration;
 mod end;
 mod invalidation;
 mod model;
@@ -11,6 +12,7 @@ mod store;
 mod tokens;
 mod upstream_revocation;
 
+pub use administration::{SessionAdministration, SessionSummary};
 pub(crate) use end::SessionsKey;
 pub(crate) use model::{CodeBinding, EndReason, Session, SessionUser, Stage, user_claims};
 pub(crate) use secret::{ParsedToken, Secret, SecretHash, TokenFamily, base64_bytes};
