@@ -9,7 +9,7 @@ use http::{StatusCode, header};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use portcullis::{Issuer, verify::RemoteKeySet};
 
-use crate::{listeners::Shutdown, routes::LateRoutes, store::OpenStore};
+use crate::{listeners::Shutdown, online_check::chain, routes::LateRoutes, store::OpenStore};
 
 /// Histogram buckets in seconds, from a cache hit to a provider that does not respond.
 const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0];
@@ -70,9 +70,11 @@ impl Readiness {
     pub(crate) async fn missing(&self) -> Vec<String> {
         match self {
             Self::Keys(key_sets) => {
-                let tries = key_sets.iter().map(async |(issuer, keys)| keys.prefetch().await.err().map(|_| issuer));
-                let missing = join_all(tries).await.into_iter().flatten();
-                missing.map(|issuer| format!("no keys of {issuer}")).collect()
+                let tries = key_sets.iter().map(async |(issuer, keys)| {
+                    let error = keys.prefetch().await.err()?;
+                    Some(format!("no keys of {issuer}: {}", chain(&error)))
+                });
+                join_all(tries).await.into_iter().flatten().collect()
             }
             Self::Bridge(routes, store) => {
                 let provider = (!routes.are_set()).then(|| "no metadata of the provider".to_owned());

@@ -6,7 +6,7 @@ use http::Uri;
 use portcullis::bridge::{Bridge, BridgeConfig, TrustedIssuer};
 use portcullis::egress::Egress;
 use portcullis::verify::{RemoteKeySet, discover};
-use portcullis::{AuthConfig, BridgedServer, BridgedVerifier, Issuer, oauth::providers::Provider, types::SystemClock};
+use portcullis::{AuthConfig, BridgedServer, BridgedVerifier, oauth::providers::Provider, types::SystemClock};
 use tokio::time::sleep;
 
 use crate::config::{BridgeSettings, Config, EndpointSettings, KnownProvider, ProviderSettings};
@@ -51,28 +51,33 @@ fn with_trusted_issuers(settings: &BridgeSettings, egress: &Egress) -> BridgeCon
 
 /// Returns the provider of the configuration. Repeats discovery until it succeeds.
 async fn provider(settings: &ProviderSettings, egress: &Egress) -> Provider {
-    let provider = match &settings.known {
-        KnownProvider::All(provider) => provider.as_ref().clone(),
-        KnownProvider::Issuer(issuer) => discovered(issuer, egress).await,
-    };
-    let errors = settings.dead_grant_errors.iter().map(String::as_str);
-    with_endpoints(provider.with_dead_grant_errors(errors), &settings.endpoints)
-}
-
-async fn discovered(issuer: &Issuer, egress: &Egress) -> Provider {
     let mut pause = FIRST_PAUSE;
     loop {
-        let problem = match discover(egress, issuer).await {
-            Ok(metadata) => match Provider::oidc(&metadata) {
-                Ok(provider) => return provider,
-                Err(error) => error.to_string(),
-            },
-            Err(error) => error.source().map_or_else(|| error.to_string(), ToString::to_string),
-        };
-        tracing::warn!(%issuer, problem, retry_in = ?pause, "provider metadata cannot be fetched; requests are rejected with 503 until then");
+        match known_provider(settings, egress).await {
+            Ok(provider) => return provider,
+            Err(problem) => {
+                let issuer = settings.issuer();
+                tracing::warn!(%issuer, problem, retry_in = ?pause, "provider metadata cannot be fetched; requests are rejected with 503 until then");
+            }
+        }
         sleep(pause).await;
         pause = LONGEST_PAUSE.min(pause * 2);
     }
+}
+
+/// Returns the provider of the configuration, or why its metadata cannot be used.
+pub(crate) async fn known_provider(settings: &ProviderSettings, egress: &Egress) -> Result<Provider, String> {
+    let provider = match &settings.known {
+        KnownProvider::All(provider) => provider.as_ref().clone(),
+        KnownProvider::Issuer(issuer) => {
+            let metadata = discover(egress, issuer).await;
+            let metadata =
+                metadata.map_err(|error| error.source().map_or_else(|| error.to_string(), ToString::to_string))?;
+            Provider::oidc(&metadata).map_err(|error| error.to_string())?
+        }
+    };
+    let errors = settings.dead_grant_errors.iter().map(String::as_str);
+    Ok(with_endpoints(provider.with_dead_grant_errors(errors), &settings.endpoints))
 }
 
 fn with_endpoints(provider: Provider, endpoints: &EndpointSettings) -> Provider {

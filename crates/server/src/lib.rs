@@ -12,6 +12,8 @@ mod bridge;
 mod config;
 pub mod connections;
 mod listeners;
+mod maintenance;
+mod online_check;
 mod resource_server;
 mod routes;
 mod serve_error;
@@ -20,6 +22,8 @@ mod server_names;
 mod store;
 
 pub use config::{Config, ConfigError};
+pub use maintenance::Maintenance;
+pub use online_check::{Finding, check_online};
 pub use routes::RouteContext;
 pub use serve_error::ServeError;
 pub use server::Server;

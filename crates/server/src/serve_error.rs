@@ -1,26 +1,38 @@
 //! [`ServeError`]: why the server does not start.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 use metrics_exporter_prometheus::BuildError;
-use portcullis::egress::EgressConfigError;
+use portcullis::{egress::EgressConfigError, store::StoreError};
 
 use crate::{listeners::BindError, store::OpenStoreError};
 
-/// An error that prevents the server from starting.
+/// An error that prevents the server from starting, or a command from finishing.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct ServeError(#[from] Failure);
 
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
 pub(crate) enum Failure {
+    #[error(transparent)]
     Verifiers(#[from] portcullis::verify::ConfigError),
+    #[error(transparent)]
     Egress(#[from] EgressConfigError),
+    #[error(transparent)]
     Bridge(#[from] portcullis::BuildError),
+    #[error(transparent)]
     Store(#[from] OpenStoreError),
+    #[error(transparent)]
     Bind(#[from] BindError),
+    #[error("the configuration has no store in a file: it needs mode = \"bridge\" and `store.url` = \"sqlite://..\"")]
+    NoDatabase,
+    #[error("{} does not exist: `store.url` names the database of the server, and relative paths begin in the current folder", .0.display())]
+    MissingDatabase(PathBuf),
+    #[error(transparent)]
+    Maintenance(#[from] StoreError),
+    #[error(transparent)]
     Metrics(#[from] BuildError),
+    #[error(transparent)]
     Io(#[from] io::Error),
 }
 
@@ -29,11 +41,15 @@ impl ServeError {
     #[must_use]
     pub const fn is_configuration(&self) -> bool {
         match &self.0 {
-            Failure::Verifiers(_) | Failure::Store(OpenStoreError::WrongKeys { .. }) => true,
+            Failure::Verifiers(_)
+            | Failure::Store(OpenStoreError::WrongKeys { .. })
+            | Failure::NoDatabase
+            | Failure::MissingDatabase(_) => true,
             Failure::Egress(_)
             | Failure::Bridge(_)
             | Failure::Store(_)
             | Failure::Bind(_)
+            | Failure::Maintenance(_)
             | Failure::Metrics(_)
             | Failure::Io(_) => false,
         }

@@ -1,6 +1,11 @@
 //! [`Server`]: serves MCP routes behind authentication, from the start of the process to its end.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::{Future, pending},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -12,7 +17,7 @@ use crate::config::{BridgeSettings, Config, IssuerSettings, ModeSettings, StoreS
 use crate::listeners::{Listeners, Shutdown};
 use crate::routes::{LateRoutes, RouteContext, protect, with_optional_base};
 use crate::serve_error::{Failure, ServeError};
-use crate::{bridge, resource_server, store::OpenStore};
+use crate::{bridge, online_check, resource_server, store::OpenStore};
 
 /// The time for refreshes that are in progress, and for revocations at the provider. One exchange takes at most 10 s.
 const DRAIN: Duration = Duration::from_secs(15);
@@ -94,7 +99,7 @@ impl Server {
         let admin = Admin { metrics, readiness, shutdown: context.shutdown.clone() };
         let shutdown = context.shutdown.clone();
         let routes = with_optional_base(protect(mcp(&context), auth, context), self.config.base_path());
-        listeners.serve(routes, admin::routes(admin), shutdown).await;
+        self.until_served(listeners.serve(routes, admin::routes(admin), shutdown)).await;
         Ok(())
     }
 
@@ -127,9 +132,23 @@ impl Server {
             () = &mut serving => return Ok(()),
         };
         announce(&self.config);
-        serving.await;
+        self.until_served(serving).await;
         drain(&bridge).await;
         Ok(())
+    }
+}
+
+impl Server {
+    /// Waits for the end of `serving`. Meanwhile logs what of the configuration does not agree with metadata.
+    async fn until_served(&self, serving: impl Future<Output = ()>) {
+        let comparing = async {
+            online_check::log_differences(&self.config).await;
+            pending().await
+        };
+        tokio::select! {
+            () = comparing => {}
+            () = serving => {}
+        }
     }
 }
 

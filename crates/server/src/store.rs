@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use portcullis::sqlite::{SqliteConfig, SqliteError, SqliteStore};
-use portcullis::store::{OpenError, SealedStore, Store, StoreError, WrongKeys};
+use portcullis::store::{Collection, OpenError, SealedStore, StoreError, WrongKeys};
 use portcullis::{BridgedServer, bridge::collections, refresh::GrantStore, types::Clock};
 
 use crate::config::StoreSettings;
@@ -14,7 +14,7 @@ pub(crate) enum OpenStore {
     /// In the memory of this process.
     Memory,
     /// In a file.
-    Sqlite(SqliteStore, SealedStore),
+    Sqlite(SealedStore),
 }
 
 /// An error of opening the store.
@@ -46,16 +46,15 @@ impl OpenStore {
             }
             cause => OpenStoreError::Unusable { path: path.clone(), cause },
         };
-        let collections = [&[GrantStore::COLLECTION][..], &collections::ALL].concat();
-        let sealed = SealedStore::open(Arc::new(store.clone()), keys.clone(), &collections).await.map_err(unusable)?;
-        Ok(Self::Sqlite(store, sealed))
+        let sealed = SealedStore::open(Arc::new(store), keys.clone(), &all_collections()).await.map_err(unusable)?;
+        Ok(Self::Sqlite(sealed))
     }
 
     /// Returns `server` with this store.
     pub(crate) fn behind(self, server: BridgedServer) -> BridgedServer {
         match self {
             Self::Memory => server,
-            Self::Sqlite(_, sealed) => server.with_sealed_store(sealed),
+            Self::Sqlite(sealed) => server.with_sealed_store(sealed),
         }
     }
 
@@ -63,7 +62,12 @@ impl OpenStore {
     pub(crate) async fn check(&self) -> Result<(), StoreError> {
         match self {
             Self::Memory => Ok(()),
-            Self::Sqlite(store, _) => store.last_position().await.map(drop),
+            Self::Sqlite(store) => store.last_position().await.map(drop),
         }
     }
+}
+
+/// Returns the collections of a bridge, and that of the grants.
+pub(crate) fn all_collections() -> Vec<Collection> {
+    [&[GrantStore::COLLECTION][..], &collections::ALL].concat()
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use futures_util::Stream;
@@ -21,10 +22,24 @@ use rmcp::{
 /// The limit is that of the authentication layer, [`SessionBinding::SESSIONS_PER_PRINCIPAL`]. When a user exceeds it, the least
 /// recently used session of that user ends. A session is counted before its first response is sent, so that a client that
 /// disconnects before the response leaves no uncounted session.
-#[derive(Debug, Default)]
+///
+/// An idle session lives for a working day. Clients that do not begin a session anew after a 404, such as those of version 1 of the
+/// Python SDK, would otherwise fail until their user restarts them.
+#[derive(Debug)]
 pub(crate) struct UserSessions {
     local: Arc<LocalSessionManager>,
     owners: Mutex<Owners>,
+}
+
+/// The time after which an idle session ends.
+const IDLE: Duration = Duration::from_hours(12);
+
+impl Default for UserSessions {
+    fn default() -> Self {
+        let mut local = LocalSessionManager::default();
+        local.session_config.keep_alive = Some(IDLE);
+        Self { local: Arc::new(local), owners: Mutex::default() }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -159,8 +174,6 @@ fn principal(message: &ClientJsonRpcMessage) -> Option<Principal> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use axum::body::Body;
     use http::{Request, Response, StatusCode, header};
     use portcullis::{
@@ -283,6 +296,18 @@ mod tests {
         assert!(server.count().await <= MOST, "{}", server.count().await);
         let owners = server.sessions.owners();
         assert!(owners.principals.len() <= MOST && owners.sessions.values().map(VecDeque::len).sum::<usize>() <= MOST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_session_lives_for_a_working_day() {
+        let server = Server::new();
+        let session = server.open(ALICE).await;
+        assert_eq!(server.notify(ALICE, &session).await, StatusCode::ACCEPTED);
+        tokio::time::sleep(IDLE - Duration::from_mins(1)).await;
+        assert_eq!(server.notify(ALICE, &session).await, StatusCode::ACCEPTED);
+        tokio::time::sleep(IDLE + Duration::from_mins(1)).await;
+        assert_eq!(server.count().await, 0);
+        assert_eq!(server.notify(ALICE, &session).await, StatusCode::NOT_FOUND);
     }
 
     #[tokio::test]

@@ -5,6 +5,8 @@ mod configuration;
 mod connections;
 mod demo;
 mod gate;
+mod maintenance;
+mod online_check;
 mod process;
 mod providers;
 mod proxies;

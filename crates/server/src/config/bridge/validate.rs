@@ -24,6 +24,8 @@ use crate::config::{
 pub(crate) struct BridgeSettings {
     pub(crate) config: BridgeConfig,
     pub(crate) provider: ProviderSettings,
+    /// The scopes that are requested there.
+    pub(crate) upstream_scopes: ScopeSet,
     /// The credentials of this server there.
     pub(crate) client: ClientAuthentication,
     /// How long users are accepted while the provider is unavailable.
@@ -54,8 +56,9 @@ pub(in crate::config) fn validate(
         provider: provider.issuer(),
         trusted: trusted_issuers.iter().map(|trusted| &trusted.issuer).collect(),
     };
+    let upstream_scopes = section.scopes("scopes", &table.scopes)?;
     let config = config(section, table, resource, required_scopes, &issuers)?;
-    Ok(BridgeSettings { config, provider, client, outage_grace, trusted_issuers })
+    Ok(BridgeSettings { config, provider, upstream_scopes, client, outage_grace, trusted_issuers })
 }
 
 fn trusted_issuers(
