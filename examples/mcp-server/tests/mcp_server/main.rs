@@ -14,3 +14,4 @@ mod reference;
 mod secret_files;
 mod stopping;
 mod transport;
+mod troubleshooting;
