@@ -33,7 +33,9 @@ const SECRETS: [&str; 25] = [
     "crates/oauth/src/pkce.rs",
     "crates/oauth/src/providers/authorization.rs",
     "crates/oauth/src/providers/github.rs",
+    "crates/oauth/src/providers/profile.rs",
     "crates/oauth/src/providers/token.rs",
+    "crates/oauth/src/providers/token_status.rs",
     "crates/oauth/src/revocation.rs",
     // Whether it is given at all.
     "crates/server/src/config/section.rs",

@@ -158,12 +158,16 @@ impl EgressError {
     }
 }
 
-/// Returns scheme, host, port and path.
+/// Returns scheme, host, port and path. A segment of the path that is as long as a token is left out: HubSpot's profiles have the access
+/// token there.
 fn target(uri: &Uri) -> String {
+    const LONGEST_SEGMENT: usize = 40;
     let scheme = uri.scheme_str().unwrap_or_default();
     let host = uri.host().unwrap_or_default();
     let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{scheme}://{host}{port}{}", uri.path())
+    let shown = |segment| if str::len(segment) > LONGEST_SEGMENT { "(not shown)" } else { segment };
+    let path: Vec<&str> = uri.path().split('/').map(shown).collect();
+    format!("{scheme}://{host}{port}{}", path.join("/"))
 }
 
 impl fmt::Display for EgressError {
@@ -205,6 +209,18 @@ mod tests {
         EgressErrorKind::ClientRefused,
         EgressErrorKind::SourceLimited,
     ];
+
+    #[test]
+    fn prints_no_segment_of_the_path_that_may_be_a_token() {
+        let tenant = "/72f988bf-86f1-41af-91ab-2d7cd011db47/oauth2/v2.0/token";
+        let uri: Uri = format!("https://idp.example.com{tenant}").parse().expect("URI");
+        assert!(EgressError::new(EgressErrorKind::Timeout, &uri).to_string().ends_with(tenant));
+        let token = "CJSP5qf1KhICAQEYs-gDIIGOBii1hQIyGQAf3xBKmlwHjX7OIpuIFEavB2-qYAGQsF4";
+        let uri: Uri = format!("https://api.hubapi.com/oauth/v1/access-tokens/{token}").parse().expect("URI");
+        let error = EgressError::new(EgressErrorKind::Timeout, &uri);
+        let text = format!("{error} {error:?}");
+        assert!(text.contains("/oauth/v1/access-tokens/(not shown)") && !text.contains("CJSP5"), "{text}");
+    }
 
     #[test]
     fn prints_no_query_and_no_user_info() {

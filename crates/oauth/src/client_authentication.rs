@@ -6,6 +6,8 @@ use http::{HeaderValue, Method, Request, Uri, header};
 use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded;
 
+use crate::providers::{ClientCredentials, TokenFormat};
+
 /// The client authentication of this server at an authorization server: a client id and a secret, or the id alone.
 ///
 /// Its `Debug` output is redacted.
@@ -62,6 +64,26 @@ impl ClientAuthentication {
         }
     }
 
+    /// Creates an authenticated request to `endpoint` with `fields` in `format`, and the credentials where `place` says.
+    pub(crate) fn request(
+        &self,
+        endpoint: &Uri,
+        fields: &[(&str, &str)],
+        format: TokenFormat,
+        place: ClientCredentials,
+    ) -> Request<Bytes> {
+        match (format, place, &self.credentials) {
+            (TokenFormat::Form, ClientCredentials::ByMethod, _) => self.form_request(endpoint, fields),
+            (TokenFormat::Form, ClientCredentials::InBody, _) => self.post_request(endpoint, fields),
+            (TokenFormat::Json, ClientCredentials::ByMethod, Credentials::Header(_)) => {
+                let mut request = json_post(endpoint, fields);
+                request.headers_mut().insert(header::AUTHORIZATION, self.basic_credentials());
+                request
+            }
+            (TokenFormat::Json, ..) => json_post(endpoint, &self.among(fields)),
+        }
+    }
+
     /// Creates an authenticated request to `endpoint` with a form of `fields`.
     pub(crate) fn form_request(&self, endpoint: &Uri, fields: &[(&str, &str)]) -> Request<Bytes> {
         match self.credentials {
@@ -77,13 +99,6 @@ impl ClientAuthentication {
     /// Creates a request with a form of `fields` for an `endpoint` that reads id and secret from the form only.
     pub(crate) fn post_request(&self, endpoint: &Uri, fields: &[(&str, &str)]) -> Request<Bytes> {
         form_post(endpoint, &self.among(fields))
-    }
-
-    /// Creates a request with a JSON object of `fields` for an `endpoint` that reads id and secret from it.
-    pub(crate) fn json_request(&self, endpoint: &Uri, fields: &[(&str, &str)]) -> Request<Bytes> {
-        let members: serde_json::Map<_, _> =
-            self.among(fields).iter().map(|&(name, text)| (name.to_owned(), text.into())).collect();
-        post(endpoint, "application/json", serde_json::Value::from(members).to_string())
     }
 
     fn among<'a>(&'a self, fields: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
@@ -120,6 +135,12 @@ impl ClientAuthentication {
 pub(crate) fn form_post(endpoint: &Uri, fields: &[(&str, &str)]) -> Request<Bytes> {
     let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
     post(endpoint, "application/x-www-form-urlencoded", form)
+}
+
+/// Creates a request to `endpoint` with a JSON object of `fields`, without client authentication.
+fn json_post(endpoint: &Uri, fields: &[(&str, &str)]) -> Request<Bytes> {
+    let members: serde_json::Map<_, _> = fields.iter().map(|&(name, text)| (name.to_owned(), text.into())).collect();
+    post(endpoint, "application/json", serde_json::Value::from(members).to_string())
 }
 
 fn post(endpoint: &Uri, content_type: &'static str, body: String) -> Request<Bytes> {
@@ -168,7 +189,8 @@ mod tests {
             assert_eq!(body(&request), "token=t&client_id=c");
             assert!(!request.headers().contains_key("authorization"));
         }
-        assert_eq!(body(&client.json_request(&endpoint, &[("token", "t")])), r#"{"client_id":"c","token":"t"}"#);
+        let json = client.request(&endpoint, &[("token", "t")], TokenFormat::Json, ClientCredentials::ByMethod);
+        assert_eq!(body(&json), r#"{"client_id":"c","token":"t"}"#);
     }
 
     #[test]

@@ -75,6 +75,16 @@ pub enum ProtocolError {
     /// A required member is missing, or has the wrong type.
     #[error("member {0:?} is missing or invalid")]
     InvalidMember(&'static str),
+    /// The profile does not identify the user by the configured member.
+    #[error(
+        "the profile has no string or number at {path:?}, which is to identify the user; its members are {present:?}: check `bridge.oauth2.subject`"
+    )]
+    NoSubject {
+        /// The path of the member.
+        path: String,
+        /// The names of the members, without values.
+        present: String,
+    },
     /// The metadata of another authorization server.
     #[error("the metadata of {expected:?} names the issuer {found:?}")]
     WrongIssuer {
@@ -100,6 +110,7 @@ impl ProtocolError {
             | Self::NotJson { .. }
             | Self::InvalidJwt(_)
             | Self::InvalidMember(_)
+            | Self::NoSubject { .. }
             | Self::WrongIssuer { .. } => Reason::ProviderMisbehaved,
         }
     }

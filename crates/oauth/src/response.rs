@@ -16,6 +16,28 @@ pub(crate) fn json_object(response: &Response<Bytes>) -> Result<Map<String, Valu
     }
 }
 
+/// Returns the members of a token response, with some tolerance: the status may be 201, and the content type one of plain text or of
+/// JavaScript. The response of the configured token endpoint is a token response whatever it is labelled, but for a page.
+pub(crate) fn token_members(response: &Response<Bytes>) -> Result<Map<String, Value>, ProtocolError> {
+    const OTHER_TYPES: [&str; 5] =
+        ["text/plain", "text/javascript", "text/json", "application/javascript", "application/x-javascript"];
+    let status = response.status();
+    if status != StatusCode::OK && status != StatusCode::CREATED {
+        return Err(failure(response).unwrap_or(ProtocolError::UnexpectedStatus(status)));
+    }
+    let is_expected = |content_type: &str| is_json(content_type) || OTHER_TYPES.contains(&&*essence(content_type));
+    if !content_type(response.headers()).is_none_or(is_expected) {
+        return Err(not_json(response));
+    }
+    error_members(response).ok_or_else(|| not_json(response))
+}
+
+/// Returns the members of the JSON object in the body, whatever status and content type; a byte order mark is ignored.
+pub(crate) fn error_members(response: &Response<Bytes>) -> Option<Map<String, Value>> {
+    let body = response.body();
+    strict_json::parse_object(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)).ok()
+}
+
 /// Returns the JSON value in a response, which must be 200.
 pub(crate) fn json(response: &Response<Bytes>) -> Result<Value, ProtocolError> {
     if response.status() != StatusCode::OK {
@@ -57,7 +79,7 @@ pub(crate) fn client_refused(response: &Response<Bytes>) -> ProtocolError {
 
 /// Returns the member `error` of the body, if it is an error code: it is logged.
 pub(crate) fn error_code(response: &Response<Bytes>) -> Option<String> {
-    let members = strict_json::parse_object(response.body()).ok()?;
+    let members = error_members(response)?;
     let code = members.get("error")?.as_str()?;
     is_error_code(code).then(|| code.to_owned())
 }
@@ -78,8 +100,12 @@ fn content_type(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::CONTENT_TYPE)?.to_str().ok()
 }
 
+fn essence(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
 fn is_json(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = essence(content_type);
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 

@@ -120,7 +120,7 @@ pub fn request(endpoint: &Uri, token: &BearerToken) -> Request<Bytes> {
 /// # Errors
 /// [`ProtocolError`].
 pub fn process(response: &Response<Bytes>) -> Result<Profile, ProtocolError> {
-    let members = members(response)?;
+    let members = refusal(response).map_or_else(|| json_object(response), Err)?;
     let subject = members.get("sub").and_then(Value::as_str).filter(|subject| !subject.is_empty());
     let subject = subject.ok_or(ProtocolError::InvalidMember("sub"))?.into();
     Ok(Profile { subject, members, claims: Claims::default() })
@@ -175,11 +175,6 @@ pub fn process_signed(issuer: &Issuer, jwt: SignedJwt) -> Result<Profile, Protoc
     }
     let subject = claims.subject().ok().flatten().ok_or(ProtocolError::InvalidMember("sub"))?.into();
     Ok(Profile { subject, members: claims.into_inner(), claims: Claims::default() })
-}
-
-/// Returns the members of a profile.
-pub(crate) fn members(response: &Response<Bytes>) -> Result<Map<String, Value>, ProtocolError> {
-    refusal(response).map_or_else(|| json_object(response), Err)
 }
 
 /// Returns the error in a response that rejects the token, or this server.

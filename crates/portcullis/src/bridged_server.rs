@@ -157,7 +157,7 @@ impl BridgedServer {
         let (provider_egress, client_egress, clock) = (self.provider_egress, self.client_egress, self.clock);
         let provider =
             ProviderClient::new(provider, client, Egress::new(provider_egress)?).with_clock(Arc::clone(&clock));
-        let profiles = provider.profile_verifier();
+        let (profiles, has_profiles) = (provider.profile_verifier(), provider.provider().has_profile_endpoint());
         let store = store.map_or_else(
             || SealedStore::new(Arc::new(MemoryStore::new().with_clock(Arc::clone(&clock))), KeyRing::ephemeral()),
             Ok,
@@ -169,8 +169,9 @@ impl BridgedServer {
         let users = UpstreamLayer::new(profiles)
             .with_users_without_grant()
             .with_clock(Arc::clone(&clock))
-            .with_outage_grace(outage_grace)
-            .layer(bridge.verifier());
+            .with_outage_grace(outage_grace);
+        let users = if has_profiles { users } else { users.with_profiles_of_login() };
+        let users = users.layer(bridge.verifier());
         let users = Cache::around(users, cache.with_clock(Arc::clone(&clock)));
         let metadata = bridge.resource_metadata();
         let metadata = resource_name.iter().fold(metadata, |metadata, name| metadata.with_resource_name(name));

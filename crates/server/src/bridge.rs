@@ -76,18 +76,27 @@ pub(crate) async fn known_provider(settings: &ProviderSettings, egress: &Egress)
             Provider::oidc(&metadata).map_err(|error| error.to_string())?
         }
     };
-    let errors = settings.dead_grant_errors.iter().map(String::as_str);
-    Ok(with_endpoints(provider.with_dead_grant_errors(errors), &settings.endpoints))
+    let provider = provider.with_vendor(|vendor| settings.changes.apply(vendor));
+    if provider.vendor().has_shared_subject() {
+        let (provider, subject) = (provider.name(), provider.vendor().subject.path());
+        tracing::warn!(
+            provider,
+            subject,
+            "several users may have the same value of the member that is to identify the user; they would be one user here: set `bridge.oauth2.subject` to a member of the user alone"
+        );
+    }
+    Ok(with_endpoints(provider, &settings.endpoints))
 }
 
 fn with_endpoints(provider: Provider, endpoints: &EndpointSettings) -> Provider {
-    let EndpointSettings { authorize, token, userinfo, revocation, introspection, jwks } = endpoints;
+    let EndpointSettings { authorize, token, refresh, userinfo, revocation, introspection, jwks } = endpoints;
     let at = |provider, endpoint: &Option<Uri>, change: fn(Provider, Uri) -> Provider| match endpoint {
         Some(endpoint) => change(provider, endpoint.clone()),
         None => provider,
     };
     let provider = at(provider, authorize, Provider::with_authorization_endpoint);
     let provider = at(provider, token, Provider::with_token_endpoint);
+    let provider = at(provider, refresh, Provider::with_refresh_endpoint);
     let provider = at(provider, userinfo, Provider::with_userinfo_endpoint);
     let provider = at(provider, revocation, Provider::with_revocation_endpoint);
     let provider = at(provider, introspection, Provider::with_introspection_endpoint);

@@ -3,7 +3,11 @@
 use std::{error::Error, fmt, ops::Deref};
 
 use portcullis_core::{AuthError, Reason, ScopeSet};
-use portcullis_oauth::{Claims, CodeVerifier, ProtocolError, id_token::IdToken, providers::Profile};
+use portcullis_oauth::{
+    Claims, CodeVerifier, ProtocolError, TokenResponse,
+    id_token::IdToken,
+    providers::{Profile, ProfileSource},
+};
 use portcullis_refresh::{RefreshError, RefreshErrorKind, TokenSet};
 use secrecy::SecretString;
 use tokio::runtime::Handle;
@@ -32,7 +36,8 @@ impl ProviderClient {
     /// 2. If the provider issues ID tokens and `openid` was requested, there must be an ID token that [passes the policy](portcullis_oauth::id_token::IdTokenPolicy) for
     ///    this client, this login and these tokens.
     /// 3. The profile is requested. Its subject must be that of the ID token
-    ///    ([OpenID Connect Core 1.0 section 5.3.2](https://openid.net/specs/openid-connect-core-1_0.html#UserInfoResponse)).
+    ///    ([OpenID Connect Core 1.0 section 5.3.2](https://openid.net/specs/openid-connect-core-1_0.html#UserInfoResponse)). For
+    ///    [other sources](portcullis_oauth::providers::ProfileSource) it is that of the verified ID token, or of the token response.
     ///
     /// If it fails after the code was redeemed, or the future is dropped, the new tokens are revoked in the background, unless that would
     /// [end other logins](portcullis_oauth::providers::Provider::revocation_ends_other_logins) of the user.
@@ -56,7 +61,7 @@ impl ProviderClient {
 
         let id_token = self.id_token(response.id_token.as_ref(), nonce, &fresh, asked).await;
         let id_token = id_token.map_err(|cause| LoginError::after(LoginStep::IdToken, cause))?;
-        let profile = self.fresh_profile(&fresh).await.and_then(|profile| check_user(profile, id_token.as_ref()));
+        let profile = self.login_profile(&response, &fresh, id_token.as_ref()).await;
         let profile = profile.map_err(|cause| LoginError::after(LoginStep::Profile, cause))?;
 
         let response = self.with_lifetime(response).await;
@@ -80,12 +85,28 @@ impl ProviderClient {
         id_tokens.verify(id_token, nonce, access_token, self.clock()).await.map(Some)
     }
 
-    /// Requests the profile with a token that was just issued. If the provider rejects that token, the user is not at fault.
-    async fn fresh_profile(&self, fresh: &TokenSet) -> Result<Profile, AuthError> {
-        self.profile(fresh.access_token()).await.map_err(|cause| match cause.reason() {
-            Reason::Inactive => AuthError::new(Reason::FreshTokenRefused).with_source(cause),
-            _ => cause,
-        })
+    /// Returns the profile of the user who has just logged in, from where the provider has it. If the provider rejects a token that it has
+    /// just issued, the user is not at fault.
+    async fn login_profile(
+        &self,
+        response: &TokenResponse,
+        fresh: &TokenSet,
+        id_token: Option<&IdToken>,
+    ) -> Result<Profile, AuthError> {
+        let missing = |what| AuthError::from(ProtocolError::InvalidMember(what));
+        match self.provider().vendor().profile {
+            ProfileSource::IdToken => {
+                Ok(self.provider().profile_of_id_token(id_token.ok_or_else(|| missing("id_token"))?)?)
+            }
+            ProfileSource::TokenResponse => Ok(response.profile.clone().ok_or_else(|| missing("profile"))??),
+            _ => match self.profile(fresh.access_token()).await {
+                Ok(profile) => check_user(profile, id_token),
+                Err(cause) if cause.reason() == Reason::Inactive => {
+                    Err(AuthError::new(Reason::FreshTokenRefused).with_source(cause))
+                }
+                Err(cause) => Err(cause),
+            },
+        }
     }
 }
 

@@ -10,12 +10,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
-use portcullis_core::{AuthError, Fingerprint, Reason, ScopeSet};
+use http::{Request, Response, StatusCode};
+use portcullis_core::{AuthError, Fingerprint, Reason, ScopeSet, UnixTime};
 use portcullis_egress::EgressErrorKind;
 use portcullis_oauth::{
     CodeVerifier, ProtocolError, TokenResponse,
     introspection::{self, IntrospectionResponse},
+    providers::Provider,
 };
 use portcullis_refresh::{RefreshError, TokenSet};
 use portcullis_remote::{CallError, EndpointClient};
@@ -36,7 +37,7 @@ impl ProviderClient {
         // Read before the request is sent: a later acceptance says nothing about this request.
         let accepted_at = self.last_accepted();
         let request = self.provider().refresh_request(self.client(), refresh_token);
-        let error = match self.tokens(self.refresh_tokens(), refresh_token, request).await {
+        let error = match self.tokens(self.refresh_tokens(), refresh_token, request, Provider::process_refresh).await {
             Ok(response) => return Ok(self.with_lifetime(response).await),
             Err(error) => error,
         };
@@ -73,7 +74,7 @@ impl ProviderClient {
         code: &SecretString,
         request: Request<Bytes>,
     ) -> Result<TokenResponse, CallError> {
-        self.tokens(self.codes(), code, request).await
+        self.tokens(self.codes(), code, request, Provider::process_token).await
     }
 
     async fn tokens(
@@ -81,8 +82,9 @@ impl ProviderClient {
         endpoint: &EndpointClient,
         presented: &SecretString,
         request: Request<Bytes>,
+        process: fn(&Provider, &Response<Bytes>, UnixTime) -> Result<TokenResponse, ProtocolError>,
     ) -> Result<TokenResponse, CallError> {
-        let process = |response: &_| self.provider().process_token(response, self.now());
+        let process = |response: &_| process(self.provider(), response, self.now());
         let response = endpoint.send(fingerprint(presented), request, process).await?;
         // Only a success proves that the credentials of this server are accepted: some providers check the token first.
         self.note_accepted();

@@ -33,8 +33,18 @@ pub struct UpstreamLayer<P> {
     provider: P,
     claims: Arc<[Box<str>]>,
     without_grant: WithoutGrant,
+    profiles: Profiles,
     outage: Option<Outage>,
     clock: Arc<dyn Clock>,
+}
+
+/// Where the profile of a user is from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Profiles {
+    /// The verifier of upstream tokens.
+    OfProvider,
+    /// The verifier of this server's tokens.
+    OfLogin,
 }
 
 /// What happens to a user without a grant.
@@ -53,6 +63,7 @@ impl<P> UpstreamLayer<P> {
             provider,
             claims,
             without_grant: WithoutGrant::Reject,
+            profiles: Profiles::OfProvider,
             outage: None,
             clock: Arc::new(SystemClock::new()),
         }
@@ -75,6 +86,15 @@ impl<P> UpstreamLayer<P> {
     #[must_use]
     pub const fn with_users_without_grant(mut self) -> Self {
         self.without_grant = WithoutGrant::Accept;
+        self
+    }
+
+    /// Keeps the profile of the login: the upstream token is refreshed, and not presented to the verifier of upstream tokens. It is for
+    /// providers whose profile is in the [ID token or the token response](portcullis_oauth::providers::ProfileSource) of the login. A user who
+    /// withdraws the grant is then rejected from the next refresh on.
+    #[must_use]
+    pub const fn with_profiles_of_login(mut self) -> Self {
+        self.profiles = Profiles::OfLogin;
         self
     }
 
@@ -176,10 +196,10 @@ where
 
     fn call(&mut self, token: BearerToken) -> Self::Future {
         let verification = self.own.call(token);
-        let UpstreamLayer { provider, claims, without_grant, outage, .. } = self.upstream.clone();
+        let UpstreamLayer { provider, claims, without_grant, profiles, outage, .. } = self.upstream.clone();
         Box::pin(async move {
             let user = verification.await?;
-            let resolution = resolve(provider, Arc::clone(&user), claims, without_grant);
+            let resolution = resolve(provider, Arc::clone(&user), claims, without_grant, profiles);
             match outage {
                 Some(outage) => outage.bridged(user, resolution).await,
                 None => resolution.await,
@@ -194,10 +214,19 @@ async fn resolve<P: VerifyToken>(
     user: Arc<UserContext>,
     claims: Arc<[Box<str>]>,
     without_grant: WithoutGrant,
+    profiles: Profiles,
 ) -> Result<Arc<UserContext>, AuthError> {
-    let (token, known) = match verify_upstream(provider, &user).await {
+    let answer = match profiles {
+        Profiles::OfProvider => verify_upstream(provider, &user).await,
+        Profiles::OfLogin => user.upstream().access_token().await.map(|token| (token, None)),
+    };
+    let (token, known) = match answer {
         Err(error) if without_grant == WithoutGrant::Accept && error.reason() == Reason::NoUpstream => return Ok(user),
         answer => answer?,
+    };
+    let Some(known) = known else {
+        let expiry = token.expires_at().into_iter();
+        return Ok(Arc::new(expiry.fold(user.with_profile(user.profile().clone()), UserContext::with_revalidate_at)));
     };
     if known.issuer() == user.issuer() && known.subject() != user.subject() {
         return Err(AuthError::new(Reason::SubjectMismatch));
@@ -223,7 +252,7 @@ fn members(claims: &Map<String, Value>, is_wanted: impl Fn(&str) -> bool) -> Map
 async fn verify_upstream<P: VerifyToken>(
     mut provider: P,
     user: &UserContext,
-) -> Result<(AccessToken, Arc<UserContext>), AuthError> {
+) -> Result<(AccessToken, Option<Arc<UserContext>>), AuthError> {
     let token = user.upstream().access_token().await?;
     match provider.ready().await?.call(token.token().clone()).await {
         Err(refusal) if DEAD.contains(&refusal.reason()) => {}
@@ -231,7 +260,7 @@ async fn verify_upstream<P: VerifyToken>(
             tracing::error!(reason = %refusal.reason(), "the verifier of upstream tokens rejects a token of the provider: check its configuration");
             return Err(TokenWasRefused::marks(AuthError::new(Reason::VerifierFailed).with_source(refusal)));
         }
-        answer => return answer.map(|known| (token, known)),
+        answer => return answer.map(|known| (token, Some(known))),
     }
     let token = user.upstream().rejected(&token).await.map_err(|error| match error.kind() {
         AuthErrorKind::Unavailable => TokenWasRefused::marks(error),
@@ -242,6 +271,6 @@ async fn verify_upstream<P: VerifyToken>(
             tracing::error!(reason = %refusal.reason(), "the provider rejects an access token that it has just issued");
             Err(AuthError::new(Reason::FreshTokenRefused).with_source(refusal))
         }
-        answer => answer.map(|known| (token, known)),
+        answer => answer.map(|known| (token, Some(known))),
     }
 }

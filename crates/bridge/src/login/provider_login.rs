@@ -216,11 +216,13 @@ impl LoginCompletion {
                 .with_found(response.issuer().unwrap_or("no `iss`"), provider.issuer().as_str())
                 .with_key("bridge.issuer")
         })?;
-        response.into_code().map_err(|AuthorizationRefusal { code, description, .. }| {
+        response.into_code().map_err(|refusal| {
+            let is_by_user = refusal.is_by_user();
+            let AuthorizationRefusal { code, description, .. } = refusal;
             let (error, text) = match &*code {
                 "temporarily_unavailable" => (ErrorCode::TemporarilyUnavailable, UNAVAILABLE),
                 "server_error" => (ErrorCode::ServerError, "the identity provider failed"),
-                code if USER_REFUSALS.contains(&code) => {
+                _ if is_by_user => {
                     (ErrorCode::AccessDenied, "the login at the identity provider was not completed")
                 }
                 _ => (ErrorCode::ServerError, REFUSES_US),
@@ -342,17 +344,6 @@ impl LoginCompletion {
         });
     }
 }
-
-/// Error codes by which providers report that the user did not log in, or did not consent. OpenID Connect Core section 3.1.2.6, and LinkedIn.
-const USER_REFUSALS: [&str; 7] = [
-    "access_denied",
-    "consent_required",
-    "interaction_required",
-    "login_required",
-    "account_selection_required",
-    "user_cancelled_login",
-    "user_cancelled_authorize",
-];
 
 const REFUSES_US: &str = "the identity provider refuses this server";
 const UNAVAILABLE: &str = "the identity provider does not answer, or not at present";

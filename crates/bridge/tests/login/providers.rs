@@ -39,6 +39,10 @@ async fn provider_errors_are_reported_to_the_client_in_the_bridges_own_words() {
         ("server_error", "server_error"),
         ("unauthorized_client", "server_error"),
         ("login_required", "access_denied"),
+        ("consent_required", "access_denied"),
+        ("interaction_required", "access_denied"),
+        ("account_selection_required", "access_denied"),
+        ("user_cancelled_login", "access_denied"),
         ("<script>", "server_error"),
     ] {
         fixture.idp.forge_callbacks(move |response| {

@@ -7,29 +7,37 @@ use portcullis_core::Issuer;
 use serde_json::{Map, Value};
 
 use super::{
-    Provider, Rotation,
-    vendor::{Endpoints, ErrorMeaning, SubjectMember, Supplement, TokenFormat, Vendor},
+    Provider,
+    vendor::{
+        ClientCredentials, Endpoints, ErrorMeaning, ErrorRule, Rotation, SubjectMember, Supplement, TokenFormat, Vendor,
+    },
 };
 
 /// Token requests are JSON. Each refresh replaces the refresh token; the previous one remains valid for ten minutes. A dead one is
 /// rejected with the status 403.
-static ATLASSIAN: Vendor = Vendor {
-    name: "atlassian",
-    display_name: Some("Atlassian"),
-    authorization_parameters: &[("audience", "api.atlassian.com"), ("prompt", "consent")],
-    token_format: TokenFormat::Json,
-    errors: &[
-        // A second error for a dead refresh token.
-        ("unauthorized_client", "refresh_token is invalid", ErrorMeaning::Grant),
-        ("access_denied", "", ErrorMeaning::Credentials),
-    ],
-    rotation: Rotation::Leeway(Duration::from_mins(10)),
-    id_tokens: false,
-    subject: SubjectMember::Text("account_id"),
-    renamed_members: &[("nickname", "preferred_username")],
-    supplement: Some(Supplement { is_needed: |_| true, endpoint: sites, add: add_sites }),
-    ..Vendor::STANDARD
-};
+fn vendor() -> Vendor {
+    Vendor {
+        name: "atlassian",
+        display_name: Some("Atlassian".into()),
+        authorization_parameters: vec![
+            ("audience".into(), "api.atlassian.com".into()),
+            ("prompt".into(), "consent".into()),
+        ],
+        token_format: TokenFormat::Json,
+        credentials: ClientCredentials::InBody,
+        errors: vec![
+            // A second error for a dead refresh token.
+            ErrorRule::of_part("unauthorized_client", "refresh_token is invalid", ErrorMeaning::Grant),
+            ErrorRule::new("access_denied", ErrorMeaning::Credentials),
+        ],
+        rotation: Rotation::Leeway(Duration::from_mins(10)),
+        id_tokens: false,
+        subject: SubjectMember::Text("account_id".into()),
+        renamed_members: vec![("nickname".into(), "preferred_username".into())],
+        supplement: Some(Supplement::AtlassianSites),
+        ..Vendor::standard()
+    }
+}
 
 impl Provider {
     /// Creates the provider Atlassian. The profile needs the scope `read:me`, a refresh token `offline_access`.
@@ -42,16 +50,18 @@ impl Provider {
             Uri::from_static("https://auth.atlassian.com/oauth/token"),
         );
         endpoints.userinfo = Some(Uri::from_static("https://api.atlassian.com/me"));
-        Self::new(&ATLASSIAN, Issuer::new("https://auth.atlassian.com").expect("a valid issuer"), endpoints)
+        Self::of_vendor(vendor(), Issuer::new("https://auth.atlassian.com").expect("a valid issuer"), endpoints)
     }
 }
 
-fn sites(me: &Uri) -> Option<Uri> {
+/// Returns the URL of the sites, from that of the profile.
+pub(super) fn sites(me: &Uri) -> Option<Uri> {
     let mut parts = me.clone().into_parts();
     parts.path_and_query = Some(PathAndQuery::from_static("/oauth/token/accessible-resources"));
     Uri::from_parts(parts).ok()
 }
 
-fn add_sites(profile: &mut Map<String, Value>, sites: &Value) {
+/// Adds the sites to the profile.
+pub(super) fn add_sites(profile: &mut Map<String, Value>, sites: &Value) {
     profile.insert("accessible_resources".to_owned(), sites.clone());
 }

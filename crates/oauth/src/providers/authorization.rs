@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 use url::form_urlencoded;
 
-use super::{Provider, token_error::loggable_description};
+use super::{Provider, token_error::loggable_description, vendor::Pkce};
 use crate::{CodeVerifier, response::is_error_code};
 
 /// An authorization request. `Debug` prints neither `state` nor `nonce`.
@@ -102,6 +102,27 @@ pub struct AuthorizationRefusal {
     pub code: String,
     /// The provider's description, if it is safe to log.
     pub description: Option<String>,
+}
+
+impl AuthorizationRefusal {
+    /// Reports whether the user denied the request, or did not do at the provider what it needs: `access_denied`, the errors of
+    /// [OpenID Connect Core 1.0 section 3.1.2.6](https://openid.net/specs/openid-connect-core-1_0.html#AuthError) about the user, and the
+    /// vendors' own words for a cancelled login (LinkedIn, Facebook).
+    #[must_use]
+    pub fn is_by_user(&self) -> bool {
+        const BY_USER: [&str; 9] = [
+            "access_denied",
+            "account_selection_required",
+            "consent_required",
+            "interaction_required",
+            "login_required",
+            "user_cancelled_authorize",
+            "user_cancelled_login",
+            "user_canceled",
+            "user_denied",
+        ];
+        BY_USER.contains(&&*self.code)
+    }
 }
 
 /// A query that is not a valid [`AuthorizationResponse`], or not one of the expected provider. It quotes nothing, because the query is
@@ -201,16 +222,22 @@ impl Provider {
         query.append_pair("client_id", request.client_id);
         query.append_pair("redirect_uri", request.redirect_uri);
         if let Some(scopes) = request.scopes.filter(|scopes| !scopes.is_empty()) {
-            query.append_pair("scope", &scopes.to_string());
+            let names: Vec<&str> = scopes.iter().collect();
+            query.append_pair(
+                &self.vendor.scope_parameter,
+                &names.join(self.vendor.scope_separator.encode_utf8(&mut [0; 4])),
+            );
         }
         query.append_pair("state", request.state);
-        query.append_pair("code_challenge", &request.challenge);
-        query.append_pair("code_challenge_method", "S256");
+        if self.vendor.pkce == Pkce::S256 {
+            query.append_pair("code_challenge", &request.challenge);
+            query.append_pair("code_challenge_method", "S256");
+        }
         if let Some(nonce) = request.nonce {
             query.append_pair("nonce", nonce);
         }
-        let replaced = |name| request.parameters.iter().any(|(own, _)| *own == name);
-        query.extend_pairs(self.vendor.authorization_parameters.iter().filter(|(name, _)| !replaced(*name)));
+        let replaced = |name: &str| request.parameters.iter().any(|(own, _)| *own == name);
+        query.extend_pairs(self.vendor.authorization_parameters.iter().filter(|(name, _)| !replaced(name)));
         query.extend_pairs(&request.parameters);
         query.finish()
     }

@@ -7,54 +7,46 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Provider,
-    profile::is_absent,
     provider::url,
-    vendor::{Endpoints, ErrorMeaning, SubjectMember, Supplement, TokenCheck, TokenFormat, Vendor},
+    vendor::{
+        ClientCredentials, Endpoints, ErrorMeaning, ErrorRule, RevocationFormat, SubjectMember, Supplement, TokenCheck,
+        Vendor,
+    },
 };
 use crate::{
     Claims, ClientAuthentication, ProtocolError,
     response::{client_refused, json_object},
-    revocation::RevokedTokens,
 };
 
 /// Errors have the status 200. Tokens of OAuth apps do not expire, and there is no refresh token; a refresh token of a GitHub App is valid
 /// once, and a refresh ends the previous access token as well.
-static GITHUB: Vendor = Vendor {
-    name: "github",
-    display_name: Some("GitHub"),
-    token_format: TokenFormat::FormWithSecret,
-    errors: &[
-        ("bad_refresh_token", "", ErrorMeaning::Grant),
-        ("bad_verification_code", "", ErrorMeaning::Grant),
-        ("incorrect_client_credentials", "", ErrorMeaning::Credentials),
-    ],
-    scope_separator: ',',
-    // A token of a GitHub App has permissions, and its list of scopes is always empty.
-    has_no_scopes: |token| token.expose_secret().starts_with("ghu_"),
-    refresh_lifetime_member: "refresh_token_expires_in",
-    refresh_ends_access_token: true,
-    id_tokens: false,
-    // `login` can be reassigned.
-    subject: SubjectMember::Number("id"),
-    renamed_members: &[("login", "preferred_username"), ("avatar_url", "picture")],
-    supplement: Some(Supplement {
-        is_needed: |profile| is_absent(profile, "email"),
-        endpoint: |user| url(user.to_string().trim_end_matches('/'), "/emails").ok(),
-        add: add_email,
-    }),
-    token_check: Some(TokenCheck {
-        endpoint: |endpoints, client| Some(app_token(endpoints.revocation.as_ref()?, client)),
-        request: |endpoint, client, token| app_request(Method::POST, endpoint.clone(), client, token),
-        process: process_token_check,
-    }),
-    // The one token. To delete the *authorization* would end every other session of the user with this app.
-    // <https://docs.github.com/en/rest/apps/oauth-applications#delete-an-app-token>
-    revocation: |apps, client, RevokedTokens { access_token, .. }| {
-        app_request(Method::DELETE, app_token(apps, client), client, access_token)
-    },
-    revoked_already: &[StatusCode::NOT_FOUND, StatusCode::UNPROCESSABLE_ENTITY],
-    ..Vendor::STANDARD
-};
+fn vendor() -> Vendor {
+    Vendor {
+        name: "github",
+        display_name: Some("GitHub".into()),
+        credentials: ClientCredentials::InBody,
+        errors: vec![
+            ErrorRule::new("bad_refresh_token", ErrorMeaning::Grant),
+            ErrorRule::new("bad_verification_code", ErrorMeaning::Grant),
+            ErrorRule::new("incorrect_client_credentials", ErrorMeaning::Credentials),
+        ],
+        // A token of a GitHub App has permissions, and its list of scopes is always empty.
+        unscoped_token_prefix: Some("ghu_".into()),
+        refresh_lifetime_member: "refresh_token_expires_in".into(),
+        refresh_ends_access_token: true,
+        id_tokens: false,
+        // `login` can be reassigned.
+        subject: SubjectMember::Number("id".into()),
+        renamed_members: vec![("login".into(), "preferred_username".into()), ("avatar_url".into(), "picture".into())],
+        supplement: Some(Supplement::GitHubEmails),
+        token_check: Some(TokenCheck::GitHub),
+        // The one token. To delete the *authorization* would end every other session of the user with this app.
+        // <https://docs.github.com/en/rest/apps/oauth-applications#delete-an-app-token>
+        revocation: RevocationFormat::GitHub,
+        revoked_already: vec![StatusCode::NOT_FOUND, StatusCode::UNPROCESSABLE_ENTITY],
+        ..Vendor::standard()
+    }
+}
 
 impl Provider {
     /// Creates the provider GitHub. The user's e-mail address needs the scope `user:email`.
@@ -66,7 +58,7 @@ impl Provider {
         );
         endpoints.userinfo = Some(Uri::from_static("https://api.github.com/user"));
         endpoints.revocation = Some(Uri::from_static("https://api.github.com/applications"));
-        Self::new(&GITHUB, Issuer::new("https://github.com").expect("a valid issuer"), endpoints)
+        Self::of_vendor(vendor(), Issuer::new("https://github.com").expect("a valid issuer"), endpoints)
     }
 
     /// Creates the provider for the GitHub Enterprise Server at `host`.
@@ -80,12 +72,17 @@ impl Provider {
             Endpoints::new(url(&base, "/login/oauth/authorize")?, url(&base, "/login/oauth/access_token")?);
         endpoints.userinfo = Some(url(&base, "/api/v3/user")?);
         endpoints.revocation = Some(url(&base, "/api/v3/applications")?);
-        Ok(Self::new(&GITHUB, issuer, endpoints))
+        Ok(Self::of_vendor(vendor(), issuer, endpoints))
     }
 }
 
+/// Returns the URL of the e-mail addresses, from that of the profile.
+pub(super) fn emails(user: &Uri) -> Option<Uri> {
+    url(user.to_string().trim_end_matches('/'), "/emails").ok()
+}
+
 /// Adds the primary address, if it is verified.
-fn add_email(profile: &mut Map<String, Value>, emails: &Value) {
+pub(super) fn add_email(profile: &mut Map<String, Value>, emails: &Value) {
     let is_true = |email: &Value, name: &str| email.get(name).and_then(Value::as_bool) == Some(true);
     let emails = emails.as_array().map(Vec::as_slice).unwrap_or_default();
     let primary = emails.iter().find(|email| is_true(email, "primary") && is_true(email, "verified"));
@@ -96,14 +93,19 @@ fn add_email(profile: &mut Map<String, Value>, emails: &Value) {
 }
 
 /// Returns the URL for the tokens of one app: `{applications}/{client_id}/token`.
-fn app_token(applications: &Uri, client: &ClientAuthentication) -> Uri {
+pub(super) fn app_token(applications: &Uri, client: &ClientAuthentication) -> Uri {
     let id: String = url::form_urlencoded::byte_serialize(client.client_id().as_bytes()).collect();
     let base = applications.to_string();
     url(base.trim_end_matches('/'), &format!("/{id}/token")).expect("a URL with an encoded segment is valid")
 }
 
 /// Returns a request about one token of the app `client`, which authenticates itself.
-fn app_request(method: Method, endpoint: Uri, client: &ClientAuthentication, token: &BearerToken) -> Request<Bytes> {
+pub(super) fn app_request(
+    method: Method,
+    endpoint: Uri,
+    client: &ClientAuthentication,
+    token: &BearerToken,
+) -> Request<Bytes> {
     let mut request = Request::new(json!({ "access_token": token.expose_secret() }).to_string().into());
     *request.method_mut() = method;
     *request.uri_mut() = endpoint;
@@ -118,7 +120,7 @@ fn app_request(method: Method, endpoint: Uri, client: &ClientAuthentication, tok
 /// kept.
 ///
 /// 404 means that GitHub issued no such token to this app.
-fn process_token_check(
+pub(super) fn process_token_check(
     client: &ClientAuthentication,
     response: &Response<Bytes>,
 ) -> Result<(Box<str>, Claims), ProtocolError> {

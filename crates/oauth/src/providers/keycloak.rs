@@ -5,20 +5,22 @@ use portcullis_core::{InvalidUri, Issuer};
 use super::{
     Provider,
     provider::url,
-    vendor::{Endpoints, ErrorMeaning, Vendor},
+    vendor::{Endpoints, ErrorMeaning, ErrorRule, Vendor},
 };
 
 /// `refresh_expires_in` is 0 for offline tokens, although they expire. Whether a refresh token can be presented twice is a setting of the
 /// realm (*Revoke Refresh Token*), so the worst case is assumed.
-static KEYCLOAK: Vendor = Vendor {
-    name: "keycloak",
-    // The response to a wrong secret.
-    errors: &[("unauthorized_client", "", ErrorMeaning::Credentials)],
-    claims_in_token: true,
-    // In releases before 2025: <https://github.com/keycloak/keycloak/issues/35486>
-    revocation_ends_other_logins: true,
-    ..Vendor::STANDARD
-};
+fn vendor() -> Vendor {
+    Vendor {
+        name: "keycloak",
+        // The response to a wrong secret.
+        errors: vec![ErrorRule::new("unauthorized_client", ErrorMeaning::Credentials)],
+        claims_in_token: true,
+        // In releases before 2025: <https://github.com/keycloak/keycloak/issues/35486>
+        revocation_ends_other_logins: true,
+        ..Vendor::standard()
+    }
+}
 
 impl Provider {
     /// Creates the provider for the realm `realm` of the Keycloak at `server_url`. The URL of a server before version 17 ends with `/auth`.
@@ -36,6 +38,6 @@ impl Provider {
         endpoints.introspection = Some(endpoint("token/introspect")?);
         endpoints.revocation = Some(endpoint("revoke")?);
         endpoints.keys = Some(endpoint("certs")?);
-        Ok(Self::new(&KEYCLOAK, issuer, endpoints))
+        Ok(Self::of_vendor(vendor(), issuer, endpoints))
     }
 }

@@ -5,12 +5,14 @@ use portcullis_core::Issuer;
 
 use super::{
     Provider,
-    vendor::{Endpoints, ErrorMeaning, Vendor},
+    vendor::{Endpoints, ErrorMeaning, ErrorRule, Vendor},
 };
 use crate::{ProtocolError, metadata::AuthorizationServerMetadata};
 
 /// `invalid_code` is Glewlwyd's error for a dead authorization code.
-static OIDC: Vendor = Vendor { errors: &[("invalid_code", "", ErrorMeaning::Grant)], ..Vendor::STANDARD };
+fn vendor() -> Vendor {
+    Vendor { errors: vec![ErrorRule::new("invalid_code", ErrorMeaning::Grant)], ..Vendor::standard() }
+}
 
 impl Provider {
     /// Creates a provider from the authorization server's metadata.
@@ -27,13 +29,13 @@ impl Provider {
         endpoints.introspection = metadata.introspection_endpoint().cloned();
         endpoints.revocation = metadata.revocation_endpoint().cloned();
         endpoints.keys = metadata.jwks_uri().cloned();
-        let provider = Self::new(&OIDC, metadata.issuer().clone(), endpoints);
+        let provider = Self::of_vendor(vendor(), metadata.issuer().clone(), endpoints);
         Ok(if metadata.advertises_issuer() { provider.with_advertised_issuer() } else { provider })
     }
 
     /// Creates a provider for an authorization server without metadata. Set its other endpoints by the `with_*` methods.
     #[must_use]
-    pub const fn oidc_at(issuer: Issuer, authorization_endpoint: Uri, token_endpoint: Uri) -> Self {
-        Self::new(&OIDC, issuer, Endpoints::new(authorization_endpoint, token_endpoint))
+    pub fn oidc_at(issuer: Issuer, authorization_endpoint: Uri, token_endpoint: Uri) -> Self {
+        Self::of_vendor(vendor(), issuer, Endpoints::new(authorization_endpoint, token_endpoint))
     }
 }

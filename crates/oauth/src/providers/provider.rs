@@ -1,17 +1,19 @@
 //! [`Provider`]: an authorization server at which users log in.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use http::Uri;
 use portcullis_core::{InvalidUri, Issuer};
 
-use super::vendor::{Endpoints, Rotation, Vendor};
+use super::vendor::{Endpoints, ErrorMeaning, ErrorRule, ProfileSource, Rotation, Vendor};
 use crate::id_token::IdTokenPolicy;
 
 /// An authorization server at which users log in: its endpoints, and how its vendor writes and reads the messages of OAuth.
 ///
 /// It sends nothing and holds no secret. Constructors: [`oidc`](Self::oidc), [`keycloak`](Self::keycloak), [`google`](Self::google),
-/// [`github`](Self::github), [`atlassian`](Self::atlassian) and [`salesforce`](Self::salesforce). Each endpoint can be replaced.
+/// [`github`](Self::github), [`atlassian`](Self::atlassian), [`salesforce`](Self::salesforce),
+/// [`of_vendor`](Self::of_vendor) and
+/// [`ReadyMade::provider`](super::ReadyMade::provider). Each endpoint can be replaced.
 ///
 /// It does **not** check that its endpoints belong to its issuer: the configuration vouches for that.
 ///
@@ -35,33 +37,35 @@ use crate::id_token::IdTokenPolicy;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Provider {
-    pub(super) vendor: &'static Vendor,
+    pub(super) vendor: Arc<Vendor>,
     pub(super) issuer: Issuer,
     pub(super) endpoints: Endpoints,
-    rotation: Rotation,
-    default_lifetime: Option<Duration>,
     advertises_issuer: bool,
-    id_tokens: bool,
-    pub(super) dead_grant_errors: Vec<Box<str>>,
 }
 
 impl Provider {
-    pub(super) const fn new(vendor: &'static Vendor, issuer: Issuer, endpoints: Endpoints) -> Self {
-        Self {
-            vendor,
-            issuer,
-            endpoints,
-            rotation: vendor.rotation,
-            default_lifetime: vendor.default_lifetime,
-            advertises_issuer: false,
-            id_tokens: vendor.id_tokens,
-            dead_grant_errors: Vec::new(),
-        }
+    /// Creates a provider of `vendor`, whose users are those of `issuer`.
+    #[must_use]
+    pub fn of_vendor(vendor: Vendor, issuer: Issuer, endpoints: Endpoints) -> Self {
+        Self { vendor: Arc::new(vendor), issuer, endpoints, advertises_issuer: false }
     }
 
-    /// Returns the name of the vendor, for metric labels and logs: `oidc`, `keycloak`, `google`, `github`, `atlassian` or `salesforce`.
+    /// Changes what the vendor does differently from the standards.
     #[must_use]
-    pub const fn name(&self) -> &'static str {
+    pub fn with_vendor(mut self, change: impl FnOnce(&mut Vendor)) -> Self {
+        change(Arc::make_mut(&mut self.vendor));
+        self
+    }
+
+    /// Returns what the vendor does differently from the standards.
+    #[must_use]
+    pub fn vendor(&self) -> &Vendor {
+        &self.vendor
+    }
+
+    /// Returns the name of the vendor, for metric labels and logs: such as `oidc`, `github` or `oauth2`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
         self.vendor.name
     }
 
@@ -77,8 +81,8 @@ impl Provider {
     #[must_use]
     pub fn display_name(&self) -> Cow<'_, str> {
         let host = || url::Url::parse(self.issuer.as_str()).ok()?.host_str().map(str::to_owned);
-        match self.vendor.display_name {
-            Some(brand) => brand.into(),
+        match &self.vendor.display_name {
+            Some(brand) => Cow::Borrowed(brand),
             None => host().map_or_else(|| self.issuer.as_str().into(), Cow::Owned),
         }
     }
@@ -109,6 +113,13 @@ impl Provider {
     #[must_use]
     pub fn with_token_endpoint(mut self, endpoint: Uri) -> Self {
         self.endpoints.token = endpoint;
+        self
+    }
+
+    /// Sets the endpoint for refreshes. Default: the token endpoint.
+    #[must_use]
+    pub fn with_refresh_endpoint(mut self, endpoint: Uri) -> Self {
+        self.endpoints.refresh = Some(endpoint);
         self
     }
 
@@ -164,17 +175,15 @@ impl Provider {
     /// For a server that issues no ID token although `openid` is requested, or whose keys cannot be fetched. Without ID tokens, PKCE
     /// alone binds a login to the browser in which it began.
     #[must_use]
-    pub const fn without_id_tokens(mut self) -> Self {
-        self.id_tokens = false;
-        self
+    pub fn without_id_tokens(self) -> Self {
+        self.with_vendor(|vendor| vendor.id_tokens = false)
     }
 
     /// Sets what the provider does when a refresh token is presented twice. Default: the vendor's behaviour; where that depends on a
     /// setting, the worst case: [`Rotation::SingleUse`].
     #[must_use]
-    pub const fn with_rotation(mut self, rotation: Rotation) -> Self {
-        self.rotation = rotation;
-        self
+    pub fn with_rotation(self, rotation: Rotation) -> Self {
+        self.with_vendor(|vendor| vendor.rotation = rotation)
     }
 
     /// Treats a response of the token endpoint that contains one of `errors` as the end of the grant, at once. Default: the errors that
@@ -185,17 +194,16 @@ impl Provider {
     /// this server's credentials, or about a failure of the provider, ends no grant: neither `invalid_client` nor
     /// `temporarily_unavailable` does, nor any response with the status 408, 425, 429 or 5xx.
     #[must_use]
-    pub fn with_dead_grant_errors<'a>(mut self, errors: impl IntoIterator<Item = &'a str>) -> Self {
-        self.dead_grant_errors = errors.into_iter().map(Box::from).collect();
-        self
+    pub fn with_dead_grant_errors<'a>(self, errors: impl IntoIterator<Item = &'a str>) -> Self {
+        let rules = errors.into_iter().map(|error| ErrorRule::new(error.to_owned(), ErrorMeaning::Grant));
+        self.with_vendor(|vendor| vendor.errors.extend(rules))
     }
 
     /// Sets the lifetime of access tokens for which neither the token response nor the token nor introspection states one. Default: two
     /// hours for Salesforce, else unknown: then only a rejection shows that a token has expired.
     #[must_use]
-    pub const fn with_default_lifetime(mut self, lifetime: Duration) -> Self {
-        self.default_lifetime = Some(lifetime);
-        self
+    pub fn with_default_lifetime(self, lifetime: Duration) -> Self {
+        self.with_vendor(|vendor| vendor.default_lifetime = Some(lifetime))
     }
 
     /// Returns the token endpoint.
@@ -212,33 +220,39 @@ impl Provider {
 
     /// Returns what the provider does when a refresh token is presented twice.
     #[must_use]
-    pub const fn rotation(&self) -> Rotation {
-        self.rotation
+    pub fn rotation(&self) -> Rotation {
+        self.vendor.rotation
     }
 
     /// Reports whether a refresh ends the previous access token, so that tokens must not be refreshed ahead of time.
     #[must_use]
-    pub const fn ends_access_token_on_refresh(&self) -> bool {
+    pub fn ends_access_token_on_refresh(&self) -> bool {
         self.vendor.refresh_ends_access_token
     }
 
     /// Returns the lifetime of access tokens for which nothing else states one.
     #[must_use]
-    pub const fn default_lifetime(&self) -> Option<Duration> {
-        self.default_lifetime
+    pub fn default_lifetime(&self) -> Option<Duration> {
+        self.vendor.default_lifetime
     }
 
     /// Reports whether a login with the scope `openid` must return an ID token. GitHub and Atlassian issue none.
     #[must_use]
-    pub const fn issues_id_tokens(&self) -> bool {
-        self.id_tokens
+    pub fn issues_id_tokens(&self) -> bool {
+        self.vendor.id_tokens
     }
 
     /// Returns the policy for ID tokens for the client `client_id`; `None` if the provider issues none.
     #[must_use]
     pub fn id_token_policy(&self, client_id: &str) -> Option<IdTokenPolicy> {
         let policy = self.issues_id_tokens().then(|| IdTokenPolicy::new(self.issuer.clone(), client_id))?;
-        Some(self.vendor.issuer_alias.into_iter().fold(policy, IdTokenPolicy::with_issuer_alias))
+        Some(self.vendor.issuer_alias.as_deref().into_iter().fold(policy, IdTokenPolicy::with_issuer_alias))
+    }
+
+    /// Reports whether the profile is requested with each access token. Else it is that of the login, in an ID token or the token response.
+    #[must_use]
+    pub fn has_profile_endpoint(&self) -> bool {
+        self.vendor.profile == ProfileSource::UserInfo
     }
 
     /// Reports whether every authorization response names its issuer.
@@ -249,7 +263,7 @@ impl Provider {
 
     /// Reports whether `issuer` is one of the provider's names, compared as strings.
     pub(super) fn is_named(&self, issuer: &str) -> bool {
-        issuer == self.issuer.as_str() || self.vendor.issuer_alias == Some(issuer)
+        issuer == self.issuer.as_str() || self.vendor.issuer_alias.as_deref() == Some(issuer)
     }
 }
 

@@ -7,26 +7,28 @@ use portcullis_core::{InvalidUri, Issuer};
 use super::{
     Provider,
     provider::url,
-    vendor::{Endpoints, ErrorMeaning, TokenFormat, Vendor},
+    vendor::{ClientCredentials, Endpoints, ErrorMeaning, ErrorRule, Vendor},
 };
 
 /// A policy of the org or the app sets the lifetime of an access token, and introspection alone returns it; two hours is the default of an
 /// org. `invalid_grant` has three meanings, which the description distinguishes. Whether refresh tokens rotate is a setting, and mandatory
 /// for many apps.
-static SALESFORCE: Vendor = Vendor {
-    name: "salesforce",
-    display_name: Some("Salesforce"),
-    token_format: TokenFormat::FormWithSecret,
-    errors: &[
-        ("invalid_grant", "already being processed", ErrorMeaning::Transient),
-        ("invalid_grant", "ip restricted", ErrorMeaning::Client),
-        ("invalid_client_id", "", ErrorMeaning::Credentials),
-        ("unknown_error", "", ErrorMeaning::Transient),
-    ],
-    extra_members: &["instance_url", "id"],
-    default_lifetime: Some(Duration::from_hours(2)),
-    ..Vendor::STANDARD
-};
+fn vendor() -> Vendor {
+    Vendor {
+        name: "salesforce",
+        display_name: Some("Salesforce".into()),
+        credentials: ClientCredentials::InBody,
+        errors: vec![
+            ErrorRule::of_part("invalid_grant", "already being processed", ErrorMeaning::Transient),
+            ErrorRule::of_part("invalid_grant", "ip restricted", ErrorMeaning::Client),
+            ErrorRule::new("invalid_client_id", ErrorMeaning::Credentials),
+            ErrorRule::new("unknown_error", ErrorMeaning::Transient),
+        ],
+        extra_members: vec!["instance_url".into(), "id".into()],
+        default_lifetime: Some(Duration::from_hours(2)),
+        ..Vendor::standard()
+    }
+}
 
 impl Provider {
     /// Creates the provider for the Salesforce at `host`: `login.salesforce.com`, `test.salesforce.com` for sandboxes, or a My Domain.
@@ -44,6 +46,6 @@ impl Provider {
         endpoints.introspection = Some(endpoint("introspect")?);
         endpoints.revocation = Some(endpoint("revoke")?);
         endpoints.keys = Some(url(&base, "/id/keys")?);
-        Ok(Self::new(&SALESFORCE, Issuer::new(&base)?, endpoints))
+        Ok(Self::of_vendor(vendor(), Issuer::new(&base)?, endpoints))
     }
 }

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use portcullis_core::{BearerToken, ScopeSet, UnixTime};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
-use super::{Provider, vendor::TokenFormat};
-use crate::{Claims, ClientAuthentication, CodeVerifier, ProtocolError, jwt::UnverifiedJwt, response::json_object};
+use super::{
+    Profile, Provider,
+    vendor::{Pkce, ProfileSource, member},
+};
+use crate::{Claims, ClientAuthentication, CodeVerifier, ProtocolError, jwt::UnverifiedJwt, response::token_members};
 
 /// The maximum length of a token that is parsed, in bytes: it comes from the provider itself.
 const MAX_LEN: usize = 64 * 1024;
@@ -28,15 +31,12 @@ impl Provider {
         redirect_uri: &str,
         verifier: &CodeVerifier,
     ) -> Request<Bytes> {
-        self.token_request(
-            client,
-            &[
-                ("grant_type", "authorization_code"),
-                ("code", code.expose_secret()),
-                ("redirect_uri", redirect_uri),
-                ("code_verifier", verifier.secret().expose_secret()),
-            ],
-        )
+        let mut fields =
+            vec![("grant_type", "authorization_code"), ("code", code.expose_secret()), ("redirect_uri", redirect_uri)];
+        if self.vendor.pkce == Pkce::S256 {
+            fields.push(("code_verifier", verifier.secret().expose_secret()));
+        }
+        self.token_request(&self.endpoints.token, client, fields)
     }
 
     /// Returns the request that presents a refresh token.
@@ -45,17 +45,21 @@ impl Provider {
     /// [RFC 6749 section 6](https://www.rfc-editor.org/rfc/rfc6749#section-6)
     #[must_use]
     pub fn refresh_request(&self, client: &ClientAuthentication, refresh_token: &SecretString) -> Request<Bytes> {
-        let fields = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose_secret())];
-        self.token_request(client, &fields)
+        let fields = vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose_secret())];
+        self.token_request(self.endpoints.refresh.as_ref().unwrap_or(&self.endpoints.token), client, fields)
     }
 
-    fn token_request(&self, client: &ClientAuthentication, fields: &[(&str, &str)]) -> Request<Bytes> {
-        let endpoint = self.token_endpoint();
-        match self.vendor.token_format {
-            TokenFormat::Form => client.form_request(endpoint, fields),
-            TokenFormat::FormWithSecret => client.post_request(endpoint, fields),
-            TokenFormat::Json => client.json_request(endpoint, fields),
-        }
+    fn token_request<'a>(
+        &'a self,
+        endpoint: &Uri,
+        client: &ClientAuthentication,
+        mut fields: Vec<(&'a str, &'a str)>,
+    ) -> Request<Bytes> {
+        let vendor = &self.vendor;
+        fields.extend(vendor.token_parameters.iter().map(|(name, value)| (&**name, &**value)));
+        let mut request = client.request(endpoint, &fields, vendor.token_format, vendor.credentials);
+        request.headers_mut().extend(vendor.headers.clone());
+        request
     }
 
     /// Returns the tokens in `response`, which was received at `now`.
@@ -69,40 +73,110 @@ impl Provider {
     /// [`ProtocolError::ServerError`] if a later request may succeed; others if the response cannot be understood, or the token's type is
     /// not `Bearer`.
     pub fn process_token(&self, response: &Response<Bytes>, now: UnixTime) -> Result<TokenResponse, ProtocolError> {
-        if let Some(error) = self.token_error(response) {
-            return Err(error);
+        let members = self.successful(response)?;
+        let (place, name) = self.token_place();
+        let object = match place {
+            None => Some(&members),
+            Some(place) => member(&members, place).and_then(Value::as_object),
+        };
+        self.tokens(object.ok_or(ProtocolError::InvalidMember("access_token"))?, name, &members, now)
+    }
+
+    /// Returns the tokens in the `response` to a refresh, as [`process_token`](Self::process_token) does. If they are not at the vendor's
+    /// [path](super::Vendor::token_path), they are members of the response itself.
+    ///
+    /// # Errors
+    /// As [`process_token`](Self::process_token).
+    pub fn process_refresh(&self, response: &Response<Bytes>, now: UnixTime) -> Result<TokenResponse, ProtocolError> {
+        let members = self.successful(response)?;
+        let (place, name) = self.token_place();
+        let object = place.and_then(|place| member(&members, place)?.as_object());
+        match object.filter(|object| object.contains_key(name)) {
+            Some(object) => self.tokens(object, name, &members, now),
+            None => self.tokens(&members, if place.is_some() { "access_token" } else { name }, &members, now),
         }
-        let members = json_object(response)?;
+    }
+
+    fn successful(&self, response: &Response<Bytes>) -> Result<Members, ProtocolError> {
+        self.token_error(response).map_or_else(|| token_members(response), Err)
+    }
+
+    /// Returns the path of the object with the tokens, and the name of the access token in it.
+    fn token_place(&self) -> (Option<&str>, &str) {
+        match self.vendor.token_path.as_deref() {
+            None => (None, "access_token"),
+            Some(path) => path.rsplit_once('.').map_or((None, path), |(place, name)| (Some(place), name)),
+        }
+    }
+
+    /// Returns the tokens in `object`, a part of the response `all` in which the access token is called `name`.
+    fn tokens(
+        &self,
+        object: &Members,
+        name: &str,
+        all: &Members,
+        now: UnixTime,
+    ) -> Result<TokenResponse, ProtocolError> {
+        let vendor = &self.vendor;
         // Required by RFC 6749. Some providers omit it, and then mean a bearer token.
-        let token_type = text(&members, "token_type")?.unwrap_or("Bearer");
-        if !token_type.eq_ignore_ascii_case("Bearer") {
+        let token_type = text(object, "token_type")?.unwrap_or("Bearer");
+        let types = BEARER_TYPES.into_iter().chain(vendor.token_types.iter().map(|name| &**name));
+        if !{ types }.any(|known| token_type.eq_ignore_ascii_case(known)) {
             return Err(ProtocolError::InvalidMember("token_type"));
         }
-        let access_token = text(&members, "access_token")?.and_then(|text| BearerToken::issued(text).ok());
+        let access_token = object.get(name).and_then(Value::as_str).and_then(|text| BearerToken::issued(text).ok());
         let access_token = access_token.ok_or(ProtocolError::InvalidMember("access_token"))?;
         let mut tokens = TokenResponse::new(access_token);
-        tokens.expires_in = lifetime(&members, "expires_in");
+        tokens.expires_in = lifetime(object, "expires_in");
         if tokens.expires_in.is_none() {
             tokens.expires_at = unverified_expiry(&tokens.access_token).filter(|expires_at| *expires_at > now);
         }
-        tokens.refresh_token = text(&members, "refresh_token")?.map(SecretString::from);
-        tokens.refresh_expires_in = lifetime(&members, self.vendor.refresh_lifetime_member);
-        tokens.id_token = text(&members, "id_token")?.map(SecretString::from);
+        tokens.refresh_token = text(object, "refresh_token")?.map(SecretString::from);
+        tokens.refresh_expires_in = lifetime(object, &vendor.refresh_lifetime_member);
+        tokens.id_token = text(all, "id_token")?.map(SecretString::from);
         // An empty list means that nothing was granted, except for tokens whose rights are no scopes.
-        let says_nothing = |scopes: &ScopeSet| scopes.is_empty() && (self.vendor.has_no_scopes)(&tokens.access_token);
-        let scopes = members.get("scope").and_then(Value::as_str).map(|text| self.scopes(text));
-        tokens.scopes = scopes.filter(|scopes| !says_nothing(scopes));
-        let extra = self.vendor.extra_members.iter().filter_map(|name| members.get_key_value(*name));
+        let prefix = vendor.unscoped_token_prefix.as_deref();
+        let is_unscoped = prefix.is_some_and(|prefix| tokens.access_token.expose_secret().starts_with(prefix));
+        tokens.scopes = scopes(object).filter(|scopes| !(scopes.is_empty() && is_unscoped));
+        let extra = vendor.extra_members.iter().filter_map(|name| all.get_key_value(&**name));
         tokens.further = extra.map(|(name, value)| (name.clone(), value.clone())).collect();
+        if vendor.profile == ProfileSource::TokenResponse {
+            tokens.profile = Some(self.profile(without_tokens(all.clone()), Claims::default()));
+        }
         Ok(tokens)
     }
+}
 
-    /// Returns the scopes in a list. A name with characters that a scope cannot have is dropped: no request could use it.
-    fn scopes(&self, text: &str) -> ScopeSet {
-        let names = text.split([' ', self.vendor.scope_separator]);
-        let valid = names.filter_map(|name| ScopeSet::new([name]).ok());
-        valid.fold(ScopeSet::default(), |all, scope| all.union(&scope))
+/// The types of a bearer token, in any case: that of the standard, and another name that some providers write.
+const BEARER_TYPES: [&str; 2] = ["Bearer", "jwt-bearer"];
+
+/// Returns the scopes of a token response; `None` if they are absent, which means the requested ones.
+///
+/// They are a list in a string, separated by spaces or commas, or an array of such strings. A value of another type grants nothing: it must
+/// not be taken for an absent one. A name with characters that a scope cannot have is dropped: no request could use it.
+fn scopes(members: &Members) -> Option<ScopeSet> {
+    let texts: Vec<&str> = match members.get("scope")? {
+        Value::Null => return None,
+        Value::String(text) => vec![text],
+        Value::Array(elements) => elements.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    let names = texts.into_iter().flat_map(|text| text.split([' ', ',']));
+    let valid = names.filter_map(|name| ScopeSet::new([name]).ok());
+    Some(valid.fold(ScopeSet::default(), |all, scope| all.union(&scope)))
+}
+
+/// Removes everything that is called a token or a secret: a profile is stored and given to handlers.
+fn without_tokens(members: Members) -> Members {
+    fn clean(value: Value) -> Value {
+        match value {
+            Value::Object(members) => Value::Object(without_tokens(members)),
+            Value::Array(elements) => elements.into_iter().map(clean).collect(),
+            other => other,
+        }
     }
+    let is_secret = |name: &str| ["token", "secret"].iter().any(|word| name.to_ascii_lowercase().contains(word));
+    members.into_iter().filter(|(name, _)| !is_secret(name)).map(|(name, value)| (name, clean(value))).collect()
 }
 
 /// Returns a member that is a string. Empty and null count as absent.
@@ -118,7 +192,7 @@ fn text<'a>(members: &'a Members, name: &'static str) -> Result<Option<&'a str>,
 /// response has not expired.
 fn lifetime(members: &Members, name: &str) -> Option<Duration> {
     let value = members.get(name)?;
-    let seconds = value.as_f64().or_else(|| value.as_str()?.parse().ok())?;
+    let seconds = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
     Duration::try_from_secs_f64(seconds).ok().filter(|lifetime| !lifetime.is_zero())
 }
 
@@ -156,6 +230,8 @@ pub struct TokenResponse {
     pub id_token: Option<SecretString>,
     /// The other members of the response, such as Salesforce's `instance_url`, without tokens.
     pub further: Map<String, Value>,
+    /// The profile in the response, for vendors whose [profile](super::ProfileSource::TokenResponse) is there.
+    pub profile: Option<Result<Profile, ProtocolError>>,
 }
 
 impl TokenResponse {
@@ -171,6 +247,7 @@ impl TokenResponse {
             scopes: None,
             id_token: None,
             further: Map::new(),
+            profile: None,
         }
     }
 }

@@ -7,18 +7,21 @@ use serde_json::{Map, Value};
 use super::{Provider, vendor::ErrorMeaning};
 use crate::{
     ProtocolError,
-    response::{client_refused, error_code, failure, is_error_code},
-    strict_json,
+    response::{client_refused, error_code, error_members, failure, is_error_code},
 };
 
 /// [RFC 6749 section 5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2), and codes that belong to the authorization
-/// endpoint (section 4.1.2.1) but are returned here by some providers. Every other code is unknown.
-const STANDARD: [(&str, &str, ErrorMeaning); 4] = [
-    ("invalid_grant", "", ErrorMeaning::Grant),
-    ("invalid_client", "", ErrorMeaning::Credentials),
+/// endpoint (section 4.1.2.1, and OpenID Connect Core section 3.1.2.6) but are returned here by some providers. Every other code is unknown.
+const STANDARD: [(&str, ErrorMeaning); 7] = [
+    ("invalid_grant", ErrorMeaning::Grant),
+    // Entra, at a refresh: the user has to log in again, to consent or to pass another factor.
+    ("interaction_required", ErrorMeaning::Grant),
+    ("consent_required", ErrorMeaning::Grant),
+    ("login_required", ErrorMeaning::Grant),
+    ("invalid_client", ErrorMeaning::Credentials),
     // About the client, not about the user.
-    ("unauthorized_client", "", ErrorMeaning::Client),
-    ("unsupported_grant_type", "", ErrorMeaning::Client),
+    ("unauthorized_client", ErrorMeaning::Client),
+    ("unsupported_grant_type", ErrorMeaning::Client),
 ];
 
 /// Values, in lower case and in any of the members, which say that a later attempt may succeed.
@@ -49,42 +52,52 @@ impl Provider {
         if let Some(failure) = failure(response) {
             return Some(failure);
         }
-        let members = strict_json::parse_object(response.body()).unwrap_or_default();
+        let members = error_members(response).unwrap_or_default();
         if !is_refusal(status, &members) {
             return None;
         }
         let code = error_code(response);
-        let description = members.get("error_description").and_then(Value::as_str).unwrap_or_default();
+        let description = description(&members);
         let meaning = code.as_deref().and_then(|code| self.meaning(code, description));
-        let wordings = wordings(&members);
         let transient = || ProtocolError::ServerError { status, retry_after: None };
-        Some(match (meaning, code) {
-            (Some(ErrorMeaning::Credentials), _) => client_refused(response),
+        let dead = |code: &str| ProtocolError::GrantRefused {
+            code: shown(code).to_owned(),
+            description: loggable_description(description.to_owned()),
+        };
+        match (meaning, &code) {
+            (Some(ErrorMeaning::Credentials), _) => return Some(client_refused(response)),
+            (Some(ErrorMeaning::Transient), _) => return Some(transient()),
+            (Some(ErrorMeaning::Grant), Some(code)) if code == "invalid_grant" => return Some(dead(code)),
+            _ if status == StatusCode::TOO_EARLY => return Some(transient()),
+            _ => {}
+        }
+        let refused = client_refused(response);
+        if matches!(refused, ProtocolError::RateLimited { .. }) {
+            return Some(refused);
+        }
+        let wordings = wordings(&members);
+        if wordings.iter().any(|(_, value)| TRANSIENT.contains(&&*value.to_ascii_lowercase())) {
+            return Some(transient());
+        }
+        // Another member may name the error: HubSpot's `status`.
+        let worded = || wordings.iter().find_map(|(_, word)| Some((self.meaning(word, description)?, word.clone())));
+        let (meaning, word) = match (meaning, code.clone()) {
+            (Some(meaning), Some(code)) => (Some(meaning), Some(code)),
+            _ => worded().map_or((None, None), |(meaning, word)| (Some(meaning), Some(word))),
+        };
+        Some(match (meaning, word) {
+            (Some(ErrorMeaning::Grant), Some(word)) => dead(&word),
             (Some(ErrorMeaning::Transient), _) => transient(),
-            (Some(ErrorMeaning::Grant), Some(code)) => {
-                ProtocolError::GrantRefused { code, description: loggable_description(description.to_owned()) }
+            // The operator's word, or the vendor's, for credentials: it is recognized by its code.
+            (Some(ErrorMeaning::Credentials), code) => ProtocolError::ClientRefused { status, code },
+            (Some(ErrorMeaning::Client), _) => refused,
+            // RFC 6749 section 5.2: 401 is the status for an unknown client.
+            _ if status == StatusCode::UNAUTHORIZED && code.is_none() => refused,
+            _ => {
+                let wording = wordings.into_iter().find(|(name, _)| *name != "error");
+                let wording = wording.map(|(name, value)| format!("{name}={}", shown(&value)));
+                ProtocolError::UnknownRefusal { status, code: code.map(|code| shown(&code).into()), wording }
             }
-            _ if status == StatusCode::TOO_EARLY => transient(),
-            (_, code) => match client_refused(response) {
-                limited @ ProtocolError::RateLimited { .. } => limited,
-                refused => {
-                    if wordings.iter().any(|(_, value)| TRANSIENT.contains(&&*value.to_ascii_lowercase())) {
-                        return Some(transient());
-                    }
-                    if let Some((_, known)) = wordings.iter().find(|(_, value)| self.ends_grants(value)) {
-                        return Some(ProtocolError::GrantRefused { code: known.clone(), description: None });
-                    }
-                    // RFC 6749 section 5.2: 401 is the status for an unknown client.
-                    let is_known = meaning.is_some_and(|meaning| meaning != ErrorMeaning::Unknown);
-                    if is_known || (status == StatusCode::UNAUTHORIZED && code.is_none()) {
-                        return Some(refused);
-                    }
-                    let wording = wordings.into_iter().find(|(name, _)| *name != "error");
-                    let wording = wording.map(|(name, value)| format!("{name}={}", shown(&value)));
-                    let code = code.map(|code| shown(&code).into());
-                    ProtocolError::UnknownRefusal { status, code, wording }
-                }
-            },
         })
     }
 
@@ -100,17 +113,24 @@ impl Provider {
         }
     }
 
-    /// Reports whether the operator has configured `word` as an error that ends grants.
-    fn ends_grants(&self, word: &str) -> bool {
-        self.dead_grant_errors.iter().any(|known| **known == *word)
-    }
-
+    /// Returns the meaning of `code`: the vendor's, else the standard's. No configuration makes a word about this server's credentials, or
+    /// about an outage, end a grant.
     fn meaning(&self, code: &str, description: &str) -> Option<ErrorMeaning> {
         let description = description.to_ascii_lowercase();
-        let mut known = self.vendor.errors.iter().chain(&STANDARD);
-        let found = known.find(|(known, part, _)| *known == code && description.contains(part));
-        found.map(|(_, _, meaning)| *meaning)
+        let ends_no_grant = code == "invalid_client" || TRANSIENT.contains(&&*code.to_ascii_lowercase());
+        let own = self.vendor.errors.iter().find(|rule| {
+            let is_barred = ends_no_grant && rule.meaning == ErrorMeaning::Grant;
+            rule.code == code && description.contains(&*rule.part) && !is_barred
+        });
+        let standard = || STANDARD.into_iter().find(|(known, _)| *known == code).map(|(_, meaning)| meaning);
+        own.map(|rule| rule.meaning).or_else(standard)
     }
+}
+
+/// Returns the description of an error, under the name of the standard or another one.
+fn description(members: &Map<String, Value>) -> &str {
+    const NAMES: [&str; 4] = ["error_description", "reason", "message", "error_message"];
+    NAMES.into_iter().find_map(|name| members.get(name)?.as_str()).unwrap_or_default()
 }
 
 /// Reports whether a response is an error of the provider. A redirect, or 407 of a proxy, is none; with 200 the member `error` or `ok` says
@@ -126,12 +146,21 @@ fn is_refusal(status: StatusCode, members: &Map<String, Value>) -> bool {
 }
 
 /// Returns the members that name an error, with their values. They are logged, so a value that cannot be an error code is left out.
-fn wordings(members: &Map<String, Value>) -> Vec<(&'static str, String)> {
-    const TOP: [&str; 4] = ["error", "error_code", "code", "status"];
-    const BELOW: [(&str, &str); 3] = [("error.code", "code"), ("error.status", "status"), ("error.type", "type")];
-    let below = members.get("error").and_then(Value::as_object);
+pub(super) fn wordings(members: &Map<String, Value>) -> Vec<(&'static str, String)> {
+    const TOP: [&str; 5] = ["error", "error_code", "code", "status", "category"];
+    // The tag is Dropbox's, the extension that of GraphQL.
+    const BELOW: [(&str, &str); 5] = [
+        ("error.code", "/error/code"),
+        ("error.status", "/error/status"),
+        ("error.type", "/error/type"),
+        ("error.tag", "/error/.tag"),
+        ("errors.code", "/errors/0/extensions/code"),
+    ];
     let top = TOP.into_iter().filter_map(|name| Some((name, members.get(name)?)));
-    let below = BELOW.into_iter().filter_map(|(path, name)| Some((path, below?.get(name)?)));
+    let below = BELOW.into_iter().filter_map(|(name, path)| {
+        let (first, rest) = path[1..].split_once('/')?;
+        Some((name, members.get(first)?.pointer(&format!("/{rest}"))?))
+    });
     let worded = top.chain(below).filter_map(|(name, value)| match value {
         Value::String(text) => Some((name, text.clone())),
         Value::Number(number) => Some((name, number.to_string())),

@@ -43,6 +43,28 @@ fn a_refusal_is_told_in_words_that_are_fit_for_a_log() {
 }
 
 #[test]
+fn a_user_who_denies_is_told_apart_from_a_provider_that_refuses() {
+    let is_by_user = |code: &str| {
+        let response = AuthorizationResponse::parse(&format!("error={code}&state=s")).expect(code);
+        response.into_code().expect_err(code).is_by_user()
+    };
+    for code in [
+        "access_denied",
+        "consent_required",
+        "interaction_required",
+        "login_required",
+        "account_selection_required",
+        "user_cancelled_login",
+        "user_cancelled_authorize",
+    ] {
+        assert!(is_by_user(code), "{code}");
+    }
+    for code in ["server_error", "invalid_scope", "unauthorized_client", "temporarily_unavailable", "invalid_request"] {
+        assert!(!is_by_user(code), "{code}");
+    }
+}
+
+#[test]
 fn what_is_repeated_missing_or_contradictory_is_refused() {
     use InvalidAuthorizationResponse::{Contradictory, Missing, Repeated};
     for (query, refused) in [

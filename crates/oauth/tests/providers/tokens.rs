@@ -129,8 +129,41 @@ fn what_is_no_scope_is_no_right_and_spoils_nothing() {
         scopes(&tokens)
     };
     assert_eq!(read(json!("a \"b\" c a")).as_deref(), Some("a c"));
-    assert_eq!(read(json!("a,b")).as_deref(), Some("a,b"), "a comma is a character like others");
+    assert_eq!(read(json!("a,b")).as_deref(), Some("a b"), "by commas");
+    assert_eq!(read(json!(["a", "b c", 7])).as_deref(), Some("a b c"), "as a list");
     assert_eq!(read(json!(null)), None, "what was asked for");
+    for other in [json!(7), json!(true), json!({"a": true}), json!([])] {
+        assert_eq!(read(other).as_deref(), Some(""), "a scope of another type is not an absent scope");
+    }
+}
+
+#[test]
+fn harmless_deviations_of_a_token_response_are_accepted() {
+    const TOKENS: &str = r#"{"access_token":"x","token_type":"jwt-bearer","expires_in":"3600"}"#;
+    for (status, content_type, prefix) in [
+        (200, "application/json", ""),
+        (201, "application/json", ""),
+        (200, "text/plain; charset=utf-8", ""),
+        (200, "text/javascript", ""),
+        (200, "application/json", "\u{feff}"),
+    ] {
+        let response = response(status, content_type, &format!("{prefix}{TOKENS}"));
+        let tokens = provider("oidc").process_token(&response, NOW);
+        assert_eq!(tokens.expect(content_type).expires_in, secs(3600), "{status} {content_type}");
+        assert!(provider("oidc").process_refresh(&response, NOW).is_ok(), "{status} {content_type}");
+    }
+    for (status, content_type, body) in [
+        (200, "text/html", TOKENS),
+        (202, "application/json", TOKENS),
+        (204, "application/json", ""),
+        (200, "application/json", r#"{"access_token":"x","access_token":"y"}"#),
+        (200, "application/json", r#"{"access_token":"x","token_type":"mac"}"#),
+    ] {
+        assert!(provider("oidc").process_token(&response(status, content_type, body), NOW).is_err(), "{content_type}");
+    }
+    let dead = response(400, "text/plain", "\u{feff}{\"error\":\"invalid_grant\"}");
+    let error = provider("oidc").process_token(&dead, NOW).expect_err("dead");
+    assert!(matches!(error, portcullis_oauth::ProtocolError::GrantRefused { .. }), "{error}");
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use std::{ffi::OsString, time::Duration};
 
+use portcullis::oauth::providers::{ErrorMeaning, Pkce, ProfileSource, Provider, Rotation, SubjectMember, TokenFormat};
 use secrecy::ExposeSecret;
 
-use super::{Config, IssuerSettings, ModeSettings, Verification};
+use super::{Config, IssuerSettings, KnownProvider, ModeSettings, Verification};
 
 const MINIMAL: &str = "[[resource_server.issuers]]\nissuer = \"https://idp.example.com\"\n";
 
@@ -252,4 +253,136 @@ fn a_proxy_and_a_private_ca_are_checked_at_the_start() {
         let error = load(&format!("{MINIMAL}[egress]\n{keys}\n"), &[]).expect_err(keys);
         assert!(error.contains(expected) && !error.contains("hush"), "{error}");
     }
+}
+
+/// A provider of which the configuration says everything: tokens of Slack's shape, requests in JSON.
+const OAUTH2: &str = r#"
+mode = "bridge"
+
+[bridge]
+provider = "oauth2"
+client_id = "app"
+client_secret = "hush"
+scopes = ["read"]
+
+[bridge.endpoints]
+authorize = "https://login.example.com/authorize"
+token = "https://api.example.com/token"
+userinfo = "https://api.example.com/me"
+
+[bridge.oauth2]
+subject = "user.id"
+"#;
+
+fn provider(text: &str) -> Result<Provider, String> {
+    let config = load(text, &[])?;
+    let ModeSettings::Bridge(settings, _) = config.mode else { panic!("a bridge") };
+    let KnownProvider::All(provider) = settings.provider.known else { panic!("known without metadata") };
+    Ok(provider.with_vendor(|vendor| settings.provider.changes.apply(vendor)))
+}
+
+#[test]
+fn a_provider_of_the_kind_oauth2_is_what_the_configuration_says() {
+    let least = provider(OAUTH2).expect("valid");
+    assert_eq!((least.name(), least.issuer().as_str()), ("oauth2", "https://login.example.com"));
+    assert_eq!(least.token_endpoint().to_string(), "https://api.example.com/token");
+    assert!(!least.issues_id_tokens() && least.has_profile_endpoint());
+    let all = OAUTH2.replace(
+        "subject = \"user.id\"",
+        r#"subject = "user.id"
+name = "user.real_name"
+username = "user.handle"
+email = "user.mail"
+profile = "token_response"
+scope_parameter = "user_scope"
+scope_separator = ","
+token_request = "json"
+pkce = false
+token_parameters = ["audience=api"]
+headers = ["Api-Version=2"]
+token_path = "user.access_token"
+token_types = ["user"]
+default_lifetime = "1h"
+rotation = "10m"
+[bridge.oauth2.errors]
+login = ["dead"]
+transient = ["later"]
+ours = ["who_are_you"]
+dead_token = ["gone"]"#,
+    );
+    let all = provider(&all).expect("valid");
+    let vendor = all.vendor();
+    assert_eq!(vendor.subject, SubjectMember::Any("user.id".into()));
+    assert_eq!(vendor.renamed_members.len(), 3);
+    assert_eq!((vendor.profile, all.has_profile_endpoint()), (ProfileSource::TokenResponse, false));
+    assert_eq!((&*vendor.scope_parameter, vendor.scope_separator), ("user_scope", ','));
+    assert_eq!((vendor.token_format, vendor.pkce), (TokenFormat::Json, Pkce::Off));
+    assert_eq!(vendor.token_parameters, [("audience".into(), "api".into())]);
+    assert_eq!(vendor.headers["api-version"], "2");
+    assert_eq!(vendor.token_path.as_deref(), Some("user.access_token"));
+    assert_eq!(all.default_lifetime(), Some(Duration::from_hours(1)));
+    assert_eq!(all.rotation(), Rotation::Leeway(Duration::from_mins(10)));
+    let meanings: Vec<_> = vendor.errors.iter().map(|rule| (&*rule.code, rule.meaning)).collect();
+    let expected =
+        [("who_are_you", ErrorMeaning::Credentials), ("later", ErrorMeaning::Transient), ("dead", ErrorMeaning::Grant)];
+    assert_eq!(meanings, expected);
+    assert_eq!(vendor.dead_token_errors, ["gone"]);
+}
+
+#[test]
+fn an_error_about_a_provider_names_the_key() {
+    let subject = "subject = \"user.id\"";
+    for (find, replace, expected) in [
+        (subject, "", "`bridge.oauth2.subject` is missing"),
+        (subject, "subject = \"user..id\"", "`bridge.oauth2.subject` must be names of members"),
+        ("authorize = \"https://login.example.com/authorize\"", "", "`bridge.endpoints.authorize` is missing"),
+        ("token = \"https://api.example.com/token\"", "", "`bridge.endpoints.token` is missing"),
+        ("userinfo = \"https://api.example.com/me\"", "", "`bridge.endpoints.userinfo` is missing"),
+        (subject, "subject = \"sub\"\nprofile = \"id_token\"", "`bridge.scopes` must contain \"openid\""),
+        (subject, "subject = \"id\"\nprofile = \"jwt\"", "`bridge.oauth2.profile` must be one of userinfo, id_token"),
+        (subject, "subject = \"id\"\nprofile_body = \"{\"", "`bridge.oauth2.profile_body` must be a JSON text"),
+        (subject, "subject = \"id\"\nscope_separator = \", \"", "`bridge.oauth2.scope_separator` must be one of"),
+        (subject, "subject = \"id\"\nrotation = \"never\"", "`bridge.oauth2.rotation` must be \"reusable\""),
+        (subject, "subject = \"id\"\ndefault_lifetime = \"0s\"", "`bridge.oauth2.default_lifetime` must be longer"),
+        (subject, "subject = \"id\"\nheaders = [\"Authorization=x\"]", "`bridge.oauth2.headers[0]` is a header that"),
+        (subject, "subject = \"id\"\nheaders = [\"x\"]", "`bridge.oauth2.headers[0]` must be a name, an equals sign"),
+        (
+            subject,
+            "subject = \"id\"\ntoken_parameters = [\"code=x\"]",
+            "`bridge.oauth2.token_parameters[0]` is a param",
+        ),
+        (
+            subject,
+            "subject = \"id\"\nerrors.login = [\"invalid_client\"]",
+            "`bridge.oauth2.errors.login[0]` is about this server or an outage",
+        ),
+        ("provider = \"oauth2\"", "provider = \"entra\"", "`bridge.tenant` is missing"),
+        (
+            "provider = \"oauth2\"",
+            "provider = \"entra\"\ntenant = \"common\"",
+            "`bridge.tenant` must be the identifier",
+        ),
+        ("provider = \"oauth2\"", "provider = \"okta\"", "`bridge.host` is missing"),
+        ("provider = \"oauth2\"", "provider = \"gitlab\"\nhost = \"a b\"", "`bridge.host` must be a host name"),
+    ] {
+        assert!(OAUTH2.contains(find), "{find}");
+        let error = provider(&OAUTH2.replace(find, replace)).expect_err(expected);
+        assert!(error.contains(expected), "{error}, not {expected}");
+    }
+}
+
+#[test]
+fn a_ready_made_provider_can_be_changed_by_single_keys() {
+    let entra = OAUTH2
+        .replace("provider = \"oauth2\"", "provider = \"entra\"\ntenant = \"72f988bf-86f1-41af-91ab-2d7cd011db47\"")
+        .replace("[\"read\"]", "[\"openid\"]")
+        .replace("user.id", "oid");
+    let entra = provider(&entra).expect("valid");
+    assert!(entra.issues_id_tokens() && !entra.has_profile_endpoint());
+    assert_eq!(entra.issuer().as_str(), "https://login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0");
+    assert_eq!(entra.vendor().subject, SubjectMember::Any("oid".into()));
+    let zoom = OAUTH2.replace("https://login.example.com/authorize", "https://zoom.us/oauth/authorize");
+    assert!(!provider(&zoom).expect("valid").vendor().has_shared_subject());
+    let shared = zoom.replace("user.id", "account_id");
+    assert!(provider(&shared).expect("valid").vendor().has_shared_subject(), "the account of many users");
 }

@@ -212,7 +212,7 @@ const INVALID_BRIDGE: &[(&str, &str, &str)] = &[
     (
         "\"oidc\"",
         "\"github\"\ntoken_endpoint_auth_method = \"client_secret_post\"",
-        ":5: `bridge.token_endpoint_auth_method` is for oidc and keycloak",
+        ":5: `bridge.token_endpoint_auth_method` is for oidc, oauth2, keycloak, entra and okta",
     ),
     ("\"openid\"", "\"open id\"", ":8: `bridge.scopes` has \"open id\", which is not a scope name"),
     (

@@ -138,10 +138,15 @@ fn the_configuration_on_the_page_of_each_provider_is_valid() {
         include_str!("../../../../docs/providers/atlassian.md"),
         include_str!("../../../../docs/providers/salesforce.md"),
         include_str!("../../../../docs/providers/oidc.md"),
+        include_str!("../../../../docs/providers/oauth2.md"),
+        include_str!("../../../../docs/providers/ready-made.md"),
     ];
     let folder = folder_with_secrets("pages");
     for page in pages {
-        let block = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block of TOML");
-        check(&folder, block);
+        let blocks: Vec<_> = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert!(!blocks.is_empty(), "a block of TOML");
+        for block in blocks {
+            check(&folder, block);
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! The section `bridge`: tokens of an authorization server of our own, with login at a provider.
 //!
-//! [`table`] is the section as written, [`validate`](mod@validate) its rules; [`clients`], [`entitlement`] and [`provider`] are its parts.
+//! [`table`] is the section as written, [`validate`](mod@validate) its rules; [`clients`], [`entitlement`],
+//! [`oauth2`] and [`provider`] are its parts.
 
 mod clients;
 mod entitlement;
+mod oauth2;
 mod provider;
 mod table;
 mod validate;

@@ -1,9 +1,19 @@
 //! The provider of the section `bridge`: its endpoints, and the parameters of authorization requests.
 
 use http::Uri;
-use portcullis::{Issuer, ScopeSet, bridge::BridgeConfig, oauth::providers::Provider, types::InvalidUri};
+use portcullis::{
+    Issuer, ScopeSet,
+    bridge::BridgeConfig,
+    oauth::providers::{
+        Endpoints as ProviderEndpoints, InvalidPlace, Place, ProfileSource, Provider, ReadyMade, Vendor,
+    },
+    types::InvalidUri,
+};
 
-use super::table::{Bridge, Endpoints, ProviderName};
+use super::{
+    oauth2::{VendorChanges, validate_dead_grant_errors},
+    table::{Bridge, Endpoints, ProviderName},
+};
 use crate::config::{
     ConfigError,
     document::{element, given, uri_problem},
@@ -15,8 +25,8 @@ use crate::config::{
 pub(crate) struct ProviderSettings {
     pub(crate) known: KnownProvider,
     pub(crate) endpoints: EndpointSettings,
-    /// Its error codes for a grant that has ended.
-    pub(crate) dead_grant_errors: Vec<String>,
+    /// What it does differently.
+    pub(crate) changes: VendorChanges,
 }
 
 /// A provider, before discovery.
@@ -42,6 +52,7 @@ impl ProviderSettings {
 pub(crate) struct EndpointSettings {
     pub(crate) authorize: Option<Uri>,
     pub(crate) token: Option<Uri>,
+    pub(crate) refresh: Option<Uri>,
     pub(crate) userinfo: Option<Uri>,
     pub(crate) revocation: Option<Uri>,
     pub(crate) introspection: Option<Uri>,
@@ -52,43 +63,77 @@ pub(crate) struct EndpointSettings {
 pub(super) fn validate(section: &Section<'_>, table: &mut Bridge) -> Result<ProviderSettings, ConfigError> {
     let endpoints = endpoints(section, std::mem::take(&mut table.endpoints))?;
     let issuer = given(table.issuer.take()).map(|text| section.issuer("issuer", &text)).transpose()?;
+    validate_dead_grant_errors(section, "dead_grant_errors", &table.dead_grant_errors)?;
+    let mut oauth2 = std::mem::take(&mut table.oauth2);
+    oauth2.errors.login.append(&mut table.dead_grant_errors);
+    let changes = oauth2.validate(&section.below("oauth2"))?;
     let all = |provider| KnownProvider::All(Box::new(provider));
-    let known = match (known(section, table)?, issuer) {
+    let known = match (known(section, table, &endpoints, issuer.as_ref())?, issuer) {
         // Another server than the vendor's has other keys. Without its key set, ID tokens cannot be verified, and the profile names
         // the user.
         (Some(provider), None) if endpoints.token.is_some() && endpoints.jwks.is_none() => {
-            all(provider.without_id_tokens())
+            let needs_id_tokens = changed(&provider, &changes).profile == ProfileSource::IdToken;
+            all(if needs_id_tokens { provider } else { provider.without_id_tokens() })
         }
         (Some(provider), None) => all(provider),
         (Some(provider), Some(issuer)) => all(provider.with_issuer(issuer)),
         (None, Some(issuer)) => named(issuer, &endpoints),
         (None, None) => return Err(section.error("issuer", "is missing: it identifies the OpenID provider")),
     };
-    let dead_grant_errors = dead_grant_errors(section, std::mem::take(&mut table.dead_grant_errors))?;
-    Ok(ProviderSettings { known, endpoints, dead_grant_errors })
+    if let KnownProvider::All(provider) = &known {
+        check_profile(section, table, provider, &endpoints, &changes)?;
+    }
+    Ok(ProviderSettings { known, endpoints, changes })
 }
 
-/// Errors about this server or an outage. They must not end a grant.
-const NOT_GRANT_ERRORS: [&str; 3] = ["invalid_client", "temporarily_unavailable", "server_error"];
+fn changed(provider: &Provider, changes: &VendorChanges) -> Vendor {
+    let mut vendor = provider.vendor().clone();
+    changes.apply(&mut vendor);
+    vendor
+}
 
-fn dead_grant_errors(section: &Section<'_>, errors: Vec<String>) -> Result<Vec<String>, ConfigError> {
-    for (index, error) in errors.iter().enumerate() {
-        let problem = match &**error {
-            "" => "must not be empty",
-            error if NOT_GRANT_ERRORS.contains(&error) => "is about this server or an outage, and must not end a grant",
-            _ => continue,
-        };
-        return Err(section.error(&element("dead_grant_errors", index), problem));
+/// Checks that the profile can be had, and that it names the user.
+fn check_profile(
+    section: &Section<'_>,
+    table: &Bridge,
+    provider: &Provider,
+    endpoints: &EndpointSettings,
+    changes: &VendorChanges,
+) -> Result<(), ConfigError> {
+    let is_generic = table.provider == ProviderName::Oauth2;
+    match changed(provider, changes).profile {
+        ProfileSource::IdToken if !table.scopes.iter().any(|scope| scope == "openid") => {
+            Err(section.error("scopes", "must contain \"openid\": the profile is in the ID token"))
+        }
+        ProfileSource::UserInfo if is_generic && endpoints.userinfo.is_none() => {
+            Err(section.error("endpoints.userinfo", "is missing: `oauth2.profile` is \"userinfo\""))
+        }
+        _ if is_generic && !changes.has_subject() => {
+            Err(section.error("oauth2.subject", "is missing: it is the path of the member that identifies the user"))
+        }
+        _ => Ok(()),
     }
-    Ok(errors)
 }
 
 /// Returns the provider, unless it is a generic OpenID provider.
-fn known(section: &Section<'_>, table: &mut Bridge) -> Result<Option<Provider>, ConfigError> {
+fn known(
+    section: &Section<'_>,
+    table: &mut Bridge,
+    endpoints: &EndpointSettings,
+    issuer: Option<&Issuer>,
+) -> Result<Option<Provider>, ConfigError> {
     let host = given(table.host.take());
+    if let Some(row) = table.provider.ready_made().and_then(ReadyMade::named) {
+        let (key, place) = match row.place() {
+            Place::Tenant => ("tenant", given(table.tenant.take())),
+            _ => ("host", host),
+        };
+        let invalid = |error: InvalidPlace| section.error(key, error.to_string());
+        return row.provider(place.as_deref()).map(Some).map_err(invalid);
+    }
     let invalid = |key: &'static str| move |error: InvalidUri| section.error(key, uri_problem(&error));
     Ok(Some(match table.provider {
-        ProviderName::Oidc => return Ok(None),
+        ProviderName::Oauth2 => generic(section, endpoints, issuer)?,
         ProviderName::Google => Provider::google(),
         ProviderName::Atlassian => Provider::atlassian(),
         ProviderName::Github => match host {
@@ -106,7 +151,38 @@ fn known(section: &Section<'_>, table: &mut Bridge) -> Result<Option<Provider>, 
             section.issuer("server_url", &server_url)?;
             Provider::keycloak(&server_url, &realm).map_err(invalid("realm"))?
         }
+        // The others are in the table.
+        _ => return Ok(None),
     }))
+}
+
+/// Returns a provider of which the configuration says everything. Its users are those of the configured issuer, else of the origin of the
+/// authorization endpoint.
+fn generic(
+    section: &Section<'_>,
+    endpoints: &EndpointSettings,
+    issuer: Option<&Issuer>,
+) -> Result<Provider, ConfigError> {
+    let missing = |key: &str| section.error(key, "is missing: a provider of the kind \"oauth2\" has no metadata");
+    let authorize = endpoints.authorize.as_ref().ok_or_else(|| missing("endpoints.authorize"))?;
+    let token = endpoints.token.as_ref().ok_or_else(|| missing("endpoints.token"))?;
+    let issuer = match issuer {
+        Some(issuer) => issuer.clone(),
+        None => origin(authorize).map_err(|error| section.error("endpoints.authorize", uri_problem(&error)))?,
+    };
+    let mut vendor = Vendor::standard();
+    vendor.name = "oauth2";
+    vendor.id_tokens = false;
+    if let Some(row) = authorize.host().and_then(ReadyMade::of_host) {
+        vendor.shared_members = row.vendor().shared_members;
+    }
+    Ok(Provider::of_vendor(vendor, issuer, ProviderEndpoints::new(authorize.clone(), token.clone())))
+}
+
+/// Returns the origin of `url` as an issuer.
+fn origin(url: &Uri) -> Result<Issuer, InvalidUri> {
+    let authority = url.authority().map_or("", |authority| authority.as_str());
+    Issuer::new(&format!("{}://{authority}", url.scheme_str().unwrap_or("https")))
 }
 
 /// Returns an OpenID provider, which needs discovery unless the configuration has its authorization and token endpoints.
@@ -124,6 +200,7 @@ fn endpoints(section: &Section<'_>, table: Endpoints) -> Result<EndpointSettings
     Ok(EndpointSettings {
         authorize: section.url("authorize", table.authorize)?,
         token: section.url("token", table.token)?,
+        refresh: section.url("refresh", table.refresh)?,
         userinfo: section.url("userinfo", table.userinfo)?,
         revocation: section.url("revocation", table.revocation)?,
         introspection: section.url("introspection", table.introspection)?,

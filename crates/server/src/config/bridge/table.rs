@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::{
     clients::{ClientTable, ResourceServer},
     entitlement::Entitlement,
+    oauth2::OAuth2,
 };
 use crate::config::document::duration_text;
 
@@ -16,14 +17,18 @@ use crate::config::document::duration_text;
 pub(crate) struct Bridge {
     /// The provider at which users log in.
     pub(crate) provider: ProviderName,
-    /// oidc: the issuer identifier, exactly as the provider writes it. Other vendors: for test servers with another issuer.
+    /// oidc: the issuer identifier, exactly as the provider writes it. oauth2: whose users they are; default: the origin of the authorization
+    /// endpoint. Other vendors: for test servers with another issuer.
     pub(crate) issuer: Option<String>,
     /// keycloak: its URL, without the realm.
     pub(crate) server_url: Option<String>,
     /// keycloak: the realm.
     pub(crate) realm: Option<String>,
-    /// salesforce: where users log in, also a sandbox or a My Domain; github: an Enterprise Server.
+    /// salesforce: where users log in, also a sandbox or a My Domain; github: an Enterprise Server; gitlab: an own server; okta and auth0:
+    /// the host of the organization.
     pub(crate) host: Option<String>,
+    /// entra: the identifier of the tenant, a UUID.
+    pub(crate) tenant: Option<String>,
     /// The client ID of this server at the provider.
     pub(crate) client_id: Option<String>,
     /// The client secret of this server there.
@@ -31,7 +36,8 @@ pub(crate) struct Bridge {
     pub(crate) client_secret: Option<SecretString>,
     /// A file with the client secret, instead of `client_secret`.
     pub(crate) client_secret_file: Option<String>,
-    /// oidc and keycloak: the client authentication method; the other vendors have fixed methods. "none": a client without secret.
+    /// oidc, oauth2, keycloak, entra and okta: the client authentication method; the other vendors have fixed methods. "none": a client
+    /// without secret.
     pub(crate) token_endpoint_auth_method: AuthMethod,
     /// The scopes requested at the provider.
     pub(crate) scopes: Vec<String>,
@@ -66,6 +72,8 @@ pub(crate) struct Bridge {
     pub(crate) client_address_header: Option<String>,
     /// Endpoints of the provider that differ from those of the vendor or its metadata.
     pub(crate) endpoints: Endpoints,
+    /// What the provider does differently from the standards, or from what is known of its vendor.
+    pub(crate) oauth2: OAuth2,
     /// Clients that describe themselves by a document at their own URL.
     pub(crate) documents: Documents,
     /// Clients that register themselves.
@@ -88,6 +96,7 @@ impl Default for Bridge {
             server_url: None,
             realm: None,
             host: None,
+            tenant: None,
             client_id: None,
             client_secret: None,
             client_secret_file: None,
@@ -108,6 +117,7 @@ impl Default for Bridge {
             revoke_upstream: None,
             client_address_header: None,
             endpoints: Endpoints::default(),
+            oauth2: OAuth2::default(),
             documents: Documents::default(),
             registration: Registration::default(),
             clients: Vec::new(),
@@ -127,6 +137,50 @@ pub(crate) enum ProviderName {
     Github,
     Atlassian,
     Salesforce,
+    Oauth2,
+    Entra,
+    Okta,
+    Auth0,
+    Gitlab,
+    Slack,
+    Notion,
+    Linear,
+    Hubspot,
+    Figma,
+    Asana,
+    Zoom,
+    Discord,
+    Box,
+    Dropbox,
+}
+
+impl ProviderName {
+    /// Returns the name of a provider in the table of ready-made providers; `None` for another one.
+    pub(crate) const fn ready_made(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Oidc
+            | Self::Keycloak
+            | Self::Google
+            | Self::Github
+            | Self::Atlassian
+            | Self::Salesforce
+            | Self::Oauth2 => return None,
+            Self::Entra => "entra",
+            Self::Okta => "okta",
+            Self::Auth0 => "auth0",
+            Self::Gitlab => "gitlab",
+            Self::Slack => "slack",
+            Self::Notion => "notion",
+            Self::Linear => "linear",
+            Self::Hubspot => "hubspot",
+            Self::Figma => "figma",
+            Self::Asana => "asana",
+            Self::Zoom => "zoom",
+            Self::Discord => "discord",
+            Self::Box => "box",
+            Self::Dropbox => "dropbox",
+        })
+    }
 }
 
 #[derive(Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,6 +205,8 @@ pub(crate) struct Endpoints {
     pub(crate) authorize: Option<String>,
     /// The token endpoint.
     pub(crate) token: Option<String>,
+    /// The endpoint for refreshes. Default: the token endpoint.
+    pub(crate) refresh: Option<String>,
     /// The UserInfo endpoint.
     pub(crate) userinfo: Option<String>,
     /// The revocation endpoint.

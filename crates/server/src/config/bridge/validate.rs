@@ -128,9 +128,14 @@ fn documents(table: &Documents) -> ClientMetadataDocumentPolicy {
 /// Returns the client authentication of this server at the provider.
 fn authentication(section: &Section<'_>, table: &mut Bridge) -> Result<ClientAuthentication, ConfigError> {
     let key = "token_endpoint_auth_method";
-    let follows_standards = matches!(table.provider, ProviderName::Oidc | ProviderName::Keycloak);
+    let follows_standards = matches!(
+        table.provider,
+        ProviderName::Oidc | ProviderName::Oauth2 | ProviderName::Keycloak | ProviderName::Entra | ProviderName::Okta
+    );
     if table.token_endpoint_auth_method != AuthMethod::ClientSecretBasic && !follows_standards {
-        return Err(section.error(key, "is for oidc and keycloak; the other vendors have fixed methods"));
+        return Err(
+            section.error(key, "is for oidc, oauth2, keycloak, entra and okta; the other vendors have fixed methods")
+        );
     }
     let secret = section.secret("client_secret", table.client_secret.take(), table.client_secret_file.take())?;
     let method = table.token_endpoint_auth_method;
