@@ -102,3 +102,38 @@ fn with_endpoints(provider: Provider, endpoints: &EndpointSettings) -> Provider 
     let provider = at(provider, introspection, Provider::with_introspection_endpoint);
     at(provider, jwks, Provider::with_jwks_uri)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use portcullis_test_support::LogCapture;
+
+    use super::*;
+    use crate::config::ModeSettings;
+
+    async fn warnings(subject: &str) -> Vec<String> {
+        let text = format!(
+            r#"mode = "bridge"
+            bridge.provider = "oauth2"
+            bridge.client_id = "app"
+            bridge.client_secret = "hush"
+            bridge.endpoints.authorize = "https://zoom.us/oauth/authorize"
+            bridge.endpoints.token = "https://zoom.us/oauth/token"
+            bridge.endpoints.userinfo = "https://api.zoom.us/v2/users/me"
+            bridge.oauth2.subject = "{subject}""#
+        );
+        let config = Config::parse("file.toml", &text, Vec::<(OsString, OsString)>::new()).expect("valid");
+        let ModeSettings::Bridge(settings, _) = config.mode else { panic!("a bridge") };
+        let log = LogCapture::of_this_thread();
+        let _ = provider(&settings.provider, &Egress::new(EgressConfig::new()).expect("TLS")).await;
+        log.lines("several users may have the same value")
+    }
+
+    #[tokio::test]
+    async fn a_subject_that_several_users_share_is_warned_of_at_the_start() {
+        let [warning] = &warnings("account_id").await[..] else { panic!("one warning") };
+        assert!(warning.contains("bridge.oauth2.subject") && warning.contains("account_id"), "{warning}");
+        assert_eq!(warnings("id").await.len(), 0);
+    }
+}

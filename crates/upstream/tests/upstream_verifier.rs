@@ -124,6 +124,29 @@ async fn the_user_is_who_our_token_says_with_the_profile_that_the_provider_knows
 }
 
 #[tokio::test]
+async fn the_profile_of_the_login_is_kept_where_the_provider_has_no_profiles() {
+    let verify = |grant: Grant| {
+        let user = alice(Upstream::new(grant)).with_profile(object(&json!({"name": "Alice at the login"})));
+        let own = service_fn(move |_: BearerToken| {
+            std::future::ready(Ok::<_, AuthError>(Arc::new(user.with_profile(user.profile().clone()))))
+        });
+        // A call of it would be an error of its own.
+        let provider = service_fn(|_: BearerToken| async {
+            Err::<Arc<UserContext>, AuthError>(AuthError::new(Reason::WrongAudience))
+        });
+        let layer = UpstreamLayer::new(provider).with_profiles_of_login();
+        layer.layer(own).oneshot(BearerToken::new("ours").expect("token"))
+    };
+    let user = verify(Grant::default()).await.expect("a user");
+    assert_eq!((user.name(), user.claims()["from"].as_str()), (Some("Alice at the login"), Some("our token")));
+    assert_eq!(user.revalidate_at(), Some(UnixTime::from_secs(100)), "with the provider's token");
+    for reason in [Reason::GrantEnded, Reason::ProviderUnavailable, Reason::NoUpstream] {
+        let grant = Grant { failure: Some(reason), ..Grant::default() };
+        assert_eq!(verify(grant).await.expect_err("no token").reason(), reason);
+    }
+}
+
+#[tokio::test]
 async fn roles_of_the_providers_token_are_the_users_and_its_scopes_are_not() {
     let answer = |_: &str| {
         let claims = object(&json!({

@@ -156,6 +156,41 @@ fn compare(heading: &str, rows: &[String]) {
     fs::write(path, format!("{before}\n{heading}\n{}{end}{after}", lines.join("\n"))).expect(path);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_profile_in_an_id_token_or_a_token_response_is_checked_as_any_other() {
+    let row = |name: &str| rows().into_iter().find(|row| text(row, "provider") == name).expect("a row");
+    let log_in = |row: Value| async move {
+        let (provider, clock) = (provider(&row), TestClock::new());
+        let stub = Stub::new(row.clone(), provider.clone(), &clock).await;
+        let client = stub.client(provider, app(), clock);
+        let scopes = ScopeSet::parse(text(&row, "scopes")).expect("scopes");
+        client.login(&"c0de".into(), REDIRECT, &CodeVerifier::new([7; 32]), NONCE, &scopes).await
+    };
+    assert!(log_in(row("entra")).await.is_ok());
+    for (claim, value) in [
+        ("nonce", Value::from("of another login")),
+        ("iss", "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0".into()),
+        ("aud", "api://another-app".into()),
+        ("exp", 1.into()),
+        ("at_hash", "AAAAAAAAAAAAAAAAAAAAAA".into()),
+        ("sub", Value::Null),
+    ] {
+        let mut forged = row("entra");
+        forged["id_token"][claim] = value;
+        assert!(log_in(forged).await.is_err(), "{claim}");
+    }
+    let mut without = row("entra");
+    without["login"].as_object_mut().expect("an object").remove("id_token");
+    assert!(log_in(without).await.is_err());
+    let mut without_scope = row("entra");
+    without_scope["scopes"] = "api://app/mcp.use".into();
+    assert!(log_in(without_scope).await.is_err(), "there is no ID token without the scope `openid`");
+    let mut bot = row("notion");
+    bot["login"]["owner"] = serde_json::json!({"type": "workspace", "workspace": true});
+    let error = format!("{:?}", log_in(bot).await.expect_err("no user"));
+    assert!(error.contains("owner.user.id") && !error.contains("ntn_1"), "{error}");
+}
+
 #[test]
 fn the_scopes_of_slack_are_those_of_the_user_and_a_token_of_the_bot_is_not_taken() {
     let slack = ReadyMade::named("slack").expect("slack").provider(None).expect("slack");
