@@ -46,7 +46,7 @@ pub struct UserInfoEndpoint {
 #[derive(Clone, Debug)]
 enum Source {
     /// UserInfo of OpenID Connect, and the keys of signed responses.
-    Standard(Endpoint, RemoteKeySet),
+    Standard(Endpoint, Box<RemoteKeySet>),
     /// A vendor's profile, at the endpoint of the provider.
     Provider(Arc<Provider>),
 }
@@ -59,7 +59,7 @@ impl UserInfoEndpoint {
     pub fn new(issuer: Issuer, egress: Egress) -> Self {
         let endpoint = Endpoint::discovered(issuer.clone(), EndpointKind::UserInfo, egress.clone());
         let keys = RemoteKeySet::discovered(issuer.clone(), egress.clone());
-        Self::from_source(issuer, Source::Standard(endpoint, keys), move |kind| {
+        Self::from_source(issuer, Source::Standard(endpoint, Box::new(keys)), move |kind| {
             EndpointClient::new(egress.clone(), kind)
         })
     }
@@ -84,7 +84,7 @@ impl UserInfoEndpoint {
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.requests = self.requests.with_clock(Arc::clone(&clock));
         if let Source::Standard(endpoint, keys) = self.source {
-            self.source = Source::Standard(endpoint, keys.with_clock(Arc::clone(&clock)));
+            self.source = Source::Standard(endpoint, Box::new(keys.with_clock(Arc::clone(&clock))));
         }
         self.supplements = self.supplements.with_clock(clock);
         self

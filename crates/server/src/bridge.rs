@@ -107,6 +107,7 @@ fn with_endpoints(provider: Provider, endpoints: &EndpointSettings) -> Provider 
 mod tests {
     use std::ffi::OsString;
 
+    use portcullis::egress::EgressConfig;
     use portcullis_test_support::LogCapture;
 
     use super::*;

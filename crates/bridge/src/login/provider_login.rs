@@ -222,9 +222,7 @@ impl LoginCompletion {
             let (error, text) = match &*code {
                 "temporarily_unavailable" => (ErrorCode::TemporarilyUnavailable, UNAVAILABLE),
                 "server_error" => (ErrorCode::ServerError, "the identity provider failed"),
-                _ if is_by_user => {
-                    (ErrorCode::AccessDenied, "the login at the identity provider was not completed")
-                }
+                _ if is_by_user => (ErrorCode::AccessDenied, "the login at the identity provider was not completed"),
                 _ => (ErrorCode::ServerError, REFUSES_US),
             };
             let found = format!("error {code:?}, description {:?}", description.unwrap_or_default());

@@ -65,13 +65,13 @@ async fn row_of(row: &Value) -> String {
     assert_eq!(url.contains("code_challenge="), provider.vendor().pkce == Pkce::S256, "{name}: {url}");
 
     let login = client.login(&"c0de".into(), REDIRECT, &verifier, NONCE, &asked).await;
-    let login = login.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+    let login = login.expect(name);
     let user = &row["user"];
     assert_eq!(login.profile.subject(), text(user, "subject"), "{name}");
     assert_eq!(login.profile.text("email"), user["email"].as_str(), "{name}");
-    assert_eq!(login.profile.text("name"), user["name"].as_str().or(login.profile.text("name")), "{name}");
-    let username = login.profile.text("preferred_username");
-    assert_eq!(username, user["username"].as_str().or(username), "{name}");
+    for (member, expected) in [("name", &user["name"]), ("preferred_username", &user["username"])] {
+        assert!(expected.is_null() || login.profile.text(member) == expected.as_str(), "{name}: {member}");
+    }
     let stored = serde_json::to_string(login.profile.members()).expect("JSON");
     let first = login.tokens.access_token().token().clone();
     assert!(!stored.contains(stub.access_token()), "{name}: the profile repeats the token: {stored}");
@@ -80,7 +80,7 @@ async fn row_of(row: &Value) -> String {
 
     let before = Arc::new(login.tokens.clone());
     let tokens = client.clone().oneshot(Arc::clone(&before)).await;
-    let tokens = tokens.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+    let tokens = tokens.expect(name);
     assert_ne!(tokens.access_token.fingerprint(), first.fingerprint(), "{name}: a refresh has a new token");
     let exposed = |token: Option<&SecretString>| token.map(|token| token.expose_secret().to_owned());
     let issued = exposed(tokens.refresh_token.as_ref());
@@ -93,7 +93,7 @@ async fn row_of(row: &Value) -> String {
     let error = client.clone().oneshot(Arc::clone(&before)).await.expect_err("dead");
     assert_eq!(error.kind(), RefreshErrorKind::Refused, "{name}: {error:?}");
 
-    let revoked = client.revoke(&login.tokens).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+    let revoked = client.revoke(&login.tokens).await.expect(name);
     assert_eq!(revoked, !row["revoke"].is_null(), "{name}");
     if let Some(body) = row["revoke"][2].as_str() {
         assert_eq!(stub.last_body(), body, "{name}");

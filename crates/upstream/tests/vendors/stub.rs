@@ -60,7 +60,7 @@ impl Stub {
     /// Returns the access token of the login.
     pub(crate) fn access_token(&self) -> &str {
         let login = &self.0.row["login"];
-        login["access_token"].as_str().or(login["authed_user"]["access_token"].as_str()).expect("a token")
+        login["access_token"].as_str().or_else(|| login["authed_user"]["access_token"].as_str()).expect("a token")
     }
 
     pub(crate) fn last_body(&self) -> String {
