@@ -23,6 +23,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Profile {
     pub(crate) subject: Box<str>,
+    /// The subject that another member has replaced.
+    pub(crate) replaced: Option<Box<str>>,
     pub(crate) members: Map<String, Value>,
     pub(crate) claims: Claims,
 }
@@ -62,19 +64,20 @@ impl Profile {
     /// Replaces the subject by the member `member`; returns `None` if it is absent, empty or not a string.
     #[must_use]
     pub fn with_subject_member(mut self, member: &str) -> Option<Self> {
-        self.subject = self.text(member)?.into();
+        let subject = self.text(member)?.into();
+        self.replaced = Some(std::mem::replace(&mut self.subject, subject));
         Some(self)
     }
 
-    /// Checks that the profile describes the user whom a token names `subject`. If token and profile both have a `sub`, they must be equal
-    /// as well.
+    /// Checks that the profile describes the user whom a token names `subject`. If [another member](Self::with_subject_member) names the user,
+    /// the `sub` of the token, if it has one, must be the subject of the profile as well.
     ///
     /// [OpenID Connect Core 1.0 section 5.3.2](https://openid.net/specs/openid-connect-core-1_0.html#UserInfoResponse)
     ///
     /// # Errors
     /// [`Reason::SubjectMismatch`].
     pub fn check_subject(&self, subject: &str, sub: Option<&Value>) -> Result<(), AuthError> {
-        let is_other = |sub: &Value| self.members.get("sub").is_some_and(|own| own != sub);
+        let is_other = |sub: &Value| self.replaced.as_ref().is_some_and(|own| *sub != **own);
         if *self.subject != *subject || sub.is_some_and(is_other) {
             let problem = "the token and the profile differ in the subject, or in `sub`";
             return Err(AuthError::new(Reason::SubjectMismatch).with_source(problem));
@@ -86,7 +89,7 @@ impl Profile {
     ///
     /// Claims that cannot be read count as absent: they are no reason to reject a token that the provider has just accepted.
     pub fn into_user_context(self, issuer: Issuer) -> UserContextBuilder {
-        let Self { subject, members, claims } = self;
+        let Self { subject, members, claims, .. } = self;
         let user = UserContext::builder(issuer, &subject).with_profile(members);
         let user = user.with_scopes(claims.scopes().unwrap_or_default());
         let expires_at = claims.expires_at().unwrap_or_default();
@@ -123,7 +126,7 @@ pub fn process(response: &Response<Bytes>) -> Result<Profile, ProtocolError> {
     let members = refusal(response).map_or_else(|| json_object(response), Err)?;
     let subject = members.get("sub").and_then(Value::as_str).filter(|subject| !subject.is_empty());
     let subject = subject.ok_or(ProtocolError::InvalidMember("sub"))?.into();
-    Ok(Profile { subject, members, claims: Claims::default() })
+    Ok(Profile { subject, replaced: None, members, claims: Claims::default() })
 }
 
 /// A response of a UserInfo endpoint.
@@ -174,7 +177,7 @@ pub fn process_signed(issuer: &Issuer, jwt: SignedJwt) -> Result<Profile, Protoc
         Err(_) => return Err(ProtocolError::InvalidMember("iss")),
     }
     let subject = claims.subject().ok().flatten().ok_or(ProtocolError::InvalidMember("sub"))?.into();
-    Ok(Profile { subject, members: claims.into_inner(), claims: Claims::default() })
+    Ok(Profile { subject, replaced: None, members: claims.into_inner(), claims: Claims::default() })
 }
 
 /// Returns the error in a response that rejects the token, or this server.

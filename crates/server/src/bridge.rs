@@ -116,6 +116,7 @@ mod tests {
     async fn warnings(subject: &str) -> Vec<String> {
         let text = format!(
             r#"mode = "bridge"
+            store.url = "memory:"
             bridge.provider = "oauth2"
             bridge.client_id = "app"
             bridge.client_secret = "hush"

@@ -79,12 +79,12 @@ impl Provider {
         let is_about_the_user = |name: &str| name == "sub" || !(describes_token(name) || describes_login(name));
         let subject = self.subject(&claims)?;
         let members = claims.into_iter().filter(|(name, _)| is_about_the_user(name)).collect();
-        Ok(Profile { subject, members: self.renamed(members), claims: Claims::default() })
+        Ok(Profile { subject, replaced: None, members: self.renamed(members), claims: Claims::default() })
     }
 
     /// Returns the profile of `members`.
     pub(super) fn profile(&self, members: Map<String, Value>, claims: Claims) -> Result<Profile, ProtocolError> {
-        Ok(Profile { subject: self.subject(&members)?, members: self.renamed(members), claims })
+        Ok(Profile { subject: self.subject(&members)?, replaced: None, members: self.renamed(members), claims })
     }
 
     fn subject(&self, members: &Map<String, Value>) -> Result<Box<str>, ProtocolError> {

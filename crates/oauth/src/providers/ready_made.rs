@@ -1,7 +1,5 @@
 //! [`ReadyMade`]: the table of providers for which data suffices.
 
-use std::time::Duration;
-
 use http::{HeaderValue, Uri};
 use portcullis_core::Issuer;
 
@@ -27,6 +25,7 @@ pub struct ReadyMade {
     userinfo: Option<&'static str>,
     introspection: Option<&'static str>,
     revocation: Option<&'static str>,
+    /// The key set of ID tokens; `None` for a provider without ID tokens, or not always with one.
     keys: Option<&'static str>,
     vendor: fn(Vendor) -> Vendor,
 }
@@ -84,8 +83,10 @@ impl ReadyMade {
     /// Returns what its vendor does differently.
     #[must_use]
     pub fn vendor(&self) -> Vendor {
-        let standard = Vendor { name: self.name, display_name: Some(self.display_name.into()), ..Vendor::standard() };
-        (self.vendor)(standard)
+        let mut vendor = Vendor::standard();
+        (vendor.name, vendor.display_name) = (self.name, Some(self.display_name.into()));
+        vendor.id_tokens = self.keys.is_some();
+        (self.vendor)(vendor)
     }
 
     /// Returns the name.
@@ -138,13 +139,9 @@ fn is_host(text: &str) -> bool {
 }
 
 fn is_uuid(text: &str) -> bool {
-    let lengths = [8, 4, 4, 4, 12];
-    let parts: Vec<&str> = text.split('-').collect();
-    parts.len() == lengths.len()
-        && parts
-            .iter()
-            .zip(lengths)
-            .all(|(part, length)| part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    let is_right =
+        |(at, byte): (usize, u8)| if matches!(at, 8 | 13 | 18 | 23) { byte == b'-' } else { byte.is_ascii_hexdigit() };
+    text.len() == 36 && text.bytes().enumerate().all(is_right)
 }
 
 /// The members of a row that most providers do not have.
@@ -237,7 +234,6 @@ static TABLE: [ReadyMade; 14] = [
             .collect(),
             token_path: Some("authed_user.access_token".into()),
             token_types: vec!["user".into()],
-            id_tokens: false,
             subject: SubjectMember::Text("user_id".into()),
             renamed_members: vec![("user".into(), "preferred_username".into())],
             dead_token_errors: texts(&[
@@ -266,7 +262,6 @@ static TABLE: [ReadyMade; 14] = [
                 authorization_parameters: vec![("owner".into(), "user".into())],
                 pkce: Pkce::Off,
                 token_format: TokenFormat::Json,
-                id_tokens: false,
                 profile: ProfileSource::TokenResponse,
                 subject: SubjectMember::Text("owner.user.id".into()),
                 renamed_members: renamed(&[
@@ -291,7 +286,6 @@ static TABLE: [ReadyMade; 14] = [
         vendor: |vendor| Vendor {
             scope_separator: ',',
             credentials: ClientCredentials::InBody,
-            id_tokens: false,
             profile_request: ProfileRequest::Post(
                 r#"{"query":"{ viewer { id name email displayName avatarUrl } }"}"#.into(),
             ),
@@ -322,7 +316,6 @@ static TABLE: [ReadyMade; 14] = [
                 .chain(rules(ErrorMeaning::Credentials, &["BAD_CLIENT_ID", "BAD_CLIENT_SECRET"]))
                 .collect(),
             rotation: Rotation::Reusable,
-            id_tokens: false,
             profile_request: ProfileRequest::TokenInPath,
             subject: SubjectMember::Number("user_id".into()),
             renamed_members: renamed(&[("user", "email")]),
@@ -341,7 +334,6 @@ static TABLE: [ReadyMade; 14] = [
         userinfo: Some("https://api.figma.com/v1/me"),
         vendor: |vendor| Vendor {
             rotation: Rotation::Reusable,
-            id_tokens: false,
             subject: SubjectMember::Text("id".into()),
             renamed_members: renamed(&[("handle", "preferred_username"), ("img_url", "picture")]),
             ..vendor
@@ -359,8 +351,6 @@ static TABLE: [ReadyMade; 14] = [
         vendor: |vendor| Vendor {
             credentials: ClientCredentials::InBody,
             rotation: Rotation::Reusable,
-            // Not always.
-            id_tokens: false,
             subject: SubjectMember::Text("data.gid".into()),
             renamed_members: renamed(&[("data.name", "name"), ("data.email", "email")]),
             ..vendor
@@ -377,7 +367,6 @@ static TABLE: [ReadyMade; 14] = [
         revocation: Some("https://zoom.us/oauth/revoke"),
         vendor: |vendor| Vendor {
             errors: vec![ErrorRule::of_part("invalid_request", "invalid token", ErrorMeaning::Grant)],
-            id_tokens: false,
             subject: SubjectMember::Text("id".into()),
             renamed_members: renamed(&[("display_name", "name"), ("pic_url", "picture")]),
             // All users of an account share it.
@@ -396,7 +385,6 @@ static TABLE: [ReadyMade; 14] = [
         userinfo: Some("https://discord.com/api/users/@me"),
         revocation: Some("https://discord.com/api/oauth2/token/revoke"),
         vendor: |vendor| Vendor {
-            id_tokens: false,
             subject: SubjectMember::Text("id".into()),
             renamed_members: renamed(&[
                 ("username", "preferred_username"),
@@ -417,7 +405,6 @@ static TABLE: [ReadyMade; 14] = [
         revocation: Some("https://api.box.com/oauth2/revoke"),
         vendor: |vendor| Vendor {
             credentials: ClientCredentials::InBody,
-            id_tokens: false,
             subject: SubjectMember::Text("id".into()),
             renamed_members: renamed(&[("login", "email"), ("avatar_url", "picture")]),
             ..vendor
@@ -435,13 +422,10 @@ static TABLE: [ReadyMade; 14] = [
         vendor: |vendor| Vendor {
             authorization_parameters: vec![("token_access_type".into(), "offline".into())],
             rotation: Rotation::Reusable,
-            default_lifetime: Some(Duration::from_hours(4)),
-            id_tokens: false,
             profile_request: ProfileRequest::Post("null".into()),
             subject: SubjectMember::Text("account_id".into()),
             renamed_members: renamed(&[("name.display_name", "preferred_username"), ("profile_photo_url", "picture")]),
             dead_token_errors: texts(&["expired_access_token", "invalid_access_token", "user_suspended"]),
-            shared_members: texts(&["team.id", "team_member_id"]),
             revocation: RevocationFormat::Bearer,
             ..vendor
         },

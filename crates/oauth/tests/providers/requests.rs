@@ -133,13 +133,17 @@ fn a_grant_is_revoked_in_each_ones_way() {
     for (name, endpoint) in [
         ("oidc", "https://idp.example.com/revoke"),
         ("keycloak", "https://sso.example.com/realms/staff/protocol/openid-connect/revoke"),
-        ("salesforce", "https://login.salesforce.com/services/oauth2/revoke"),
     ] {
         let request = revoke(name).expect(name);
         assert_eq!(text(request.uri()), endpoint);
         assert_eq!(body(&request), "token=rt&token_type_hint=refresh_token", "{name}");
         assert!(request.headers().contains_key("authorization"), "{name}");
     }
+    let salesforce = revoke("salesforce").expect("salesforce");
+    assert_eq!(text(salesforce.uri()), "https://login.salesforce.com/services/oauth2/revoke");
+    let fields = "token=rt&token_type_hint=refresh_token&client_id=app&client_secret=s%26cret";
+    assert_eq!(body(&salesforce), fields, "credentials in the form, as in its token requests");
+    assert!(!salesforce.headers().contains_key("authorization"));
     let google = revoke("google").expect("google");
     assert_eq!((text(google.uri()).as_str(), body(&google)), ("https://oauth2.googleapis.com/revoke", "token=rt"));
     let github = revoke("github").expect("github");

@@ -270,6 +270,9 @@ authorize = "https://login.example.com/authorize"
 token = "https://api.example.com/token"
 userinfo = "https://api.example.com/me"
 
+[store]
+url = "memory:"
+
 [bridge.oauth2]
 subject = "user.id"
 "#;

@@ -34,7 +34,7 @@ impl Stub {
     pub(crate) async fn new(row: Value, provider: Provider, clock: &TestClock) -> Self {
         let signer = IdentityProvider::new().with_clock(Arc::new(clock.clone()));
         let claims = row["id_token"].as_object().cloned().unwrap_or_default();
-        let token = signer.token("nobody").with_header("typ", "JWT").with_audience("app").with_claim("nonce", NONCE);
+        let token = signer.token("ada").with_header("typ", "JWT").with_audience("app").with_claim("nonce", NONCE);
         let token = token.without_claim("client_id").with_claim("iss", provider.issuer().as_str());
         let id_token = claims.into_iter().fold(token, |token, (name, value)| token.with_claim(&name, value)).jwt();
         let request = Request::get(signer.endpoint_url(Endpoint::KeySet)).body(Bytes::new()).expect("request");

@@ -186,8 +186,8 @@ encryption_keys_file = ""
 const INVALID_BRIDGE: &[(&str, &str, &str)] = &[
     (
         "\"oidc\"",
-        "\"okta\"",
-        ":4: `bridge.provider` must be one of oidc, keycloak, google, github, atlassian, salesforce, not",
+        "\"octa\"",
+        ":4: `bridge.provider` must be one of oidc, keycloak, google, github, atlassian, salesforce, oauth2, entra, okta,",
     ),
     ("issuer = \"https://idp.example.com\"", "", ":3: `bridge.issuer` is missing"),
     (

@@ -219,7 +219,9 @@ pub(crate) fn folder(name: &str) -> PathBuf {
 pub(crate) fn folder_with_secrets(name: &str) -> PathBuf {
     let folder = folder(name);
     fs::create_dir(folder.join("secrets")).expect("a folder");
-    for secret in ["idp", "app", "registration", "keycloak", "google", "github", "atlassian", "salesforce", "oidc"] {
+    let names = "idp app registration provider oidc keycloak google github atlassian salesforce entra okta auth0 gitlab slack notion \
+                 linear hubspot figma asana zoom discord box dropbox";
+    for secret in names.split(' ') {
         write_closed(&folder.join("secrets").join(secret), "hush\n");
     }
     write_closed(&folder.join("portcullis.keys"), "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
