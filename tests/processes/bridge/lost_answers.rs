@@ -93,7 +93,8 @@ async fn a_refresh_whose_answer_was_lost_is_repeated_and_gets_the_same_answer() 
     for pair in [&first, &again, &next] {
         assert_eq!(place.whoami(pair.access_token()).await, 200);
     }
-    assert_eq!(log.lines(" session"), [""; 0], "nothing is logged about the session");
+    let is_normal = |line: &String| line.contains("login completed") || line.contains("tokens issued");
+    assert!(log.lines(" session").iter().all(is_normal), "the log has no sign of a copy: {}", log.text());
 }
 
 #[tokio::test]

@@ -123,6 +123,7 @@ async fn the_numbers_of_rows_are_reported_once_a_minute() {
         ("logins", 0.0),
         ("replays", 0.0),
         ("sessions", 0.0),
+        ("signing_keys", 0.0),
         ("users", 0.0),
     ];
     assert_eq!(rows, expected.map(|(table, rows)| (table.to_owned(), rows)).into());

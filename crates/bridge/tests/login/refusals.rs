@@ -138,7 +138,8 @@ async fn assert_logged(fixture: &Fixture, said: (&str, &str), parts: &[&str]) {
     let (code, description) = error(fixture).await;
     assert_eq!((&*code, &*description), said, "{parts:?}");
     let lines = [log.lines("login failed"), log.lines("login rejected")].concat();
-    let [line] = &*lines else { panic!("one line with {parts:?}: {lines:?}") };
+    assert_eq!(lines.len(), 1, "one line with {parts:?}: {lines:?}");
+    let line = &lines[0];
     for part in ["provider=", "client_id=\"site\""].iter().chain(parts) {
         assert!(line.contains(part), "{part}: {line}");
     }
