@@ -1,6 +1,6 @@
 //! Requests without a credential: [`discover`] asks an issuer for its metadata, [`max_age`] says for how long a response may be cached.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header};
@@ -52,17 +52,18 @@ pub(crate) async fn discover_until(
                 }
                 found = Some(all);
             }
-            Err(error @ (ProtocolError::RateLimited { .. } | ProtocolError::ServerError { .. }))
-                if has_failed || matches!(error, ProtocolError::RateLimited { .. }) =>
-            {
-                problem = error.into();
-                break;
-            }
             Err(ProtocolError::UnexpectedStatus(StatusCode::NOT_FOUND)) => {}
             Err(error) => {
-                has_failed |= matches!(error, ProtocolError::ServerError { .. });
-                tracing::debug!(%issuer, location = %url.path(), %error, "location of the metadata skipped");
+                tracing::debug!(%issuer, location = %url.path(), %error, "location without metadata");
+                let is_last = match &error {
+                    ProtocolError::RateLimited { .. } => true,
+                    ProtocolError::ServerError { .. } => mem::replace(&mut has_failed, true),
+                    _ => false,
+                };
                 problem = error.into();
+                if is_last {
+                    break;
+                }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! [`RefusalLog`]: warnings about tokens that no retry makes acceptable, because the configuration or the issuer must be changed.
 
-use std::{error::Error as _, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use portcullis_core::{AuthError, Issuer, Reason, UserContext};
 use portcullis_egress::{Rate, RateLimiter};
@@ -46,7 +46,7 @@ impl RefusalLog {
         }
         limits.each.record((issuer, reason));
         let issuer: String = issuer.chars().take(MAX_CHARS).collect();
-        let problem = error.source().map(tracing::field::display);
+        let problem = error.causes().map(tracing::field::display);
         tracing::warn!(
             ?issuer,
             reason = reason.as_str(),

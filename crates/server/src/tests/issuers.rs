@@ -19,7 +19,7 @@ use axum::{Form, Json, Router, routing};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Empty;
+use http_body_util::{BodyExt as _, Empty};
 use portcullis::{
     AuthLayer, UserContext,
     types::{AuthError, Clock as _, SystemClock},
@@ -202,6 +202,26 @@ async fn token_shapes_of_issuers_are_accepted_or_refused_as_documented() {
     } else {
         assert_eq!(written.trim(), table.trim(), "run this test with UPDATE_DOCS=1");
     }
+}
+
+#[tokio::test]
+async fn the_challenge_names_the_scopes_as_the_issuer_has_them_and_tokens_as_they_have_them() {
+    let config = load(configuration("Entra ID"), &stub().await);
+    let ModeSettings::ResourceServer(issuers) = &config.mode else { panic!("a resource server") };
+    let (auth, _) = resource_server::build(&config, issuers, &ScopeSet::default(), None).expect("verifiers");
+    let service = tower::service_fn(async |_: Request<Empty<Bytes>>| Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())));
+    let ask = async |path: &str| {
+        let request = Request::get(path).body(Empty::<Bytes>::new()).expect("request");
+        AuthLayer::new(auth.clone()).layer(service).oneshot(request).await.expect("a response")
+    };
+    let scope = "api://1c7e0b0a-5d54-4f4e-9d6b-0f5c6f0d2b11/mcp.use";
+    let challenge = ask("/mcp").await.headers()["www-authenticate"].to_str().expect("text").to_owned();
+    assert!(challenge.contains(&format!("scope=\"{scope}\"")), "{challenge}");
+    let metadata = ask("/.well-known/oauth-protected-resource/mcp").await.into_body().collect().await.expect("a body");
+    let metadata: Value = serde_json::from_slice(&metadata.to_bytes()).expect("JSON");
+    assert_eq!(metadata["scopes_supported"], json!([scope]));
+    // The accepted tokens of this configuration have the scope `mcp.use`, which every request needs.
+    assert_eq!(config.required_scopes.to_string(), "mcp.use");
 }
 
 #[test]
