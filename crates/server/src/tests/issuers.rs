@@ -209,7 +209,8 @@ async fn the_challenge_names_the_scopes_as_the_issuer_has_them_and_tokens_as_the
     let config = load(configuration("Entra ID"), &stub().await);
     let ModeSettings::ResourceServer(issuers) = &config.mode else { panic!("a resource server") };
     let (auth, _) = resource_server::build(&config, issuers, &ScopeSet::default(), None).expect("verifiers");
-    let service = tower::service_fn(async |_: Request<Empty<Bytes>>| Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())));
+    let service =
+        tower::service_fn(async |_: Request<Empty<Bytes>>| Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())));
     let ask = async |path: &str| {
         let request = Request::get(path).body(Empty::<Bytes>::new()).expect("request");
         AuthLayer::new(auth.clone()).layer(service).oneshot(request).await.expect("a response")
