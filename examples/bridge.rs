@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // An OpenID provider on this machine stands in for yours, such as `Provider::github()`.
     let idp = IdentityProvider::new();
     let running = idp.serve().await?;
-    let egress = EgressConfig::new().with_allow_loopback(true); // not in production
+    let egress = EgressConfig::new().with_loopback_allowed(); // not in production
     let metadata = discover(&Egress::new(egress.clone())?, &Issuer::new(running.url())?).await?;
     let provider = Provider::oidc(&metadata)?;
 

@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = ResourceServer::new(RESOURCE)?
         .with_introspection_issuer(running.url(), client)?
         // Not in production: it permits requests to the local machine.
-        .with_egress(EgressConfig::new().with_allow_loopback(true))
+        .with_egress(EgressConfig::new().with_loopback_allowed())
         .build()?;
     let app = Router::new()
         .route("/mcp", post(async |user: User| format!("Hello {}", user.subject())))

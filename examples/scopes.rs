@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = ResourceServer::new(RESOURCE)?
         .with_jwt_issuer(running.url())?
         // Not in production: it permits requests to the local machine.
-        .with_egress(EgressConfig::new().with_allow_loopback(true))
+        .with_egress(EgressConfig::new().with_loopback_allowed())
         .build()?
         .with_required_scopes(ScopeSet::parse("mcp:use")?);
     // The challenge names exactly these scopes, so the policy repeats the scope that every request needs.

@@ -99,7 +99,7 @@ pub(crate) fn cases(
 
 fn verifier(providers: &Providers) -> Result<JwtVerifier, Box<dyn Error>> {
     let issuer = Issuer::new(&providers.jwt.issuer())?;
-    let egress = Egress::new(EgressConfig::new().with_allow_loopback(true))?;
+    let egress = Egress::new(EgressConfig::new().with_loopback_allowed())?;
     let policy = JwtPolicy::new(issuer.clone(), ResourceUri::new(IdentityProvider::AUDIENCE)?);
     Ok(JwtVerifier::new(policy, RemoteKeySet::discovered(issuer, egress)))
 }

@@ -61,7 +61,7 @@ impl Providers {
         let config = ResourceServer::new(IdentityProvider::AUDIENCE)?
             .with_jwt_issuer(&self.jwt.issuer())?
             .with_introspection_issuer(&self.opaque.issuer(), client)?
-            .with_egress(EgressConfig::new().with_allow_loopback(true))
+            .with_egress(EgressConfig::new().with_loopback_allowed())
             .with_cache(CacheConfig::new().with_ttl(Duration::from_hours(1)))
             .build()?;
         Ok(config)

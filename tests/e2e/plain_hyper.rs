@@ -27,7 +27,7 @@ async fn serve(provider: &Provider, go_on: Arc<Notify>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/mcp", listener.local_addr().expect("bound"));
     let server = ResourceServer::new(&url).expect("a resource").with_jwt_issuer(&provider.issuer).expect("an issuer");
-    let config = server.with_egress(EgressConfig::new().with_allow_loopback(true)).build().expect("a configuration");
+    let config = server.with_egress(EgressConfig::new().with_loopback_allowed()).build().expect("a configuration");
     let answer = service_fn(move |request: Request<Incoming>| {
         let go_on = Arc::clone(&go_on);
         async move {

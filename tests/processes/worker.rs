@@ -64,7 +64,7 @@ pub(crate) fn client(issuer: &str, clock: Arc<dyn Clock>) -> ProviderClient {
     let at = |path| format!("{issuer}{path}").parse().expect("a URL");
     let provider = Provider::oidc_at(issuer.parse().expect("an issuer"), at("/authorize"), at("/token"));
     let app = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
-    let egress = Egress::new(EgressConfig::new().with_allow_loopback(true)).expect("a way out");
+    let egress = Egress::new(EgressConfig::new().with_loopback_allowed()).expect("a way out");
     ProviderClient::new(provider.with_userinfo_endpoint(at("/userinfo")), app, egress).with_clock(clock)
 }
 

@@ -59,7 +59,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let issuer = format!("http://{}", listener.local_addr().expect("an address"));
 
-        let egress = Egress::new(EgressConfig::new().with_allow_loopback(true)).expect("a client");
+        let egress = Egress::new(EgressConfig::new().with_loopback_allowed()).expect("a client");
         let egress = wiretap.of_egress(egress);
         let secret = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
         let provider = ProviderClient::new(provider(&idp), secret, egress.clone()).with_clock(Arc::clone(&shared));
@@ -128,7 +128,7 @@ fn config(issuer: &str, kind: AccessTokenKind, idp: &IdentityProvider, egress: &
         .with_access_tokens(kind)
         .with_client(server)
         .expect("a client")
-        .with_documents(ClientMetadataDocumentPolicy::new().with_allow_loopback(true))
+        .with_documents(ClientMetadataDocumentPolicy::new().with_loopback_allowed())
         .with_introspection_client(IntrospectionClient::new(API, &API_SECRET.into(), resource))
         .with_trusted_issuer(TrustedIssuer::new(trusted, keys))
 }

@@ -33,7 +33,7 @@ impl Site {
     /// Creates the bridge with a store in `folder`, which is on the disk of the sources.
     pub(crate) async fn new(folder: &Path, provider_url: &str) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let clock = Arc::new(SystemClock::new());
-        let egress = Egress::new(EgressConfig::new().with_allow_loopback(true))?;
+        let egress = Egress::new(EgressConfig::new().with_loopback_allowed())?;
         let metadata = discover(&egress, &Issuer::new(provider_url)?).await?;
         let app = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
         let provider = ProviderClient::new(Provider::oidc(&metadata)?, app, egress.clone()).with_clock(clock.clone());

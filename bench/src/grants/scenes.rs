@@ -32,7 +32,7 @@ pub(crate) fn run() -> Result<Vec<Scene>, Box<dyn Error>> {
 }
 
 async fn played<C: Contender>(scenario: Scenario, contender: &C) -> Result<Vec<Outcome>, Box<dyn Error>> {
-    let egress = Egress::new(EgressConfig::new().with_allow_loopback(true))?;
+    let egress = Egress::new(EgressConfig::new().with_loopback_allowed())?;
     let idp = IdentityProvider::new();
     let _running = idp.serve().await?;
     let site = Site::new(idp, TestClock::new(), |_| egress);

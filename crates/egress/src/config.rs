@@ -39,10 +39,10 @@ impl EgressConfig {
         }
     }
 
-    /// Sets whether the loopback addresses of this machine are allowed, by plain `http` as well. For tests and demos.
+    /// Allows the loopback addresses of this machine, by plain `http` as well: for tests and demos. Default: they are blocked.
     #[must_use]
-    pub const fn with_allow_loopback(mut self, allow: bool) -> Self {
-        self.allow_loopback = allow;
+    pub const fn with_loopback_allowed(mut self) -> Self {
+        self.allow_loopback = true;
         self
     }
 

@@ -6,7 +6,7 @@
 //! It is a tower service from a request to a whole response. Requests go to public `https` endpoints only, so
 //! that a URL from an untrusted party (metadata, a client's registration) cannot make this server call its own network:
 //!
-//! 1. `https` only; plain `http` to loopback only if [allowed](EgressConfig::with_allow_loopback), and to
+//! 1. `https` only; plain `http` to loopback only if [allowed](EgressConfig::with_loopback_allowed), and to
 //!    [named hosts](EgressConfig::with_http_hosts) in allowed networks. No user info.
 //! 2. No loopback, private, link-local or otherwise special address, unless the operator
 //!    [allows](EgressConfig::with_allowed_networks) it. The addresses that a name resolves to are checked, and the connection

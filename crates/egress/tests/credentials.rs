@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
-use portcullis_core::Fingerprint;
+use portcullis_core::{Fingerprint, RequestSource};
 use portcullis_egress::{Answer, CircuitBreaker, CredentialKey, EgressError, EgressErrorKind};
 use portcullis_testkit::TestClock;
 use tokio::{
@@ -377,4 +377,59 @@ async fn refusals_of_many_credentials_with_none_accepted_lately_may_be_about_thi
     for nth in 60..90 {
         assert_eq!(send(&service, &format!("dead-{nth}")).await.is_ok(), nth < 76, "{nth}: that was long ago");
     }
+}
+
+fn spawn_from(service: &Service, source: RequestSource, credential: &str) -> JoinHandle<Result<u16, EgressError>> {
+    let mut request = request(credential);
+    request.extensions_mut().insert(source);
+    let service = service.clone();
+    tokio::spawn(async move { service.oneshot(request).await.map(|response| response.status().as_u16()) })
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_of_one_source_wait_in_bounded_number_for_its_running_calls() {
+    let provider = Provider::default();
+    let service = provider.set("*", Does::AnswersAfter(2 * SECOND)).circuit_breaker();
+    let source = |address: &str| RequestSource::new(address.parse().expect("an address"));
+    let (busy, other) = (source("192.0.2.1"), source("192.0.2.2"));
+    let calls: Vec<_> = (0..300).map(|nth| spawn_from(&service, busy, &format!("user-{nth}"))).collect();
+    sleep(SECOND / 2).await;
+    assert_eq!(provider.calls(), 100, "one burst");
+    let refused = calls.iter().filter(|call| call.is_finished()).count();
+    assert_eq!(refused, 100, "no more than a burst waits");
+    let others: Vec<_> = (0..50).map(|nth| spawn_from(&service, other, &format!("other-{nth}"))).collect();
+    sleep(SECOND / 2).await;
+    assert_eq!(provider.calls(), 150, "another source does not wait for this one");
+
+    sleep(SECOND * 4).await;
+    assert_eq!(provider.calls(), 250, "accepted calls make room for those that wait");
+    let mut accepted = 0;
+    for call in calls {
+        match call.await.expect("no panic") {
+            Ok(status) => accepted += usize::from(status == 200),
+            Err(error) => assert_eq!(error.kind(), EgressErrorKind::SourceLimited, "{error}"),
+        }
+    }
+    assert_eq!(accepted, 200);
+    for call in others {
+        assert_eq!(call.await.expect("no panic").expect("an answer"), 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_over_its_limit_does_not_wait_for_the_calls_of_another_source() {
+    let provider = Provider::default();
+    let service = provider.set("*", Does::Answers(401)).set("slow", Does::Hangs).circuit_breaker();
+    let source = |address: &str| RequestSource::new(address.parse().expect("an address"));
+    let slow = spawn_from(&service, source("192.0.2.2"), "slow");
+    for nth in 0..100 {
+        let status = spawn_from(&service, source("192.0.2.1"), &format!("junk-{nth}")).await.expect("no panic");
+        assert_eq!(status.expect("an answer"), 401);
+    }
+    let refused = spawn_from(&service, source("192.0.2.1"), "one-more");
+    sleep(SECOND / 100).await;
+    assert!(refused.is_finished(), "it waits for a call that cannot make room for it");
+    let refused = refused.await.expect("no panic").expect_err("the limit");
+    assert_eq!(refused.kind(), EgressErrorKind::SourceLimited);
+    slow.abort();
 }

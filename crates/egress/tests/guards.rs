@@ -61,7 +61,7 @@ impl Server {
 }
 
 fn config() -> EgressConfig {
-    EgressConfig::new().with_allow_loopback(true)
+    EgressConfig::new().with_loopback_allowed()
 }
 
 async fn get(config: EgressConfig, url: &str) -> Result<Response<Bytes>, EgressError> {

@@ -97,9 +97,9 @@ fn trusting(ca: &[u8]) -> EgressConfig {
 #[tokio::test]
 async fn a_private_ca_is_trusted_if_it_is_configured() {
     let url = format!("https://localhost:{}/", https_server().await);
-    let config = || trusting(CA).with_allow_loopback(true);
+    let config = || trusting(CA).with_loopback_allowed();
     assert_eq!(get(config(), &url).await.expect("trusted").status(), StatusCode::NO_CONTENT);
-    for config in [EgressConfig::new().with_allow_loopback(true), trusting(OTHER_CA).with_allow_loopback(true)] {
+    for config in [EgressConfig::new().with_loopback_allowed(), trusting(OTHER_CA).with_loopback_allowed()] {
         let error = get(config, &url).await.expect_err("not trusted");
         assert_eq!(error.kind(), EgressErrorKind::Connect);
     }
@@ -153,7 +153,7 @@ async fn loopback_and_named_hosts_are_called_without_the_proxy() {
     let (port, requests) = proxy(server).await;
     let proxy = || Proxy::new(&format!("http://127.0.0.1:{port}")).expect("proxy");
     let url = format!("https://localhost:{server}/");
-    get(trusting(CA).with_allow_loopback(true).with_proxy(proxy()), &url).await.expect("direct");
+    get(trusting(CA).with_loopback_allowed().with_proxy(proxy()), &url).await.expect("direct");
     let direct = trusting(CA).with_proxy(proxy().with_direct_hosts(["idp.example.com"]));
     // The name is resolved here, where it has no address.
     assert!(get(direct, "https://idp.example.com/").await.is_err());

@@ -30,7 +30,7 @@ fn server(provider: &IdentityProvider) -> BridgedServer {
     let resource = ResourceUri::new(RESOURCE).expect("a resource");
     let config = BridgeConfig::new(Issuer::new(ORIGIN).expect("an issuer"), resource)
         .with_upstream_scopes(ScopeSet::parse("openid profile offline_access").expect("scopes"));
-    BridgedServer::new(config, upstream, app).with_provider_egress(EgressConfig::new().with_allow_loopback(true))
+    BridgedServer::new(config, upstream, app).with_provider_egress(EgressConfig::new().with_loopback_allowed())
 }
 
 #[tokio::test]

@@ -266,7 +266,7 @@ async fn a_request_is_seen_and_its_secrets_do_not_print() {
 async fn on_a_socket_it_does_the_same_and_can_break_off() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
-    let egress = Egress::new(EgressConfig::new().with_allow_loopback(true)).expect("TLS");
+    let egress = Egress::new(EgressConfig::new().with_loopback_allowed()).expect("TLS");
     let fetch = async |path: &str| {
         egress.clone().oneshot(Request::get(provider.url(path)).body(Bytes::new()).expect("request")).await
     };

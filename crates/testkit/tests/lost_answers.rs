@@ -80,7 +80,7 @@ async fn to_hang_up_does_not_undo_what_was_sent() {
 async fn on_a_socket_it_is_the_same() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
-    let egress = Egress::new(EgressConfig::new().with_allow_loopback(true)).expect("TLS");
+    let egress = Egress::new(EgressConfig::new().with_loopback_allowed()).expect("TLS");
     let grant = provider.issue_grant("alice", "openid");
     provider.set_fault(Endpoint::Token, Fault::disconnect().after_processing().times(1));
     let lost = egress.clone().oneshot(request(&provider, &grant)).await.expect_err("broken off");

@@ -270,7 +270,7 @@ async fn every_class_of_error_can_be_switched_on() {
 
 #[tokio::test]
 async fn on_a_socket_a_vendor_is_where_its_metadata_says() {
-    let egress = Egress::new(EgressConfig::new().with_allow_loopback(true)).expect("TLS");
+    let egress = Egress::new(EgressConfig::new().with_loopback_allowed()).expect("TLS");
     for (vendor, path) in [(Vendor::Keycloak, "/realms/test"), (Vendor::Google, ""), (Vendor::Salesforce, "")] {
         let provider = IdentityProvider::of(vendor);
         let running = provider.serve().await.expect("a port");

@@ -33,7 +33,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: reverse-proxy RESOURCE UPSTREAM ISSUER".into());
     };
     // An issuer without TLS can only be on this machine.
-    let egress = EgressConfig::new().with_allow_loopback(issuer.starts_with("http:"));
+    let egress = EgressConfig::new();
+    let egress = if issuer.starts_with("http:") { egress.with_loopback_allowed() } else { egress };
     let cfg = ResourceServer::new(resource)?.with_jwt_issuer(issuer)?.with_egress(egress).build()?;
     let gate = AuthLayer::new(cfg).layer(Forward::new(&upstream.parse()?)?);
 

@@ -114,7 +114,7 @@ impl Place {
         change: impl FnOnce(BridgeConfig) -> BridgeConfig,
     ) -> Site {
         let clock = Arc::new(SystemClock::new());
-        let egress = Egress::new(EgressConfig::new().with_allow_loopback(true)).expect("a way out");
+        let egress = Egress::new(EgressConfig::new().with_loopback_allowed()).expect("a way out");
         let metadata = portcullis::verify::discover(&egress, &Issuer::new(provider).expect("an issuer")).await;
         let provider = Provider::oidc(&metadata.expect("its metadata")).expect("a provider");
         let secret = ClientAuthentication::basic(app.client_id, app.client_secret.into());

@@ -59,7 +59,7 @@ impl Server {
     /// Its user has yet to log in.
     pub(crate) async fn start(issuer: &str, app: Application) -> Self {
         let clock = Arc::new(SystemClock::new());
-        let config = EgressConfig::new().with_allow_loopback(true);
+        let config = EgressConfig::new().with_loopback_allowed();
         let egress = Egress::new(config.with_timeout(Duration::from_secs(20))).expect("a way out");
         let issuer = Issuer::new(issuer).expect("an issuer");
         let metadata = portcullis::verify::discover(&egress, &issuer).await.expect("its metadata");

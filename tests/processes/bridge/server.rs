@@ -62,7 +62,7 @@ impl Site {
         let keys = KeyRing::from_file(&plan.key_file).expect("keys");
         let vault = GrantStore::new(Arc::clone(&store) as _, keys.clone()).expect("the keys are durable");
         let records = SealedStore::new(Arc::clone(&store) as _, keys).expect("the keys are durable");
-        let egress = Egress::new(EgressConfig::new().with_allow_loopback(true)).expect("a way out");
+        let egress = Egress::new(EgressConfig::new().with_loopback_allowed()).expect("a way out");
         let app = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
         let provider =
             ProviderClient::new(provider(&plan.provider), app, egress.clone()).with_clock(Arc::clone(&clock));

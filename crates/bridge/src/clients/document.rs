@@ -225,10 +225,10 @@ impl ClientMetadataDocumentPolicy {
         self
     }
 
-    /// Sets whether loopback hosts are accepted, also with `http`: for tests and demos. The
-    /// [`Egress`](portcullis_egress::Egress) has to allow them as well.
-    pub const fn with_allow_loopback(mut self, allow: bool) -> Self {
-        self.allows_loopback = allow;
+    /// Accepts loopback hosts, also with `http`: for tests and demos. The [`Egress`](portcullis_egress::Egress) has to allow them as
+    /// well. Default: they are rejected.
+    pub const fn with_loopback_allowed(mut self) -> Self {
+        self.allows_loopback = true;
         self
     }
 

@@ -76,7 +76,7 @@ fn ok(body: &str) -> String {
 
 /// Returns a policy that accepts loopback.
 fn local() -> ClientMetadataDocumentPolicy {
-    ClientMetadataDocumentPolicy::new().with_allow_loopback(true)
+    ClientMetadataDocumentPolicy::new().with_loopback_allowed()
 }
 
 async fn outcome(policy: ClientMetadataDocumentPolicy, egress: EgressConfig, id: &str) -> Outcome {
@@ -86,7 +86,7 @@ async fn outcome(policy: ClientMetadataDocumentPolicy, egress: EgressConfig, id:
 #[tokio::test]
 async fn as_20_loopback_is_for_those_that_allow_it_twice() {
     let server = Server::good().await;
-    let (open, closed) = (EgressConfig::new().with_allow_loopback(true), EgressConfig::new());
+    let (open, closed) = (EgressConfig::new().with_loopback_allowed(), EgressConfig::new());
     assert_eq!(outcome(ClientMetadataDocumentPolicy::new(), open.clone(), &server.id()).await, Outcome::Refused);
     assert_eq!(outcome(local(), closed, &server.id()).await, Outcome::Unavailable);
     assert_eq!(server.connections(), 0);
@@ -144,7 +144,7 @@ async fn told(egress: EgressConfig, id: &str) -> (StatusCode, Bytes, Vec<String>
 
 #[tokio::test]
 async fn as_20_what_is_at_an_address_that_has_no_document_is_not_told() {
-    let open = || EgressConfig::new().with_allow_loopback(true).with_timeout(Duration::from_millis(500));
+    let open = || EgressConfig::new().with_loopback_allowed().with_timeout(Duration::from_millis(500));
     let closed = id(free_port().await);
     let nothing_listens = told(open(), &closed).await;
     assert_eq!(nothing_listens.0, 503);
@@ -190,7 +190,7 @@ async fn told_of_keys(egress: EgressConfig, jwks_uri: &str) -> (StatusCode, Byte
 
 #[tokio::test]
 async fn as_20_what_is_at_an_address_that_has_no_keys_is_not_told() {
-    let open = || EgressConfig::new().with_allow_loopback(true).with_timeout(Duration::from_millis(500));
+    let open = || EgressConfig::new().with_loopback_allowed().with_timeout(Duration::from_millis(500));
     let keys = |port: u16| format!("http://127.0.0.1:{port}/keys");
     let port = free_port().await;
     let nothing_listens = told_of_keys(open(), &keys(port)).await;
@@ -215,14 +215,14 @@ async fn as_20_a_redirect_is_not_followed_not_even_to_a_good_document() {
     let location = target.id();
     let server =
         Server::new(|_| format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n")).await;
-    let open = EgressConfig::new().with_allow_loopback(true);
+    let open = EgressConfig::new().with_loopback_allowed();
     assert_eq!(outcome(local(), open, &server.id()).await, Outcome::Unavailable);
     assert_eq!((server.connections(), target.connections()), (1, 0));
 }
 
 #[tokio::test]
 async fn as_20_no_more_is_read_than_a_document_may_have() {
-    let open = || EgressConfig::new().with_allow_loopback(true).with_timeout(Duration::from_secs(5));
+    let open = || EgressConfig::new().with_loopback_allowed().with_timeout(Duration::from_secs(5));
     let announced = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5121\r\n\r\n";
     let endless = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n{}",
@@ -239,7 +239,7 @@ async fn as_20_no_more_is_read_than_a_document_may_have() {
 
 #[tokio::test]
 async fn as_20_a_slow_host_is_given_up_on() {
-    let hurried = EgressConfig::new().with_allow_loopback(true).with_timeout(Duration::from_millis(200));
+    let hurried = EgressConfig::new().with_loopback_allowed().with_timeout(Duration::from_millis(200));
     for answer in ["", "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"] {
         let server = Server::new(|_| answer.to_owned()).await;
         assert_eq!(outcome(local(), hurried.clone(), &server.id()).await, Outcome::Unavailable, "{answer}");

@@ -1,11 +1,13 @@
 //! [`CircuitBreaker`]: a failing provider gets one call per back-off window, and a failing credential is not taken for a failing provider.
 //!
 //! `service` is the tower service, which takes one call from admission to verdict; `circuit` admits calls by its state machine,
-//! `suspicion` is the evidence of that state machine, and `credentials` remembers which credentials fail.
+//! `suspicion` is the evidence of that state machine, `credentials` remembers which credentials fail, and `sources` limits the calls that
+//! one source causes.
 
 mod circuit;
 mod credentials;
 mod service;
+mod sources;
 mod suspicion;
 mod window;
 

@@ -5,11 +5,8 @@ use std::{
     fmt,
     future::Future,
     mem,
-    pin::{Pin, pin},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -17,10 +14,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, Uri, header::RETRY_AFTER};
 use portcullis_core::{Clock, Fingerprint, RequestSource, SystemClock};
-use tokio::{
-    sync::Notify,
-    time::{Instant, timeout_at},
-};
+use tokio::time::Instant;
 use tower::ServiceExt as _;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -29,15 +23,12 @@ use super::{
     Refusal,
     circuit::{Circuit, Consequence, Failure, Permit, Verdict},
     credentials::{CredentialKey, Credentials, Presented},
+    sources::{SourceCall, Sources},
     suspicion::Caller,
     window::retry_after,
 };
-use crate::{EgressError, EgressErrorKind, Rate, RateLimiter};
+use crate::{EgressError, EgressErrorKind};
 
-/// The rate of calls that the credentials of one source may cause; accepted ones are not counted.
-const PER_SOURCE: Rate = Rate::new(100, Duration::from_secs(1));
-/// How long a call whose source has reached its limit waits for running calls, which may turn out to be of accepted credentials.
-const SOURCE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The shortest time between two log entries about single credentials.
 const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -97,7 +88,7 @@ pub type CircuitBreakerFuture = Pin<Box<dyn Future<Output = Result<Response<Byte
 ///
 /// A request may name in its extensions the [source](portcullis_core::RequestSource) whose credential it presents. Credentials of one source
 /// that the provider did not accept before cause at most 100 calls at once, and then one a second; accepted ones and calls that did not
-/// reach the provider are not counted. So one source cannot spend the rate limit that the provider has for this server. The limit
+/// reach the provider are not counted. Up to 100 more calls wait, at most 5 s, for running calls that turn out to be of accepted ones. So one source cannot spend the rate limit that the provider has for this server. The limit
 /// holds in one process.
 ///
 /// Clones share one state. It does **not** tell hosts apart: put one around the egress of each provider.
@@ -236,10 +227,7 @@ impl<S> Layer<S> for CircuitBreakerLayer {
 pub(super) struct Calls {
     circuit: Arc<Circuit>,
     credentials: Credentials,
-    sources: RateLimiter,
-    /// The number of running calls that count for their source, and the event that one of them ends.
-    in_flight: AtomicUsize,
-    call_ended: Notify,
+    sources: Sources,
     clock: Arc<dyn Clock>,
     next_log: Mutex<Option<Instant>>,
 }
@@ -249,9 +237,7 @@ impl Calls {
         Self {
             circuit: Arc::new(Circuit::new()),
             credentials: Credentials::default(),
-            sources: RateLimiter::new(PER_SOURCE),
-            in_flight: AtomicUsize::new(0),
-            call_ended: Notify::new(),
+            sources: Sources::new(),
             clock,
             next_log: Mutex::default(),
         }
@@ -272,15 +258,12 @@ impl Calls {
         let presented = Presented::by(&request);
         let refused = |refusal: Refusal| EgressError::new(refusal.kind, &uri).with_retry_after(refusal.retry_after);
         let source = request.extensions().get().copied().filter(|_| !self.is_accepted(presented));
-        self.charge(source).await.map_err(refused)?;
-        let _in_flight = source.map(|_| InFlight::new(self));
-        let permit = match self.admit(presented).await {
-            Ok(permit) => permit,
-            Err(refusal) => {
-                self.refund(source);
-                return Err(refused(refusal));
-            }
-        };
+        let charged = self.charge(source).await.map_err(refused)?;
+        let refund = || charged.iter().for_each(SourceCall::refund);
+        let permit = self.admit(presented).await.map_err(|refusal| {
+            refund();
+            refused(refusal)
+        })?;
         let response = match inner.ready().await {
             Ok(inner) => inner.call(request).await,
             Err(error) => Err(error),
@@ -289,12 +272,12 @@ impl Calls {
             Ok(response) => response,
             // Dropping the permit says nothing about the provider.
             Err(error) if error.kind() == EgressErrorKind::Blocked => {
-                self.refund(source);
+                refund();
                 return Err(error);
             }
             Err(error) => {
                 if error.kind() == EgressErrorKind::Connect {
-                    self.refund(source);
+                    refund();
                 }
                 let failure = Failure { kind: error.kind(), asked: error.retry_after() };
                 let pause = self.failed(permit, presented, failure, &error);
@@ -304,7 +287,7 @@ impl Calls {
         let is_limit = is_limit_of_a_user(&response, presented);
         let (judged, answer) = judge(response);
         if answer == Answer::Accepted {
-            self.refund(source);
+            refund();
         }
         match answer {
             Answer::Failed { kind, retry_after } if !is_limit => {
@@ -317,40 +300,22 @@ impl Calls {
     }
 
     /// Counts a call that a credential from `source` causes.
-    ///
-    /// Running calls may turn out to be of accepted credentials, which are not counted: while there are any, the call waits for them up to
-    /// [`SOURCE_TIMEOUT`].
-    async fn charge(&self, source: Option<RequestSource>) -> Result<(), Refusal> {
-        let Some(source) = source else { return Ok(()) };
-        let deadline = Instant::now() + SOURCE_TIMEOUT;
-        loop {
-            let mut call_ended = pin!(self.call_ended.notified());
-            call_ended.as_mut().enable();
-            let Err(retry_after) = self.sources.acquire(source) else { return Ok(()) };
-            let may_be_refunded = self.in_flight.load(Ordering::Relaxed) > 0;
-            if may_be_refunded && timeout_at(deadline, call_ended).await.is_ok() {
-                continue;
-            }
+    async fn charge(&self, source: Option<RequestSource>) -> Result<Option<SourceCall<'_>>, Refusal> {
+        let Some(source) = source else { return Ok(None) };
+        self.sources.charge(source).await.map(Some).map_err(|retry_after| {
             if self.may_log() {
                 tracing::warn!(
                     ?source,
                     "too many tokens of one source are not accepted by the provider: new tokens of this source are answered 503"
                 );
             }
-            return Err(Refusal { kind: EgressErrorKind::SourceLimited, retry_after });
-        }
+            Refusal { kind: EgressErrorKind::SourceLimited, retry_after }
+        })
     }
 
     /// Notes that the provider has just issued `credential`.
     pub(super) fn accept(&self, credential: Fingerprint) {
         self.credentials.accept(credential);
-    }
-
-    /// Does not count a call of `source`: it did not reach the provider, or its credential was accepted.
-    fn refund(&self, source: Option<RequestSource>) {
-        if let Some(source) = source {
-            self.sources.refund(source);
-        }
     }
 
     fn is_accepted(&self, presented: Presented) -> bool {
@@ -441,23 +406,6 @@ impl Calls {
             *next = Some(now + LOG_INTERVAL);
         }
         may
-    }
-}
-
-/// A running call that counts for its source.
-struct InFlight<'a>(&'a Calls);
-
-impl<'a> InFlight<'a> {
-    fn new(calls: &'a Calls) -> Self {
-        calls.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self(calls)
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.0.call_ended.notify_waiters();
     }
 }
 

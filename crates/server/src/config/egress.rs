@@ -63,16 +63,20 @@ pub(crate) struct EgressSettings {
 impl EgressSettings {
     /// Returns the egress configuration for requests to providers.
     pub(crate) fn for_providers(&self) -> EgressConfig {
-        self.for_clients()
-            .with_allow_loopback(self.allow_loopback)
-            .with_allowed_networks(self.allowed_networks.clone())
-            .with_http_hosts(&self.http_hosts)
+        let config = self.with_transport().with_allowed_networks(self.allowed_networks.clone());
+        let config = config.with_http_hosts(&self.http_hosts);
+        if self.allow_loopback { config.with_loopback_allowed() } else { config }
     }
 
     /// Returns the egress configuration for URLs that clients name, which must be public.
     pub(crate) fn for_clients(&self) -> EgressConfig {
-        let config =
-            EgressConfig::new().with_allow_loopback(self.allow_loopback_for_clients).with_timeout(self.timeout);
+        let config = self.with_transport();
+        if self.allow_loopback_for_clients { config.with_loopback_allowed() } else { config }
+    }
+
+    /// Returns the configuration that does not depend on the destination.
+    fn with_transport(&self) -> EgressConfig {
+        let config = EgressConfig::new().with_timeout(self.timeout);
         let config = self.ca_certificates.iter().cloned().fold(config, EgressConfig::with_ca_certificates);
         self.proxy.iter().cloned().fold(config, EgressConfig::with_proxy)
     }

@@ -47,7 +47,7 @@ impl World {
         let idp = vendor.map_or_else(IdentityProvider::new, IdentityProvider::of).with_clock(Arc::new(clock.clone()));
         let running = idp.serve().await.expect("a port");
         let provider = provider(vendor, &idp, running.url());
-        let egress = EgressConfig::new().with_allow_loopback(true);
+        let egress = EgressConfig::new().with_loopback_allowed();
         let egress = Egress::new(egress).expect("TLS");
         let app = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
         let client = ProviderClient::new(provider, app, egress).with_clock(Arc::new(clock.clone()));

@@ -100,7 +100,7 @@ fn config(
         .with_max_session_age(lifetime(section, "max_session_age", &table.max_session_age)?)
         .with_rotation_grace(period("rotation_grace", &table.rotation_grace)?)
         .with_consent_ttl(period("consent_ttl", &table.consent_ttl)?)
-        .with_documents(documents(&table.documents).with_allow_loopback(section.egress.allow_loopback_for_clients))
+        .with_documents(documents(&table.documents, section.egress.allow_loopback_for_clients))
         .with_registration(registration(section, table.registration)?);
     let config = match table.revoke_upstream {
         Some(true) => config.with_upstream_revocation(UpstreamRevocation::Enabled),
@@ -116,13 +116,14 @@ fn config(
     clients::add_clients(config, section, table.clients, &scopes)
 }
 
-fn documents(table: &Documents) -> ClientMetadataDocumentPolicy {
+fn documents(table: &Documents, allows_loopback: bool) -> ClientMetadataDocumentPolicy {
     let policy = match (table.enabled, &table.hosts[..]) {
         (false, _) => return ClientMetadataDocumentPolicy::disabled(),
         (true, []) => ClientMetadataDocumentPolicy::new(),
         (true, allowed) => ClientMetadataDocumentPolicy::new().with_allowed_hosts(allowed.iter().map(String::as_str)),
     };
-    policy.with_trusted_hosts(table.trusted_hosts.iter().map(String::as_str))
+    let policy = policy.with_trusted_hosts(table.trusted_hosts.iter().map(String::as_str));
+    if allows_loopback { policy.with_loopback_allowed() } else { policy }
 }
 
 /// Returns the client authentication of this server at the provider.
