@@ -7,7 +7,7 @@ use portcullis_core::{Clock, GrantId, Issuer, ResourceUri, SystemClock};
 use portcullis_egress::Egress;
 use portcullis_oauth::protected_resource::ProtectedResourceMetadata;
 use portcullis_refresh::{GrantStore, Refresher, RefresherConfig};
-use portcullis_store::{SealedStore, StoreError};
+use portcullis_store::{ConfirmedClock, SealedStore, StoreError};
 use portcullis_upstream::ProviderClient;
 use tokio::sync::broadcast;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -110,6 +110,7 @@ impl Bridge {
             sessions: sessions.clone(),
             access_tokens: Arc::clone(&access_tokens),
             telemetry: Arc::clone(&telemetry),
+            clock: ConfirmedClock::new(Arc::clone(&clock)),
         }
         .start(draining.clone());
         Self(Arc::new(BridgeState {

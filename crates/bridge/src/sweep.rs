@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portcullis_store::{Collection, SealedStore, StoreError};
+use portcullis_core::UnixTime;
+use portcullis_store::{Collection, ConfirmedClock, SealedStore, StoreError};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -14,9 +15,10 @@ pub(crate) struct Sweep {
     pub(crate) sessions: Sessions,
     pub(crate) access_tokens: Arc<AccessTokens>,
     pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) clock: ConfirmedClock,
 }
 
-/// The interval. The first sweep runs at the start, for rows that expired while the process was down.
+/// The interval. The first sweep runs as soon as the clock is confirmed, for rows that expired while the process was down.
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
 
 impl Sweep {
@@ -25,8 +27,17 @@ impl Sweep {
         tokio::spawn(async move {
             let sweeping = async {
                 loop {
-                    self.run().await;
-                    sleep(SWEEP_EVERY.mul_f64(rand::random_range(0.9..1.1))).await;
+                    let interval = SWEEP_EVERY.mul_f64(rand::random_range(0.9..1.1));
+                    // A clock that is not confirmed is read again soon: it may have been set back meanwhile.
+                    let pause = match self.clock.now() {
+                        Ok(confirmed) => {
+                            self.run(confirmed).await;
+                            interval
+                        }
+                        Err(left) => left.min(interval),
+                    };
+                    self.count().await;
+                    sleep(pause).await;
                 }
             };
             tokio::select! {
@@ -36,27 +47,33 @@ impl Sweep {
         });
     }
 
-    /// Removes the expired rows of each collection. A failure of one does not affect the others.
-    async fn run(&self) {
+    /// Removes the rows of each collection that have expired at the `confirmed` time. A failure of one does not affect the others.
+    async fn run(&self, confirmed: UnixTime) {
         if let Err(error) = self.access_tokens.maintain_keys().await {
             tracing::warn!(%error, "signing keys could not be read or replaced");
         }
         for table in collections::ALL.into_iter().filter(|table| *table != collections::SESSIONS) {
-            self.report(table, self.records.sweep(table).await).await;
+            log(table, self.records.sweep(table, confirmed).await);
         }
         // Last: the end of a session includes its grant, and waits for the provider.
-        self.report(collections::SESSIONS, self.sessions.sweep().await).await;
+        log(collections::SESSIONS, self.sessions.sweep(confirmed).await);
     }
 
-    /// Logs how many rows of `table` were removed, and records how many there are.
-    async fn report(&self, table: Collection, swept: Result<u64, StoreError>) {
-        match swept {
-            Ok(swept) => tracing::debug!(table = table.as_str(), swept, "expired rows removed"),
-            Err(error) => tracing::warn!(table = table.as_str(), %error, "expired rows could not be removed"),
+    /// Records how many rows there are.
+    async fn count(&self) {
+        for table in collections::ALL {
+            if let Ok(rows) = self.records.count(table).await {
+                self.telemetry.rows(table, rows);
+            }
         }
-        if let Ok(rows) = self.records.count(table).await {
-            self.telemetry.rows(table, rows);
-        }
+    }
+}
+
+/// Logs how many rows of `table` were removed.
+fn log(table: Collection, swept: Result<u64, StoreError>) {
+    match swept {
+        Ok(swept) => tracing::debug!(table = table.as_str(), swept, "expired rows removed"),
+        Err(error) => tracing::warn!(table = table.as_str(), %error, "expired rows could not be removed"),
     }
 }
 
@@ -197,9 +214,11 @@ mod tests {
     const A_SWEEP: Duration = Duration::from_secs(70);
 
     #[tokio::test(start_paused = true)]
-    async fn a_bridge_sweeps_at_the_start_and_then_on_schedule_until_it_is_shut_down() {
+    async fn a_bridge_sweeps_once_its_clock_is_confirmed_and_then_on_schedule_until_it_is_shut_down() {
         let fixture = fixture();
         sleep(Duration::from_millis(1)).await;
+        assert_eq!(fixture.faults.sweeps(), 0, "the clock is not confirmed");
+        sleep(A_SWEEP).await;
         assert_eq!(fixture.faults.sweeps(), 1, "rows that expired while the process was down");
         sleep(A_SWEEP).await;
         assert_eq!(fixture.faults.sweeps(), 1);
@@ -266,5 +285,23 @@ mod tests {
         sleep(Duration::from_mins(2) + A_SWEEP).await;
         assert!(!fixture.has_grant(behind).await);
         assert_eq!(fixture.sessions().await, 3, "it is tried again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_jumps_a_year_ahead_and_back_ends_no_session() {
+        const YEAR: Duration = Duration::from_hours(365 * 24);
+        let fixture = fixture();
+        sleep(Duration::from_mins(5)).await;
+        let id = fixture.log_in().await;
+        fixture.clock.advance(YEAR);
+        sleep(Duration::from_mins(9)).await;
+        fixture.clock.step_back(YEAR + Duration::from_mins(9));
+        sleep(Duration::from_secs(1)).await;
+        assert!(fixture.has_grant(id).await);
+        assert_eq!(fixture.sessions().await, 1);
+        assert_eq!(fixture.provider.calls(Endpoint::Revocation), 0);
+
+        sleep(Duration::from_mins(1) + Duration::from_mins(10) + A_SWEEP).await;
+        assert_eq!(fixture.sessions().await, 0, "the code has expired by the right clock");
     }
 }

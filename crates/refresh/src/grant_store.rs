@@ -77,13 +77,13 @@ impl GrantStore {
         RecordKey::of_id(Self::COLLECTION, id.as_bytes())
     }
 
-    /// Loads the record of `id`.
+    /// Loads the record of `id`, also one that has expired and was not swept: its expiry is an estimate, and the provider decides.
     ///
     /// # Errors
     /// [`StoreError`] if the record cannot be read; also if it does not open: a missing key is a fault of this server, and no reason
     /// to make users log in again.
     pub async fn load(&self, id: GrantId) -> Result<Option<StoredGrant>, StoreError> {
-        let Some((version, plain)) = self.0.load_bytes(Self::key(id)).await? else { return Ok(None) };
+        let Some((version, plain)) = self.0.load_bytes_even_expired(Self::key(id)).await? else { return Ok(None) };
         let record =
             GrantRecord::from_bytes(&plain).map_err(|error| StoreError::new("reading a record").with_source(error))?;
         Ok(Some(StoredGrant { version, record }))
@@ -134,12 +134,13 @@ impl GrantStore {
         self.0.release(Self::key(id), lease).await
     }
 
-    /// Removes the grants whose tokens are of no use any more, and returns their number.
+    /// Removes the grants whose tokens are of no use any more at the `confirmed` time, and returns their number. The time is that of a
+    /// [`ConfirmedClock`](portcullis_store::ConfirmedClock).
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn sweep(&self) -> Result<u64, StoreError> {
-        self.0.sweep(Self::COLLECTION).await
+    pub async fn sweep(&self, confirmed: UnixTime) -> Result<u64, StoreError> {
+        self.0.sweep(Self::COLLECTION, confirmed).await
     }
 
     /// Seals with the first key of the ring every grant that is sealed with another key: see [`SealedStore::rekey`]. Grants are used

@@ -13,6 +13,7 @@ use std::{
 use portcullis_core::{
     AuthError, Generation, GrantId, Reason, Revocation, UnixTime, Upstream, UpstreamFuture, UpstreamSource,
 };
+use portcullis_store::ConfirmedClock;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tower::{ServiceExt as _, util::BoxCloneSyncService};
@@ -67,7 +68,7 @@ impl Refresher {
         E: TokenRefresh<Future: Send> + Clone + Send + Sync + 'static,
     {
         let shared = Shared::new(store.clone(), BoxCloneSyncService::new(token_refresh), config);
-        shared.spawn(sweep(store, shared.draining.clone()));
+        shared.spawn(sweep(store, Arc::clone(&shared.confirmed_clock), shared.draining.clone()));
         Self { pool: Arc::new(RefreshPool::new(shared)) }
     }
 
@@ -215,14 +216,15 @@ fn newest(known: Option<Arc<TokenSet>>, stored: Option<Arc<TokenSet>>) -> Option
 }
 
 /// Removes expired grants from the store, for as long as the refresher is in use.
-async fn sweep(store: GrantStore, draining: CancellationToken) {
+async fn sweep(store: GrantStore, clock: Arc<ConfirmedClock>, draining: CancellationToken) {
     loop {
         tokio::select! {
             () = sleep(SWEEP_INTERVAL.mul_f64(rand::random_range(0.9..1.1))) => {}
             () = draining.cancelled() => return,
         }
+        let Ok(confirmed) = clock.now() else { continue };
         let swept = tokio::select! {
-            swept = store.sweep() => swept,
+            swept = store.sweep(confirmed) => swept,
             () = draining.cancelled() => return,
         };
         match swept {

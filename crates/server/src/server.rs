@@ -116,6 +116,7 @@ impl Server {
         let store = OpenStore::open(store, Arc::new(SystemClock::new())).await?;
         let late = LateRoutes::default();
         let readiness = Readiness::Bridge(late.clone(), store.clone());
+        let closing = store.clone();
         let admin = Admin { metrics, readiness, shutdown: context.shutdown.clone() };
         let routes = with_optional_base(late.router(), self.config.base_path());
         let mut serving = pin!(listeners.serve(routes, admin::routes(admin), context.shutdown.clone()));
@@ -134,6 +135,7 @@ impl Server {
         announce(&self.config);
         self.until_served(serving).await;
         drain(&bridge).await;
+        closing.close().await;
         Ok(())
     }
 }

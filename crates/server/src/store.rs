@@ -58,11 +58,20 @@ impl OpenStore {
         }
     }
 
-    /// Checks that the store responds, for the readiness probe.
+    /// Checks that the store can be written and that the keys open it, for the readiness probe.
     pub(crate) async fn check(&self) -> Result<(), StoreError> {
         match self {
             Self::Memory => Ok(()),
-            Self::Sqlite(store) => store.last_position().await.map(drop),
+            Self::Sqlite(sealed) => sealed.check().await,
+        }
+    }
+
+    /// Closes the store when the process ends, so that the database is whole in one file.
+    pub(crate) async fn close(&self) {
+        if let Self::Sqlite(sealed) = self
+            && let Err(error) = sealed.close().await
+        {
+            tracing::error!(%error, "the store could not be closed: its -wal file belongs to the database");
         }
     }
 }

@@ -1,11 +1,11 @@
 //! [`Connection`]: a connection that one caller at a time has; and times, versions and fences as columns.
 
-use std::{path::PathBuf, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use portcullis_core::UnixTime;
 use portcullis_store::{Lease, Version};
 use sqlx::{
-    ConnectOptions, FromRow, SqlSafeStr, Sqlite, SqliteConnection,
+    ConnectOptions, Connection as _, FromRow, SqlSafeStr, Sqlite, SqliteConnection,
     query::{Query, QueryAs},
     sqlite::{
         SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteQueryResult, SqliteRow, SqliteSynchronous,
@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{SqliteConfig, SqliteError, error::is_busy};
+use crate::{SqliteConfig, SqliteError, error::is_busy, file::OpenedFile};
 
 /// A statement without rows.
 pub(crate) type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
@@ -36,17 +36,33 @@ impl<R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin> Columns for R {}
 /// the disk is full.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    path: PathBuf,
+    file: Arc<OpenedFile>,
     busy_timeout: Duration,
     options: SqliteConnectOptions,
-    idle: Mutex<Option<SqliteConnection>>,
+    place: Mutex<Place>,
+}
+
+/// Where a connection is that no caller has.
+#[derive(Debug)]
+enum Place {
+    Empty,
+    Idle(OpenConnection),
+    Closed,
+}
+
+/// A connection to a file. If the file was replaced it is never closed: SQLite would delete the write-ahead log of the file that is at
+/// the path now.
+#[derive(Debug)]
+struct OpenConnection {
+    file: Arc<OpenedFile>,
+    inner: Option<SqliteConnection>,
 }
 
 /// The exclusive use of a connection, until it is [released](Self::release).
 pub(crate) struct ConnectionGuard<'a> {
     connection_of: &'a Connection,
-    place: MutexGuard<'a, Option<SqliteConnection>>,
-    connection: SqliteConnection,
+    place: MutexGuard<'a, Place>,
+    connection: OpenConnection,
 }
 
 /// How often locks are tried again that SQLite does not wait for.
@@ -54,7 +70,7 @@ const RETRY_EVERY: Duration = Duration::from_millis(20);
 
 impl Connection {
     /// Creates a connection that leaves the journal mode of the database as it is.
-    pub(crate) fn plain(config: &SqliteConfig) -> Self {
+    pub(crate) fn plain(config: &SqliteConfig, file: Arc<OpenedFile>) -> Self {
         let options = SqliteConnectOptions::new()
             .filename(&config.path)
             // Every commit reaches the disk before it is reported: a refresh token that is lost is a user who is logged out.
@@ -62,23 +78,42 @@ impl Connection {
             .pragma("fullfsync", "1")
             .busy_timeout(config.busy_timeout)
             .disable_statement_logging();
-        Self { path: config.path.clone(), busy_timeout: config.busy_timeout, options, idle: Mutex::new(None) }
+        Self { file, busy_timeout: config.busy_timeout, options, place: Mutex::new(Place::Empty) }
     }
 
     /// Creates a connection with a write-ahead log: readers and the writer do not wait for each other.
-    pub(crate) fn write_ahead(config: &SqliteConfig) -> Self {
-        let plain = Self::plain(config);
+    pub(crate) fn write_ahead(config: &SqliteConfig, file: Arc<OpenedFile>) -> Self {
+        let plain = Self::plain(config, file);
         Self { options: plain.options.journal_mode(SqliteJournalMode::Wal), ..plain }
     }
 
     /// Waits for the connection, without a time limit: another caller of this process has it.
     pub(crate) async fn take(&self) -> Result<ConnectionGuard<'_>, SqliteError> {
-        let mut place = self.idle.lock().await;
-        let connection = match place.take() {
-            Some(connection) => connection,
-            None => self.connect().await.map_err(|error| self.failed(error))?,
+        let mut place = self.place.lock().await;
+        self.file.check()?;
+        let connection = match mem::replace(&mut *place, Place::Empty) {
+            Place::Idle(connection) => connection,
+            Place::Empty => {
+                let inner = self.connect().await.map_err(|error| self.failed(error))?;
+                OpenConnection { file: Arc::clone(&self.file), inner: Some(inner) }
+            }
+            Place::Closed => {
+                *place = Place::Closed;
+                return Err(SqliteError::Closed { path: self.file.path().to_owned() });
+            }
         };
         Ok(ConnectionGuard { connection_of: self, place, connection })
+    }
+
+    /// Closes the connection. The last one to a database merges the write-ahead log into the file, and deletes the log.
+    pub(crate) async fn close(&self) -> Result<(), SqliteError> {
+        let place = mem::replace(&mut *self.place.lock().await, Place::Closed);
+        let Place::Idle(mut connection) = place else { return Ok(()) };
+        self.file.check()?;
+        match connection.inner.take() {
+            Some(connection) => connection.close().await.map_err(|error| self.failed(error)),
+            None => Ok(()),
+        }
     }
 
     /// Waits for the connection, and for the lock of the one writer.
@@ -99,35 +134,50 @@ impl Connection {
     }
 
     fn failed(&self, error: sqlx::Error) -> SqliteError {
-        SqliteError::new(&self.path, self.busy_timeout, error)
+        SqliteError::new(self.file.path(), self.busy_timeout, error)
+    }
+}
+
+impl OpenConnection {
+    const fn inner(&mut self) -> &mut SqliteConnection {
+        self.inner.as_mut().expect("it is taken only to be closed")
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        if self.inner.is_some() && self.file.check().is_err() {
+            mem::forget(self.inner.take());
+        }
     }
 }
 
 impl ConnectionGuard<'_> {
     /// Runs a statement to its end: only then it is certain whether it was committed.
     pub(crate) async fn execute(&mut self, statement: Statement<'_>) -> Result<SqliteQueryResult, SqliteError> {
-        statement.execute(&mut self.connection).await.map_err(|error| self.connection_of.failed(error))
+        statement.execute(self.connection.inner()).await.map_err(|error| self.connection_of.failed(error))
     }
 
     /// Returns the row of a statement that has at most one. Not for a statement that commits on its own: an error of its commit would be missed.
     pub(crate) async fn row<R: Columns>(&mut self, statement: Rows<'_, R>) -> Result<Option<R>, SqliteError> {
-        statement.fetch_optional(&mut self.connection).await.map_err(|error| self.connection_of.failed(error))
+        statement.fetch_optional(self.connection.inner()).await.map_err(|error| self.connection_of.failed(error))
     }
 
     /// Returns all rows of a statement.
     pub(crate) async fn rows<R: Columns>(&mut self, statement: Rows<'_, R>) -> Result<Vec<R>, SqliteError> {
-        statement.fetch_all(&mut self.connection).await.map_err(|error| self.connection_of.failed(error))
+        statement.fetch_all(self.connection.inner()).await.map_err(|error| self.connection_of.failed(error))
     }
 
     /// Runs several statements.
     pub(crate) async fn script(&mut self, sql: impl SqlSafeStr) -> Result<(), SqliteError> {
-        let done = sqlx::raw_sql(sql).execute(&mut self.connection).await;
+        let done = sqlx::raw_sql(sql).execute(self.connection.inner()).await;
         done.map(drop).map_err(|error| self.connection_of.failed(error))
     }
 
-    /// Commits the transaction: it is durable.
+    /// Commits the transaction: it is durable, in the file that is at the path.
     pub(crate) async fn commit(mut self) -> Result<(), SqliteError> {
         self.execute(sqlx::query("COMMIT")).await?;
+        self.connection_of.file.check()?;
         self.release();
         Ok(())
     }
@@ -141,7 +191,7 @@ impl ConnectionGuard<'_> {
 
     /// Returns the connection for the next caller.
     pub(crate) fn release(mut self) {
-        *self.place = Some(self.connection);
+        *self.place = Place::Idle(self.connection);
     }
 }
 

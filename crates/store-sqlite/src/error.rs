@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use portcullis_store::StoreErrorKind;
+
 /// An error of a database file. It quotes nothing of the content of the file, and may be logged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -55,7 +57,40 @@ pub enum SqliteError {
         /// The file.
         path: PathBuf,
     },
-    /// SQLite fails: a full disk, a file that is read-only or damaged.
+    /// The store was closed.
+    #[error("{path}: the store was closed", path = path.display())]
+    #[non_exhaustive]
+    Closed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file at this path is not the one that was opened: it was replaced or deleted. What is written to the opened file would be
+    /// lost, so nothing is.
+    #[error("{path}: the file was replaced or deleted while it was in use: nothing is read or written before a restart", path = path.display())]
+    #[non_exhaustive]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no room for what is written.
+    #[error("{path}: the disk is full: {source}", path = path.display())]
+    #[non_exhaustive]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// The error of SQLite.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The file, its folder or its file system cannot be written.
+    #[error("{path}: the file, its folder or its file system is read-only: {source}", path = path.display())]
+    #[non_exhaustive]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+        /// The error of SQLite.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// SQLite fails in another way, as with a damaged file.
     #[error("{path}: {source}", path = path.display())]
     #[non_exhaustive]
     Failed {
@@ -68,20 +103,40 @@ pub enum SqliteError {
 
 /// The primary result code: another process has the lock.
 const SQLITE_BUSY: i32 = 5;
+/// The primary result code: the file cannot be written.
+const SQLITE_READONLY: i32 = 8;
+/// The primary result code: there is no room.
+const SQLITE_FULL: i32 = 13;
 
 impl SqliteError {
     pub(crate) fn new(path: &Path, busy_timeout: Duration, error: sqlx::Error) -> Self {
-        if is_busy(&error) {
-            Self::Locked { path: path.to_owned(), busy_timeout }
-        } else {
-            Self::Failed { path: path.to_owned(), source: error.into() }
+        let path = path.to_owned();
+        match primary_code(&error) {
+            Some(SQLITE_BUSY) => Self::Locked { path, busy_timeout },
+            Some(SQLITE_FULL) => Self::Full { path, source: error.into() },
+            Some(SQLITE_READONLY) => Self::ReadOnly { path, source: error.into() },
+            _ => Self::Failed { path, source: error.into() },
+        }
+    }
+
+    /// Returns the category that callers of the store get.
+    pub(crate) const fn kind(&self) -> StoreErrorKind {
+        match self {
+            Self::Replaced { .. } => StoreErrorKind::Replaced,
+            Self::Full { .. } => StoreErrorKind::Full,
+            Self::ReadOnly { .. } => StoreErrorKind::ReadOnly,
+            _ => StoreErrorKind::Unavailable,
         }
     }
 }
 
 /// Reports whether another process has the lock.
 pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
-    // The code is an extended one; its low byte is the primary one.
-    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
-    code.is_some_and(|code| code & 0xff == SQLITE_BUSY)
+    primary_code(error) == Some(SQLITE_BUSY)
+}
+
+/// Returns the primary result code: the low byte of the extended one.
+fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let code = error.as_database_error()?.code()?.parse::<i32>().ok()?;
+    Some(code & 0xff)
 }

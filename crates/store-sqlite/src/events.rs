@@ -27,14 +27,14 @@ pub(crate) async fn append(guard: &mut ConnectionGuard<'_>, event: &Bytes) -> Re
 
 /// Reads events. Positions are consecutive, so a first event that does not follow `after` shows that events were dropped.
 pub(crate) async fn read(connection: &Connection, after: Position, limit: usize) -> Result<Events, SqliteError> {
-    let last = last_position(connection).await?;
-    let is_ahead = after > last;
-    let start = if is_ahead { Position::START } else { after };
     let mut guard = connection.take().await?;
-    let read = query_as("SELECT position, sealed FROM events WHERE position > ? ORDER BY position LIMIT ?")
-        .bind(from_number(start.number()))
-        .bind(from_number(limit));
-    let rows = guard.rows::<(i64, Vec<u8>)>(read).await?;
+    let mut rows = rows_after(&mut guard, after, limit).await?;
+    // Only a reader without news may be ahead, with a position of another feed.
+    let is_ahead = rows.is_empty() && after > last(&mut guard).await?;
+    let start = if is_ahead { Position::START } else { after };
+    if is_ahead {
+        rows = rows_after(&mut guard, start, limit).await?;
+    }
     guard.release();
     let (positions, events): (Vec<_>, Vec<_>) =
         rows.into_iter().map(|(position, event)| (position.unsigned_abs(), Bytes::from(event))).unzip();
@@ -43,11 +43,25 @@ pub(crate) async fn read(connection: &Connection, after: Position, limit: usize)
     Ok(Events::new(events, position, is_ahead || has_dropped))
 }
 
+async fn rows_after(
+    guard: &mut ConnectionGuard<'_>,
+    after: Position,
+    limit: usize,
+) -> Result<Vec<(i64, Vec<u8>)>, SqliteError> {
+    let read = query_as("SELECT position, sealed FROM events WHERE position > ? ORDER BY position LIMIT ?");
+    guard.rows(read.bind(from_number(after.number())).bind(from_number(limit))).await
+}
+
+async fn last(guard: &mut ConnectionGuard<'_>) -> Result<Position, SqliteError> {
+    let last = guard.row::<(i64,)>(query_as("SELECT coalesce(max(position), 0) FROM events")).await?;
+    Ok(last.map_or(Position::START, |(position,)| Position::new(position.unsigned_abs())))
+}
+
 pub(crate) async fn last_position(connection: &Connection) -> Result<Position, SqliteError> {
     let mut guard = connection.take().await?;
-    let last = guard.row::<(i64,)>(query_as("SELECT coalesce(max(position), 0) FROM events")).await?;
+    let last = last(&mut guard).await?;
     guard.release();
-    Ok(last.map_or(Position::START, |(position,)| Position::new(position.unsigned_abs())))
+    Ok(last)
 }
 
 /// Waits until the last event is another than the one at `after`.

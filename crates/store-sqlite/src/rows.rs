@@ -32,15 +32,17 @@ const SWEPT_AT_ONCE: i64 = 250;
 /// Before the expiry of any row.
 const BEFORE_ALL: i64 = -1;
 
+/// Loads a row that expires after `now`; with `None`, also one that has expired.
 pub(crate) async fn load(
     connection: &Connection,
     key: RecordKey,
-    now: UnixTime,
+    now: Option<UnixTime>,
 ) -> Result<Option<StoredRow>, SqliteError> {
     const SQL: &str =
         "SELECT key, version, sealed, expires_at FROM records WHERE tbl = ? AND key = ? AND expires_at > ?";
     let mut guard = connection.take().await?;
-    let load = query_as(SQL).bind(key.collection().number()).bind(&key.as_bytes()[..]).bind(from_time(now));
+    let expires_after = now.map_or(BEFORE_ALL, from_time);
+    let load = query_as(SQL).bind(key.collection().number()).bind(&key.as_bytes()[..]).bind(expires_after);
     let row = guard.row(load).await?;
     guard.release();
     Ok(row.map(|Found(_, stored)| stored))

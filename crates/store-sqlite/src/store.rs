@@ -1,6 +1,7 @@
 //! [`SqliteStore`]: the store in a file.
 
 use std::{
+    borrow::Borrow,
     error::Error,
     fmt, path,
     sync::{
@@ -11,19 +12,30 @@ use std::{
 };
 
 use bytes::Bytes;
-use portcullis_core::Clock;
+use portcullis_core::{Clock, UnixTime};
 use portcullis_store::{
     Collection, Events, Expected, Lease, LeaseOutcome, Position, RecordKey, Row, Store, StoreError, StoreFuture,
     StoredRow, Swap, Version,
 };
 
-use crate::{SqliteConfig, SqliteError, connection::Connection, events, file, rows, writer::Writer};
+use crate::{
+    SqliteConfig, SqliteError,
+    connection::Connection,
+    events,
+    file::{self, OpenedFile},
+    rows,
+    writer::Writer,
+};
 
 /// A store in a file, which any number of processes of one machine may have open. Clones are the same store.
 ///
 /// A write that was reported is on the disk. The file, and the files that SQLite keeps beside it (`-wal`, `-shm`), are accessible to
 /// their owner only: they are created with mode 0600, and the access of other users to existing files is removed. A backup of a file
-/// in use has to include `-wal`. Not for network file systems: SQLite's locks do not work there.
+/// in use has to include `-wal`; after the last process has [closed](Store::close) its store, the file alone is whole. Not for network
+/// file systems: SQLite's locks do not work there.
+///
+/// If the file is replaced or deleted while the store has it open, every operation fails with
+/// [`Replaced`](portcullis_store::StoreErrorKind::Replaced), so that nothing is written to a file that has no name any more.
 ///
 /// Writes that wait for the disk at the same time are committed together, on a task of the runtime in which the store was opened,
 /// which ends with the last clone. They wait for their turn without a time limit; a caller with a limit drops the future. A
@@ -60,13 +72,15 @@ impl SqliteStore {
             source: error,
         })?;
         file::create(&config.path)?;
-        let plain = Connection::plain(&config);
+        let opened = Arc::new(OpenedFile::at(&config.path)?);
+        let plain = Connection::plain(&config, Arc::clone(&opened));
         file::check(&plain, &config.path).await?;
         file::close_to_others(&config.path)?;
         file::migrate(&plain, &config.path).await?;
-        let writer = Connection::write_ahead(&config);
+        plain.close().await?;
+        let writer = Connection::write_ahead(&config, Arc::clone(&opened));
         writer.take().await?.release();
-        let readers = std::array::from_fn(|_| Connection::write_ahead(&config));
+        let readers = std::array::from_fn(|_| Connection::write_ahead(&config, Arc::clone(&opened)));
         let writer = Writer::start(writer, config.path.clone(), Arc::clone(&config.clock));
         Ok(Self { shared: Arc::new(Shared { config, writer, readers, turn: AtomicUsize::new(0) }) })
     }
@@ -86,15 +100,23 @@ impl SqliteStore {
 }
 
 /// Converts an error into the one that callers of the store get.
-fn failed<E: Into<Box<dyn Error + Send + Sync>>>(doing: &'static str) -> impl FnOnce(E) -> StoreError {
-    move |error| StoreError::new(doing).with_source(error)
+fn failed<E>(doing: &'static str) -> impl FnOnce(E) -> StoreError
+where
+    E: Borrow<SqliteError> + Into<Box<dyn Error + Send + Sync>>,
+{
+    move |error| StoreError::new(doing).with_kind(error.borrow().kind()).with_source(error)
 }
 
 impl Store for SqliteStore {
     fn load(&self, key: RecordKey) -> StoreFuture<'_, Option<StoredRow>> {
-        Box::pin(
-            async move { rows::load(self.reader(), key, self.clock().now()).await.map_err(failed("reading a record")) },
-        )
+        Box::pin(async move {
+            let now = self.clock().now();
+            rows::load(self.reader(), key, Some(now)).await.map_err(failed("reading a record"))
+        })
+    }
+
+    fn load_even_expired(&self, key: RecordKey) -> StoreFuture<'_, Option<StoredRow>> {
+        Box::pin(async move { rows::load(self.reader(), key, None).await.map_err(failed("reading a record")) })
     }
 
     fn compare_and_swap(
@@ -141,9 +163,14 @@ impl Store for SqliteStore {
         })
     }
 
-    fn expired(&self, collection: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRow)>> {
+    fn expired(
+        &self,
+        collection: Collection,
+        confirmed: UnixTime,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<(RecordKey, StoredRow)>> {
         Box::pin(async move {
-            let expired = rows::expired(self.reader(), collection, limit, self.clock().now()).await;
+            let expired = rows::expired(self.reader(), collection, limit, self.clock().now().min(confirmed)).await;
             expired.map_err(failed("reading records that have expired"))
         })
     }
@@ -155,11 +182,12 @@ impl Store for SqliteStore {
         })
     }
 
-    fn sweep(&self, collection: Collection) -> StoreFuture<'_, u64> {
+    fn sweep(&self, collection: Collection, confirmed: UnixTime) -> StoreFuture<'_, u64> {
         Box::pin(async move {
             let mut swept = 0;
             loop {
-                let some = self.writer().write(move |guard, now| Box::pin(rows::sweep(guard, collection, now)));
+                let some =
+                    self.writer().write(move |guard, now| Box::pin(rows::sweep(guard, collection, now.min(confirmed))));
                 match some.await.map_err(failed("sweeping records"))? {
                     0 => return Ok(swept),
                     some => swept += some,
@@ -208,6 +236,16 @@ impl Store for SqliteStore {
 
     fn is_durable(&self) -> bool {
         true
+    }
+
+    fn close(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            self.writer().stop().await;
+            for reader in &self.shared.readers {
+                reader.close().await.map_err(failed("closing a connection"))?;
+            }
+            self.writer().close().await.map_err(failed("closing the database"))
+        })
     }
 }
 

@@ -1,10 +1,17 @@
 //! [`Writer`]: concurrent writes are committed together.
 
-use std::{future::Future, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    path::PathBuf,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use portcullis_core::{Clock, UnixTime};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Mutex as AsyncMutex, mpsc, oneshot},
+    task::JoinHandle,
     time::{Instant, sleep},
 };
 
@@ -22,7 +29,10 @@ pub(crate) type Writing<'a, T> = Pin<Box<dyn Future<Output = Result<T, SqliteErr
 /// together. Their callers are answered when the commit is done.
 pub(crate) struct Writer {
     path: PathBuf,
-    queue: mpsc::Sender<Box<dyn Write>>,
+    connection: Arc<Connection>,
+    /// `None` once the writer is stopped.
+    queue: Mutex<Option<mpsc::Sender<Box<dyn Write>>>>,
+    task: AsyncMutex<Option<JoinHandle<()>>>,
 }
 
 /// How many writes are committed together, at most. Another process that wants the lock waits for them.
@@ -54,8 +64,9 @@ impl Writer {
     /// Starts a writer on `connection`, in the current runtime.
     pub(crate) fn start(connection: Connection, path: PathBuf, clock: Arc<dyn Clock>) -> Self {
         let (queue, waiting) = mpsc::channel(MAX_BATCH);
-        tokio::spawn(serve(connection, clock, waiting));
-        Self { path, queue }
+        let connection = Arc::new(connection);
+        let task = tokio::spawn(serve(Arc::clone(&connection), clock, waiting));
+        Self { path, connection, queue: Mutex::new(Some(queue)), task: AsyncMutex::new(Some(task)) }
     }
 
     /// Does `work` when its turn has come, at the time it is then. It is done as a whole, whatever the result of the other writes.
@@ -65,16 +76,39 @@ impl Writer {
     ) -> Result<T, Arc<SqliteError>> {
         let (caller, answer) = oneshot::channel();
         let write = Waiting { work, done: None, caller };
-        if self.queue.send(Box::new(write)).await.is_ok()
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(queue) = queue else { return Err(Arc::new(SqliteError::Closed { path: self.path.clone() })) };
+        if queue.send(Box::new(write)).await.is_ok()
             && let Ok(answer) = answer.await
         {
             return answer;
         }
         Err(Arc::new(SqliteError::Ended { path: self.path.clone() }))
     }
+
+    /// Waits for the writes that have begun. Later ones fail.
+    pub(crate) async fn stop(&self) {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(queue);
+        if let Some(task) = self.task.lock().await.take() {
+            // A task whose runtime has ended writes nothing any more.
+            let _ = task.await;
+        }
+    }
+
+    /// Merges the write-ahead log into the file, and closes the connection. Another process that reads keeps the log.
+    pub(crate) async fn close(&self) -> Result<(), SqliteError> {
+        let mut guard = match self.connection.take().await {
+            Err(SqliteError::Closed { .. }) => return Ok(()),
+            taken => taken?,
+        };
+        guard.rows::<(i64, i64, i64)>(sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")).await?;
+        guard.release();
+        self.connection.close().await
+    }
 }
 
-async fn serve(connection: Connection, clock: Arc<dyn Clock>, mut queue: mpsc::Receiver<Box<dyn Write>>) {
+async fn serve(connection: Arc<Connection>, clock: Arc<dyn Clock>, mut queue: mpsc::Receiver<Box<dyn Write>>) {
     let mut writes = Vec::with_capacity(MAX_BATCH);
     let mut paused_at = Instant::now();
     while queue.recv_many(&mut writes, MAX_BATCH).await > 0 {

@@ -1,11 +1,13 @@
-//! [`SealedStore::check_keys`]: a key ring is tried before anything is stored with it.
+//! [`SealedStore::check_keys`]: a key ring is tried before anything is stored with it; and [`SealedStore::check`]: the same for a
+//! readiness probe, with a write.
 
 use std::sync::Arc;
 
 use portcullis_core::UnixTime;
 
 use crate::{
-    Collection, EphemeralKeyError, Expected, KeyRing, RecordKey, Row, SealError, SealedStore, Store, StoreError, Swap,
+    Collection, EphemeralKeyError, Expected, KeyRing, RecordKey, Row, SealError, SealedStore, Store, StoreError,
+    StoreErrorKind, Swap,
     key_ring::{SealContext, key_name},
 };
 
@@ -44,7 +46,10 @@ const CANARY: RecordKey = RecordKey::new(
     *b"portcullis:check\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
 );
 
-/// What is sealed there.
+/// Where [`SealedStore::check`] writes.
+const PROBE: RecordKey = RecordKey::new(CANARY.collection(), *b"portcullis:probe\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+
+/// What is sealed in both.
 const TEXT: &[u8] = b"the keys are right";
 
 /// Rows read in one step.
@@ -94,6 +99,27 @@ impl SealedStore {
                 // Another process was first: its keys have to be these.
                 Swap::Conflict | Swap::Fenced => {}
             }
+        }
+    }
+
+    /// Checks that the store can be written, by one write, and that the keys open the row that [`check_keys`](Self::check_keys) has
+    /// written: for a readiness probe.
+    ///
+    /// The row that is written has expired already, so that no other method returns it, and every check replaces it.
+    ///
+    /// # Errors
+    /// [`StoreError`], whose [kind](StoreError::kind) says what is wrong.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        if let Some(canary) = self.load_row(CANARY).await?
+            && let Err(error) = self.keys.open(SealContext::Row(CANARY), &canary.row.sealed)
+        {
+            let failed = StoreError::new("opening the row that checks the keys").with_source(error);
+            return Err(failed.with_kind(StoreErrorKind::WrongKeys));
+        }
+        let row = Row::new(self.keys.seal(SealContext::Row(PROBE), TEXT), UnixTime::default());
+        match self.write_row(PROBE, Expected::Absent, row, None).await? {
+            Swap::Written(_) => Ok(()),
+            Swap::Conflict | Swap::Fenced => Err(StoreError::new("writing a row in place of one that has expired")),
         }
     }
 

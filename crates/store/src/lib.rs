@@ -25,6 +25,7 @@
 //! # }).unwrap();
 //! ```
 
+mod confirmed_clock;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod feed;
@@ -38,6 +39,7 @@ mod rekey;
 mod sealed_store;
 mod store;
 
+pub use confirmed_clock::ConfirmedClock;
 pub use feed::{Events, Position};
 pub use key_check::{OpenError, WrongKeys};
 pub use key_file::{KeyFileError, SecretFileError, read_secret_file};
@@ -47,4 +49,6 @@ pub use memory_store::MemoryStore;
 pub use record_key::{Collection, RecordKey};
 pub use rekey::RekeyReport;
 pub use sealed_store::{EphemeralKeyError, Record, SealedStore, plaintext};
-pub use store::{Expected, Lease, LeaseOutcome, Row, Store, StoreError, StoreFuture, StoredRow, Swap, Version};
+pub use store::{
+    Expected, Lease, LeaseOutcome, Row, Store, StoreError, StoreErrorKind, StoreFuture, StoredRow, Swap, Version,
+};

@@ -223,6 +223,10 @@ impl Store for MemoryStore {
         Box::pin(async move { Ok(self.state().unexpired(key, self.clock.now()).cloned()) })
     }
 
+    fn load_even_expired(&self, key: RecordKey) -> StoreFuture<'_, Option<StoredRow>> {
+        Box::pin(async move { Ok(self.state().rows.get(&key).cloned()) })
+    }
+
     fn compare_and_swap(
         &self,
         key: RecordKey,
@@ -252,9 +256,14 @@ impl Store for MemoryStore {
         })
     }
 
-    fn expired(&self, collection: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRow)>> {
+    fn expired(
+        &self,
+        collection: Collection,
+        confirmed: UnixTime,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<(RecordKey, StoredRow)>> {
         Box::pin(async move {
-            let (now, state) = (self.clock.now(), self.state());
+            let (now, state) = (self.clock.now().min(confirmed), self.state());
             Ok(state.stored(state.expired(collection, now).take(limit)))
         })
     }
@@ -266,8 +275,8 @@ impl Store for MemoryStore {
         })
     }
 
-    fn sweep(&self, collection: Collection) -> StoreFuture<'_, u64> {
-        Box::pin(async move { Ok(self.state().sweep(collection, self.clock.now())) })
+    fn sweep(&self, collection: Collection, confirmed: UnixTime) -> StoreFuture<'_, u64> {
+        Box::pin(async move { Ok(self.state().sweep(collection, self.clock.now().min(confirmed))) })
     }
 
     fn count(&self, collection: Collection) -> StoreFuture<'_, u64> {

@@ -1,6 +1,12 @@
-//! [`SealedStore::rekey`]: every row is sealed with the first key of the ring.
+//! [`SealedStore::rekey`]: every row is sealed with the first key of the ring; and [`SealedStore::forget_unreadable`]: rows that no key
+//! of the ring opens are removed.
 
-use crate::{Collection, Expected, RecordKey, Row, SealedStore, StoreError, StoredRow, Swap, key_ring::SealContext};
+use portcullis_core::UnixTime;
+
+use crate::{
+    Collection, Expected, OpenError, RecordKey, Row, SealedStore, StoreError, StoredRow, Swap, key_ring::SealContext,
+    sealed_store::MAX_EXPIRED_ROWS,
+};
 
 /// The result of a [`SealedStore::rekey`], in rows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -43,6 +49,46 @@ impl SealedStore {
             }
         }
         Ok(report)
+    }
+
+    /// Removes the rows of `collections` that do not open, and returns their number: they were sealed with a key that is lost, or were
+    /// damaged. It cannot be undone. `now` is the present time: rows that have expired are removed as well.
+    ///
+    /// The keys are [checked](Self::check_keys) before, so that a store is not emptied because of a key ring of which no key is right.
+    ///
+    /// # Errors
+    /// [`OpenError`]: above all, if no key of the ring opens what is stored.
+    pub async fn forget_unreadable(&self, collections: &[Collection], now: UnixTime) -> Result<u64, OpenError> {
+        self.check_keys(collections).await?;
+        let mut forgotten = 0;
+        for collection in collections {
+            let mut after = None;
+            loop {
+                let page = self.rows_after(*collection, after, PAGE).await?;
+                let Some((last, _)) = page.last() else { break };
+                after = Some(*last);
+                forgotten += self.remove_unreadable(page).await?;
+            }
+            loop {
+                let expired = self.expired_rows(*collection, now, MAX_EXPIRED_ROWS).await?;
+                let removed = self.remove_unreadable(expired).await?;
+                forgotten += removed;
+                if removed == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(forgotten)
+    }
+
+    async fn remove_unreadable(&self, rows: Vec<(RecordKey, StoredRow)>) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        for (key, stored) in rows {
+            if self.keys.open(SealContext::Row(key), &stored.row.sealed).is_err() {
+                removed += u64::from(self.remove(key, stored.version).await?);
+            }
+        }
+        Ok(removed)
     }
 
     /// Seals a row anew. If another process writes the row meanwhile, what it has written is looked at, and nothing of it is lost. It takes

@@ -56,7 +56,7 @@ pub(crate) enum Unreadable {
 const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many rows are read, at most, to find some that open behind those that do not.
-const MAX_EXPIRED_ROWS: usize = 10_000;
+pub(crate) const MAX_EXPIRED_ROWS: usize = 10_000;
 
 impl SealedStore {
     /// Creates a store of values in `store`, sealed with `keys`, which are **not** checked: [`open`](Self::open) does that.
@@ -71,6 +71,14 @@ impl SealedStore {
     #[must_use]
     pub fn is_durable(&self) -> bool {
         self.store.is_durable()
+    }
+
+    /// Closes the store: see [`Store::close`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn close(&self) -> Result<(), StoreError> {
+        in_time(self.store.close()).await
     }
 
     /// Loads the value at `key`; `None` if there is none, or if it has expired.
@@ -129,8 +137,9 @@ impl SealedStore {
         Ok(is_removed.then_some(record.value))
     }
 
-    /// Returns the values that have expired, at most `limit`, the oldest first: for values whose end needs work. They stay until they are
-    /// [removed](Self::remove).
+    /// Returns the values that have expired by the `confirmed` time, at most `limit`, the oldest first: for values whose end needs work.
+    /// They stay until they are [removed](Self::remove). The time is that of a [`ConfirmedClock`](crate::ConfirmedClock), because such
+    /// work cannot be undone.
     ///
     /// A row that does not open does not block those behind it, which are looked for among 10,000 rows. If the row was damaged, it is
     /// removed, since no process can read it. If its key is not on the ring, or if it is of a later version of this program, it is
@@ -141,11 +150,12 @@ impl SealedStore {
     pub async fn expired<T: DeserializeOwned>(
         &self,
         collection: Collection,
+        confirmed: UnixTime,
         limit: usize,
     ) -> Result<Vec<(RecordKey, Record<T>)>, StoreError> {
         let mut wanted = limit;
         loop {
-            let rows = in_time(self.store.expired(collection, wanted)).await?;
+            let rows = self.expired_rows(collection, confirmed, wanted).await?;
             let is_all = rows.len() < wanted || wanted >= MAX_EXPIRED_ROWS;
             let (records, left) = self.open_expired(rows).await?;
             if is_all || records.len() >= limit {
@@ -195,13 +205,14 @@ impl SealedStore {
         Ok(rows.into_iter().map(|(key, stored)| (key, stored.version, stored.row.expires_at)).collect())
     }
 
-    /// Removes the values that have expired, and returns their number. Not for a collection where the end of a value needs
-    /// [work](Self::expired): it would be left undone.
+    /// Removes the values that have expired by the `confirmed` time, and returns their number. The time is that of a
+    /// [`ConfirmedClock`](crate::ConfirmedClock). Not for a collection where the end of a value needs [work](Self::expired): it would be
+    /// left undone.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn sweep(&self, collection: Collection) -> Result<u64, StoreError> {
-        in_time(self.store.sweep(collection)).await
+    pub async fn sweep(&self, collection: Collection, confirmed: UnixTime) -> Result<u64, StoreError> {
+        in_time(self.store.sweep(collection, confirmed)).await
     }
 
     /// Counts the values, approximately: those that have expired and were not swept may be among them.
@@ -233,12 +244,15 @@ impl SealedStore {
         Ok(rows.iter().map(open).collect())
     }
 
-    /// Loads the bytes at `key` and their version, as [`load`](Self::load) does with a value.
+    /// Loads the bytes at `key` and their version, also if they have expired: see [`Store::load_even_expired`].
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn load_bytes(&self, key: RecordKey) -> Result<Option<(Version, Zeroizing<Vec<u8>>)>, StoreError> {
-        let Some(stored) = self.load_row(key).await? else { return Ok(None) };
+    pub async fn load_bytes_even_expired(
+        &self,
+        key: RecordKey,
+    ) -> Result<Option<(Version, Zeroizing<Vec<u8>>)>, StoreError> {
+        let Some(stored) = in_time(self.store.load_even_expired(key)).await? else { return Ok(None) };
         let plain = self.keys.open(SealContext::Row(key), &stored.row.sealed).map_err(Unreadable::from)?;
         Ok(Some((stored.version, plain)))
     }
@@ -308,6 +322,15 @@ impl SealedStore {
         limit: usize,
     ) -> Result<Vec<(RecordKey, StoredRow)>, StoreError> {
         in_time(self.store.page(collection, after, limit)).await
+    }
+
+    pub(crate) async fn expired_rows(
+        &self,
+        collection: Collection,
+        confirmed: UnixTime,
+        limit: usize,
+    ) -> Result<Vec<(RecordKey, StoredRow)>, StoreError> {
+        in_time(self.store.expired(collection, confirmed, limit)).await
     }
 
     pub(crate) async fn write_row(

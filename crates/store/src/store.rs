@@ -1,6 +1,12 @@
 //! [`Store`]: where rows are kept, sealed.
 
-use std::{error::Error, fmt, future::Future, pin::Pin, time::Duration};
+use std::{
+    error::Error,
+    fmt,
+    future::{Future, ready},
+    pin::Pin,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use portcullis_core::{AuthError, Reason, UnixTime};
@@ -19,18 +25,22 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 ///    change that was reported is durable, a removal as well.
 /// 2. The version of a row grows with every write and never comes back, not even after the row was removed.
 /// 3. A row that has expired is not found any more: it is not loaded, not on a page, and another row may be created in its place. It
-///    stays in the store until it is removed or swept, for [`expired`](Self::expired) and for a write with
-///    [`Expected::EvenExpired`].
+///    stays in the store until it is removed or swept, for [`expired`](Self::expired), [`load_even_expired`](Self::load_even_expired),
+///    and a write with [`Expected::EvenExpired`].
 /// 4. A lease has one holder until it is released or expires. Each lease of a key has a higher fence than the lease before, and a write
 ///    under a lease that was released, or that another process has acquired since, is refused. A lease that ends later than twice the
 ///    requested time from now has expired as well: the clock was set back, and the lease would otherwise last for as long. So all
 ///    processes ask for similar times, at most a factor of two apart.
-/// 5. Nothing is removed unless it is in the version that was seen, or has expired.
+/// 5. Nothing is removed unless it is in the version that was seen, or has expired: by the clock of the store, and by a time that the
+///    caller has [confirmed](crate::ConfirmedClock), because a clock may be wrong for a while.
 /// 6. Events are read in one order by all processes, each once. The feed is bounded: it keeps at least the last 1,000 events, and a
 ///    reader that has fallen behind is told.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Loads the row at `key`.
     fn load(&self, key: RecordKey) -> StoreFuture<'_, Option<StoredRow>>;
+
+    /// Loads the row at `key`, also if it has expired: for a row whose expiry is an estimate, such as the tokens of another server.
+    fn load_even_expired(&self, key: RecordKey) -> StoreFuture<'_, Option<StoredRow>>;
 
     /// Writes the row at `key` if it is as `expected`, and, with a lease, if the lease was neither released nor acquired by another
     /// process since. A write under a lease releases the lease in the same step; a refused write changes nothing.
@@ -56,15 +66,21 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Releases a lease. A lease that another process has acquired since stays as it is.
     fn release(&self, key: RecordKey, lease: Lease) -> StoreFuture<'_, ()>;
 
-    /// Returns the rows that have expired, at most `limit`, the oldest first: for rows whose end needs work. They stay until they are
-    /// removed.
-    fn expired(&self, collection: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRow)>>;
+    /// Returns the rows that have expired, and not after `confirmed`, at most `limit`, the oldest first: for rows whose end needs work.
+    /// They stay until they are removed.
+    fn expired(
+        &self,
+        collection: Collection,
+        confirmed: UnixTime,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<(RecordKey, StoredRow)>>;
 
     /// Returns the rows that have not expired, at most `limit`, the first to expire first: for making room.
     fn next_to_expire(&self, collection: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRow)>>;
 
-    /// Removes the rows that have expired, and forgets expired leases of keys without a row. Returns the number of rows removed.
-    fn sweep(&self, collection: Collection) -> StoreFuture<'_, u64>;
+    /// Removes the rows that have expired, and not after `confirmed`, and forgets expired leases of keys without a row. Returns the number
+    /// of rows removed.
+    fn sweep(&self, collection: Collection, confirmed: UnixTime) -> StoreFuture<'_, u64>;
 
     /// Counts the rows. Rows that have expired and were not swept may be among them.
     fn count(&self, collection: Collection) -> StoreFuture<'_, u64>;
@@ -94,6 +110,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Reports whether rows are still there after the process has ended.
     fn is_durable(&self) -> bool;
+
+    /// Closes the store when the process ends: a database in a file is then whole in that one file. Every later call fails. Default:
+    /// nothing happens.
+    fn close(&self) -> StoreFuture<'_, ()> {
+        Box::pin(ready(Ok(())))
+    }
 }
 
 /// The state in which a row must be, so that it is written.
@@ -214,14 +236,58 @@ pub enum LeaseOutcome {
 #[error("the store failed: {context}{cause}", cause = source.as_ref().map(|source| format!(": {source}")).unwrap_or_default())]
 pub struct StoreError {
     context: &'static str,
+    kind: StoreErrorKind,
     source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// The category of a [`StoreError`]: what an operator has to do.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// The store does not answer, or fails in another way.
+    Unavailable,
+    /// There is no room for what is written: the disk is full.
+    Full,
+    /// The store can be read and not written.
+    ReadOnly,
+    /// The database was replaced or deleted while it was in use. The process has to be restarted.
+    Replaced,
+    /// No key of the ring opens what is stored.
+    WrongKeys,
+}
+
+impl StoreErrorKind {
+    /// Returns the name of the category, as a log field.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Full => "full",
+            Self::ReadOnly => "read_only",
+            Self::Replaced => "replaced",
+            Self::WrongKeys => "wrong_keys",
+        }
+    }
 }
 
 impl StoreError {
     /// Creates an error that says what was attempted.
     #[must_use]
     pub const fn new(context: &'static str) -> Self {
-        Self { context, source: None }
+        Self { context, kind: StoreErrorKind::Unavailable, source: None }
+    }
+
+    /// Sets the category. Default: [`Unavailable`](StoreErrorKind::Unavailable).
+    #[must_use]
+    pub const fn with_kind(mut self, kind: StoreErrorKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Returns the category.
+    #[must_use]
+    pub const fn kind(&self) -> StoreErrorKind {
+        self.kind
     }
 
     /// Adds the cause. It must not contain a secret: it is logged.

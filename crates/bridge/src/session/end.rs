@@ -55,12 +55,12 @@ impl Sessions {
             Ok(None) => self.invalidate(id),
             Ok(Some(_)) | Err(_) => self.invalidate_everywhere(id, deadline).await,
         }
-        let Some((version, since)) = marked? else { return Ok(false) };
+        let Some(version) = marked? else { return Ok(false) };
         tracing::info!(session = %id, reason = why.as_str(), "session ended");
         self.0.telemetry.ended(why);
         if let Some(in_flight) = self.0.revocations.begin(id) {
             let this = self.clone();
-            let finishing = async move { this.try_to_finish(&in_flight, id, version, since).await };
+            let finishing = async move { this.try_to_finish(&in_flight, id, version, Duration::ZERO).await };
             let finishing = self.0.revocations.tasks.spawn(finishing);
             // The caller does not wait for the provider.
             if !self.0.revocations.are_enabled() {
@@ -129,18 +129,18 @@ impl Sessions {
         }
     }
 
-    /// Ends the grants of expired sessions and of codes that were not redeemed, and returns their number. A session whose grant cannot
-    /// be ended does not delay the others.
-    pub(crate) async fn sweep(&self) -> Result<u64, StoreError> {
+    /// Ends the grants of sessions and of codes that were not redeemed and have expired at the `confirmed` time, and returns their number. A
+    /// session whose grant cannot be ended does not delay the others.
+    pub(crate) async fn sweep(&self, confirmed: UnixTime) -> Result<u64, StoreError> {
         let mut swept = 0;
         let mut skipped = HashSet::new();
         loop {
-            let expired = self.0.records.expired::<Session>(collections::SESSIONS, PAGE + skipped.len()).await?;
+            let limit = PAGE + skipped.len();
+            let expired = self.0.records.expired::<Session>(collections::SESSIONS, confirmed, limit).await?;
             let expired: Vec<_> = expired.into_iter().filter(|(key, _)| !skipped.contains(key)).collect();
             if expired.is_empty() || skipped.len() > MAX_SKIPPED {
                 return Ok(swept);
             }
-            let now = self.0.clock.now();
             for (key, Record { version, value: session, expires_at, .. }) in expired {
                 let id = id_of(&key);
                 let (is_new, since) = match session.stage {
@@ -149,14 +149,14 @@ impl Sessions {
                 };
                 self.invalidate(id);
                 // The process that ended the session may have died before it told the other processes.
-                if !is_new && now.saturating_duration_since(since) < REPEATED_FOR {
+                if !is_new && confirmed.saturating_duration_since(since) < REPEATED_FOR {
                     self.tell_other_processes(id, Instant::now() + END_TIMEOUT).await;
                 }
                 let Some(in_flight) = self.0.revocations.begin(id) else {
                     skipped.insert(key);
                     continue;
                 };
-                if !self.try_to_finish(&in_flight, id, version, since).await {
+                if !self.try_to_finish(&in_flight, id, version, confirmed.saturating_duration_since(since)).await {
                     skipped.insert(key);
                     continue;
                 }
@@ -176,9 +176,9 @@ impl Sessions {
         let _ = timeout(SHUTDOWN_TIMEOUT, self.0.revocations.tasks.wait()).await;
     }
 
-    /// Ends the grant of an ended session, and removes the row. Returns `false` if a later sweep has to repeat it.
-    async fn try_to_finish(&self, _: &InFlight, id: GrantId, version: Version, since: UnixTime) -> bool {
-        let is_abandoned = self.0.clock.now() >= since + ABANDONED_AFTER;
+    /// Ends the grant of a session that ended this time ago, and removes the row. Returns `false` if a later sweep has to repeat it.
+    async fn try_to_finish(&self, _: &InFlight, id: GrantId, version: Version, ended_for: Duration) -> bool {
+        let is_abandoned = ended_for >= ABANDONED_AFTER;
         match self.finish(id, version, is_abandoned).await {
             Ok(is_done) => is_done,
             Err(error) => {
@@ -202,20 +202,19 @@ impl Sessions {
     }
 }
 
-/// Marks a session as ended, in the store. Returns the version and the time, or `None` if there is no such session.
+/// Marks a session as ended, in the store. Returns the version, or `None` if there is no such session.
 pub(super) async fn mark_ended(
     records: &SealedStore,
     clock: &dyn Clock,
     id: GrantId,
-) -> Result<Option<(Version, UnixTime)>, StoreError> {
+) -> Result<Option<Version>, StoreError> {
     loop {
         let Some(Record { version, value: mut session, .. }) = records.load::<Session>(key(id)).await? else {
             return Ok(None);
         };
-        let since = clock.now();
-        session.stage = Stage::Ended { since };
+        session.stage = Stage::Ended { since: clock.now() };
         if let Some(version) = records.replace(key(id), version, &session, session.expires_at()).await? {
-            return Ok(Some((version, since)));
+            return Ok(Some(version));
         }
     }
 }

@@ -10,6 +10,7 @@ use std::{
 use portcullis_core::{AccessToken, AuthError, Clock, Generation, GrantId, Issuer, Reason, Revocation};
 use portcullis_egress::back_off_window;
 use portcullis_oauth::TokenResponse;
+use portcullis_store::ConfirmedClock;
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::util::BoxCloneSyncService;
@@ -187,6 +188,8 @@ pub(crate) struct Shared {
     pub(crate) store: GrantStore,
     pub(crate) token_refresh: BoxedTokenRefresh,
     pub(crate) clock: Arc<dyn Clock>,
+    /// For what cannot be undone.
+    pub(crate) confirmed_clock: Arc<ConfirmedClock>,
     pub(crate) config: RefresherConfig,
     pub(crate) telemetry: Telemetry,
     /// The background tasks that a shutdown waits for.
@@ -207,6 +210,7 @@ impl Shared {
             store,
             token_refresh,
             clock: Arc::clone(&config.clock),
+            confirmed_clock: Arc::new(ConfirmedClock::new(Arc::clone(&config.clock))),
             config,
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),

@@ -194,6 +194,12 @@ impl RefreshTask<'_> {
         let stored = self.read().await?;
         let tokens = self.newest(&stored)?;
         if tokens.refresh_token().is_none() {
+            // Unless the provider rejected the access token, it has expired by the clock of this machine, which may be wrong for a while.
+            if !self.job.reported_dead
+                && let Err(left) = self.shared.confirmed_clock.now()
+            {
+                return Err(unconfirmed(left));
+            }
             return Err(self.end_grant(stored, "there is no refresh token").await);
         }
         if lease.lease().after_abandoned {
@@ -364,6 +370,13 @@ fn ended(why: &'static str, row: Row) -> RefreshOutcome {
 /// The refresh failed before the refresh token was presented.
 fn not_presented(why: &'static str) -> RefreshOutcome {
     RefreshOutcome::Failed { error: AuthError::new(Reason::BackingOff).with_source(why), possibly_spent: false }
+}
+
+/// The access token has expired by a reading of the clock that is not confirmed, and there is no refresh token: a later reading decides.
+fn unconfirmed(left: Duration) -> RefreshOutcome {
+    let error = AuthError::new(Reason::BackingOff)
+        .with_source("the clock of this machine was set, or the process has just started");
+    RefreshOutcome::Failed { error: error.with_retry_after(left), possibly_spent: false }
 }
 
 fn store_failed(error: &StoreError) -> RefreshOutcome {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use portcullis_core::UnixTime;
-use portcullis_store::{Expected, RecordKey, Row, Store, Swap};
+use portcullis_store::{Expected, RecordKey, Row, Store, StoreErrorKind, Swap};
 use portcullis_store_sqlite::SqliteStore;
 
 use crate::{
@@ -52,10 +52,12 @@ async fn a_full_disk_fails_writes_and_loses_none() {
     let error = loop {
         match store.compare_and_swap(id(written), Expected::Absent, large.clone(), None).await {
             Ok(outcome) => assert!(matches!(outcome, Swap::Written(_)), "{outcome:?}"),
-            Err(error) => break error.to_string(),
+            Err(error) => break error,
         }
         written += 1;
     };
+    assert_eq!(error.kind(), StoreErrorKind::Full);
+    let error = error.to_string();
     assert!(written > 10, "{written} rows on the disk");
     assert!(error.contains("portcullis.db") && error.contains("full"), "{error}");
     for again in 0..3 {
@@ -132,7 +134,7 @@ async fn a_file_that_cannot_be_written_is_an_error_at_the_start() {
     assert_eq!(opened_without_privileges(&folder), "open");
     allow(&folder.database(), 0o400);
     let said = opened_without_privileges(&folder);
-    assert!(said.contains("portcullis.db: ") && said.contains("attempt to write a readonly database"), "{said}");
+    assert!(said.contains("portcullis.db: the file, its folder or its file system is read-only"), "{said}");
 }
 
 #[test]

@@ -10,5 +10,6 @@ mod locks;
 mod modes;
 mod process;
 mod records;
+mod replaced;
 mod schema;
 mod sealed;

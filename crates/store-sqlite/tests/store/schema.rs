@@ -1,6 +1,11 @@
 //! Schemas of earlier, of later, and of other programs.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use portcullis_core::UnixTime;
 use portcullis_store::{Collection, Expected, Lease, LeaseOutcome, RecordKey, Row, Store, Swap, Version};
@@ -138,7 +143,7 @@ async fn the_third_version_is_upgraded_with_what_is_in_it() {
 
 /// Kills a process that upgrades a copy of `original` when its journal has this number of bytes. Whether that was before it was done;
 /// whenever it was, the schema is one or the other.
-async fn is_killed_in_the_middle(folder: &Folder, original: &Path, journal: u64) -> bool {
+async fn is_killed_in_the_middle(folder: &Folder, original: &Path, before: i64, journal: u64) -> bool {
     let wal = folder.path().join("portcullis.db-wal");
     for file in [&wal, &folder.path().join("portcullis.db-shm")] {
         let _ = fs::remove_file(file);
@@ -164,41 +169,51 @@ async fn is_killed_in_the_middle(folder: &Folder, original: &Path, journal: u64)
     assert_eq!(number(&mut connection, events).await, i64::from(version == 4), "version {version}");
     let grants = "SELECT count(*) FROM sqlite_schema WHERE name = 'grants'";
     assert_eq!(number(&mut connection, grants).await, i64::from(version < 4), "version {version}");
-    version == 1
+    version == before
 }
 
-#[tokio::test]
-async fn a_kill_in_the_middle_of_a_migration_leaves_the_schema_before_it() {
-    const ROWS: i64 = 60_000;
-    let folder = Folder::new();
-    let original = folder.path().join("original.db");
+/// Returns a database of version `version` with enough grants for a migration to take a while.
+async fn large(folder: &Folder, version: i64) -> PathBuf {
+    let original = folder.path().join(format!("original-{version}.db"));
     let mut connection = raw(&original).await;
-    connection.execute(FIRST).await.expect("the first schema");
-    // Enough rows for the migration to take a while.
+    for schema in [FIRST, SECOND, THIRD].into_iter().take(usize::try_from(version).expect("a version")) {
+        connection.execute(schema).await.expect("a schema");
+    }
     let fill = format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})
          INSERT INTO grants SELECT randomblob(16), i, x'00', 4102444800000000000 + random() % 1000000000 FROM n;
          PRAGMA wal_checkpoint(TRUNCATE);"
     );
     connection.execute(AssertSqlSafe(fill)).await.expect("rows");
-    drop(connection);
+    original
+}
 
-    for wal in [1, 150_000, 300_000] {
-        let mut attempts = 0;
-        while !is_killed_in_the_middle(&folder, &original, wal).await {
-            attempts += 1;
-            assert!(attempts < 50, "the migration is always over before its journal has {wal} bytes");
+/// The number of rows of a [`large`] database.
+const ROWS: i64 = 60_000;
+
+/// The migrations that read and write every grant are the second, and the fourth, which moves them.
+#[tokio::test]
+async fn a_kill_in_the_middle_of_a_migration_leaves_the_schema_before_it() {
+    for before in [1, 3] {
+        let folder = Folder::new();
+        let original = large(&folder, before).await;
+        for wal in [1, 150_000, 300_000] {
+            let mut attempts = 0;
+            while !is_killed_in_the_middle(&folder, &original, before, wal).await {
+                attempts += 1;
+                assert!(attempts < 50, "migration {} is always over before its journal has {wal} bytes", before + 1);
+            }
+            let mut connection = raw(&folder.database()).await;
+            assert_eq!(number(&mut connection, "SELECT count(*) FROM grants").await, ROWS);
         }
+        open(&folder.database()).await.expect("a store: the next process finishes it");
         let mut connection = raw(&folder.database()).await;
-        assert_eq!(number(&mut connection, "SELECT count(*) FROM grants").await, ROWS);
+        assert_eq!(number(&mut connection, "PRAGMA user_version").await, LAST);
+        assert_eq!(number(&mut connection, "SELECT count(*) FROM records").await, ROWS);
+        let sound: String =
+            sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut connection).await.expect("an answer");
+        assert_eq!(sound, "ok");
     }
-    open(&folder.database()).await.expect("a store: the next process finishes it");
-    let mut connection = raw(&folder.database()).await;
-    assert_eq!(number(&mut connection, "PRAGMA user_version").await, LAST);
-    assert_eq!(number(&mut connection, "SELECT count(*) FROM records").await, ROWS);
-    let sound: String =
-        sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut connection).await.expect("an answer");
-    assert_eq!(sound, "ok");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Rules for collections: what concerns several rows.
 
-use super::trial::{ALL, FIRST, Outcome, SECOND, THIRD, Trial, expect, key, row};
+use super::trial::{ALL, FIRST, IN_2100, Outcome, SECOND, THIRD, Trial, expect, key, row};
 use crate::RecordKey;
 
 pub(super) async fn collections_are_separate(trial: &Trial<'_>) -> Outcome {
@@ -33,12 +33,12 @@ pub(super) async fn collections_are_separate(trial: &Trial<'_>) -> Outcome {
     }
     trial.later().await;
     for (collection, expired) in [(FIRST, 2), (SECOND, 0), (THIRD, 1)] {
-        let rows = trial.store().expired(collection, 10).await?;
+        let rows = trial.store().expired(collection, IN_2100, 10).await?;
         let is_own = rows.iter().all(|(key, _)| key.collection() == collection);
         expect(rows.len() == expired && is_own, "rows of another collection have expired")?;
     }
-    expect(trial.store().sweep(FIRST).await? == 2, "a sweep does not say how many rows it has removed")?;
-    expect(trial.store().expired(THIRD, 10).await?.len() == 1, "a sweep removes rows of another collection")
+    expect(trial.store().sweep(FIRST, IN_2100).await? == 2, "a sweep does not say how many rows it has removed")?;
+    expect(trial.store().expired(THIRD, IN_2100, 10).await?.len() == 1, "a sweep removes rows of another collection")
 }
 
 pub(super) async fn a_count_is_that_of_the_rows(trial: &Trial<'_>) -> Outcome {

@@ -11,7 +11,10 @@ pub(super) async fn a_row_is_found_until_it_expires(trial: &Trial<'_>) -> Outcom
     trial.create(key(1), trial.short()).await?;
     trial.create(key(2), row("stays")).await?;
     trial.load(key(1)).await?;
-    expect(trial.store().expired(FIRST, 10).await?.is_empty(), "a row that has not expired is listed as expired")?;
+    expect(
+        trial.store().expired(FIRST, IN_2100, 10).await?.is_empty(),
+        "a row that has not expired is listed as expired",
+    )?;
     trial.later().await;
     expect(trial.store().load(key(1)).await?.is_none(), "a row is there after it has expired")?;
     expect(trial.load(key(2)).await?.row == row("stays"), "a row is not what it was")?;
@@ -27,7 +30,7 @@ pub(super) async fn the_last_write_decides_when_a_row_expires(trial: &Trial<'_>)
     trial.later().await;
     expect(trial.load(key(1)).await?.row == row("prolonged"), "a row expires although it was prolonged")?;
     expect(trial.store().load(key(2)).await?.is_none(), "a row is there although it was shortened")?;
-    let rows = trial.store().expired(FIRST, 10).await?;
+    let rows = trial.store().expired(FIRST, IN_2100, 10).await?;
     expect(rows.len() == 1 && rows[0].0 == key(2), "the last write does not decide which rows have expired")
 }
 
@@ -37,7 +40,10 @@ pub(super) async fn a_row_can_be_created_in_place_of_an_expired_one(trial: &Tria
     let new = trial.create(key(1), row("new")).await?;
     expect(new > old, "a version comes back after the row has expired")?;
     expect(trial.load(key(1)).await?.row == row("new"), "a row is not what was written")?;
-    expect(trial.store().expired(FIRST, 10).await?.is_empty(), "a row that was written anew is listed as expired")?;
+    expect(
+        trial.store().expired(FIRST, IN_2100, 10).await?.is_empty(),
+        "a row that was written anew is listed as expired",
+    )?;
     expect(!trial.store().compare_and_remove(key(1), old).await?, "the new record is removed for the old one")
 }
 
@@ -53,7 +59,7 @@ pub(super) async fn an_expired_row_is_listed_until_it_is_removed(trial: &Trial<'
     let version = trial.create(key(1), trial.short()).await?;
     trial.later().await;
     for _ in 0..2 {
-        let rows = trial.other().expired(FIRST, 10).await?;
+        let rows = trial.other().expired(FIRST, IN_2100, 10).await?;
         let is_it = rows.iter().any(|(found, stored)| *found == key(1) && stored.version == version);
         expect(is_it, "an expired row is not listed")?;
         let as_written = rows.iter().all(|(_, stored)| stored.row.sealed == "short");
@@ -61,7 +67,7 @@ pub(super) async fn an_expired_row_is_listed_until_it_is_removed(trial: &Trial<'
     }
     expect(trial.store().compare_and_remove(key(1), version).await?, "a row that has expired cannot be removed")?;
     expect(!trial.other().compare_and_remove(key(1), version).await?, "a row that has expired is removed twice")?;
-    expect(trial.store().expired(FIRST, 10).await?.is_empty(), "a removed row is listed as expired")
+    expect(trial.store().expired(FIRST, IN_2100, 10).await?.is_empty(), "a removed row is listed as expired")
 }
 
 pub(super) async fn the_oldest_expired_rows_come_first(trial: &Trial<'_>) -> Outcome {
@@ -76,14 +82,17 @@ pub(super) async fn the_oldest_expired_rows_come_first(trial: &Trial<'_>) -> Out
     trial.create(key(9), row("stays")).await?;
     trial.later().await;
     for (limit, oldest) in [(3, 0..3), (10, 0..5_u8)] {
-        let rows = trial.store().expired(FIRST, limit).await?;
+        let rows = trial.store().expired(FIRST, IN_2100, limit).await?;
         let ages = rows.iter().map(|(_, stored)| &stored.row.sealed[..]);
         expect(
             ages.eq(oldest.map(|age| [age])),
             "the expired rows are not the oldest, not in order, or not as many as asked for",
         )?;
     }
-    expect(trial.store().expired(FIRST, 0).await?.is_empty(), "more expired rows are returned than were asked for")
+    expect(
+        trial.store().expired(FIRST, IN_2100, 0).await?.is_empty(),
+        "more expired rows are returned than were asked for",
+    )
 }
 
 pub(super) async fn the_next_rows_to_expire_come_first(trial: &Trial<'_>) -> Outcome {
@@ -111,11 +120,11 @@ pub(super) async fn a_sweep_removes_expired_rows_and_nothing_else(trial: &Trial<
         trial.create(key(number), trial.short()).await?;
     }
     trial.create(key(4), row("stays")).await?;
-    expect(trial.store().sweep(FIRST).await? == 0, "a row is swept that has not expired")?;
+    expect(trial.store().sweep(FIRST, IN_2100).await? == 0, "a row is swept that has not expired")?;
     trial.later().await;
-    expect(trial.other().sweep(FIRST).await? == 3, "a sweep does not say how many rows it has removed")?;
-    expect(trial.store().sweep(FIRST).await? == 0, "a sweep leaves rows that have expired")?;
-    expect(trial.store().expired(FIRST, 10).await?.is_empty(), "a swept row is listed as expired")?;
+    expect(trial.other().sweep(FIRST, IN_2100).await? == 3, "a sweep does not say how many rows it has removed")?;
+    expect(trial.store().sweep(FIRST, IN_2100).await? == 0, "a sweep leaves rows that have expired")?;
+    expect(trial.store().expired(FIRST, IN_2100, 10).await?.is_empty(), "a swept row is listed as expired")?;
     expect(trial.store().count(FIRST).await? == 1, "a sweep takes a row that has not expired")?;
     trial.load(key(4)).await.map(drop)
 }
@@ -134,7 +143,7 @@ pub(super) async fn a_sweep_removes_any_number(trial: &Trial<'_>) -> Outcome {
     )?;
     expect(trial.other().count(FIRST).await? == MANY, "a count is not that of the rows there are")?;
     trial.later().await;
-    expect(trial.store().sweep(FIRST).await? == MANY, "a sweep does not take all that has expired")?;
+    expect(trial.store().sweep(FIRST, IN_2100).await? == MANY, "a sweep does not take all that has expired")?;
     expect(trial.other().count(FIRST).await? == 0, "rows are counted that were swept")
 }
 
@@ -142,7 +151,7 @@ pub(super) async fn no_version_comes_back_after_a_sweep(trial: &Trial<'_>) -> Ou
     let first = trial.create(key(1), row("first")).await?;
     let last = trial.replace(key(1), first, trial.short()).await?;
     trial.later().await;
-    trial.store().sweep(FIRST).await?;
+    trial.store().sweep(FIRST, IN_2100).await?;
     let new = trial.create(key(1), Row::new("new".into(), IN_2100)).await?;
     expect(new > last, "a version comes back after the row was swept")
 }
@@ -159,6 +168,39 @@ pub(super) async fn an_expired_row_can_still_be_written_in_its_version(trial: &T
     let new = trial.swap(key(1), Expected::EvenExpired(old), row("new")).await?;
     expect(new > old, "a write does not raise the version")?;
     expect(trial.load(key(1)).await?.row == row("new"), "a row is not what was written")?;
-    expect(trial.store().expired(FIRST, 10).await?.is_empty(), "a row that was written anew is listed as expired")?;
+    expect(
+        trial.store().expired(FIRST, IN_2100, 10).await?.is_empty(),
+        "a row that was written anew is listed as expired",
+    )?;
     trial.swap(key(2), Expected::EvenExpired(other), row("unexpired")).await.map(drop)
+}
+
+pub(super) async fn an_expired_row_is_loaded_by_callers_that_want_it(trial: &Trial<'_>) -> Outcome {
+    let version = trial.create(key(1), trial.short()).await?;
+    let loaded = trial.other().load_even_expired(key(1)).await?;
+    expect(loaded.is_some_and(|stored| stored.version == version), "a row that has not expired is not loaded")?;
+    trial.later().await;
+    let loaded = trial.other().load_even_expired(key(1)).await?;
+    let is_it = loaded.is_some_and(|stored| stored.version == version && stored.row.sealed == "short");
+    expect(is_it, "a row that has expired is not loaded")?;
+    trial.store().sweep(FIRST, IN_2100).await?;
+    expect(trial.other().load_even_expired(key(1)).await?.is_none(), "a row is loaded that was swept")
+}
+
+pub(super) async fn a_row_whose_expiry_is_not_confirmed_is_neither_swept_nor_listed(trial: &Trial<'_>) -> Outcome {
+    let row = trial.short();
+    let before = row.expires_at.saturating_sub(Duration::from_secs(1));
+    trial.create(key(1), row.clone()).await?;
+    trial.later().await;
+    expect(
+        trial.store().expired(FIRST, before, 10).await?.is_empty(),
+        "a row is listed before its expiry is confirmed",
+    )?;
+    expect(trial.store().sweep(FIRST, before).await? == 0, "a row is swept before its expiry is confirmed")?;
+    let listed = trial.store().expired(FIRST, row.expires_at, 10).await?;
+    expect(listed.len() == 1, "a row is not listed although its expiry is confirmed")?;
+    expect(
+        trial.store().sweep(FIRST, row.expires_at).await? == 1,
+        "a row is not swept although its expiry is confirmed",
+    )
 }

@@ -3,6 +3,7 @@
 use std::{fmt, future::ready, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use portcullis_core::UnixTime;
 
 use crate::{
     Collection, Events, Expected, Lease, LeaseOutcome, Position, RecordKey, Row, Store, StoreError, StoreFuture,
@@ -13,7 +14,7 @@ use crate::{
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Call {
-    /// [`Store::load`].
+    /// [`Store::load`] and [`Store::load_even_expired`].
     Load(RecordKey),
     /// [`Store::compare_and_swap`].
     Swap(RecordKey),
@@ -103,6 +104,10 @@ impl Store for FaultyStore {
         self.call(Call::Load(key), self.inner.load(key))
     }
 
+    fn load_even_expired(&self, key: RecordKey) -> StoreFuture<'_, Option<StoredRow>> {
+        self.call(Call::Load(key), self.inner.load_even_expired(key))
+    }
+
     fn compare_and_swap(
         &self,
         key: RecordKey,
@@ -129,16 +134,21 @@ impl Store for FaultyStore {
         self.call(Call::Release(key), self.inner.release(key, lease))
     }
 
-    fn expired(&self, collection: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRow)>> {
-        self.call(Call::Expired(collection), self.inner.expired(collection, limit))
+    fn expired(
+        &self,
+        collection: Collection,
+        confirmed: UnixTime,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<(RecordKey, StoredRow)>> {
+        self.call(Call::Expired(collection), self.inner.expired(collection, confirmed, limit))
     }
 
     fn next_to_expire(&self, collection: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRow)>> {
         self.call(Call::NextToExpire(collection), self.inner.next_to_expire(collection, limit))
     }
 
-    fn sweep(&self, collection: Collection) -> StoreFuture<'_, u64> {
-        self.call(Call::Sweep(collection), self.inner.sweep(collection))
+    fn sweep(&self, collection: Collection, confirmed: UnixTime) -> StoreFuture<'_, u64> {
+        self.call(Call::Sweep(collection), self.inner.sweep(collection, confirmed))
     }
 
     fn count(&self, collection: Collection) -> StoreFuture<'_, u64> {
@@ -172,6 +182,10 @@ impl Store for FaultyStore {
 
     fn is_durable(&self) -> bool {
         self.is_durable
+    }
+
+    fn close(&self) -> StoreFuture<'_, ()> {
+        self.inner.close()
     }
 }
 

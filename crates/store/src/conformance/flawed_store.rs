@@ -41,6 +41,9 @@ pub(super) enum Flaw {
     ReplacesTheExpired,
     ExpiryLoses,
     KeepsTheExpired,
+    HidesTheExpired,
+    ListsTheUnconfirmed,
+    SweepsTheUnconfirmed,
     ExpiredOnce,
     ExpiredByKey,
     ExpiredWithoutLimit,
@@ -264,6 +267,11 @@ impl Store for Flawed {
         done(self.rows().get(&self.key(key)).filter(|stored| !self.is_expired(stored)).cloned())
     }
 
+    fn load_even_expired(&self, key: RecordKey) -> StoreFuture<'_, Option<StoredRow>> {
+        let hides = self.has(Flaw::HidesTheExpired);
+        done(self.rows().get(&self.key(key)).filter(|stored| !(hides && self.is_expired(stored))).cloned())
+    }
+
     fn compare_and_swap(
         &self,
         key: RecordKey,
@@ -306,8 +314,14 @@ impl Store for Flawed {
         done(())
     }
 
-    fn expired(&self, collection: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRow)>> {
+    fn expired(
+        &self,
+        collection: Collection,
+        confirmed: UnixTime,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<(RecordKey, StoredRow)>> {
         let mut rows = self.by_expiry(collection, true, Flaw::ExpiredByKey);
+        rows.retain(|(_, stored)| stored.row.expires_at <= confirmed || self.has(Flaw::ListsTheUnconfirmed));
         if !self.has(Flaw::ExpiredWithoutLimit) {
             rows.truncate(limit);
         }
@@ -327,7 +341,7 @@ impl Store for Flawed {
         done(rows)
     }
 
-    fn sweep(&self, collection: Collection) -> StoreFuture<'_, u64> {
+    fn sweep(&self, collection: Collection, confirmed: UnixTime) -> StoreFuture<'_, u64> {
         let mut rows = self.rows();
         let before = rows.len();
         let mut left = if self.has(Flaw::SweepsSome) { 100 } else { usize::MAX };
@@ -336,7 +350,8 @@ impl Store for Flawed {
             let is_swept = match self.flaw {
                 Some(Flaw::SweepsNothing) => false,
                 Some(Flaw::SweepsAll) => true,
-                _ => self.is_expired(stored),
+                Some(Flaw::SweepsTheUnconfirmed) => self.is_expired(stored),
+                _ => self.is_expired(stored) && stored.row.expires_at <= confirmed,
             };
             let goes = is_meant && is_swept && left > 0;
             left -= usize::from(goes);

@@ -1,6 +1,6 @@
 //! Rules for leases and their fences.
 
-use super::trial::{FIRST, LONG, Outcome, SHORT, Trial, expect, key, row, written};
+use super::trial::{FIRST, IN_2100, LONG, Outcome, SHORT, Trial, expect, key, row, written};
 use crate::{Expected, Lease, LeaseOutcome, Swap};
 
 pub(super) async fn a_lease_has_one_holder(trial: &Trial<'_>) -> Outcome {
@@ -62,7 +62,7 @@ pub(super) async fn fences_always_grow(trial: &Trial<'_>) -> Outcome {
     expect(third.fence > second.fence, "a fence is not higher than the one before it, which was released")?;
     trial.store().compare_and_remove(key(1), version).await?;
     trial.later().await;
-    trial.store().sweep(FIRST).await?;
+    trial.store().sweep(FIRST, IN_2100).await?;
     let fourth = trial.lease(key(1), LONG).await?;
     expect(fourth.fence > third.fence, "a fence comes back after the row was removed and the store was swept")
 }
@@ -138,7 +138,7 @@ pub(super) async fn an_expired_lease_is_valid_until_it_is_acquired_again(trial: 
     let version = trial.create(key(1), row("old")).await?;
     let lease = trial.lease(key(1), SHORT).await?;
     trial.later().await;
-    trial.other().sweep(FIRST).await?;
+    trial.other().sweep(FIRST, IN_2100).await?;
     written(trial.store().compare_and_swap(key(1), Expected::Unexpired(version), row("new"), Some(lease)).await?)?;
     let next = trial.lease(key(1), LONG).await?;
     expect(!next.after_abandoned, "a lease that a late write released is said to be abandoned")

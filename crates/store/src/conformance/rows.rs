@@ -9,8 +9,8 @@ pub(super) async fn an_unknown_key_has_no_row(trial: &Trial<'_>) -> Outcome {
     expect(!removed, "a row is removed that is not there")?;
     for collection in ALL {
         expect(trial.store().count(collection).await? == 0, "rows of a new store are counted")?;
-        expect(trial.store().sweep(collection).await? == 0, "something is swept from a new store")?;
-        expect(trial.store().expired(collection, 10).await?.is_empty(), "a new store has an expired row")?;
+        expect(trial.store().sweep(collection, IN_2100).await? == 0, "something is swept from a new store")?;
+        expect(trial.store().expired(collection, IN_2100, 10).await?.is_empty(), "a new store has an expired row")?;
         expect(
             trial.store().next_to_expire(collection, 10).await?.is_empty(),
             "a new store has a row that will expire",

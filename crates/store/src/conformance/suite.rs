@@ -94,6 +94,8 @@ pub async fn check(subject: &dyn Subject) -> Result<(), Violations> {
         expiry::an_expired_row_is_not_replaced_as_unexpired,
         expiry::an_expired_row_can_still_be_written_in_its_version,
         expiry::an_expired_row_is_listed_until_it_is_removed,
+        expiry::an_expired_row_is_loaded_by_callers_that_want_it,
+        expiry::a_row_whose_expiry_is_not_confirmed_is_neither_swept_nor_listed,
         expiry::the_oldest_expired_rows_come_first,
         expiry::the_next_rows_to_expire_come_first,
         expiry::a_sweep_removes_expired_rows_and_nothing_else,

@@ -1,12 +1,13 @@
 //! Values whose end needs work: they stay until it is done, and a value that does not open does not block the others.
 
+use portcullis_core::UnixTime;
 use portcullis_store::SealedStore;
 use portcullis_test_support::LogCapture;
 
 use crate::fixture::{COLLECTION, Fixture, key};
 
 async fn expired(records: &SealedStore, limit: usize) -> Vec<u32> {
-    let due = records.expired::<u32>(COLLECTION, limit).await.expect("no failure");
+    let due = records.expired::<u32>(COLLECTION, UnixTime::MAX, limit).await.expect("no failure");
     assert!(due.iter().all(|(at, opened)| *at == key(opened.value)), "a value is due at the key of another one");
     due.into_iter().map(|(_, opened)| opened.value).collect()
 }
@@ -29,7 +30,7 @@ async fn values_are_due_from_their_end_until_they_are_removed() {
     fixture.later();
     assert_eq!(expired(&records, 2).await, [0, 1], "the oldest");
     assert_eq!(expired(&records, 2).await, [0, 1], "the process that read them may have died");
-    for (key, opened) in records.expired::<u32>(COLLECTION, 2).await.unwrap() {
+    for (key, opened) in records.expired::<u32>(COLLECTION, UnixTime::MAX, 2).await.unwrap() {
         assert!(records.remove(key, opened.version).await.unwrap());
         assert!(!records.remove(key, opened.version).await.unwrap(), "one is told so");
     }
@@ -59,7 +60,7 @@ async fn a_row_of_a_later_version_of_the_program_does_not_block_others_and_is_ke
     fill(&fixture, &[1], 1..3).await;
     fixture.later();
     assert_eq!(expired(&records, 1).await, [1]);
-    assert!(records.expired::<String>(COLLECTION, 1).await.unwrap()[0].0 == key(0));
+    assert!(records.expired::<String>(COLLECTION, UnixTime::MAX, 1).await.unwrap()[0].0 == key(0));
 }
 
 #[tokio::test(start_paused = true)]

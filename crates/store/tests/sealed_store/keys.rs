@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use portcullis_store::{Collection, MemoryStore, OpenError, SealedStore, Store as _};
+use portcullis_store::{
+    Collection, MemoryStore, OpenError, SealedStore, Store as _, StoreError, StoreErrorKind,
+    conformance::{Call, FaultyStore},
+};
 
 use crate::fixture::{COLLECTION, Fixture, OTHER, key, ring};
 
@@ -10,9 +13,12 @@ async fn open(fixture: &Fixture, keys: &[u8]) -> Result<SealedStore, OpenError> 
     SealedStore::open(Arc::new(fixture.store.clone()), ring(keys), &[OTHER, COLLECTION]).await
 }
 
+/// The rows by which keys are checked.
+const CHECKS: Collection = Collection::new(63, "key check").with_id_binding();
+
 /// How many rows there are by which keys are checked.
 async fn checks(rows: &MemoryStore) -> u64 {
-    rows.count(Collection::new(63, "key check").with_id_binding()).await.expect("memory")
+    rows.count(CHECKS).await.expect("memory")
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,4 +88,32 @@ async fn of_many_that_open_an_empty_store_with_two_rings_those_with_one_of_them_
         assert!(opened == [4, 0] || opened == [0, 4], "{opened:?}");
         assert_eq!(checks(&fixture.rows).await, 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_writes_one_row_that_no_reader_finds() {
+    let fixture = Fixture::new();
+    let records = fixture.with_keys(&[1]);
+    records.check_keys(&[]).await.expect("the first keys");
+    let before = checks(&fixture.rows).await;
+    for _ in 0..3 {
+        records.check().await.expect("a store that works");
+    }
+    assert_eq!(checks(&fixture.rows).await, before + 1);
+    assert_eq!(fixture.rows.page(CHECKS, None, 10).await.unwrap().len(), 1, "the row that checks the keys");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_tells_a_store_that_cannot_be_written_and_keys_that_open_nothing() {
+    let fixture = Fixture::new();
+    let records = fixture.with_keys(&[1]);
+    records.check_keys(&[]).await.expect("the first keys");
+    let error = fixture.with_keys(&[2]).check().await.expect_err("another key");
+    assert_eq!(error.kind(), StoreErrorKind::WrongKeys, "{error}");
+    let full = FaultyStore::new(fixture.rows.clone(), |call| match call {
+        Call::Swap(_) => Box::pin(async { Err(StoreError::new("a test").with_kind(StoreErrorKind::Full)) }),
+        _ => FaultyStore::pass(),
+    });
+    let records = SealedStore::new(Arc::new(full), ring(&[1])).expect("not durable");
+    assert_eq!(records.check().await.expect_err("no room").kind(), StoreErrorKind::Full);
 }

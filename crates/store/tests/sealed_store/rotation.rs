@@ -1,6 +1,7 @@
 //! Keys are changed while records are used.
 
-use portcullis_store::{RecordKey, RekeyReport, Store as _};
+use portcullis_core::Clock as _;
+use portcullis_store::{OpenError, RecordKey, RekeyReport, Store as _};
 
 use crate::fixture::{COLLECTION, Fixture, OTHER, key};
 
@@ -61,4 +62,33 @@ async fn what_is_taken_during_a_rekey_does_not_come_back() {
     });
     assert_eq!(counts(fixture.with_keys(&[2, 1]).rekey(&[COLLECTION, OTHER]).await.unwrap()), (0, 0, 0));
     assert_eq!(fixture.rows.count(COLLECTION).await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_key_opens_is_forgotten_on_demand() {
+    let fixture = Fixture::new();
+    fixture.with_keys(&[3]).create(key(1), &1, fixture.soon()).await.unwrap().expect("there is none");
+    fixture.with_keys(&[3]).create(key(2), &2, fixture.soon()).await.unwrap().expect("there is none");
+    fixture.clock.advance(std::time::Duration::from_secs(30));
+    for number in 3..=600 {
+        let by = if number % 2 == 0 { 3 } else { 1 };
+        let records = fixture.with_keys(&[by]);
+        records.create(key(number), &number, fixture.soon()).await.unwrap().expect("there is none");
+    }
+    fixture.clock.advance(std::time::Duration::from_secs(30));
+    let now = fixture.clock.now();
+    let records = fixture.with_keys(&[1]);
+    assert_eq!(records.forget_unreadable(&[COLLECTION, OTHER], now).await.expect("a right key"), 2 + 299);
+    assert_eq!(records.count(COLLECTION).await.unwrap(), 299);
+    assert!(records.load::<u32>(key(3)).await.unwrap().is_some());
+    assert_eq!(records.forget_unreadable(&[COLLECTION, OTHER], now).await.expect("a right key"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ring_without_a_right_key_forgets_nothing() {
+    let fixture = Fixture::new();
+    fixture.with_keys(&[3]).create(key(1), &1, fixture.soon()).await.unwrap().expect("there is none");
+    let error = fixture.with_keys(&[1]).forget_unreadable(&[COLLECTION], fixture.clock.now()).await;
+    assert!(matches!(error, Err(OpenError::WrongKeys(_))), "{error:?}");
+    assert_eq!(fixture.with_keys(&[3]).count(COLLECTION).await.unwrap(), 1);
 }

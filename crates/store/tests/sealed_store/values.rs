@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
+use portcullis_core::Clock as _;
 use portcullis_store::{EphemeralKeyError, KeyRing, LeaseOutcome, MemoryStore, SealedStore};
 use serde::{Deserialize, Serialize};
 
@@ -66,8 +67,8 @@ async fn what_has_expired_is_not_there_and_is_swept() {
     assert!(records.load::<u8>(key(1)).await.unwrap().is_none());
     assert_eq!(records.take::<u8>(key(1)).await.unwrap(), None);
     assert_eq!(records.replace(key(1), version, &2, fixture.soon()).await.unwrap(), None);
-    assert_eq!(records.sweep(OTHER).await.unwrap(), 0, "another table");
-    assert_eq!(records.sweep(COLLECTION).await.unwrap(), 1);
+    assert_eq!(records.sweep(OTHER, fixture.clock.now()).await.unwrap(), 0, "another table");
+    assert_eq!(records.sweep(COLLECTION, fixture.clock.now()).await.unwrap(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
