@@ -433,3 +433,50 @@ async fn a_source_over_its_limit_does_not_wait_for_the_calls_of_another_source()
     assert_eq!(refused.kind(), EgressErrorKind::SourceLimited);
     slow.abort();
 }
+
+/// A request for the profile of the user of `token`.
+fn profile(token: &str) -> Request<Bytes> {
+    let request = Request::get("https://idp.example.com/userinfo").header("authorization", format!("Bearer {token}"));
+    request.body(Bytes::from(token.to_owned())).expect("request")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_a_user_that_only_the_body_names_pauses_that_token_alone() {
+    let provider = Provider::default();
+    let service = provider.set("limited", Does::Answers(403)).circuit_breaker();
+    let judge = |response: Response<Bytes>| {
+        let answer = match response.status().as_u16() {
+            200 => Answer::Accepted,
+            _ => Answer::Failed { kind: EgressErrorKind::RateLimited, retry_after: Some(60 * SECOND) },
+        };
+        (response.status().as_u16(), answer)
+    };
+    for nth in 0..3 {
+        let refused = service.send(profile("limited"), judge).await;
+        if nth == 0 {
+            assert_eq!(refused.expect("the response"), 403);
+        } else {
+            let error = refused.expect_err("paused");
+            assert_eq!(error.kind(), EgressErrorKind::RateLimited);
+            assert!(error.retry_after().expect("a time") >= 60 * SECOND);
+        }
+        assert_eq!(service.send(profile(&format!("other-{nth}")), judge).await.expect("another user"), 200);
+    }
+    assert_eq!(provider.calls(), 1 + 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_without_retry_after_lasts_until_its_reset() {
+    let reset = (TestClock::START + 90 * SECOND).as_secs();
+    let limited = tower::service_fn(move |_: Request<Bytes>| async move {
+        let response = Response::builder().status(403).header("x-ratelimit-remaining", "0");
+        Ok::<_, EgressError>(response.header("x-ratelimit-reset", reset).body(Bytes::new()).expect("response"))
+    });
+    let service = CircuitBreaker::new(BoxCloneSyncService::new(limited)).with_clock(Arc::new(TestClock::new()));
+    let response = service.clone().oneshot(profile("limited")).await.expect("the response");
+    assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (403, &"90".parse().expect("a value")));
+    let error = service.clone().oneshot(profile("limited")).await.expect_err("paused");
+    assert_eq!(error.kind(), EgressErrorKind::RateLimited);
+    let pause = error.retry_after().expect("a time");
+    assert!(90 * SECOND <= pause && pause < 113 * SECOND, "{pause:?}");
+}

@@ -67,14 +67,38 @@ pub(crate) fn failure(response: &Response<Bytes>) -> Option<ProtocolError> {
 
 /// Returns the error for a rejection of this server or its request, with the error code of the body (RFC 6749 section 5.2).
 ///
-/// A 403 with `Retry-After`, or with no remaining requests (GitHub), is a rate limit.
+/// A 403 with `Retry-After`, with no remaining requests (GitHub), or whose body [names a rate limit](RATE_LIMITS), is a rate limit.
 pub(crate) fn client_refused(response: &Response<Bytes>) -> ProtocolError {
     let (status, headers) = (response.status(), response.headers());
-    let nothing_left = headers.get("x-ratelimit-remaining").is_some_and(|remaining| remaining == "0");
-    if status == StatusCode::FORBIDDEN && (nothing_left || headers.contains_key(header::RETRY_AFTER)) {
-        return ProtocolError::RateLimited { retry_after: retry_after(headers) };
+    if status == StatusCode::FORBIDDEN {
+        let nothing_left = headers.get("x-ratelimit-remaining").is_some_and(|remaining| remaining == "0");
+        if nothing_left || headers.contains_key(header::RETRY_AFTER) {
+            return ProtocolError::RateLimited { retry_after: retry_after(headers) };
+        }
+        if names_rate_limit(response.body()) {
+            return ProtocolError::RateLimited { retry_after: Some(UNSTATED_RETRY_AFTER) };
+        }
     }
     ProtocolError::ClientRefused { status, code: error_code(response) }
+}
+
+/// Texts, in lower case, in the body of a 403 that is a rate limit: GitHub's secondary limit, and the reasons of Google's APIs
+/// (`userRateLimitExceeded`, `rateLimitExceeded`, `dailyLimitExceeded`).
+const RATE_LIMITS: [&str; 5] = [
+    "secondary rate limit",
+    "abuse detection mechanism",
+    "ratelimitexceeded",
+    "dailylimitexceeded",
+    "rate_limit_exceeded",
+];
+
+/// After a rate limit that only the body names. GitHub asks for at least a minute.
+const UNSTATED_RETRY_AFTER: Duration = Duration::from_mins(1);
+
+/// Reports whether an error response names a rate limit, in its first 8 KiB.
+fn names_rate_limit(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(&body[..body.len().min(8192)]).to_ascii_lowercase();
+    RATE_LIMITS.iter().any(|named| text.contains(named))
 }
 
 /// Returns the member `error` of the body, if it is an error code: it is logged.

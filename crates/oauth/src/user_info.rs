@@ -246,6 +246,13 @@ mod tests {
         assert_eq!(refused(403, &[("x-ratelimit-remaining", "0")], "{}"), limited(None));
         assert_eq!(refused(403, &[("retry-after", "60")], "{}"), limited(Some(60)));
         assert_eq!(refused(429, &[], ""), limited(None));
+        for body in [
+            r#"{"message":"You have exceeded a secondary rate limit. Please wait a few minutes before you try again."}"#,
+            r#"{"error":{"errors":[{"domain":"usageLimits","reason":"userRateLimitExceeded"}],"code":403}}"#,
+            r#"{"error":{"errors":[{"domain":"usageLimits","reason":"rateLimitExceeded"}],"code":403}}"#,
+        ] {
+            assert_eq!(refused(403, &[("x-ratelimit-remaining", "10")], body), limited(Some(60)), "{body}");
+        }
         for body in
             [r#"{"error":"insufficient_scope"}"#, "Request forbidden by administrative rules", "Missing_OAuth_Token"]
         {

@@ -15,7 +15,7 @@ use tokio::{
 use super::{
     Refusal,
     suspicion::{Caller, Gate, PROBE_INTERVAL, REFUSALS, Suspicion},
-    window::{LONGEST_WINDOW, back_off_window},
+    retry_after::{LONGEST_WINDOW, back_off_window},
 };
 use crate::EgressErrorKind;
 

@@ -12,7 +12,7 @@ use http::{Request, header::AUTHORIZATION};
 use portcullis_core::{BearerToken, Fingerprint, FingerprintState};
 use tokio::time::Instant;
 
-use super::{Refusal, window::back_off_window};
+use super::{Refusal, retry_after::back_off_window};
 use crate::EgressErrorKind;
 
 /// The number of paused credentials that are remembered. The one whose pause ends soonest is forgotten first.

@@ -6,16 +6,17 @@
 
 mod circuit;
 mod credentials;
+mod retry_after;
 mod service;
 mod sources;
 mod suspicion;
-mod window;
+
 
 use std::time::Duration;
 
 pub use credentials::CredentialKey;
 pub use service::{Answer, CircuitBreaker, CircuitBreakerFuture, CircuitBreakerLayer};
-pub use window::back_off_window;
+pub use retry_after::back_off_window;
 
 use crate::EgressErrorKind;
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, Uri, header::RETRY_AFTER};
+use http::{Request, Response, StatusCode, Uri, header::RETRY_AFTER};
 use portcullis_core::{Clock, Fingerprint, RequestSource, SystemClock};
 use tokio::time::Instant;
 use tower::ServiceExt as _;
@@ -25,7 +25,7 @@ use super::{
     credentials::{CredentialKey, Credentials, Presented},
     sources::{SourceCall, Sources},
     suspicion::Caller,
-    window::retry_after,
+    retry_after::{nothing_left, state_retry_after},
 };
 use crate::{EgressError, EgressErrorKind};
 
@@ -46,7 +46,9 @@ pub type CircuitBreakerFuture = Pin<Box<dyn Future<Output = Result<Response<Byte
 /// A failure is remembered about the [credential](crate::CredentialKey) that was presented: the credential is not presented again for
 /// 1 s, then 2 s, up to 30 s; or longer, up to 5 min, if `Retry-After` says so. Up to a quarter of it is jitter. The rate limit of a
 /// user (429 to a request with a bearer token, or a 403 that says when to come back or that nothing is left,
-/// `x-ratelimit-remaining: 0`) is returned as it is, pauses that token in the same way, and counts as an answer.
+/// `x-ratelimit-remaining: 0`; or a response that the caller of [`send`](Self::send) takes for one) is returned, pauses that token in the
+/// same way, and counts as an answer. Without `Retry-After` the pause lasts until `x-ratelimit-reset`; the response that is returned
+/// states it as `Retry-After` in seconds.
 ///
 /// # The provider
 ///
@@ -290,6 +292,13 @@ impl Calls {
             refund();
         }
         match answer {
+            // Only the body says that this is the rate limit of a user.
+            Answer::Failed { kind: EgressErrorKind::RateLimited, retry_after } if presented.is_bearer => {
+                if let Some(credential) = presented.credential.filter(|_| !is_limit) {
+                    self.credentials.pause(credential, EgressErrorKind::RateLimited, retry_after);
+                }
+                self.answered(permit, presented, Answer::Answered, &uri);
+            }
             Answer::Failed { kind, retry_after } if !is_limit => {
                 let failure = Failure { kind, asked: retry_after };
                 self.failed(permit, presented, failure, &EgressError::new(kind, &uri));
@@ -335,12 +344,17 @@ impl Calls {
     }
 
     /// Returns 429 and 5xx as errors, except the rate limit of one user, whose token is paused.
-    fn read(&self, response: Response<Bytes>, presented: Presented, uri: &Uri) -> Result<Response<Bytes>, EgressError> {
-        let delay = || retry_after(response.headers(), self.clock.now());
+    fn read(
+        &self,
+        mut response: Response<Bytes>,
+        presented: Presented,
+        uri: &Uri,
+    ) -> Result<Response<Bytes>, EgressError> {
+        let delay = state_retry_after(response.headers_mut(), self.clock.now());
         if is_limit_of_a_user(&response, presented)
             && let Some(credential) = presented.credential
         {
-            self.credentials.pause(credential, EgressErrorKind::RateLimited, delay());
+            self.credentials.pause(credential, EgressErrorKind::RateLimited, delay);
             return Ok(response);
         }
         let kind = match response.status() {
@@ -349,7 +363,7 @@ impl Calls {
             _ => return Ok(response),
         };
         let error = EgressError::new(kind, uri).with_status(response.status());
-        Err(match delay() {
+        Err(match delay {
             Some(delay) => error.with_retry_after(delay),
             None => error,
         })
@@ -412,12 +426,10 @@ impl Calls {
 /// Reports whether the user whose token was presented has reached a rate limit. Some providers say it by 403, with the time to come back or,
 /// as GitHub does, with a remaining quota of zero.
 fn is_limit_of_a_user(response: &Response<Bytes>, presented: Presented) -> bool {
-    let headers: &HeaderMap = response.headers();
-    let nothing_left = || headers.get("x-ratelimit-remaining").is_some_and(|remaining| remaining == "0");
     presented.is_bearer
         && match response.status() {
             StatusCode::TOO_MANY_REQUESTS => true,
-            StatusCode::FORBIDDEN => headers.contains_key(RETRY_AFTER) || nothing_left(),
+            StatusCode::FORBIDDEN => response.headers().contains_key(RETRY_AFTER) || nothing_left(response.headers()),
             _ => false,
         }
 }
