@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_core::{Clock as _, GrantId, Issuer, Reason, ScopeSet};
+use portcullis_core::{AuthErrorKind, Clock as _, GrantId, Issuer, Reason, ScopeSet};
 use portcullis_oauth::providers::Rotation;
 use portcullis_refresh::{GrantStore, RefresherConfig, TokenSet};
 use portcullis_store::{Expected, Store as _, Swap};
@@ -46,6 +46,36 @@ async fn without_a_refresh_token_a_grant_ends_with_its_access_token() {
     pass(5).await;
     assert_eq!(upstream.access_token().await.expect_err("over").reason(), Reason::GrantEnded);
     assert_eq!(fixture.provider.requests(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_a_year_ahead_and_back_ends_no_grant() {
+    const YEAR: Duration = Duration::from_hours(365 * 24);
+    let fixture = Fixture::new().await;
+    let id = GrantId::from_bytes([9; 16]);
+    fixture.refresher.create(id, login(&fixture, "bob", false)).await.expect("created");
+    let upstream = fixture.refresher.upstream(id);
+    pass(61).await;
+    fixture.clock.advance(YEAR);
+    let error = upstream.access_token().await.expect_err("expired by this clock");
+    assert_eq!(error.kind(), AuthErrorKind::Unavailable, "the clock is not confirmed");
+    assert!(error.retry_after().is_some());
+    assert!(fixture.refresher.exists(id).await.expect("readable"), "its row has expired by this clock as well");
+    let process = fixture.another(config(Rotation::SingleUse));
+    let error = process.upstream(id).access_token().await.expect_err("expired by this clock");
+    assert_eq!(error.kind(), AuthErrorKind::Unavailable, "another process has just started");
+
+    fixture.clock.step_back(YEAR);
+    assert_eq!(all(ask(&upstream, 1)).await, 0);
+    assert!(fixture.grants.load(id).await.expect("readable").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_provider_decides_whether_a_grant_has_ended_that_has_expired_by_the_clock() {
+    let fixture = Fixture::new().await;
+    pass(61).await;
+    fixture.clock.advance(Duration::from_hours(365 * 24));
+    assert_eq!(all(ask(&fixture.upstream(), 1)).await, 1, "the refresh token is presented");
 }
 
 #[tokio::test(start_paused = true)]
