@@ -474,7 +474,10 @@ async fn a_limit_without_retry_after_lasts_until_its_reset() {
     });
     let service = CircuitBreaker::new(BoxCloneSyncService::new(limited)).with_clock(Arc::new(TestClock::new()));
     let response = service.clone().oneshot(profile("limited")).await.expect("the response");
-    assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (403, &"90".parse().expect("a value")));
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["retry-after"]),
+        (403, &"90".parse().expect("a value"))
+    );
     let error = service.clone().oneshot(profile("limited")).await.expect_err("paused");
     assert_eq!(error.kind(), EgressErrorKind::RateLimited);
     let pause = error.retry_after().expect("a time");

@@ -14,8 +14,8 @@ use tokio::{
 
 use super::{
     Refusal,
-    suspicion::{Caller, Gate, PROBE_INTERVAL, REFUSALS, Suspicion},
     retry_after::{LONGEST_WINDOW, back_off_window},
+    suspicion::{Caller, Gate, PROBE_INTERVAL, REFUSALS, Suspicion},
 };
 use crate::EgressErrorKind;
 

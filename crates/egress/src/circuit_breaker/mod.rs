@@ -11,12 +11,11 @@ mod service;
 mod sources;
 mod suspicion;
 
-
 use std::time::Duration;
 
 pub use credentials::CredentialKey;
-pub use service::{Answer, CircuitBreaker, CircuitBreakerFuture, CircuitBreakerLayer};
 pub use retry_after::back_off_window;
+pub use service::{Answer, CircuitBreaker, CircuitBreakerFuture, CircuitBreakerLayer};
 
 use crate::EgressErrorKind;
 

@@ -23,9 +23,9 @@ use super::{
     Refusal,
     circuit::{Circuit, Consequence, Failure, Permit, Verdict},
     credentials::{CredentialKey, Credentials, Presented},
+    retry_after::{nothing_left, state_retry_after},
     sources::{SourceCall, Sources},
     suspicion::Caller,
-    retry_after::{nothing_left, state_retry_after},
 };
 use crate::{EgressError, EgressErrorKind};
 
