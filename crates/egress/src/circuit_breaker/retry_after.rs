@@ -83,7 +83,7 @@ mod tests {
     }
 
     fn parse(text: &'static str) -> Option<u64> {
-        let headers = HeaderMap::from_iter([(RETRY_AFTER, http::HeaderValue::from_static(text))]);
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]);
         retry_after(&headers, UnixTime::from_secs(784_111_777)).map(|delay| delay.as_secs())
     }
 
