@@ -1,6 +1,12 @@
-//! [`Connection`]: a connection that one caller at a time has; and times, versions and fences as columns.
+//! [`Connection`]: a connection that one caller at a time has; [`OpenedFile`]: the file that it has open; and times, versions and
+//! fences as columns.
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{
+    fs, io, mem,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use portcullis_core::UnixTime;
 use portcullis_store::{Lease, Version};
@@ -16,7 +22,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{SqliteConfig, SqliteError, error::is_busy, file::OpenedFile};
+use crate::{SqliteConfig, SqliteError, error::is_busy};
 
 /// A statement without rows.
 pub(crate) type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
@@ -193,6 +199,58 @@ impl ConnectionGuard<'_> {
     pub(crate) fn release(mut self) {
         *self.place = Place::Idle(self.connection);
     }
+}
+
+/// The file of the database as it was opened.
+///
+/// SQLite keeps a file open that was replaced or deleted, and what is written to it is lost. So each use of a connection compares the
+/// file at the path with the one that was opened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct OpenedFile {
+    path: PathBuf,
+    identity: FileIdentity,
+}
+
+/// Device and inode, where there are such.
+#[cfg(unix)]
+type FileIdentity = (u64, u64);
+#[cfg(not(unix))]
+type FileIdentity = ();
+
+impl OpenedFile {
+    pub(crate) fn at(path: &Path) -> Result<Self, SqliteError> {
+        let identity = identity(path).map_err(|error| unreadable(path, error))?;
+        Ok(Self { path: path.to_owned(), identity })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Checks that the file at the path is still the one that was opened.
+    pub(crate) fn check(&self) -> Result<(), SqliteError> {
+        match identity(&self.path) {
+            Ok(identity) if identity == self.identity => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unreadable(&self.path, error)),
+            Ok(_) | Err(_) => Err(SqliteError::Replaced { path: self.path.clone() }),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn identity(path: &Path) -> io::Result<FileIdentity> {
+    use std::os::unix::fs::MetadataExt;
+
+    fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(path: &Path) -> io::Result<FileIdentity> {
+    fs::metadata(path).map(drop)
+}
+
+fn unreadable(path: &Path, source: io::Error) -> SqliteError {
+    SqliteError::File { path: path.to_owned(), doing: "reading its metadata", source }
 }
 
 /// Converts a time to nanoseconds in a column. What is later than the year 2262 becomes "never".

@@ -1,10 +1,9 @@
-//! The file of the database: only its owner may read it, it is still the one that was opened, and its schema is brought to the version
-//! of this program.
+//! The file of the database: only its owner may read it, and its schema is brought to the version of this program.
 
 use std::{
     fs::{self, OpenOptions},
     io,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use sqlx::AssertSqlSafe;
@@ -37,56 +36,6 @@ pub(crate) fn close_to_others(path: &Path) -> Result<(), SqliteError> {
         }
     }
     Ok(())
-}
-
-/// The file of the database as it was opened.
-///
-/// SQLite keeps a file open that was replaced or deleted, and what is written to it is lost. So each use of a connection compares the
-/// file at the path with the one that was opened.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct OpenedFile {
-    path: PathBuf,
-    identity: FileIdentity,
-}
-
-/// Device and inode, where there are such.
-#[cfg(unix)]
-type FileIdentity = (u64, u64);
-#[cfg(not(unix))]
-type FileIdentity = ();
-
-impl OpenedFile {
-    pub(crate) fn at(path: &Path) -> Result<Self, SqliteError> {
-        let identity = identity(path).map_err(|error| failed(path, "reading its metadata", error))?;
-        Ok(Self { path: path.to_owned(), identity })
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Checks that the file at the path is still the one that was opened.
-    pub(crate) fn check(&self) -> Result<(), SqliteError> {
-        match identity(&self.path) {
-            Ok(identity) if identity == self.identity => Ok(()),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(failed(&self.path, "reading its metadata", error))
-            }
-            Ok(_) | Err(_) => Err(SqliteError::Replaced { path: self.path.clone() }),
-        }
-    }
-}
-
-#[cfg(unix)]
-fn identity(path: &Path) -> io::Result<FileIdentity> {
-    use std::os::unix::fs::MetadataExt;
-
-    fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
-}
-
-#[cfg(not(unix))]
-fn identity(path: &Path) -> io::Result<FileIdentity> {
-    fs::metadata(path).map(drop)
 }
 
 fn create_new(path: &Path) -> io::Result<()> {

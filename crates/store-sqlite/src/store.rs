@@ -20,10 +20,8 @@ use portcullis_store::{
 
 use crate::{
     SqliteConfig, SqliteError,
-    connection::Connection,
-    events,
-    file::{self, OpenedFile},
-    rows,
+    connection::{Connection, OpenedFile},
+    events, file, rows,
     writer::Writer,
 };
 
