@@ -187,7 +187,7 @@ mod tests {
     struct Layered {
         text: &'static str,
         #[source]
-        source: Option<Box<Layered>>,
+        source: Option<Box<Self>>,
     }
 
     #[test]

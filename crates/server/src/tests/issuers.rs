@@ -208,7 +208,7 @@ async fn token_shapes_of_issuers_are_accepted_or_refused_as_documented() {
 async fn the_challenge_names_the_scopes_as_the_issuer_has_them_and_tokens_as_they_have_them() {
     let config = load(configuration("Entra ID"), &stub().await);
     let ModeSettings::ResourceServer(issuers) = &config.mode else { panic!("a resource server") };
-    let (auth, _) = resource_server::build(&config, issuers, &ScopeSet::default(), None).expect("verifiers");
+    let (auth, _) = resource_server::build(&config, issuers, None).expect("verifiers");
     let service =
         tower::service_fn(async |_: Request<Empty<Bytes>>| Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())));
     let ask = async |path: &str| {

@@ -548,7 +548,8 @@ fn jwt(issuer: &str, claims: Value) -> Token {
 /// Returns a JWT with the claims of `defaults` that `claims` do not replace.
 fn with(mut defaults: Value, claims: Value) -> Token {
     let members = defaults.as_object_mut().expect("claims");
-    members.extend(claims.as_object().cloned().expect("claims"));
+    let Value::Object(claims) = claims else { panic!("no claims: {claims}") };
+    members.extend(claims);
     Token::Jwt(json!({}), defaults)
 }
 
