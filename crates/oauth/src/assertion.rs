@@ -27,8 +27,9 @@ const LONGEST_CLIENT_ASSERTION: Duration = Duration::from_mins(10);
 /// The header is [checked as that of an access token](crate::jwt::JwtPolicy), except for the type: `client-authentication+jwt`,
 /// `JWT`, or none. The claims must
 /// 1. be issued by the client about itself (`iss` and `sub` are its id);
-/// 2. be intended for this authorization server only: its issuer is the sole value of `aud`. The URL of the token endpoint is rejected,
-///    as the successor of RFC 7523 requires: another server could have induced a client to use it;
+/// 2. be intended for this authorization server only: its issuer is the sole value of `aud`. If the header states no type, the URL of the
+///    [token endpoint](Self::with_token_endpoint) is accepted instead, as RFC 7523 allows. With the type `client-authentication+jwt` it is
+///    rejected, as the successor of RFC 7523 requires;
 /// 3. be valid now and for at most ten minutes (`exp` is required; `nbf` and `iat` are checked if present);
 /// 4. have a unique identifier (`jti`).
 ///
@@ -38,6 +39,7 @@ const LONGEST_CLIENT_ASSERTION: Duration = Duration::from_mins(10);
 pub struct ClientAssertionPolicy {
     client_id: Box<str>,
     audience: Issuer,
+    token_endpoint: Option<Box<str>>,
     header: HeaderPolicy,
     leeway: Duration,
 }
@@ -55,7 +57,14 @@ impl ClientAssertionPolicy {
     #[must_use]
     pub fn new(client_id: &str, audience: Issuer) -> Self {
         let header = HeaderPolicy::new(JwtPurpose::ClientAssertion, "client-authentication+jwt").with_untyped_tokens();
-        Self { client_id: client_id.into(), audience, header, leeway: Duration::from_secs(60) }
+        Self { client_id: client_id.into(), audience, token_endpoint: None, header, leeway: Duration::from_secs(60) }
+    }
+
+    /// Adds the URL of the token endpoint to the accepted audiences of assertions without a type. Default: the issuer only.
+    #[must_use]
+    pub fn with_token_endpoint(mut self, url: &str) -> Self {
+        self.token_endpoint = Some(url.into());
+        self
     }
 
     /// Sets the signature algorithms of the client. Default: every [`Algorithm`]; each is bound to a key type.
@@ -86,13 +95,14 @@ impl ClientAssertionPolicy {
     /// [`Reason::WrongClient`], [`Reason::WrongAudience`], [`Reason::Expired`], [`Reason::TooLongLived`], [`Reason::NotYetValid`],
     /// [`Reason::IssuedInFuture`]; [`Reason::MissingClaim`] for a required claim that is missing, or a malformed one.
     pub fn check(&self, jwt: SignedJwt, now: UnixTime) -> Result<ClientAssertion, AuthError> {
+        let token_endpoint = self.token_endpoint.as_deref().filter(|_| jwt.is_untyped());
         let claims = jwt.into_claims(JwtPurpose::ClientAssertion)?;
         for claim in ["iss", "sub"] {
             if *required(&claims, claim)? != *self.client_id {
                 return Err(AuthError::new(Reason::WrongClient).with_source(claim));
             }
         }
-        check_sole_audience(&claims, &self.audience)?;
+        check_sole_audience(&claims, &self.audience, token_endpoint)?;
         let accepted_until = check_short_life(&claims, now, LONGEST_CLIENT_ASSERTION, self.leeway)?;
         let jti = required(&claims, "jti")?.into();
         Ok(ClientAssertion { client_id: self.client_id.clone(), jti, accepted_until })
@@ -216,7 +226,7 @@ impl IdJagPolicy {
         if required(&claims, "iss")? != self.issuer.as_str() {
             return Err(AuthError::new(Reason::WrongIssuer));
         }
-        check_sole_audience(&claims, &self.audience)?;
+        check_sole_audience(&claims, &self.audience, None)?;
         if required(&claims, "client_id")? != client_id {
             return Err(AuthError::new(Reason::WrongClient));
         }
@@ -308,12 +318,18 @@ pub fn parse(assertion: &SecretString) -> Result<UnverifiedJwt, AuthError> {
     UnverifiedJwt::parse(&token, MAX_LEN)
 }
 
-/// Checks that `audience` is the sole value of `aud`: one of several recipients could present the assertion to another.
-fn check_sole_audience(claims: &Claims, audience: &Issuer) -> Result<(), AuthError> {
-    match claims.audience()?[..] {
-        [only] if only == audience.as_str() => Ok(()),
+/// Checks that `issuer`, or `token_endpoint`, is the sole value of `aud`: one of several recipients could present the assertion to
+/// another.
+fn check_sole_audience(claims: &Claims, issuer: &Issuer, token_endpoint: Option<&str>) -> Result<(), AuthError> {
+    match &claims.audience()?[..] {
+        [only] if *only == issuer.as_str() || Some(*only) == token_endpoint => Ok(()),
         [] => Err(InvalidClaim("aud").into()),
-        _ => Err(AuthError::new(Reason::WrongAudience)),
+        found => {
+            let or = token_endpoint.map(|url| format!(" or {url:?}")).unwrap_or_default();
+            let found: String = format!("{found:?}").chars().take(200).collect();
+            let source = format!("the claim `aud` is {found}; expected is {:?}{or} alone", issuer.as_str());
+            Err(AuthError::new(Reason::WrongAudience).with_source(source))
+        }
     }
 }
 

@@ -91,15 +91,9 @@ impl HeaderPolicy {
     }
 
     fn is_type_accepted(&self, written: Option<&Value>) -> bool {
-        match written {
-            None => self.untyped,
-            Some(Value::String(name)) => {
-                let name = without_application(name);
-                self.token_types.iter().any(|accepted| accepted.eq_ignore_ascii_case(name))
-                    || self.untyped && name.eq_ignore_ascii_case("JWT")
-            }
-            Some(_) => false,
-        }
+        let name = written.and_then(Value::as_str).map(without_application);
+        self.untyped && is_untyped(written)
+            || name.is_some_and(|name| self.token_types.iter().any(|accepted| accepted.eq_ignore_ascii_case(name)))
     }
 
     /// Describes an `alg` that is not accepted.
@@ -122,6 +116,11 @@ impl HeaderPolicy {
 /// Returns a member of the header as it is written. It is truncated, because it is not verified.
 fn bounded(written: Option<&Value>) -> String {
     written.map_or_else(|| "absent".to_owned(), |value| value.to_string().chars().take(40).collect())
+}
+
+/// Reports whether the header `typ` is absent, or `JWT`, which states no use of the token.
+fn is_untyped(written: Option<&Value>) -> bool {
+    written.is_none_or(|typ| typ.as_str().is_some_and(|name| without_application(name).eq_ignore_ascii_case("JWT")))
 }
 
 /// Returns a media type without the optional prefix `application/`.
@@ -148,6 +147,7 @@ pub struct SignedJwt {
     claims: Claims,
     algorithm: Algorithm,
     purpose: JwtPurpose,
+    is_untyped: bool,
 }
 
 impl HeaderCheckedJwt {
@@ -188,10 +188,11 @@ impl HeaderCheckedJwt {
         // have made the choice ambiguous, which panics.
         let verifier = (aws_lc::DEFAULT_PROVIDER.verifier_factory)(&self.algorithm.jwa(), key.decoding_key())
             .map_err(|_| bad_signature())?;
+        let is_untyped = is_untyped(self.jwt.header.get("typ"));
         let UnverifiedJwt { token, claims, signature, signed_len, .. } = self.jwt;
         let signed = &token.expose_secret().as_bytes()[..signed_len];
         verifier.verify(signed, &signature).map_err(|_| bad_signature())?;
-        Ok(SignedJwt { claims, algorithm: self.algorithm, purpose: self.purpose })
+        Ok(SignedJwt { claims, algorithm: self.algorithm, purpose: self.purpose, is_untyped })
     }
 }
 
@@ -199,6 +200,11 @@ impl SignedJwt {
     /// Returns the algorithm of the signature.
     pub(crate) const fn algorithm(&self) -> Algorithm {
         self.algorithm
+    }
+
+    /// Reports whether the header states no use of the token: its `typ` is absent, or `JWT`.
+    pub(crate) const fn is_untyped(&self) -> bool {
+        self.is_untyped
     }
 
     /// Returns the claims, if the header was checked for this purpose.

@@ -77,6 +77,40 @@ fn every_forged_claim_is_refused_for_its_own_reason() {
 }
 
 #[test]
+fn the_token_endpoint_is_an_audience_of_assertions_without_a_type_only() {
+    const TOKEN_ENDPOINT: &str = "https://mcp.example.com/token";
+    let check = |typ: Option<&str>, audience: Value| {
+        let policy = policy().with_token_endpoint(TOKEN_ENDPOINT);
+        let mut header = json!({"alg": "ES256", "kid": "k"});
+        if let Some(typ) = typ {
+            header["typ"] = typ.into();
+        }
+        let jwt = assertion::parse(&signed(&header, &with(claims(), "aud", Some(audience))).into()).expect("a JWT");
+        policy.check(verify(policy.check_header(jwt).expect("a header")).expect("signed"), NOW).map(drop)
+    };
+    for typ in [None, Some("JWT"), Some("application/jwt")] {
+        for accepted in [json!(OURS), json!([OURS]), json!(TOKEN_ENDPOINT), json!([TOKEN_ENDPOINT])] {
+            check(typ, accepted).expect("for this server alone");
+        }
+        for refused in [
+            json!([OURS, TOKEN_ENDPOINT]),
+            json!([TOKEN_ENDPOINT, "https://other.example.com"]),
+            json!("https://mcp.example.com/token/"),
+            json!("https://mcp.example.com/revoke"),
+        ] {
+            let error = check(typ, refused.clone()).expect_err("not for this server alone");
+            assert_eq!(error.reason(), Reason::WrongAudience, "{typ:?} {refused}");
+        }
+    }
+    let typed = Some("client-authentication+jwt");
+    check(typed, json!(OURS)).expect("the issuer");
+    let error = check(typed, json!(TOKEN_ENDPOINT)).expect_err("the issuer alone");
+    assert_eq!(error.reason(), Reason::WrongAudience);
+    let source = std::error::Error::source(&error).expect("what was found").to_string();
+    assert_eq!(source, format!("the claim `aud` is [{TOKEN_ENDPOINT:?}]; expected is {OURS:?} alone"));
+}
+
+#[test]
 fn the_type_is_optional() {
     let typed = |typ: &str| ask(&signed(&json!({"alg": "ES256", "kid": "k", "typ": typ}), &claims()));
     for typ in ["client-authentication+jwt", "application/client-authentication+jwt", "JWT"] {
