@@ -166,9 +166,10 @@ impl Bridge {
     /// (MCP authorization, Scope Selection Strategy).
     #[must_use]
     pub fn resource_metadata(&self) -> ProtectedResourceMetadata {
-        let BridgeConfig { issuer, resources, .. } = &*self.0.config;
-        ProtectedResourceMetadata::new(resources[0].clone(), issuer.clone())
-            .with_scopes_supported(self.0.config.basic_scopes())
+        let BridgeConfig { issuer, resources, resource_name, .. } = &*self.0.config;
+        let metadata = ProtectedResourceMetadata::new(resources[0].clone(), issuer.clone())
+            .with_scopes_supported(self.0.config.basic_scopes());
+        resource_name.iter().fold(metadata, |metadata, name| metadata.with_resource_name(name))
     }
 
     /// Returns the client of the provider.

@@ -8,7 +8,7 @@ use portcullis_oauth::providers::Provider;
 use secrecy::SecretString;
 
 use crate::{
-    AccessTokenKind, Client, ClientMetadataDocumentPolicy, InvalidClient, RegistrationPolicy, TrustedIssuer,
+    AccessTokenKind, Branding, Client, ClientMetadataDocumentPolicy, InvalidClient, RegistrationPolicy, TrustedIssuer,
     response::{ErrorCode, OAuthError},
     session::{Lifetimes, SecretHash, SessionUser},
 };
@@ -30,6 +30,8 @@ use crate::{
 pub struct BridgeConfig {
     pub(crate) issuer: Issuer,
     pub(crate) resources: Vec<ResourceUri>,
+    pub(crate) resource_name: Option<Box<str>>,
+    pub(crate) branding: Branding,
     pub(crate) scopes: ScopeSet,
     pub(crate) default_scopes: Option<ScopeSet>,
     scope_policy: Option<ScopePolicy>,
@@ -50,6 +52,7 @@ pub struct BridgeConfig {
     pub(crate) registration: RegistrationPolicy,
     pub(crate) introspection_clients: Vec<IntrospectionClient>,
     pub(crate) trusted_issuers: Vec<Arc<TrustedIssuer>>,
+    pub(crate) http_redirect_hosts: Vec<Box<str>>,
     pub(crate) client_address_header: Option<HeaderName>,
 }
 
@@ -92,6 +95,8 @@ impl BridgeConfig {
         Self {
             issuer,
             resources: vec![resource],
+            resource_name: None,
+            branding: Branding::new(),
             scopes: ScopeSet::default(),
             default_scopes: None,
             scope_policy: None,
@@ -112,6 +117,7 @@ impl BridgeConfig {
             registration: RegistrationPolicy::new(),
             introspection_clients: Vec::new(),
             trusted_issuers: Vec::new(),
+            http_redirect_hosts: Vec::new(),
             client_address_header: None,
         }
     }
@@ -120,6 +126,18 @@ impl BridgeConfig {
     /// [RFC 8707](https://www.rfc-editor.org/rfc/rfc8707)
     pub fn with_resource(mut self, resource: ResourceUri) -> Self {
         self.resources.push(resource);
+        self
+    }
+
+    /// Sets the name of the (first) resource for users: on the pages, and in its metadata. Default: the pages show its host.
+    pub fn with_resource_name(mut self, name: &str) -> Self {
+        self.resource_name = Some(name.into());
+        self
+    }
+
+    /// Sets how the pages show this server to users.
+    pub fn with_branding(mut self, branding: Branding) -> Self {
+        self.branding = branding;
         self
     }
 
@@ -270,6 +288,16 @@ impl BridgeConfig {
     /// Adds an identity provider of an enterprise, whose identity assertions (ID-JAG) clients may exchange for tokens.
     pub fn with_trusted_issuer(mut self, issuer: TrustedIssuer) -> Self {
         self.trusted_issuers.push(Arc::new(issuer));
+        self
+    }
+
+    /// Sets the hosts that redirect URIs may have with `http`, such as `host.docker.internal` or `192.168.1.20`: for clients in the
+    /// operator's own network. Default: loopback only.
+    ///
+    /// Codes travel to these hosts without encryption. PKCE prevents that a party that reads a code can redeem it. A configured client
+    /// validates its redirect URIs with [`RedirectUri::with_http_hosts`](crate::RedirectUri::with_http_hosts).
+    pub fn with_http_redirect_hosts<'a>(mut self, hosts: impl IntoIterator<Item = &'a str>) -> Self {
+        self.http_redirect_hosts = hosts.into_iter().map(Into::into).collect();
         self
     }
 

@@ -8,6 +8,7 @@
 //! stores their grants there ([`portcullis_refresh`]), and issues tokens of its own. [`BridgeVerifier`] verifies these tokens.
 
 mod access_tokens;
+mod branding;
 mod bridge;
 mod clients;
 pub mod collections;
@@ -26,6 +27,7 @@ mod telemetry;
 mod token;
 mod verifier;
 
+pub use branding::{Branding, InvalidBranding};
 pub use bridge::{Bridge, BridgeBuilder};
 pub use clients::{
     Client, ClientMetadataDocumentPolicy, GrantType, InvalidClient, InvalidRedirectUri, RedirectUri, RegistrationPolicy,

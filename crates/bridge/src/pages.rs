@@ -10,12 +10,13 @@ use aws_lc_rs::digest;
 use axum::{body::Body, response::Response};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderValue, StatusCode, header};
-use portcullis_core::ScopeSet;
+use portcullis_core::{ResourceUri, ScopeSet};
 use portcullis_oauth::providers::Provider;
 use url::Url;
 
 use crate::{
-    BridgeConfig, Client, RedirectUri,
+    Branding, BridgeConfig, Client, RedirectUri,
+    branding::Color,
     clients::ClientSource,
     config::Urls,
     login::AuthorizationRequest,
@@ -31,24 +32,42 @@ pub(crate) struct Pages {
     provider: String,
     /// The scopes that the provider asks users for.
     upstream_scopes: ScopeSet,
+    resource: ResourceUri,
+    /// The name of `resource` for users.
+    resource_name: Option<Box<str>>,
+    branding: Branding,
+    style: Style,
 }
 
-/// The style sheet, which every page contains.
-const STYLE: &str = include_str!("../templates/style.css");
+/// The style sheet that a page contains, and the content security policy that allows it.
+#[derive(Debug)]
+struct Style {
+    sheet: String,
+    policy: HeaderValue,
+}
 
-/// Allows only the style sheet, by its hash, and forms to this server.
-static CONTENT_SECURITY_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let hash = STANDARD.encode(digest::digest(&digest::SHA256, STYLE.as_bytes()));
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-    );
-    HeaderValue::try_from(policy).expect("base64 is visible ASCII")
-});
+impl Style {
+    /// Creates the style sheet with the colour of `branding`. The policy allows only the style sheet, by its hash, forms to this server, and
+    /// images in the page itself if there is a logo.
+    fn new(branding: &Branding) -> Self {
+        let color = branding.color.map(Color::style).unwrap_or_default();
+        let sheet = include_str!("../templates/style.css").to_owned() + &color;
+        let hash = STANDARD.encode(digest::digest(&digest::SHA256, sheet.as_bytes()));
+        let images = if branding.logo.is_some() { " img-src data:;" } else { "" };
+        let policy = format!(
+            "default-src 'none'; style-src 'sha256-{hash}';{images} form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        );
+        Self { sheet, policy: HeaderValue::try_from(policy).expect("base64 is visible ASCII") }
+    }
+}
+
+/// The style of pages that do not depend on the configuration.
+static STYLE: LazyLock<Style> = LazyLock::new(|| Style::new(&Branding::new()));
 
 #[derive(Template)]
 #[template(path = "redirect.html")]
 struct RedirectPage<'a> {
-    style: &'static str,
+    style: &'a str,
     place: &'a str,
     url: &'a str,
 }
@@ -67,6 +86,10 @@ impl Pages {
             consent_path: config.urls().path(Urls::CONSENT),
             provider: provider.display_name().into_owned(),
             upstream_scopes: config.upstream_scopes.clone(),
+            resource: config.resources[0].clone(),
+            resource_name: config.resource_name.clone(),
+            style: Style::new(&config.branding),
+            branding: config.branding.clone(),
         }
     }
 
@@ -78,14 +101,14 @@ impl Pages {
 
     /// Redirects the browser to `place` at `url` after a form.
     pub(crate) fn redirect_page(&self, place: &str, url: &str) -> Response {
-        page(StatusCode::OK, &RedirectPage { style: STYLE, place, url }, Referrer::None)
+        page(StatusCode::OK, &RedirectPage { style: &self.style.sheet, place, url }, &self.style, Referrer::None)
     }
 }
 
 /// Creates the response of a page: not stored, not framed, without scripts.
 ///
 /// There is no `Cross-Origin-Opener-Policy`, because a client that opened the login in a window would lose access to that window.
-fn page(status: StatusCode, page: &impl Template, referrer: Referrer) -> Response {
+fn page(status: StatusCode, page: &impl Template, style: &Style, referrer: Referrer) -> Response {
     let html = page.render().expect("compiled templates render into a string");
     let mut response = Response::new(Body::from(html));
     *response.status_mut() = status;
@@ -95,7 +118,7 @@ fn page(status: StatusCode, page: &impl Template, referrer: Referrer) -> Respons
         Referrer::SameOrigin => "same-origin",
     };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY.clone());
+    headers.insert(header::CONTENT_SECURITY_POLICY, style.policy.clone());
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static(referrer));
@@ -106,19 +129,28 @@ fn page(status: StatusCode, page: &impl Template, referrer: Referrer) -> Respons
 #[derive(Template)]
 #[template(path = "consent.html")]
 struct ConsentPage<'a> {
-    style: &'static str,
+    style: &'a str,
+    logo: Option<&'a str>,
     client: String,
+    /// The name of the resource, or its host.
+    server: &'a str,
     vouched_by: VouchedBy,
     redirect_kind: RedirectKind,
     /// The host, or the scheme of an app.
     target: String,
     redirect_uri: String,
     resource: &'a str,
-    scopes: Vec<&'a str>,
+    scopes: Vec<ShownScope<'a>>,
     provider: &'a str,
     upstream_scopes: Vec<&'a str>,
     action: &'a str,
     form: &'a str,
+}
+
+/// A requested scope, with the operator's description.
+struct ShownScope<'a> {
+    name: &'a str,
+    description: Option<&'a str>,
 }
 
 /// The party that vouches for the client's name.
@@ -134,6 +166,14 @@ enum RedirectKind {
     Site,
     Loopback,
     App,
+    PlainHttp,
+}
+
+impl ConsentPage<'_> {
+    /// Reports whether the page has a warning: the client's name or its redirect URI does not identify it.
+    fn is_cautioned(&self) -> bool {
+        matches!(self.vouched_by, VouchedBy::None) || !matches!(self.redirect_kind, RedirectKind::Site)
+    }
 }
 
 /// Limits of shown texts, so that the rest of the page stays visible.
@@ -144,21 +184,31 @@ impl Pages {
     /// Creates the consent page of `request`. The browser returns the sealed `form`.
     pub(crate) fn consent(&self, client: &Client, request: &AuthorizationRequest, form: &str) -> Response {
         let redirect_uri = &request.target.redirect_uri;
+        let described = |name| ShownScope { name, description: self.branding.scopes.get(name).map(|text| &**text) };
         let consent = ConsentPage {
-            style: STYLE,
+            style: &self.style.sheet,
+            logo: self.branding.logo.as_deref(),
             client: name(client),
+            server: self.server_name(&request.resource),
             vouched_by: vouched_by(client),
             redirect_kind: redirect_kind(redirect_uri),
             target: sanitize_for_display(redirect_uri.display_target(), MAX_URI),
             redirect_uri: sanitize_for_display(redirect_uri.as_str(), MAX_URI),
             resource: request.resource.as_str(),
-            scopes: names(&request.scopes),
+            scopes: request.scopes.iter().map(described).collect(),
             provider: &self.provider,
-            upstream_scopes: names(&self.upstream_scopes),
+            upstream_scopes: self.upstream_scopes.iter().collect(),
             action: &self.consent_path,
             form,
         };
-        page(StatusCode::OK, &consent, Referrer::SameOrigin)
+        page(StatusCode::OK, &consent, &self.style, Referrer::SameOrigin)
+    }
+
+    /// Returns the configured name of `resource`, or its host.
+    fn server_name<'a>(&'a self, resource: &'a ResourceUri) -> &'a str {
+        let name = self.resource_name.as_deref().filter(|_| *resource == self.resource);
+        let authority = || resource.origin().split_once("://").map_or(resource.as_str(), |(_, authority)| authority);
+        name.unwrap_or_else(authority)
     }
 }
 
@@ -182,13 +232,11 @@ fn redirect_kind(redirect_uri: &RedirectUri) -> RedirectKind {
         RedirectKind::Loopback
     } else if redirect_uri.is_app() {
         RedirectKind::App
+    } else if redirect_uri.is_plain_http() {
+        RedirectKind::PlainHttp
     } else {
         RedirectKind::Site
     }
-}
-
-fn names(scopes: &ScopeSet) -> Vec<&str> {
-    scopes.iter().collect()
 }
 
 /// Sanitizes untrusted text for display: one line of at most `max` characters, without control characters, directional formatting and
@@ -219,9 +267,10 @@ fn is_invisible(c: char) -> bool {
 #[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorPage<'a> {
-    style: &'static str,
+    style: &'a str,
     heading: &'static str,
     description: String,
+    next_step: &'static str,
     code: &'static str,
     link: Option<ErrorLink<'a>>,
 }
@@ -252,17 +301,34 @@ pub(crate) fn error_page(error: &OAuthError, link: Option<ErrorLink<'_>>) -> Res
         _ => "Sign-in failed",
     };
     let description = capitalized(&error.description);
-    let failed = ErrorPage { style: STYLE, heading, description, code: error.code.as_str(), link };
+    let (style, code, next_step) =
+        (&STYLE.sheet, error.code.as_str(), error.advice().unwrap_or_else(|| next_step(error.code)));
+    let failed = ErrorPage { style, heading, description, next_step, code, link };
     // A browser has no credentials to present, so status 401 becomes 400.
     let status = match error.status() {
         StatusCode::UNAUTHORIZED => StatusCode::BAD_REQUEST,
         status => status,
     };
-    let mut response = page(status, &failed, Referrer::None);
+    let mut response = page(status, &failed, &STYLE, Referrer::None);
     if let Some(seconds) = error.retry_after() {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
+}
+
+/// Returns what the user can do after an error.
+const fn next_step(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::TemporarilyUnavailable | ErrorCode::ServerError => {
+            "Reload this page in a minute. If it fails again, tell the operator of this server the time and the error code: the log has the cause."
+        }
+        ErrorCode::AccessDenied => {
+            "Return to your application. If you need access, ask the operator of this server for it."
+        }
+        _ => {
+            "Close this page and connect again from your application. If it fails again, remove the connection there and add it anew, or tell the operator of this server the time and the error code: the log has the cause."
+        }
+    }
 }
 
 /// Returns `text` with a capital first letter.

@@ -103,6 +103,8 @@ pub(crate) struct OAuthError {
     status: StatusCode,
     retry_after: Option<u64>,
     challenge: bool,
+    /// What the error page says instead of the usual next step.
+    advice: Option<&'static str>,
     details: Option<Box<LogDetails>>,
 }
 
@@ -123,14 +125,9 @@ const MAX_LOGGED: usize = 300;
 impl OAuthError {
     pub(crate) fn new(code: ErrorCode, description: impl Into<Cow<'static, str>>) -> Self {
         let retry_after = matches!(code, ErrorCode::TemporarilyUnavailable).then_some(5);
-        Self {
-            code,
-            description: description.into(),
-            status: code.status(),
-            retry_after,
-            challenge: false,
-            details: None,
-        }
+        let status = code.status();
+        let description = description.into();
+        Self { code, description, status, retry_after, challenge: false, advice: None, details: None }
     }
 
     /// Creates a response with status 429. RFC 6585 section 4.
@@ -151,6 +148,12 @@ impl OAuthError {
     /// Sets status 403. RFC 9110 section 15.5.4.
     pub(crate) const fn with_forbidden(mut self) -> Self {
         self.status = StatusCode::FORBIDDEN;
+        self
+    }
+
+    /// Sets the next step on the error page.
+    pub(crate) const fn with_advice(mut self, advice: &'static str) -> Self {
+        self.advice = Some(advice);
         self
     }
 
@@ -217,6 +220,11 @@ impl OAuthError {
     /// Returns the status of the response.
     pub(crate) const fn status(&self) -> StatusCode {
         self.status
+    }
+
+    /// Returns the next step for the error page, if it is not the usual one.
+    pub(crate) const fn advice(&self) -> Option<&'static str> {
+        self.advice
     }
 
     /// Returns the value of `Retry-After`, in seconds.

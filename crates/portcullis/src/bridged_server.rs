@@ -57,7 +57,6 @@ pub struct BridgedServer {
     config: BridgeConfig,
     provider: Provider,
     client: ClientAuthentication,
-    resource_name: Option<String>,
     store: Option<SealedStore>,
     cache: CacheConfig,
     outage_grace: Duration,
@@ -76,7 +75,6 @@ impl BridgedServer {
             config,
             provider,
             client,
-            resource_name: None,
             store: None,
             cache: CacheConfig::new(),
             outage_grace: Self::DEFAULT_OUTAGE_GRACE,
@@ -86,9 +84,9 @@ impl BridgedServer {
         }
     }
 
-    /// Sets the human-readable name of the server.
+    /// Sets the human-readable name of the server: on the pages of the bridge, and in the metadata.
     pub fn with_resource_name(mut self, name: &str) -> Self {
-        self.resource_name = Some(name.to_owned());
+        self.config = self.config.with_resource_name(name);
         self
     }
 
@@ -153,7 +151,7 @@ impl BridgedServer {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn build(self) -> Result<(AuthConfig<BridgedVerifier>, Bridge), BuildError> {
-        let Self { config, provider, client, resource_name, store, cache, outage_grace, .. } = self;
+        let Self { config, provider, client, store, cache, outage_grace, .. } = self;
         let (provider_egress, client_egress, clock) = (self.provider_egress, self.client_egress, self.clock);
         let provider =
             ProviderClient::new(provider, client, Egress::new(provider_egress)?).with_clock(Arc::clone(&clock));
@@ -174,7 +172,6 @@ impl BridgedServer {
         let users = users.layer(bridge.verifier());
         let users = Cache::around(users, cache.with_clock(Arc::clone(&clock)));
         let metadata = bridge.resource_metadata();
-        let metadata = resource_name.iter().fold(metadata, |metadata, name| metadata.with_resource_name(name));
         Ok((AuthConfig::new(metadata, BridgedVerifier(users)).with_clock(clock), bridge))
     }
 }

@@ -33,13 +33,13 @@ impl Server {
     /// Creates a server from `config`.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config, resource_name: None }
+        Self { resource_name: config.resource_name.clone(), config }
     }
 
-    /// Sets the name of the MCP server, as the metadata shows it.
+    /// Sets the name of the MCP server for users, as the metadata and the pages of a bridge show it, unless the configuration names it.
     #[must_use]
     pub fn with_resource_name(self, name: &str) -> Self {
-        Self { resource_name: Some(name.to_owned()), ..self }
+        Self { resource_name: self.resource_name.or_else(|| Some(name.to_owned())), ..self }
     }
 
     /// Serves the routes that `mcp` returns, until the process receives SIGTERM or SIGINT; then finishes the requests and

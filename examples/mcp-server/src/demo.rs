@@ -123,6 +123,8 @@ issuer = "{issuer}"
 client_id = "{client_id}"
 client_secret = "{client_secret}"
 scopes = ["openid", "profile", "email", "offline_access"]
+# Clients register, so that the demo needs no Internet access for the documents of clients.
+documents.enabled = false
 
 [[bridge.entitlements]]
 scope = "mcp:admin"

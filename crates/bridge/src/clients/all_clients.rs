@@ -10,7 +10,9 @@ use portcullis_store::SealedStore;
 use super::{
     Client, ClientAuthenticationMethod, ClientSource, RegisteredClient, RegistrationPolicy,
     authentication::{ClientAssertions, Credentials, Proof},
+    client::AuthenticationRequirement,
     documents::Documents,
+    metadata::for_log,
     registrations::Registrations,
     shares::Shares,
 };
@@ -42,28 +44,16 @@ impl Clients {
         limits: RateLimits,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let registrations = Registrations::new(
-            config.registration,
-            config.scopes.clone(),
-            records.clone(),
-            sessions.clone(),
-            Arc::clone(&clock),
-        );
+        let registrations = Registrations::new(config, records.clone(), sessions.clone(), Arc::clone(&clock));
         let RegistrationPolicy { max_clients, idle_ttl, .. } = config.registration;
         let shares = Shares::new(max_clients, idle_ttl, records.clone(), sessions, Arc::clone(&clock));
-        let documents = Documents::new(
-            config.documents.clone(),
-            records.clone(),
-            egress.clone(),
-            limits.clone(),
-            Arc::clone(&clock),
-        );
+        let documents = Documents::new(config, records.clone(), egress.clone(), limits.clone(), Arc::clone(&clock));
         Self {
             configured: config.clients.iter().map(|client| (client.id.clone(), client.clone())).collect(),
             documents,
             registrations,
             shares,
-            assertions: ClientAssertions::new(config.issuer.clone(), records, egress, limits.clone(), clock),
+            assertions: ClientAssertions::new(config, records, egress, limits.clone(), clock),
             limits,
         }
     }
@@ -81,7 +71,11 @@ impl Clients {
             return self.documents.find(id, caller).await;
         }
         let found = self.registrations.find(id).await?;
-        found.ok_or_else(|| OAuthError::new(ErrorCode::InvalidClient, "unknown client"))
+        found.ok_or_else(|| {
+            let expected = "a client that is configured, or whose registration has not expired";
+            tracing::info!(found = for_log(id), expected, key = "bridge.clients", "client is unknown");
+            OAuthError::new(ErrorCode::InvalidClient, "unknown client")
+        })
     }
 
     /// Authenticates the client of a request to the token or the revocation endpoint.
@@ -117,26 +111,42 @@ impl Clients {
             Err(error) => return Err(error),
         };
         // An unknown client gets the same error as a wrong secret.
-        let is_proved = self.is_proved(client.as_ref(), proof, caller).await?;
-        client.filter(|_| is_proved).ok_or_else(|| {
+        let (presented, registered) = (proof.method(), client.as_ref().map(|client| client.authentication.method()));
+        self.check_proof(client, proof, caller).await?.ok_or_else(|| {
+            if let Some(expected) = registered {
+                let client_id = for_log(&client_id);
+                tracing::info!(client_id, found = presented, expected, "client authentication failed");
+            }
             let error = OAuthError::new(ErrorCode::InvalidClient, "client authentication failed");
             if is_in_header { error.with_challenge() } else { error }
         })
     }
 
-    async fn is_proved(&self, client: Option<&Client>, proof: Proof, caller: &Caller) -> Result<bool, OAuthError> {
-        let known = client.map(|client| (client, &client.authentication));
-        match (proof, known) {
-            (Proof::None, Some((_, ClientAuthenticationMethod::None))) => Ok(true),
-            (Proof::Secret(secret), known) => {
+    /// Returns the client if `proof` authenticates it, or if the client needs none: then as a public client.
+    async fn check_proof(
+        &self,
+        client: Option<Client>,
+        proof: Proof,
+        caller: &Caller,
+    ) -> Result<Option<Client>, OAuthError> {
+        match (proof, client) {
+            (Proof::None, client) => Ok(client.and_then(Client::without_authentication)),
+            (Proof::Secret(secret), client) => {
                 // Hashed for unknown clients too, so that the time does not reveal whether the client exists.
                 let presented = SecretHash::of_text(&secret);
-                Ok(matches!(known, Some((_, ClientAuthenticationMethod::Secret(expected))) if *expected == presented))
+                let is_own = |client: &Client| matches!(&client.authentication, ClientAuthenticationMethod::Secret(secret) if *secret == presented);
+                let Some(client) = client.filter(is_own) else { return Ok(None) };
+                if client.authentication_requirement == AuthenticationRequirement::Optional {
+                    self.registrations.require_authentication(client.id()).await?;
+                }
+                Ok(Some(client))
             }
-            (Proof::Assertion(jwt), Some((client, ClientAuthenticationMethod::PrivateKeyJwt(keys)))) => {
-                self.assertions.verify(client, keys, jwt, caller).await
+            (Proof::Assertion(jwt), Some(client)) => {
+                let ClientAuthenticationMethod::PrivateKeyJwt(keys) = &client.authentication else { return Ok(None) };
+                let is_valid = self.assertions.verify(&client, keys, jwt, caller).await?;
+                Ok(is_valid.then_some(client))
             }
-            _ => Ok(false),
+            (Proof::Assertion(_), None) => Ok(None),
         }
     }
 

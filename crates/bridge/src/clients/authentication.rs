@@ -18,7 +18,8 @@ use url::form_urlencoded;
 
 use super::{Client, ClientKeys, ClientSource};
 use crate::{
-    collections,
+    BridgeConfig, collections,
+    config::Urls,
     limits::{Caller, RateLimits},
     parameters::Parameters,
     response::{ErrorCode, OAuthError},
@@ -44,6 +45,17 @@ pub(super) enum Proof {
     None,
     Secret(SecretString),
     Assertion(UnverifiedJwt),
+}
+
+impl Proof {
+    /// Returns what was presented, for the log.
+    pub(super) const fn method(&self) -> &'static str {
+        match self {
+            Self::None => "no authentication",
+            Self::Secret(_) => "a client secret",
+            Self::Assertion(_) => "a client assertion",
+        }
+    }
 }
 
 /// The id and the secret in the `Authorization` header: `client_secret_basic`.
@@ -146,6 +158,7 @@ const MAX_KEY_SET: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct ClientAssertions {
     audience: Issuer,
+    token_endpoint: String,
     records: SealedStore,
     egress: Egress,
     limits: RateLimits,
@@ -158,7 +171,7 @@ pub(super) struct ClientAssertions {
 
 impl ClientAssertions {
     pub(super) fn new(
-        audience: Issuer,
+        config: &BridgeConfig,
         records: SealedStore,
         egress: Egress,
         limits: RateLimits,
@@ -169,7 +182,8 @@ impl ClientAssertions {
             Ok(())
         });
         let key_sets = || Cache::new(MAX_KEY_SETS);
-        Self { audience, records, egress, limits, clock, configured: key_sets(), named: key_sets() }
+        let (audience, token_endpoint) = (config.issuer.clone(), config.urls().url(Urls::TOKEN));
+        Self { audience, token_endpoint, records, egress, limits, clock, configured: key_sets(), named: key_sets() }
     }
 
     /// Reports whether `jwt`, which `caller` presents, is a valid assertion of `client`, signed with one of its `keys`, and not a replay.
@@ -186,7 +200,8 @@ impl ClientAssertions {
         match self.check(client, keys, jwt, caller).await {
             Ok(is_first) => Ok(is_first),
             Err(CheckError::Rejected(error)) if !error.is_transient() => {
-                tracing::info!(reason = error.reason().as_str(), "client assertion rejected");
+                let (client_id, source) = (client.id(), std::error::Error::source(&error));
+                tracing::info!(client_id, reason = error.reason().as_str(), source, "client assertion rejected");
                 Ok(false)
             }
             Err(CheckError::Rejected(error)) => {
@@ -208,7 +223,8 @@ impl ClientAssertions {
         jwt: UnverifiedJwt,
         caller: &Caller,
     ) -> Result<bool, CheckError> {
-        let policy = ClientAssertionPolicy::new(client.id(), self.audience.clone());
+        let policy =
+            ClientAssertionPolicy::new(client.id(), self.audience.clone()).with_token_endpoint(&self.token_endpoint);
         let checked = policy.check_header(jwt)?;
         let signed = match keys {
             ClientKeys::Jwks(jwks) => verify_with(jwks, checked)?,

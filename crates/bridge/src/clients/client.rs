@@ -20,6 +20,8 @@ pub struct Client {
     pub(crate) redirect_uris: Vec<RedirectUri>,
     pub(crate) grant_types: Vec<GrantType>,
     pub(crate) authentication: ClientAuthenticationMethod,
+    #[serde(default, skip_serializing_if = "AuthenticationRequirement::is_required")]
+    pub(crate) authentication_requirement: AuthenticationRequirement,
     #[serde(rename = "origin")]
     pub(crate) source: ClientSource,
     /// The scopes that it may request; `None`: all scopes of the bridge.
@@ -81,6 +83,24 @@ pub(crate) enum ClientAuthenticationMethod {
     PrivateKeyJwt(ClientKeys),
 }
 
+/// Whether a client must authenticate. Every client uses PKCE.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AuthenticationRequirement {
+    #[default]
+    Required,
+    /// Requests without client authentication are accepted, as those of a public client: the client's document offers that, or the client
+    /// has registered without a method and has not used its secret yet.
+    Optional,
+}
+
+impl AuthenticationRequirement {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    const fn is_required(&self) -> bool {
+        matches!(self, Self::Required)
+    }
+}
+
 /// The keys that verify a client's assertions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -91,7 +111,22 @@ pub(crate) enum ClientKeys {
     Jwks(serde_json::Value),
 }
 
+impl ClientAuthenticationMethod {
+    /// Returns what is expected of the client, for the log.
+    pub(super) const fn method(&self) -> &'static str {
+        match self {
+            Self::None => "no authentication",
+            Self::Secret(_) => "the client secret",
+            Self::PrivateKeyJwt(_) => "a valid client assertion",
+        }
+    }
+}
+
 impl GrantType {
+    /// The grant types of every registered client. Refresh tokens are implied by authorization codes, because many clients leave them out
+    /// and would otherwise send their users to the browser for each access token.
+    pub(super) const REGISTERED: [Self; 2] = [Self::AuthorizationCode, Self::RefreshToken];
+
     /// Returns the grant type `name`, if the bridge supports it.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         [Self::AuthorizationCode, Self::RefreshToken, Self::JwtBearer].into_iter().find(|known| known.as_str() == name)
@@ -117,6 +152,7 @@ impl Client {
             redirect_uris,
             grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
             authentication: ClientAuthenticationMethod::None,
+            authentication_requirement: AuthenticationRequirement::Required,
             source: ClientSource::Configured,
             scopes: None,
             kept_until: None,
@@ -196,6 +232,17 @@ impl Client {
         matches!(self.authentication, ClientAuthenticationMethod::None)
     }
 
+    /// Returns the client as the sender of a request without client authentication, if it may send such requests.
+    pub(super) fn without_authentication(self) -> Option<Self> {
+        let is_allowed = self.is_public() || self.authentication_requirement == AuthenticationRequirement::Optional;
+        is_allowed.then_some(Self { authentication: ClientAuthenticationMethod::None, ..self })
+    }
+
+    /// Returns the configuration key that has its redirect URIs, if it is configured.
+    pub(crate) fn redirect_uris_key(&self) -> Option<&'static str> {
+        (self.source == ClientSource::Configured).then_some("bridge.clients[].redirect_uris")
+    }
+
     /// Returns the registered redirect URI that `presented` matches.
     pub(crate) fn redirect_uri(&self, presented: &str) -> Option<&RedirectUri> {
         self.redirect_uris.iter().find(|uri| uri.matches(presented))
@@ -204,8 +251,8 @@ impl Client {
 
 /// Reads redirect URIs from the store, without those that an older version accepted and this one does not.
 fn valid_redirect_uris<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RedirectUri>, D::Error> {
-    let stored = Vec::<String>::deserialize(deserializer)?;
-    Ok(stored.iter().filter_map(|text| RedirectUri::new(text).ok()).collect())
+    let stored = Vec::<serde_json::Value>::deserialize(deserializer)?;
+    Ok(stored.into_iter().filter_map(|text| serde_json::from_value(text).ok()).collect())
 }
 
 #[cfg(test)]

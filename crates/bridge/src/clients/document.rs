@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize, de::IgnoredAny};
 use url::{Host, Url};
 
 use super::{
-    Client, ClientAuthenticationMethod, ClientSource, GrantType, RedirectUri,
+    Client, ClientAuthenticationMethod, ClientSource, GrantType,
+    client::AuthenticationRequirement,
     metadata::{ClientMetadata, InvalidMetadata},
 };
 
@@ -42,7 +43,7 @@ pub(super) struct FetchedDocument {
 /// Why there is no document.
 #[derive(Clone, Debug)]
 pub(super) enum FetchError {
-    /// The host answers that there is none, or returns an invalid one.
+    /// The host answers that there is none, or returns an invalid one. For the client; the log has more.
     Rejected(Cow<'static, str>),
     /// The response is no document. It may come from a proxy in between, so it says nothing about a document that is cached.
     NotADocument(&'static str),
@@ -94,13 +95,20 @@ pub(super) fn process(
     url: &ClientUrl,
     response: &Response<Bytes>,
     requested_at: UnixTime,
+    http_hosts: &[Box<str>],
 ) -> Result<FetchedDocument, FetchError> {
     match response.status() {
         StatusCode::OK => {}
         status if status.is_redirection() => {
             return Err(FetchError::NotADocument("client metadata document is a redirect"));
         }
-        StatusCode::NOT_FOUND | StatusCode::GONE => {
+        status @ (StatusCode::NOT_FOUND | StatusCode::GONE) => {
+            tracing::info!(
+                client = url.as_str(),
+                found = status.as_u16(),
+                expected = 200,
+                "client metadata document rejected"
+            );
             return Err(FetchError::Rejected("client metadata document does not exist".into()));
         }
         _ => return Err(FetchError::Unavailable),
@@ -115,29 +123,36 @@ pub(super) fn process(
         return Err(FetchError::NotADocument("client metadata document is not JSON"));
     }
     let members = ClientMetadata::parse(response.body());
-    let members = members.map_err(|_| {
+    let members = members.map_err(|error| {
+        let expected = "a JSON object with unique members";
+        tracing::info!(client = url.as_str(), found = %error, expected, "client metadata document rejected");
         FetchError::Rejected("client metadata document is not a JSON object with unique members".into())
     })?;
     let invalid = |invalid: InvalidMetadata| {
+        let InvalidMetadata { member, why, found, key } = &invalid;
+        let (client, found) = (url.as_str(), found.as_deref());
+        tracing::info!(client, member, found, expected = why, key, "client metadata document rejected");
         FetchError::Rejected(format!("client metadata document is invalid: {invalid}").into())
     };
-    let client = client(url, &members).map_err(invalid)?;
+    let client = client(url, &members, http_hosts).map_err(invalid)?;
     let lifetime = max_age(response.headers()).unwrap_or(DEFAULT_LIFETIME).clamp(MIN_LIFETIME, MAX_LIFETIME);
     Ok(FetchedDocument::new(client, requested_at, requested_at + lifetime))
 }
 
-fn client(url: &ClientUrl, members: &ClientMetadata) -> Result<Client, InvalidMetadata> {
+fn client(url: &ClientUrl, members: &ClientMetadata, http_hosts: &[Box<str>]) -> Result<Client, InvalidMetadata> {
     if members.text("client_id")? != Some(url.as_str()) {
-        return Err(InvalidMetadata::new("client_id", "differs from the URL of the document"));
+        return Err(members.invalid("client_id", "must be the URL of the document"));
     }
-    let name = members.name()?.ok_or(InvalidMetadata::new("client_name", "is missing"))?;
+    let name = members.name().ok_or_else(|| members.invalid("client_name", "must be a string that is not empty"))?;
+    let (authentication, authentication_requirement) = authentication(members)?;
     Ok(Client {
         id: url.as_str().into(),
-        name: Some(name.into()),
-        uri: members.home_page()?.map(Into::into),
-        redirect_uris: redirect_uris(members)?,
+        name: Some(name),
+        uri: members.home_page(),
+        redirect_uris: members.redirect_uris(http_hosts)?.accepted,
         grant_types: grant_types(members)?,
-        authentication: authentication(members)?,
+        authentication,
+        authentication_requirement,
         source: ClientSource::Document,
         scopes: None,
         kept_until: None,
@@ -145,30 +160,45 @@ fn client(url: &ClientUrl, members: &ClientMetadata) -> Result<Client, InvalidMe
     })
 }
 
-/// A document addresses every authorization server, so unsupported redirect URIs are skipped.
-fn redirect_uris(members: &ClientMetadata) -> Result<Vec<RedirectUri>, InvalidMetadata> {
-    let written = members.texts("redirect_uris")?.ok_or(InvalidMetadata::new("redirect_uris", "is missing"))?;
-    let usable: Vec<_> = written.into_iter().filter_map(|text| RedirectUri::new(text).ok()).collect();
-    if usable.is_empty() { Err(InvalidMetadata::new("redirect_uris", "has no supported value")) } else { Ok(usable) }
-}
-
+/// Returns the supported grant types. Refresh tokens are implied by authorization codes, as in a registration.
 fn grant_types(members: &ClientMetadata) -> Result<Vec<GrantType>, InvalidMetadata> {
-    let Some(written) = members.texts("grant_types")? else { return Ok(vec![GrantType::AuthorizationCode]) };
-    let known: Vec<_> = written.into_iter().filter_map(GrantType::parse).collect();
-    if known.is_empty() { Err(InvalidMetadata::new("grant_types", "has no supported value")) } else { Ok(known) }
+    const MEMBER: &str = "grant_types";
+    let written = members.texts(MEMBER)?.filter(|written| !written.is_empty());
+    let Some(written) = written else { return Ok(GrantType::REGISTERED.to_vec()) };
+    let mut known: Vec<_> = written.into_iter().filter_map(GrantType::parse).collect();
+    if known.is_empty() {
+        return Err(members.invalid(MEMBER, "has no supported value"));
+    }
+    if known.contains(&GrantType::AuthorizationCode) && !known.contains(&GrantType::RefreshToken) {
+        known.push(GrantType::RefreshToken);
+    }
+    Ok(known)
 }
 
-/// The document is public, so a client secret is invalid.
-fn authentication(members: &ClientMetadata) -> Result<ClientAuthenticationMethod, InvalidMetadata> {
+/// Returns the authentication method, and whether it is required: a client that also offers `none`
+/// (`token_endpoint_auth_methods_supported`) may send requests without authentication. The document is public, so a client secret is
+/// invalid.
+fn authentication(
+    members: &ClientMetadata,
+) -> Result<(ClientAuthenticationMethod, AuthenticationRequirement), InvalidMetadata> {
     for member in ["client_secret", "client_secret_expires_at"] {
         if members.has(member) {
             return Err(InvalidMetadata::new(member, "is not allowed in a document"));
         }
     }
-    match members.text("token_endpoint_auth_method")? {
-        None | Some("none") => Ok(ClientAuthenticationMethod::None),
-        Some("private_key_jwt") => Ok(ClientAuthenticationMethod::PrivateKeyJwt(members.keys()?)),
-        Some(_) => Err(InvalidMetadata::new("token_endpoint_auth_method", "must be none or private_key_jwt")),
+    const MEMBER: &str = "token_endpoint_auth_method";
+    let named = members.text(MEMBER)?.unwrap_or("none");
+    let offered = members.texts("token_endpoint_auth_methods_supported")?.unwrap_or_default();
+    let has = |method| named == method || offered.contains(&method);
+    match (has("private_key_jwt"), has("none")) {
+        (true, true) => {
+            Ok((ClientAuthenticationMethod::PrivateKeyJwt(members.keys()?), AuthenticationRequirement::Optional))
+        }
+        (true, false) => {
+            Ok((ClientAuthenticationMethod::PrivateKeyJwt(members.keys()?), AuthenticationRequirement::Required))
+        }
+        (false, true) => Ok((ClientAuthenticationMethod::None, AuthenticationRequirement::Required)),
+        (false, false) => Err(members.invalid(MEMBER, "must be none or private_key_jwt")),
     }
 }
 
@@ -273,30 +303,42 @@ pub(super) struct ClientUrl {
     host: Box<str>,
 }
 
+/// Why a client id is not the URL of an accepted document. The reason is sent to the client.
+#[derive(Debug)]
+pub(super) struct RejectedUrl {
+    pub(super) why: &'static str,
+    pub(super) key: Option<&'static str>,
+}
+
 impl ClientUrl {
     /// Parses the client id `id`, and checks that `policy` allows its host.
     ///
     /// # Errors
-    /// The reason, as an `error_description`.
-    pub(super) fn parse(id: &str, policy: &ClientMetadataDocumentPolicy) -> Result<Self, &'static str> {
-        const NOT_CANONICAL: &str = "client_id is not a canonical URL without query or fragment";
+    /// The reason, and the configuration key that decides.
+    pub(super) fn parse(id: &str, policy: &ClientMetadataDocumentPolicy) -> Result<Self, RejectedUrl> {
+        const NOT_CANONICAL: RejectedUrl =
+            RejectedUrl { why: "client_id is not a canonical URL without query or fragment", key: None };
         let url =
             Url::parse(id).ok().filter(|url| url.as_str() == id && id.len() <= MAX_URL_LEN).ok_or(NOT_CANONICAL)?;
         if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
             return Err(NOT_CANONICAL);
         }
         if matches!(url.path(), "" | "/") {
-            return Err("client_id is a URL without a path");
+            return Err(RejectedUrl { why: "client_id is a URL without a path", key: None });
         }
         let is_loopback = is_loopback(&url);
         match url.scheme() {
             "https" if policy.allows_loopback || !is_loopback => {}
             "http" if policy.allows_loopback && is_loopback => {}
-            _ => return Err("client_id is not a public https URL"),
+            _ => {
+                let key = is_loopback.then_some("egress.allow_loopback_for_clients");
+                return Err(RejectedUrl { why: "client_id is not a public https URL", key });
+            }
         }
         let host = host(&url).ok_or(NOT_CANONICAL)?;
         if !policy.is_host_allowed(&host) {
-            return Err("clients of this host are not allowed");
+            let key = if policy.is_enabled { "bridge.documents.hosts" } else { "bridge.documents.enabled" };
+            return Err(RejectedUrl { why: "clients of this host are not allowed", key: Some(key) });
         }
         let uri = id.parse().map_err(|_| NOT_CANONICAL)?;
         Ok(Self { text: id.into(), uri, host: host.into() })

@@ -12,11 +12,12 @@ use tower_service::Service as _;
 
 use super::{
     Client, ClientMetadataDocumentPolicy, ClientSource,
-    document::{self, ClientUrl, FetchError, FetchedDocument},
+    document::{self, ClientUrl, FetchError, FetchedDocument, RejectedUrl},
     document_entry::{DocumentEntry, Lookup, SharedFetch},
+    metadata::for_log,
 };
 use crate::{
-    collections,
+    BridgeConfig, collections,
     limits::{Caller, RateLimits},
     response::{ErrorCode, OAuthError},
 };
@@ -39,6 +40,8 @@ const FALLBACK_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug)]
 pub(super) struct Documents {
     policy: Arc<ClientMetadataDocumentPolicy>,
+    /// Hosts that redirect URIs may have with `http`.
+    http_hosts: Arc<[Box<str>]>,
     stored: StoredDocuments,
     egress: Egress,
     limits: RateLimits,
@@ -54,7 +57,7 @@ struct StoredDocuments(SealedStore);
 
 impl Documents {
     pub(super) fn new(
-        policy: ClientMetadataDocumentPolicy,
+        config: &BridgeConfig,
         records: SealedStore,
         egress: Egress,
         limits: RateLimits,
@@ -63,7 +66,8 @@ impl Documents {
         // LRU admits every new entry, which moka's default policy does not: a fetch in flight must stay reachable.
         let entries = || Cache::builder().max_capacity(CAPACITY).eviction_policy(EvictionPolicy::lru()).build();
         let (found, not_found) = (entries(), entries());
-        Self { policy: Arc::new(policy), stored: StoredDocuments(records), egress, limits, clock, found, not_found }
+        let (policy, http_hosts) = (Arc::new(config.documents.clone()), config.http_redirect_hosts.as_slice().into());
+        Self { policy, http_hosts, stored: StoredDocuments(records), egress, limits, clock, found, not_found }
     }
 
     /// Returns the client whose document is at the URL `id`, which a request of `caller` names.
@@ -71,7 +75,11 @@ impl Documents {
     /// # Errors
     /// `invalid_client` if there is no valid document; `temporarily_unavailable` if that cannot be determined.
     pub(super) async fn find(&self, id: &str, caller: &Caller) -> Result<Client, OAuthError> {
-        let url = ClientUrl::parse(id, &self.policy).map_err(|why| OAuthError::new(ErrorCode::InvalidClient, why))?;
+        let url = ClientUrl::parse(id, &self.policy).map_err(|rejected| {
+            let RejectedUrl { why, key } = rejected;
+            tracing::info!(found = for_log(id), why, key, "client metadata document is not fetched");
+            OAuthError::new(ErrorCode::InvalidClient, why)
+        })?;
         let cached = self.cached(id).await;
         let is_cached = cached.is_some();
         let entry = cached.unwrap_or_else(|| self.not_found.get_with(id.into(), Arc::default));
@@ -132,15 +140,14 @@ impl Documents {
                     this.found.insert(url.as_str().into(), Arc::clone(&entry));
                     this.not_found.invalidate(url.as_str());
                 }
-                Err(FetchError::Rejected(why)) => {
-                    tracing::info!(client = url.as_str(), %why, "client metadata document is invalid");
+                Err(FetchError::Rejected(_)) => {
                     this.stored.remove(url.as_str()).await;
                     // The entry keeps its back-off state there.
                     this.not_found.insert(url.as_str().into(), Arc::clone(&entry));
                     this.found.invalidate(url.as_str());
                 }
                 Err(FetchError::NotADocument(why)) => {
-                    tracing::info!(client = url.as_str(), why, "response is not a client metadata document");
+                    tracing::info!(client = url.as_str(), why, key = KEY, "response is not a client metadata document");
                 }
                 Err(FetchError::Unavailable) => {}
             }
@@ -151,21 +158,31 @@ impl Documents {
 
     async fn fetch(&self, url: &ClientUrl) -> Result<FetchedDocument, FetchError> {
         let requested_at = self.clock.now();
-        let response = self.egress.clone().call(document::request(url)).await.map_err(|error| fetch_error(&error))?;
-        document::process(url, &response, requested_at).inspect_err(|error| {
+        let response =
+            self.egress.clone().call(document::request(url)).await.map_err(|error| fetch_error(url, &error))?;
+        document::process(url, &response, requested_at, &self.http_hosts).inspect_err(|error| {
             if matches!(error, FetchError::Unavailable) {
                 let status = response.status().as_u16();
-                tracing::warn!(client = url.as_str(), status, "client metadata document request failed");
+                tracing::warn!(client = url.as_str(), status, key = KEY, "client metadata document request failed");
             }
         })
     }
 }
 
-fn fetch_error(error: &EgressError) -> FetchError {
+/// The configuration key that makes clients register instead of naming a document.
+const KEY: &str = "bridge.documents.enabled";
+
+/// What the page of an unavailable document says to the operator. It is the same for each cause, as the answer is.
+const ADVICE: &str = "This server reads the description of an application from the address that the application names, and could not. \
+    The operator finds the cause in the log, and can let this server reach that address, list the application under bridge.clients, or set \
+    bridge.documents.enabled = false: then applications register themselves.";
+
+fn fetch_error(url: &ClientUrl, error: &EgressError) -> FetchError {
     match error.kind() {
         EgressErrorKind::BodyTooLarge => FetchError::NotADocument(document::TOO_LARGE),
-        _ => {
-            tracing::warn!(%error, source = std::error::Error::source(error), "client metadata document cannot be fetched");
+        kind => {
+            let (client, source) = (url.as_str(), std::error::Error::source(error));
+            tracing::warn!(client, found = kind.as_str(), %error, source, key = KEY, "client metadata document cannot be fetched");
             FetchError::Unavailable
         }
     }
@@ -179,6 +196,7 @@ impl From<FetchError> for OAuthError {
             FetchError::Rejected(why) => Self::new(ErrorCode::InvalidClient, why),
             FetchError::NotADocument(_) | FetchError::Unavailable => {
                 Self::new(ErrorCode::TemporarilyUnavailable, "client metadata document cannot be fetched")
+                    .with_advice(ADVICE)
             }
         }
     }

@@ -20,6 +20,7 @@ pub(crate) use authentication::BasicCredentials;
 pub use client::{Client, GrantType, InvalidClient};
 pub(crate) use client::{ClientAuthenticationMethod, ClientKeys, ClientSource};
 pub use document::ClientMetadataDocumentPolicy;
+pub(crate) use metadata::for_log;
 pub use redirect_uri::{InvalidRedirectUri, RedirectUri};
 pub(crate) use registration::RegisteredClient;
 pub use registration::RegistrationPolicy;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use url::{Host, Url};
 
 /// A validated redirect URI, compared as a string.
@@ -10,7 +10,9 @@ use url::{Host, Url};
 /// - `https`, with a host;
 /// - `http` or `https` on loopback (`localhost`, `127.0.0.1`, `[::1]`), where the port is not compared
 ///   ([RFC 8252 section 7.3](https://www.rfc-editor.org/rfc/rfc8252#section-7.3)): an app listens on a free port. The three hosts
-///   are different;
+///   are different. An empty path is the same as `/`
+///   ([RFC 3986 section 6.2.3](https://www.rfc-editor.org/rfc/rfc3986#section-6.2.3)), because some apps register one and present the other;
+/// - `http` with a host that the operator has named ([`with_http_hosts`](Self::with_http_hosts));
 /// - the private scheme of an app, such as `cursor://` or `com.example.app:/` ([RFC 8252 section
 ///   7.1](https://www.rfc-editor.org/rfc/rfc8252#section-7.1)), but none that browsers or operating systems handle
 ///   themselves. A dot in the scheme is not required, because existing apps have none.
@@ -27,8 +29,8 @@ use url::{Host, Url};
 /// assert!(RedirectUri::new("javascript:alert(1)").is_err());
 /// # Ok::<(), portcullis_bridge::InvalidRedirectUri>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(into = "String")]
 pub struct RedirectUri {
     text: Box<str>,
     target: Target,
@@ -37,6 +39,8 @@ pub struct RedirectUri {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Target {
     Https,
+    /// `http` with a host that is not on loopback.
+    Http,
     Loopback,
     App,
 }
@@ -51,6 +55,9 @@ pub struct InvalidRedirectUri {
     /// The reason.
     pub why: &'static str,
 }
+
+/// Why `http` with another host is invalid.
+pub(crate) const PLAIN_HTTP: &str = "http is allowed for loopback and for configured hosts only";
 
 /// The maximum length. Redirect URIs are stored and shown.
 const MAX_LEN: usize = 2048;
@@ -116,10 +123,28 @@ impl RedirectUri {
     /// # Errors
     /// [`InvalidRedirectUri`] if it violates a rule above.
     pub fn new(text: &str) -> Result<Self, InvalidRedirectUri> {
-        match target(text) {
-            Ok(target) => Ok(Self { text: text.into(), target }),
-            Err(why) => Err(InvalidRedirectUri { uri: text.chars().take(200).collect(), why }),
-        }
+        Self::with_http_hosts::<&str>(text, &[])
+    }
+
+    /// Validates `text`, which may be `http` with one of `hosts`, such as `host.docker.internal` or `192.168.1.20`: for clients in the
+    /// operator's own network. The port is compared.
+    ///
+    /// # Errors
+    /// [`InvalidRedirectUri`] if it violates a rule above.
+    pub fn with_http_hosts<H: AsRef<str>>(text: &str, hosts: &[H]) -> Result<Self, InvalidRedirectUri> {
+        let invalid = |why| InvalidRedirectUri { uri: text.chars().take(200).collect(), why };
+        let uri = Self::parse(text).map_err(invalid)?;
+        if uri.is_permitted(hosts) { Ok(uri) } else { Err(invalid(PLAIN_HTTP)) }
+    }
+
+    /// Reports whether it is not plain `http`, or has one of `hosts`.
+    pub(crate) fn is_permitted<H: AsRef<str>>(&self, hosts: &[H]) -> bool {
+        let host = self.display_target();
+        self.target != Target::Http || hosts.iter().any(|permitted| permitted.as_ref().eq_ignore_ascii_case(host))
+    }
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        target(text).map(|target| Self { text: text.into(), target })
     }
 
     /// Returns the URI as it was written.
@@ -128,7 +153,7 @@ impl RedirectUri {
         &self.text
     }
 
-    /// Reports whether `presented` is the same string, or on loopback the same except for the port.
+    /// Reports whether `presented` is the same string, or on loopback the same except for the port and an empty path.
     #[must_use]
     pub fn matches(&self, presented: &str) -> bool {
         if *self.text == *presented {
@@ -145,6 +170,18 @@ impl RedirectUri {
         self.target == Target::Loopback
     }
 
+    /// Reports whether it is `http` with a host that is not on loopback: a code travels without encryption.
+    #[must_use]
+    pub fn is_plain_http(&self) -> bool {
+        self.target == Target::Http
+    }
+
+    /// Reports whether it is `https` with a host that is not on loopback: only that host receives a code.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.target == Target::Https
+    }
+
     /// Reports whether it has the private scheme of an app, which any program of the user's machine can register.
     #[must_use]
     pub fn is_app(&self) -> bool {
@@ -157,7 +194,7 @@ impl RedirectUri {
         let (scheme, rest) = split(&self.text).unwrap_or_default();
         match self.target {
             Target::App => &self.text[..=scheme.len()],
-            Target::Https | Target::Loopback => host(authority(rest)),
+            Target::Https | Target::Http | Target::Loopback => host(authority(rest)),
         }
     }
 }
@@ -194,7 +231,11 @@ fn target(text: &str) -> Result<Target, &'static str> {
             match (is_loopback(&url), url.scheme()) {
                 (true, _) => Ok(Target::Loopback),
                 (false, "https") => Ok(Target::Https),
-                (false, _) => Err("http is allowed for loopback only"),
+                // No interface has this address, which is not the same as loopback.
+                (false, _) if matches!(url.host(), Some(Host::Ipv4(address)) if address.is_unspecified()) => {
+                    Err("0.0.0.0 is the address of no host")
+                }
+                (false, _) => Ok(Target::Http),
             }
         }
         known
@@ -228,12 +269,12 @@ fn host(authority: &str) -> &str {
     }
 }
 
-/// Returns scheme, host and the part after the port.
+/// Returns scheme, host and the part after the port, which is empty for the path `/`.
 fn without_port(text: &str) -> Option<(&str, &str, &str)> {
     let (scheme, rest) = split(text)?;
     let authority = authority(rest);
     let path = &rest["//".len() + authority.len()..];
-    Some((scheme, host(authority), path))
+    Some((scheme, host(authority), if path == "/" { "" } else { path }))
 }
 
 /// Reports whether `url` is on loopback.
@@ -246,11 +287,11 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-impl TryFrom<String> for RedirectUri {
-    type Error = InvalidRedirectUri;
-
-    fn try_from(text: String) -> Result<Self, InvalidRedirectUri> {
-        Self::new(&text)
+/// Reads a redirect URI that was validated before it was serialized. Its use is subject to the [hosts](RedirectUri::with_http_hosts) that
+/// are configured then.
+impl<'de> Deserialize<'de> for RedirectUri {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 

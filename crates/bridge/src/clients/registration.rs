@@ -24,63 +24,72 @@ pub(super) struct RegistrationRequest {
     pub(super) uri: Option<Box<str>>,
     pub(super) redirect_uris: Vec<RedirectUri>,
     pub(super) application_type: ApplicationType,
-    pub(super) grant_types: Vec<GrantType>,
     pub(super) method: Method,
     pub(super) scopes: ScopeSet,
+    /// What the registration leaves out, for the log.
+    pub(super) ignored: Ignored,
+}
+
+/// The parts of a registration request that are ignored, because they are without effect on security.
+#[derive(Debug)]
+pub(super) struct Ignored {
+    pub(super) members: Vec<&'static str>,
+    pub(super) redirect_uris: Vec<InvalidMetadata>,
 }
 
 /// The requested authentication method.
 #[derive(Clone, Debug)]
 pub(super) enum Method {
     None,
+    /// The request names no method, which means `client_secret_basic`. The client may turn out to be public.
+    Unnamed,
     SecretBasic,
     SecretPost,
     PrivateKeyJwt(ClientKeys),
 }
 
-/// Where a client runs, which determines the allowed redirect URIs.
+/// Where a client runs.
 /// [OpenID Connect Dynamic Client Registration, section 2](https://openid.net/specs/openid-connect-registration-1_0.html#ClientMetadata)
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum ApplicationType {
-    /// On a server: `https` redirect URIs that are not on loopback.
+    /// On a server: no redirect URI is on loopback or has the private scheme of an app.
     Web,
-    /// On the user's machine: loopback and private schemes are allowed as well.
+    /// On the user's machine.
     Native,
 }
 
 impl RegistrationRequest {
-    /// Reads the request in `members`.
+    /// Reads the request in `members`. Redirect URIs may be `http` with one of `http_hosts`.
     ///
     /// # Errors
     /// The invalid member.
-    pub(super) fn read(members: &ClientMetadata) -> Result<Self, InvalidMetadata> {
-        let redirect_uris = redirect_uris(members)?;
-        response_types(members)?;
+    pub(super) fn read(members: &ClientMetadata, http_hosts: &[Box<str>]) -> Result<Self, InvalidMetadata> {
+        let redirect_uris = members.redirect_uris(http_hosts)?;
+        check_response_types(members)?;
+        check_grant_types(members)?;
         Ok(Self {
-            name: members.name()?.map(Into::into),
-            uri: members.home_page()?.map(Into::into),
-            application_type: ApplicationType::of(members.text("application_type")?, &redirect_uris)?,
-            redirect_uris,
-            grant_types: grant_types(members)?,
+            name: members.name(),
+            uri: members.home_page(),
+            application_type: ApplicationType::of(members, &redirect_uris.accepted)?,
             method: method(members)?,
             scopes: scopes(members)?,
+            ignored: Ignored { members: members.unusable_members(), redirect_uris: redirect_uris.rejected },
+            redirect_uris: redirect_uris.accepted,
         })
     }
 }
 
 impl ApplicationType {
-    /// Returns the type `named`, or the type that the redirect URIs imply: most MCP clients run on the user's machine and omit it.
-    pub(super) fn of(named: Option<&str>, redirect_uris: &[RedirectUri]) -> Result<Self, InvalidMetadata> {
+    /// Returns the type that `members` name, or the type that the redirect URIs imply: most MCP clients run on the user's machine and
+    /// omit it, or name `web`. The consent page judges each redirect URI, so nothing depends on the type.
+    fn of(members: &ClientMetadata, redirect_uris: &[RedirectUri]) -> Result<Self, InvalidMetadata> {
+        const MEMBER: &str = "application_type";
         let is_local = redirect_uris.iter().any(|uri| uri.is_loopback() || uri.is_app());
-        match named {
-            None if is_local => Ok(Self::Native),
-            None => Ok(Self::Web),
+        match members.text(MEMBER)? {
+            None | Some("web") if is_local => Ok(Self::Native),
+            None | Some("web") => Ok(Self::Web),
             Some("native") => Ok(Self::Native),
-            Some("web") if is_local => {
-                Err(InvalidMetadata::new("redirect_uris", "a web application requires https without loopback"))
-            }
-            Some("web") => Ok(Self::Web),
-            Some(_) => Err(InvalidMetadata::new("application_type", "must be web or native")),
+            Some(_) => Err(members.invalid(MEMBER, "must be web or native")),
         }
     }
 
@@ -92,30 +101,25 @@ impl ApplicationType {
     }
 }
 
-fn redirect_uris(members: &ClientMetadata) -> Result<Vec<RedirectUri>, InvalidMetadata> {
-    let invalid = |why| InvalidMetadata::new("redirect_uris", why);
-    let written = members.texts("redirect_uris")?.unwrap_or_default();
-    if written.is_empty() {
-        return Err(invalid("is missing or empty"));
-    }
-    written.into_iter().map(|text| RedirectUri::new(text).map_err(|error| invalid(error.why))).collect()
-}
-
-/// Unsupported grant types are dropped, and the response says so. `authorization_code` is required. Assertions are for clients that
-/// the enterprise knows, so `jwt-bearer` cannot be registered.
-fn grant_types(members: &ClientMetadata) -> Result<Vec<GrantType>, InvalidMetadata> {
-    let Some(written) = members.texts("grant_types")? else { return Ok(vec![GrantType::AuthorizationCode]) };
-    let wanted = |grant_type: &GrantType| written.contains(&grant_type.as_str());
-    let known: Vec<_> = [GrantType::AuthorizationCode, GrantType::RefreshToken].into_iter().filter(wanted).collect();
-    match known.first() {
-        Some(GrantType::AuthorizationCode) => Ok(known),
-        _ => Err(InvalidMetadata::new("grant_types", "must include authorization_code")),
+/// Checks that the grant types include `authorization_code`, which is the default. Each client gets [`GrantType::REGISTERED`], and the
+/// response says so. Assertions are for clients that the enterprise knows, so `jwt-bearer` cannot be registered.
+fn check_grant_types(members: &ClientMetadata) -> Result<(), InvalidMetadata> {
+    const MEMBER: &str = "grant_types";
+    match members.texts(MEMBER)? {
+        Some(written) if !written.is_empty() && !written.contains(&GrantType::AuthorizationCode.as_str()) => {
+            let invalid = members.invalid(MEMBER, "must include authorization_code");
+            Err(InvalidMetadata { key: Some("bridge.clients[].grant_types"), ..invalid })
+        }
+        _ => Ok(()),
     }
 }
 
-fn response_types(members: &ClientMetadata) -> Result<(), InvalidMetadata> {
-    match members.texts("response_types")? {
-        Some(written) if !written.contains(&"code") => Err(InvalidMetadata::new("response_types", "must include code")),
+fn check_response_types(members: &ClientMetadata) -> Result<(), InvalidMetadata> {
+    const MEMBER: &str = "response_types";
+    match members.texts(MEMBER)? {
+        Some(written) if !written.is_empty() && !written.contains(&"code") => {
+            Err(members.invalid(MEMBER, "must include code"))
+        }
         _ => Ok(()),
     }
 }
@@ -123,17 +127,25 @@ fn response_types(members: &ClientMetadata) -> Result<(), InvalidMetadata> {
 fn method(members: &ClientMetadata) -> Result<Method, InvalidMetadata> {
     const MEMBER: &str = "token_endpoint_auth_method";
     match members.text(MEMBER)? {
-        None | Some("client_secret_basic") => Ok(Method::SecretBasic),
+        None => Ok(Method::Unnamed),
+        Some("client_secret_basic") => Ok(Method::SecretBasic),
         Some("client_secret_post") => Ok(Method::SecretPost),
         Some("none") => Ok(Method::None),
         Some("private_key_jwt") => Ok(Method::PrivateKeyJwt(members.keys()?)),
-        Some(_) => Err(InvalidMetadata::new(MEMBER, "unsupported method")),
+        Some(_) => {
+            Err(members.invalid(MEMBER, "must be none, client_secret_basic, client_secret_post or private_key_jwt"))
+        }
     }
 }
 
+/// Returns `scope`, which some clients write as an array.
 fn scopes(members: &ClientMetadata) -> Result<ScopeSet, InvalidMetadata> {
-    let text = members.text("scope")?.unwrap_or_default();
-    parse_untrusted_scopes(text).ok_or(InvalidMetadata::new("scope", "malformed or too long"))
+    const MEMBER: &str = "scope";
+    let text = match members.texts(MEMBER) {
+        Ok(listed) => listed.unwrap_or_default().join(" "),
+        Err(_) => members.text(MEMBER)?.unwrap_or_default().to_owned(),
+    };
+    parse_untrusted_scopes(&text).ok_or_else(|| members.invalid(MEMBER, "malformed or too long"))
 }
 
 /// A client that has registered: its id, and its secret, which only this response contains.
@@ -163,7 +175,7 @@ struct Body<'a> {
     client_uri: Option<&'a str>,
     redirect_uris: &'a [RedirectUri],
     application_type: &'a str,
-    grant_types: &'a [GrantType],
+    grant_types: [GrantType; 2],
     response_types: [&'static str; 1],
     token_endpoint_auth_method: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -179,7 +191,7 @@ impl IntoResponse for RegisteredClient {
         let Self { request, .. } = &self;
         let (method, keys) = match &request.method {
             Method::None => ("none", None),
-            Method::SecretBasic => ("client_secret_basic", None),
+            Method::Unnamed | Method::SecretBasic => ("client_secret_basic", None),
             Method::SecretPost => ("client_secret_post", None),
             Method::PrivateKeyJwt(keys) => ("private_key_jwt", Some(keys)),
         };
@@ -197,7 +209,7 @@ impl IntoResponse for RegisteredClient {
             client_uri: request.uri.as_deref(),
             redirect_uris: &request.redirect_uris,
             application_type: request.application_type.as_str(),
-            grant_types: &request.grant_types,
+            grant_types: GrantType::REGISTERED,
             response_types: ["code"],
             token_endpoint_auth_method: method,
             jwks_uri,

@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{
-    Client, ClientAuthenticationMethod, ClientSource,
-    metadata::ClientMetadata,
-    registration::{Method, RegisteredClient, RegistrationPolicy, RegistrationRequest},
+    Client, ClientAuthenticationMethod, ClientSource, GrantType,
+    client::AuthenticationRequirement,
+    metadata::{ClientMetadata, InvalidMetadata},
+    registration::{Ignored, Method, RegisteredClient, RegistrationPolicy, RegistrationRequest},
 };
 use crate::{
-    collections,
+    BridgeConfig, collections,
     response::{ErrorCode, OAuthError},
     session::{SecretHash, Session, Sessions, SessionsKey},
 };
@@ -34,6 +35,8 @@ const MAX_EXAMINED: usize = 300;
 pub(super) struct Registrations {
     policy: RegistrationPolicy,
     scopes: ScopeSet,
+    /// Hosts that redirect URIs may have with `http`.
+    http_hosts: Vec<Box<str>>,
     records: SealedStore,
     sessions: Sessions,
     clock: Arc<dyn Clock>,
@@ -63,14 +66,10 @@ impl Registration {
 }
 
 impl Registrations {
-    pub(super) fn new(
-        policy: RegistrationPolicy,
-        scopes: ScopeSet,
-        records: SealedStore,
-        sessions: Sessions,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self { policy, scopes, records, sessions, clock }
+    pub(super) fn new(config: &BridgeConfig, records: SealedStore, sessions: Sessions, clock: Arc<dyn Clock>) -> Self {
+        let (policy, scopes, http_hosts) =
+            (config.registration, config.scopes.clone(), config.http_redirect_hosts.clone());
+        Self { policy, scopes, http_hosts, records, sessions, clock }
     }
 
     /// Reports whether `token` is the initial access token, if one is required.
@@ -87,20 +86,26 @@ impl Registrations {
     /// `invalid_redirect_uri` or `invalid_client_metadata`; `temporarily_unavailable` at the maximum number of clients in use.
     pub(super) async fn register(&self, body: &[u8]) -> Result<RegisteredClient, OAuthError> {
         let members = ClientMetadata::parse(body);
-        let members = members.map_err(|_| {
+        let members = members.map_err(|error| {
+            tracing::info!(%error, expected = "a JSON object with unique members", "registration rejected");
             OAuthError::new(ErrorCode::InvalidClientMetadata, "body is not a JSON object with unique members")
         })?;
-        let request = RegistrationRequest::read(&members)?;
+        let request = RegistrationRequest::read(&members, &self.http_hosts).inspect_err(|invalid| {
+            let InvalidMetadata { member, why, found, key } = invalid;
+            tracing::info!(member, found = found.as_deref(), expected = why, key, "registration rejected");
+        })?;
         self.make_room().await?;
         let id: Box<str> = format!("client_{}", *random::<16>()).into();
-        let (authentication, secret) = authentication(&request.method);
+        log_ignored(&id, &request.ignored);
+        let (authentication, authentication_requirement, secret) = authentication(&request.method);
         let client = Client {
             id: id.clone(),
             name: request.name.clone(),
             uri: request.uri.clone(),
             redirect_uris: request.redirect_uris.clone(),
-            grant_types: request.grant_types.clone(),
+            grant_types: GrantType::REGISTERED.to_vec(),
             authentication,
+            authentication_requirement,
             source: ClientSource::Registered,
             scopes: None,
             kept_until: None,
@@ -157,7 +162,25 @@ impl Registrations {
     pub(super) async fn find(&self, id: &str) -> Result<Option<Client>, StoreError> {
         let Some(known) = self.records.load::<Registration>(Registration::key(id)).await? else { return Ok(None) };
         let is_used = Registration::is_used(&known, self.clock.now(), self.policy.unused_ttl);
-        Ok(Some(Client { kept_until: Some(known.expires_at), is_used, ..known.value.client }))
+        // Older versions stored the grant types of the request.
+        let grant_types = GrantType::REGISTERED.to_vec();
+        Ok(Some(Client { kept_until: Some(known.expires_at), is_used, grant_types, ..known.value.client }))
+    }
+
+    /// Requires authentication from the client `id`, which has used its secret for the first time.
+    pub(super) async fn require_authentication(&self, id: &str) -> Result<(), StoreError> {
+        let key = Registration::key(id);
+        // A client that was removed meanwhile needs no change.
+        while let Some(known) = self.records.load::<Registration>(key).await? {
+            let mut registration = known.value;
+            let before = std::mem::take(&mut registration.client.authentication_requirement);
+            if before == AuthenticationRequirement::Required
+                || self.records.replace(key, known.version, &registration, known.expires_at).await?.is_some()
+            {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Extends the registration of `client`, which has received tokens of `session`, and adds the session's user: one write per day,
@@ -190,15 +213,31 @@ impl Registrations {
     }
 }
 
-fn authentication(method: &Method) -> (ClientAuthenticationMethod, Option<SecretString>) {
+/// Returns the authentication method, whether it is required, and a new secret if the method needs one.
+fn authentication(method: &Method) -> (ClientAuthenticationMethod, AuthenticationRequirement, Option<SecretString>) {
+    let requirement = match method {
+        Method::Unnamed => AuthenticationRequirement::Optional,
+        _ => AuthenticationRequirement::Required,
+    };
     match method {
-        Method::None => (ClientAuthenticationMethod::None, None),
-        Method::PrivateKeyJwt(keys) => (ClientAuthenticationMethod::PrivateKeyJwt(keys.clone()), None),
-        Method::SecretBasic | Method::SecretPost => {
+        Method::None => (ClientAuthenticationMethod::None, requirement, None),
+        Method::PrivateKeyJwt(keys) => (ClientAuthenticationMethod::PrivateKeyJwt(keys.clone()), requirement, None),
+        Method::Unnamed | Method::SecretBasic | Method::SecretPost => {
             // The prefix lets secret scanners find it, as for codes and tokens.
             let secret = SecretString::from(format!("pccs_{}", *random::<32>()));
-            (ClientAuthenticationMethod::Secret(SecretHash::of_text(&secret)), Some(secret))
+            (ClientAuthenticationMethod::Secret(SecretHash::of_text(&secret)), requirement, Some(secret))
         }
+    }
+}
+
+/// Logs once what the registration of the client `id` leaves out.
+fn log_ignored(id: &str, ignored: &Ignored) {
+    if let Some(InvalidMetadata { found, why, key, .. }) = ignored.redirect_uris.first() {
+        let (number, found) = (ignored.redirect_uris.len(), found.as_deref());
+        tracing::info!(client_id = id, number, found, expected = why, key, "redirect URIs of a registration ignored");
+    }
+    if !ignored.members.is_empty() {
+        tracing::info!(client_id = id, members = ?ignored.members, "unusable members of a registration ignored");
     }
 }
 

@@ -31,7 +31,11 @@ pub(crate) async fn register(
     request: Request,
 ) -> Result<Response, OAuthError> {
     limits.check_authentication(INITIAL_ACCESS, &caller)?;
-    if !clients.accepts_initial_access_token(bearer(request.headers())) {
+    let token = bearer(request.headers());
+    if !clients.accepts_initial_access_token(token) {
+        let (found, expected) =
+            (if token.is_some() { "another token" } else { "no token" }, "the initial access token");
+        tracing::info!(found, expected, key = "bridge.registration.initial_access_token", "registration rejected");
         limits.record_failed_authentication(INITIAL_ACCESS, &caller);
         return Ok(unauthorized());
     }
@@ -48,6 +52,8 @@ async fn read_and_register(
 ) -> Result<RegisteredClient, OAuthError> {
     limits.acquire_registration(caller)?;
     if !has_content_type(request.headers(), "application/json") {
+        let found = request.headers().get(header::CONTENT_TYPE);
+        tracing::info!(member = "Content-Type", ?found, expected = "application/json", "registration rejected");
         return Err(OAuthError::invalid_request("Content-Type must be application/json"));
     }
     clients.register(&read_body(request, MAX_BODY).await?).await

@@ -8,7 +8,7 @@ use url::form_urlencoded;
 
 use crate::{
     BridgeConfig, Client, GrantType, RedirectUri,
-    clients::Clients,
+    clients::{Clients, for_log},
     config::Urls,
     limits::Caller,
     pages::{ErrorLink, error_page},
@@ -47,7 +47,7 @@ impl AuthorizationRequest {
         caller: &Caller,
     ) -> Result<(Client, Self), AuthorizeError> {
         let client = clients.find(parameters.required("client_id")?, caller).await?;
-        let redirect_uri = redirect_uri(parameters, &client)?;
+        let redirect_uri = redirect_uri(parameters, &client, config)?;
         let state = state(parameters);
         let target = ResponseTarget { redirect_uri, state: state.clone().unwrap_or_default() };
         let is_trusted = clients.is_trusted(&client);
@@ -100,20 +100,26 @@ fn requested(
 
 /// Returns the presented redirect URI, which must match a registered one, or else the only registered one. On loopback it must be
 /// presented, because the port is not registered. RFC 6749 section 3.1.2.3, RFC 8252 section 7.3.
-fn redirect_uri(parameters: &Parameters, client: &Client) -> Result<RedirectUri, OAuthError> {
-    let unknown = || {
-        let registered: Vec<_> = client.redirect_uris.iter().map(RedirectUri::as_str).collect();
-        OAuthError::invalid_request("redirect_uri is not registered for this client")
-            .with_found(parameters.optional("redirect_uri").unwrap_or_default(), &registered.join(" "))
-            .with_key("bridge.clients[].redirect_uris")
-    };
-    match (parameters.optional("redirect_uri"), &*client.redirect_uris) {
-        (Some(presented), _) => {
-            client.redirect_uri(presented).ok_or_else(unknown)?;
-            RedirectUri::new(presented).map_err(|_| unknown())
+fn redirect_uri(parameters: &Parameters, client: &Client, config: &BridgeConfig) -> Result<RedirectUri, OAuthError> {
+    const UNKNOWN: &str = "redirect_uri is not registered for this client";
+    let presented = parameters.optional("redirect_uri");
+    let reject = |key: Option<&'static str>, description: &'static str| {
+        let registered: Vec<_> = client.redirect_uris.iter().map(|uri| for_log(uri.as_str())).collect();
+        let found = presented.map_or_else(|| "none".to_owned(), for_log);
+        let error = OAuthError::invalid_request(description).with_found(&found, &registered.join(" "));
+        match key {
+            Some(key) => error.with_key(key),
+            None => error,
         }
-        (None, [only]) if !only.is_loopback() => Ok(only.clone()),
-        (None, _) => Err(OAuthError::invalid_request("missing parameter: redirect_uri")),
+    };
+    let hosts = &config.http_redirect_hosts;
+    match (presented, &*client.redirect_uris) {
+        (Some(text), _) if client.redirect_uri(text).is_some() => {
+            RedirectUri::with_http_hosts(text, hosts).map_err(|_| reject(Some("bridge.http_redirect_hosts"), UNKNOWN))
+        }
+        (Some(_), _) => Err(reject(client.redirect_uris_key(), UNKNOWN)),
+        (None, [only]) if !only.is_loopback() && only.is_permitted(hosts) => Ok(only.clone()),
+        (None, _) => Err(reject(None, "missing parameter: redirect_uri")),
     }
 }
 
@@ -158,7 +164,7 @@ fn check_grant_type(client: &Client) -> Result<(), OAuthError> {
             ErrorCode::UnauthorizedClient,
             "grant type authorization_code not allowed for this client",
         )
-        .with_key("bridge.clients[].grant_types"));
+        .with_key("bridge.clients.grant_types"));
     }
     Ok(())
 }

@@ -236,7 +236,7 @@ impl Consents {
 
     fn is_stored(&self, request: &AuthorizationRequest) -> bool {
         let redirect_uri = &request.target.redirect_uri;
-        !self.ttl.is_zero() && !redirect_uri.is_loopback() && !redirect_uri.is_app()
+        !self.ttl.is_zero() && redirect_uri.is_https()
     }
 }
 

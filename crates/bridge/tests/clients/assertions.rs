@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis_bridge::{Client, RedirectUri};
-use portcullis_test_support::{Call, Endpoint, Fault};
+use portcullis_test_support::{Call, Endpoint, Fault, LogCapture};
 use serde_json::{Value, json};
 
 use crate::{
@@ -11,7 +11,9 @@ use crate::{
     fixture::{Fixture, ISSUER, Outcome, metadata, nothing, with},
 };
 
-const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+const TOKEN_ENDPOINT: &str = "https://mcp.example.test/token";
+
+pub(crate) const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// Creates a bridge with a client `server` that signs with the keys of the identity provider.
 fn fixture() -> Fixture {
@@ -59,7 +61,8 @@ async fn as_01_an_assertion_that_is_not_this_clients_for_us_and_now_is_refused()
         json!({"iss": "another"}),
         json!({"sub": "another"}),
         json!({"sub": null}),
-        json!({"aud": "https://mcp.example.test/token"}),
+        json!({"aud": "https://mcp.example.test/revoke"}),
+        json!({"aud": [ISSUER, TOKEN_ENDPOINT]}),
         json!({"aud": [ISSUER, "https://other.example.test"]}),
         json!({"aud": "https://other.example.test"}),
         json!({"aud": null}),
@@ -129,6 +132,58 @@ async fn as_19_a_document_that_says_that_the_client_signs_is_held_to_it() {
         Outcome::of(signed(&fixture, &by_another.signed_by_hmac(b"public").jwt()).await).await,
         Outcome::Refused
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_01_an_untyped_assertion_may_be_for_the_token_endpoint() {
+    let fixture = fixture();
+    let to_endpoint = |typ: &str| {
+        let token = fixture.idp.token("server").with_header("typ", typ).with_claim("iss", "server");
+        token.with_audience(TOKEN_ENDPOINT).with_lifetime(Duration::from_mins(1)).jwt()
+    };
+    let log = LogCapture::of_this_thread();
+    assert_eq!(Outcome::of(signed(&fixture, &to_endpoint("JWT")).await).await, Outcome::Known);
+    let typed = to_endpoint("client-authentication+jwt");
+    assert_eq!(Outcome::of(signed(&fixture, &typed).await).await, Outcome::Refused);
+    let [line] = &log.lines("client assertion rejected")[..] else { panic!("one line: {}", log.text()) };
+    for part in ["wrong_audience", "server", TOKEN_ENDPOINT, ISSUER] {
+        assert!(line.contains(part), "{line}");
+    }
+}
+
+/// The members of ChatGPT's document that matter, with its URL and keys replaced.
+fn signing_or_public(fixture: &Fixture) -> Value {
+    let document = with(&document(), "token_endpoint_auth_method", &json!("private_key_jwt"));
+    let document = with(&document, "token_endpoint_auth_methods_supported", &json!(["none", "private_key_jwt"]));
+    let document = with(&document, "token_endpoint_auth_signing_alg", &json!("RS256"));
+    with(&document, "jwks_uri", &json!(fixture.idp.endpoint_url(Endpoint::KeySet)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_19_a_client_that_offers_none_too_is_served_without_an_assertion() {
+    let fixture = Fixture::new();
+    fixture.host.says(&signing_or_public(&fixture));
+    let good = assertion(&fixture, CLIENT, &json!({"aud": TOKEN_ENDPOINT}));
+    assert_eq!(Outcome::of(signed(&fixture, &good).await).await, Outcome::Known, "signed");
+    assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known, "public");
+    let wrong = assertion(&fixture, CLIENT, &json!({"aud": "https://other.example.test"}));
+    assert_eq!(Outcome::of(signed(&fixture, &wrong).await).await, Outcome::Refused, "a wrong assertion is not none");
+    let secret = nothing(&fixture.client(CLIENT).await).with("client_secret", "anything");
+    assert_eq!(Outcome::of(secret).await, Outcome::Refused);
+
+    // The other way round: `none` is preferred, and an assertion is accepted.
+    let public = with(&signing_or_public(&fixture), "token_endpoint_auth_method", &json!("none"));
+    let fixture = Fixture::new();
+    fixture.host.says(&with(&public, "jwks_uri", &json!(fixture.idp.endpoint_url(Endpoint::KeySet))));
+    let good = assertion(&fixture, CLIENT, &json!({}));
+    assert_eq!(Outcome::of(signed(&fixture, &good).await).await, Outcome::Known);
+    assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known);
+
+    // Without `none` among the methods an assertion is required.
+    let fixture = Fixture::new();
+    let document = signing_or_public(&fixture);
+    fixture.host.says(&with(&document, "token_endpoint_auth_methods_supported", &json!(["private_key_jwt"])));
+    assert_eq!(fixture.outcome(CLIENT).await, Outcome::Refused);
 }
 
 #[tokio::test(start_paused = true)]

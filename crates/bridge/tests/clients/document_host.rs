@@ -13,6 +13,15 @@ use portcullis_test_support::Network;
 use serde_json::{Value, json};
 
 pub(crate) const HOST: &str = "https://app.example.test";
+/// The hosts with this document: that of tests, and those of real clients.
+const ORIGINS: [&str; 6] = [
+    HOST,
+    "https://block.github.io",
+    "https://chatgpt.com",
+    "https://claude.ai",
+    "https://slack.com",
+    "https://vscode.dev",
+];
 pub(crate) const CLIENT: &str = "https://app.example.test/client.json";
 pub(crate) const REDIRECT_URI: &str = "https://app.example.test/callback";
 
@@ -61,7 +70,7 @@ impl DocumentHost {
                 Ok::<_, Infallible>(response)
             }
         });
-        network.with_service(HOST, service)
+        ORIGINS.into_iter().fold(network, |network, origin| network.with_service(origin, service.clone()))
     }
 
     pub(crate) fn says(&self, document: &Value) {

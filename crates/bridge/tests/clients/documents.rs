@@ -1,6 +1,7 @@
 //! Validation of client metadata documents.
 
 use portcullis_bridge::ClientMetadataDocumentPolicy;
+use portcullis_test_support::LogCapture;
 use serde_json::{Value, json};
 
 use crate::{
@@ -128,8 +129,7 @@ async fn as_18_a_document_says_all_that_it_must_and_in_json() {
         ("redirect_uris", json!(["javascript:alert(1)"])),
         ("redirect_uris", json!(REDIRECT_URI)),
         ("grant_types", json!(["implicit"])),
-        ("client_uri", json!("javascript:alert(1)")),
-        ("logo_uri", json!("data:,x")),
+        ("token_endpoint_auth_methods_supported", json!("none")),
     ] {
         let fixture = Fixture::new();
         fixture.host.says(&with(&document(), member, &value));
@@ -138,6 +138,24 @@ async fn as_18_a_document_says_all_that_it_must_and_in_json() {
     let fixture = Fixture::new();
     fixture.host.sends(twice);
     assert_eq!(fixture.outcome(CLIENT).await, Outcome::Refused, "a repeated member");
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_18_a_member_without_effect_on_security_invalidates_no_document() {
+    for (member, value) in [
+        ("client_uri", json!("javascript:alert(1)")),
+        ("client_uri", json!("")),
+        ("logo_uri", json!("data:,x")),
+        ("grant_types", json!([])),
+        ("grant_types", json!(["authorization_code", "implicit"])),
+        ("client_name", json!("x".repeat(201))),
+        ("redirect_uris", json!([REDIRECT_URI, Value::Null, "myapp:callback"])),
+    ] {
+        let fixture = Fixture::new();
+        fixture.host.says(&with(&document(), member, &value));
+        assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known, "{member} {value}");
+        assert!(fixture.sends_codes_to(CLIENT, REDIRECT_URI).await, "{member} {value}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -183,6 +201,32 @@ async fn as_19_a_document_is_a_200_in_json_and_not_too_long() {
         let fixture = Fixture::new();
         fixture.host.sends(format!("{text}{}", " ".repeat(len - text.len())));
         assert_eq!(fixture.outcome(CLIENT).await, expected, "{len}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_page_and_the_log_of_a_document_that_cannot_be_fetched_name_the_key_to_set() {
+    let fixture = Fixture::new();
+    fixture.host.answers(502);
+    let log = LogCapture::of_this_thread();
+    let client = fixture.client(CLIENT).await.with_redirect_uri(REDIRECT_URI);
+    let request = http::Request::get(client.authorization().expect("an endpoint").url()).body(bytes::Bytes::new());
+    let page = fixture.network.send(request.expect("a request")).await.expect("a response");
+    assert_eq!(page.status(), 503);
+    let text = String::from_utf8_lossy(page.body());
+    assert!(text.contains("cannot be fetched") && text.contains("bridge.documents.enabled = false"), "{text}");
+    let [line] = &log.lines("client metadata document request failed")[..] else { panic!("{}", log.text()) };
+    for part in [CLIENT, "502", "bridge.documents.enabled"] {
+        assert!(line.contains(part), "{line}");
+    }
+
+    let fixture = Fixture::new();
+    fixture.host.says(&with(&document(), "client_id", &json!("https://app.example.test/other.json")));
+    let log = LogCapture::of_this_thread();
+    assert_eq!(fixture.outcome(CLIENT).await, Outcome::Refused);
+    let [line] = &log.lines("client metadata document rejected")[..] else { panic!("{}", log.text()) };
+    for part in [CLIENT, "client_id", "other.json", "must be the URL of the document"] {
+        assert!(line.contains(part), "{line}");
     }
 }
 

@@ -161,6 +161,11 @@ fn as_11_on_loopback_the_port_is_free_and_nothing_else() {
         ("http://127.0.0.1:1/cb", "http://127.0.0.1/cb"),
         ("http://localhost:1/cb?a=b", "http://localhost:49152/cb?a=b"),
         ("http://localhost", "http://localhost:49152"),
+        // An empty path is the same as `/`. RFC 3986 section 6.2.3.
+        ("http://127.0.0.1:33418", "http://127.0.0.1:33418/"),
+        ("http://127.0.0.1:33418/", "http://127.0.0.1:33418"),
+        ("http://localhost/", "http://localhost:49152"),
+        ("http://[::1]", "http://[::1]:49152/"),
         ("http://[::1]/cb", "http://[::1]:49152/cb"),
     ] {
         assert!(matches(registered, presented), "{registered} {presented}");
@@ -172,6 +177,8 @@ fn as_11_on_loopback_the_port_is_free_and_nothing_else() {
         ("http://127.0.0.1/cb", "http://[::1]/cb"),
         ("http://127.0.0.1/cb", "https://127.0.0.1/cb"),
         ("http://127.0.0.1/cb", "http://127.0.0.1:1/cb/"),
+        ("http://127.0.0.1", "http://127.0.0.1:1//"),
+        ("http://127.0.0.1", "http://127.0.0.1:1/?x=1"),
         ("http://127.0.0.1/cb", "http://127.0.0.1:1/cb?x=1"),
         ("http://127.0.0.1/cb", "http://127.0.0.1:1/cb#x"),
         ("http://127.0.0.1/cb", "http://127.0.0.1:1@evil.com/cb"),
@@ -181,6 +188,36 @@ fn as_11_on_loopback_the_port_is_free_and_nothing_else() {
     ] {
         assert!(!matches(registered, presented), "{registered} {presented}");
     }
+}
+
+#[test]
+fn g_10_plain_http_is_for_hosts_that_the_operator_names() {
+    let hosts = ["host.docker.internal", "192.168.1.20", "nas.local"];
+    for text in [
+        "http://host.docker.internal:3080/api/mcp/callback",
+        "http://192.168.1.20/cb",
+        "http://NAS.local:8080/cb",
+        "http://localhost:1/cb",
+        "https://app.example.com/cb",
+    ] {
+        assert_eq!(RedirectUri::with_http_hosts(text, &hosts).expect(text).as_str(), text);
+    }
+    for text in [
+        "http://host.docker.internal.evil.com/cb",
+        "http://evil.host.docker.internal/cb",
+        "http://192.168.1.21/cb",
+        "http://0.0.0.0/cb",
+        "http://nas.local@evil.com/cb",
+        "http://nas.local./cb",
+        "http://evil.localhost/cb",
+    ] {
+        assert!(RedirectUri::with_http_hosts(text, &hosts).is_err(), "{text}");
+    }
+    assert!(RedirectUri::with_http_hosts("http://0.0.0.0/cb", &["0.0.0.0"]).is_err(), "no host has this address");
+    let registered = RedirectUri::with_http_hosts("http://192.168.1.20:3000/cb", &hosts).expect("a redirect URI");
+    assert!(registered.is_plain_http() && !registered.is_loopback() && !registered.is_app());
+    assert!(!registered.matches("http://192.168.1.20:3001/cb"), "the port is compared");
+    assert!(!registered.matches("http://192.168.1.20:3000/cb/"));
 }
 
 #[test]
@@ -208,7 +245,8 @@ fn without_port(text: &str) -> String {
     let host = text[slashes..end].trim_end_matches(|character: char| character.is_ascii_digit());
     let host =
         if host.len() < end - slashes { host.strip_suffix(':').unwrap_or_else(|| &text[slashes..end]) } else { host };
-    format!("{}{host}{}", &text[..slashes], &text[end..])
+    let path = if &text[end..] == "/" { "" } else { &text[end..] };
+    format!("{}{host}{path}", &text[..slashes])
 }
 
 /// Generates similar URIs, also ones that an attacker would use.

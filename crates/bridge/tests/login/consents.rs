@@ -14,7 +14,7 @@ use crate::fixture::{
 const CONSENT: &str = "https://mcp.example.test/consent";
 
 /// Returns the consent page of a client.
-async fn page(browser: &mut Browser, client: &OAuthClient) -> Page {
+pub(crate) async fn page(browser: &mut Browser, client: &OAuthClient) -> Page {
     let request = client.authorization().expect("a request");
     browser.get(&request.url()).await.expect("a response").page().expect("a page")
 }
@@ -32,7 +32,7 @@ fn refused(arrival: Arrival, status: StatusCode) -> Page {
 }
 
 #[track_caller]
-fn cannot_be_misused(headers: &HeaderMap) {
+pub(crate) fn cannot_be_misused(headers: &HeaderMap) {
     let policy = headers["content-security-policy"].to_str().expect("text");
     for part in ["default-src 'none'", "form-action 'self'", "frame-ancestors 'none'", "base-uri 'none'"] {
         assert!(policy.contains(part), "{policy}");

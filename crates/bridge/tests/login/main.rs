@@ -5,6 +5,7 @@ mod consents;
 mod fixture;
 mod flow;
 mod outages;
+mod pages;
 mod providers;
 mod refusals;
 mod requests;

@@ -32,6 +32,8 @@ pub(crate) struct File {
     pub(crate) allowed_hosts: Vec<String>,
     /// Further origins whose pages may call this server, such as "https://app.example.com", or "null" for sandboxed pages.
     pub(crate) allowed_origins: Vec<String>,
+    /// The name of the MCP server for users: in the metadata of the resource, and on the pages of a bridge.
+    pub(crate) resource_name: Option<String>,
     /// Address and port of /healthz, /readyz and /metrics. Default: not served.
     pub(crate) admin_listen: Option<String>,
     /// The header in which a proxy in front of this server sends the client address; of several addresses the last counts. Default: none,
@@ -68,6 +70,7 @@ impl Default for File {
             public_url: None,
             allowed_hosts: Vec::new(),
             allowed_origins: HOSTED_CLIENTS.map(str::to_owned).into(),
+            resource_name: None,
             admin_listen: None,
             client_address_header: None,
             connections: Connections::default(),
@@ -100,6 +103,7 @@ pub struct Config {
     pub(crate) resource: ResourceUri,
     pub(crate) allowed_hosts: Vec<String>,
     pub(crate) allowed_origins: Vec<String>,
+    pub(crate) resource_name: Option<String>,
     pub(crate) admin_listen: Option<SocketAddr>,
     pub(crate) client_address_header: Option<HeaderName>,
     pub(crate) connections: Limits,
@@ -238,6 +242,7 @@ fn validate(mut file: File, document: &Document) -> Result<Config, ConfigError> 
         resource,
         allowed_hosts,
         allowed_origins,
+        resource_name: given(file.resource_name),
         admin_listen,
         client_address_header,
         connections,

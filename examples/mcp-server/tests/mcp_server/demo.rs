@@ -33,6 +33,8 @@ async fn client(server: &Running) -> OAuthClient {
 async fn a_client_needs_only_the_url_to_register_log_in_and_call_tools() {
     let (_, server) = demo(free_port(), &folder("demo"));
     let mut client = client(&server).await;
+    // The demo does not need the Internet: clients that prefer documents register.
+    assert_eq!(client.metadata()["client_id_metadata_document_supported"], false);
     assert_eq!(client.register(&client.registration()).await.expect("answer").status(), 201);
     let mut browser = Browser::new(Network::new()).with_stop_at(client.redirect_uri());
     let tokens = client.log_in(&mut browser, "ada").await.expect("a code");

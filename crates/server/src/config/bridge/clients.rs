@@ -70,6 +70,7 @@ pub(super) fn add_clients(
     section: &Section<'_>,
     tables: Vec<ClientTable>,
     supported: &ScopeSet,
+    http_hosts: &[String],
 ) -> Result<BridgeConfig, ConfigError> {
     for (index, table) in tables.into_iter().enumerate() {
         // An entry with empty values is ignored: a configuration may list unused keys in this way.
@@ -77,13 +78,18 @@ pub(super) fn add_clients(
             continue;
         }
         let entry = section.below(&element("clients", index));
-        let client = client(&entry, table, supported)?;
+        let client = client(&entry, table, supported, http_hosts)?;
         config = config.with_client(client).map_err(|invalid| entry.error("client_id", invalid.why))?;
     }
     Ok(config)
 }
 
-fn client(entry: &Section<'_>, table: ClientTable, supported: &ScopeSet) -> Result<Client, ConfigError> {
+fn client(
+    entry: &Section<'_>,
+    table: ClientTable,
+    supported: &ScopeSet,
+    http_hosts: &[String],
+) -> Result<Client, ConfigError> {
     let id = &table.client_id;
     if id.is_empty() {
         return Err(entry.error("client_id", "must not be empty"));
@@ -93,7 +99,8 @@ fn client(entry: &Section<'_>, table: ClientTable, supported: &ScopeSet) -> Resu
     }
     let parse = |(index, text): (usize, &String)| {
         // The error does not contain the URI, which may contain a password.
-        RedirectUri::new(text).map_err(|error| entry.error(&element("redirect_uris", index), error.why))
+        RedirectUri::with_http_hosts(text, http_hosts)
+            .map_err(|error| entry.error(&element("redirect_uris", index), error.why))
     };
     let redirect_uris = table.redirect_uris.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
     let name = given(table.name).unwrap_or_else(|| id.clone());

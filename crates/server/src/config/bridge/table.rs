@@ -68,12 +68,18 @@ pub(crate) struct Bridge {
     pub(crate) consent_ttl: String,
     /// Whether the upstream token is revoked when a session ends. Default: true, unless that would end other logins of the user.
     pub(crate) revoke_upstream: Option<bool>,
+    /// Hosts that redirect URIs of clients may have with `http`, such as "host.docker.internal": clients in the operator's own network.
+    pub(crate) http_redirect_hosts: Vec<String>,
     /// The header in which the proxy in front of this server sends the client address. Do not set it without such a proxy.
     pub(crate) client_address_header: Option<String>,
     /// Endpoints of the provider that differ from those of the vendor or its metadata.
     pub(crate) endpoints: Endpoints,
     /// What the provider does differently from the standards, or from what is known of its vendor.
     pub(crate) oauth2: OAuth2,
+    /// How the pages show this server to users.
+    pub(crate) branding: BrandingTable,
+    /// The descriptions of scopes on the consent page.
+    pub(crate) scope_descriptions: Vec<ScopeDescription>,
     /// Clients that describe themselves by a document at their own URL.
     pub(crate) documents: Documents,
     /// Clients that register themselves.
@@ -115,9 +121,12 @@ impl Default for Bridge {
             max_session_age: duration_text(BridgeConfig::DEFAULT_MAX_SESSION_AGE),
             consent_ttl: duration_text(BridgeConfig::DEFAULT_CONSENT_TTL),
             revoke_upstream: None,
+            http_redirect_hosts: Vec::new(),
             client_address_header: None,
             endpoints: Endpoints::default(),
             oauth2: OAuth2::default(),
+            branding: BrandingTable::default(),
+            scope_descriptions: Vec::new(),
             documents: Documents::default(),
             registration: Registration::default(),
             clients: Vec::new(),
@@ -215,6 +224,24 @@ pub(crate) struct Endpoints {
     pub(crate) introspection: Option<String>,
     /// The key set of ID tokens.
     pub(crate) jwks: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema, Debug, Default)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct BrandingTable {
+    /// A file with a logo: PNG, JPEG, WebP or SVG, at most 64 KiB.
+    pub(crate) logo_file: Option<String>,
+    /// The colour of the main button and of the upper edge, such as "#7c3aed".
+    pub(crate) color: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScopeDescription {
+    /// The scope.
+    pub(crate) scope: String,
+    /// What it permits, in the users' words.
+    pub(crate) description: String,
 }
 
 #[derive(Deserialize, JsonSchema, Debug)]

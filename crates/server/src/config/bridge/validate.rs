@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use http::{HeaderName, Uri};
-use portcullis::bridge::{AccessTokenKind, BridgeConfig, ClientMetadataDocumentPolicy, RegistrationPolicy};
-use portcullis::bridge::{SigningKeys, UpstreamRevocation};
+use portcullis::bridge::{AccessTokenKind, Branding, BridgeConfig, ClientMetadataDocumentPolicy, RedirectUri};
+use portcullis::bridge::{RegistrationPolicy, SigningKeys, UpstreamRevocation};
 use portcullis::{Issuer, ResourceUri, ScopeSet, oauth::ClientAuthentication, store::read_secret_file};
 use secrecy::SecretString;
 
 use super::{
     clients, entitlement, provider,
     provider::ProviderSettings,
-    table::{AccessTokens, AuthMethod, Bridge, Documents, ProviderName, Registration, TrustedIssuer},
+    table::{
+        AccessTokens, AuthMethod, BrandingTable, Bridge, Documents, ProviderName, Registration, ScopeDescription,
+        TrustedIssuer,
+    },
 };
 use crate::config::{
     ConfigError,
@@ -101,7 +104,9 @@ fn config(
         .with_rotation_grace(period("rotation_grace", &table.rotation_grace)?)
         .with_consent_ttl(period("consent_ttl", &table.consent_ttl)?)
         .with_documents(documents(&table.documents, section.egress.allow_loopback_for_clients))
-        .with_registration(registration(section, table.registration)?);
+        .with_registration(registration(section, table.registration)?)
+        .with_branding(branding(section, table.branding, &table.scope_descriptions, &scopes)?)
+        .with_http_redirect_hosts(http_redirect_hosts(section, &table.http_redirect_hosts)?);
     let config = match table.revoke_upstream {
         Some(true) => config.with_upstream_revocation(UpstreamRevocation::Enabled),
         Some(false) => config.with_upstream_revocation(UpstreamRevocation::Disabled),
@@ -113,7 +118,7 @@ fn config(
     };
     let config = provider::add_parameters(config, section, table.provider, &upstream_scopes, &table.parameters)?;
     let config = clients::add_resource_servers(config, section, &own, table.resource_servers)?;
-    clients::add_clients(config, section, table.clients, &scopes)
+    clients::add_clients(config, section, table.clients, &scopes, &table.http_redirect_hosts)
 }
 
 fn documents(table: &Documents, allows_loopback: bool) -> ClientMetadataDocumentPolicy {
@@ -167,6 +172,46 @@ fn registration(section: &Section<'_>, table: Registration) -> Result<Registrati
         (true, None) => RegistrationPolicy::new(),
         (true, Some(token)) => RegistrationPolicy::new().with_initial_access_token(&token),
     })
+}
+
+fn branding(
+    section: &Section<'_>,
+    table: BrandingTable,
+    descriptions: &[ScopeDescription],
+    supported: &ScopeSet,
+) -> Result<Branding, ConfigError> {
+    let mut branding = Branding::new();
+    for (index, ScopeDescription { scope, description }) in descriptions.iter().enumerate() {
+        if !supported.contains(scope) {
+            let entry = section.below(&element("scope_descriptions", index));
+            return Err(entry.error("scope", format!("is {scope:?}, which is not among `scopes_supported`")));
+        }
+        branding = branding.with_scope_description(scope, description);
+    }
+    let section = section.below("branding");
+    if let Some(color) = given(table.color) {
+        branding = branding.with_color(&color).map_err(|invalid| section.error("color", invalid.to_string()))?;
+    }
+    if let Some(file) = given(table.logo_file) {
+        let error = |problem: String| section.error("logo_file", format!("cannot be used: {file}: {problem}"));
+        let image = std::fs::read(&file).map_err(|problem| error(problem.to_string()))?;
+        branding = branding.with_logo(&image).map_err(|invalid| error(invalid.to_string()))?;
+    }
+    Ok(branding)
+}
+
+/// Checks that each is a host as it appears in a redirect URI.
+fn http_redirect_hosts<'a>(
+    section: &Section<'_>,
+    hosts: &'a [String],
+) -> Result<impl Iterator<Item = &'a str>, ConfigError> {
+    for (index, host) in hosts.iter().enumerate() {
+        if RedirectUri::with_http_hosts(&format!("http://{host}/"), hosts).is_err() {
+            let problem = "must be a host without scheme, port and path, such as \"host.docker.internal\"";
+            return Err(section.error(&element("http_redirect_hosts", index), problem));
+        }
+    }
+    Ok(hosts.iter().map(String::as_str))
 }
 
 fn address_header(section: &Section<'_>, name: Option<String>) -> Result<Option<HeaderName>, ConfigError> {
