@@ -8,6 +8,7 @@ mod document_fetch;
 mod document_host;
 mod documents;
 mod fixture;
+mod recorded;
 mod redirect_uri;
 mod registration;
 mod registration_lifetime;
