@@ -73,8 +73,9 @@ impl Clients {
         let found = self.registrations.find(id).await?;
         found.ok_or_else(|| {
             let expected = "a client that is configured, or whose registration has not expired";
-            tracing::info!(found = for_log(id), expected, key = "bridge.clients", "client is unknown");
             OAuthError::new(ErrorCode::InvalidClient, "unknown client")
+                .with_found(&for_log(id), expected)
+                .with_key("bridge.clients")
         })
     }
 
@@ -113,11 +114,8 @@ impl Clients {
         // An unknown client gets the same error as a wrong secret.
         let (presented, registered) = (proof.method(), client.as_ref().map(|client| client.authentication.method()));
         self.check_proof(client, proof, caller).await?.ok_or_else(|| {
-            if let Some(expected) = registered {
-                let client_id = for_log(&client_id);
-                tracing::info!(client_id, found = presented, expected, "client authentication failed");
-            }
-            let error = OAuthError::new(ErrorCode::InvalidClient, "client authentication failed");
+            let error = OAuthError::new(ErrorCode::InvalidClient, "client authentication failed")
+                .with_found(presented, registered.unwrap_or("a known client"));
             if is_in_header { error.with_challenge() } else { error }
         })
     }

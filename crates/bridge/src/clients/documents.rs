@@ -77,8 +77,8 @@ impl Documents {
     pub(super) async fn find(&self, id: &str, caller: &Caller) -> Result<Client, OAuthError> {
         let url = ClientUrl::parse(id, &self.policy).map_err(|rejected| {
             let RejectedUrl { why, key } = rejected;
-            tracing::info!(found = for_log(id), why, key, "client metadata document is not fetched");
-            OAuthError::new(ErrorCode::InvalidClient, why)
+            let error = OAuthError::new(ErrorCode::InvalidClient, why).with_found(&for_log(id), why);
+            key.into_iter().fold(error, OAuthError::with_key)
         })?;
         let cached = self.cached(id).await;
         let is_cached = cached.is_some();

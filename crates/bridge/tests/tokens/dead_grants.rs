@@ -15,11 +15,8 @@ type Shape = (u16, &'static str, &'static str);
 
 const JSON: &str = "application/json";
 
-const DEAD: [Shape; 9] = [
+const DEAD: [Shape; 6] = [
     (400, JSON, r#"{"status":"BAD_REFRESH_TOKEN","message":"missing or invalid refresh token"}"#),
-    (400, JSON, r#"{"error":"interaction_required"}"#),
-    (400, JSON, r#"{"error":"consent_required"}"#),
-    (400, JSON, r#"{"error":"login_required"}"#),
     (400, JSON, r#"{"error":{"code":190,"message":"Session has expired"}}"#),
     (401, "text/plain", ""),
     (403, "text/plain", ""),
