@@ -90,8 +90,8 @@ pub type CircuitBreakerFuture = Pin<Box<dyn Future<Output = Result<Response<Byte
 ///
 /// A request may name in its extensions the [source](portcullis_core::RequestSource) whose credential it presents. Credentials of one source
 /// that the provider did not accept before cause at most 100 calls at once, and then one a second; accepted ones and calls that did not
-/// reach the provider are not counted. Up to 100 more calls wait, at most 5 s, for running calls that turn out to be of accepted ones. So one source cannot spend the rate limit that the provider has for this server. The limit
-/// holds in one process.
+/// reach the provider are not counted. Up to 4096 further calls wait, at most 5 s, for running calls that turn out to be of accepted ones.
+/// So one source cannot spend the rate limit that the provider has for this server. The limit holds in one process.
 ///
 /// Clones share one state. It does **not** tell hosts apart: put one around the egress of each provider.
 #[derive(Clone)]

@@ -15,9 +15,11 @@ use tokio::{
 
 use crate::{Rate, RateLimiter};
 
-/// The number of calls that the credentials of one source may cause at once. No more than this number of its calls run without having
-/// been accepted, so no more than this number of waiting calls can get the place of one that is.
+/// The number of calls that the credentials of one source may cause at once.
 const BURST: u32 = 100;
+/// The number of calls of one source that wait. All users behind one proxy or one address translation are one source, and may come at once
+/// after a restart; each waiting call is an open request.
+const MAX_WAITING: u32 = 4096;
 /// The rate of calls that the credentials of one source may cause; accepted ones are not counted.
 const PER_SOURCE: Rate = Rate::new(BURST, Duration::from_secs(1));
 /// How long a call whose source has reached its limit waits for running calls, which may turn out to be of accepted credentials.
@@ -60,7 +62,7 @@ impl Sources {
     /// Counts a call that a credential from `source` causes.
     ///
     /// Running calls may turn out to be of accepted credentials, which are not counted: while the source has any, the call waits for them
-    /// up to [`TIMEOUT`]. At most [`BURST`] calls of one source wait.
+    /// up to [`TIMEOUT`]. At most [`MAX_WAITING`] calls of one source wait.
     ///
     /// # Errors
     /// The time to wait.
@@ -87,10 +89,10 @@ impl Sources {
         Ok(())
     }
 
-    /// Counts a call as waiting, unless no call of its source runs, or [`BURST`] calls wait.
+    /// Counts a call as waiting, unless no call of its source runs, or [`MAX_WAITING`] calls wait.
     fn wait(&self, source: RequestSource) -> Option<WaitingCall<'_>> {
         let mut active = self.active();
-        let calls = active.get_mut(&source).filter(|calls| calls.running > 0 && calls.waiting < BURST)?;
+        let calls = active.get_mut(&source).filter(|calls| calls.running > 0 && calls.waiting < MAX_WAITING)?;
         calls.waiting += 1;
         Some(WaitingCall { sources: self, source, ended: Arc::clone(&calls.ended) })
     }
