@@ -1,4 +1,4 @@
-# What is done often. `just unit` needs a Rust toolchain and a C compiler, `just test` also npm; it installs the rest and says so.
+# What is done often. `just unit` needs a Rust toolchain and a C compiler, `just test` also npm and Python; it installs the rest and says so.
 
 # Packages that are not in the registry.
 unpublished := "--exclude mcp-server --exclude reverse-proxy --exclude portcullis-server --exclude portcullis-examples --exclude portcullis-tests --exclude portcullis-test-support"
@@ -16,6 +16,7 @@ setup:
     command -v curl >/dev/null || missing+=(curl)
     command -v npm >/dev/null || missing+=(npm)
     type -P kill >/dev/null || missing+=(procps)
+    python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
     # A second provider. Debian has it; the tables of its database are in the folder of its documentation.
     tables=/usr/share/doc/glewlwyd/database/init.sqlite3.sql.gz
     command -v glewlwyd >/dev/null && [ -e "$tables" ] || missing+=(glewlwyd)
@@ -49,6 +50,26 @@ setup:
     [ -x "${node[0]}" ] || node=(node)
     "${node[0]}" -e 'process.exit(parseInt(process.versions.node) < 22 ? 1 : 0)' 2>/dev/null || { echo "setup: needs Node 22 or newer"; exit 1; }
     echo "setup: node $("${node[0]}" --version), npm $(npm --version)"
+    cd "{{ justfile_directory() }}/tests/python"
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "setup: needs Python 3.10 or newer"; exit 1; }
+    pids=()
+    for requirements in *.txt; do
+        environment=environments/${requirements%.txt}
+        # An environment is for one version of Python.
+        wanted=$(python3 --version; cat "$requirements")
+        [ "$wanted" != "$(cat "$environment/installed" 2>/dev/null)" ] || continue
+        echo "setup: installing Python packages into tests/python/$environment"
+        (
+            rm -rf "$environment"
+            python3 -m venv "$environment"
+            # The list is complete, and pip need not look for more; what is imported is compiled then.
+            "$environment/bin/pip" install -q --disable-pip-version-check --no-deps --no-compile -r "$requirements"
+            echo "$wanted" >"$environment/installed"
+        ) &
+        pids+=($!)
+    done
+    for pid in "${pids[@]}"; do wait "$pid"; done
+    echo "setup: $(python3 --version)"
 
 # Format everything
 fmt:
@@ -111,7 +132,7 @@ semver: (installed "cargo-semver-checks")
 installed tool:
     command -v {{ tool }} >/dev/null || { echo "installing {{ tool }}"; cargo install --locked {{ tool }}; }
 
-# The tests that need neither Node nor a browser nor Debian packages
+# The tests that need neither Node nor Python nor a browser nor Debian packages
 unit:
     # Targets by name: all but those that begin with `e2e`, which start processes or need other programs.
     cargo test --workspace --locked --no-fail-fast --lib --bins --test '[!e]*' --test 'e[!2]*'

@@ -1,4 +1,4 @@
-//! A certified provider issues opaque tokens, and the example asks it about them.
+//! Two real authorization servers issue opaque tokens, and the example asks them about these tokens.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::harness::{Format, GATE_SECRET, McpServer, Provider, call, tool_text};
+use crate::harness::{DjangoOauthToolkit, Format, GATE_SECRET, McpServer, Provider, REDIRECT_URI, call, tool_text};
 
 const INTROSPECTION: &str = "POST /token/introspection";
 
@@ -48,7 +48,7 @@ async fn the_token_of_a_client_names_no_subject_and_is_accepted_by_choice_only()
     assert_eq!(status(&strict, &robot).await, StatusCode::UNAUTHORIZED);
     let lines = strict.process.kill().await;
     let line = lines.iter().find(|line| line.contains("no_subject")).unwrap_or_else(|| panic!("{lines:#?}"));
-    for part in ["INFO", &provider.issuer, "`sub` is absent", "client_id", "`allow_client_without_subject`"] {
+    for part in ["WARN", &provider.issuer, "`sub` is absent", "client_id", "`allow_client_without_subject`"] {
         assert!(line.contains(part), "{part} in {line}");
     }
 
@@ -101,4 +101,57 @@ async fn two_hundred_requests_with_one_cold_token_are_one_introspection() {
         assert_eq!(answer.expect("an answer").status(), StatusCode::OK);
     }
     assert_eq!(provider.count(INTROSPECTION).await, 1);
+}
+
+#[tokio::test]
+async fn rs_10_tokens_of_django_oauth_toolkit_are_accepted_by_their_user_name_for_this_resource_only() {
+    let provider = DjangoOauthToolkit::start(REDIRECT_URI, 300).await;
+    let settings = format!("{}\nsubject_claim = \"username\"", settings(GATE_SECRET));
+    let server = McpServer::start_with(&provider.issuer, &settings, "[cache]\nttl = \"2s\"", "").await;
+    let token = provider.login("alice", &server.url, "mcp:read").await.access();
+    let answer = call(&server.url, "whoami", &json!({})).bearer_auth(&token).send().await.expect("a response");
+    let user: Value = serde_json::from_str(&tool_text(answer).await).expect("a user");
+    assert_eq!((&user["subject"], &user["client_id"]), (&json!("alice"), &json!("app")));
+
+    let foreign = provider.login("alice", "http://127.0.0.1:2/mcp", "mcp:read").await.access();
+    assert_eq!(status(&server, &foreign).await, StatusCode::UNAUTHORIZED);
+
+    provider.revoke("app", &token).await;
+    let revoked = Instant::now();
+    while status(&server, &token).await == StatusCode::OK {
+        assert!(revoked.elapsed() < Duration::from_secs(10), "the token still works");
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(provider.count("GET /o/userinfo/"), 0);
+}
+
+#[tokio::test]
+async fn rs_10_a_token_of_django_oauth_toolkit_without_a_resource_is_accepted_by_its_client_only() {
+    let provider = DjangoOauthToolkit::start(REDIRECT_URI, 300).await;
+    let token = provider.login("alice", "", "mcp:read").await.access();
+    let settings = format!("{}\nsubject_claim = \"username\"", settings(GATE_SECRET));
+    for (allowed, expected) in [
+        ("", StatusCode::UNAUTHORIZED),
+        ("allowed_clients = [\"another\"]", StatusCode::UNAUTHORIZED),
+        ("allowed_clients = [\"app\"]", StatusCode::OK),
+    ] {
+        let server = McpServer::start(&provider.issuer, &format!("{settings}\n{allowed}")).await;
+        assert_eq!(status(&server, &token).await, expected, "{allowed}");
+        let lines = server.process.kill().await;
+        let names_key = lines.iter().any(|line| line.contains("request rejected") && line.contains("allowed_clients"));
+        assert_eq!(names_key, expected != StatusCode::OK, "{allowed}: {lines:#?}");
+    }
+}
+
+#[tokio::test]
+async fn rs_10_a_token_of_django_oauth_toolkit_names_no_subject_and_the_log_names_the_key() {
+    let provider = DjangoOauthToolkit::start(REDIRECT_URI, 300).await;
+    let server = McpServer::start(&provider.issuer, &settings(GATE_SECRET)).await;
+    let token = provider.login("alice", &server.url, "mcp:read").await.access();
+    assert_eq!(status(&server, &token).await, StatusCode::UNAUTHORIZED);
+    let lines = server.process.kill().await;
+    let line = lines.iter().find(|line| line.contains("no_subject")).unwrap_or_else(|| panic!("{lines:#?}"));
+    for part in [&*provider.issuer, "`sub` is absent", "username", "`subject_claim`"] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
 }

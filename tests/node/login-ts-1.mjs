@@ -1,11 +1,12 @@
-// The TypeScript SDK, version 1, and its login. Arguments: the MCP server's URL, the URL of the client's metadata document (or none).
+// The TypeScript SDK, version 1, and its login. Arguments: the MCP server's URL, the version of the wire, the URL of the client's
+// metadata document (or none).
 import { auth } from '@modelcontextprotocol/sdk/client/auth.js';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { application } from './application.mjs';
 import { live } from './client_session.mjs';
 
-const [serverUrl, document] = process.argv.slice(2);
+const [serverUrl, , document] = process.argv.slice(2);
 const app = await application('ts-sdk-1', document);
 await live(app, {
   open: () => ({

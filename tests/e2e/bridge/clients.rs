@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::{
+    real_clients::assert_in_table,
     server::{APPLICATION, Place, Site},
     user::{accompany, browser, log_in},
 };
@@ -26,30 +27,36 @@ async fn start() -> (Provider, Site) {
     (provider, site)
 }
 
-/// Runs one of the scripts with `user` in front of it. What it said, of which everything is checked that is the same for all.
-async fn life(command: &mut Command, issuer: &str, user: &str) -> Value {
+/// Runs one of the scripts with `user` in front of it, checks what is the same for all clients, and returns what the script reported.
+pub(super) async fn life(command: &mut Command, issuer: &str, user: &str) -> Value {
     let lines = accompany(Process::start(command), ("OPEN ", issuer), &mut browser(), user).await;
-    let said = lines.iter().find_map(|line| serde_json::from_str::<Value>(line).ok());
+    // The last: some clients log JSON.
+    let said = lines.iter().rev().find_map(|line| serde_json::from_str::<Value>(line).ok().filter(Value::is_object));
     let said = said.unwrap_or_else(|| panic!("{lines:#?}"));
     assert_eq!(said["tools"], json!(["admin_echo", "echo", "upstream", "whoami"]));
     assert_eq!((&said["user"], &said["upstream"]), (&json!(user), &json!(user)));
     assert_eq!(said["admin"], "hello");
     assert_eq!(said["refreshed"], json!({"user": user, "token": true}));
     assert_eq!((&said["revoked"], &said["again"]), (&json!(200), &json!(user)));
-    // The first, that for more scopes, and that after the revocation.
-    assert_eq!((&said["seen"]["logins"], &said["seen"]["registrations"]), (&json!(3), &json!(1)));
     said
 }
 
+/// Checks that a client registered once and logged in three times: at first, for more scopes, and after the revocation.
+pub(super) fn assert_stepped_up(said: &Value) {
+    assert_eq!((&said["scope"], &said["widened"]), (&json!("mcp:read"), &json!("mcp:read mcp:admin")));
+    assert_eq!((&said["seen"]["logins"], &said["seen"]["registrations"]), (&json!(3), &json!(1)));
+}
+
 /// Runs one of the scripts with Alice in front of it, once as a client that registers and once by its document.
-async fn typescript(file: &str, wire: Option<&str>, version: &str) {
+async fn typescript(name: &str, file: &str, wire: &str) {
     let (_provider, site) = start().await;
     for document in [None, Some(Site::document(file))] {
         let mut command = script(file);
-        command.arg(&site.url).args(wire).args(&document);
+        command.args([&site.url, wire]).args(&document);
         let said = life(&mut command, &site.issuer, "alice").await;
-        assert_eq!(said["version"], version);
-        assert_eq!((&said["scope"], &said["widened"]), (&json!("mcp:read"), &json!("mcp:read mcp:admin")));
+        assert_eq!(said["version"], wire);
+        assert_stepped_up(&said);
+        assert_in_table(name, wire, said["client"].as_str().expect("a client"), true);
         match document {
             Some(document) => assert_eq!(said["client"], document),
             None => assert!(said["client"].as_str().is_some_and(|id| !id.starts_with("https:")), "{said}"),
@@ -59,17 +66,17 @@ async fn typescript(file: &str, wire: Option<&str>, version: &str) {
 
 #[tokio::test]
 async fn the_typescript_sdk_1_logs_in_refreshes_revokes_and_logs_in_again() {
-    typescript("login-ts-1.mjs", None, "2025-11-25").await;
+    typescript("TypeScript SDK 1", "login-ts-1.mjs", "2025-11-25").await;
 }
 
 #[tokio::test]
 async fn the_typescript_sdk_2_logs_in_refreshes_revokes_and_logs_in_again_on_the_wire_of_2025() {
-    typescript("login-ts-2.mjs", Some("2025-11-25"), "2025-11-25").await;
+    typescript("TypeScript SDK 2", "login-ts-2.mjs", "2025-11-25").await;
 }
 
 #[tokio::test]
 async fn the_typescript_sdk_2_logs_in_refreshes_revokes_and_logs_in_again_on_the_wire_of_2026() {
-    typescript("login-ts-2.mjs", Some("2026-07-28"), "2026-07-28").await;
+    typescript("TypeScript SDK 2", "login-ts-2.mjs", "2026-07-28").await;
 }
 
 #[tokio::test]
@@ -79,20 +86,21 @@ async fn a_newcomer_who_starts_the_demo_can_log_in_to_it_from_any_client() {
     command.args([&format!("{}/mcp", demo.origin), "2026-07-28"]);
     let said = life(&mut command, &demo.origin, "ada").await;
     assert_eq!((&said["scope"], &said["widened"]), (&json!("mcp:use"), &json!("mcp:use mcp:admin")));
+    assert_eq!((&said["seen"]["logins"], &said["seen"]["registrations"]), (&json!(3), &json!(1)));
 }
 
 #[tokio::test]
 async fn rmcp_registers_logs_in_refreshes_revokes_and_logs_in_again_on_the_wire_of_2025() {
-    rmcp(&ClientLifecycleMode::Initialize, None).await;
+    rmcp(&ClientLifecycleMode::Initialize, "2025-11-25", None).await;
 }
 
 #[tokio::test]
 async fn rmcp_shows_its_document_logs_in_refreshes_revokes_and_logs_in_again_on_the_wire_of_2026() {
     let mode = ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] };
-    rmcp(&mode, Some(Site::document("rmcp"))).await;
+    rmcp(&mode, "2026-07-28", Some(Site::document("rmcp"))).await;
 }
 
-async fn rmcp(lifecycle: &ClientLifecycleMode, document: Option<String>) {
+async fn rmcp(lifecycle: &ClientLifecycleMode, wire: &str, document: Option<String>) {
     let (provider, site) = start().await;
     let mut user = browser().with_stop_at(REDIRECT_URI);
     let mut come_back = async |url: &str| log_in(&mut user, url, "alice").await.left().expect("an answer").to_string();
@@ -134,6 +142,7 @@ async fn rmcp(lifecycle: &ClientLifecycleMode, document: Option<String>) {
     let refresh_token = credentials(&client).await["refresh_token"].as_str().expect("one").to_owned();
     let (client_id, _) = client.auth_manager.lock().await.get_credentials().await.expect("credentials");
     assert_eq!(document.is_some(), Some(&client_id) == document.as_ref());
+    assert_in_table("rmcp", wire, &client_id, true);
     let form = [("token", &refresh_token), ("client_id", &client_id)];
     let revoked = reqwest::Client::new().post(format!("{}/revoke", site.issuer)).form(&form).send().await;
     assert_eq!(revoked.expect("an answer").status(), 200);

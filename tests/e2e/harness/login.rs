@@ -13,7 +13,8 @@ pub(crate) const REDIRECT_URI: &str = "http://127.0.0.1:1/callback";
 const VERIFIER: &str = "a-verifier-that-is-long-enough-to-be-one-43";
 
 pub(super) struct Login<'a> {
-    pub(super) issuer: &'a str,
+    pub(super) authorization_endpoint: String,
+    pub(super) token_endpoint: String,
     pub(super) user: &'a str,
     pub(super) resource: &'a str,
     pub(super) scope: &'a str,
@@ -23,14 +24,15 @@ impl Login<'_> {
     /// The answer of the token endpoint.
     pub(super) async fn run(&self) -> Value {
         let code = self.authorize().await;
-        let form = [
+        let mut form = vec![
             ("grant_type", "authorization_code"),
             ("code", &*code),
             ("redirect_uri", REDIRECT_URI),
             ("code_verifier", VERIFIER),
             ("resource", self.resource),
         ];
-        let request = Client::new().post(format!("{}/token", self.issuer)).basic_auth("app", Some("app-secret"));
+        form.retain(|(_, value)| !value.is_empty());
+        let request = Client::new().post(&self.token_endpoint).basic_auth("app", Some("app-secret"));
         request.form(&form).send().await.expect("an answer").json().await.expect("JSON")
     }
 
@@ -46,9 +48,8 @@ impl Login<'_> {
             ("code_challenge", &*challenge),
             ("code_challenge_method", "S256"),
         ];
-        let start = format!("{}/auth", self.issuer);
-        let url =
-            Url::parse_with_params(&start, parameters.iter().filter(|(_, value)| !value.is_empty())).expect("a URL");
+        let parameters = parameters.iter().filter(|(_, value)| !value.is_empty());
+        let url = Url::parse_with_params(&self.authorization_endpoint, parameters).expect("a URL");
         code(url, HashMap::new()).await
     }
 }

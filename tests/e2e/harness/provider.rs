@@ -73,7 +73,8 @@ impl Provider {
 
     /// Logs `user` in, who allows the application `scope` at `resource`.
     pub(crate) async fn login(&self, user: &str, resource: &str, scope: &str) -> Tokens {
-        let login = Login { issuer: &self.issuer, user, resource, scope };
+        let [authorization_endpoint, token_endpoint] = ["auth", "token"].map(|path| format!("{}/{path}", self.issuer));
+        let login = Login { authorization_endpoint, token_endpoint, user, resource, scope };
         Tokens(login.run().await)
     }
 
@@ -114,6 +115,10 @@ impl Provider {
 pub(crate) struct Tokens(Value);
 
 impl Tokens {
+    pub(super) const fn new(response: Value) -> Self {
+        Self(response)
+    }
+
     pub(crate) fn access(&self) -> String {
         self.text("access_token")
     }

@@ -32,8 +32,8 @@ export default async function ({ client, browser }) {
   await page.waitForTimeout(200);
   assert.deepEqual(answers, []);
 
-  // It appears for a user who stays.
-  await approve.waitFor();
+  // It accepts the click of a user who stays.
+  await page.waitForFunction(() => getComputedStyle(document.querySelector('.choices')).pointerEvents !== 'none');
   await page.mouse.click(...place);
   await page.waitForURL('**/interaction/**');
   assert.equal(answers.length, 1);
