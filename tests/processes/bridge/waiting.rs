@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// A machine that builds something else meanwhile is slow.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// A process sweeps for the first time when it has confirmed its clock, a minute after its start. A machine that builds something else
+/// meanwhile is slow.
+const PATIENCE: Duration = Duration::from_mins(3);
 
 const TICK: Duration = Duration::from_millis(20);
 
