@@ -10,7 +10,7 @@ use axum::{
 use http::{StatusCode, request::Parts};
 use portcullis_core::{AccessToken, AuthError, UserContext};
 
-use crate::rejection::Rejection;
+use crate::response::Rejection;
 
 /// An extractor for the [`UserContext`] of the authenticated user.
 ///

@@ -5,7 +5,8 @@
 //!
 //! [`AuthLayer`] processes a request in these steps:
 //!
-//! 1. a request for the metadata of the resource ([RFC 9728](https://www.rfc-editor.org/rfc/rfc9728)) is answered at once;
+//! 1. a request for the metadata of the resource ([RFC 9728](https://www.rfc-editor.org/rfc/rfc9728)) is answered at once; one for another
+//!    document below `/.well-known/`, without a token, is answered with 404;
 //! 2. a CORS preflight passes, because it cannot carry a token;
 //! 3. a request without a bearer token, or with a malformed one, is rejected with a challenge;
 //! 4. the [verifier](portcullis_core::VerifyToken) returns the user, or the reason why the request is rejected;
@@ -15,21 +16,20 @@
 //! It does **not** check `Host` and `Origin` (the MCP server does), and it does not limit rates.
 
 mod auth;
-mod body;
 pub mod danger;
 pub mod drain;
 #[cfg(feature = "axum")]
 pub mod extract;
 mod metadata;
-mod rejection;
+mod response;
 pub mod scope;
 mod session;
 mod stream_end;
 mod upstream;
 
 pub use auth::{Auth, AuthConfig, AuthLayer, ResponseFuture, StreamLifetime};
-pub use body::ResponseBody;
 #[cfg(feature = "axum")]
 pub use metadata::metadata_routes;
+pub use response::ResponseBody;
 pub use session::SessionBinding;
 pub use upstream::{RequireUpstream, RequireUpstreamFuture, RequireUpstreamLayer};

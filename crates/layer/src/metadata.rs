@@ -30,9 +30,9 @@ impl MetadataEndpoint {
         Self { paths: well_known_paths(metadata.resource()), document: metadata.to_json() }
     }
 
-    /// Reports whether the document is at `path`.
+    /// Reports whether the document is at `path`. A terminating slash makes no difference: clients write `/mcp/` for `/mcp`.
     pub(crate) fn is_at(&self, path: &str) -> bool {
-        path.starts_with(PREFIX) && self.paths.iter().any(|known| known == path)
+        is_well_known(path) && self.paths.iter().any(|known| known == path.strip_suffix('/').unwrap_or(path))
     }
 
     pub(crate) fn respond(&self, method: &Method) -> Response<Bytes> {
@@ -62,6 +62,11 @@ impl MetadataEndpoint {
     }
 }
 
+/// Reports whether `path` is that of a well-known document, of which clients ask for several without a token.
+pub(crate) fn is_well_known(path: &str) -> bool {
+    path.starts_with(PREFIX)
+}
+
 /// Returns routes that serve the metadata of the resource, for the root of a router.
 ///
 /// They are needed if [`AuthLayer`](crate::AuthLayer) is nested below a path, because requests for
@@ -85,8 +90,9 @@ where
     S: Clone + Send + Sync + 'static,
 {
     let endpoint = MetadataEndpoint::new(config.metadata());
-    endpoint.paths.iter().fold(Router::new(), |router, path| {
+    let with_slash = endpoint.paths.iter().map(|path| format!("{path}/"));
+    endpoint.paths.iter().cloned().chain(with_slash).fold(Router::new(), |router, path| {
         let endpoint = endpoint.clone();
-        router.route(path, any(move |method: Method| async move { endpoint.respond(&method).map(Body::from) }))
+        router.route(&path, any(move |method: Method| async move { endpoint.respond(&method).map(Body::from) }))
     })
 }

@@ -54,6 +54,8 @@ pub(crate) struct StreamEnd<R: ?Sized = dyn Recheck> {
     is_asking: bool,
     /// The time since which verification has been due without an outcome.
     unchecked_since: Option<UnixTime>,
+    /// The outcome of the last verification that was not possible.
+    last_failure: Option<AuthError>,
     pause: Duration,
     waiting: Option<Waiting>,
     /// The mutex makes the type `Sync`; it is never locked.
@@ -77,6 +79,7 @@ impl<R: Recheck> StreamEnd<R> {
             interval,
             is_asking: false,
             unchecked_since: None,
+            last_failure: None,
             pause: FIRST_PAUSE,
             waiting: None,
             user,
@@ -121,14 +124,16 @@ impl StreamEnd {
                 self.is_asking = false;
                 match verified {
                     Ok(user) if self.is_same(&user) => self.go_on(user, now),
-                    Ok(_) => return refused("another_user"),
-                    Err(error) if error.is_transient() => self.ask_later(&error, now),
-                    Err(error) => return refused(error.reason().as_str()),
+                    Ok(_) => return refused("another_user", None),
+                    Err(error) if error.is_transient() => self.ask_later(error, now),
+                    Err(error) => return refused(error.reason().as_str(), error.causes()),
                 }
                 continue;
             }
             if self.unchecked_since.is_some_and(|since| since + UNCHECKED_BOUND <= now) {
-                tracing::warn!("event stream ended: its token could not be verified for 5 minutes");
+                let reason = self.last_failure.as_ref().map(|error| error.reason().as_str());
+                let source = self.last_failure.as_ref().and_then(AuthError::causes).map(tracing::field::display);
+                tracing::warn!(reason, source, "event stream ended: its token could not be verified for 5 minutes");
                 return over("unavailable");
             }
             if self.poll_timer(now, cx).is_pending() {
@@ -178,11 +183,12 @@ impl StreamEnd {
     }
 
     /// Schedules another verification after one that was not possible.
-    fn ask_later(&mut self, error: &AuthError, now: UnixTime) {
+    fn ask_later(&mut self, error: AuthError, now: UnixTime) {
         let pause = error.retry_after().unwrap_or(self.pause).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
         self.pause = LONGEST_PAUSE.min(self.pause * 2);
         self.check_at = now + pause;
         tracing::debug!(reason = error.reason().as_str(), retry_in = ?pause, "the token of an event stream cannot be verified at present");
+        self.last_failure = Some(error);
     }
 }
 
@@ -192,8 +198,8 @@ fn check_at(user: &UserContext, now: UnixTime, interval: Duration) -> UnixTime {
     user.fresh_until().unwrap_or_else(by_interval)
 }
 
-fn refused(reason: &'static str) -> Poll<()> {
-    tracing::info!(reason, "event stream ended: its token was rejected");
+fn refused(reason: &'static str, causes: Option<String>) -> Poll<()> {
+    tracing::info!(reason, source = causes.map(tracing::field::display), "event stream ended: its token was rejected");
     over("refused")
 }
 

@@ -1,9 +1,7 @@
 //! [`RequireUpstreamLayer`]: a fresh upstream token before the inner service is called.
 
 use std::{
-    fmt,
-    future::Future,
-    mem,
+    fmt, mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -17,7 +15,7 @@ use portcullis_core::{UpstreamFuture, UserContext};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{ResponseBody, drain::EarlyResponse, rejection::Rejection};
+use crate::{ResponseBody, drain::EarlyResponse, response::Rejection};
 
 /// A [`Layer`] that applies [`RequireUpstream`] to an MCP server whose tools call a provider, inside [`AuthLayer`](crate::AuthLayer).
 ///

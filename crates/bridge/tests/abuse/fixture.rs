@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     future::ready,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
@@ -43,6 +43,8 @@ pub(crate) struct Fixture {
     pub(crate) idp: IdentityProvider,
     documents_fetched: Arc<AtomicUsize>,
     pub(crate) rows: MemoryStore,
+    /// A client that knows the metadata of the bridge.
+    client: OnceLock<OAuthClient>,
 }
 
 impl Fixture {
@@ -78,12 +80,15 @@ impl Fixture {
         let config = change(config());
         let router = Bridge::builder(config, client, documents).with_clock(clock).build(grants, records).router();
         let network = Network::new().with_provider(&idp).with_service(ISSUER, router.clone());
-        Self { router, network, idp, documents_fetched, rows }
+        Self { router, network, idp, documents_fetched, rows, client: OnceLock::new() }
     }
 
     pub(crate) async fn client(&self) -> OAuthClient {
+        if let Some(client) = self.client.get() {
+            return client.clone();
+        }
         let client = OAuthClient::discover(&self.network, ISSUER).await.expect("metadata");
-        client.with_redirect_uri(REDIRECT_URI).with_client_id(APP)
+        self.client.get_or_init(|| client.with_redirect_uri(REDIRECT_URI).with_client_id(APP)).clone()
     }
 
     /// Returns the network for requests from `address`.

@@ -1,4 +1,5 @@
-//! [`Gate`]: the decisions of the auth layer, none of which waits; and [`TokenRecheck`], which repeats them for an open stream.
+//! [`Gate`]: the decisions of the auth layer, none of which waits, from the extraction of the bearer token on; and [`TokenRecheck`], which
+//! repeats them for an open stream.
 
 use std::{
     fmt,
@@ -10,23 +11,24 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response,
-    header::{ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ORIGIN},
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ORIGIN},
 };
 use http_body::Body;
-use portcullis_core::{AuthError, BearerToken, Clock, Reason, ScopeSet, UserContext, VerifyToken};
+use portcullis_core::{
+    AuthError, AuthErrorKind, BearerToken, Clock, InvalidBearerToken, Reason, ScopeSet, UserContext, VerifyToken,
+};
 use portcullis_oauth::protected_resource::metadata_url;
 use tower::{ServiceExt as _, util::Oneshot};
 
 use super::{
     AuthConfig, StreamLifetime,
-    bearer::take_bearer_token,
     response::{self, Challenges},
     telemetry::Telemetry,
 };
 use crate::{
-    ResponseBody,
-    metadata::MetadataEndpoint,
+    metadata::{MetadataEndpoint, is_well_known},
+    response::ResponseBody,
     scope::ScopeHierarchy,
     session::{Refusal, SessionBinding, Sessions},
     stream_end::{Recheck, StreamEnd},
@@ -56,6 +58,8 @@ pub(super) enum Admission {
     Pass,
     /// The request is for the metadata of the resource.
     Metadata,
+    /// The request is for another well-known document, without a token.
+    NotFound,
     /// The request is rejected.
     Reject(AuthError),
 }
@@ -98,9 +102,21 @@ impl Gate {
         if is_preflight(request) || self.open_paths.iter().any(|path| **path == *request.uri().path()) {
             return Admission::Pass;
         }
-        token.map_or_else(Admission::Reject, |token| {
-            Admission::Verify(token.with_source(request.extensions().get().copied()))
-        })
+        match token {
+            Ok(token) => Admission::Verify(token.with_source(request.extensions().get().copied())),
+            Err(error) if error.kind() == AuthErrorKind::MissingToken && is_well_known(request.uri().path()) => {
+                Admission::NotFound
+            }
+            Err(error) => Admission::Reject(error),
+        }
+    }
+
+    /// Returns the response for a well-known document that this resource does not have. It has no challenge: a client that looks for
+    /// metadata there goes on to the next place, and a login would not help.
+    pub(super) fn not_found() -> Response<Bytes> {
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        response
     }
 
     /// Returns the metadata of the resource.
@@ -194,6 +210,22 @@ impl Gate {
     }
 }
 
+/// Removes the `Authorization` headers and returns their bearer token. The headers are removed in case of an error, too.
+///
+/// A token in the query or in a form is ignored (OAuth 2.1 section 5.1).
+fn take_bearer_token(headers: &mut HeaderMap) -> Result<BearerToken, AuthError> {
+    let before = headers.len();
+    let credentials = headers.remove(AUTHORIZATION).ok_or(Reason::NoCredentials)?;
+    // `remove` returns the first value and drops the others; `len` counts every one.
+    if before - headers.len() > 1 {
+        return Err(Reason::RepeatedHeader.into());
+    }
+    BearerToken::from_credentials(credentials).map_err(|invalid| match invalid {
+        InvalidBearerToken::OtherScheme => Reason::OtherScheme.into(),
+        _ => Reason::MalformedHeader.into(),
+    })
+}
+
 /// Replaces the response `inner` by `response`, but keeps its `Connection` header.
 fn rejected<C>(mut response: Response<Bytes>, inner: &Response<C>) -> Response<ResponseBody<C>> {
     if let Some(connection) = inner.headers().get(CONNECTION) {
@@ -246,5 +278,37 @@ impl<V: VerifyToken<Future: Send> + Clone + Send> Recheck for TokenRecheck<V> {
 impl<V: VerifyToken> fmt::Debug for TokenRecheck<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenRecheck").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn take(values: &[&'static str]) -> Result<String, Reason> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_static(value));
+        }
+        let token = take_bearer_token(&mut headers);
+        assert!(!headers.contains_key(AUTHORIZATION), "the header is removed");
+        token.map(|token| token.expose_secret().to_owned()).map_err(|error| error.reason())
+    }
+
+    #[test]
+    fn rs_44_the_header_is_parsed_by_the_grammar() {
+        assert_eq!(take(&["bearer  abc"]).as_deref(), Ok("abc"));
+        assert_eq!(take(&[]), Err(Reason::NoCredentials));
+        assert_eq!(take(&["Basic abc"]), Err(Reason::OtherScheme));
+        assert_eq!(take(&["Bearer a b"]), Err(Reason::MalformedHeader));
+    }
+
+    #[test]
+    fn rs_46_two_headers_are_a_malformed_request_not_a_choice() {
+        for pair in [["Bearer a", "Bearer a"], ["Bearer a", "Basic b"], ["Basic b", "Bearer a"]] {
+            assert_eq!(take(&pair), Err(Reason::RepeatedHeader), "{pair:?}");
+        }
     }
 }

@@ -50,17 +50,37 @@ impl Telemetry {
             counter.increment(1);
         }
         let reason = error.reason().as_str();
-        // The error that began the back-off has been logged.
-        let known = matches!(error.reason(), Reason::BackingOff | Reason::ProviderRateLimited);
-        let source = std::error::Error::source(error).map(tracing::field::display);
+        // The underlying errors are read only if the event is enabled.
+        let source = || error.causes().map(tracing::field::display);
         if error.reason() == Reason::NoUpstream {
             tracing::error!(reason, "request rejected: an upstream token is required, but the verifier sets no grant");
-        } else if error.is_transient() && !known && self.is_due(error.reason()) {
-            tracing::warn!(reason, source, "request rejected: the token cannot be verified at present");
-        } else if error.kind() == AuthErrorKind::InvalidToken && self.is_due(error.reason()) {
-            tracing::info!(reason, source, "request rejected: the token is invalid");
+        } else if !self.is_due(error.reason()) {
+            tracing::debug!(reason, source = source(), "request rejected");
+        } else if matches!(error.reason(), Reason::BackingOff | Reason::ProviderRateLimited) {
+            // The failure that began the back-off has been logged as a warning.
+            tracing::info!(reason, source = source(), "request rejected: the verifier waits before its next attempt");
         } else {
-            tracing::debug!(reason, source, "request rejected");
+            match error.kind() {
+                AuthErrorKind::Unavailable => {
+                    tracing::warn!(
+                        reason,
+                        source = source(),
+                        "request rejected: the token cannot be verified at present"
+                    );
+                }
+                AuthErrorKind::InvalidToken => {
+                    tracing::info!(reason, source = source(), "request rejected: the token is invalid");
+                }
+                AuthErrorKind::InsufficientScope => {
+                    let scopes = tracing::field::display(error.scopes());
+                    tracing::info!(reason, scopes, source = source(), "request rejected: the token lacks a scope");
+                }
+                _ => tracing::info!(
+                    reason,
+                    source = source(),
+                    "request rejected: it has no bearer token, or cannot be parsed"
+                ),
+            }
         }
     }
 

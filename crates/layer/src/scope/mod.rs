@@ -13,12 +13,12 @@
 //!
 //! MCP authorization, sections Scope Challenge Handling and Step-Up Authorization Flow.
 
-mod hierarchy;
 mod json_rpc;
-mod operation;
+mod policy;
 mod require;
+mod tool_scopes;
 
-pub use hierarchy::ScopeHierarchy;
 pub use json_rpc::{InvalidJsonRpc, Operation, for_each_operation, operations};
-pub use operation::{OperationPolicy, RequestBody, ToolScopes, ToolScopesFuture, ToolScopesLayer};
+pub use policy::{OperationPolicy, ScopeHierarchy};
 pub use require::{RequireScope, RequireScopeFuture, RequireScopeLayer};
+pub use tool_scopes::{RequestBody, ToolScopes, ToolScopesFuture, ToolScopesLayer};

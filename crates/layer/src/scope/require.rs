@@ -1,7 +1,6 @@
 //! [`RequireScopeLayer`]: the scopes of every request to one route.
 
 use std::{
-    future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -16,7 +15,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::ScopeHierarchy;
-use crate::{ResponseBody, auth::is_preflight, drain::EarlyResponse, rejection::Rejection};
+use crate::{ResponseBody, auth::is_preflight, drain::EarlyResponse, response::Rejection};
 
 /// A [`Layer`] that applies [`RequireScope`] to a route: `.route_layer(RequireScopeLayer::new(scopes))`, inside
 /// [`AuthLayer`](crate::AuthLayer).

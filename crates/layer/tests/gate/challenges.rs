@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, future::ready, sync::Arc};
 
-use crate::support::{Body, METADATA, Verifier, challenge, config, metadata, request, text, whoami};
+use super::support::{Body, METADATA, Verifier, challenge, config, metadata, request, text, whoami};
 use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use portcullis_core::{AuthError, AuthErrorKind, BearerToken, Reason, ScopeSet, UserContext};
 use portcullis_layer::{Auth, AuthConfig, ResponseBody};

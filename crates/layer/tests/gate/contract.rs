@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use crate::support::{Body, Verifier, config, request, text, whoami};
+use super::support::{Body, Verifier, config, request, text, whoami};
 use http::{Request, Response, header::AUTHORIZATION};
 use portcullis_core::{AuthError, Reason, UserContext};
 use portcullis_layer::{Auth, AuthLayer};
@@ -114,7 +114,7 @@ async fn a_typed_error_of_a_handler_becomes_the_right_response() {
     });
     let auth = Auth::new(handler, config(&Verifier::new()));
     let response = auth.oneshot(request("POST", "alice")).await.expect("response");
-    assert_eq!(crate::support::challenge(&response).param("error"), Some("invalid_token"));
+    assert_eq!(super::support::challenge(&response).param("error"), Some("invalid_token"));
     let (status, body) = text(response).await;
     assert_eq!(status, 401);
     assert!(!body.contains("internal words"), "{body}");

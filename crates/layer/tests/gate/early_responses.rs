@@ -18,7 +18,7 @@ use tokio::{
 };
 use tower::{Layer as _, ServiceExt as _, service_fn, util::BoxCloneSyncService};
 
-use crate::support::{Verifier, config};
+use super::support::{Verifier, config};
 
 /// The delay between the head and the body of a request.
 const LATER: Duration = Duration::from_millis(10);

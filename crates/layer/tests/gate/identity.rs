@@ -11,7 +11,7 @@ use portcullis_layer::{
 use portcullis_testkit::StrictService;
 use tower::{Layer as _, Service, ServiceExt as _};
 
-use crate::support::{Body, Verifier, config, metadata, request, text, whoami};
+use super::support::{Body, Verifier, config, metadata, request, text, whoami};
 
 fn in_session(method: &str, token: &str) -> Request<Body> {
     let mut request = request(method, token);

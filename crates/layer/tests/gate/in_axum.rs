@@ -12,7 +12,7 @@ use portcullis_core::UserContext;
 use portcullis_layer::{AuthLayer, extract::User, metadata_routes};
 use tower::ServiceExt as _;
 
-use crate::support::{Verifier, config};
+use super::support::{Verifier, config};
 
 fn request(method: &str, path: &str, token: &str) -> Request<Body> {
     let request = Request::builder().method(method).uri(path).header("authorization", format!("Bearer {token}"));
@@ -57,7 +57,7 @@ async fn tr_13_metadata_routes_serve_what_a_nested_layer_never_sees() {
     let mcp = Router::new().route("/", any(async |user: User| user.subject().to_owned()));
     let app: Router =
         Router::new().nest("/mcp", mcp.layer(AuthLayer::new(config.clone()))).merge(metadata_routes(&config));
-    for path in ["/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource"] {
+    for path in ["/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource/mcp/"] {
         let request = Request::get(path).body(Body::empty()).expect("request");
         let response = app.clone().oneshot(request).await.expect("response");
         assert_eq!(response.headers()["content-type"], "application/json", "{path}");

@@ -12,7 +12,7 @@ use http::{Method, Request, Response, StatusCode};
 use portcullis_layer::{Auth, SessionBinding};
 use tower::{Service, ServiceExt as _};
 
-use crate::support::{Body, Verifier, config, request};
+use super::support::{Body, Verifier, config, request};
 
 /// Creates a session for every request without one.
 fn sessions() -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone {

@@ -4,13 +4,14 @@ use std::{
     cell::RefCell,
     convert::Infallible,
     fmt::{Debug, Write as _},
+    sync::Arc,
     time::Duration,
 };
 
 use http::{Request, Response};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
-use portcullis_core::{AuthError, Reason};
-use portcullis_layer::Auth;
+use portcullis_core::{AuthError, BearerToken, Issuer, Reason, ScopeSet, UserContext};
+use portcullis_layer::{Auth, AuthConfig};
 use tower::ServiceExt as _;
 use tracing::{
     Event, Level, Metadata, Subscriber,
@@ -18,7 +19,7 @@ use tracing::{
     span,
 };
 
-use crate::support::{Body, Verifier, config, request};
+use super::support::{Body, Verifier, config, metadata, request};
 
 #[tokio::test]
 async fn every_request_is_counted_once_by_its_outcome() {
@@ -112,21 +113,68 @@ impl Subscriber for Recorder {
     fn exit(&self, _: &span::Id) {}
 }
 
+/// The error of an egress client, with the error of the connection below it.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot connect to https://idp.example.com/keys")]
+struct Unreachable(#[source] std::io::Error);
+
 #[tokio::test(start_paused = true)]
-async fn the_cause_of_a_refusal_is_logged_once_in_five_seconds_for_each_reason() {
+async fn the_cause_of_every_refusal_is_logged_once_in_five_seconds_for_each_reason() {
     tracing::subscriber::set_global_default(Recorder).expect("the only one");
-    let inner = tower::service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::default())));
-    let auth = Auth::new(inner, config(&Verifier::new()));
+    let inner = tower::service_fn(async |request: Request<Body>| {
+        let mut response = Response::new(Body::default());
+        if request.method() == "PUT" {
+            let scopes = ScopeSet::parse("mcp:admin mcp:write").expect("scopes");
+            response.extensions_mut().insert(AuthError::insufficient_scope(scopes));
+        }
+        Ok::<_, Infallible>(response)
+    });
+    let verifier = tower::service_fn(async |token: BearerToken| {
+        let error = |reason| AuthError::new(reason);
+        Err::<Arc<UserContext>, _>(match token.expose_secret() {
+            "junk" => {
+                error(Reason::WrongAudience).with_source("`aud` is \"a\nb\"; accepted is https://mcp.example.com/mcp")
+            }
+            "down" => error(Reason::KeySetUnavailable)
+                .with_source(Unreachable(std::io::Error::other("Connection refused (os error 111)"))),
+            "later" => error(Reason::BackingOff).with_source("status 503 of https://idp.example.com/keys"),
+            _ => {
+                return Ok(Arc::new(
+                    UserContext::builder(Issuer::new("https://idp.example.com").expect("issuer"), "alice").build(),
+                ));
+            }
+        })
+    });
+    let auth = Auth::new(inner, AuthConfig::new(metadata(), verifier));
+    let expected = [
+        (Level::INFO, "wrong_audience", r#"source=`aud` is "a\nb"; accepted is https://mcp.example.com/mcp"#),
+        (
+            Level::WARN,
+            "key_set_unavailable",
+            "source=cannot connect to https://idp.example.com/keys: Connection refused (os error 111)",
+        ),
+        (Level::INFO, "backing_off", "source=status 503 of https://idp.example.com/keys"),
+        (Level::INFO, "no_credentials", "no bearer token"),
+        (Level::INFO, "malformed_header", "cannot be parsed"),
+        (Level::INFO, "insufficient_scope", "scopes=mcp:admin mcp:write"),
+    ];
     for _ in 0..2 {
         for _ in 0..100 {
-            for token in ["junk", "down", "", "alice"] {
-                auth.clone().oneshot(request("POST", token)).await.expect("response");
+            for (method, token) in
+                [("GET", "junk"), ("GET", "down"), ("GET", "later"), ("GET", ""), ("GET", "a b"), ("PUT", "alice")]
+            {
+                auth.clone().oneshot(request(method, token)).await.expect("response");
             }
         }
         let lines = LINES.take();
-        assert_eq!(lines.iter().map(|(level, _)| *level).collect::<Vec<_>>(), [Level::INFO, Level::WARN], "{lines:?}");
-        assert!(lines[0].1.contains("reason=\"bad_signature\""), "{lines:?}");
-        assert!(lines[1].1.contains("source=connection to 10.0.0.7 timed out"), "{lines:?}");
+        assert_eq!(lines.len(), expected.len(), "{lines:?}");
+        for ((level, line), (expected, reason, part)) in lines.iter().zip(expected) {
+            assert!(
+                *level == expected && line.contains(reason) && line.contains(part),
+                "{reason}, {part}: {level} {line}"
+            );
+            assert!(!line.contains('\n'), "one line: {line}");
+        }
         tokio::time::advance(Duration::from_secs(5)).await;
     }
 }

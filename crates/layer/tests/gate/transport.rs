@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use crate::support::{Body, METADATA, RESOURCE, Verifier, config, request, text, whoami};
+use super::support::{Body, METADATA, RESOURCE, Verifier, config, request, text, whoami};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, StreamBody};
@@ -24,7 +24,12 @@ fn bare(method: Method, path: &str) -> Request<Body> {
 #[tokio::test]
 async fn tr_13_the_metadata_is_served_without_a_token_under_both_paths() {
     let auth = Auth::new(StrictService::new(whoami::<Body>), config(&Verifier::new()));
-    for path in ["/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource"] {
+    for path in [
+        "/.well-known/oauth-protected-resource/mcp",
+        "/.well-known/oauth-protected-resource/mcp/",
+        "/.well-known/oauth-protected-resource",
+        "/.well-known/oauth-protected-resource/",
+    ] {
         let response = auth.clone().oneshot(bare(Method::GET, path)).await.expect("response");
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "application/json");
@@ -48,19 +53,26 @@ async fn tr_13_the_metadata_is_served_without_a_token_under_both_paths() {
 }
 
 #[tokio::test]
-async fn tr_13_only_exactly_the_well_known_paths_are_open() {
+async fn tr_13_no_other_path_is_open_and_an_unknown_well_known_document_is_not_found() {
     let auth = Auth::new(StrictService::new(whoami::<Body>), config(&Verifier::new()));
-    for path in [
-        "/.well-known/oauth-protected-resource/mcp/",
-        "/.well-known/oauth-protected-resource/mcp/x",
-        "/.well-known/oauth-protected-resourceX",
-        "/x/.well-known/oauth-protected-resource",
-        "/.well-known/oauth-protected-resource/%6dcp",
-        "//.well-known/oauth-protected-resource/mcp",
+    for (path, status) in [
+        ("/.well-known/oauth-protected-resource/mcp/x", 404),
+        ("/.well-known/oauth-protected-resource/mcp//", 404),
+        ("/.well-known/oauth-protected-resourceX", 404),
+        ("/.well-known/oauth-protected-resource/%6dcp", 404),
+        ("/.well-known/oauth-authorization-server", 404),
+        ("/.well-known/openid-configuration/mcp", 404),
+        ("/x/.well-known/oauth-protected-resource", 401),
+        ("//.well-known/oauth-protected-resource/mcp", 401),
+        ("/.well-known", 401),
     ] {
         let response = auth.clone().oneshot(bare(Method::GET, path)).await.expect("response");
-        assert_eq!(response.status(), 401, "{path}");
+        assert_eq!(response.status(), status, "{path}");
+        assert_eq!(response.headers().contains_key("www-authenticate"), status == 401, "{path}");
     }
+    let mut with_token = request("GET", "alice");
+    *with_token.uri_mut() = "/.well-known/of-the-inner-service".parse().expect("a URI");
+    assert_eq!(text(auth.oneshot(with_token).await.expect("response")).await, (StatusCode::OK, "alice".to_owned()));
 }
 
 #[tokio::test]

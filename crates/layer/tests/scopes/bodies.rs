@@ -21,7 +21,7 @@ use portcullis_testkit::StrictService;
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
 
-use crate::support::{Outcome, ask_with, call, config, echo, policy, post};
+use super::support::{Outcome, ask_with, call, config, echo, policy, post};
 
 /// A body of several frames, which then fails, ends, or stays pending.
 struct Frames {

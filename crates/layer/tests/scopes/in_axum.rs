@@ -9,7 +9,7 @@ use portcullis_layer::{
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use crate::support::{Outcome, call, config, policy, post, scopes};
+use super::support::{Outcome, call, config, policy, post, scopes};
 
 async fn ask(router: Router, path: &str, token: &str, body: &str) -> Outcome {
     let mut request: Request<Body> = post(token, body.to_owned()).map(Body::new);

@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue, Request};
 use http_body_util::{Empty, Full};
 use serde_json::{Value, json};
 
-use crate::support::{ask, call, post};
+use super::support::{ask, call, post};
 
 const MODERN: &str = "2026-07-28";
 

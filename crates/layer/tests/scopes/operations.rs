@@ -10,7 +10,7 @@ use portcullis_testkit::StrictService;
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
 
-use crate::support::{Outcome, ask, ask_with, call, config, echo, policy, post, scopes};
+use super::support::{Outcome, ask, ask_with, call, config, echo, policy, post, scopes};
 
 #[tokio::test]
 async fn rs_18_a_tool_that_needs_more_answers_403_with_the_challenge_of_the_gate() {

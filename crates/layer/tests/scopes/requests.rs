@@ -4,7 +4,7 @@ use portcullis_layer::{Auth, AuthConfig, scope::ScopeHierarchy};
 use portcullis_testkit::StrictService;
 use tower::ServiceExt as _;
 
-use crate::support::{Outcome, Verifier, config, echo, post, scopes};
+use super::support::{Outcome, Verifier, config, echo, post, scopes};
 
 async fn ask(config: AuthConfig<Verifier>, token: &str) -> Outcome {
     let inner = StrictService::new(echo);

@@ -10,7 +10,7 @@ use portcullis_testkit::StrictService;
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
 
-use crate::support::{Outcome, config, echo, post, scopes};
+use super::support::{Outcome, config, echo, post, scopes};
 
 async fn ask(layer: RequireScopeLayer, token: &str) -> Outcome {
     let inner = StrictService::new(echo);

@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 
-use crate::support::{ask, call, post};
+use super::support::{ask, call, post};
 
 const MALFORMED: &str = "malformed_body";
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use portcullis_core::BearerToken;
 
-use crate::support::{TTL, World, end_of, open};
+use super::support::{TTL, World, end_of, open};
 
 const HOUR: Duration = Duration::from_hours(1);
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis_testkit::{Endpoint, Fault};
 use portcullis_verify::Cache;
 
-use crate::support::{TTL, World, end_of, open};
+use super::support::{TTL, World, end_of, open};
 
 const MINUTE: Duration = Duration::from_mins(1);
 

@@ -18,7 +18,7 @@ use portcullis_layer::{
 };
 use tower::ServiceExt as _;
 
-use crate::support::{Answer, Grant, config, request};
+use super::support::{Answer, Grant, config, request};
 
 fn app(grant: &Grant, route: axum::routing::MethodRouter) -> Router {
     Router::new().route("/mcp", route).layer(AuthLayer::new(config(grant.clone())))

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
 
-use crate::support::{Answer, Grant, Plain, config, request};
+use super::support::{Answer, Grant, Plain, config, request};
 
 async fn server(_: Request<Plain>) -> Result<Response<Plain>, Infallible> {
     Ok(Response::new(Plain::from("served")))

@@ -2,11 +2,9 @@
 
 mod endpoint;
 mod fault;
-mod forgeries;
 mod grants;
 mod keys;
 mod login;
-mod login_policy;
 mod messages;
 mod provider;
 mod respond;
@@ -21,7 +19,7 @@ pub use endpoint::Endpoint;
 pub use fault::{Disconnected, Fault};
 pub use grants::{IssuedGrant, TokenPolicy};
 pub use keys::KeyAlgorithm;
-pub use login_policy::{AuthorizationResponse, LoginPolicy};
+pub use login::{AuthorizationResponse, LoginPolicy};
 pub use messages::SeenRequest;
 pub use provider::IdentityProvider;
 pub use serve::RunningIdentityProvider;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Endpoint, Fault, IdentityProvider, KeyAlgorithm, LoginPolicy, SeenRequest, TokenPolicy,
-    forgeries::Forgeries,
+    fault::Forgeries,
     grants::{Ledger, random},
     keys::{SigningKey, compact},
     vendor::Dialect,

@@ -4,11 +4,9 @@ mod handle;
 mod ledger;
 mod policy;
 mod redeem;
-mod refusal;
 
 pub use handle::IssuedGrant;
-pub(super) use ledger::{Ledger, LedgerSnapshot};
+pub(super) use ledger::{Ledger, LedgerSnapshot, Refusal};
 pub use policy::TokenPolicy;
 pub(crate) use redeem::random;
 pub(super) use redeem::{CodeRedemption, Consent, GrantedTokens};
-pub(super) use refusal::Refusal;

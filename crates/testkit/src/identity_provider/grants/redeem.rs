@@ -9,8 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{
     super::state::State,
-    ledger::{Code, GrantNumber, RefreshToken},
-    refusal::Refusal,
+    ledger::{Code, GrantNumber, RefreshToken, Refusal},
 };
 
 /// The lifetime of a code.

@@ -7,14 +7,8 @@ use http::{Request, Response, StatusCode};
 use serde_json::json;
 
 use super::{
-    super::{
-        Endpoint, TokenPolicy,
-        grants::{GrantedTokens, Refusal},
-        messages::{json, ok},
-        token_endpoint::{self, Parameters},
-    },
-    Dialect, Visit,
-    standard::unstored,
+    Dialect, Endpoint, GrantedTokens, Parameters, Refusal, TokenPolicy, Visit, json, ok, standard::unstored,
+    token_endpoint,
 };
 
 const DAY: Duration = Duration::from_secs(86_400);

@@ -11,14 +11,8 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::{
-    super::{
-        Endpoint, TokenPolicy,
-        grants::{GrantedTokens, Refusal},
-        messages::{body, challenged, empty, json, ok},
-        state::State,
-        token_endpoint::{basic, client},
-    },
-    Dialect, Visit,
+    Dialect, Endpoint, GrantedTokens, Refusal, State, TokenPolicy, Visit, basic, body, challenged, client, empty, json,
+    ok,
 };
 
 pub(super) const BAD_CREDENTIALS: &str = r#"{"message":"Bad credentials"}"#;

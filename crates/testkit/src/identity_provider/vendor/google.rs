@@ -7,17 +7,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header::WWW_AUTHENTICATE}
 use serde_json::json;
 use url::form_urlencoded;
 
-use super::{
-    super::{
-        Endpoint, TokenPolicy,
-        grants::Refusal,
-        messages::{json, ok},
-        state::State,
-        token_endpoint::Parameters,
-    },
-    Dialect, Visit,
-    standard::unstored,
-};
+use super::{Dialect, Endpoint, Parameters, Refusal, State, TokenPolicy, Visit, json, ok, standard::unstored};
 
 /// As Google has it, all on one host.
 pub(super) struct Google;

@@ -6,15 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header::WWW_AUTHENTICATE};
 use serde_json::{Map, Value, json};
 
-use super::{
-    super::{
-        Endpoint, TokenPolicy,
-        grants::{GrantedTokens, Refusal},
-        messages::{json, ok},
-    },
-    Dialect, Visit,
-    standard::unstored,
-};
+use super::{Dialect, Endpoint, GrantedTokens, Refusal, TokenPolicy, Visit, json, ok, standard::unstored};
 
 const SESSION_STATE: &str = "0b4b2b4e-6b7a-4f0a-9d0e-3f6f5a0c8a11";
 

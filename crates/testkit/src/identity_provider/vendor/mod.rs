@@ -5,12 +5,19 @@ mod dialect;
 mod github;
 mod google;
 mod keycloak;
-mod known;
 mod salesforce;
 mod standard;
 
-pub use dialect::ErrorClass;
 pub(super) use dialect::{Dialect, Visit};
+pub use dialect::{ErrorClass, Vendor};
 pub(super) use github::github_token_check;
-pub use known::Vendor;
 pub(super) use standard::Standard;
+
+// What every vendor needs of the provider.
+use super::{
+    Endpoint, Fault, IdentityProvider, TokenPolicy,
+    grants::{GrantedTokens, Refusal},
+    messages::{body, challenged, empty, json, ok, refused_token},
+    state::State,
+    token_endpoint::{self, Parameters, basic, client},
+};

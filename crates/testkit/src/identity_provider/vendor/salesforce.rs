@@ -8,14 +8,7 @@ use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
 use super::{
-    super::{
-        Endpoint, TokenPolicy,
-        grants::{GrantedTokens, Refusal},
-        messages::{body, empty, json, ok},
-        state::State,
-        token_endpoint::Parameters,
-    },
-    Dialect, Visit,
+    Dialect, Endpoint, GrantedTokens, Parameters, Refusal, State, TokenPolicy, Visit, body, empty, json, ok,
     standard::unstored,
 };
 

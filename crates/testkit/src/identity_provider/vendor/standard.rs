@@ -7,14 +7,7 @@ use http::{
 };
 use serde_json::{Value, json};
 
-use super::{
-    super::{
-        Endpoint,
-        grants::{GrantedTokens, Refusal},
-        messages::{json, ok, refused_token},
-    },
-    Dialect, Visit, github,
-};
+use super::{Dialect, Endpoint, GrantedTokens, Refusal, Visit, github, json, ok, refused_token};
 
 /// A provider of no vendor in particular.
 pub(crate) struct Standard;
