@@ -15,7 +15,7 @@ use crate::facts::Facts;
 
 /// Where Rust is; a folder of its own would be one more workspace (`bench`, `fuzz`).
 const CODE: [&str; 3] = ["crates", "examples", "tests"];
-const FOREIGN: [&str; 4] = ["target", "node_modules", ".git", "book"];
+const FOREIGN: [&str; 5] = ["target", "node_modules", "environments", ".git", "book"];
 
 /// A Rust file of the workspace.
 #[derive(Debug)]

@@ -113,7 +113,11 @@ async fn the_printed_commands_work_when_pasted() {
     let output = paste(metadata);
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
     assert_eq!(metadata["issuer"], server.origin());
-    assert!(metadata["registration_endpoint"].is_string() && metadata["client_id_metadata_document_supported"] == true);
+    assert!(metadata["registration_endpoint"].is_string());
+    assert_ne!(
+        metadata["client_id_metadata_document_supported"], true,
+        "it could not fetch them without Internet access"
+    );
 
     server.terminate();
     assert_eq!(server.ended().await.0.code(), Some(0));

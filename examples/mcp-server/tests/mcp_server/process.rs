@@ -224,6 +224,7 @@ pub(crate) fn folder_with_secrets(name: &str) -> PathBuf {
     for secret in names.split(' ') {
         write_closed(&folder.join("secrets").join(secret), "hush\n");
     }
+    fs::write(folder.join("logo.svg"), "<svg xmlns=\"http://www.w3.org/2000/svg\"/>").expect("a file");
     write_closed(&folder.join("portcullis.keys"), "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
     folder
 }
