@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portcullis::bridge::{SessionAdministration, SessionSummary};
 use portcullis::store::{RekeyReport, SealedStore};
-use portcullis::types::{GrantId, SystemClock};
+use portcullis::types::{Clock as _, GrantId, SystemClock};
 
 use crate::config::{Config, ModeSettings, StoreSettings};
 use crate::serve_error::{Failure, ServeError};
@@ -50,6 +50,16 @@ impl Maintenance {
     /// Returns an error if the store cannot be read or written.
     pub async fn rekey(&self) -> Result<RekeyReport, ServeError> {
         Ok(self.store.rekey(&all_collections()).await.map_err(Failure::from)?)
+    }
+
+    /// Removes the rows that no key of the ring opens, and those that have expired, and returns their number: see
+    /// [`SealedStore::forget_unreadable`]. It cannot be undone.
+    ///
+    /// # Errors
+    /// Returns an error if the store cannot be read or written, or if no key of the ring opens what is stored.
+    pub async fn forget_unreadable(&self) -> Result<u64, ServeError> {
+        let now = SystemClock::new().now();
+        Ok(self.store.forget_unreadable(&all_collections(), now).await.map_err(Failure::Forgetting)?)
     }
 
     /// Returns a page of the sessions that have not ended, after the session `after`, and the number of rows that do not open.

@@ -3,7 +3,10 @@
 use std::{io, path::PathBuf};
 
 use metrics_exporter_prometheus::BuildError;
-use portcullis::{egress::EgressConfigError, store::StoreError};
+use portcullis::{
+    egress::EgressConfigError,
+    store::{OpenError, StoreError},
+};
 
 use crate::{listeners::BindError, store::OpenStoreError};
 
@@ -30,6 +33,8 @@ pub(crate) enum Failure {
     MissingDatabase(PathBuf),
     #[error(transparent)]
     Maintenance(#[from] StoreError),
+    #[error("nothing was forgotten: {0}")]
+    Forgetting(OpenError),
     #[error(transparent)]
     Metrics(#[from] BuildError),
     #[error(transparent)]
@@ -50,6 +55,7 @@ impl ServeError {
             | Failure::Store(_)
             | Failure::Bind(_)
             | Failure::Maintenance(_)
+            | Failure::Forgetting(_)
             | Failure::Metrics(_)
             | Failure::Io(_) => false,
         }

@@ -73,6 +73,8 @@ enum Failure {
 enum Command {
     /// Seal every row with the first key of `store.encryption_keys_file`.
     Rekey,
+    /// Remove the rows that no key of `store.encryption_keys_file` opens, because their key is lost. It cannot be undone.
+    ForgetUnreadable,
     /// List or end the sessions of users.
     Sessions {
         #[command(subcommand)]
@@ -184,6 +186,7 @@ async fn maintain(store: &Maintenance, command: &Command) -> Result<(), Failure>
                 "resealed {resealed}, already sealed with the first key {current}, unreadable {unreadable}"
             ));
         }
+        Command::ForgetUnreadable => print(&format!("forgot {} rows", store.forget_unreadable().await?)),
         Command::Sessions { command: SessionCommand::List } => {
             each_session(store, async |session| {
                 let SessionSummary { id, issuer, subject, client_id, scopes, began_at, ends_at, .. } = session;

@@ -118,6 +118,44 @@ async fn rekey_seals_every_row_with_the_first_key() {
     assert_eq!(call(&server, "whoami", tokens.access_token()).await.status(), StatusCode::OK);
 }
 
+#[tokio::test]
+async fn forget_unreadable_removes_what_no_key_opens_and_nothing_else() {
+    let mut fixture = Fixture::start("forgotten").await;
+    let client = registered(&fixture.server).await;
+    let tokens = log_in(&client, "alice").await;
+    let old = fs::read_to_string(fixture.folder.join("keys")).expect("keys");
+    let new = "f".repeat(64);
+
+    write_keys(&fixture.folder, &new);
+    let (code, text) = fixture.run(&["forget-unreadable"]);
+    assert_eq!(code, Some(2), "the key opens nothing, so nothing is removed: {text}");
+    write_keys(&fixture.folder, &old);
+    assert_eq!(fixture.run(&["forget-unreadable"]), (Some(0), "forgot 0 rows\n".to_owned()));
+    assert_eq!(call(&fixture.server, "whoami", tokens.access_token()).await.status(), StatusCode::OK);
+
+    // A second session is sealed with another key, and the first key is lost.
+    fixture.server.terminate();
+    assert_eq!(fixture.server.ended().await.0.code(), Some(0));
+    write_keys(&fixture.folder, &format!("{new}\n{old}"));
+    let port = fixture.server.address().1;
+    let text = fs::read_to_string(&fixture.config).expect("a file").replace("egress.allow_loopback = true\n", "");
+    let mut server = Running::serve(port, &text);
+    server.wait_for("/readyz", 200).await;
+    let client = registered(&server).await;
+    let of_bob = log_in(&client, "bob").await;
+    server.terminate();
+    assert_eq!(server.ended().await.0.code(), Some(0));
+    write_keys(&fixture.folder, &new);
+    let (code, report) = fixture.run(&["forget-unreadable"]);
+    assert!(code == Some(0) && report != "forgot 0 rows\n", "{report}");
+    let (code, listed) = fixture.run(&["sessions", "list"]);
+    assert_eq!((code, listed.lines().count()), (Some(0), 1), "{listed}");
+    assert!(listed.contains("#bob\t"), "{listed}");
+    let server = Running::serve(port, &text);
+    server.wait_for("/readyz", 200).await;
+    assert_eq!(call(&server, "whoami", of_bob.access_token()).await.status(), StatusCode::OK);
+}
+
 #[test]
 fn a_command_needs_the_configuration_of_a_bridge_with_a_database() {
     let output = command().args(["sessions", "list"]).output().expect("the binary runs");
