@@ -174,7 +174,7 @@ struct UnreadBody<B> {
     is_begun: bool,
 }
 
-/// The request body of [`Drain`](Drain): it passes the frames on. If it is dropped before its end, the rest is drained before the
+/// The request body of [`Drain`]: it passes the frames on. If it is dropped before its end, the rest is drained before the
 /// response is sent.
 pub struct DrainBody<B> {
     /// `None` after it was dropped.
