@@ -1,0 +1,43 @@
+//! [`Grant`]: how tokens are obtained.
+
+use std::{fmt, future::Future, pin::Pin};
+
+use portcullis_core::{Challenge, ResourceUri, ScopeSet};
+use portcullis_oauth::TokenResponse;
+use secrecy::SecretString;
+
+use crate::{Binding, GrantError};
+
+/// Future of the methods of [`Grant`].
+pub type GrantFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, GrantError>> + Send + 'a>>;
+
+/// How tokens for one resource are obtained: a grant type of OAuth, with what it needs to be used.
+///
+/// An implementation sends requests and nothing else: it keeps no token, holds no lock and does not retry. The
+/// [`TokenManager`](crate::TokenManager) calls it on a task of its own, at most once at a time for a binding, and does not call it again
+/// before the result is saved.
+pub trait Grant: fmt::Debug + Send + Sync + 'static {
+    /// Returns the resource server that the tokens are for.
+    fn resource(&self) -> &ResourceUri;
+
+    /// Returns the name of the grant type, as a metric label: `client_credentials`.
+    fn name(&self) -> &'static str;
+
+    /// Returns the binding. A grant that discovers its authorization server or registers its client does it here.
+    ///
+    /// `challenge`: what the resource answered to a request without a token or with a token that it refuses; its `resource_metadata`
+    /// parameter may name another metadata document than the one that is cached, and another authorization server.
+    fn resolve<'a>(&'a self, challenge: Option<&'a Challenge>) -> GrantFuture<'a, Binding>;
+
+    /// Obtains tokens with all of `scopes`, without a refresh token.
+    fn obtain<'a>(&'a self, binding: &'a Binding, scopes: &'a ScopeSet) -> GrantFuture<'a, TokenResponse>;
+
+    /// Presents a refresh token.
+    fn refresh<'a>(&'a self, binding: &'a Binding, refresh_token: &'a SecretString) -> GrantFuture<'a, TokenResponse>;
+
+    /// Reports whether [`obtain`](Self::obtain) needs the user. Then it is called only by a login or a step-up, never in place of a
+    /// refresh, and never holds one up. Default: no.
+    fn is_interactive(&self) -> bool {
+        false
+    }
+}

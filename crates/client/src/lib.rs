@@ -1,0 +1,17 @@
+//! Access tokens for outgoing requests: [`TokenManager`] obtains each token once for any number of concurrent callers, and
+//! [`TokenLayer`] attaches it to the requests of any HTTP client that is a tower service.
+//!
+//! # Contract
+//!
+//! To be written with the crate.
+
+mod binding;
+mod error;
+mod grant;
+mod manager;
+
+pub use binding::Binding;
+pub use error::{AcquireError, GrantError, GrantErrorKind};
+pub use grant::{Grant, GrantFuture};
+pub use manager::{Snapshot, TokenManager, TokenManagerBuilder, TokenState};
+pub use portcullis_core::{AccessToken, Challenge, Generation, Issuer, ResourceUri, ScopeSet};
