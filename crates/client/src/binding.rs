@@ -47,8 +47,13 @@ impl Binding {
     #[must_use]
     pub fn grant_id(&self) -> GrantId {
         let scopes = self.scopes.to_string();
-        let members =
-            [self.resource.as_str(), self.issuer.as_str(), &self.client_id, &scopes, self.subject.as_deref().unwrap_or("")];
+        let members = [
+            self.resource.as_str(),
+            self.issuer.as_str(),
+            &self.client_id,
+            &scopes,
+            self.subject.as_deref().unwrap_or(""),
+        ];
         let mut hash = Sha256::new_with_prefix("portcullis client binding 1");
         hash.update([u8::from(self.subject.is_some())]);
         for member in members {

@@ -22,6 +22,7 @@ mod pkce;
 pub mod protected_resource;
 mod protocol_error;
 pub mod providers;
+pub mod registration;
 mod response;
 pub mod revocation;
 pub mod strict_json;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
-use portcullis_core::Issuer;
+use portcullis_core::{Issuer, ScopeSet};
 use serde_json::{Map, Value};
 
 use crate::{ProtocolError, response::failure, strict_json};
@@ -21,8 +21,13 @@ pub struct AuthorizationServerMetadata {
     introspection_endpoint: Option<Uri>,
     revocation_endpoint: Option<Uri>,
     userinfo_endpoint: Option<Uri>,
+    registration_endpoint: Option<Uri>,
     code_challenge_methods: Vec<Box<str>>,
     advertises_issuer: bool,
+    scopes: ScopeSet,
+    grant_types: Vec<Box<str>>,
+    client_authentication_methods: Vec<Box<str>>,
+    accepts_client_documents: bool,
 }
 
 impl AuthorizationServerMetadata {
@@ -82,6 +87,67 @@ impl AuthorizationServerMetadata {
     }
 }
 
+/// What a client reads that has no registration yet.
+impl AuthorizationServerMetadata {
+    /// Creates the metadata of an authorization server that publishes none: `/authorize`, `/token` and `/register` at its origin, with
+    /// PKCE, as the revision 2025-03-26 of MCP has it (section Fallbacks for Servers without Metadata Discovery).
+    ///
+    /// # Errors
+    /// [`ProtocolError::InvalidMember`] if the issuer cannot be the beginning of a URL.
+    pub fn with_default_endpoints(issuer: &Issuer) -> Result<Self, ProtocolError> {
+        let base = issuer.as_str().trim_end_matches('/');
+        let at = |path| format!("{base}{path}").parse().map(Some).map_err(|_| ProtocolError::InvalidMember("issuer"));
+        let authorization_endpoint = at("/authorize")?;
+        Ok(Self {
+            issuer: issuer.clone(),
+            jwks_uri: None,
+            authorization_endpoint,
+            token_endpoint: at("/token")?,
+            introspection_endpoint: None,
+            revocation_endpoint: None,
+            userinfo_endpoint: None,
+            registration_endpoint: at("/register")?,
+            code_challenge_methods: vec!["S256".into()],
+            advertises_issuer: false,
+            scopes: ScopeSet::default(),
+            grant_types: Vec::new(),
+            client_authentication_methods: Vec::new(),
+            accepts_client_documents: false,
+        })
+    }
+
+    /// Returns the registration endpoint ([RFC 7591](https://www.rfc-editor.org/rfc/rfc7591)).
+    #[must_use]
+    pub const fn registration_endpoint(&self) -> Option<&Uri> {
+        self.registration_endpoint.as_ref()
+    }
+
+    /// Returns the scopes that are advertised (`scopes_supported`); empty if none is. There may be others.
+    #[must_use]
+    pub const fn scopes(&self) -> &ScopeSet {
+        &self.scopes
+    }
+
+    /// Returns the grant types (`grant_types_supported`); empty if they are not stated, which means `authorization_code` and `implicit`.
+    #[must_use]
+    pub fn grant_types(&self) -> &[Box<str>] {
+        &self.grant_types
+    }
+
+    /// Returns the client authentication methods of the token endpoint (`token_endpoint_auth_methods_supported`); empty if they are not
+    /// stated, which means `client_secret_basic`.
+    #[must_use]
+    pub fn client_authentication_methods(&self) -> &[Box<str>] {
+        &self.client_authentication_methods
+    }
+
+    /// Reports whether the URL of a client ID metadata document is accepted as a client id (`client_id_metadata_document_supported`).
+    #[must_use]
+    pub const fn accepts_client_documents(&self) -> bool {
+        self.accepts_client_documents
+    }
+}
+
 impl AuthorizationServerMetadata {
     /// Fills in the members that are absent here and present in `other`, which is another document of the same issuer: an issuer may
     /// publish its OAuth endpoints in one document and those of OpenID Connect in another.
@@ -95,12 +161,16 @@ impl AuthorizationServerMetadata {
             introspection_endpoint: self.introspection_endpoint.or(other.introspection_endpoint),
             revocation_endpoint: self.revocation_endpoint.or(other.revocation_endpoint),
             userinfo_endpoint: self.userinfo_endpoint.or(other.userinfo_endpoint),
-            code_challenge_methods: if self.code_challenge_methods.is_empty() {
-                other.code_challenge_methods
-            } else {
-                self.code_challenge_methods
-            },
+            registration_endpoint: self.registration_endpoint.or(other.registration_endpoint),
+            code_challenge_methods: first_stated(self.code_challenge_methods, other.code_challenge_methods),
             advertises_issuer: self.advertises_issuer || other.advertises_issuer,
+            scopes: if self.scopes.is_empty() { other.scopes } else { self.scopes },
+            grant_types: first_stated(self.grant_types, other.grant_types),
+            client_authentication_methods: first_stated(
+                self.client_authentication_methods,
+                other.client_authentication_methods,
+            ),
+            accepts_client_documents: self.accepts_client_documents || other.accepts_client_documents,
         }
     }
 
@@ -186,9 +256,26 @@ pub fn process(issuer: &Issuer, response: &Response<Bytes>) -> Result<Authorizat
         introspection_endpoint: endpoint(&members, "introspection_endpoint")?,
         revocation_endpoint: endpoint(&members, "revocation_endpoint")?,
         userinfo_endpoint: endpoint(&members, "userinfo_endpoint")?,
+        // A server that registers no clients here is not rejected because of the members below.
+        registration_endpoint: endpoint(&members, "registration_endpoint").unwrap_or_default(),
         code_challenge_methods: names(&members, "code_challenge_methods_supported")?,
         advertises_issuer: flag(&members, "authorization_response_iss_parameter_supported")?,
+        scopes: scopes(&members),
+        grant_types: names(&members, "grant_types_supported").unwrap_or_default(),
+        client_authentication_methods: names(&members, "token_endpoint_auth_methods_supported").unwrap_or_default(),
+        accepts_client_documents: flag(&members, "client_id_metadata_document_supported").unwrap_or_default(),
     })
+}
+
+fn first_stated(one: Vec<Box<str>>, other: Vec<Box<str>>) -> Vec<Box<str>> {
+    if one.is_empty() { other } else { one }
+}
+
+/// Returns the names in `scopes_supported` that can be requested: texts that are no scopes are ignored.
+pub(crate) fn scopes(members: &Map<String, Value>) -> ScopeSet {
+    let names = members.get("scopes_supported").and_then(Value::as_array).into_iter().flatten();
+    let valid = names.filter_map(|name| ScopeSet::new([name.as_str()?]).ok());
+    valid.fold(ScopeSet::default(), |all, scope| all.union(&scope))
 }
 
 fn names(members: &Map<String, Value>, name: &'static str) -> Result<Vec<Box<str>>, ProtocolError> {
@@ -320,6 +407,31 @@ mod tests {
             let error = with(&format!(",\"{member}\":{value}")).expect_err(member);
             assert_eq!(error, ProtocolError::InvalidMember(member), "{value}");
         }
+    }
+
+    #[test]
+    fn what_a_client_without_registration_needs_is_parsed_and_never_a_reason_to_reject() {
+        let asked = issuer("https://idp.example");
+        let with = |members: &str| {
+            process(&asked, &response(&format!(r#"{{"issuer":"https://idp.example",{members}}}"#))).expect(members)
+        };
+        let told = with(
+            r#""registration_endpoint":"https://idp.example/r","scopes_supported":["a","b c","a"],
+            "grant_types_supported":["authorization_code"],"token_endpoint_auth_methods_supported":["none"],
+            "client_id_metadata_document_supported":true"#,
+        );
+        assert_eq!(told.registration_endpoint().map(ToString::to_string).as_deref(), Some("https://idp.example/r"));
+        assert_eq!((told.scopes().to_string().as_str(), told.accepts_client_documents()), ("a", true));
+        assert_eq!(
+            (&*told.grant_types()[0], &*told.client_authentication_methods()[0]),
+            ("authorization_code", "none")
+        );
+        let odd = with(
+            r#""registration_endpoint":"/r","scopes_supported":"a","grant_types_supported":7,
+            "token_endpoint_auth_methods_supported":{},"client_id_metadata_document_supported":"true""#,
+        );
+        assert!(odd.registration_endpoint().is_none() && odd.scopes().is_empty() && !odd.accepts_client_documents());
+        assert!(odd.grant_types().is_empty() && odd.client_authentication_methods().is_empty());
     }
 
     #[test]

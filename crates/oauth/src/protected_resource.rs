@@ -1,8 +1,11 @@
 //! [`ProtectedResourceMetadata`]: the metadata of a protected resource, and its well-known locations.
 
 use bytes::Bytes;
+use http::{Response, StatusCode, header};
 use portcullis_core::{Issuer, ResourceUri, ScopeSet};
 use serde_json::{Map, Value};
+
+use crate::{ProtocolError, metadata::scopes, response::failure, strict_json};
 
 /// The well-known path without an inserted resource path.
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
@@ -93,6 +96,12 @@ impl ProtectedResourceMetadata {
         &self.authorization_servers
     }
 
+    /// Returns the scopes that a client may request; empty if they are not stated.
+    #[must_use]
+    pub fn scopes_supported(&self) -> ScopeSet {
+        ScopeSet::new(&self.scopes_supported).unwrap_or_default()
+    }
+
     /// Serializes the document, which is published as `application/json`.
     #[must_use]
     pub fn to_json(&self) -> Bytes {
@@ -114,6 +123,31 @@ impl ProtectedResourceMetadata {
         }
         Value::Object(members).to_string().into()
     }
+}
+
+/// Processes the metadata of a resource. The content type of the response is ignored, because servers use various ones.
+///
+/// An authorization server that is no `https` URL (`http` on loopback) is ignored, and so is `offline_access` among the scopes. It does
+/// **not** check which resource is described: compare [`resource`](ProtectedResourceMetadata::resource) with the URL in use
+/// ([RFC 9728 section 3.3](https://www.rfc-editor.org/rfc/rfc9728#section-3.3)).
+///
+/// # Errors
+/// [`ProtocolError`] if it is not a 200 with a JSON object, if `resource` is no URL, or if no authorization server is named.
+pub fn process(response: &Response<Bytes>) -> Result<ProtectedResourceMetadata, ProtocolError> {
+    if response.status() != StatusCode::OK {
+        return Err(failure(response).unwrap_or_else(|| ProtocolError::UnexpectedStatus(response.status())));
+    }
+    let members = strict_json::parse_object(response.body()).map_err(|_| {
+        let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        ProtocolError::NotJson { content_type: content_type.map(str::to_owned) }
+    })?;
+    let resource = members.get("resource").and_then(Value::as_str).and_then(|text| ResourceUri::new(text).ok());
+    let resource = resource.ok_or(ProtocolError::InvalidMember("resource"))?;
+    let issuers = members.get("authorization_servers").and_then(Value::as_array).into_iter().flatten();
+    let mut issuers = issuers.filter_map(|issuer| Issuer::new(issuer.as_str()?).ok());
+    let first = issuers.next().ok_or(ProtocolError::InvalidMember("authorization_servers"))?;
+    let metadata = ProtectedResourceMetadata::new(resource, first).with_scopes_supported(&scopes(&members));
+    Ok(issuers.fold(metadata, ProtectedResourceMetadata::with_authorization_server))
 }
 
 /// Returns the paths at which clients request the metadata of `resource`: with the path of the resource inserted, then without it.
@@ -179,6 +213,40 @@ mod tests {
             well_known_paths(&resource("https://a.example/mcp/?k=v")),
             ["/.well-known/oauth-protected-resource/mcp", WELL_KNOWN]
         );
+    }
+
+    #[test]
+    fn what_is_published_is_what_a_client_reads() {
+        let scopes = ScopeSet::parse("mcp:read mcp:write").expect("scopes");
+        let published =
+            ProtectedResourceMetadata::new(resource("https://a.example/mcp"), issuer("https://one.example"))
+                .with_authorization_server(issuer("https://two.example/x"))
+                .with_scopes_supported(&scopes);
+        let read = process(&Response::new(published.to_json())).expect("metadata");
+        assert_eq!(read.resource(), published.resource());
+        assert_eq!(read.authorization_servers(), published.authorization_servers());
+        assert_eq!(read.scopes_supported(), scopes);
+    }
+
+    #[test]
+    fn a_document_without_a_resource_or_an_authorization_server_is_rejected() {
+        let read = |body: &'static str| process(&Response::new(Bytes::from_static(body.as_bytes())));
+        let servers = ProtocolError::InvalidMember("authorization_servers");
+        for (body, error) in [
+            ("{}", ProtocolError::InvalidMember("resource")),
+            (
+                r#"{"resource":"/mcp","authorization_servers":["https://i.example"]}"#,
+                ProtocolError::InvalidMember("resource"),
+            ),
+            (r#"{"resource":"https://a.example"}"#, servers.clone()),
+            (r#"{"resource":"https://a.example","authorization_servers":[]}"#, servers.clone()),
+            (r#"{"resource":"https://a.example","authorization_servers":["http://i.example",7]}"#, servers),
+        ] {
+            assert_eq!(read(body).expect_err(body), error);
+        }
+        assert!(matches!(read("<html>"), Err(ProtocolError::NotJson { .. })));
+        let missing = Response::builder().status(404).body(Bytes::new()).expect("response");
+        assert_eq!(process(&missing).expect_err("404"), ProtocolError::UnexpectedStatus(StatusCode::NOT_FOUND));
     }
 
     #[test]

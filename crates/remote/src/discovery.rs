@@ -21,7 +21,23 @@ use tower::ServiceExt;
 /// # Errors
 /// Always transient. If no location has the metadata: the last error that is not "not found".
 pub async fn discover(egress: &Egress, issuer: &Issuer) -> Result<AuthorizationServerMetadata, AuthError> {
-    discover_until(egress, issuer, AuthorizationServerMetadata::is_complete).await
+    let (metadata, _) = discover_until(egress, issuer, AuthorizationServerMetadata::is_complete).await?;
+    Ok(metadata)
+}
+
+/// Fetches the metadata as [`discover`] does, until the endpoints are known that a client needs: for authorization and for tokens. Returns
+/// for how long it may be cached as well, if every response states it.
+///
+/// # Errors
+/// As [`discover`].
+pub async fn discover_for_client(
+    egress: &Egress,
+    issuer: &Issuer,
+) -> Result<(AuthorizationServerMetadata, Option<Duration>), AuthError> {
+    let is_enough = |metadata: &AuthorizationServerMetadata| {
+        metadata.authorization_endpoint().is_some() && metadata.token_endpoint().is_some()
+    };
+    discover_until(egress, issuer, is_enough).await
 }
 
 /// Fetches the metadata as [`discover`] does, only until `is_enough`.
@@ -29,9 +45,9 @@ pub(crate) async fn discover_until(
     egress: &Egress,
     issuer: &Issuer,
     is_enough: impl Fn(&AuthorizationServerMetadata) -> bool,
-) -> Result<AuthorizationServerMetadata, AuthError> {
-    let mut found: Option<AuthorizationServerMetadata> = None;
-    let mut has_failed = false;
+) -> Result<(AuthorizationServerMetadata, Option<Duration>), AuthError> {
+    let mut found: Option<(AuthorizationServerMetadata, Option<Duration>)> = None;
+    let (mut has_failed, mut is_wrong) = (false, false);
     let mut problem = AuthError::from(ProtocolError::UnexpectedStatus(StatusCode::NOT_FOUND));
     for url in metadata::well_known_urls(issuer) {
         let response = match send(egress, metadata::request(&url), RequestKind::new("discovery")).await {
@@ -43,14 +59,15 @@ pub(crate) async fn discover_until(
         };
         match metadata::process(issuer, &response) {
             Ok(document) => {
-                let all = match found {
-                    Some(found) => found.completed_by(document),
-                    None => document,
+                let lifetime = max_age(response.headers());
+                let (all, lifetime) = match found {
+                    Some((found, known)) => (found.completed_by(document), known.min(lifetime)),
+                    None => (document, lifetime),
                 };
                 if is_enough(&all) {
-                    return Ok(all);
+                    return Ok((all, lifetime));
                 }
-                found = Some(all);
+                found = Some((all, lifetime));
             }
             Err(ProtocolError::UnexpectedStatus(StatusCode::NOT_FOUND)) => {}
             Err(error) => {
@@ -60,7 +77,12 @@ pub(crate) async fn discover_until(
                     ProtocolError::ServerError { .. } => mem::replace(&mut has_failed, true),
                     _ => false,
                 };
-                problem = error.into();
+                // That a document is of another issuer, or invalid, says more than that there is none elsewhere.
+                let is_absent = matches!(error, ProtocolError::UnexpectedStatus(_) | ProtocolError::NotJson { .. });
+                if !(is_wrong && is_absent) {
+                    problem = error.into();
+                }
+                is_wrong |= !is_absent;
                 if is_last {
                     break;
                 }

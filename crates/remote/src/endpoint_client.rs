@@ -375,7 +375,7 @@ impl Discovered {
 
     async fn look_up(&self) -> Result<Uri, AuthError> {
         let has_endpoint = |metadata: &AuthorizationServerMetadata| self.kind.of(metadata).is_some();
-        let metadata = discover_until(&self.egress, &self.issuer, has_endpoint).await?;
+        let (metadata, _) = discover_until(&self.egress, &self.issuer, has_endpoint).await?;
         self.kind.of(&metadata).cloned().ok_or_else(|| {
             AuthError::new(Reason::ClientRefused).with_source(ProtocolError::InvalidMember(self.kind.member()))
         })

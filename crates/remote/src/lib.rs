@@ -13,7 +13,7 @@ mod remote_key_set;
 mod single_flight;
 mod user_info_endpoint;
 
-pub use discovery::{discover, max_age};
+pub use discovery::{discover, discover_for_client, max_age};
 pub use endpoint_client::{CallError, Credential, Endpoint, EndpointClient, EndpointKind};
 pub use remote_key_set::{RemoteKeySet, Verification};
 pub use single_flight::{SharedTask, SingleFlight};

@@ -254,7 +254,7 @@ impl Location {
         let url = match self {
             Self::At(url) => url.clone(),
             Self::DiscoveredFrom(issuer) => {
-                let metadata =
+                let (metadata, _) =
                     discovery::discover_until(egress, issuer, |metadata| metadata.jwks_uri().is_some()).await?;
                 metadata.jwks_uri().cloned().ok_or(ProtocolError::InvalidMember("jwks_uri"))?
             }

@@ -16,7 +16,7 @@ mod provider;
 mod ready_made;
 mod salesforce;
 pub(crate) mod token;
-mod token_error;
+pub(crate) mod token_error;
 mod token_status;
 mod vendor;
 

@@ -176,7 +176,7 @@ fn shown(value: &str) -> &str {
 }
 
 /// Returns `description` if it is safe to log: short, one line, and without a word as long as a token.
-pub(super) fn loggable_description(description: String) -> Option<String> {
+pub(crate) fn loggable_description(description: String) -> Option<String> {
     const LONGEST: usize = 160;
     const LONGEST_WORD: usize = 24;
     let is_plain = description.bytes().all(|b| matches!(b, b' '..=b'~'));
