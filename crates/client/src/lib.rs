@@ -5,13 +5,19 @@
 //!
 //! To be written with the crate.
 
+mod attempt;
 mod binding;
 mod error;
 mod grant;
 mod manager;
+mod target;
+mod token_layer;
+mod token_service;
 
 pub use binding::Binding;
 pub use error::{AcquireError, GrantError, GrantErrorKind};
 pub use grant::{Grant, GrantFuture};
 pub use manager::{Snapshot, TokenManager, TokenManagerBuilder, TokenState};
+pub use token_layer::{ReplayPolicy, TokenLayer};
+pub use token_service::{ClientError, ResponseFuture, TokenService};
 pub use portcullis_core::{AccessToken, Challenge, Generation, Issuer, ResourceUri, ScopeSet};
