@@ -5,6 +5,8 @@
 //!
 //! To be written with the crate.
 
+#[cfg(any(feature = "reqwest", feature = "reqwest-middleware", feature = "rmcp", feature = "rmcp-auth"))]
+pub mod adapters;
 mod attempt;
 mod binding;
 mod error;
