@@ -6,6 +6,9 @@ use http::HeaderValue;
 
 use crate::{Fingerprint, RequestSource};
 
+/// What precedes the token in the header `Authorization` of a request that this process sends.
+const PREFIX: &str = "Bearer ";
+
 /// A bearer token as presented: syntactically valid, otherwise untrusted.
 ///
 /// It shares the memory of the header that it was read from. Its `Debug` output is redacted, and it has no `==`.
@@ -49,11 +52,14 @@ impl BearerToken {
     /// # Errors
     /// [`InvalidBearerToken::Malformed`] if it is empty or has a character outside `%x21-7E`.
     pub fn issued(text: &str) -> Result<Self, InvalidBearerToken> {
-        let visible = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
-        let credentials = HeaderValue::from_str(text).ok().filter(|_| visible);
-        let mut credentials = credentials.ok_or(InvalidBearerToken::Malformed)?;
+        if text.is_empty() || !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(InvalidBearerToken::Malformed);
+        }
+        // The header that it will be sent in: a client attaches it without a copy.
+        let credentials = HeaderValue::try_from([PREFIX, text].concat());
+        let mut credentials = credentials.map_err(|_| InvalidBearerToken::Malformed)?;
         credentials.set_sensitive(true);
-        Ok(Self { credentials, start: 0, source: None })
+        Ok(Self { credentials, start: PREFIX.len(), source: None })
     }
 
     /// Parses the value of an `Authorization` header: the scheme `Bearer` in any case, spaces, one `token68`.
@@ -92,9 +98,14 @@ impl BearerToken {
     }
 
     /// Returns the value of an `Authorization` header for the token, marked as sensitive.
+    ///
+    /// It shares the memory of the token if the token was [issued](Self::issued) to this process or came in such a header.
     #[must_use]
     pub fn authorization(&self) -> HeaderValue {
-        let text = format!("Bearer {}", self.expose_secret());
+        if self.start == PREFIX.len() && self.credentials.as_bytes().starts_with(PREFIX.as_bytes()) {
+            return self.credentials.clone();
+        }
+        let text = format!("{PREFIX}{}", self.expose_secret());
         let mut credentials = HeaderValue::try_from(text).expect("a token is visible ASCII");
         credentials.set_sensitive(true);
         credentials
@@ -235,6 +246,9 @@ mod tests {
         let token = BearerToken::issued("00D!AQ.x").expect("issued");
         assert_eq!((token.expose_secret(), token.authorization().to_str().ok()), ("00D!AQ.x", Some("Bearer 00D!AQ.x")));
         assert!(token.authorization().is_sensitive());
+        assert_eq!(token.authorization().as_bytes().as_ptr(), token.authorization().as_bytes().as_ptr(), "no copy");
+        assert_eq!(token.detached().authorization(), "Bearer 00D!AQ.x");
+        assert_eq!(token.fingerprint(), Fingerprint::of(b"00D!AQ.x"));
         assert!(BearerToken::new("00D!AQ.x").is_err());
         for text in ["", "a b", "a\r\nb", "\u{e9}", "a\tb"] {
             assert!(BearerToken::issued(text).is_err(), "{text:?}");
