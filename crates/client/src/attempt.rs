@@ -69,7 +69,8 @@ impl Attempt {
             (_, _) => return Ok(false),
         };
         // The resource answers the same token in the same way.
-        let is_other = self.token.as_ref().is_none_or(|token| token.generation() != next.generation() || !same_text(token, &next));
+        let is_other =
+            self.token.as_ref().is_none_or(|token| token.generation() != next.generation() || !same_text(token, &next));
         self.token = Some(next);
         Ok(is_other)
     }

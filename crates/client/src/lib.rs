@@ -20,6 +20,6 @@ pub use binding::Binding;
 pub use error::{AcquireError, GrantError, GrantErrorKind};
 pub use grant::{Grant, GrantFuture};
 pub use manager::{Snapshot, TokenManager, TokenManagerBuilder, TokenState};
+pub use portcullis_core::{AccessToken, Challenge, Generation, Issuer, ResourceUri, ScopeSet};
 pub use token_layer::{ReplayPolicy, TokenLayer};
 pub use token_service::{ClientError, ResponseFuture, TokenService};
-pub use portcullis_core::{AccessToken, Challenge, Generation, Issuer, ResourceUri, ScopeSet};

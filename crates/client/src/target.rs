@@ -64,7 +64,8 @@ fn has_dot_segment(path: &str) -> bool {
     if !path.contains(['%', '\\']) && !path.contains("/.") {
         return false;
     }
-    let decoded = path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/").replace('\\', "/");
+    let decoded =
+        path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/").replace('\\', "/");
     // A path parameter, as in `..;a=b`, is no part of the name of a segment.
     decoded.split('/').any(|segment| matches!(segment.split(';').next(), Some("." | "..")))
 }
@@ -79,7 +80,12 @@ mod tests {
 
     #[test]
     fn g12_a_resource_covers_its_origin_at_its_path_and_below() {
-        for uri in ["https://mcp.example/a", "HTTPS://MCP.example:443/a", "https://mcp.example/a/b?c=d", "https://mcp.example/a?b"] {
+        for uri in [
+            "https://mcp.example/a",
+            "HTTPS://MCP.example:443/a",
+            "https://mcp.example/a/b?c=d",
+            "https://mcp.example/a?b",
+        ] {
             assert!(covers("https://mcp.example/a", uri), "{uri}");
         }
         assert!(covers("https://mcp.example", "https://mcp.example/a"));

@@ -1,8 +1,8 @@
 //! [`TokenMiddleware`]: the layer as a middleware of the crate `reqwest-middleware`.
 
 use http::{Extensions, Uri, header::AUTHORIZATION};
-use reqwest_middleware::{Error, Middleware, Next};
 use reqwest::{Request, Response};
+use reqwest_middleware::{Error, Middleware, Next};
 
 use crate::{
     AcquireError, TokenManager,

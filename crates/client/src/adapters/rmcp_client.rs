@@ -207,15 +207,8 @@ impl<C: StreamableHttpClient + Sync> StreamableHttpClient for RmcpClient<C> {
         headers: Headers,
     ) -> Result<Events, StreamableHttpError<Self::Error>> {
         let max_sse_event_size = StreamableHttpResponseLimits::default().max_sse_event_size;
-        self.get_stream_with_max_sse_event_size(
-            uri,
-            session_id,
-            last_event_id,
-            auth_token,
-            headers,
-            max_sse_event_size,
-        )
-        .await
+        self.get_stream_with_max_sse_event_size(uri, session_id, last_event_id, auth_token, headers, max_sse_event_size)
+            .await
     }
 
     async fn get_stream_with_max_sse_event_size(

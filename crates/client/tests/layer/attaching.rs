@@ -112,7 +112,8 @@ async fn g17_nothing_happens_before_the_future_is_polled() {
 async fn g17_clones_work_on_several_threads() {
     let world = World::default();
     let client = world.client();
-    let calls: Vec<_> = (0..100).map(|_| tokio::spawn(client.clone().oneshot(post("https://mcp.example/mcp")))).collect();
+    let calls: Vec<_> =
+        (0..100).map(|_| tokio::spawn(client.clone().oneshot(post("https://mcp.example/mcp")))).collect();
     for call in calls {
         assert_eq!(call.await.unwrap().unwrap().status(), StatusCode::OK);
     }

@@ -87,7 +87,8 @@ async fn a_request_without_a_login_fails_with_the_challenge() {
     world.state().is_interactive = true;
     let url = serve(&world).await;
     let client = RmcpClient::new(reqwest::Client::new(), world.manager_for(&url));
-    let transport = StreamableHttpClientTransport::with_client(client, StreamableHttpClientTransportConfig::with_uri(url));
+    let transport =
+        StreamableHttpClientTransport::with_client(client, StreamableHttpClientTransportConfig::with_uri(url));
     let error = ().serve(transport).await.map(drop).unwrap_err();
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     let mut found = false;

@@ -93,7 +93,8 @@ impl World {
     }
 
     pub(crate) fn credentials(&self) -> Vec<String> {
-        let text = |value: &Option<HeaderValue>| value.as_ref().map_or("none", |value| value.to_str().unwrap()).to_owned();
+        let text =
+            |value: &Option<HeaderValue>| value.as_ref().map_or("none", |value| value.to_str().unwrap()).to_owned();
         self.state().requests.iter().map(|(_, credentials)| text(credentials)).collect()
     }
 
