@@ -33,7 +33,8 @@ pub use clients::{
     Client, ClientMetadataDocumentPolicy, GrantType, InvalidClient, InvalidRedirectUri, RedirectUri, RegistrationPolicy,
 };
 pub use config::{BridgeConfig, IntrospectionClient, ScopePolicy, UpstreamRevocation};
+pub use portcullis_oauth::jwt::InvalidSigningKey;
 pub use session::{SessionAdministration, SessionSummary};
-pub use signing_keys::{AccessTokenKind, InvalidSigningKey, SigningKeys};
+pub use signing_keys::{AccessTokenKind, SigningKeys};
 pub use token::TrustedIssuer;
 pub use verifier::BridgeVerifier;

@@ -7,15 +7,12 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use portcullis_core::{Clock, UnixTime};
-use portcullis_oauth::jwt::KeySet;
+use portcullis_oauth::jwt::{KeySet, SigningKey};
 use portcullis_store::{RecordKey, SealedStore, StoreError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use zeroize::Zeroizing;
 
-use crate::{
-    collections,
-    signing_keys::{SigningKey, SigningKeys},
-};
+use crate::{collections, signing_keys::SigningKeys};
 
 /// How long a key signs.
 const ROTATED_AFTER: Duration = Duration::from_hours(30 * 24);

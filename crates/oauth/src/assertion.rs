@@ -223,15 +223,7 @@ impl IdJagPolicy {
     /// claim that is missing, or a malformed one.
     pub fn check(&self, jwt: SignedJwt, client_id: &str, now: UnixTime) -> Result<IdJag, AuthError> {
         let claims = jwt.into_claims(JwtPurpose::IdJag)?;
-        if required(&claims, "iss")? != self.issuer.as_str() {
-            return Err(AuthError::new(Reason::WrongIssuer));
-        }
-        check_sole_audience(&claims, &self.audience, None)?;
-        if required(&claims, "client_id")? != client_id {
-            return Err(AuthError::new(Reason::WrongClient));
-        }
-        claims.issued_at()?.ok_or(InvalidClaim("iat"))?;
-        let accepted_until = check_short_life(&claims, now, LONGEST_ID_JAG, self.leeway)?;
+        let accepted_until = self.check_claims(&claims, client_id, now, LONGEST_ID_JAG)?;
         if claims.claim("cnf").is_some() {
             return Err(AuthError::new(Reason::KeyBound));
         }
@@ -245,6 +237,57 @@ impl IdJagPolicy {
             accepted_until,
             claims,
         })
+    }
+
+    /// Checks an ID-JAG that the identity provider itself returned to the client `client_id`, before the client presents it: header and
+    /// claims as the authorization server will, and that it is for `resource` and for no other. The signature is **not** verified, and no
+    /// evidence is returned: that is for the authorization server.
+    ///
+    /// # Errors
+    /// As [`check_header`](Self::check_header) and [`check`](Self::check); [`Reason::WrongAudience`] if it states another resource.
+    pub fn check_received(
+        &self,
+        assertion: &SecretString,
+        client_id: &str,
+        resource: &ResourceUri,
+        now: UnixTime,
+    ) -> Result<(), AuthError> {
+        // The authorization server limits the lifetime: the client only refuses what cannot be presented.
+        const LONGEST: Duration = Duration::from_hours(24);
+        let jwt = parse(assertion)?;
+        self.check_header(parse(assertion)?)?;
+        let claims = jwt.into_claims();
+        self.check_claims(&claims, client_id, now, LONGEST)?;
+        required(&claims, "sub")?;
+        required(&claims, "jti")?;
+        match &resources(&claims)?[..] {
+            [] => Ok(()),
+            [only] if only == resource => Ok(()),
+            found => {
+                let found: String = format!("{found:?}").chars().take(200).collect();
+                let source = format!("the claim `resource` is {found}; expected is {:?} alone", resource.as_str());
+                Err(AuthError::new(Reason::WrongAudience).with_source(source))
+            }
+        }
+    }
+
+    /// Checks issuer, audience, client and lifetime. Returns the time until which the assertion is accepted.
+    fn check_claims(
+        &self,
+        claims: &Claims,
+        client_id: &str,
+        now: UnixTime,
+        longest: Duration,
+    ) -> Result<UnixTime, AuthError> {
+        if required(claims, "iss")? != self.issuer.as_str() {
+            return Err(AuthError::new(Reason::WrongIssuer));
+        }
+        check_sole_audience(claims, &self.audience, None)?;
+        if required(claims, "client_id")? != client_id {
+            return Err(AuthError::new(Reason::WrongClient));
+        }
+        claims.issued_at()?.ok_or(InvalidClaim("iat"))?;
+        check_short_life(claims, now, longest, self.leeway)
     }
 }
 

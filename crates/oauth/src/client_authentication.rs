@@ -3,10 +3,16 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Uri, header};
+use portcullis_core::UnixTime;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 use url::form_urlencoded;
+use zeroize::Zeroizing;
 
-use crate::providers::{ClientCredentials, TokenFormat};
+use crate::{
+    jwt::SigningKey,
+    providers::{ClientCredentials, TokenFormat},
+};
 
 /// The client authentication of this server at an authorization server: a client id and a secret, or the id alone.
 ///
@@ -22,6 +28,7 @@ pub struct ClientAuthentication {
 enum Credentials {
     Header(SecretString),
     Body(SecretString),
+    Assertion(SecretString),
     None,
 }
 
@@ -48,6 +55,36 @@ impl ClientAuthentication {
         Self { client_id: client_id.into(), credentials: Credentials::None }
     }
 
+    /// Creates a client that presents `assertion`, a JWT that the authorization server trusts, such as that of a workload.
+    /// [RFC 7523 section 2.2](https://www.rfc-editor.org/rfc/rfc7523#section-2.2)
+    #[must_use]
+    pub fn assertion(client_id: &str, assertion: SecretString) -> Self {
+        Self { client_id: client_id.into(), credentials: Credentials::Assertion(assertion) }
+    }
+
+    /// Creates `private_key_jwt` for one request at the time `now`: an [assertion](Self::assertion) about itself that the client signs with
+    /// its `key`, for one minute.
+    ///
+    /// `audience` is the issuer of the authorization server, as the successor of RFC 7523 requires: a token endpoint that another server's
+    /// metadata names could present the assertion elsewhere. `typ` is the type in its header, `JWT` or `client-authentication+jwt`; `jti` is
+    /// random.
+    /// [RFC 7523 section 3](https://www.rfc-editor.org/rfc/rfc7523#section-3), draft-ietf-oauth-rfc7523bis.
+    ///
+    /// # Panics
+    /// If the system has no randomness.
+    #[must_use]
+    pub fn private_key_jwt(
+        client_id: &str,
+        key: &SigningKey,
+        (typ, audience): (&str, &str),
+        jti: &str,
+        now: UnixTime,
+    ) -> Self {
+        let (iat, exp) = (now.as_secs(), now.as_secs() + 60);
+        let claims = json!({"iss": client_id, "sub": client_id, "aud": audience, "jti": jti, "iat": iat, "nbf": iat, "exp": exp});
+        Self::assertion(client_id, key.sign(typ, &claims))
+    }
+
     /// Returns the client id of this server at the provider.
     #[must_use]
     pub fn client_id(&self) -> &str {
@@ -60,6 +97,7 @@ impl ClientAuthentication {
         match self.credentials {
             Credentials::Header(_) => "client_secret_basic",
             Credentials::Body(_) => "client_secret_post",
+            Credentials::Assertion(_) => "private_key_jwt",
             Credentials::None => "none",
         }
     }
@@ -87,7 +125,7 @@ impl ClientAuthentication {
     /// Creates an authenticated request to `endpoint` with a form of `fields`.
     pub(crate) fn form_request(&self, endpoint: &Uri, fields: &[(&str, &str)]) -> Request<Bytes> {
         match self.credentials {
-            Credentials::Body(_) | Credentials::None => self.post_request(endpoint, fields),
+            Credentials::Body(_) | Credentials::Assertion(_) | Credentials::None => self.post_request(endpoint, fields),
             Credentials::Header(_) => {
                 let mut request = form_post(endpoint, fields);
                 request.headers_mut().insert(header::AUTHORIZATION, self.basic_credentials());
@@ -102,20 +140,28 @@ impl ClientAuthentication {
     }
 
     fn among<'a>(&'a self, fields: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
         let secret = self.secret().map(|secret| ("client_secret", secret));
-        fields.iter().copied().chain([("client_id", &*self.client_id)]).chain(secret).collect()
+        let assertion = match &self.credentials {
+            Credentials::Assertion(assertion) => {
+                Some([("client_assertion_type", TYPE), ("client_assertion", assertion.expose_secret())])
+            }
+            Credentials::Header(_) | Credentials::Body(_) | Credentials::None => None,
+        };
+        let fields = fields.iter().copied().chain([("client_id", &*self.client_id)]);
+        fields.chain(secret).chain(assertion.into_iter().flatten()).collect()
     }
 
     /// Reports whether requests are authenticated with a secret, in a header or in the body.
     #[must_use]
     pub const fn has_secret(&self) -> bool {
-        !matches!(self.credentials, Credentials::None)
+        matches!(self.credentials, Credentials::Header(_) | Credentials::Body(_))
     }
 
     fn secret(&self) -> Option<&str> {
         match &self.credentials {
             Credentials::Header(secret) | Credentials::Body(secret) => Some(secret.expose_secret()),
-            Credentials::None => None,
+            Credentials::Assertion(_) | Credentials::None => None,
         }
     }
 
@@ -133,7 +179,9 @@ impl ClientAuthentication {
 
 /// Creates a request to `endpoint` with a form of `fields`, without client authentication.
 pub(crate) fn form_post(endpoint: &Uri, fields: &[(&str, &str)]) -> Request<Bytes> {
-    let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    // Large enough for every character to be encoded: a buffer that grows leaves copies of secrets behind.
+    let longest = fields.iter().map(|(name, value)| name.len() + 3 * value.len() + 2).sum();
+    let form = form_urlencoded::Serializer::new(String::with_capacity(longest)).extend_pairs(fields).finish();
     post(endpoint, "application/x-www-form-urlencoded", form)
 }
 
@@ -144,7 +192,8 @@ fn json_post(endpoint: &Uri, fields: &[(&str, &str)]) -> Request<Bytes> {
 }
 
 fn post(endpoint: &Uri, content_type: &'static str, body: String) -> Request<Bytes> {
-    let mut request = Request::new(body.into());
+    // Wiped when the last copy of the request is dropped.
+    let mut request = Request::new(Bytes::from_owner(Zeroizing::new(body.into_bytes())));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = endpoint.clone();
     let headers = request.headers_mut();
@@ -155,6 +204,8 @@ fn post(endpoint: &Uri, content_type: &'static str, body: String) -> Request<Byt
 
 #[cfg(test)]
 mod tests {
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
     use super::*;
 
     fn body(request: &Request<Bytes>) -> &str {
@@ -191,6 +242,25 @@ mod tests {
         }
         let json = client.request(&endpoint, &[("token", "t")], TokenFormat::Json, ClientCredentials::ByMethod);
         assert_eq!(body(&json), r#"{"client_id":"c","token":"t"}"#);
+    }
+
+    #[test]
+    fn an_assertion_is_in_the_form_and_names_client_and_issuer() {
+        let (key, endpoint) = (SigningKey::generate(), Uri::from_static("https://idp.example/x"));
+        let place = ("JWT", "https://idp.example");
+        let client = ClientAuthentication::private_key_jwt("c", &key, place, "1", UnixTime::from_secs(100));
+        let request = client.form_request(&endpoint, &[("token", "t")]);
+        let (fields, jwt) = body(&request).rsplit_once('=').expect("fields");
+        let type_ = "urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer";
+        assert_eq!(fields, format!("token=t&client_id=c&client_assertion_type={type_}&client_assertion"));
+        let claims = jwt.split('.').nth(1).and_then(|claims| BASE64_URL_SAFE_NO_PAD.decode(claims).ok());
+        let claims: serde_json::Value = serde_json::from_slice(&claims.expect("claims")).expect("JSON");
+        let expected = json!({
+            "iss": "c", "sub": "c", "aud": "https://idp.example", "jti": "1", "iat": 100, "nbf": 100, "exp": 160,
+        });
+        assert_eq!(claims, expected);
+        assert_eq!((client.method(), client.has_secret()), ("private_key_jwt", false));
+        assert!(!format!("{client:?}").contains(jwt));
     }
 
     #[test]

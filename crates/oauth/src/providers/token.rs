@@ -5,14 +5,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, Uri};
 use portcullis_core::{BearerToken, ScopeSet, UnixTime};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use super::{
     Profile, Provider,
     vendor::{Pkce, ProfileSource, member},
 };
-use crate::{Claims, ClientAuthentication, CodeVerifier, ProtocolError, jwt::UnverifiedJwt, response::token_members};
+use crate::{
+    Claims, ClientAuthentication, CodeVerifier, ProtocolError, TokenRequest, jwt::UnverifiedJwt,
+    response::token_members,
+};
 
 /// The maximum length of a token that is parsed, in bytes: it comes from the provider itself.
 const MAX_LEN: usize = 64 * 1024;
@@ -31,12 +34,9 @@ impl Provider {
         redirect_uri: &str,
         verifier: &CodeVerifier,
     ) -> Request<Bytes> {
-        let mut fields =
-            vec![("grant_type", "authorization_code"), ("code", code.expose_secret()), ("redirect_uri", redirect_uri)];
-        if self.vendor.pkce == Pkce::S256 {
-            fields.push(("code_verifier", verifier.secret().expose_secret()));
-        }
-        self.token_request(&self.endpoints.token, client, fields)
+        let request = TokenRequest::authorization_code(code, redirect_uri);
+        let request = if self.vendor.pkce == Pkce::S256 { request.with_verifier(verifier) } else { request };
+        self.grant_request(client, &request)
     }
 
     /// Returns the request that presents a refresh token.
@@ -45,17 +45,19 @@ impl Provider {
     /// [RFC 6749 section 6](https://www.rfc-editor.org/rfc/rfc6749#section-6)
     #[must_use]
     pub fn refresh_request(&self, client: &ClientAuthentication, refresh_token: &SecretString) -> Request<Bytes> {
-        let fields = vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose_secret())];
-        self.token_request(self.endpoints.refresh.as_ref().unwrap_or(&self.endpoints.token), client, fields)
+        let endpoint = self.endpoints.refresh.as_ref().unwrap_or(&self.endpoints.token);
+        self.token_request(endpoint, client, &TokenRequest::refresh_token(refresh_token))
     }
 
-    fn token_request<'a>(
-        &'a self,
-        endpoint: &Uri,
-        client: &ClientAuthentication,
-        mut fields: Vec<(&'a str, &'a str)>,
-    ) -> Request<Bytes> {
+    /// Returns a request to the token endpoint, of any grant type.
+    #[must_use]
+    pub fn grant_request(&self, client: &ClientAuthentication, request: &TokenRequest) -> Request<Bytes> {
+        self.token_request(&self.endpoints.token, client, request)
+    }
+
+    fn token_request(&self, endpoint: &Uri, client: &ClientAuthentication, request: &TokenRequest) -> Request<Bytes> {
         let vendor = &self.vendor;
+        let mut fields = request.fields();
         fields.extend(vendor.token_parameters.iter().map(|(name, value)| (&**name, &**value)));
         let mut request = client.request(endpoint, &fields, vendor.token_format, vendor.credentials);
         request.headers_mut().extend(vendor.headers.clone());
@@ -127,6 +129,7 @@ impl Provider {
         let access_token = object.get(name).and_then(Value::as_str).and_then(|text| BearerToken::issued(text).ok());
         let access_token = access_token.ok_or(ProtocolError::InvalidMember("access_token"))?;
         let mut tokens = TokenResponse::new(access_token);
+        tokens.token_type = token_type.into();
         tokens.expires_in = lifetime(object, "expires_in");
         if tokens.expires_in.is_none() {
             tokens.expires_at = unverified_expiry(&tokens.access_token).filter(|expires_at| *expires_at > now);
@@ -215,6 +218,8 @@ pub(super) fn unverified_claims(token: &BearerToken) -> Option<Claims> {
 pub struct TokenResponse {
     /// The new access token.
     pub access_token: BearerToken,
+    /// The type of the access token, as the response writes it: how it is presented. `Bearer` if the response does not state it.
+    pub token_type: Box<str>,
     /// The new refresh token. Without one the old one stays valid
     /// ([RFC 6749 section 6](https://www.rfc-editor.org/rfc/rfc6749#section-6)).
     pub refresh_token: Option<SecretString>,
@@ -240,6 +245,7 @@ impl TokenResponse {
     pub fn new(access_token: BearerToken) -> Self {
         Self {
             access_token,
+            token_type: "Bearer".into(),
             refresh_token: None,
             expires_in: None,
             expires_at: None,

@@ -12,12 +12,14 @@ use crate::{
 
 /// [RFC 6749 section 5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2), and codes that belong to the authorization
 /// endpoint (section 4.1.2.1, and OpenID Connect Core section 3.1.2.6) but are returned here by some providers. Every other code is unknown.
-const STANDARD: [(&str, ErrorMeaning); 7] = [
+const STANDARD: [(&str, ErrorMeaning); 8] = [
     ("invalid_grant", ErrorMeaning::Grant),
     // Entra, at a refresh: the user has to log in again, to consent or to pass another factor.
     ("interaction_required", ErrorMeaning::Grant),
     ("consent_required", ErrorMeaning::Grant),
     ("login_required", ErrorMeaning::Grant),
+    // RFC 9470, at a token exchange as well: the user has to authenticate again, or more strongly.
+    ("insufficient_user_authentication", ErrorMeaning::Grant),
     ("invalid_client", ErrorMeaning::Credentials),
     // About the client, not about the user.
     ("unauthorized_client", ErrorMeaning::Client),
