@@ -2,8 +2,11 @@
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
+use http::StatusCode;
 use portcullis_core::{AuthError, Reason};
-use portcullis_oauth::TokenResponse;
+use portcullis_egress::EgressErrorKind;
+use portcullis_oauth::{ProtocolError, TokenResponse};
+use portcullis_remote::CallError;
 use tokio::time::Instant;
 use tower_service::Service;
 
@@ -140,6 +143,52 @@ impl From<RefreshError> for AuthError {
     fn from(error: RefreshError) -> Self {
         error.cause
     }
+}
+
+/// What the outcome of a token request means for the credential that was presented.
+impl From<CallError> for RefreshError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::ClientRejected(refusal) => Self::not_sent(refusal),
+            CallError::Egress(error) => {
+                let outcome = match error.kind() {
+                    _ if error.status().is_some_and(is_from_gateway) => Self::ambiguous,
+                    EgressErrorKind::Blocked
+                    | EgressErrorKind::Connect
+                    | EgressErrorKind::BackingOff
+                    | EgressErrorKind::ClientRefused
+                    | EgressErrorKind::SourceLimited => Self::not_sent,
+                    // From the circuit breaker, not from the provider.
+                    EgressErrorKind::RateLimited if error.status().is_none() => Self::not_sent,
+                    EgressErrorKind::RateLimited | EgressErrorKind::ServerError => Self::transient,
+                    // Time-outs, broken connections, unread responses: the provider may have processed the request.
+                    _ => Self::ambiguous,
+                };
+                outcome(error.into())
+            }
+            CallError::Protocol(error) => match &error {
+                ProtocolError::GrantRefused { .. } => Self::refused(error),
+                ProtocolError::ServerError { status, .. } if is_from_gateway(*status) => Self::ambiguous(error.into()),
+                ProtocolError::RateLimited { .. } | ProtocolError::ServerError { .. } => Self::transient(error.into()),
+                // A bare 401 as well: some providers return it for a dead refresh token.
+                ProtocolError::UnknownRefusal { .. }
+                | ProtocolError::ClientRefused { status: StatusCode::UNAUTHORIZED, code: None } => {
+                    Self::unexplained(error.into())
+                }
+                ProtocolError::ClientRefused { .. } => Self::misconfigured(error.into()),
+                ProtocolError::UnexpectedStatus(status) if !status.is_success() => Self::misconfigured(error.into()),
+                // A response that cannot be understood.
+                _ => Self::ambiguous(error.into()),
+            },
+        }
+    }
+}
+
+/// Reports whether a gateway between this server and the provider may have given up waiting: the provider may have processed the request.
+///
+/// 408, 502, 504, and the equivalents of large networks (520 to 524).
+fn is_from_gateway(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 502 | 504 | 520..=524)
 }
 
 impl fmt::Display for RefreshError {

@@ -299,6 +299,8 @@ pub enum EndpointKind {
     Introspection,
     /// `userinfo_endpoint`.
     UserInfo,
+    /// `token_endpoint`.
+    Token,
 }
 
 struct Discovered {
@@ -412,6 +414,7 @@ impl EndpointKind {
         match self {
             Self::Introspection => metadata.introspection_endpoint(),
             Self::UserInfo => metadata.userinfo_endpoint(),
+            Self::Token => metadata.token_endpoint(),
         }
     }
 
@@ -419,6 +422,7 @@ impl EndpointKind {
         match self {
             Self::Introspection => "introspection_endpoint",
             Self::UserInfo => "userinfo_endpoint",
+            Self::Token => "token_endpoint",
         }
     }
 }

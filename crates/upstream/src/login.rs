@@ -12,7 +12,7 @@ use portcullis_refresh::{RefreshError, RefreshErrorKind, TokenSet};
 use secrecy::SecretString;
 use tokio::runtime::Handle;
 
-use crate::{provider_client::ProviderClient, token_endpoint::refresh_error};
+use crate::provider_client::ProviderClient;
 
 /// A completed login: the user, and the tokens of the new grant. `Debug` prints no token, and of the user the subject only.
 #[derive(Clone, Debug)]
@@ -55,7 +55,7 @@ impl ProviderClient {
         asked: &ScopeSet,
     ) -> Result<Login, LoginError> {
         let request = self.provider().code_request(self.client(), code, redirect_uri, verifier);
-        let response = self.redeem(code, request).await.map_err(|error| LoginError::of_code(refresh_error(error)))?;
+        let response = self.redeem(code, request).await.map_err(|error| LoginError::of_code(error.into()))?;
         let fresh = RevokeOnDrop::new(self.clone(), TokenSet::from_login(response.clone(), asked, self.now()));
         let received_at = fresh.received_at();
 

@@ -12,7 +12,6 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use portcullis_core::{AuthError, Fingerprint, Reason, ScopeSet, UnixTime};
-use portcullis_egress::EgressErrorKind;
 use portcullis_oauth::{
     CodeVerifier, ProtocolError, TokenResponse,
     introspection::{self, IntrospectionResponse},
@@ -44,7 +43,7 @@ impl ProviderClient {
         match self.is_active(&error, refresh_token).await {
             Some(false) => Err(RefreshError::refused("rejected without an error code, and not active")),
             Some(true) => Err(RefreshError::misconfigured(error.into())),
-            None => Err(refresh_error(error).with_accepted_at(accepted_at)),
+            None => Err(RefreshError::from(error).with_accepted_at(accepted_at)),
         }
     }
 
@@ -64,7 +63,7 @@ impl ProviderClient {
         asked: &ScopeSet,
     ) -> Result<TokenSet, RefreshError> {
         let request = self.provider().code_request(self.client(), code, redirect_uri, verifier);
-        let response = self.redeem(code, request).await.map_err(refresh_error)?;
+        let response = self.redeem(code, request).await.map_err(RefreshError::from)?;
         Ok(TokenSet::from_login(self.with_lifetime(response).await, asked, self.now()))
     }
 
@@ -152,56 +151,6 @@ impl ProviderClient {
         tracing::warn!(provider, %reason, source = error.source(), "the introspection of a token failed");
         None
     }
-}
-
-/// Returns what `error` means for the refresh token or code that was presented.
-pub(crate) fn refresh_error(error: CallError) -> RefreshError {
-    match error {
-        CallError::ClientRejected(refusal) => RefreshError::not_sent(refusal),
-        CallError::Egress(error) => {
-            let outcome = match error.kind() {
-                _ if error.status().is_some_and(is_from_gateway) => RefreshError::ambiguous,
-                EgressErrorKind::Blocked
-                | EgressErrorKind::Connect
-                | EgressErrorKind::BackingOff
-                | EgressErrorKind::ClientRefused
-                | EgressErrorKind::SourceLimited => RefreshError::not_sent,
-                // From the circuit breaker, not from the provider.
-                EgressErrorKind::RateLimited if error.status().is_none() => RefreshError::not_sent,
-                EgressErrorKind::RateLimited | EgressErrorKind::ServerError => RefreshError::transient,
-                // Time-outs, broken connections, unread responses: the provider may have processed the request.
-                _ => RefreshError::ambiguous,
-            };
-            outcome(error.into())
-        }
-        CallError::Protocol(error) => match &error {
-            ProtocolError::GrantRefused { .. } => RefreshError::refused(error),
-            ProtocolError::ServerError { status, .. } if is_from_gateway(*status) => {
-                RefreshError::ambiguous(error.into())
-            }
-            ProtocolError::RateLimited { .. } | ProtocolError::ServerError { .. } => {
-                RefreshError::transient(error.into())
-            }
-            // A bare 401 as well: some providers return it for a dead refresh token.
-            ProtocolError::UnknownRefusal { .. }
-            | ProtocolError::ClientRefused { status: StatusCode::UNAUTHORIZED, code: None } => {
-                RefreshError::unexplained(error.into())
-            }
-            ProtocolError::ClientRefused { .. } => RefreshError::misconfigured(error.into()),
-            ProtocolError::UnexpectedStatus(status) if !status.is_success() => {
-                RefreshError::misconfigured(error.into())
-            }
-            // A response that cannot be understood.
-            _ => RefreshError::ambiguous(error.into()),
-        },
-    }
-}
-
-/// Reports whether a gateway between this server and the provider may have given up waiting: the provider may have processed the request.
-///
-/// 408, 502, 504, and the equivalents of large networks (520 to 524).
-fn is_from_gateway(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 408 | 502 | 504 | 520..=524)
 }
 
 /// Reports whether `error` is a 400 without an error code, which does not say what is wrong.
