@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use crate::sources::{Source, none, product};
 
 /// Files that take the text of a token or a secret out of its type: to read or send it, never to keep it.
-const SECRETS: [&str; 27] = [
+const SECRETS: [&str; 29] = [
     "crates/bridge/src/access_tokens.rs",
-    "crates/bridge/src/signing_keys.rs",
     // The response to a registration request.
     "crates/bridge/src/clients/registration.rs",
     "crates/bridge/src/login/consent.rs",
@@ -26,9 +25,12 @@ const SECRETS: [&str; 27] = [
     "crates/oauth/src/assertion.rs",
     "crates/oauth/src/client_authentication.rs",
     // Hashed in the same breath.
+    "crates/oauth/src/dpop.rs",
+    // Hashed in the same breath.
     "crates/oauth/src/id_token.rs",
     "crates/oauth/src/introspection.rs",
     "crates/oauth/src/jwt/header.rs",
+    "crates/oauth/src/jwt/signing_key.rs",
     "crates/oauth/src/jwt/unverified.rs",
     "crates/oauth/src/pkce.rs",
     "crates/oauth/src/providers/authorization.rs",
@@ -37,6 +39,7 @@ const SECRETS: [&str; 27] = [
     "crates/oauth/src/providers/token.rs",
     "crates/oauth/src/providers/token_status.rs",
     "crates/oauth/src/revocation.rs",
+    "crates/oauth/src/token_request.rs",
     // Whether it is given at all.
     "crates/server/src/config/section.rs",
 ];
