@@ -16,6 +16,9 @@ pub enum Endpoint {
     Authorization,
     /// `/token`, [RFC 6749 section 3.2](https://www.rfc-editor.org/rfc/rfc6749#section-3.2): codes and refresh tokens.
     Token,
+    /// `/register`, [RFC 7591](https://www.rfc-editor.org/rfc/rfc7591), once a test has
+    /// [opened](crate::IdentityProvider::open_registration) it.
+    Registration,
     /// `/revoke`, [RFC 7009](https://www.rfc-editor.org/rfc/rfc7009).
     Revocation,
     /// `/introspect`, [RFC 7662](https://www.rfc-editor.org/rfc/rfc7662).
@@ -34,12 +37,13 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// All of them, for an outage of everything.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::AuthorizationServerMetadata,
         Self::OpenIdConfiguration,
         Self::KeySet,
         Self::Authorization,
         Self::Token,
+        Self::Registration,
         Self::Revocation,
         Self::Introspection,
         Self::UserInfo,
@@ -62,12 +66,15 @@ impl Endpoint {
 
     /// Whether a call changes something.
     pub(super) const fn has_effects(self) -> bool {
-        matches!(self, Self::Token | Self::Revocation)
+        matches!(self, Self::Token | Self::Registration | Self::Revocation)
     }
 
-    /// Whether it is asked by `POST`, with credentials of the client.
+    /// Whether it is asked by `POST`.
     pub(super) const fn is_posted(self) -> bool {
-        matches!(self, Self::Token | Self::Revocation | Self::Introspection | Self::GitHubTokenCheck)
+        matches!(
+            self,
+            Self::Token | Self::Registration | Self::Revocation | Self::Introspection | Self::GitHubTokenCheck
+        )
     }
 }
 

@@ -1,5 +1,6 @@
 //! [`IdentityProvider`]: a fake authorization server.
 
+mod clients;
 mod endpoint;
 mod fault;
 mod grants;

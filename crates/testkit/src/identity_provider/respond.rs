@@ -8,7 +8,7 @@ use http::{
 use serde_json::{Value, json};
 
 use super::{
-    Endpoint, IdentityProvider, login,
+    Endpoint, IdentityProvider, clients, login,
     messages::{challenged, empty, ok},
     state::State,
     token_endpoint::{self, Parameters},
@@ -42,6 +42,7 @@ fn respond_from(state: &mut State, endpoint: Endpoint, request: &Request<Bytes>)
         Endpoint::AuthorizationServerMetadata => ok(&authorization_server(state)),
         Endpoint::OpenIdConfiguration => ok(&openid_configuration(state)),
         Endpoint::KeySet => key_set(state),
+        Endpoint::Registration => clients::register(state, request),
         Endpoint::Revocation => dialect.revocation(state, request),
         Endpoint::Introspection => introspection(state, request),
         Endpoint::GitHubTokenCheck => github_token_check(state, request),
@@ -108,6 +109,7 @@ fn authorization_server(state: &State) -> Value {
         ("jwks_uri", Endpoint::KeySet),
         ("authorization_endpoint", Endpoint::Authorization),
         ("token_endpoint", Endpoint::Token),
+        ("registration_endpoint", Endpoint::Registration),
         ("revocation_endpoint", Endpoint::Revocation),
         ("introspection_endpoint", Endpoint::Introspection),
         ("userinfo_endpoint", Endpoint::UserInfo),
@@ -116,7 +118,7 @@ fn authorization_server(state: &State) -> Value {
             metadata[member] = url.into();
         }
     }
-    metadata
+    clients::with_overrides(metadata, &state.metadata)
 }
 
 /// Returns the metadata with the members that OpenID Connect Discovery requires in addition.

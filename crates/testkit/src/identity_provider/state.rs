@@ -1,7 +1,7 @@
 //! The state of an identity provider.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -28,6 +28,11 @@ pub(super) struct State {
     pub(super) foreign_keys: Vec<Value>,
     pub(super) key_set_max_age: Option<Duration>,
     pub(super) clients: HashMap<String, String>,
+    /// The clients without a secret.
+    pub(super) public_clients: HashSet<String>,
+    pub(super) is_registration_open: bool,
+    /// Members of the metadata that a test has set.
+    pub(super) metadata: Map<String, Value>,
     /// The redirect URIs of clients for which a test has set them.
     pub(super) redirect_uris: HashMap<String, Vec<String>>,
     pub(super) users: BTreeMap<String, Map<String, Value>>,
@@ -74,6 +79,9 @@ impl State {
 
     /// Returns the URL of `endpoint`, if there is such an endpoint.
     pub(super) fn url_of(&self, endpoint: Endpoint) -> Option<String> {
+        if endpoint == Endpoint::Registration && !self.is_registration_open {
+            return None;
+        }
         let (_, path) = self.dialect.paths().iter().find(|(at, _)| *at == endpoint)?;
         Some(format!("{}{}", self.base(), path.replace("{}", IdentityProvider::CLIENT_ID)))
     }

@@ -11,7 +11,7 @@ use http::{
 use url::form_urlencoded;
 
 use super::{
-    IdentityProvider,
+    IdentityProvider, clients,
     grants::{CodeRedemption, GrantedTokens, Refusal},
     messages::empty,
     state::State,
@@ -76,6 +76,9 @@ pub(crate) fn authenticated(state: &State, headers: &HeaderMap, parameters: &Par
     }
     if !headers.contains_key(AUTHORIZATION) && !parameters.contains_key("client_id") {
         return Err(Refusal::InvalidRequest("no client authentication mechanism provided"));
+    }
+    if let Some(public) = clients::public(state, headers, parameters) {
+        return Ok(public);
     }
     let credentials = basic(headers).or(posted);
     let known = credentials.as_ref().is_some_and(|(id, _)| state.clients.contains_key(id));

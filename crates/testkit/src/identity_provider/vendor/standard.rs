@@ -20,6 +20,7 @@ impl Dialect for Standard {
             (Endpoint::KeySet, "/jwks"),
             (Endpoint::Authorization, "/authorize"),
             (Endpoint::Token, "/token"),
+            (Endpoint::Registration, "/register"),
             (Endpoint::Revocation, "/revoke"),
             (Endpoint::Introspection, "/introspect"),
             (Endpoint::UserInfo, "/userinfo"),
