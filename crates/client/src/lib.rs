@@ -9,17 +9,28 @@
 pub mod adapters;
 mod attempt;
 mod binding;
+mod discovery;
 mod error;
 mod grant;
+mod login;
+mod loopback;
 mod manager;
+mod mcp_login;
+mod metadata_cache;
+mod registration;
 mod target;
 mod token_layer;
 mod token_service;
 
 pub use binding::Binding;
+pub use discovery::{Discovery, DiscoveryError};
 pub use error::{AcquireError, GrantError, GrantErrorKind};
 pub use grant::{Grant, GrantFuture};
+pub use login::LoginError;
+pub use loopback::{InvalidRedirectUri, UserAgent};
 pub use manager::{Snapshot, TokenManager, TokenManagerBuilder, TokenState};
+pub use mcp_login::McpLogin;
 pub use portcullis_core::{AccessToken, Challenge, Generation, Issuer, ResourceUri, ScopeSet};
+pub use registration::{NoClientError, REGISTRATIONS};
 pub use token_layer::{ReplayPolicy, TokenLayer};
 pub use token_service::{ClientError, ResponseFuture, TokenService};
