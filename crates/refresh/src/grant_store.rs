@@ -238,7 +238,7 @@ impl GrantRecord {
             format: FORMAT,
             issuer: self.issuer.as_str().into(),
             access_token: tokens.access_token().expose_secret().into(),
-            generation: tokens.generation().number(),
+            generation: tokens.stored_generation().number(),
             began_at: tokens.began_at().as_nanos(),
             received_at: tokens.received_at().as_nanos(),
             expires_at: tokens.expires_at().map(UnixTime::as_nanos),
