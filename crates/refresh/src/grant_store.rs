@@ -71,6 +71,12 @@ impl GrantStore {
         SealedStore::open(store, keys, &[Self::COLLECTION]).await.map(Self)
     }
 
+    /// Returns the store in which the grants are, for further records about them.
+    #[must_use]
+    pub const fn sealed_store(&self) -> &SealedStore {
+        &self.0
+    }
+
     /// Returns the key of the row of a grant.
     #[must_use]
     pub fn key(id: GrantId) -> RecordKey {
