@@ -55,7 +55,11 @@ impl Logins {
     }
 
     /// Logs in with all of `scopes`, or joins a login that requests them.
-    pub(crate) async fn log_in(self: &Arc<Self>, scopes: &ScopeSet, cause: Cause) -> Result<Arc<TokenSet>, AcquireError> {
+    pub(crate) async fn log_in(
+        self: &Arc<Self>,
+        scopes: &ScopeSet,
+        cause: Cause,
+    ) -> Result<Arc<TokenSet>, AcquireError> {
         loop {
             let (task, is_sufficient) = self.join(scopes, cause)?;
             let result = task.await;

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use portcullis_core::{AccessToken, AuthError, Challenge, Clock, Generation, Reason, ResourceUri, ScopeSet, SystemClock};
+use portcullis_core::{
+    AccessToken, AuthError, Challenge, Clock, Generation, Reason, ResourceUri, ScopeSet, SystemClock,
+};
 use portcullis_refresh::{GrantStore, TokenSet};
 use portcullis_store::{KeyRing, MemoryStore};
 use tokio::{
@@ -208,7 +210,8 @@ impl TokenManager {
         let resolved = self.0.resolver.resolved(challenge).await?;
         if let Some(step_up) = self.0.logins.without_user() {
             let status = resolved.tokens.status();
-            let working = status.tokens.filter(|tokens| status.has_working_token && refused < Some(tokens.generation()));
+            let working =
+                status.tokens.filter(|tokens| status.has_working_token && refused < Some(tokens.generation()));
             if let Some(tokens) = working {
                 return Ok(tokens);
             }
@@ -216,7 +219,9 @@ impl TokenManager {
             drop(step_up.await);
         }
         match resolved.tokens.tokens(refused).await.map_err(AcquireError::from) {
-            Err(AcquireError::ReauthRequired(_)) if self.asks_user() => self.0.logins.log_in(scopes, Cause::Caller).await,
+            Err(AcquireError::ReauthRequired(_)) if self.asks_user() => {
+                self.0.logins.log_in(scopes, Cause::Caller).await
+            }
             result => result,
         }
     }

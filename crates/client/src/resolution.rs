@@ -264,7 +264,10 @@ impl Resolver {
     /// Returns the binding; resolves it if it is not known, or if the resource names another metadata document than it did.
     ///
     /// A known binding stays in use if it cannot be resolved anew.
-    pub(crate) async fn resolved(self: &Arc<Self>, challenge: Option<&Challenge>) -> Result<Arc<Resolved>, AcquireError> {
+    pub(crate) async fn resolved(
+        self: &Arc<Self>,
+        challenge: Option<&Challenge>,
+    ) -> Result<Arc<Resolved>, AcquireError> {
         let mut error = None;
         // The second flight is for a caller that joined a flight that was not about its challenge.
         for _ in 0..2 {
@@ -314,7 +317,11 @@ impl Resolver {
         Ok(flight)
     }
 
-    async fn resolve(self: Arc<Self>, challenge: Option<Challenge>, haste: Haste) -> Result<Arc<Resolved>, AcquireError> {
+    async fn resolve(
+        self: Arc<Self>,
+        challenge: Option<Challenge>,
+        haste: Haste,
+    ) -> Result<Arc<Resolved>, AcquireError> {
         let is_first = challenge.is_none() && haste == Haste::Usual && self.current.load().is_none();
         let stored = if is_first { self.stored().await } else { None };
         let result = match stored {
@@ -356,12 +363,16 @@ impl Resolver {
     fn key(&self) -> Option<RecordKey> {
         let grant = &self.settings.grant;
         let stored_as = grant.stored_as()?;
-        Some(RecordKey::of(BINDINGS, &[grant.resource().as_str().as_bytes(), grant.name().as_bytes(), stored_as.as_bytes()]))
+        Some(RecordKey::of(
+            BINDINGS,
+            &[grant.resource().as_str().as_bytes(), grant.name().as_bytes(), stored_as.as_bytes()],
+        ))
     }
 
     async fn stored(&self) -> Option<Binding> {
         let record = self.settings.store.sealed_store().load::<StoredBinding>(self.key()?).await;
-        let record = record.inspect_err(|error| tracing::warn!(%error, "the stored binding of the tokens could not be read"));
+        let record =
+            record.inspect_err(|error| tracing::warn!(%error, "the stored binding of the tokens could not be read"));
         record.ok()??.value.binding()
     }
 

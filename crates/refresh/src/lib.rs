@@ -20,9 +20,9 @@ mod telemetry;
 mod token_refresh;
 mod token_set;
 
+pub use client_grant::{ClientGrant, GrantStatus};
 pub use config::RefresherConfig;
 pub use grant_store::{CreateError, GrantRecord, GrantStore, InvalidRecord, StoredGrant};
-pub use client_grant::{ClientGrant, GrantStatus};
 pub use refresher::{RefreshFuture, RefreshRequest, Refresher};
 pub use token_refresh::{Acquisition, RefreshError, RefreshErrorKind, TokenRefresh};
 pub use token_set::TokenSet;

@@ -17,9 +17,7 @@ use super::{
     runtime::sleep,
     state::{Decision, RefreshJob, RefreshOutcome, Row},
 };
-use crate::{
-    Acquisition, GrantRecord, RefreshError, RefreshErrorKind, StoreError, StoredGrant, Swap, TokenSet,
-};
+use crate::{Acquisition, GrantRecord, RefreshError, RefreshErrorKind, StoreError, StoredGrant, Swap, TokenSet};
 
 /// The pauses between two reads of a row whose lease another process holds.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);

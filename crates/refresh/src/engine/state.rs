@@ -151,7 +151,14 @@ pub(crate) struct RefreshPolicy {
 /// # What callers ask
 impl<R: RunningRefresh> GrantState<R> {
     pub(crate) const fn new() -> Self {
-        Self { phase: Phase::Idle, tokens: None, consecutive_failures: 0, possibly_spent: None, floor: Generation::new(0), refusals: None }
+        Self {
+            phase: Phase::Idle,
+            tokens: None,
+            consecutive_failures: 0,
+            possibly_spent: None,
+            floor: Generation::new(0),
+            refusals: None,
+        }
     }
 
     /// Answers a caller that wants a token. `reported` is the generation of an access token that the provider rejected;
@@ -287,7 +294,9 @@ impl<R: RunningRefresh> GrantState<R> {
             return Err(error.clone());
         }
         self.phase = Phase::Idle;
-        if let Some(current) = self.tokens.as_ref().filter(|current| policy.follows_logins && Some(current.generation()) > job.newer_than) {
+        if let Some(current) =
+            self.tokens.as_ref().filter(|current| policy.follows_logins && Some(current.generation()) > job.newer_than)
+        {
             let current = Arc::clone(current.tokens());
             // Another login has replaced the tokens that the refresh was about. It may have found those of a third one.
             if let RefreshOutcome::Found(tokens) | RefreshOutcome::Refreshed(tokens) = outcome {
