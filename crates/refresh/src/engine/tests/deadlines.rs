@@ -136,3 +136,11 @@ fn a_refresh_token_that_may_have_been_spent_does_not_defer_the_refresh_of_a_late
     grant.ask(None);
     assert!(grant.running.is_some(), "the new refresh token was never presented");
 }
+
+#[test]
+fn an_entry_is_kept_until_the_evidence_of_refusals_lapses() {
+    let (mut state, now) = with_tokens();
+    state.record_unexplained_refusal(now, Generation::new(0), None);
+    assert!(state.must_be_kept(later(now, 3600)), "later refusals count with this one");
+    assert!(!state.must_be_kept(later(now, 25 * 3600)), "it has lapsed");
+}
