@@ -222,7 +222,8 @@ async fn a_grant_exists_for_its_own_provider_alone() {
     let fixture = Fixture::new().await;
     assert!(fixture.refresher.exists(GRANT).await.expect("readable"));
     assert!(!fixture.refresher.exists(GrantId::from_bytes([8; 16])).await.expect("readable"), "no such grant");
-    let other = RefresherConfig::new(Issuer::new("https://other.example").expect("issuer"), "other", Rotation::SingleUse);
+    let other =
+        RefresherConfig::new(Issuer::new("https://other.example").expect("issuer"), "other", Rotation::SingleUse);
     assert!(!fixture.another(other).exists(GRANT).await.expect("readable"), "another provider's");
 }
 

@@ -70,12 +70,7 @@ async fn cause_everything() -> String {
         if let Err(error) = &outcome {
             printed += &format!("{error} {:?}", std::error::Error::source(error));
         }
-        printed += &format!(
-            "{:?} {:?} {:?}",
-            fixture.tokens().await,
-            fixture.grants,
-            fixture.grants.load(GRANT).await
-        );
+        printed += &format!("{:?} {:?} {:?}", fixture.tokens().await, fixture.grants, fixture.grants.load(GRANT).await);
         fixture.store.refuse_writes(true);
         pass(301).await;
         drop(fixture.upstream().access_token().await);
