@@ -207,13 +207,56 @@ async fn a_refused_registration_is_one_line_with_what_was_found_and_expected_and
         let log = LogCapture::of_this_thread();
         let answer = fixture.register(&with(&metadata(WEB), member, &value)).await;
         assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{member}");
-        let [line] = &log.lines("registration rejected")[..] else { panic!("one line: {}", log.text()) };
+        let [line] = &log.lines("client request rejected")[..] else { panic!("one line: {}", log.text()) };
         assert!(line.trim_start().starts_with("INFO"), "{line}");
         for part in parts {
             assert!(line.contains(part), "{part}: {line}");
         }
         assert!(!line.contains("word"), "{line}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registration_that_cannot_be_read_is_one_line_of_the_log() {
+    let fixture = Fixture::new();
+    let policy = RegistrationPolicy::new().with_initial_access_token(&"hush".into());
+    let closed = Fixture::with(|config| config.with_registration(policy));
+    let json = "application/json";
+    for (fixture, content_type, token, body, parts) in [
+        (&fixture, "text/plain", "", "{}".to_owned(), &["invalid_request", "text/plain", "application/json"][..]),
+        (&fixture, json, "", "[]".to_owned(), &["invalid_client_metadata", "unique members"]),
+        (&fixture, json, "", format!("{{\"x\":\"{}\"}}", "y".repeat(20_000)), &["body too large"]),
+        (
+            &closed,
+            json,
+            "guess",
+            "{}".to_owned(),
+            &["invalid_token", "another token", "bridge.registration.initial_access_token"],
+        ),
+    ] {
+        let log = LogCapture::of_this_thread();
+        let request = Request::post(format!("{ISSUER}/register")).header("content-type", content_type);
+        let request = request.header("authorization", format!("Bearer {token}")).body(body.into()).expect("a request");
+        let answer = fixture.network.send(request).await.expect("a response");
+        assert!(answer.status().is_client_error());
+        let [line] = &log.lines("client request rejected")[..] else { panic!("one line: {}", log.text()) };
+        for part in [&["step=\"register\""], parts].concat() {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+        assert!(!line.contains("guess"), "{line}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registered_client_is_one_line_of_the_log_with_its_name() {
+    let fixture = Fixture::new();
+    let log = LogCapture::of_this_thread();
+    let answer = fixture.register(&json!({"redirect_uris": [WEB], "client_name": "App\nERROR"})).await;
+    let [line] = &log.lines("client registered")[..] else { panic!("one line: {}", log.text()) };
+    for part in ["INFO", answer.text("client_id"), "App\\nERROR", WEB] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    assert!(!log.text().contains(answer.text("client_secret")));
 }
 
 #[tokio::test(start_paused = true)]
