@@ -121,7 +121,8 @@ impl Server {
         let routes = with_optional_base(late.router(), self.config.base_path());
         let mut serving = pin!(listeners.serve(routes, admin::routes(admin), context.shutdown.clone()));
         let starting = async {
-            let (auth, bridge) = bridge::build(&self.config, settings, store, self.resource_name.as_deref()).await?;
+            let (name, waiting) = (self.resource_name.as_deref(), |problem| late.set_problem(problem));
+            let (auth, bridge) = bridge::build(&self.config, settings, store, name, waiting).await?;
             let context = context.with_provider(bridge.provider().clone());
             // Users of a trusted issuer have no grant at the provider.
             let context = if settings.trusted_issuers.is_empty() { context.with_required_upstream() } else { context };

@@ -170,7 +170,13 @@ async fn the_server_waits_for_a_provider_that_is_unavailable_at_startup() {
     server.wait_for("/healthz", 200).await;
     let waiting = server.admin("/readyz").await.expect("answer");
     assert_eq!(waiting.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert!(waiting.text().await.expect("text").contains("no metadata of the provider"));
+    let text = waiting.text().await.expect("text");
+    assert!(text.contains("no metadata of the provider"), "{text}");
+    server.logged(&["provider metadata cannot be fetched"]).await;
+    let text = server.admin("/readyz").await.expect("answer").text().await.expect("text");
+    for part in [running.url(), "503", "`bridge.issuer`"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
     let refused = server.call("whoami", &json!({})).bearer_auth("pcat_x").send().await.expect("answer");
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE, "an outage does not ask for a login");
     assert!(refused.headers().contains_key("retry-after"));

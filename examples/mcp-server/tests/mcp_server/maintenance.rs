@@ -156,6 +156,23 @@ async fn forget_unreadable_removes_what_no_key_opens_and_nothing_else() {
     assert_eq!(call(&server, "whoami", of_bob.access_token()).await.status(), StatusCode::OK);
 }
 
+#[tokio::test]
+async fn readyz_tells_that_the_database_was_replaced_and_that_the_keys_open_nothing() {
+    let fixture = Fixture::start("unready").await;
+    fs::remove_file(fixture.folder.join("portcullis.db")).expect("a database");
+    fixture.server.wait_for("/readyz", 503).await;
+    let text = fixture.server.admin("/readyz").await.expect("answer").text().await.expect("text");
+    assert!(text.contains("portcullis.db") && text.contains("replaced or deleted while it was in use"), "{text}");
+
+    let fixture = Fixture::start("rekeyed-beside").await;
+    let old = fs::read_to_string(fixture.folder.join("keys")).expect("keys");
+    write_keys(&fixture.folder, &format!("{}\n{old}", "f".repeat(64)));
+    assert_eq!(fixture.run(&["rekey"]).0, Some(0));
+    fixture.server.wait_for("/readyz", 503).await;
+    let text = fixture.server.admin("/readyz").await.expect("answer").text().await.expect("text");
+    assert!(text.contains("not on the key ring") && text.contains("`store.encryption_keys_file`"), "{text}");
+}
+
 #[test]
 fn a_command_needs_the_configuration_of_a_bridge_with_a_database() {
     let output = command().args(["sessions", "list"]).output().expect("the binary runs");
