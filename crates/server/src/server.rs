@@ -114,9 +114,25 @@ impl Server {
     ) -> Result<(), Failure> {
         let listeners = Listeners::bind(&self.config).await?;
         let store = OpenStore::open(store, Arc::new(SystemClock::new())).await?;
+        let served = self.serve_bridge(settings, store.clone(), listeners, mcp, announce, metrics, context).await;
+        // However it ended: the database is whole in one file.
+        store.close().await;
+        served
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of a server")]
+    async fn serve_bridge(
+        &self,
+        settings: &BridgeSettings,
+        store: OpenStore,
+        listeners: Listeners,
+        mcp: impl FnOnce(&RouteContext) -> Router,
+        announce: impl FnOnce(&Config),
+        metrics: PrometheusHandle,
+        context: RouteContext,
+    ) -> Result<(), Failure> {
         let late = LateRoutes::default();
         let readiness = Readiness::Bridge(late.clone(), store.clone());
-        let closing = store.clone();
         let admin = Admin { metrics, readiness, shutdown: context.shutdown.clone() };
         let routes = with_optional_base(late.router(), self.config.base_path());
         let mut serving = pin!(listeners.serve(routes, admin::routes(admin), context.shutdown.clone()));
@@ -136,7 +152,6 @@ impl Server {
         announce(&self.config);
         self.until_served(serving).await;
         drain(&bridge).await;
-        closing.close().await;
         Ok(())
     }
 }
