@@ -122,13 +122,14 @@ fn names_client(headers: &HeaderMap, form: &Parameters) -> bool {
         || ["client_id", "client_secret", "client_assertion"].iter().any(|name| form.optional(name).is_some())
 }
 
-/// Returns the client of `session`, which a valid token has proved. A confidential client has to authenticate itself.
+/// Returns the client of `session`, which a valid token has proved, as the sender of a request without client authentication. A
+/// confidential client has to authenticate itself.
 async fn public_client(clients: &Clients, session: &Session, caller: &Caller) -> Result<Client, OAuthError> {
     let client = clients.find(&session.client_id, caller).await?;
-    if !client.is_public() {
-        return Err(OAuthError::new(ErrorCode::InvalidClient, "client authentication failed"));
-    }
-    Ok(client)
+    client.without_authentication().ok_or_else(|| {
+        OAuthError::new(ErrorCode::InvalidClient, "client authentication failed")
+            .with_found("no client_id and no authentication", "the authentication of the token's client")
+    })
 }
 
 /// A token of this bridge, by its form.

@@ -215,6 +215,16 @@ async fn as_19_a_client_that_offers_none_too_is_served_without_an_assertion() {
     assert_eq!(Outcome::of(signed(&fixture, &good).await).await, Outcome::Known);
     assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known);
 
+    // Without keys it can only be public.
+    let fixture = Fixture::new();
+    fixture.host.says(&with(&public, "jwks_uri", &Value::Null));
+    let log = LogCapture::of_this_thread();
+    assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known);
+    let [line] = &log.lines("keys of a client metadata document ignored")[..] else { panic!("{}", log.text()) };
+    assert!(line.contains(CLIENT) && line.contains("jwks_uri"), "{line}");
+    let unverifiable = assertion(&fixture, CLIENT, &json!({}));
+    assert_eq!(Outcome::of(signed(&fixture, &unverifiable).await).await, Outcome::Refused);
+
     // Without `none` among the methods an assertion is required.
     let fixture = Fixture::new();
     let document = signing_or_public(&fixture);

@@ -121,6 +121,10 @@ async fn as_01_a_client_that_names_no_method_is_public_until_it_uses_its_secret(
     let tokens = public.log_in(&mut Browser::new(fixture.network.clone()), "alice").await.expect("a login");
     let tokens = public.refresh(tokens.refresh_token()).await.expect("a response");
     assert!(!tokens.refresh_token().is_empty());
+    let other = public.log_in(&mut Browser::new(fixture.network.clone()), "bob").await.expect("a login");
+    let revoked = public.revoke(other.refresh_token()).without("client_id").await.expect("a response");
+    assert_eq!(revoked.status(), StatusCode::OK, "as a public client, it may revoke without naming itself");
+    assert_eq!(public.refresh(other.refresh_token()).await.expect("a response").error(), Some("invalid_grant"));
     // A wrong secret is wrong, and changes nothing.
     let wrong = public.clone().with_secret("wrong");
     assert_eq!(Outcome::of(nothing(&wrong)).await, Outcome::Refused);
@@ -130,6 +134,8 @@ async fn as_01_a_client_that_names_no_method_is_public_until_it_uses_its_secret(
     assert_eq!(Outcome::of(nothing(&public)).await, Outcome::Refused);
     let stolen = public.refresh(tokens.refresh_token()).await.expect("a response");
     assert_eq!((stolen.status().as_u16(), stolen.error()), (401, Some("invalid_client")));
+    let revoked = public.revoke(tokens.refresh_token()).without("client_id").await.expect("a response");
+    assert_eq!((revoked.status().as_u16(), revoked.error()), (401, Some("invalid_client")));
     let fixture = fixture.restarted(|config| config);
     let public = fixture.client(public.client_id()).await;
     assert_eq!(Outcome::of(nothing(&public)).await, Outcome::Refused);
