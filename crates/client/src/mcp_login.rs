@@ -11,13 +11,13 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use portcullis_core::{AuthError, Challenge, Clock, Fingerprint, Issuer, Reason, ResourceUri, ScopeSet, SystemClock};
-use portcullis_egress::{Egress, EgressErrorKind, RequestKind};
+use portcullis_egress::{Egress, RequestKind};
 use portcullis_oauth::{
     ClientAuthentication, ProtocolError, TokenResponse,
     providers::Provider,
     registration::{ClientDocumentUrl, ClientMetadata},
 };
-use portcullis_remote::{CallError, EndpointClient, SingleFlight};
+use portcullis_remote::{EndpointClient, SingleFlight};
 use portcullis_store::{KeyRing, MemoryStore, SealedStore};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::timeout;
@@ -321,7 +321,7 @@ impl Inner {
             self.state().token_endpoints.entry(binding.issuer.clone()).or_insert_with(new).clone()
         };
         let presented = Fingerprint::of_credential(presented.expose_secret());
-        endpoint.send(presented, request, process).await.map_err(call_error)
+        endpoint.send(presented, request, process).await.map_err(GrantError::from)
     }
 
     /// Reads from the `error` of a token request what is not valid any more: the metadata, or a registered client.
@@ -339,7 +339,12 @@ impl Inner {
         }
         if is_unknown {
             match self.clients.forget(&binding.issuer, &binding.client_id).await {
-                Ok(true) => self.state().binding = None,
+                Ok(true) => {
+                    let mut state = self.state();
+                    state.binding = None;
+                    // It pauses after a rejection, which was about the client that is no more.
+                    state.token_endpoints.remove(&binding.issuer);
+                }
                 Ok(false) => {}
                 Err(error) => {
                     tracing::warn!(%error, "cannot remove a client that the authorization server does not know")
@@ -352,30 +357,6 @@ impl Inner {
     /// Keeps a binding that was resolved by another process, or before a restart.
     fn remember(&self, binding: &Binding) {
         self.state().binding.get_or_insert_with(|| binding.clone());
-    }
-}
-
-/// Returns what `error` means for the code or refresh token that was presented.
-fn call_error(error: CallError) -> GrantError {
-    let protocol = match error {
-        CallError::ClientRejected(error) => return GrantError::not_sent(error),
-        CallError::Egress(error) => {
-            return match error.kind() {
-                EgressErrorKind::Blocked | EgressErrorKind::Connect | EgressErrorKind::BackingOff => {
-                    GrantError::not_sent(error.into())
-                }
-                EgressErrorKind::RateLimited | EgressErrorKind::ServerError => GrantError::transient(error.into()),
-                _ => GrantError::ambiguous(error.into()),
-            };
-        }
-        CallError::Protocol(error) => error,
-    };
-    match &protocol {
-        ProtocolError::GrantRefused { .. } => GrantError::refused(protocol),
-        ProtocolError::RateLimited { .. } | ProtocolError::ServerError { .. } => GrantError::transient(protocol.into()),
-        ProtocolError::UnknownRefusal { .. } => GrantError::unexplained(protocol.into()),
-        ProtocolError::ClientRefused { .. } => GrantError::misconfigured(protocol.into()),
-        _ => GrantError::ambiguous(protocol.into()),
     }
 }
 

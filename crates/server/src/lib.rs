@@ -11,7 +11,6 @@ mod admin;
 mod bridge;
 mod config;
 pub mod connections;
-mod finding;
 mod listeners;
 mod maintenance;
 mod online_check;
@@ -23,9 +22,8 @@ mod server_names;
 mod store;
 
 pub use config::{Config, ConfigError};
-pub use finding::Finding;
 pub use maintenance::Maintenance;
-pub use online_check::check_online;
+pub use online_check::{Finding, check_online};
 pub use routes::RouteContext;
 pub use serve_error::ServeError;
 pub use server::Server;

@@ -1,0 +1,8 @@
+//! Requirements of MCP authorization on a client: discovery, registration and login, over real sockets.
+
+mod cache;
+mod discovery;
+mod fixture;
+mod login;
+mod registration;
+mod responses;
