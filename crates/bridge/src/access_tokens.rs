@@ -57,10 +57,10 @@ impl AccessTokens {
         }
     }
 
-    /// Reads stored keys again, and replaces those that are due.
-    pub(crate) async fn maintain_keys(&self) -> Result<(), StoreError> {
+    /// Reads stored keys again, and at a `confirmed` time replaces those that are due.
+    pub(crate) async fn maintain_keys(&self, confirmed: Option<UnixTime>) -> Result<(), StoreError> {
         match self.jwts.as_ref().map(|jwts| &jwts.keys) {
-            Some(JwtKeys::Stored(stored)) => stored.refresh().await,
+            Some(JwtKeys::Stored(stored)) => stored.refresh(confirmed).await,
             Some(JwtKeys::Configured(..)) | None => Ok(()),
         }
     }

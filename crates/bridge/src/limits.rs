@@ -18,6 +18,7 @@ use portcullis_egress::{Rate, RateLimiter};
 
 use crate::{
     BridgeConfig,
+    clients::for_log,
     response::OAuthError,
     telemetry::{RateLimitKind, Telemetry},
 };
@@ -117,7 +118,11 @@ impl RateLimits {
     /// # Errors
     /// 429 after too many failures.
     pub(crate) fn check_authentication(&self, client_id: &str, caller: &Caller) -> Result<(), OAuthError> {
-        self.outcome(RateLimitKind::Authentication, self.0.authentication.check((client_id, caller)))
+        self.outcome(
+            RateLimitKind::Authentication,
+            Limited::client(client_id).of(caller),
+            self.0.authentication.check((client_id, caller)),
+        )
     }
 
     /// Records a failed authentication.
@@ -130,7 +135,11 @@ impl RateLimits {
     /// # Errors
     /// 429 after too many invalid grants.
     pub(crate) fn check_grant(&self, client_id: &str, caller: &Caller) -> Result<(), OAuthError> {
-        self.outcome(RateLimitKind::Grants, self.0.grants.check((client_id, caller)))
+        self.outcome(
+            RateLimitKind::Grants,
+            Limited::client(client_id).of(caller),
+            self.0.grants.check((client_id, caller)),
+        )
     }
 
     /// Records an invalid grant.
@@ -143,7 +152,11 @@ impl RateLimits {
     /// # Errors
     /// 429 if there are too many.
     pub(crate) fn acquire_registration(&self, caller: &Caller) -> Result<(), OAuthError> {
-        self.outcome(RateLimitKind::Registrations, self.0.registrations.check(caller, ()))?;
+        self.outcome(
+            RateLimitKind::Registrations,
+            Limited::default().of(caller),
+            self.0.registrations.check(caller, ()),
+        )?;
         self.0.registrations.record(caller, ());
         Ok(())
     }
@@ -159,7 +172,11 @@ impl RateLimits {
         host: &str,
         is_configured: bool,
     ) -> Result<(), OAuthError> {
-        self.outcome(RateLimitKind::Documents, self.0.new_documents.acquire(caller, host, is_configured))
+        self.outcome(
+            RateLimitKind::Documents,
+            Limited::host(host).of(caller),
+            self.0.new_documents.acquire(caller, host, is_configured),
+        )
     }
 
     /// Counts another fetch of a cached document from `host`.
@@ -167,7 +184,7 @@ impl RateLimits {
     /// # Errors
     /// 429 if there are too many.
     pub(crate) fn acquire_document_refetch(&self, host: &str) -> Result<(), OAuthError> {
-        self.outcome(RateLimitKind::Documents, self.0.known_documents.acquire(host))
+        self.outcome(RateLimitKind::Documents, Limited::host(host), self.0.known_documents.acquire(host))
     }
 
     /// Counts the first fetch of a client's key set.
@@ -175,7 +192,11 @@ impl RateLimits {
     /// # Errors
     /// 429 if there are too many, of this caller, from this host, or in all.
     pub(crate) fn acquire_key_set_fetch(&self, caller: &Caller, host: &str) -> Result<(), OAuthError> {
-        self.outcome(RateLimitKind::KeySets, self.0.new_key_sets.acquire(caller, host, false))
+        self.outcome(
+            RateLimitKind::KeySets,
+            Limited::host(host).of(caller),
+            self.0.new_key_sets.acquire(caller, host, false),
+        )
     }
 
     /// Counts another fetch of a client's key set.
@@ -183,7 +204,7 @@ impl RateLimits {
     /// # Errors
     /// 429 if there are too many.
     pub(crate) fn acquire_key_set_refetch(&self, host: &str) -> Result<(), OAuthError> {
-        self.outcome(RateLimitKind::KeySets, self.0.known_key_sets.acquire(host))
+        self.outcome(RateLimitKind::KeySets, Limited::host(host), self.0.known_key_sets.acquire(host))
     }
 
     /// Checks the limit before a client assertion is stored; `is_used` if users have received tokens through the client.
@@ -191,7 +212,11 @@ impl RateLimits {
     /// # Errors
     /// 429 if there are too many.
     pub(crate) fn check_assertion(&self, client_id: &str, is_used: bool) -> Result<(), OAuthError> {
-        self.outcome(RateLimitKind::Assertions, self.assertions_of(is_used).check(client_id))
+        self.outcome(
+            RateLimitKind::Assertions,
+            Limited::client(client_id),
+            self.assertions_of(is_used).check(client_id),
+        )
     }
 
     /// Records a stored client assertion.
@@ -208,7 +233,11 @@ impl RateLimits {
     /// # Errors
     /// 429 if there are too many for this user and client.
     pub(crate) fn check_id_jag(&self, issuer: &Issuer, subject: &str, client_id: &str) -> Result<(), OAuthError> {
-        self.outcome(RateLimitKind::Assertions, self.0.id_jags.check((issuer.as_str(), subject, client_id)))
+        self.outcome(
+            RateLimitKind::Assertions,
+            Limited::client(client_id),
+            self.0.id_jags.check((issuer.as_str(), subject, client_id)),
+        )
     }
 
     /// Records a redeemed identity assertion.
@@ -223,7 +252,7 @@ impl RateLimits {
     pub(crate) fn acquire_login(&self, caller: &Caller, client_id: &str) -> Result<(), OAuthError> {
         let (all, of_client) = (&self.0.logins, &self.0.logins_of_client);
         let room = all.check(caller, ()).and_then(|()| of_client.check(caller, client_id));
-        self.outcome(RateLimitKind::Logins, room)?;
+        self.outcome(RateLimitKind::Logins, Limited::client(client_id).of(caller), room)?;
         all.record(caller, ());
         of_client.record(caller, client_id);
         Ok(())
@@ -235,18 +264,46 @@ impl RateLimits {
         self.0.logins_of_client.refund(caller, client_id);
     }
 
-    fn outcome(&self, what: RateLimitKind, outcome: Result<(), Duration>) -> Result<(), OAuthError> {
+    fn outcome(&self, what: RateLimitKind, of: Limited<'_>, outcome: Result<(), Duration>) -> Result<(), OAuthError> {
         outcome.map_err(|wait| {
             self.0.telemetry.limited(what);
             if self.0.logged.acquire(what).is_ok() {
+                let Limited { client_id, host, caller } = of;
+                let (client_id, host) = (client_id.map(for_log), host.map(for_log));
+                let address = caller.and_then(Caller::address).map(tracing::field::display);
                 tracing::warn!(
                     what = what.as_str(),
+                    client_id,
+                    host,
+                    address,
                     retry_after = wait.as_secs() + 1,
                     "rate limit exceeded (logged once per minute and kind)"
                 );
             }
             OAuthError::rate_limited(wait.as_secs() + 1)
         })
+    }
+}
+
+/// What a rate limit was reached by, for the log.
+#[derive(Clone, Copy, Default)]
+struct Limited<'a> {
+    client_id: Option<&'a str>,
+    host: Option<&'a str>,
+    caller: Option<&'a Caller>,
+}
+
+impl<'a> Limited<'a> {
+    fn client(client_id: &'a str) -> Self {
+        Self { client_id: Some(client_id).filter(|id| !id.is_empty()), ..Self::default() }
+    }
+
+    fn host(host: &'a str) -> Self {
+        Self { host: Some(host), ..Self::default() }
+    }
+
+    const fn of(self, caller: &'a Caller) -> Self {
+        Self { caller: Some(caller), ..self }
     }
 }
 

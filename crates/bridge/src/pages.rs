@@ -3,8 +3,6 @@
 //! They work without scripts, load nothing, and cannot be framed. Text of clients is escaped, and sanitized of characters that imitate
 //! other text.
 
-use std::sync::LazyLock;
-
 use askama::Template;
 use aws_lc_rs::digest;
 use axum::{body::Body, response::Response};
@@ -61,13 +59,11 @@ impl Style {
     }
 }
 
-/// The style of pages that do not depend on the configuration.
-static STYLE: LazyLock<Style> = LazyLock::new(|| Style::new(&Branding::new()));
-
 #[derive(Template)]
 #[template(path = "redirect.html")]
 struct RedirectPage<'a> {
     style: &'a str,
+    logo: Option<&'a str>,
     place: &'a str,
     url: &'a str,
 }
@@ -101,7 +97,8 @@ impl Pages {
 
     /// Redirects the browser to `place` at `url` after a form.
     pub(crate) fn redirect_page(&self, place: &str, url: &str) -> Response {
-        page(StatusCode::OK, &RedirectPage { style: &self.style.sheet, place, url }, &self.style, Referrer::None)
+        let (style, logo) = (&self.style.sheet, self.branding.logo.as_deref());
+        page(StatusCode::OK, &RedirectPage { style, logo, place, url }, &self.style, Referrer::None)
     }
 }
 
@@ -268,6 +265,9 @@ fn is_invisible(c: char) -> bool {
 #[template(path = "error.html")]
 struct ErrorPage<'a> {
     style: &'a str,
+    logo: Option<&'a str>,
+    /// The name of the (first) resource, or its host.
+    server: &'a str,
     heading: &'static str,
     description: String,
     next_step: &'static str,
@@ -293,27 +293,35 @@ impl<'a> ErrorLink<'a> {
     }
 }
 
-/// Creates the page of `error`.
-pub(crate) fn error_page(error: &OAuthError, link: Option<ErrorLink<'_>>) -> Response {
-    let heading = match error.code {
-        ErrorCode::TemporarilyUnavailable => "Please try again in a moment",
-        ErrorCode::AccessDenied => "Access denied",
-        _ => "Sign-in failed",
-    };
-    let description = capitalized(&error.description);
-    let (style, code, next_step) =
-        (&STYLE.sheet, error.code.as_str(), error.advice().unwrap_or_else(|| next_step(error.code)));
-    let failed = ErrorPage { style, heading, description, next_step, code, link };
-    // A browser has no credentials to present, so status 401 becomes 400.
-    let status = match error.status() {
-        StatusCode::UNAUTHORIZED => StatusCode::BAD_REQUEST,
-        status => status,
-    };
-    let mut response = page(status, &failed, &STYLE, Referrer::None);
-    if let Some(seconds) = error.retry_after() {
-        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+impl Pages {
+    /// Creates the page of `error`.
+    pub(crate) fn error(&self, error: &OAuthError, link: Option<ErrorLink<'_>>) -> Response {
+        let heading = match error.code {
+            ErrorCode::TemporarilyUnavailable => "Please try again in a moment",
+            ErrorCode::AccessDenied => "Access denied",
+            _ => "Sign-in failed",
+        };
+        let failed = ErrorPage {
+            style: &self.style.sheet,
+            logo: self.branding.logo.as_deref(),
+            server: self.server_name(&self.resource),
+            heading,
+            description: capitalized(&error.description),
+            next_step: error.advice().unwrap_or_else(|| next_step(error.code)),
+            code: error.code.as_str(),
+            link,
+        };
+        // A browser has no credentials to present, so status 401 becomes 400.
+        let status = match error.status() {
+            StatusCode::UNAUTHORIZED => StatusCode::BAD_REQUEST,
+            status => status,
+        };
+        let mut response = page(status, &failed, &self.style, Referrer::None);
+        if let Some(seconds) = error.retry_after() {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
     }
-    response
 }
 
 /// Returns what the user can do after an error.

@@ -34,6 +34,8 @@ pub(crate) enum ErrorCode {
     // RFC 7591 section 3.2.2.
     InvalidRedirectUri,
     InvalidClientMetadata,
+    /// RFC 6750 section 3.1.
+    InvalidToken,
     /// OpenID Connect Core section 3.1.2.6.
     InteractionRequired,
     // RFC 9101 section 5.
@@ -42,7 +44,7 @@ pub(crate) enum ErrorCode {
 }
 
 impl ErrorCode {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::InvalidRequest,
         Self::InvalidClient,
         Self::InvalidGrant,
@@ -57,6 +59,7 @@ impl ErrorCode {
         Self::UnsupportedTokenType,
         Self::InvalidRedirectUri,
         Self::InvalidClientMetadata,
+        Self::InvalidToken,
         Self::InteractionRequired,
         Self::RequestNotSupported,
         Self::RequestUriNotSupported,
@@ -78,6 +81,7 @@ impl ErrorCode {
             Self::UnsupportedTokenType => "unsupported_token_type",
             Self::InvalidRedirectUri => "invalid_redirect_uri",
             Self::InvalidClientMetadata => "invalid_client_metadata",
+            Self::InvalidToken => "invalid_token",
             Self::InteractionRequired => "interaction_required",
             Self::RequestNotSupported => "request_not_supported",
             Self::RequestUriNotSupported => "request_uri_not_supported",
@@ -87,7 +91,7 @@ impl ErrorCode {
     /// Returns the default status of a response with this code.
     pub(crate) const fn status(self) -> StatusCode {
         match self {
-            Self::InvalidClient => StatusCode::UNAUTHORIZED,
+            Self::InvalidClient | Self::InvalidToken => StatusCode::UNAUTHORIZED,
             Self::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
             Self::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
@@ -143,6 +147,11 @@ impl OAuthError {
         let mut error = Self::invalid_request("body too large");
         error.status = StatusCode::PAYLOAD_TOO_LARGE;
         error
+    }
+
+    /// Replaces the description, which the client learns. The status and the details for the log remain.
+    pub(crate) fn with_description(self, description: &'static str) -> Self {
+        Self { description: description.into(), advice: None, ..self }
     }
 
     /// Sets status 403. RFC 9110 section 15.5.4.

@@ -23,9 +23,6 @@ const PUBLISHED_BEFORE: Duration = Duration::from_hours(1);
 /// How long a key is published after its last token has expired, in case the lifetime of tokens was shortened.
 const RETIRED_AFTER: Duration = Duration::from_hours(24);
 
-/// The row is written at least once per rotation.
-const ROW_TTL: Duration = Duration::from_hours(10 * 365 * 24);
-
 /// The signing keys in the store. All processes that share the store sign with the same key. Clones share their state.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredKeys(Arc<Inner>);
@@ -77,35 +74,40 @@ impl StoredKeys {
     async fn current(&self) -> Result<Arc<LoadedKeys>, StoreError> {
         match self.loaded() {
             Some(loaded) => Ok(loaded),
-            None => self.maintain().await,
+            None => self.update(KeyRow::with_a_key).await,
         }
     }
 
-    /// Reads the row, adds and removes keys that are due, and returns the keys. Of concurrent changes, one is written.
-    async fn maintain(&self) -> Result<Arc<LoadedKeys>, StoreError> {
+    /// Reads keys again that were read before, for changes by other processes. At a `confirmed` time it also adds and removes the keys
+    /// that are due: a clock that is wrong for a moment removes none.
+    pub(crate) async fn refresh(&self, confirmed: Option<UnixTime>) -> Result<(), StoreError> {
+        let token_ttl = self.0.token_ttl;
+        match confirmed {
+            Some(confirmed) => self.update(|row, _| row.maintained(confirmed, token_ttl)).await.map(drop),
+            None if self.loaded().is_some() => self.update(KeyRow::with_a_key).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads the row, makes the `next` one of it, and returns the keys. Of concurrent changes, one is written.
+    async fn update(&self, next: impl Fn(&KeyRow, UnixTime) -> KeyRow) -> Result<Arc<LoadedKeys>, StoreError> {
         let key = RecordKey::of(collections::SIGNING_KEYS, &[b"access tokens"]);
         loop {
-            let now = self.0.clock.now();
             let found = self.0.records.load::<KeyRow>(key).await?;
             let (version, row) = match found {
                 Some(record) => (Some(record.version), record.value),
                 None => (None, KeyRow::default()),
             };
-            let next = row.maintained(now, self.0.token_ttl);
+            let next = next(&row, self.0.clock.now());
             let is_written = match version {
                 Some(_) if next == row => true,
-                Some(version) => self.0.records.replace(key, version, &next, now + ROW_TTL).await?.is_some(),
-                None => self.0.records.create(key, &next, now + ROW_TTL).await?.is_some(),
+                Some(version) => self.0.records.replace(key, version, &next, UnixTime::MAX).await?.is_some(),
+                None => self.0.records.create(key, &next, UnixTime::MAX).await?.is_some(),
             };
             if is_written {
                 return self.load(next);
             }
         }
-    }
-
-    /// Reads the keys again, for changes by other processes and keys that are due.
-    pub(crate) async fn refresh(&self) -> Result<(), StoreError> {
-        self.maintain().await.map(drop)
     }
 
     fn loaded(&self) -> Option<Arc<LoadedKeys>> {
@@ -140,17 +142,21 @@ impl LoadedKeys {
 }
 
 impl KeyRow {
+    /// Returns the row, with a key that signs from `now` on if it has none.
+    fn with_a_key(&self, now: UnixTime) -> Self {
+        if self.0.is_empty() { Self(vec![StoredKey::generate(now)]) } else { self.clone() }
+    }
+
     /// Returns the row with the keys that are due at `now`, and without those whose last token expired more than a day ago.
     fn maintained(&self, now: UnixTime, token_ttl: Duration) -> Self {
-        let mut keys = self.0.clone();
+        let Self(mut keys) = self.with_a_key(now);
         let begins = |key: &StoredKey| UnixTime::from_secs(key.signs_from);
-        match keys.last().map(begins) {
-            None => keys.push(StoredKey::generate(now)),
-            Some(newest) if now + PUBLISHED_BEFORE >= newest + ROTATED_AFTER => {
-                keys.push(StoredKey::generate(now + PUBLISHED_BEFORE));
-            }
-            Some(_) => {}
+        let next_begins = now + PUBLISHED_BEFORE;
+        if keys.last().is_some_and(|newest| next_begins >= begins(newest) + ROTATED_AFTER) {
+            keys.push(StoredKey::generate(next_begins));
         }
+        // A clock that was ahead has dated a key too late, and no other would follow until then.
+        keys.iter_mut().for_each(|key| key.signs_from = key.signs_from.min(next_begins.as_secs()));
         let is_retired = |next: &StoredKey| now >= begins(next) + token_ttl + RETIRED_AFTER;
         let retired = keys.iter().skip(1).take_while(|next| is_retired(next)).count();
         keys.drain(..retired);

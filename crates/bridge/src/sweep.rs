@@ -28,12 +28,14 @@ impl Sweep {
             let sweeping = async {
                 loop {
                     let interval = SWEEP_EVERY.mul_f64(rand::random_range(0.9..1.1));
-                    // A clock that is not confirmed is read again soon: it may have been set back meanwhile.
-                    let pause = match self.clock.now() {
+                    let confirmed = self.clock.now();
+                    self.maintain_keys(confirmed.ok()).await;
+                    let pause = match confirmed {
                         Ok(confirmed) => {
                             self.run(confirmed).await;
                             interval
                         }
+                        // Read again soon: the clock may have been set back meanwhile.
                         Err(left) => left.min(interval),
                     };
                     self.count().await;
@@ -47,11 +49,15 @@ impl Sweep {
         });
     }
 
-    /// Removes the rows of each collection that have expired at the `confirmed` time. A failure of one does not affect the others.
-    async fn run(&self, confirmed: UnixTime) {
-        if let Err(error) = self.access_tokens.maintain_keys().await {
+    /// Reads the signing keys again, and at a `confirmed` time replaces those that are due.
+    async fn maintain_keys(&self, confirmed: Option<UnixTime>) {
+        if let Err(error) = self.access_tokens.maintain_keys(confirmed).await {
             tracing::warn!(%error, "signing keys could not be read or replaced");
         }
+    }
+
+    /// Removes the rows of each collection that have expired at the `confirmed` time. A failure of one does not affect the others.
+    async fn run(&self, confirmed: UnixTime) {
         for table in collections::ALL.into_iter().filter(|table| *table != collections::SESSIONS) {
             log(table, self.records.sweep(table, confirmed).await);
         }

@@ -45,6 +45,15 @@ impl AcquireError {
             Self::ReauthRequired(_) | Self::StepUpRequired { .. } | Self::Config(_) => None,
         }
     }
+
+    /// Sets the time after which it may succeed.
+    pub(crate) fn with_retry_after(self, delay: Duration) -> Self {
+        match self {
+            Self::Unavailable(error) => Self::Unavailable(error.with_retry_after(delay)),
+            Self::Store(error) => Self::Store(error.with_retry_after(delay)),
+            permanent => permanent,
+        }
+    }
 }
 
 impl From<AuthError> for AcquireError {

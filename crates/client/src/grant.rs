@@ -29,11 +29,19 @@ pub trait Grant: fmt::Debug + Send + Sync + 'static {
     /// parameter may name another metadata document than the one that is cached, and another authorization server.
     fn resolve<'a>(&'a self, challenge: Option<&'a Challenge>) -> GrantFuture<'a, Binding>;
 
-    /// Obtains tokens with all of `scopes`, without a refresh token.
+    /// Obtains tokens with all of `scopes`, without a refresh token. A response without scopes grants those.
     fn obtain<'a>(&'a self, binding: &'a Binding, scopes: &'a ScopeSet) -> GrantFuture<'a, TokenResponse>;
 
     /// Presents a refresh token.
     fn refresh<'a>(&'a self, binding: &'a Binding, refresh_token: &'a SecretString) -> GrantFuture<'a, TokenResponse>;
+
+    /// Returns what distinguishes this grant from others for the same resource in one store: the configured client, the scopes, the user.
+    ///
+    /// For a grant that asks the network in [`resolve`](Self::resolve): its binding is stored under this text, so that after a restart no
+    /// network is needed to use the stored tokens. Default: `None`; each process resolves the binding anew.
+    fn stored_as(&self) -> Option<String> {
+        None
+    }
 
     /// Reports whether [`obtain`](Self::obtain) needs the user. Then it is called only by a login or a step-up, never in place of a
     /// refresh, and never holds one up. Default: no.

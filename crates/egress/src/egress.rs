@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response, Uri};
+use http::{HeaderValue, Request, Response, Uri, header::ACCEPT_ENCODING};
 use tokio::time::{Instant, timeout};
 use tower::{ServiceExt, util::BoxCloneSyncService};
 use tower_service::Service;
@@ -184,10 +184,11 @@ impl Client {
         let limit =
             request.extensions().get::<MaxBody>().map_or(self.max_body, |limit| limit.bytes().min(self.max_body));
         let blocked = EgressErrorKind::Blocked;
-        let request = reqwest::Request::try_from(request)
+        let mut request = reqwest::Request::try_from(request)
             .map_err(|error| EgressError::new(blocked, &uri).with_source(error.without_url()))?;
         self.guard.check_url(request.url()).map_err(|why| EgressError::new(blocked, &uri).with_source(why))?;
 
+        request.headers_mut().entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));
         let mut received = self.http.execute(request).await.map_err(|error| convert(error, &uri))?;
         let mut response = Response::new(());
         *response.status_mut() = received.status();

@@ -35,6 +35,8 @@ pub(crate) enum Blocked {
     Address(IpAddr),
     #[error("{0:?} has no public address, nor one in an allowed network")]
     Name(String),
+    #[error("{0:?} is the host of the proxy, which is called as a proxy only")]
+    Proxy(String),
 }
 
 impl Guard {
@@ -61,7 +63,7 @@ impl Guard {
         match url.scheme() {
             "https" => {}
             "http" if self.allow_loopback && is_loopback(&host) => {}
-            "http" if url.host_str().is_some_and(|host| self.is_http_host(host)) => {
+            "http" if url.host_str().is_some_and(|host| self.is_http_host(host) && !self.is_proxy(host)) => {
                 let address = match host {
                     Host::Domain(_) => return Ok(()),
                     Host::Ipv4(address) => address.into(),
@@ -72,8 +74,12 @@ impl Guard {
             _ => return Err(Blocked::Scheme),
         }
         match host {
-            // A proxy would resolve it to itself.
-            Host::Domain(name) if is_loopback_name(name) && !self.allow_loopback => Err(Blocked::Name(name.to_owned())),
+            // A proxy would resolve it to itself. A dot at the end makes no other name.
+            Host::Domain(name) if is_loopback_name(name.trim_end_matches('.')) && !self.allow_loopback => {
+                Err(Blocked::Name(name.to_owned()))
+            }
+            // Its addresses are not checked.
+            Host::Domain(name) if self.is_proxy(name.trim_end_matches('.')) => Err(Blocked::Proxy(name.to_owned())),
             Host::Domain(_) => Ok(()),
             Host::Ipv4(address) => self.check_address(address.into()),
             Host::Ipv6(address) => self.check_address(address.into()),
@@ -88,13 +94,17 @@ impl Guard {
     /// because plain `http` is allowed for them.
     /// The hosts for which it is allowed must be in an allowed network.
     pub(crate) fn allows_for(&self, name: &str, address: IpAddr) -> bool {
-        if self.proxy_host.as_deref() == Some(name) {
+        if self.is_proxy(name) {
             return true;
         }
         if self.is_http_host(name) {
             return self.is_in_allowed_network(address);
         }
         self.allows(address) && (address.is_loopback() || !is_loopback_name(name))
+    }
+
+    fn is_proxy(&self, host: &str) -> bool {
+        self.proxy_host.as_deref() == Some(host)
     }
 
     fn is_http_host(&self, host: &str) -> bool {
@@ -240,7 +250,15 @@ mod tests {
         let guard = Guard::new(false, Vec::new()).with_proxy_host(Some("proxy.internal"));
         let private = Ipv4Addr::new(10, 0, 0, 5).into();
         assert!(guard.allows_for("proxy.internal", private) && !guard.allows_for("idp.internal", private));
-        assert!(!is_allowed(&guard, "https://localhost/") && !is_allowed(&guard, "https://10.0.0.5/"));
+        for url in ["https://localhost/", "https://localhost./", "https://a.localhost./", "https://10.0.0.5/"] {
+            assert!(!is_allowed(&guard, url), "{url}");
+        }
+        // A URL that a client names must not reach the proxy itself, past the check of its address.
+        for url in ["https://proxy.internal/", "https://PROXY.internal:8443/", "https://proxy.internal./"] {
+            assert!(!is_allowed(&guard, url), "{url}");
+        }
+        let listed = guard.with_http_hosts(vec!["proxy.internal".into()]);
+        assert!(!is_allowed(&listed, "http://proxy.internal/"));
     }
 
     #[test]

@@ -12,8 +12,9 @@
 //!    [allows](EgressConfig::with_allowed_networks) it. The addresses that a name resolves to are checked, and the connection
 //!    goes to one of those: there is no second look-up that could have another result. Through a
 //!    [proxy](EgressConfig::with_proxy), which resolves names itself, only addresses in URLs are checked.
-//! 3. No redirects (a 3xx is returned as it is), no cookies, no proxy from the environment, no decompression, no retries.
-//! 4. The body is read up to a limit, the whole request ends within a time limit, connections are pooled.
+//! 3. No redirects (a 3xx is returned as it is), no cookies, no proxy from the environment, no retries.
+//! 4. No compression is requested. A body in gzip or deflate is decoded all the same, because some servers send one unasked.
+//! 5. The body is read up to a limit, which applies to the decoded body, the whole request ends within a time limit, connections are pooled.
 //!
 //! A [`CircuitBreakerLayer`] is put around it, once per provider: a failing provider gets one call per back-off window.
 //!

@@ -93,12 +93,67 @@ async fn a_response_comes_whole_and_with_its_headers() {
 
 #[tokio::test]
 async fn a_request_says_who_asks_and_asks_for_no_compression() {
-    let server = Server::new("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nraw").await;
+    let server = Server::new("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nraw").await;
     let response = get(config(), &server.url()).await.expect("response");
-    assert_eq!(response.body().as_ref(), b"raw", "nothing is unpacked");
+    assert_eq!(response.body().as_ref(), b"raw");
     let request = &server.requests()[0];
     assert!(request.contains(concat!("\r\nuser-agent: portcullis/", env!("CARGO_PKG_VERSION"), "\r\n")), "{request}");
-    assert!(!request.contains("accept-encoding"), "{request}");
+    assert!(request.contains("\r\naccept-encoding: identity\r\n"), "{request}");
+}
+
+/// `{"a":1}`.
+const GZIP: &str = "1f8b0800000000000203ab564a54b232ac0500afac1b5607000000";
+/// The same with the format of zlib, which the content coding is called after.
+const DEFLATE: &str = "789cab564a54b232ac0500082a0209";
+
+fn coded(status: u16, coding: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status} Status\r\nContent-Encoding: {coding}\r\nContent-Length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let digits = hex.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).expect("text"));
+    digits.map(|pair| u8::from_str_radix(pair, 16).expect("hexadecimal")).collect()
+}
+
+#[tokio::test]
+async fn a_body_that_is_compressed_all_the_same_is_decoded() {
+    for (coding, hex) in [("gzip", GZIP), ("deflate", DEFLATE)] {
+        for status in [200, 401] {
+            let server = Server::new(coded(status, coding, &bytes_of(hex))).await;
+            let response = get(config(), &server.url()).await.expect("response");
+            assert_eq!(
+                (response.status().as_u16(), response.body().as_ref()),
+                (status, &br#"{"a":1}"#[..]),
+                "{coding}"
+            );
+            let headers = response.headers();
+            assert!(!headers.contains_key("content-encoding") && !headers.contains_key("content-length"), "{coding}");
+        }
+    }
+    let empty = get(config(), &Server::new(coded(429, "gzip", b"")).await.url()).await.expect("response");
+    assert_eq!((empty.status().as_u16(), empty.body().len()), (429, 0));
+    let broken = Server::new(coded(200, "gzip", b"no gzip")).await;
+    assert_eq!(refusal(config(), &broken.url()).await, EgressErrorKind::Transport);
+    let unknown = Server::new(coded(200, "br", b"brotli")).await;
+    let response = get(config(), &unknown.url()).await.expect("response");
+    assert_eq!(
+        (response.headers()["content-encoding"].as_bytes(), response.body().as_ref()),
+        (&b"br"[..], &b"brotli"[..])
+    );
+}
+
+#[tokio::test]
+async fn the_limit_of_a_body_applies_after_decoding() {
+    // 100,000 zeros in 132 bytes.
+    let begin = "1f8b0800000000000203edc13101000000c2a0f54f6d0d0fa0";
+    let bomb = format!("{begin}{}8057037d9511d4a0860100", "0".repeat(264 - begin.len() - 22));
+    let bomb = coded(200, "gzip", &bytes_of(&bomb));
+    let response = get(config(), &Server::new(bomb.clone()).await.url()).await.expect("response");
+    assert_eq!(response.body().len(), 100_000);
+    let limited = config().with_max_body(99_999);
+    assert_eq!(refusal(limited, &Server::new(bomb).await.url()).await, EgressErrorKind::BodyTooLarge);
 }
 
 #[tokio::test]

@@ -56,8 +56,8 @@ impl AudienceRule {
             return Err(self.other("aud", &audience, "`audience`"));
         }
         if let Some(claim) = &self.claim {
-            let found = claim.values(claims);
-            if !found.iter().any(|name| self.is_named_by(name)) {
+            let found = claim.texts(claims);
+            if !found.iter().any(|name| self.is_named_by_claim(name)) {
                 return Err(self.other(claim.as_str(), &found, "`audience`, `audience_claim`"));
             }
         }
@@ -77,6 +77,14 @@ impl AudienceRule {
     fn is_named_by(&self, audience: &str) -> bool {
         let by_uri = self.names.is_empty() || self.claim.is_some();
         self.names.iter().any(|name| **name == *audience) || by_uri && self.resource.is_named_by(audience)
+    }
+
+    /// Reports whether the value of the claim for the audience names this resource. The names, if there are any, replace its URI.
+    fn is_named_by_claim(&self, value: &str) -> bool {
+        if self.names.is_empty() {
+            return self.resource.is_named_by(value);
+        }
+        self.names.iter().any(|name| **name == *value)
     }
 
     fn other<S: AsRef<str>>(&self, claim: &str, found: &[S], key: &str) -> AuthError {
@@ -157,6 +165,8 @@ mod tests {
             json!({"client_id": "app-2"}),
             json!({"client_id": "APP-1"}),
             json!({"client_id": "app-10"}),
+            json!({"client_id": "other app-1"}),
+            json!({"client_id": RESOURCE}),
             json!({"azp": "app-1"}),
             json!({}),
             json!({"client_id": "app-2", "aud": RESOURCE}),
@@ -164,6 +174,14 @@ mod tests {
         ] {
             assert_eq!(check(&by_client, &claims).expect_err("foreign").0, Reason::WrongAudience, "{claims}");
         }
+        let mut by_object = rule();
+        by_object.set_names(["app-1"]);
+        by_object.set_claim("allowed");
+        assert_eq!(check(&by_object, &json!({"allowed": ["app-0", "app-1"]})), Ok(()));
+        assert_eq!(
+            check(&by_object, &json!({"allowed": {"app-1": false}})).expect_err("no name").0,
+            Reason::WrongAudience
+        );
         let (_, problem) = check(&by_client, &json!({"client_id": "app-2"})).expect_err("foreign");
         assert_eq!(problem, "`client_id` is \"app-2\"; accepted is one of \"app-1\" (`audience`, `audience_claim`)");
     }

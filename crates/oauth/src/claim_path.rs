@@ -20,14 +20,30 @@ impl ClaimPath {
         &self.0
     }
 
-    /// Returns the values of the claim: the words of a string, the strings of a list, or the names of the members of an object (the roles
-    /// of Zitadel). Other values are omitted.
-    pub(crate) fn values<'a>(&self, claims: &'a Claims) -> Vec<&'a str> {
+    /// Returns the values of a claim that names an audience: a string, which is one value also if it has spaces, or the strings of a list.
+    /// Other values are omitted.
+    pub(crate) fn texts<'a>(&self, claims: &'a Claims) -> Vec<&'a str> {
         match find(claims.members(), &self.0) {
-            Some(Value::String(text)) => text.split(' ').filter(|word| !word.is_empty()).collect(),
+            Some(Value::String(text)) => vec![text],
             Some(Value::Array(values)) => values.iter().filter_map(Value::as_str).collect(),
-            Some(Value::Object(members)) => members.keys().map(String::as_str).collect(),
             _ => Vec::new(),
+        }
+    }
+
+    /// Returns the values of a claim that lists rights: those of [`texts`](Self::texts), or the names of the members of an object (the roles
+    /// of Zitadel).
+    fn rights<'a>(&self, claims: &'a Claims) -> Vec<&'a str> {
+        match find(claims.members(), &self.0) {
+            Some(Value::Object(members)) => members.keys().map(String::as_str).collect(),
+            _ => self.texts(claims),
+        }
+    }
+
+    /// Returns the names of scopes in a claim that lists rights. A string lists them as `scope` does, separated by spaces.
+    fn scope_names<'a>(&self, claims: &'a Claims) -> Vec<&'a str> {
+        match find(claims.members(), &self.0) {
+            Some(Value::String(text)) => text.split(' ').collect(),
+            _ => self.rights(claims),
         }
     }
 }
@@ -63,11 +79,11 @@ impl ScopeRule {
     pub(crate) fn scopes(&self, claims: &Claims) -> ScopeSet {
         self.0.iter().fold(ScopeSet::default(), |scopes, source| match source {
             ScopeSource::Same(path) => {
-                let names = path.values(claims).into_iter().filter(|name| ScopeSet::new([name]).is_ok());
+                let names = path.scope_names(claims).into_iter().filter(|name| ScopeSet::new([name]).is_ok());
                 scopes.union(&ScopeSet::new(names).unwrap_or_default())
             }
             ScopeSource::Granted(path, values, granted) => {
-                let is_granted = path.values(claims).into_iter().any(|found| values.iter().any(|one| **one == *found));
+                let is_granted = path.rights(claims).into_iter().any(|found| values.iter().any(|one| **one == *found));
                 if is_granted { scopes.union(granted) } else { scopes }
             }
         })
@@ -118,5 +134,8 @@ mod tests {
         rule.add_grant("realm_access.roles", vec!["MCP admin".into(), "root".into()], admin);
         assert_eq!(scopes(&rule, &json!({"realm_access": {"roles": ["MCP admin"]}})), "mcp:admin");
         assert_eq!(scopes(&rule, &json!({"realm_access": {"roles": ["mcp:admin", "MCP"]}})), "");
+        // A string is one value: its words are not.
+        assert_eq!(scopes(&rule, &json!({"realm_access": {"roles": "MCP admin"}})), "mcp:admin");
+        assert_eq!(scopes(&rule, &json!({"realm_access": {"roles": "no root"}})), "");
     }
 }

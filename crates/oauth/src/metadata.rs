@@ -5,7 +5,11 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use portcullis_core::{Issuer, ScopeSet};
 use serde_json::{Map, Value};
 
-use crate::{ProtocolError, response::failure, strict_json};
+use crate::{
+    ProtocolError,
+    response::{failure, not_json},
+    strict_json,
+};
 
 /// The metadata of an authorization server: its endpoints and capabilities.
 ///
@@ -236,10 +240,7 @@ pub fn process(issuer: &Issuer, response: &Response<Bytes>) -> Result<Authorizat
     if response.status() != StatusCode::OK {
         return Err(failure(response).unwrap_or_else(|| ProtocolError::UnexpectedStatus(response.status())));
     }
-    let members = strict_json::parse_object(response.body()).map_err(|_| {
-        let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        ProtocolError::NotJson { content_type: content_type.map(str::to_owned) }
-    })?;
+    let members = strict_json::parse_object(response.body()).map_err(|_| not_json(response))?;
     match members.get("issuer").and_then(Value::as_str) {
         Some(found) if found == issuer.as_str() => {}
         Some(found) => {

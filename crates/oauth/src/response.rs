@@ -49,8 +49,16 @@ pub(crate) fn json(response: &Response<Bytes>) -> Result<Value, ProtocolError> {
     strict_json::parse(response.body()).map_err(|_| not_json(response))
 }
 
-fn not_json(response: &Response<Bytes>) -> ProtocolError {
-    ProtocolError::NotJson { content_type: content_type(response.headers()).map(str::to_owned) }
+/// Returns the error of a body that is not JSON. A content coding that could not be decoded is the reason, and is named.
+pub(crate) fn not_json(response: &Response<Bytes>) -> ProtocolError {
+    let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let found = text(header::CONTENT_TYPE);
+    let coding = text(header::CONTENT_ENCODING).filter(|coding| !coding.eq_ignore_ascii_case("identity"));
+    let content_type = match coding {
+        Some(coding) => Some(format!("{}; content coding {coding}, which is not decoded", found.unwrap_or_default())),
+        None => found,
+    };
+    ProtocolError::NotJson { content_type }
 }
 
 /// Returns the error of a status that concerns the provider itself, independently of the request.
@@ -158,6 +166,15 @@ mod tests {
         ] {
             let error = json_object(&response(200, content_type, body)).expect_err(body);
             assert!(matches!(error, ProtocolError::NotJson { .. }), "{content_type} {body}");
+        }
+    }
+
+    #[test]
+    fn a_content_coding_that_is_not_decoded_is_named() {
+        let mut coded = response(200, "application/json", "brotli");
+        coded.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("br"));
+        for error in [json_object(&coded).expect_err("coded"), token_members(&coded).expect_err("coded")] {
+            assert!(error.to_string().contains("content coding br"), "{error}");
         }
     }
 

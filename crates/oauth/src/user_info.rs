@@ -36,6 +36,13 @@ impl Profile {
         &self.subject
     }
 
+    /// Returns the member `sub`, with which the `sub` of an ID token must agree also if another member names the user; without one, the
+    /// subject.
+    #[must_use]
+    pub fn sub(&self) -> &str {
+        self.text("sub").unwrap_or(&self.subject)
+    }
+
     /// Returns all members, under the names of OpenID Connect where the vendor has its own (`preferred_username`, `name`, `email`,
     /// `picture`).
     #[must_use]

@@ -49,7 +49,7 @@ impl World {
             BridgeConfig::new(Issuer::new(ORIGIN).expect("an issuer"), ResourceUri::new(RESOURCE).expect("a resource"))
                 .with_upstream_scopes(ScopeSet::parse("openid profile offline_access").expect("scopes"));
         let (gate, bridge) = BridgedServer::new(config, upstream, app)
-            .with_provider_egress(EgressConfig::new().with_loopback_allowed().with_timeout(Duration::from_secs(5)))
+            .with_provider_egress(EgressConfig::new().with_loopback_allowed().with_timeout(Duration::from_secs(2)))
             .with_cache(CacheConfig::new().with_ttl(Duration::from_secs(60)).with_negative_ttl(Duration::ZERO))
             .with_outage_grace(grace)
             .with_clock(Arc::new(clock.clone()))

@@ -14,7 +14,17 @@ pub struct RefresherConfig {
     pub(crate) early: Duration,
     pub(crate) refresh_timeout: Duration,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) role: Role,
     rotation: Rotation,
+}
+
+/// Whose tokens a refresher keeps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Role {
+    /// Those of the users of a server. Each login is a grant of its own, and nothing of one login is ever used for another one.
+    Server,
+    /// Those of this program itself. A later login under the same id, in this process or another one, replaces the tokens of an earlier.
+    Client,
 }
 
 /// How much longer than a refresh a lease lasts: time to read the row before, and to save the new tokens.
@@ -35,7 +45,17 @@ impl RefresherConfig {
     /// Only grants whose record names this issuer are used: a refresh token is never presented to another one.
     pub fn new(issuer: Issuer, name: &'static str, rotation: Rotation) -> Self {
         let (early, refresh_timeout) = (Duration::from_secs(120), Duration::from_secs(12));
-        Self { issuer, name, early, refresh_timeout, clock: Arc::new(SystemClock::new()), rotation }
+        Self { issuer, name, early, refresh_timeout, clock: Arc::new(SystemClock::new()), role: Role::Server, rotation }
+    }
+
+    /// Creates the configuration for the tokens that this program uses itself, issued by `issuer`. `grant` is the name of the grant
+    /// type, a label in metrics.
+    ///
+    /// All logins under one grant id belong to the same user of the same client: a later login [replaces](crate::Refresher::replace) the
+    /// tokens of an earlier one, also if another process made it, and a grant that has ended begins again with the next login. Refresh
+    /// tokens are taken to be single-use, as MCP requires it of public clients.
+    pub fn for_client(issuer: Issuer, grant: &'static str) -> Self {
+        Self { role: Role::Client, ..Self::new(issuer, grant, Rotation::SingleUse) }
     }
 
     /// Sets the clock for the expiry of tokens. Default: [`SystemClock`].
@@ -60,6 +80,10 @@ impl RefresherConfig {
     pub const fn with_refresh_timeout(mut self, timeout: Duration) -> Self {
         self.refresh_timeout = timeout;
         self
+    }
+
+    pub(crate) const fn is_client(&self) -> bool {
+        matches!(self.role, Role::Client)
     }
 
     pub(crate) const fn lease_ttl(&self) -> Duration {

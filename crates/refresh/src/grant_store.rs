@@ -71,6 +71,12 @@ impl GrantStore {
         SealedStore::open(store, keys, &[Self::COLLECTION]).await.map(Self)
     }
 
+    /// Returns the store in which the grants are, for further records about them.
+    #[must_use]
+    pub const fn sealed_store(&self) -> &SealedStore {
+        &self.0
+    }
+
     /// Returns the key of the row of a grant.
     #[must_use]
     pub fn key(id: GrantId) -> RecordKey {
@@ -238,7 +244,7 @@ impl GrantRecord {
             format: FORMAT,
             issuer: self.issuer.as_str().into(),
             access_token: tokens.access_token().expose_secret().into(),
-            generation: tokens.generation().number(),
+            generation: tokens.stored_generation().number(),
             began_at: tokens.began_at().as_nanos(),
             received_at: tokens.received_at().as_nanos(),
             expires_at: tokens.expires_at().map(UnixTime::as_nanos),

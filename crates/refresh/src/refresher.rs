@@ -11,17 +11,22 @@ use std::{
 };
 
 use portcullis_core::{
-    AuthError, Generation, GrantId, Reason, Revocation, UnixTime, Upstream, UpstreamFuture, UpstreamSource,
+    AuthError, Generation, GrantId, Reason, Revocation, ScopeSet, UnixTime, Upstream, UpstreamFuture, UpstreamSource,
 };
+use portcullis_oauth::TokenResponse;
 use portcullis_store::ConfirmedClock;
-use tokio::time::sleep;
+use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tower::{ServiceExt as _, util::BoxCloneSyncService};
 use tower_service::Service;
 
 use crate::{
-    CreateError, GrantRecord, GrantStore, RefresherConfig, StoreError, StoredGrant, TokenRefresh, TokenSet,
-    engine::{Decision, GrantEntry, RefreshPool, Row, Shared, SharedRefresh, ask, ask_again},
+    Acquisition, ClientGrant, CreateError, GrantRecord, GrantStore, RefreshError, RefresherConfig, StoreError,
+    StoredGrant, TokenRefresh, TokenSet,
+    engine::{
+        BoxedAcquisition, BoxedTokenRefresh, Decision, GrantEntry, RefreshPool, Row, Shared, SharedRefresh, ask,
+        ask_again, replace,
+    },
 };
 
 /// How often expired grants are removed from the store.
@@ -67,7 +72,38 @@ impl Refresher {
     where
         E: TokenRefresh<Future: Send> + Clone + Send + Sync + 'static,
     {
-        let shared = Shared::new(store.clone(), BoxCloneSyncService::new(token_refresh), config);
+        Self::build(store, BoxCloneSyncService::new(token_refresh), None, config)
+    }
+
+    /// As [`new`](Self::new), for grants whose tokens can be had without a refresh token as well: `acquisition` is called if there are no
+    /// tokens, if there is no refresh token, and if the refresh token is refused. The grant does not end then.
+    ///
+    /// It is called as a refresh is: once at a time, on a task of its own, under the same lease; its outcome is saved before it is used,
+    /// and its failures are remembered.
+    ///
+    /// # Panics
+    /// Panics outside of a tokio runtime.
+    #[must_use]
+    pub fn with_acquisition<E, A>(store: GrantStore, token_refresh: E, acquisition: A, config: RefresherConfig) -> Self
+    where
+        E: TokenRefresh<Future: Send> + Clone + Send + Sync + 'static,
+        A: Service<Acquisition, Response = TokenResponse, Error = RefreshError, Future: Send>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        let acquisition = BoxCloneSyncService::new(acquisition);
+        Self::build(store, BoxCloneSyncService::new(token_refresh), Some(acquisition), config)
+    }
+
+    fn build(
+        store: GrantStore,
+        token_refresh: BoxedTokenRefresh,
+        acquisition: Option<BoxedAcquisition>,
+        config: RefresherConfig,
+    ) -> Self {
+        let shared = Shared::new(store.clone(), token_refresh, acquisition, config);
         shared.spawn(sweep(store, Arc::clone(&shared.confirmed_clock), shared.draining.clone()));
         Self { pool: Arc::new(RefreshPool::new(shared)) }
     }
@@ -168,6 +204,29 @@ impl Refresher {
         shared.tasks.close();
         shared.tasks.wait().await;
         shared.telemetry.lost_count()
+    }
+
+    /// Returns a handle to a grant that this program uses itself: see [`RefresherConfig::for_client`].
+    #[must_use]
+    pub fn client_grant(&self, id: GrantId) -> ClientGrant {
+        ClientGrant::new(self.pool.entry(id))
+    }
+
+    /// Returns a receiver that is told of each change of a [`GrantStatus`](crate::GrantStatus), other than by the passing of time. `None`
+    /// unless the configuration is [for a client](RefresherConfig::for_client).
+    #[must_use]
+    pub fn changes(&self) -> Option<watch::Receiver<()>> {
+        self.pool.shared().watched.as_ref().map(watch::Sender::subscribe)
+    }
+
+    /// Replaces the tokens of a client's grant by those of a login that requested the scopes `asked`, durably, or begins the grant. A
+    /// refresh of the earlier tokens that is in progress, in any process, has no effect any more; nor have later reports about them.
+    ///
+    /// If the tokens cannot be saved they are used, and the save is retried. Returns them.
+    pub async fn replace(&self, id: GrantId, response: TokenResponse, asked: &ScopeSet) -> Arc<TokenSet> {
+        let shared = self.pool.shared();
+        let tokens = TokenSet::from_login(response, asked, shared.clock.now());
+        replace(&self.pool.entry(id), tokens).await
     }
 
     #[cfg(test)]

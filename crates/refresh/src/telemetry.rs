@@ -7,11 +7,13 @@ use std::{
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-use crate::RefreshErrorKind;
+use crate::{RefreshErrorKind, config::Role};
 
 /// Handles of the metrics, created once.
 pub(crate) struct Telemetry {
-    provider: &'static str,
+    role: Role,
+    /// The provider, or the grant type of a client.
+    name: &'static str,
     seconds: Histogram,
     /// Callers that waited for a refresh that was running already.
     pub(crate) coalesced: Counter,
@@ -20,25 +22,46 @@ pub(crate) struct Telemetry {
     /// Tokens that another process had refreshed.
     pub(crate) adopted_from_peer: Counter,
     unsaved: Gauge,
+    /// Grants whose last exchange failed. Only a client has so few that the number says something.
+    backing_off: Gauge,
     lost: AtomicUsize,
 }
 
 impl Telemetry {
-    pub(crate) fn new(provider: &'static str) -> Self {
-        Self {
-            seconds: histogram!("portcullis_exchange_seconds", "provider" => provider),
-            coalesced: counter!("portcullis_refresh_coalesced_total", "provider" => provider),
-            reports_ignored: counter!("portcullis_stale_refusals_total", "provider" => provider),
-            adopted_from_peer: counter!("portcullis_grants_adopted_total", "provider" => provider),
-            unsaved: gauge!("portcullis_grants_unsaved", "provider" => provider),
-            lost: AtomicUsize::new(0),
-            provider,
+    pub(crate) fn new(role: Role, name: &'static str) -> Self {
+        match role {
+            Role::Server => Self {
+                role,
+                name,
+                seconds: histogram!("portcullis_exchange_seconds", "provider" => name),
+                coalesced: counter!("portcullis_refresh_coalesced_total", "provider" => name),
+                reports_ignored: counter!("portcullis_stale_refusals_total", "provider" => name),
+                adopted_from_peer: counter!("portcullis_grants_adopted_total", "provider" => name),
+                unsaved: gauge!("portcullis_grants_unsaved", "provider" => name),
+                backing_off: Gauge::noop(),
+                lost: AtomicUsize::new(0),
+            },
+            Role::Client => Self {
+                role,
+                name,
+                seconds: histogram!("portcullis_client_exchange_seconds", "grant" => name),
+                coalesced: counter!("portcullis_client_coalesced_waiters_total", "grant" => name),
+                reports_ignored: counter!("portcullis_client_stale_401_total", "grant" => name),
+                adopted_from_peer: counter!("portcullis_client_adopted_total", "grant" => name),
+                unsaved: gauge!("portcullis_client_unsaved", "grant" => name),
+                backing_off: gauge!("portcullis_client_backoff_active", "grant" => name),
+                lost: AtomicUsize::new(0),
+            },
         }
     }
 
-    pub(crate) fn refreshed(&self, failure: Option<RefreshErrorKind>, elapsed: Duration) {
+    pub(crate) fn exchanged(&self, failure: Option<RefreshErrorKind>, elapsed: Duration) {
         let outcome = failure.map_or("success", RefreshErrorKind::as_str);
-        counter!("portcullis_exchanges_total", "provider" => self.provider, "outcome" => outcome).increment(1);
+        let exchanges = match self.role {
+            Role::Server => counter!("portcullis_exchanges_total", "provider" => self.name, "outcome" => outcome),
+            Role::Client => counter!("portcullis_client_exchanges_total", "grant" => self.name, "outcome" => outcome),
+        };
+        exchanges.increment(1);
         self.seconds.record(elapsed);
     }
 
@@ -48,6 +71,15 @@ impl Telemetry {
 
     pub(crate) fn saved(&self) {
         self.unsaved.decrement(1.0);
+    }
+
+    /// Counts a grant that backs off, or one that did and does not any more.
+    pub(crate) fn backing_off(&self, before: bool, after: bool) {
+        if after && !before {
+            self.backing_off.increment(1.0);
+        } else if before && !after {
+            self.backing_off.decrement(1.0);
+        }
     }
 
     pub(crate) fn lost(&self) {

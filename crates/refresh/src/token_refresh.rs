@@ -3,7 +3,7 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
-use portcullis_core::{AuthError, Reason};
+use portcullis_core::{AuthError, GrantId, Reason};
 use portcullis_egress::EgressErrorKind;
 use portcullis_oauth::{ProtocolError, TokenResponse};
 use portcullis_remote::CallError;
@@ -22,6 +22,18 @@ use crate::TokenSet;
 pub trait TokenRefresh: Service<Arc<TokenSet>, Response = TokenResponse, Error = RefreshError> {}
 
 impl<E> TokenRefresh for E where E: Service<Arc<TokenSet>, Response = TokenResponse, Error = RefreshError> + ?Sized {}
+
+/// A request for tokens that presents no refresh token: for grant types that need no user, such as client credentials.
+///
+/// The service that answers it states the granted scopes in its response, if the response of the server does not.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Acquisition {
+    /// The grant.
+    pub grant: GrantId,
+    /// The tokens that are to be replaced, if there are any. Their refresh token was refused, or there is none.
+    pub current: Option<Arc<TokenSet>>,
+}
 
 /// The error of a token refresh: why there are no new tokens, and what became of the refresh token.
 #[derive(Clone)]

@@ -18,6 +18,8 @@ pub struct TokenSet {
     refresh_expires_at: Option<UnixTime>,
     scopes: ScopeSet,
     extra: Map<String, Value>,
+    /// By how much the generation is higher here than in the store: see [`numbered`](Self::numbered).
+    offset: u64,
 }
 
 impl TokenSet {
@@ -35,6 +37,7 @@ impl TokenSet {
             refresh_expires_at: None,
             scopes: asked.clone(),
             extra: Map::new(),
+            offset: 0,
         };
         empty.update(response, Generation::default(), now)
     }
@@ -47,6 +50,54 @@ impl TokenSet {
     #[must_use]
     pub fn refreshed(&self, response: TokenResponse, now: UnixTime) -> Self {
         self.clone().update(response, self.generation().next(), now)
+    }
+
+    /// Returns the token set of an acquisition at `now`, which presented no refresh token. It has the next generation of the same grant.
+    ///
+    /// The refresh token is that of the response, or none: the earlier one was refused, or there was none.
+    pub(crate) fn reacquired(&self, response: TokenResponse, now: UnixTime) -> Self {
+        self.without_refresh_token().update(response, self.generation().next(), now)
+    }
+
+    /// Returns these tokens, of a login, as the next generation of the grant that `earlier` belongs to; without `earlier`, as generation
+    /// `floor`.
+    pub(crate) fn following(mut self, earlier: Option<&Self>, floor: Generation) -> Self {
+        if let Some(earlier) = earlier {
+            (self.began_at, self.offset) = (earlier.began_at, earlier.offset);
+        }
+        self.with_generation(earlier.map_or(floor, |earlier| earlier.generation().next().max(floor)))
+    }
+
+    /// Returns these tokens, as they are in the store, with the generation that they have in this process.
+    ///
+    /// Callers compare generations, so those of one process only grow, also from one login to the next. If the tokens are of the same
+    /// login as the `current` ones, both are numbered alike; else they get `floor` at least.
+    pub(crate) fn numbered(self: &Arc<Self>, current: Option<&Self>, floor: Generation) -> Arc<Self> {
+        let stored = self.stored_generation();
+        let offset = match current {
+            Some(current) if current.is_of_same_login(self) => current.offset,
+            _ => floor.number().saturating_sub(stored.number()),
+        };
+        if offset == self.offset {
+            return Arc::clone(self);
+        }
+        let mut numbered = Self::clone(self);
+        numbered.offset = offset;
+        Arc::new(numbered.with_generation(Generation::new(stored.number().saturating_add(offset))))
+    }
+
+    fn with_generation(mut self, generation: Generation) -> Self {
+        self.access_token = AccessToken::new(self.access_token.token().clone(), generation, self.expires_at());
+        self
+    }
+
+    /// Returns the generation that these tokens have in the store, for all processes.
+    pub(crate) const fn stored_generation(&self) -> Generation {
+        Generation::new(self.generation().number().saturating_sub(self.offset))
+    }
+
+    pub(crate) fn without_refresh_token(&self) -> Self {
+        Self { refresh_token: None, refresh_expires_at: None, ..self.clone() }
     }
 
     fn update(mut self, response: TokenResponse, generation: Generation, now: UnixTime) -> Self {
@@ -156,6 +207,7 @@ impl TokenSet {
             refresh_expires_at: rest.refresh_expires_at,
             scopes: rest.scopes,
             extra: rest.extra,
+            offset: 0,
         }
     }
 }
@@ -223,8 +275,6 @@ impl CurrentTokens {
             let lifetime = expires_at.saturating_duration_since(tokens.received_at());
             // With a calendar that was set back the token would outlive the lifetime that the provider stated.
             let left = expires_at.saturating_duration_since(now.calendar).min(lifetime);
-            // Without a refresh token nothing can be done ahead of the expiry.
-            let margin = if tokens.refresh_token().is_some() { margin } else { Duration::ZERO };
             let margin = margin.min(lifetime.mul_f64(1.0 - EARLIEST_REFRESH)).mul_f64(1.0 - jitter / 4.0);
             Deadlines {
                 refresh: Deadline {
@@ -239,6 +289,21 @@ impl CurrentTokens {
 
     pub(crate) const fn tokens(&self) -> &Arc<TokenSet> {
         &self.tokens
+    }
+
+    /// Replaces the tokens by others with the same access token.
+    pub(crate) fn set_tokens(&mut self, tokens: Arc<TokenSet>) {
+        self.tokens = tokens;
+    }
+
+    /// Returns how long it takes until the [freshness](Self::freshness) changes by itself.
+    pub(crate) fn next_change(&self, now: Now) -> Option<Duration> {
+        let deadlines = self.deadlines.as_ref()?;
+        match self.freshness(now) {
+            Freshness::Fresh => Some(deadlines.refresh.left(now)),
+            Freshness::Early => Some(deadlines.expiry.left(now)),
+            Freshness::Dead => None,
+        }
     }
 
     pub(crate) fn into_tokens(self) -> Arc<TokenSet> {
@@ -284,5 +349,10 @@ impl CurrentTokens {
 impl Deadline {
     fn is_reached(&self, now: Now) -> bool {
         now.monotonic >= self.monotonic || now.calendar >= self.calendar
+    }
+
+    fn left(&self, now: Now) -> Duration {
+        let by_calendar = self.calendar.saturating_duration_since(now.calendar);
+        self.monotonic.saturating_duration_since(now.monotonic).min(by_calendar)
     }
 }

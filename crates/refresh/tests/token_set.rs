@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portcullis_core::{BearerToken, Generation, ScopeSet, UnixTime};
 use portcullis_oauth::TokenResponse;
-use portcullis_refresh::TokenSet;
+use portcullis_refresh::{RefreshError, TokenSet};
 use proptest::prelude::{Strategy, any, prop, proptest};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -98,4 +98,11 @@ fn a_token_of_unknown_expiry_is_not_considered_dead() {
     assert_eq!(set(None, Some(60), None), Some(LOGIN + Duration::from_secs(60)));
     assert_eq!(set(Some("r"), Some(60), Some(600)), Some(LOGIN + Duration::from_secs(600)));
     assert_eq!(set(Some("r"), Some(600), Some(60)), Some(LOGIN + Duration::from_secs(600)));
+}
+
+#[test]
+fn the_error_of_a_refresh_names_its_cause() {
+    let error = RefreshError::refused("invalid_grant: revoked");
+    assert_eq!(std::error::Error::source(&error).map(ToString::to_string).as_deref(), Some("invalid_grant: revoked"));
+    assert_eq!(error.to_string(), "token refresh failed (refused): grant_ended");
 }

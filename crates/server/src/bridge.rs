@@ -1,6 +1,6 @@
 //! `mode = "bridge"`: authentication with an authorization server of our own, from the configuration.
 
-use std::{error::Error as _, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use http::Uri;
 use portcullis::bridge::{Bridge, BridgeConfig, TrustedIssuer};
@@ -17,16 +17,17 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Builds the authentication of requests, and the bridge. Waits for the provider's metadata if the configuration does not name all
-/// endpoints.
+/// endpoints; meanwhile calls `waiting` with the problem of each attempt.
 pub(crate) async fn build(
     config: &Config,
     settings: &BridgeSettings,
     store: OpenStore,
     resource_name: Option<&str>,
+    waiting: impl Fn(String),
 ) -> Result<(AuthConfig<BridgedVerifier>, Bridge), Failure> {
     let provider_egress = config.egress.for_providers();
     let egress = Egress::new(provider_egress.clone())?;
-    let provider = provider(&settings.provider, &egress).await;
+    let provider = provider(&settings.provider, &egress, waiting).await;
     let server = BridgedServer::new(with_trusted_issuers(settings, &egress), provider, settings.client.clone())
         .with_cache(resource_server::cache_config(&config.cache))
         .with_outage_grace(settings.outage_grace)
@@ -50,7 +51,7 @@ fn with_trusted_issuers(settings: &BridgeSettings, egress: &Egress) -> BridgeCon
 }
 
 /// Returns the provider of the configuration. Repeats discovery until it succeeds.
-async fn provider(settings: &ProviderSettings, egress: &Egress) -> Provider {
+async fn provider(settings: &ProviderSettings, egress: &Egress, waiting: impl Fn(String)) -> Provider {
     let mut pause = FIRST_PAUSE;
     loop {
         match known_provider(settings, egress).await {
@@ -58,6 +59,7 @@ async fn provider(settings: &ProviderSettings, egress: &Egress) -> Provider {
             Err(problem) => {
                 let issuer = settings.issuer();
                 tracing::warn!(%issuer, problem, retry_in = ?pause, "provider metadata cannot be fetched; requests are rejected with 503 until then");
+                waiting(format!("{issuer}: {problem} (`bridge.issuer`, section `egress`)"));
             }
         }
         sleep(pause).await;
@@ -71,8 +73,7 @@ pub(crate) async fn known_provider(settings: &ProviderSettings, egress: &Egress)
         KnownProvider::All(provider) => provider.as_ref().clone(),
         KnownProvider::Issuer(issuer) => {
             let metadata = discover(egress, issuer).await;
-            let metadata =
-                metadata.map_err(|error| error.source().map_or_else(|| error.to_string(), ToString::to_string))?;
+            let metadata = metadata.map_err(|error| error.causes().unwrap_or_else(|| error.to_string()))?;
             Provider::oidc(&metadata).map_err(|error| error.to_string())?
         }
     };
@@ -128,7 +129,7 @@ mod tests {
         let config = Config::parse("file.toml", &text, Vec::<(OsString, OsString)>::new()).expect("valid");
         let ModeSettings::Bridge(settings, _) = config.mode else { panic!("a bridge") };
         let log = LogCapture::of_this_thread();
-        let _ = provider(&settings.provider, &Egress::new(EgressConfig::new()).expect("TLS")).await;
+        let _ = provider(&settings.provider, &Egress::new(EgressConfig::new()).expect("TLS"), drop).await;
         log.lines("several users may have the same value")
     }
 

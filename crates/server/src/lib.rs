@@ -11,6 +11,7 @@ mod admin;
 mod bridge;
 mod config;
 pub mod connections;
+mod finding;
 mod listeners;
 mod maintenance;
 mod online_check;
@@ -22,8 +23,9 @@ mod server_names;
 mod store;
 
 pub use config::{Config, ConfigError};
+pub use finding::Finding;
 pub use maintenance::Maintenance;
-pub use online_check::{Finding, check_online};
+pub use online_check::check_online;
 pub use routes::RouteContext;
 pub use serve_error::ServeError;
 pub use server::Server;

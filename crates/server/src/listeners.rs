@@ -65,10 +65,14 @@ impl Listeners {
                     warn_of_proxy(&warned, peer, request.headers());
                 }
                 // The bridge, and the verification of unknown tokens, are limited per client address.
-                if let Some(address) = client_address(peer.ip(), request.headers(), header.as_ref()) {
+                let address = client_address(peer.ip(), request.headers(), header.as_ref());
+                if let Some(address) = address {
                     request.extensions_mut().insert(RequestSource::new(address));
                 }
-                request.extensions_mut().insert(ConnectInfo(peer));
+                // The bridge reads the configured header itself, and otherwise takes this address for that of the client.
+                if header.is_some() || address.is_some() {
+                    request.extensions_mut().insert(ConnectInfo(peer));
+                }
                 request
             })
         };

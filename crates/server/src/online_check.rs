@@ -1,54 +1,26 @@
-//! [`Finding`]: what of a configuration does not agree with the metadata, the keys and the answers of the servers that it names.
+//! [`check_online`]: compares a configuration with the metadata, the keys and the answers of the servers that it names.
 
 use std::collections::hash_map::RandomState;
-use std::error::Error;
-use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _};
 
+use bytes::Bytes;
 use http::{Request, StatusCode, Uri};
-use portcullis::egress::{Egress, EgressError, EgressErrorKind};
-use portcullis::oauth::{ClientAuthentication, CodeVerifier, introspection, jwt::Algorithm, metadata};
+use portcullis::egress::Egress;
+use portcullis::oauth::{
+    ClientAuthentication, CodeVerifier, ProtocolError, introspection,
+    jwt::{Algorithm, KeySet},
+    metadata,
+    providers::{Pkce, Provider, Vendor},
+    revocation::RevokedTokens,
+};
 use portcullis::upstream::{LoginErrorKind, ProviderClient};
 use portcullis::{BearerToken, Issuer, ScopeSet, types::Reason};
 use serde_json::{Map, Value};
 use tower::ServiceExt as _;
 
-use crate::bridge;
 use crate::config::{BridgeSettings, Config, IssuerSettings, KnownProvider, ModeSettings, Verification};
-
-/// One thing that does not agree: what was found, the key of the configuration, and what to change. It contains no secret.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Finding {
-    severity: Severity,
-    key: String,
-    problem: String,
-    change: String,
-}
-
-/// Whether the server can work.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Severity {
-    /// Users cannot be authenticated.
-    Error,
-    /// Something may not work.
-    Warning,
-}
-
-impl Finding {
-    /// Reports whether the server cannot work with this configuration.
-    #[must_use]
-    pub const fn is_error(&self) -> bool {
-        matches!(self.severity, Severity::Error)
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let severity = if self.is_error() { "error" } else { "warning" };
-        let Self { key, problem, change, .. } = self;
-        write!(f, "{severity}: `{key}`: {problem}; {change}")
-    }
-}
+use crate::finding::{Finding, Findings, MAKE_REACHABLE, chain, unreachable};
+use crate::{bridge, resource_server};
 
 /// Compares `config` with the servers that it names: their metadata and keys, whether the egress guard permits to reach them, and whether
 /// they accept the credentials of this server. It introspects a random token, and redeems a random code.
@@ -79,37 +51,21 @@ async fn check(config: &Config, depth: Depth) -> Vec<Finding> {
     let egress = match Egress::new(config.egress.for_providers()) {
         Ok(egress) => egress,
         Err(error) => {
-            let mut findings = Findings(Vec::new());
+            let mut findings = Findings::default();
             findings.error("egress", chain(&error), "correct this section");
             return findings.0;
         }
     };
-    let mut check = Check { egress, depth, findings: Findings(Vec::new()) };
+    let mut check = Check { egress, depth, findings: Findings::default() };
     match &config.mode {
         ModeSettings::ResourceServer(issuers) => {
-            for (index, issuer) in issuers.iter().enumerate() {
-                check.issuer(&format!("resource_server.issuers[{index}]"), issuer, &config.required_scopes).await;
+            for issuer in issuers {
+                check.issuer(issuer, config).await;
             }
         }
         ModeSettings::Bridge(settings, _) => check.bridge(settings, config.public_url()).await,
     }
     check.findings.0
-}
-
-struct Findings(Vec<Finding>);
-
-impl Findings {
-    fn error(&mut self, key: &str, problem: impl Into<String>, change: &str) {
-        self.add(Severity::Error, key, problem.into(), change);
-    }
-
-    fn warning(&mut self, key: &str, problem: impl Into<String>, change: &str) {
-        self.add(Severity::Warning, key, problem.into(), change);
-    }
-
-    fn add(&mut self, severity: Severity, key: &str, problem: String, change: &str) {
-        self.0.push(Finding { severity, key: key.to_owned(), problem, change: change.to_owned() });
-    }
 }
 
 struct Check {
@@ -122,9 +78,9 @@ struct Check {
 type Document = Map<String, Value>;
 
 impl Check {
-    /// Checks an issuer whose tokens are accepted; `section` is the path of its table.
-    async fn issuer(&mut self, section: &str, settings: &IssuerSettings, required: &ScopeSet) {
-        let key = |name: &str| format!("{section}.{name}");
+    /// Checks an issuer whose tokens are accepted.
+    async fn issuer(&mut self, settings: &IssuerSettings, config: &Config) {
+        let key = |name: &str| format!("{}.{name}", settings.path);
         let (needs_keys, needs_introspection) = match &settings.verification {
             Verification::Jwt { jwks_uri, .. } => (jwks_uri.is_none(), false),
             Verification::Introspection(_) => (false, settings.introspection_endpoint.is_none()),
@@ -150,7 +106,11 @@ impl Check {
                     );
                 }
             }
-            self.scopes("required_scopes", found, required);
+            // What clients are told to request.
+            match &config.challenge_scopes {
+                Some(requested) => self.scopes("challenge_scopes", found, requested),
+                None => self.scopes("required_scopes", found, &config.required_scopes),
+            }
         }
         if self.depth == Depth::Metadata {
             return;
@@ -158,6 +118,9 @@ impl Check {
         let url = |configured: Option<&Uri>, member: &str| {
             configured.cloned().or_else(|| text(found.as_ref()?, member)?.parse().ok())
         };
+        if asks_users && let Some(url) = url(settings.userinfo_endpoint.as_ref(), "userinfo_endpoint") {
+            self.reachable(&key("userinfo_endpoint"), metadata::request(&url)).await;
+        }
         match &settings.verification {
             Verification::Jwt { algorithms, jwks_uri, .. } => {
                 if let Some(url) = url(jwks_uri.as_ref(), "jwks_uri") {
@@ -167,18 +130,22 @@ impl Check {
             Verification::Introspection(credentials)
             | Verification::UserInfo { credentials, check_token_endpoint: None } => {
                 if let Some(url) = url(settings.introspection_endpoint.as_ref(), "introspection_endpoint") {
-                    self.introspection(section, &url, &credentials.client()).await;
+                    let keys = [key("introspection_endpoint"), key("client_secret")];
+                    self.introspection(&keys, &url, &credentials.client()).await;
                 }
             }
-            Verification::UserInfo { .. } => {}
+            Verification::UserInfo { credentials, check_token_endpoint: Some(url) } => {
+                let keys = [key("check_token_endpoint"), key("client_secret")];
+                self.token_check(&keys, url, &settings.issuer, &credentials.client()).await;
+            }
         }
     }
 
     /// Checks the provider of a bridge, and its trusted issuers.
     async fn bridge(&mut self, settings: &BridgeSettings, public_url: &str) {
-        if let KnownProvider::Issuer(issuer) = &settings.provider.known
-            && let Some(found) = self.metadata("bridge.issuer", issuer, true).await
-        {
+        if let KnownProvider::Issuer(issuer) = &settings.provider.known {
+            // Without the metadata there is no endpoint to ask, which has been reported.
+            let Some(found) = self.metadata("bridge.issuer", issuer, true).await else { return };
             let endpoints = &settings.provider.endpoints;
             for (is_set, member, name) in [
                 (endpoints.authorize.is_some(), "authorization_endpoint", "authorize"),
@@ -223,7 +190,11 @@ impl Check {
                 settings.client.method(),
                 "bridge.token_endpoint_auth_method",
             );
-            self.supported(&found, "code_challenge_methods_supported", "S256", "bridge.provider");
+            let mut vendor = Vendor::standard();
+            settings.provider.changes.apply(&mut vendor);
+            if vendor.pkce == Pkce::S256 {
+                self.supported(&found, "code_challenge_methods_supported", "S256", "bridge.oauth2.pkce");
+            }
             self.supported(&found, "grant_types_supported", "refresh_token", "bridge.scopes");
             self.scopes("bridge.scopes", &found, &settings.upstream_scopes);
         }
@@ -235,21 +206,55 @@ impl Check {
             let url = match &trusted.jwks_uri {
                 Some(url) => Some(url.clone()),
                 None => {
-                    let found = self.metadata(&key, &trusted.issuer, true).await;
-                    found.and_then(|found| text(&found, "jwks_uri")?.parse().ok())
+                    let Some(found) = self.metadata(&key, &trusted.issuer, true).await else { continue };
+                    let url = text(&found, "jwks_uri").and_then(|url| url.parse().ok());
+                    if url.is_none() {
+                        self.findings.error(
+                            &key.replace(".issuer", ".jwks_uri"),
+                            format!("the metadata of {} has no jwks_uri", trusted.issuer),
+                            "set this key to the URL of the key set",
+                        );
+                    }
+                    url
                 }
             };
             if let Some(url) = url {
                 self.keys(&key, None, &url).await;
             }
         }
-        // Without the metadata there is no token endpoint to ask, which has been reported.
-        let Ok(provider) = bridge::known_provider(&settings.provider, &self.egress).await else { return };
+        let provider = match bridge::known_provider(&settings.provider, &self.egress).await {
+            Ok(provider) => provider,
+            Err(problem) => {
+                return self.findings.error("bridge.issuer", problem, "correct the issuer, or set bridge.endpoints");
+            }
+        };
         if let Some(url) = provider.jwks_uri().cloned() {
             self.keys("bridge.endpoints.jwks", None, &url).await;
         }
+        self.provider_endpoints(&provider, &settings.client).await;
         self.token_endpoint(ProviderClient::new(provider, settings.client.clone(), self.egress.clone()), public_url)
             .await;
+    }
+
+    /// Checks that requests can be sent to the endpoints of `provider` other than the token endpoint. They are about a random token.
+    async fn provider_endpoints(&mut self, provider: &Provider, client: &ClientAuthentication) {
+        let Ok(token) = BearerToken::new(&random()) else { return };
+        for (name, request) in [
+            ("userinfo", provider.profile_request(&token)),
+            ("revocation", provider.revocation_request(client, RevokedTokens::new(&token, None))),
+            ("introspection", provider.introspection_request(client, &token)),
+        ] {
+            if let Some(request) = request {
+                self.reachable(&format!("bridge.endpoints.{name}"), request).await;
+            }
+        }
+    }
+
+    /// Checks that `request` has a response, whatever it says.
+    async fn reachable(&mut self, key: &str, request: Request<Bytes>) {
+        if let Err(error) = self.egress.clone().oneshot(request).await {
+            self.findings.error(key, unreachable(&error), MAKE_REACHABLE);
+        }
     }
 
     /// Fetches the metadata of `issuer`. Reports a failure if the metadata `is_needed`, except at the start of the server.
@@ -257,18 +262,22 @@ impl Check {
         let mut merged = Document::new();
         let mut problems = Vec::new();
         for url in metadata::well_known_urls(issuer) {
-            match self.document(&url, metadata::request(&url)).await {
-                Ok(found) if text(&found, "issuer") == Some(issuer.as_str()) => {
+            let response = match self.egress.clone().oneshot(metadata::request(&url)).await {
+                Ok(response) => response,
+                Err(error) => {
+                    problems.push(unreachable(&error));
+                    continue;
+                }
+            };
+            match (metadata::process(issuer, &response), serde_json::from_slice::<Document>(response.body())) {
+                (Ok(_), Ok(found)) => {
                     // The first document takes precedence.
                     for (name, value) in found {
                         merged.entry(name).or_insert(value);
                     }
                 }
-                Ok(found) => {
-                    let other = text(&found, "issuer").unwrap_or("no issuer");
-                    problems.push(format!("{url} is the metadata of {other:?}"));
-                }
-                Err(problem) => problems.push(problem),
+                (Err(error), _) => problems.push(format!("{url}: {error}")),
+                (_, Err(error)) => problems.push(format!("{url}: {error}")),
             }
         }
         if !merged.is_empty() {
@@ -283,14 +292,6 @@ impl Check {
             );
         }
         None
-    }
-
-    async fn document(&self, url: &Uri, request: Request<bytes::Bytes>) -> Result<Document, String> {
-        let response = self.egress.clone().oneshot(request).await.map_err(|error| unreachable(&error))?;
-        if response.status() != StatusCode::OK {
-            return Err(format!("{url} responded {}", response.status()));
-        }
-        serde_json::from_slice(response.body()).map_err(|_| format!("{url} is no JSON object"))
     }
 
     /// Warns if `found` lists values in `member` and `wanted` is not among them.
@@ -315,60 +316,77 @@ impl Check {
 
     /// Checks that the key set at `url` has keys, and one for the `algorithms` of a key of the configuration.
     async fn keys(&mut self, key: &str, algorithms: Option<(&str, &[Algorithm])>, url: &Uri) {
-        let found = match self.document(url, metadata::request(url)).await {
-            Ok(found) => found,
-            Err(problem) => {
-                return self.findings.error(
-                    key,
-                    format!("no keys: {problem}"),
-                    "correct the URL, or make it reachable (section `egress`)",
-                );
-            }
+        let response = match self.egress.clone().oneshot(KeySet::request(url)).await {
+            Ok(response) => response,
+            Err(error) => return self.findings.error(key, unreachable(&error), MAKE_REACHABLE),
         };
-        let keys = found.get("keys").and_then(Value::as_array).cloned().unwrap_or_default();
-        let usable: Vec<&str> = keys.iter().flat_map(algorithms_of).collect();
-        if usable.is_empty() {
-            return self.findings.error(
-                key,
-                format!("{url} has no public key that verifies signatures"),
-                "correct the URL",
-            );
-        }
+        let keys = match KeySet::process(&response) {
+            Ok(keys) => keys,
+            Err(error) => return self.findings.error(key, format!("{url}: {error}"), "correct the URL"),
+        };
         let Some((key, wanted)) = algorithms else { return };
-        if !wanted.is_empty() && !wanted.iter().any(|algorithm| usable.contains(&algorithm.as_str())) {
+        if !wanted.is_empty() && !wanted.iter().any(|algorithm| keys.has_key_for(*algorithm)) {
+            let usable = Algorithm::ALL.iter().filter(|algorithm| keys.has_key_for(**algorithm));
+            let usable: Vec<_> = usable.map(|algorithm| algorithm.as_str()).collect();
             let problem = format!("no key of {url} is for these algorithms, but for {}", usable.join(", "));
             self.findings.error(key, problem, "add one of them");
         }
     }
 
-    /// Introspects a random token: `active: false` is the answer of a server that accepts the credentials.
-    async fn introspection(&mut self, section: &str, url: &Uri, client: &ClientAuthentication) {
+    /// Introspects a random token: the response of a server that accepts the credentials is that it is not active. `keys` are those of the
+    /// endpoint and of the secret.
+    async fn introspection(&mut self, keys: &[String; 2], url: &Uri, client: &ClientAuthentication) {
         let Ok(token) = BearerToken::new(&random()) else { return };
-        let endpoint = format!("{section}.introspection_endpoint");
         let response = match self.egress.clone().oneshot(introspection::request(url, client, &token)).await {
             Ok(response) => response,
-            Err(error) => {
-                return self.findings.error(&endpoint, unreachable(&error), "make it reachable (section `egress`)");
-            }
+            Err(error) => return self.findings.error(&keys[0], unreachable(&error), MAKE_REACHABLE),
         };
-        let status = response.status();
-        let body: Document = serde_json::from_slice(response.body()).unwrap_or_default();
-        let code = text(&body, "error").unwrap_or_default();
-        let rejected = format!("{url} rejects the credentials of this server: {status} {code}");
-        let secret = format!("{section}.client_secret");
-        match status.as_u16() {
-            200 if body.contains_key("active") => {}
-            401 | 403 => {
-                self.findings.error(&secret, rejected, "correct `client_id` and the secret, and permit introspection")
+        match introspection::process_for(client, &response) {
+            Ok(response) if response.is_active() => self.findings.error(
+                &keys[0],
+                format!("{url} says that a random token is active"),
+                "use another endpoint: this one accepts every token",
+            ),
+            Ok(_) | Err(ProtocolError::TokenRefused) => {}
+            Err(error) => self.rejected(keys, url, &error, "set the URL of the introspection endpoint (RFC 7662)"),
+        }
+    }
+
+    /// Asks GitHub about a random token: the response to right credentials is that the token was not issued to this client.
+    async fn token_check(&mut self, keys: &[String; 2], url: &Uri, issuer: &Issuer, client: &ClientAuthentication) {
+        let Ok(token) = BearerToken::new(&random()) else { return };
+        let Ok(provider) = resource_server::github(issuer) else { return };
+        let provider = provider.with_token_check_endpoint(url.clone());
+        let Some(request) = provider.token_check_request(client, &token) else { return };
+        let response = match self.egress.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(error) => return self.findings.error(&keys[0], unreachable(&error), MAKE_REACHABLE),
+        };
+        match provider.process_token_check(client, &response) {
+            Ok(_) => self.findings.error(
+                &keys[0],
+                format!("{url} says that a random token was issued to this client"),
+                "use another endpoint: this one accepts every token",
+            ),
+            Err(ProtocolError::TokenRefused) => {}
+            Err(error) => self.rejected(keys, url, &error, "set the URL at which GitHub checks tokens"),
+        }
+    }
+
+    /// Reports the response of `url` to a request about a random token.
+    fn rejected(&mut self, [endpoint, secret]: &[String; 2], url: &Uri, error: &ProtocolError, change: &str) {
+        match error {
+            ProtocolError::RateLimited { .. } | ProtocolError::ServerError { .. } => {
+                self.findings.warning(endpoint, format!("{url}: {error}"), "try again later");
             }
-            400 if code == "invalid_client" => {
-                self.findings.error(&secret, rejected, "correct `client_id` and the secret")
+            // A 400 is the response to a request that another endpoint expects, unless it has the code `invalid_client`.
+            ProtocolError::ClientRefused { status, .. }
+                if *status != StatusCode::BAD_REQUEST || error.is_invalid_client() =>
+            {
+                let problem = format!("{url} rejects the credentials of this server: {error}");
+                self.findings.error(secret, problem, "correct `client_id` and the secret, and permit introspection");
             }
-            500.. | 429 => self.findings.warning(&endpoint, format!("{url} responded {status}"), "try again later"),
-            _ => {
-                let problem = format!("{url} responded {status} {code} to the introspection of a random token");
-                self.findings.error(&endpoint, problem, "set the URL of the introspection endpoint (RFC 7662)");
-            }
+            _ => self.findings.error(endpoint, format!("{url}, asked about a random token: {error}"), change),
         }
     }
 
@@ -396,60 +414,13 @@ impl Check {
                     "register the redirect URI {callback} for this client, and permit it the authorization code grant"
                 ),
             ),
-            _ => self.findings.error(
-                "bridge.endpoints.token",
-                problem,
-                "make it reachable (section `egress`), or correct the URL",
-            ),
+            _ => self.findings.error("bridge.endpoints.token", problem, MAKE_REACHABLE),
         }
     }
 }
 
 fn text<'a>(document: &'a Document, member: &str) -> Option<&'a str> {
     document.get(member).and_then(Value::as_str).filter(|text| !text.is_empty())
-}
-
-/// Returns the names of the algorithms that the public key `jwk` can verify.
-fn algorithms_of(jwk: &Value) -> Vec<&str> {
-    let member = |name: &str| jwk.get(name).and_then(Value::as_str);
-    if member("use").is_some_and(|purpose| purpose != "sig") {
-        return Vec::new();
-    }
-    let possible: &[&str] = match (member("kty"), member("crv")) {
-        (Some("RSA"), _) => &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"],
-        (Some("EC"), Some("P-256")) => &["ES256"],
-        (Some("EC"), Some("P-384")) => &["ES384"],
-        (Some("OKP"), Some("Ed25519")) => &["EdDSA"],
-        _ => &[],
-    };
-    possible.iter().copied().filter(|name| member("alg").is_none_or(|only| only == *name)).collect()
-}
-
-/// Returns why a request failed, with the key that permits a destination that the egress guard blocks.
-fn unreachable(error: &EgressError) -> String {
-    match error.kind() {
-        EgressErrorKind::Blocked => {
-            format!(
-                "{} (blocked by the egress guard: see `egress.allowed_networks`, `egress.allow_loopback`)",
-                chain(error)
-            )
-        }
-        _ => chain(error),
-    }
-}
-
-/// Returns the messages of `error` and of its sources.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// Returns a text that no server has issued.

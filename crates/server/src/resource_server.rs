@@ -216,7 +216,7 @@ impl Parts<'_> {
 }
 
 /// Returns the GitHub, or the GitHub Enterprise Server, that `issuer` names.
-fn github(issuer: &Issuer) -> Result<Provider, ConfigError> {
+pub(crate) fn github(issuer: &Issuer) -> Result<Provider, ConfigError> {
     let github = Provider::github();
     if issuer == github.issuer() {
         return Ok(github);

@@ -1,6 +1,6 @@
 //! The layers in front of the MCP routes, and the paths of the routes.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
@@ -141,15 +141,29 @@ fn below(base: &str, uri: &Uri) -> Option<Uri> {
 
 /// Routes that are set after the server begins to listen. Before that, every response is 503.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LateRoutes(Arc<OnceLock<Router>>);
+pub(crate) struct LateRoutes(Arc<Late>);
+
+#[derive(Debug, Default)]
+struct Late {
+    routes: OnceLock<Router>,
+    /// Why there are no routes yet; `None` before the first attempt has failed.
+    problem: Mutex<Option<String>>,
+}
 
 impl LateRoutes {
     pub(crate) fn set(&self, routes: Router) {
-        self.0.set(routes).expect("the routes are set once");
+        self.0.routes.set(routes).expect("the routes are set once");
     }
 
-    pub(crate) fn are_set(&self) -> bool {
-        self.0.get().is_some()
+    /// Sets why there are no routes yet.
+    pub(crate) fn set_problem(&self, problem: String) {
+        *self.0.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem);
+    }
+
+    /// Returns why there are no routes yet; `None` if there are.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let problem = || self.0.problem.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.0.routes.get().is_none().then(|| problem().unwrap_or_else(|| "it is being fetched".to_owned()))
     }
 
     pub(crate) fn router(&self) -> Router {
@@ -158,7 +172,7 @@ impl LateRoutes {
     }
 
     async fn respond(self, request: Request) -> Response {
-        match self.0.get() {
+        match self.0.routes.get() {
             // A router is always ready, and its error type is `Infallible`.
             Some(routes) => routes.clone().oneshot(request).await.into_response(),
             None => (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], "starting\n").into_response(),

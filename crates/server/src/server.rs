@@ -114,14 +114,31 @@ impl Server {
     ) -> Result<(), Failure> {
         let listeners = Listeners::bind(&self.config).await?;
         let store = OpenStore::open(store, Arc::new(SystemClock::new())).await?;
+        let served = self.serve_bridge(settings, store.clone(), listeners, mcp, announce, metrics, context).await;
+        // However it ended: the database is whole in one file.
+        store.close().await;
+        served
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of a server")]
+    async fn serve_bridge(
+        &self,
+        settings: &BridgeSettings,
+        store: OpenStore,
+        listeners: Listeners,
+        mcp: impl FnOnce(&RouteContext) -> Router,
+        announce: impl FnOnce(&Config),
+        metrics: PrometheusHandle,
+        context: RouteContext,
+    ) -> Result<(), Failure> {
         let late = LateRoutes::default();
         let readiness = Readiness::Bridge(late.clone(), store.clone());
-        let closing = store.clone();
         let admin = Admin { metrics, readiness, shutdown: context.shutdown.clone() };
         let routes = with_optional_base(late.router(), self.config.base_path());
         let mut serving = pin!(listeners.serve(routes, admin::routes(admin), context.shutdown.clone()));
         let starting = async {
-            let (auth, bridge) = bridge::build(&self.config, settings, store, self.resource_name.as_deref()).await?;
+            let (name, waiting) = (self.resource_name.as_deref(), |problem| late.set_problem(problem));
+            let (auth, bridge) = bridge::build(&self.config, settings, store, name, waiting).await?;
             let context = context.with_provider(bridge.provider().clone());
             // Users of a trusted issuer have no grant at the provider.
             let context = if settings.trusted_issuers.is_empty() { context.with_required_upstream() } else { context };
@@ -135,7 +152,6 @@ impl Server {
         announce(&self.config);
         self.until_served(serving).await;
         drain(&bridge).await;
-        closing.close().await;
         Ok(())
     }
 }

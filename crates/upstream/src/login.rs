@@ -110,10 +110,13 @@ impl ProviderClient {
     }
 }
 
-/// Checks that profile and ID token have the same subject.
+/// Checks that profile and ID token have the same `sub`, by whatever member the user is named.
 fn check_user(profile: Profile, id_token: Option<&IdToken>) -> Result<Profile, AuthError> {
     match id_token {
-        Some(id_token) if id_token.subject() != profile.subject() => Err(AuthError::new(Reason::SubjectMismatch)),
+        Some(id_token) if id_token.subject() != profile.sub() => {
+            let problem = "the ID token and the profile are about different users: their `sub` differs";
+            Err(AuthError::new(Reason::SubjectMismatch).with_source(problem))
+        }
         _ => Ok(profile),
     }
 }

@@ -51,7 +51,7 @@ impl RefusalLog {
             ?issuer,
             reason = reason.as_str(),
             problem,
-            "tokens of this issuer are refused, also when they are renewed"
+            "a token is refused for a reason that a new token does not change: this server and the issuer are not configured alike"
         );
     }
 

@@ -144,7 +144,10 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         return check(&config, file, cli.online).await;
     }
     if let Some(command) = &cli.command {
-        return maintain(&Maintenance::open(&config).await?, command).await;
+        let store = Maintenance::open(&config).await?;
+        let done = maintain(&store, command).await;
+        store.close().await?;
+        return done;
     }
     serve(config, |config| tracing::info!(resource = %config.resource(), listen = %config.listen(), "serving")).await
 }
@@ -191,6 +194,8 @@ async fn maintain(store: &Maintenance, command: &Command) -> Result<(), Failure>
             each_session(store, async |session| {
                 let SessionSummary { id, issuer, subject, client_id, scopes, began_at, ends_at, .. } = session;
                 let (began, ends) = (began_at.as_secs(), ends_at.as_secs());
+                // The issuer chose this text: control characters in it would be commands to the terminal.
+                let subject = subject.escape_debug();
                 print(&format!("{id}\t{issuer}#{subject}\t{client_id}\t{scopes}\t{began}\t{ends}"));
                 Ok(())
             })

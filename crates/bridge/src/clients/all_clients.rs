@@ -9,7 +9,7 @@ use portcullis_store::SealedStore;
 
 use super::{
     Client, ClientAuthenticationMethod, ClientSource, RegisteredClient, RegistrationPolicy,
-    authentication::{ClientAssertions, Credentials, Proof},
+    authentication::{AUTHENTICATION_FAILED, ClientAssertions, Credentials, Proof},
     client::AuthenticationRequirement,
     documents::Documents,
     metadata::for_log,
@@ -106,16 +106,19 @@ impl Clients {
 
     async fn verify(&self, credentials: Credentials, caller: &Caller) -> Result<Client, OAuthError> {
         let Credentials { client_id, proof, is_in_header } = credentials;
-        let client = match self.find(&client_id, caller).await {
-            Ok(client) => Some(client),
-            Err(error) if error.code == ErrorCode::InvalidClient => None,
+        // An unknown client gets the same error as a wrong secret. The log has the cause.
+        let (client, unknown) = match self.find(&client_id, caller).await {
+            Ok(client) => (Some(client), None),
+            Err(error) if error.code == ErrorCode::InvalidClient => (None, Some(error)),
             Err(error) => return Err(error),
         };
-        // An unknown client gets the same error as a wrong secret.
         let (presented, registered) = (proof.method(), client.as_ref().map(|client| client.authentication.method()));
         self.check_proof(client, proof, caller).await?.ok_or_else(|| {
-            let error = OAuthError::new(ErrorCode::InvalidClient, "client authentication failed")
-                .with_found(presented, registered.unwrap_or("a known client"));
+            let wrong = || {
+                let error = OAuthError::new(ErrorCode::InvalidClient, AUTHENTICATION_FAILED);
+                error.with_found(presented, registered.unwrap_or_default())
+            };
+            let error = unknown.map_or_else(wrong, |error| error.with_description(AUTHENTICATION_FAILED));
             if is_in_header { error.with_challenge() } else { error }
         })
     }
@@ -141,8 +144,8 @@ impl Clients {
             }
             (Proof::Assertion(jwt), Some(client)) => {
                 let ClientAuthenticationMethod::PrivateKeyJwt(keys) = &client.authentication else { return Ok(None) };
-                let is_valid = self.assertions.verify(&client, keys, jwt, caller).await?;
-                Ok(is_valid.then_some(client))
+                self.assertions.verify(&client, keys, jwt, caller).await?;
+                Ok(Some(client))
             }
             (Proof::Assertion(_), None) => Ok(None),
         }

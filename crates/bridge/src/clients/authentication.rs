@@ -30,6 +30,9 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 
 const BASIC: &str = "basic ";
 
+/// What a client learns of a failed authentication, whatever the cause.
+pub(super) const AUTHENTICATION_FAILED: &str = "client authentication failed";
+
 /// The client authentication in a request. Nothing in it is verified.
 #[derive(Debug)]
 pub(super) struct Credentials {
@@ -186,31 +189,33 @@ impl ClientAssertions {
         Self { audience, token_endpoint, records, egress, limits, clock, configured: key_sets(), named: key_sets() }
     }
 
-    /// Reports whether `jwt`, which `caller` presents, is a valid assertion of `client`, signed with one of its `keys`, and not a replay.
+    /// Checks that `jwt`, which `caller` presents, is a valid assertion of `client`, signed with one of its `keys`, and not a replay.
     ///
     /// # Errors
-    /// `temporarily_unavailable` if that cannot be determined: the keys or the store cannot be reached, or a rate limit applies.
+    /// `invalid_client` if it is not; `temporarily_unavailable` if that cannot be determined: the keys or the store cannot be reached, or a
+    /// rate limit applies.
     pub(super) async fn verify(
         &self,
         client: &Client,
         keys: &ClientKeys,
         jwt: UnverifiedJwt,
         caller: &Caller,
-    ) -> Result<bool, OAuthError> {
+    ) -> Result<(), OAuthError> {
+        let cause = |error: &AuthError| format!("{}: {}", error.reason(), error.causes().unwrap_or_default());
         match self.check(client, keys, jwt, caller).await {
-            Ok(is_first) => Ok(is_first),
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let error = invalid(AUTHENTICATION_FAILED);
+                Err(error.with_found("an assertion that was presented before", "one with a new `jti`"))
+            }
             Err(CheckError::Rejected(error)) if !error.is_transient() => {
-                let (client_id, source) = (client.id(), std::error::Error::source(&error));
-                tracing::info!(client_id, reason = error.reason().as_str(), source, "client assertion rejected");
-                Ok(false)
+                Err(invalid(AUTHENTICATION_FAILED).with_found(&cause(&error), "a valid client assertion"))
             }
             Err(CheckError::Rejected(error)) => {
-                tracing::warn!(
-                    client_id = client.id(),
-                    reason = error.reason().as_str(),
-                    "client key set cannot be fetched"
-                );
-                Err(OAuthError::new(ErrorCode::TemporarilyUnavailable, "client key set cannot be fetched"))
+                let unavailable =
+                    OAuthError::new(ErrorCode::TemporarilyUnavailable, "client key set cannot be fetched");
+                let key = if client.source == ClientSource::Configured { "bridge.clients" } else { "none" };
+                Err(unavailable.with_found(&cause(&error), "the keys of the client").with_key(key))
             }
             Err(CheckError::Unavailable(error)) => Err(error),
         }

@@ -233,7 +233,7 @@ impl Client {
     }
 
     /// Returns the client as the sender of a request without client authentication, if it may send such requests.
-    pub(super) fn without_authentication(self) -> Option<Self> {
+    pub(crate) fn without_authentication(self) -> Option<Self> {
         let is_allowed = self.is_public() || self.authentication_requirement == AuthenticationRequirement::Optional;
         is_allowed.then_some(Self { authentication: ClientAuthenticationMethod::None, ..self })
     }

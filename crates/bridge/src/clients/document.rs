@@ -176,11 +176,14 @@ fn grant_types(members: &ClientMetadata) -> Result<Vec<GrantType>, InvalidMetada
 }
 
 /// Returns the authentication method, and whether it is required: a client that also offers `none`
-/// (`token_endpoint_auth_methods_supported`) may send requests without authentication. The document is public, so a client secret is
-/// invalid.
+/// (`token_endpoint_auth_methods_supported`) may send requests without authentication, and needs no usable keys. The document is public, so
+/// a client secret is invalid.
 fn authentication(
     members: &ClientMetadata,
 ) -> Result<(ClientAuthenticationMethod, AuthenticationRequirement), InvalidMetadata> {
+    use AuthenticationRequirement::{Optional, Required};
+    use ClientAuthenticationMethod::{None as Public, PrivateKeyJwt};
+
     for member in ["client_secret", "client_secret_expires_at"] {
         if members.has(member) {
             return Err(InvalidMetadata::new(member, "is not allowed in a document"));
@@ -191,13 +194,16 @@ fn authentication(
     let offered = members.texts("token_endpoint_auth_methods_supported")?.unwrap_or_default();
     let has = |method| named == method || offered.contains(&method);
     match (has("private_key_jwt"), has("none")) {
-        (true, true) => {
-            Ok((ClientAuthenticationMethod::PrivateKeyJwt(members.keys()?), AuthenticationRequirement::Optional))
-        }
-        (true, false) => {
-            Ok((ClientAuthenticationMethod::PrivateKeyJwt(members.keys()?), AuthenticationRequirement::Required))
-        }
-        (false, true) => Ok((ClientAuthenticationMethod::None, AuthenticationRequirement::Required)),
+        (true, true) => Ok(match members.keys() {
+            Ok(keys) => (PrivateKeyJwt(keys), Optional),
+            Err(InvalidMetadata { member, why, found, .. }) => {
+                let client = members.text("client_id").ok().flatten();
+                tracing::info!(client, member, found, expected = why, "keys of a client metadata document ignored");
+                (Public, Required)
+            }
+        }),
+        (true, false) => Ok((PrivateKeyJwt(members.keys()?), Required)),
+        (false, true) => Ok((Public, Required)),
         (false, false) => Err(members.invalid(MEMBER, "must be none or private_key_jwt")),
     }
 }

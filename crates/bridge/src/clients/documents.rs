@@ -193,7 +193,10 @@ fn fetch_error(url: &ClientUrl, error: &EgressError) -> FetchError {
 impl From<FetchError> for OAuthError {
     fn from(error: FetchError) -> Self {
         match error {
-            FetchError::Rejected(why) => Self::new(ErrorCode::InvalidClient, why),
+            FetchError::Rejected(why) => {
+                let found = why.to_string();
+                Self::new(ErrorCode::InvalidClient, why).with_found(&found, "a valid client metadata document")
+            }
             FetchError::NotADocument(_) | FetchError::Unavailable => {
                 Self::new(ErrorCode::TemporarilyUnavailable, "client metadata document cannot be fetched")
                     .with_advice(ADVICE)

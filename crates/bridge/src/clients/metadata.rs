@@ -168,7 +168,9 @@ impl From<InvalidMetadata> for OAuthError {
             "redirect_uris" => ErrorCode::InvalidRedirectUri,
             _ => ErrorCode::InvalidClientMetadata,
         };
-        Self::new(code, invalid.to_string())
+        let InvalidMetadata { why, found, key, .. } = &invalid;
+        let error = Self::new(code, invalid.to_string()).with_found(found.as_deref().unwrap_or("no usable value"), why);
+        (*key).into_iter().fold(error, Self::with_key)
     }
 }
 

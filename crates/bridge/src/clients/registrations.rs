@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::{
     Client, ClientAuthenticationMethod, ClientSource, GrantType,
     client::AuthenticationRequirement,
-    metadata::{ClientMetadata, InvalidMetadata},
+    metadata::{ClientMetadata, InvalidMetadata, for_log},
     registration::{Ignored, Method, RegisteredClient, RegistrationPolicy, RegistrationRequest},
 };
 use crate::{
@@ -87,13 +87,10 @@ impl Registrations {
     pub(super) async fn register(&self, body: &[u8]) -> Result<RegisteredClient, OAuthError> {
         let members = ClientMetadata::parse(body);
         let members = members.map_err(|error| {
-            tracing::info!(%error, expected = "a JSON object with unique members", "registration rejected");
             OAuthError::new(ErrorCode::InvalidClientMetadata, "body is not a JSON object with unique members")
+                .with_found(&error.to_string(), "a JSON object with unique members")
         })?;
-        let request = RegistrationRequest::read(&members, &self.http_hosts).inspect_err(|invalid| {
-            let InvalidMetadata { member, why, found, key } = invalid;
-            tracing::info!(member, found = found.as_deref(), expected = why, key, "registration rejected");
-        })?;
+        let request = RegistrationRequest::read(&members, &self.http_hosts)?;
         self.make_room().await?;
         let id: Box<str> = format!("client_{}", *random::<16>()).into();
         log_ignored(&id, &request.ignored);
@@ -116,6 +113,9 @@ impl Registrations {
         if self.records.create(Registration::key(&id), &registration, now + self.policy.unused_ttl).await?.is_none() {
             return Err(OAuthError::new(ErrorCode::ServerError, "client id collision"));
         }
+        let (client_id, name, redirect_uri) =
+            (&*id, request.name.as_deref(), for_log(request.redirect_uris[0].as_str()));
+        tracing::info!(client_id, name, redirect_uri, "client registered");
         let available: Vec<_> = request.scopes.iter().filter(|scope| self.scopes.contains(scope)).collect();
         Ok(RegisteredClient { scope: available.join(" "), id, secret, issued_at: now, request })
     }
@@ -140,11 +140,11 @@ impl Registrations {
             }
         }
         if removed == 0 {
-            tracing::warn!(
-                max_clients = self.policy.max_clients,
-                "registration rejected: maximum number of clients reached, all in use"
-            );
-            return Err(OAuthError::new(ErrorCode::TemporarilyUnavailable, "too many registered clients"));
+            let max_clients = self.policy.max_clients;
+            tracing::warn!(max_clients, "maximum number of registered clients reached, all in use");
+            let expected = format!("fewer than {max_clients} clients in use");
+            return Err(OAuthError::new(ErrorCode::TemporarilyUnavailable, "too many registered clients")
+                .with_found("all clients have users", &expected));
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use crate::{
         ApprovedRequest, AuthorizationRequest, AuthorizeError, Browser, ClientFingerprint, CompletedLogin, ConsentForm,
         Consents, Cookies, LoginCompletion, PendingLogin, PendingLogins, ProviderRedirects, cookie_name,
     },
-    pages::{ErrorLink, Pages, error_page},
+    pages::{ErrorLink, Pages},
     parameters::{MAX_QUERY, OAuthForm, OAuthQuery},
     response::{ErrorCode, OAuthError, redirect, run_to_end},
     session::SecretHash,
@@ -41,7 +41,7 @@ pub(crate) async fn authorize(
     caller: Caller,
     headers: HeaderMap,
     query: Result<OAuthQuery, OAuthError>,
-) -> Result<Response, AuthorizeError> {
+) -> Response {
     let client_id = query.as_ref().ok().and_then(|OAuthQuery(query)| query.optional("client_id")).map(str::to_owned);
     let outcome = async {
         let OAuthQuery(parameters) = query?;
@@ -61,7 +61,10 @@ pub(crate) async fn authorize(
         let browser = known_browser.unwrap_or_else(Browser::new);
         Ok::<_, AuthorizeError>(consent_page(&pages, &consents, cookies, &client, &request, &browser))
     };
-    outcome.await.inspect_err(|error| error.log_rejected("authorize", client_id.as_deref()))
+    outcome.await.unwrap_or_else(|error| {
+        error.log_rejected("authorize", client_id.as_deref());
+        error.into_response(&pages)
+    })
 }
 
 /// Creates the consent page, whose form is valid in this browser only.
@@ -93,7 +96,7 @@ pub(crate) async fn consent(
     caller: Caller,
     headers: HeaderMap,
     form: Result<OAuthForm, OAuthError>,
-) -> Result<Response, AuthorizeError> {
+) -> Response {
     let mut client_id = None;
     let outcome = async {
         let OAuthForm(parameters) = form?;
@@ -121,7 +124,10 @@ pub(crate) async fn consent(
         }
     };
     let outcome = outcome.await;
-    outcome.inspect_err(|error| error.log_rejected("consent", client_id.as_deref()))
+    outcome.unwrap_or_else(|error| {
+        error.log_rejected("consent", client_id.as_deref());
+        error.into_response(&pages)
+    })
 }
 
 fn foreign_form() -> OAuthError {
@@ -181,7 +187,7 @@ fn denied(clients: &Clients, pages: &Pages, client: &Client, form: &ConsentForm,
     if is_on_this_device || clients.is_trusted(client) {
         pages.redirect_page(place, &url)
     } else {
-        error_page(&error, Some(ErrorLink::return_to(place, &url)))
+        pages.error(&error, Some(ErrorLink::return_to(place, &url)))
     }
 }
 
@@ -191,10 +197,11 @@ pub(crate) struct SameOrigin;
 impl<S: Send + Sync> FromRequestParts<S> for SameOrigin
 where
     Arc<BridgeConfig>: FromRef<S>,
+    Arc<Pages>: FromRef<S>,
 {
-    type Rejection = AuthorizeError;
+    type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, AuthorizeError> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let urls = Arc::<BridgeConfig>::from_ref(state).urls();
         if !is_same_origin(&parts.headers, &urls) {
             let found =
@@ -205,7 +212,7 @@ where
                 .with_found(&found, urls.origin())
                 .with_key("public_url");
             error.log_rejected("consent", None);
-            return Err(error.into());
+            return Err(Arc::<Pages>::from_ref(state).error(&error, None));
         }
         Ok(Self)
     }
@@ -246,18 +253,28 @@ pub(crate) async fn callback(
     State(limits): State<RateLimits>,
     State(telemetry): State<Arc<Telemetry>>,
     State(tasks): State<TaskTracker>,
+    State(pages): State<Arc<Pages>>,
     caller: Caller,
     headers: HeaderMap,
     uri: Uri,
-) -> Result<Response, AuthorizeError> {
-    let response = authorization_response(&uri).inspect_err(|error| error.log_rejected("callback", None))?;
-    let cookie = cookie_name(response.state());
-    let login = take_login(&pending_logins, cookies, &headers, &cookie, &response).await.inspect_err(|error| {
-        if error.code == ErrorCode::InvalidRequest {
-            telemetry.login(LoginOutcome::Foreign);
+) -> Response {
+    let found = async {
+        let response = authorization_response(&uri)?;
+        let cookie = cookie_name(response.state());
+        let login = take_login(&pending_logins, cookies, &headers, &cookie, &response).await.inspect_err(|error| {
+            if error.code == ErrorCode::InvalidRequest {
+                telemetry.login(LoginOutcome::Foreign);
+            }
+        })?;
+        Ok::<_, OAuthError>((response, cookie, login))
+    };
+    let (response, cookie, login) = match found.await {
+        Ok(found) => found,
+        Err(error) => {
+            error.log_rejected("callback", None);
+            return pages.error(&error, None);
         }
-        error.log_rejected("callback", None);
-    })?;
+    };
     limits.refund_login(&caller, &login.request.client_id);
     let request = login.request.clone();
     // The provider's code is used up now, so the login completes even if the browser disconnects.
@@ -272,7 +289,7 @@ pub(crate) async fn callback(
         Err(error) => request.target.with_error(&error, &config.issuer),
     });
     cookies.clear(response.headers_mut(), &cookie);
-    Ok(response)
+    response
 }
 
 fn authorization_response(uri: &Uri) -> Result<AuthorizationResponse, OAuthError> {

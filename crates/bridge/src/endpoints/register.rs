@@ -6,18 +6,21 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, header};
 
 use crate::{
     clients::{Clients, RegisteredClient},
     limits::{Caller, RateLimits},
     parameters::{has_content_type, read_body},
-    response::{self, OAuthError},
+    response::{ErrorCode, OAuthError},
     telemetry::Telemetry,
 };
 
 /// The maximum size of a registration request.
 const MAX_BODY: usize = 16 * 1024;
+
+/// The name of the request in the log.
+const STEP: &str = "register";
 
 /// The client id under which wrong initial access tokens are counted.
 const INITIAL_ACCESS: &str = "";
@@ -33,14 +36,17 @@ pub(crate) async fn register(
     limits.check_authentication(INITIAL_ACCESS, &caller)?;
     let token = bearer(request.headers());
     if !clients.accepts_initial_access_token(token) {
-        let (found, expected) =
-            (if token.is_some() { "another token" } else { "no token" }, "the initial access token");
-        tracing::info!(found, expected, key = "bridge.registration.initial_access_token", "registration rejected");
         limits.record_failed_authentication(INITIAL_ACCESS, &caller);
-        return Ok(unauthorized());
+        let error = OAuthError::new(ErrorCode::InvalidToken, "a valid initial access token is required")
+            .with_found(if token.is_some() { "another token" } else { "no token" }, "the initial access token")
+            .with_key("bridge.registration.initial_access_token");
+        error.log_rejected(STEP, None);
+        telemetry.registration(Some(error.code));
+        return Ok(with_bearer_challenge(error.into_response()));
     }
     let registered = read_and_register(&clients, &limits, &caller, request).await;
     telemetry.registration(registered.as_ref().err().map(|error| error.code));
+    let registered = registered.inspect_err(|error| error.log_rejected(STEP, None));
     registered.map(IntoResponse::into_response)
 }
 
@@ -52,18 +58,15 @@ async fn read_and_register(
 ) -> Result<RegisteredClient, OAuthError> {
     limits.acquire_registration(caller)?;
     if !has_content_type(request.headers(), "application/json") {
-        let found = request.headers().get(header::CONTENT_TYPE);
-        tracing::info!(member = "Content-Type", ?found, expected = "application/json", "registration rejected");
-        return Err(OAuthError::invalid_request("Content-Type must be application/json"));
+        let found = request.headers().get(header::CONTENT_TYPE).map(|found| format!("{found:?}"));
+        let error = OAuthError::invalid_request("Content-Type must be application/json");
+        return Err(error.with_found(found.as_deref().unwrap_or("none"), "application/json"));
     }
     clients.register(&read_body(request, MAX_BODY).await?).await
 }
 
-/// Creates the response to a missing or wrong initial access token. [RFC 6750 section 3](https://www.rfc-editor.org/rfc/rfc6750#section-3)
-fn unauthorized() -> Response {
-    let description = "a valid initial access token is required";
-    let body = serde_json::json!({"error": "invalid_token", "error_description": description});
-    let mut response = response::json(StatusCode::UNAUTHORIZED, &body);
+/// Adds the challenge for a missing or wrong initial access token. [RFC 6750 section 3](https://www.rfc-editor.org/rfc/rfc6750#section-3)
+fn with_bearer_challenge(mut response: Response) -> Response {
     let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
     response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     response

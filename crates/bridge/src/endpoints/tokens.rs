@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{extract::State, response::Response};
 use http::{HeaderMap, StatusCode, header::AUTHORIZATION};
 use portcullis_core::{BearerToken, Clock, GrantId};
+use portcullis_oauth::assertion;
 use serde::Serialize;
 use serde_json::json;
 use tokio_util::task::TaskTracker;
@@ -108,7 +109,11 @@ pub(crate) async fn revoke(
 /// Returns the client that a request names. It is not authenticated.
 fn named_client(headers: &HeaderMap, form: &Parameters) -> Option<String> {
     let in_header = || BasicCredentials::from_headers(headers).ok().flatten().map(|BasicCredentials { id, .. }| id);
-    form.optional("client_id").map(str::to_owned).or_else(in_header)
+    let in_assertion = || {
+        let jwt = assertion::parse(&form.optional("client_assertion")?.into()).ok()?;
+        jwt.claimed_issuer().ok().map(str::to_owned)
+    };
+    form.optional("client_id").map(str::to_owned).or_else(in_header).or_else(in_assertion)
 }
 
 /// Reports whether a request names its client.
@@ -117,13 +122,14 @@ fn names_client(headers: &HeaderMap, form: &Parameters) -> bool {
         || ["client_id", "client_secret", "client_assertion"].iter().any(|name| form.optional(name).is_some())
 }
 
-/// Returns the client of `session`, which a valid token has proved. A confidential client has to authenticate itself.
+/// Returns the client of `session`, which a valid token has proved, as the sender of a request without client authentication. A
+/// confidential client has to authenticate itself.
 async fn public_client(clients: &Clients, session: &Session, caller: &Caller) -> Result<Client, OAuthError> {
     let client = clients.find(&session.client_id, caller).await?;
-    if !client.is_public() {
-        return Err(OAuthError::new(ErrorCode::InvalidClient, "client authentication failed"));
-    }
-    Ok(client)
+    client.without_authentication().ok_or_else(|| {
+        OAuthError::new(ErrorCode::InvalidClient, "client authentication failed")
+            .with_found("no client_id and no authentication", "the authentication of the token's client")
+    })
 }
 
 /// A token of this bridge, by its form.
@@ -196,16 +202,25 @@ pub(crate) async fn introspect(
     State(clock): State<Arc<dyn Clock>>,
     caller: Caller,
     headers: HeaderMap,
-    OAuthForm(form): OAuthForm,
+    form: Result<OAuthForm, OAuthError>,
 ) -> Result<Response, OAuthError> {
-    let resource_server = authenticate(&config, &limits, &headers, &caller)
-        .inspect_err(|error| error.log_rejected("introspect", named_client(&headers, &form).as_deref()))?;
-    let identified = identify(form.required("token")?, &access_tokens, &*clock).await?;
-    let Some((id, hash)) = identified else { return Ok(inactive()) };
-    let TokenStatus::Active(active) = sessions.token_status(id, hash).await? else { return Ok(inactive()) };
-    let ActiveToken { session, entry, .. } = *active;
+    let client_id = form.as_ref().ok().and_then(|OAuthForm(form)| named_client(&headers, form));
+    let described = async {
+        let OAuthForm(form) = form?;
+        let resource_server = authenticate(&config, &limits, &headers, &caller)?;
+        let identified = identify(form.required("token")?, &access_tokens, &*clock).await?;
+        let Some((id, hash)) = identified else { return Ok(inactive()) };
+        let TokenStatus::Active(active) = sessions.token_status(id, hash).await? else { return Ok(inactive()) };
+        Ok::<_, OAuthError>(describe(&config, resource_server, &active))
+    };
+    described.await.inspect_err(|error| error.log_rejected("introspect", client_id.as_deref()))
+}
+
+/// Describes an active token, if it is for the resource of `resource_server`.
+fn describe(config: &BridgeConfig, resource_server: &IntrospectionClient, active: &ActiveToken) -> Response {
+    let ActiveToken { session, entry, .. } = active;
     if session.resource != resource_server.resource {
-        return Ok(inactive());
+        return inactive();
     }
     let description = ActiveResponse {
         active: true,
@@ -218,7 +233,7 @@ pub(crate) async fn introspect(
         exp: entry.expires_at.as_secs(),
         token_type: "Bearer",
     };
-    Ok(response::json(StatusCode::OK, &description))
+    response::json(StatusCode::OK, &description)
 }
 
 /// The response for invalid tokens and for tokens of other resources.
@@ -235,6 +250,7 @@ fn authenticate<'a>(
     let rejected = || {
         OAuthError::new(ErrorCode::InvalidClient, "client authentication failed")
             .with_challenge()
+            .with_found("other credentials, or none", "those of a resource server, in the Authorization header")
             .with_key("bridge.resource_servers")
     };
     let BasicCredentials { id, secret } = BasicCredentials::from_headers(headers)?.ok_or_else(rejected)?;

@@ -1,6 +1,6 @@
 //! [`AuthorizationRequest`], and its response: to a [`ResponseTarget`], or an [`AuthorizeError`].
 
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use portcullis_core::{Issuer, ResourceUri, ScopeSet};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use crate::{
     clients::{Clients, for_log},
     config::Urls,
     limits::Caller,
-    pages::{ErrorLink, error_page},
+    pages::{ErrorLink, Pages},
     parameters::{Parameters, known_scopes, names_resource},
     response::{ErrorCode, OAuthError, redirect},
 };
@@ -309,24 +309,23 @@ impl AuthorizeError {
         | Self::Redirect { error, .. }) = self;
         error.log_rejected(step, client_id);
     }
+
+    /// Creates the response to the browser.
+    pub(crate) fn into_response(self, pages: &Pages) -> Response {
+        match self {
+            Self::ShowPage(error) => pages.error(&error, None),
+            Self::ShowRestart { error, url } => pages.error(&error, Some(ErrorLink::start_again(&url))),
+            Self::ShowReturnLink { error, target, url } => {
+                pages.error(&error, Some(ErrorLink::return_to(&target, &url)))
+            }
+            Self::Redirect { url, .. } => redirect(&url),
+        }
+    }
 }
 
 impl From<OAuthError> for AuthorizeError {
     fn from(error: OAuthError) -> Self {
         Self::ShowPage(error)
-    }
-}
-
-impl IntoResponse for AuthorizeError {
-    fn into_response(self) -> Response {
-        match self {
-            Self::ShowPage(error) => error_page(&error, None),
-            Self::ShowRestart { error, url } => error_page(&error, Some(ErrorLink::start_again(&url))),
-            Self::ShowReturnLink { error, target, url } => {
-                error_page(&error, Some(ErrorLink::return_to(&target, &url)))
-            }
-            Self::Redirect { url, .. } => redirect(&url),
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use portcullis_core::{Clock, GrantId, Issuer, ScopeSet, UnixTime};
 use portcullis_store::{Record, SealedStore, StoreError};
 
 use super::{
-    Session, Stage,
+    EndReason, Session, Stage,
     end::mark_ended,
     invalidation::InvalidationFeed,
     store::{id_of, key},
@@ -87,6 +87,7 @@ impl SessionAdministration {
         if mark_ended(&self.records, &*self.clock, id).await?.is_none() {
             return Ok(false);
         }
+        tracing::info!(session = %id, reason = EndReason::Revoked.as_str(), "session ended");
         if let Some(feed) = &self.feed {
             feed.append(id).await;
         }

@@ -106,6 +106,25 @@ fn a_plain_code_challenge_is_rejected() {
     assert!(matches!(session.redeem_code(&redemption(&code), &lifetimes(), BEGINNING), Redeemed::Rejected(_)));
 }
 
+#[test]
+fn a_code_verifier_has_43_to_128_unreserved_characters() {
+    let mixed = "AZaz09-._~".repeat(5);
+    let (shortest, longest) = ("x".repeat(43), "x".repeat(128));
+    let (short, long, blank) = ("x".repeat(42), "x".repeat(129), format!("{} x", "x".repeat(43)));
+    for (verifier, is_valid) in
+        [(&shortest, true), (&longest, true), (&mixed, true), (&short, false), (&long, false), (&blank, false)]
+    {
+        let code = Secret::random();
+        let mut session = with_code(&code);
+        if let Stage::Code(binding) = &mut session.stage {
+            binding.challenge = URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, verifier.as_bytes())).into();
+        }
+        let request = CodeRedemption { code_verifier: verifier, ..redemption(&code) };
+        let redeemed = session.redeem_code(&request, &lifetimes(), BEGINNING);
+        assert_eq!(matches!(redeemed, Redeemed::Issued(_)), is_valid, "{verifier}");
+    }
+}
+
 /// The row of a session as older versions wrote it, without repetitions.
 fn without_grace(session: &Session) -> serde_json::Value {
     let mut row = serde_json::to_value(session).expect("plain data");

@@ -145,10 +145,46 @@ async fn as_01_an_untyped_assertion_may_be_for_the_token_endpoint() {
     assert_eq!(Outcome::of(signed(&fixture, &to_endpoint("JWT")).await).await, Outcome::Known);
     let typed = to_endpoint("client-authentication+jwt");
     assert_eq!(Outcome::of(signed(&fixture, &typed).await).await, Outcome::Refused);
-    let [line] = &log.lines("client assertion rejected")[..] else { panic!("one line: {}", log.text()) };
+    let [line] = &log.lines("client request rejected").split_off(1)[..] else { panic!("one line: {}", log.text()) };
     for part in ["wrong_audience", "server", TOKEN_ENDPOINT, ISSUER] {
         assert!(line.contains(part), "{line}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_failed_client_authentication_is_one_line_of_the_log_with_its_cause() {
+    let fixture = fixture();
+    let good = assertion(&fixture, "server", &json!({}));
+    assert_eq!(Outcome::of(signed(&fixture, &good).await).await, Outcome::Known);
+    let late = assertion(&fixture, "server", &json!({"exp": 1_767_225_000}));
+    fixture.host.says(&with(&document(), "redirect_uris", &json!([])));
+    let of_document = nothing(&fixture.client(CLIENT).await);
+    let unknown = nothing(&fixture.client("client_gone").await);
+    let unsigned = nothing(&fixture.client("server").await);
+    for (call, parts) in [
+        (signed(&fixture, &good).await, &["client_id=\"server\"", "presented before", "`jti`"][..]),
+        (signed(&fixture, &late).await, &["client_id=\"server\"", "expired"]),
+        (unsigned, &["client_id=\"server\"", "no authentication", "a valid client assertion"]),
+        (of_document, &[CLIENT, "client metadata document is invalid", "redirect_uris"]),
+        (unknown, &["found=\"client_gone\"", "has not expired", "bridge.clients"]),
+    ] {
+        let log = LogCapture::of_this_thread();
+        assert_eq!(Outcome::of(call).await, Outcome::Refused);
+        let [line] = &log.lines("client request rejected")[..] else { panic!("one line: {}", log.text()) };
+        for part in [&["invalid_client", "client authentication failed"], parts].concat() {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+    }
+    let log = LogCapture::of_this_thread();
+    let restarted = fixture.restarted(|config| {
+        let redirect_uris = vec![RedirectUri::new("https://app.example.test/callback").expect("a redirect URI")];
+        let server = Client::public("server", "Server", redirect_uris).with_jwks_uri("https://keys.example.test/jwks");
+        config.with_client(server).expect("a client")
+    });
+    let next = assertion(&restarted, "server", &json!({"jti": "next"}));
+    assert_eq!(Outcome::of(signed(&restarted, &next).await).await, Outcome::Unavailable);
+    let [line] = &log.lines("client request rejected")[..] else { panic!("one line: {}", log.text()) };
+    assert!(line.contains("https://keys.example.test/jwks") && line.contains("bridge.clients"), "{line}");
 }
 
 /// The members of ChatGPT's document that matter, with its URL and keys replaced.
@@ -178,6 +214,16 @@ async fn as_19_a_client_that_offers_none_too_is_served_without_an_assertion() {
     let good = assertion(&fixture, CLIENT, &json!({}));
     assert_eq!(Outcome::of(signed(&fixture, &good).await).await, Outcome::Known);
     assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known);
+
+    // Without keys it can only be public.
+    let fixture = Fixture::new();
+    fixture.host.says(&with(&public, "jwks_uri", &Value::Null));
+    let log = LogCapture::of_this_thread();
+    assert_eq!(fixture.outcome(CLIENT).await, Outcome::Known);
+    let [line] = &log.lines("keys of a client metadata document ignored")[..] else { panic!("{}", log.text()) };
+    assert!(line.contains(CLIENT) && line.contains("jwks_uri"), "{line}");
+    let unverifiable = assertion(&fixture, CLIENT, &json!({}));
+    assert_eq!(Outcome::of(signed(&fixture, &unverifiable).await).await, Outcome::Refused);
 
     // Without `none` among the methods an assertion is required.
     let fixture = Fixture::new();

@@ -121,6 +121,10 @@ async fn as_01_a_client_that_names_no_method_is_public_until_it_uses_its_secret(
     let tokens = public.log_in(&mut Browser::new(fixture.network.clone()), "alice").await.expect("a login");
     let tokens = public.refresh(tokens.refresh_token()).await.expect("a response");
     assert!(!tokens.refresh_token().is_empty());
+    let other = public.log_in(&mut Browser::new(fixture.network.clone()), "bob").await.expect("a login");
+    let revoked = public.revoke(other.refresh_token()).without("client_id").await.expect("a response");
+    assert_eq!(revoked.status(), StatusCode::OK, "as a public client, it may revoke without naming itself");
+    assert_eq!(public.refresh(other.refresh_token()).await.expect("a response").error(), Some("invalid_grant"));
     // A wrong secret is wrong, and changes nothing.
     let wrong = public.clone().with_secret("wrong");
     assert_eq!(Outcome::of(nothing(&wrong)).await, Outcome::Refused);
@@ -130,6 +134,8 @@ async fn as_01_a_client_that_names_no_method_is_public_until_it_uses_its_secret(
     assert_eq!(Outcome::of(nothing(&public)).await, Outcome::Refused);
     let stolen = public.refresh(tokens.refresh_token()).await.expect("a response");
     assert_eq!((stolen.status().as_u16(), stolen.error()), (401, Some("invalid_client")));
+    let revoked = public.revoke(tokens.refresh_token()).without("client_id").await.expect("a response");
+    assert_eq!((revoked.status().as_u16(), revoked.error()), (401, Some("invalid_client")));
     let fixture = fixture.restarted(|config| config);
     let public = fixture.client(public.client_id()).await;
     assert_eq!(Outcome::of(nothing(&public)).await, Outcome::Refused);
@@ -207,13 +213,56 @@ async fn a_refused_registration_is_one_line_with_what_was_found_and_expected_and
         let log = LogCapture::of_this_thread();
         let answer = fixture.register(&with(&metadata(WEB), member, &value)).await;
         assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{member}");
-        let [line] = &log.lines("registration rejected")[..] else { panic!("one line: {}", log.text()) };
+        let [line] = &log.lines("client request rejected")[..] else { panic!("one line: {}", log.text()) };
         assert!(line.trim_start().starts_with("INFO"), "{line}");
         for part in parts {
             assert!(line.contains(part), "{part}: {line}");
         }
         assert!(!line.contains("word"), "{line}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registration_that_cannot_be_read_is_one_line_of_the_log() {
+    let fixture = Fixture::new();
+    let policy = RegistrationPolicy::new().with_initial_access_token(&"hush".into());
+    let closed = Fixture::with(|config| config.with_registration(policy));
+    let json = "application/json";
+    for (fixture, content_type, token, body, parts) in [
+        (&fixture, "text/plain", "", "{}".to_owned(), &["invalid_request", "text/plain", "application/json"][..]),
+        (&fixture, json, "", "[]".to_owned(), &["invalid_client_metadata", "unique members"]),
+        (&fixture, json, "", format!("{{\"x\":\"{}\"}}", "y".repeat(20_000)), &["body too large"]),
+        (
+            &closed,
+            json,
+            "guess",
+            "{}".to_owned(),
+            &["invalid_token", "another token", "bridge.registration.initial_access_token"],
+        ),
+    ] {
+        let log = LogCapture::of_this_thread();
+        let request = Request::post(format!("{ISSUER}/register")).header("content-type", content_type);
+        let request = request.header("authorization", format!("Bearer {token}")).body(body.into()).expect("a request");
+        let answer = fixture.network.send(request).await.expect("a response");
+        assert!(answer.status().is_client_error());
+        let [line] = &log.lines("client request rejected")[..] else { panic!("one line: {}", log.text()) };
+        for part in [&["step=\"register\""], parts].concat() {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+        assert!(!line.contains("guess"), "{line}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registered_client_is_one_line_of_the_log_with_its_name() {
+    let fixture = Fixture::new();
+    let log = LogCapture::of_this_thread();
+    let answer = fixture.register(&json!({"redirect_uris": [WEB], "client_name": "App\nERROR"})).await;
+    let [line] = &log.lines("client registered")[..] else { panic!("one line: {}", log.text()) };
+    for part in ["INFO", answer.text("client_id"), "App\\nERROR", WEB] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    assert!(!log.text().contains(answer.text("client_secret")));
 }
 
 #[tokio::test(start_paused = true)]

@@ -100,9 +100,24 @@ async fn an_authorization_request_that_is_rejected_for_the_clients_reason_is_one
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_page_names_a_next_step() {
-    let fixture = Fixture::new().await;
-    let wrong =
-        fixture.browser().get(&format!("{ISSUER}/authorize")).await.expect("a response").page().expect("a page");
-    assert!(wrong.text().contains("connect again from your application"), "{}", wrong.text());
+async fn an_error_page_names_a_next_step_and_the_server() {
+    let branding = Branding::new()
+        .with_logo(b"\x89PNG\r\n\x1a\n")
+        .and_then(|branding| branding.with_color("#7C3AED"))
+        .expect("a logo and a colour");
+    let fixture = Fixture::with(|config| config.with_resource_name("Acme & Files").with_branding(branding)).await;
+    for path in ["/authorize", "/callback?state=unknown&code=x"] {
+        let wrong =
+            fixture.browser().get(&format!("{ISSUER}{path}")).await.expect("a response").page().expect("a page");
+        consents::cannot_be_misused(wrong.headers());
+        let text = wrong.text();
+        for shown in [
+            "connect again from your application",
+            "Server: Acme &#38; Files",
+            "src=\"data:image/png;base64,iVBORw0KGgo=\"",
+            "--brand: #7c3aed;",
+        ] {
+            assert!(text.contains(shown), "{shown}: {text}");
+        }
+    }
 }

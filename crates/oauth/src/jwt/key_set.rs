@@ -5,7 +5,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use portcullis_core::{AuthError, Reason};
 use serde_json::Value;
 
-use super::{HeaderCheckedJwt, VerificationKey};
+use super::{Algorithm, HeaderCheckedJwt, VerificationKey};
 use crate::{
     ProtocolError,
     response::failure,
@@ -124,6 +124,12 @@ impl KeySet {
             (key, None) => key,
             (_, Some(_)) => None,
         }
+    }
+
+    /// Reports whether a key verifies signatures by `algorithm`.
+    #[must_use]
+    pub fn has_key_for(&self, algorithm: Algorithm) -> bool {
+        self.keys.iter().any(|key| key.fits(algorithm))
     }
 
     /// Returns the number of keys, which is never zero.

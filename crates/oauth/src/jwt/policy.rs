@@ -104,15 +104,17 @@ impl JwtPolicy {
 
     /// Adds a claim whose values are scopes, beside `scope` and `scp`: the roles or permissions of the user. Default: none.
     ///
-    /// The claim is a name or the path of a member: `roles`, `permissions`, `realm_access.roles`. A value that is not a scope name, such
-    /// as one with a space, is ignored. Every role with the name of a scope then grants that scope.
+    /// The claim is a name or the path of a member: `roles`, `permissions`, `realm_access.roles`. A string lists scopes as `scope` does. An
+    /// element of an array that is not a scope name, such as one with a space, is ignored. Every role with the name of a scope then grants
+    /// that scope.
     #[must_use]
     pub fn with_scope_claim(mut self, claim: &str) -> Self {
         self.scopes.add_claim(claim);
         self
     }
 
-    /// Adds `scopes` to tokens whose `claim` has one of `values`: for roles that have other names than the scopes. Default: none.
+    /// Adds `scopes` to tokens whose `claim` is one of `values`, or a list with one of them: for roles that have other names than the scopes.
+    /// A string is one value, also if it has spaces. Default: none.
     #[must_use]
     pub fn with_scopes_for<I: IntoIterator<Item: Into<Box<str>>>>(
         mut self,

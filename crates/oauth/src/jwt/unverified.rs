@@ -75,6 +75,12 @@ impl UnverifiedJwt {
         self.claims.issued_at()
     }
 
+    /// Returns the claimed expiry (`exp`), for a client that was told no lifetime of a token that was issued to it.
+    #[must_use]
+    pub fn claimed_expiry(&self) -> Option<UnixTime> {
+        self.claims.expires_at().ok().flatten()
+    }
+
     /// Returns the claims without verification, for tokens that were received from the issuer directly.
     pub(crate) fn into_claims(self) -> Claims {
         self.claims

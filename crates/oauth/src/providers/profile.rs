@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Provider, atlassian, github,
-    token::unverified_claims,
+    token::{unverified_claims, without},
     token_error::wordings,
     vendor::{ProfileRequest, ProfileSource, Supplement, member},
 };
@@ -57,13 +57,13 @@ impl Provider {
         if self.says_dead_token(response) {
             return Err(ProtocolError::TokenRefused);
         }
-        let mut members = user_info::refusal(response).map_or_else(|| json_object(response), Err)?;
-        members.retain(|_, value| value.as_str() != Some(token.expose_secret()));
+        let members = user_info::refusal(response).map_or_else(|| json_object(response), Err)?;
+        let members = without(members, &|_, value| value.as_str() == Some(token.expose_secret()));
         let claims =
             Some(token).filter(|_| self.vendor.claims_in_token).and_then(unverified_claims).unwrap_or_default();
         let profile = self.profile(members, claims)?;
         // A `sub` that cannot be read is an error, not an absent one.
-        let is_other = |named: Option<&str>| named.is_some_and(|named| *named != *profile.subject);
+        let is_other = |named: Option<&str>| named.is_some_and(|named| named != profile.sub());
         if profile.claims.subject().map_or(true, is_other) {
             return Err(ProtocolError::InvalidMember("sub"));
         }

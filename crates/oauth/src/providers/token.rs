@@ -144,7 +144,10 @@ impl Provider {
         let extra = vendor.extra_members.iter().filter_map(|name| all.get_key_value(&**name));
         tokens.further = extra.map(|(name, value)| (name.clone(), value.clone())).collect();
         if vendor.profile == ProfileSource::TokenResponse {
-            tokens.profile = Some(self.profile(without_tokens(all.clone()), Claims::default()));
+            let issued = [tokens.refresh_token.as_ref(), tokens.id_token.as_ref()].into_iter().flatten();
+            let issued = issued.map(ExposeSecret::expose_secret).chain([tokens.access_token.expose_secret()]);
+            let members = without_tokens(all.clone(), &issued.collect::<Vec<_>>());
+            tokens.profile = Some(self.profile(members, Claims::default()));
         }
         Ok(tokens)
     }
@@ -169,17 +172,27 @@ fn scopes(members: &Members) -> Option<ScopeSet> {
     Some(valid.fold(ScopeSet::default(), |all, scope| all.union(&scope)))
 }
 
-/// Removes everything that is called a token or a secret: a profile is stored and given to handlers.
-fn without_tokens(members: Members) -> Members {
-    fn clean(value: Value) -> Value {
-        match value {
-            Value::Object(members) => Value::Object(without_tokens(members)),
-            Value::Array(elements) => elements.into_iter().map(clean).collect(),
-            other => other,
-        }
-    }
+/// Removes everything that is called a token or a secret, or is one of `secrets`: a profile is stored and given to handlers.
+fn without_tokens(members: Members, secrets: &[&str]) -> Members {
     let is_secret = |name: &str| ["token", "secret"].iter().any(|word| name.to_ascii_lowercase().contains(word));
-    members.into_iter().filter(|(name, _)| !is_secret(name)).map(|(name, value)| (name, clean(value))).collect()
+    without(members, &|name, value| is_secret(name) || value.as_str().is_some_and(|text| secrets.contains(&text)))
+}
+
+/// Removes the members and the elements to which `is_unwanted` applies, at every depth. An element has the name of its array.
+pub(super) fn without(members: Members, is_unwanted: &impl Fn(&str, &Value) -> bool) -> Members {
+    fn clean(name: &str, value: Value, is_unwanted: &impl Fn(&str, &Value) -> bool) -> Option<Value> {
+        if is_unwanted(name, &value) {
+            return None;
+        }
+        Some(match value {
+            Value::Object(members) => Value::Object(without(members, is_unwanted)),
+            Value::Array(elements) => {
+                elements.into_iter().filter_map(|element| clean(name, element, is_unwanted)).collect()
+            }
+            other => other,
+        })
+    }
+    members.into_iter().filter_map(|(name, value)| Some((name.clone(), clean(&name, value, is_unwanted)?))).collect()
 }
 
 /// Returns a member that is a string. Empty and null count as absent.

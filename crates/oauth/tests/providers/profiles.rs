@@ -1,6 +1,10 @@
 //! Users as each provider describes them.
 
-use portcullis_oauth::{ProtocolError, providers::Profile};
+use portcullis_core::UnixTime;
+use portcullis_oauth::{
+    ProtocolError,
+    providers::{Profile, ProfileSource, SubjectMember},
+};
 use serde_json::{Value, json};
 
 use crate::support::{answer, fixture, provider, response, text, token};
@@ -105,4 +109,28 @@ fn who_the_user_is_does_not_depend_on_the_supplement_but_a_dead_token_is_dead() 
     assert_eq!(supplemented(401, "{}").expect_err("dead"), ProtocolError::TokenRefused);
     assert!(matches!(supplemented(500, "{}"), Err(ProtocolError::ServerError { .. })));
     assert!(supplemented(200, r#"{"not":"a list"}"#).is_ok_and(|profile| profile.members()["email"].is_null()));
+}
+
+#[test]
+fn a_profile_repeats_no_token_at_any_depth_whatever_its_name() {
+    let body = json!({
+        "data": {"key": "planted-1", "user": {"id": 7, "keys": ["planted-1", "kept"]}}, "refresh_token": "planted-2",
+        "again": "planted-2", "client_secret": "planted-3", "id": "kept",
+    });
+    let response = response(200, "application/json", &body.to_string());
+    let provider = provider("oidc").with_vendor(|vendor| {
+        vendor.profile = ProfileSource::TokenResponse;
+        vendor.token_path = Some("data.key".into());
+        vendor.subject = SubjectMember::Any("data.user.id".into());
+    });
+    let login = provider.process_token(&response, UnixTime::default()).expect("tokens").profile.expect("a profile");
+    let refreshed =
+        provider.process_refresh(&response, UnixTime::default()).expect("tokens").profile.expect("a profile");
+    let requested = provider.with_vendor(|vendor| vendor.profile = ProfileSource::UserInfo);
+    let requested = requested.process_profile(&response, &token("planted-1")).expect("a profile");
+    for profile in [login.expect("a subject"), refreshed.expect("a subject"), requested] {
+        let members = serde_json::to_string(profile.members()).expect("JSON");
+        assert!(profile.subject() == "7" && members.contains(r#""keys":["kept"]"#), "{members}");
+        assert!(!members.contains("planted-1"), "{members}");
+    }
 }

@@ -1,7 +1,11 @@
-//! The durable half of a refresh: [`LeaseGuard`], the exclusive right to refresh a grant across processes, and [`save`], which
-//! writes the new tokens before a caller sees them. If that fails, they are used and the save is retried.
+//! The durable half of a refresh: [`LeaseGuard`], the exclusive right to refresh a grant across processes; [`save`], which writes the
+//! new tokens before a caller sees them; and [`replace`], which writes those of a login. If that fails, they are used and the save is
+//! retried.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use portcullis_core::{AuthError, Reason};
 
@@ -98,14 +102,31 @@ impl<'a> LeaseGuard<'a> {
 /// The pause between two attempts. It is short, because until then the store has a refresh token that is spent.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Replaces version `expected` of the row by `tokens`. The lease ends with it.
+/// The row on which new tokens are based.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Base {
+    /// There was none: the tokens begin one.
+    Absent,
+    Row(Version),
+}
+
+impl Base {
+    const fn version(self) -> Option<Version> {
+        match self {
+            Self::Absent => None,
+            Self::Row(version) => Some(version),
+        }
+    }
+}
+
+/// Replaces the row by `tokens`, if it is as the `base` of the tokens was. The lease ends with it.
 pub(super) async fn save(
     entry: &Arc<GrantEntry>,
-    expected: Version,
+    base: Base,
     tokens: Arc<TokenSet>,
     lease: LeaseGuard<'_>,
 ) -> RefreshOutcome {
-    let saved = attempt(entry, Some(expected), &tokens, Some(lease.lease())).await;
+    let saved = attempt(entry, Some(base), base, &tokens, Some(lease.lease())).await;
     // A write releases the lease itself.
     if let Ok(Saved::Superseded(_) | Saved::Removed) = &saved {
         lease.release().await;
@@ -124,7 +145,7 @@ pub(super) async fn save(
             tracing::error!(grant = %entry.id, %error, "new tokens could not be saved: they are used, and the save is retried");
             entry.shared.telemetry.unsaved();
             *entry.unsaved_lease() = Some(lease.lease());
-            entry.shared.spawn(save_later(Arc::clone(entry), Arc::clone(&tokens)));
+            entry.shared.spawn(save_later(Arc::clone(entry), base, Arc::clone(&tokens)));
             RefreshOutcome::Refreshed(tokens)
         }
     }
@@ -136,19 +157,15 @@ fn removed() -> AuthError {
 
 /// Retries until the tokens are saved, the store has newer ones, or the process shuts down. As far as the store allows, the lease
 /// is kept meanwhile: another process would present the refresh token that is spent.
-async fn save_later(entry: Arc<GrantEntry>, tokens: Arc<TokenSet>) {
+async fn save_later(entry: Arc<GrantEntry>, base: Base, tokens: Arc<TokenSet>) {
     let shared = &entry.shared;
     loop {
-        let is_last = tokio::select! {
-            biased;
-            () = sleep(RETRY_INTERVAL) => false,
-            () = shared.draining.cancelled() => true,
-        };
+        let is_last = pause(&entry).await;
         let lease = *entry.unsaved_lease();
         if let Some(lease) = lease {
             drop(shared.store.renew(entry.id, lease, shared.config.lease_ttl()).await);
         }
-        let outcome = attempt(&entry, None, &tokens, lease).await;
+        let outcome = attempt(&entry, None, base, &tokens, lease).await;
         match &outcome {
             Ok(Saved::Written) => {}
             Ok(Saved::Superseded(newer)) => entry.install(newer),
@@ -170,6 +187,15 @@ async fn save_later(entry: Arc<GrantEntry>, tokens: Arc<TokenSet>) {
     }
 }
 
+/// Waits until the next attempt. Reports whether it is the last one, because the process shuts down.
+async fn pause(entry: &GrantEntry) -> bool {
+    tokio::select! {
+        biased;
+        () = sleep(RETRY_INTERVAL) => false,
+        () = entry.shared.draining.cancelled() => true,
+    }
+}
+
 /// The result of an attempt to save tokens.
 enum Saved {
     Written,
@@ -179,32 +205,104 @@ enum Saved {
     Removed,
 }
 
-/// Writes `tokens` over an earlier generation of the same login. Without an `expected` version it reads the row first.
+/// Writes `tokens` over an earlier generation of the same login, or begins the row that their `base` lacked. Unless the row is
+/// `expected` to be as it was then, it is read first.
 async fn attempt(
     entry: &GrantEntry,
-    mut expected: Option<Version>,
+    mut expected: Option<Base>,
+    base: Base,
     tokens: &Arc<TokenSet>,
     mut lease: Option<Lease>,
 ) -> Result<Saved, StoreError> {
     let store = &entry.shared.store;
     let record = GrantRecord::new(entry.shared.issuer().clone(), Arc::clone(tokens));
     loop {
-        if let Some(version) = expected {
-            match store.swap(entry.id, Some(version), &record, lease).await? {
+        if let Some(base) = expected {
+            match store.swap(entry.id, base.version(), &record, lease).await? {
+                Swap::Written(version) if base == Base::Absent && entry.has_ended() => {
+                    // The user logged out meanwhile, and there was no row to remove.
+                    store.remove(entry.id, version).await?;
+                    return Ok(Saved::Removed);
+                }
                 Swap::Written(_) => return Ok(Saved::Written),
                 // The write is repeated without the lease: these tokens are newer than those that its new holder can have read.
                 Swap::Fenced => lease = None,
                 Swap::Conflict => {}
             }
         }
-        let Some(stored) = store.load(entry.id).await? else { return Ok(Saved::Removed) };
-        let stored_tokens = stored.record.tokens();
-        if !stored_tokens.is_of_same_login(tokens) {
-            return Ok(Saved::Removed);
+        expected = Some(match store.load(entry.id).await? {
+            None if base == Base::Absent && !entry.has_ended() => base,
+            None => return Ok(Saved::Removed),
+            Some(stored) => {
+                let Some(stored_tokens) = entry.shared.same_grant(stored.record.tokens(), tokens) else {
+                    return Ok(Saved::Removed);
+                };
+                if stored_tokens.generation() >= tokens.generation() {
+                    return Ok(Saved::Superseded(stored_tokens));
+                }
+                Base::Row(stored.version)
+            }
+        });
+    }
+}
+
+/// Replaces the tokens of a client's grant by the `tokens` of a login, durably, and makes them the current ones.
+///
+/// They have the next generation, so a refresh in progress in any process finds them when it saves. If the store fails, they are used
+/// and the save is retried.
+pub(crate) async fn replace(entry: &Arc<GrantEntry>, tokens: TokenSet) -> Arc<TokenSet> {
+    match replace_row(entry, &tokens).await {
+        Ok(saved) => {
+            entry.replace(&saved);
+            saved
         }
-        if stored_tokens.generation() >= tokens.generation() {
-            return Ok(Saved::Superseded(Arc::clone(stored_tokens)));
+        Err(error) => {
+            tracing::error!(grant = %entry.id, %error, "tokens of a login could not be saved: they are used, and the save is retried");
+            entry.shared.telemetry.unsaved();
+            let (current, floor) = entry.newest();
+            let unsaved = Arc::new(tokens.following(current.as_deref(), floor));
+            entry.replace(&unsaved);
+            entry.unsaved_logins.fetch_add(1, Ordering::Relaxed);
+            entry.shared.spawn(replace_later(Arc::clone(entry), Arc::clone(&unsaved)));
+            unsaved
         }
-        expected = Some(stored.version);
+    }
+}
+
+/// Retries until the tokens of a login are saved, this process has newer ones, or the process shuts down.
+async fn replace_later(entry: Arc<GrantEntry>, tokens: Arc<TokenSet>) {
+    let shared = &entry.shared;
+    loop {
+        let is_last = pause(&entry).await;
+        let is_current = || entry.newest().0.is_some_and(|current| current.generation() == tokens.generation());
+        let outcome = if is_current() { replace_row(&entry, &tokens).await.map(Some) } else { Ok(None) };
+        match outcome {
+            Ok(Some(saved)) => entry.install(&saved),
+            Ok(None) => {}
+            Err(error) if is_last => {
+                tracing::error!(grant = %entry.id, %error, "tokens of a login are lost: the process shuts down before they could be saved");
+                shared.telemetry.lost();
+                return;
+            }
+            Err(_) => continue,
+        }
+        entry.unsaved_logins.fetch_sub(1, Ordering::Relaxed);
+        shared.telemetry.saved();
+        return;
+    }
+}
+
+/// Writes the tokens of a login over whatever the row has. Returns them with the generation that they got.
+async fn replace_row(entry: &GrantEntry, tokens: &TokenSet) -> Result<Arc<TokenSet>, StoreError> {
+    let store = &entry.shared.store;
+    loop {
+        let stored = store.load(entry.id).await?;
+        let (current, floor) = entry.newest();
+        let earlier = stored.as_ref().map(|stored| stored.record.tokens().numbered(current.as_deref(), floor));
+        let tokens = Arc::new(tokens.clone().following(earlier.as_deref(), floor));
+        let record = GrantRecord::new(entry.shared.issuer().clone(), Arc::clone(&tokens));
+        if let Swap::Written(_) = store.swap(entry.id, stored.map(|stored| stored.version), &record, None).await? {
+            return Ok(tokens);
+        }
     }
 }

@@ -33,6 +33,7 @@ mod runtime {
     pub(crate) use tokio::{runtime::Handle, time::sleep};
 }
 
-pub(crate) use pool::{GrantEntry, RefreshPool, Shared, SharedRefresh};
+pub(crate) use commit::replace;
+pub(crate) use pool::{BoxedAcquisition, BoxedTokenRefresh, GrantEntry, RefreshPool, Shared, SharedRefresh};
 pub(crate) use refresh_task::{ask, ask_again};
 pub(crate) use state::{Decision, Row};

@@ -4,22 +4,27 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, PoisonError},
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use portcullis_core::{AccessToken, AuthError, Clock, Generation, GrantId, Issuer, Reason, Revocation};
 use portcullis_egress::back_off_window;
 use portcullis_oauth::TokenResponse;
 use portcullis_store::ConfirmedClock;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::util::BoxCloneSyncService;
 
 use super::{
     runtime::{Handle, Mutex, MutexGuard, SharedTask},
-    state::{GrantState, RefreshJob, RefreshOutcome, RefreshPolicy, Row, RunningRefresh},
+    state::{GrantState, RefreshJob, RefreshOutcome, RefreshPolicy, Row, RunningRefresh, StateView},
 };
-use crate::{GrantStore, Lease, RefreshError, RefresherConfig, TokenSet, telemetry::Telemetry, token_set::Now};
+use crate::{
+    Acquisition, GrantStore, Lease, RefreshError, RefresherConfig, TokenSet, telemetry::Telemetry, token_set::Now,
+};
 
 /// Up to this number of entries a sweep is not worth its time.
 const MIN_SWEEP_SIZE: usize = 1024;
@@ -49,10 +54,11 @@ impl RefreshPool {
     /// Returns the entry of the grant `id`, and creates it if there is none.
     ///
     /// An entry of a grant that has ended is replaced: callers that still hold it get its error, later callers get what the store
-    /// says.
+    /// says. That of a client stays, because its next login continues it.
     pub(crate) fn entry(&self, id: GrantId) -> Arc<GrantEntry> {
         let mut entries = self.entries();
-        if let Some(entry) = entries.by_id.get(&id).filter(|entry| !entry.state().is_removed()) {
+        let is_client = self.shared.config.is_client();
+        if let Some(entry) = entries.by_id.get(&id).filter(|entry| is_client || !entry.state().is_removed()) {
             return Arc::clone(entry);
         }
         entries.sweep(self.shared.now());
@@ -116,12 +122,14 @@ pub(crate) struct GrantEntry {
     state: Mutex<GrantState<SharedRefresh>>,
     /// The lease that is kept while new tokens could not be saved. The next refresh in this process takes it over.
     unsaved_lease: Mutex<Option<Lease>>,
+    /// How many logins could not be saved yet.
+    pub(super) unsaved_logins: AtomicU32,
 }
 
 impl GrantEntry {
     pub(super) fn new(id: GrantId, shared: Arc<Shared>) -> Self {
         let (state, unsaved_lease) = (Mutex::new(GrantState::new()), Mutex::new(None));
-        Self { id, shared, revocation: Arc::default(), state, unsaved_lease }
+        Self { id, shared, revocation: Arc::default(), state, unsaved_lease, unsaved_logins: AtomicU32::new(0) }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, GrantState<SharedRefresh>> {
@@ -148,15 +156,65 @@ impl GrantEntry {
         self.state().has_working_token(self.shared.now(), reported)
     }
 
+    /// Changes the state. If the grant is a client's, what can be seen of the change is told to those who watch.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut GrantState<SharedRefresh>) -> T) -> T {
+        let Some(watched) = &self.shared.watched else { return change(&mut self.state()) };
+        let mut state = self.state();
+        let (mark, backed_off) = (state.mark(), state.is_backing_off());
+        let result = change(&mut state);
+        self.shared.telemetry.backing_off(backed_off, state.is_backing_off());
+        let has_changed = mark != state.mark();
+        drop(state);
+        if has_changed {
+            watched.send_replace(());
+        }
+        result
+    }
+
     /// Makes `tokens` the current ones, unless there are newer ones.
     pub(super) fn install(&self, tokens: &Arc<TokenSet>) {
-        self.state().install(self.shared.now(), tokens, self.shared.policy());
+        self.change(|state| state.install(self.shared.now(), tokens, self.shared.policy()));
+    }
+
+    /// Makes the `tokens` of a login the current ones.
+    pub(super) fn replace(&self, tokens: &Arc<TokenSet>) {
+        self.change(|state| state.replace(self.shared.now(), tokens, self.shared.policy()));
+    }
+
+    /// Records that the provider rejected the access token of `generation`. Reports whether it is the current one.
+    pub(crate) fn report(&self, generation: Generation) -> bool {
+        self.change(|state| state.report(self.shared.now(), generation))
+    }
+
+    /// Returns what is known about the grant in this process.
+    pub(crate) fn view(&self) -> StateView {
+        self.state().view(self.shared.now())
+    }
+
+    /// Reports whether the newest tokens could not be saved yet.
+    pub(crate) fn is_unsaved(&self) -> bool {
+        self.unsaved_lease().is_some() || self.has_unsaved_login()
+    }
+
+    /// Reports whether the tokens of a login could not be saved yet.
+    pub(super) fn has_unsaved_login(&self) -> bool {
+        self.unsaved_logins.load(Ordering::Relaxed) > 0
+    }
+
+    /// Returns the current tokens, whether they work or not, and the generation that later tokens have at least.
+    pub(super) fn newest(&self) -> (Option<Arc<TokenSet>>, Generation) {
+        let state = self.state();
+        (state.view(self.shared.now()).tokens, state.floor())
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.view().ended.is_some()
     }
 
     /// Records the result of a refresh, and returns the result for the callers that wait for it.
     pub(super) fn complete(&self, job: &RefreshJob, outcome: RefreshOutcome) -> RefreshResult {
         let has_ended = matches!(outcome, RefreshOutcome::Ended { .. });
-        let result = self.state().complete(self.shared.now(), job, outcome, self.shared.policy());
+        let result = self.change(|state| state.complete(self.shared.now(), job, outcome, self.shared.policy()));
         if has_ended {
             self.revocation.revoke();
         }
@@ -165,9 +223,18 @@ impl GrantEntry {
 
     /// Ends the grant in this process and revokes what was derived from it. Returns the tokens that it had in this process.
     pub(crate) fn end(&self, error: AuthError, row: Row) -> Option<Arc<TokenSet>> {
-        let tokens = self.state().end(error, row);
+        let tokens = self.change(|state| state.end(error, row));
         self.revocation.revoke();
         tokens
+    }
+}
+
+impl Drop for GrantEntry {
+    fn drop(&mut self) {
+        if self.shared.watched.is_some() {
+            let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+            self.shared.telemetry.backing_off(state.is_backing_off(), false);
+        }
     }
 }
 
@@ -180,6 +247,9 @@ impl fmt::Debug for GrantEntry {
 /// The service that presents a refresh token, with its type erased.
 pub(crate) type BoxedTokenRefresh = BoxCloneSyncService<Arc<TokenSet>, TokenResponse, RefreshError>;
 
+/// The service that obtains tokens without a refresh token, with its type erased.
+pub(crate) type BoxedAcquisition = BoxCloneSyncService<Acquisition, TokenResponse, RefreshError>;
+
 /// What the callers that wait for a refresh get.
 pub(crate) type RefreshResult = Result<Arc<TokenSet>, AuthError>;
 
@@ -187,6 +257,7 @@ pub(crate) type RefreshResult = Result<Arc<TokenSet>, AuthError>;
 pub(crate) struct Shared {
     pub(crate) store: GrantStore,
     pub(crate) token_refresh: BoxedTokenRefresh,
+    pub(crate) acquisition: Option<BoxedAcquisition>,
     pub(crate) clock: Arc<dyn Clock>,
     /// For what cannot be undone.
     pub(crate) confirmed_clock: Arc<ConfirmedClock>,
@@ -196,6 +267,8 @@ pub(crate) struct Shared {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the process shuts down, or when the last user of this value is gone.
     pub(crate) draining: CancellationToken,
+    /// Told of changes of the grants of a client. `None` for a server.
+    pub(crate) watched: Option<watch::Sender<()>>,
     pub(super) runtime: Handle,
 }
 
@@ -204,11 +277,18 @@ impl Shared {
     ///
     /// # Panics
     /// Panics outside of a tokio runtime.
-    pub(crate) fn new(store: GrantStore, token_refresh: BoxedTokenRefresh, config: RefresherConfig) -> Self {
+    pub(crate) fn new(
+        store: GrantStore,
+        token_refresh: BoxedTokenRefresh,
+        acquisition: Option<BoxedAcquisition>,
+        config: RefresherConfig,
+    ) -> Self {
         Self {
-            telemetry: Telemetry::new(config.name),
+            telemetry: Telemetry::new(config.role, config.name),
             store,
             token_refresh,
+            acquisition,
+            watched: config.is_client().then(|| watch::Sender::new(())),
             clock: Arc::clone(&config.clock),
             confirmed_clock: Arc::new(ConfirmedClock::new(Arc::clone(&config.clock))),
             config,
@@ -216,6 +296,15 @@ impl Shared {
             draining: CancellationToken::new(),
             runtime: Handle::current(),
         }
+    }
+
+    /// Returns `stored` tokens with the generation that they have beside the `current` ones, or `None` if they are of another login
+    /// whose tokens must not be seen by the callers of this one: they may be another user's.
+    pub(super) fn same_grant(&self, stored: &Arc<TokenSet>, current: &TokenSet) -> Option<Arc<TokenSet>> {
+        if self.config.is_client() {
+            return Some(stored.numbered(Some(current), current.generation().next()));
+        }
+        current.is_of_same_login(stored).then(|| Arc::clone(stored))
     }
 
     pub(crate) const fn issuer(&self) -> &Issuer {
@@ -232,6 +321,8 @@ impl Shared {
             defer_when_possibly_spent: self.config.defers_when_possibly_spent(),
             jitter: rand::random,
             cool_down: back_off_window,
+            follows_logins: self.config.is_client(),
+            can_acquire: self.acquisition.is_some(),
         }
     }
 

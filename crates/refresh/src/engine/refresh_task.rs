@@ -3,21 +3,21 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use portcullis_core::{AuthError, Generation, Reason};
+use portcullis_core::{AuthError, Generation, Reason, ScopeSet};
 use portcullis_oauth::TokenResponse;
 use tokio::time::{Instant, timeout};
 use tower::ServiceExt as _;
-use tower_service::Service as _;
+use tower_service::Service;
 use tracing::Instrument as _;
 
 use super::{
-    commit::{LeaseGuard, save},
-    pool::{BoxedTokenRefresh, GrantEntry, RefreshResult, Shared, SharedRefresh},
+    commit::{Base, LeaseGuard, save},
+    pool::{GrantEntry, RefreshResult, Shared, SharedRefresh},
     refusal_evidence::Verdict,
     runtime::sleep,
     state::{Decision, RefreshJob, RefreshOutcome, Row},
 };
-use crate::{RefreshError, RefreshErrorKind, StoreError, StoredGrant, TokenSet};
+use crate::{Acquisition, GrantRecord, RefreshError, RefreshErrorKind, StoreError, StoredGrant, Swap, TokenSet};
 
 /// The pauses between two reads of a row whose lease another process holds.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -39,7 +39,8 @@ pub(crate) fn ask(entry: &Arc<GrantEntry>, reported: Option<Generation>) -> Deci
 /// As [`ask`], for a caller that waited for a refresh and found its result insufficient.
 pub(crate) fn ask_again(entry: &Arc<GrantEntry>, reported: Option<Generation>) -> Decision<SharedRefresh> {
     let shared = &entry.shared;
-    let decision = entry.state().ask(shared.now(), reported, shared.policy(), |job| spawn_refresh(entry, job));
+    let decision =
+        entry.change(|state| state.ask(shared.now(), reported, shared.policy(), |job| spawn_refresh(entry, job)));
     if let Decision::Wait { joined: true, .. } = &decision {
         shared.telemetry.coalesced.increment(1);
     }
@@ -89,7 +90,8 @@ impl Drop for CompletionGuard<'_> {
 /// 1. [`read`](Self::read) the row, unless this process has tokens. The row may have what is wanted.
 /// 2. [`acquire_lease`](Self::acquire_lease): one process at a time goes on.
 /// 3. [`prepare`](Self::prepare): read the row again, now that no other process writes it.
-/// 4. [`present`](Self::present) the refresh token, once.
+/// 4. [`exchange`](Self::exchange): present the refresh token, once. Without one, or if it is refused, [`acquire`](Self::acquire) tokens
+///    in another way, if there is one.
 /// 5. [`save`] the new tokens; the lease ends with the write. Or decide what the [failure](Self::failed) means.
 struct RefreshTask<'a> {
     entry: &'a Arc<GrantEntry>,
@@ -99,6 +101,25 @@ struct RefreshTask<'a> {
 
 /// `Err` is an early result: nothing more is to be done.
 type Step<T> = Result<T, RefreshOutcome>;
+
+/// What a refresh begins with.
+struct Prepared {
+    /// `None`: there is no row. Only a grant whose tokens can be acquired goes on then.
+    row: Option<StoredGrant>,
+    /// The newest tokens.
+    tokens: Option<Arc<TokenSet>>,
+}
+
+impl Prepared {
+    /// Returns the row, and the tokens whose refresh token is to be presented. The refresh token of a row that was removed is not.
+    fn presentable(&self) -> Option<(&StoredGrant, &Arc<TokenSet>)> {
+        self.row.as_ref().zip(self.tokens.as_ref().filter(|tokens| tokens.refresh_token().is_some()))
+    }
+
+    fn base(&self) -> Base {
+        self.row.as_ref().map_or(Base::Absent, |stored| Base::Row(stored.version))
+    }
+}
 
 impl RefreshTask<'_> {
     async fn run(&self) -> RefreshOutcome {
@@ -116,27 +137,39 @@ impl RefreshTask<'_> {
         self.acquire_lease().await
     }
 
-    /// Reads the row. Ends the refresh if the row has what is wanted, or is not a row of this grant.
-    async fn read(&self) -> Step<StoredGrant> {
+    /// Reads the row. Ends the refresh if the row has what is wanted, or is not a row of this grant. Returns `None` if there is no row, and
+    /// tokens can be acquired.
+    async fn read(&self) -> Step<Option<StoredGrant>> {
         let stored = self.shared.store.load(self.entry.id).await.map_err(|error| store_failed(&error))?;
-        let stored = stored.ok_or_else(|| ended("there is no such grant", Row::Removed))?;
-        let tokens = stored.record.tokens();
+        let Some(mut stored) = stored else {
+            if self.entry.has_unsaved_login() {
+                return Err(not_presented("the tokens of the login are not saved yet"));
+            }
+            return if self.can_acquire() { Ok(None) } else { Err(ended("there is no such grant", Row::Removed)) };
+        };
         if stored.record.issuer() != self.shared.issuer() {
             let (expected, found) = (self.shared.issuer(), stored.record.issuer());
             tracing::error!(grant = %self.entry.id, %expected, %found, "grant belongs to another provider");
             return Err(ended("the grant belongs to another provider", Row::Removed));
         }
-        if self.job.current.as_ref().is_some_and(|current| !current.is_of_same_login(tokens)) {
-            // Callers of the earlier login must not see these tokens: they may be another user's.
-            return Err(ended("another login replaced the grant", Row::Removed));
-        }
-        if self.is_sufficient(tokens) {
+        let tokens = match &self.job.current {
+            Some(current) => self.shared.same_grant(stored.record.tokens(), current),
+            None => Some(stored.record.tokens().numbered(None, self.job.floor)),
+        };
+        // Callers of the earlier login must not see the tokens of another one: they may be another user's.
+        let tokens = tokens.ok_or_else(|| ended("another login replaced the grant", Row::Removed))?;
+        if self.is_sufficient(&tokens) {
             if self.job.current.is_some() {
                 self.shared.telemetry.adopted_from_peer.increment(1);
             }
-            return Err(RefreshOutcome::Found(Arc::clone(tokens)));
+            return Err(RefreshOutcome::Found(tokens));
         }
-        Ok(stored)
+        stored.record = GrantRecord::new(stored.record.issuer().clone(), tokens);
+        Ok(Some(stored))
+    }
+
+    const fn can_acquire(&self) -> bool {
+        self.shared.acquisition.is_some()
     }
 
     fn is_sufficient(&self, tokens: &TokenSet) -> bool {
@@ -169,31 +202,95 @@ impl RefreshTask<'_> {
 
     /// Refreshes under the lease, and ends the lease.
     async fn refresh(&self, lease: LeaseGuard<'_>) -> RefreshOutcome {
-        let (stored, tokens) = match self.prepare(lease).await {
+        let prepared = match self.prepare(lease).await {
             Ok(prepared) => prepared,
             Err(outcome) => {
                 return_lease(lease, &outcome).await;
                 return outcome;
             }
         };
-        match self.present(&tokens, lease).await {
+        let Some((stored, tokens)) = prepared.presentable() else { return self.acquire(&prepared, lease).await };
+        let generation = tokens.generation();
+        match self.exchange(&self.shared.token_refresh, Arc::clone(tokens), generation, lease).await {
             Ok(response) => {
                 let refreshed = Arc::new(tokens.refreshed(response, self.shared.clock.now()));
-                save(self.entry, stored.version, refreshed, lease).await
+                save(self.entry, prepared.base(), refreshed, lease).await
             }
             Err(error) => {
-                let outcome = self.failed(stored, &tokens, &error).await;
+                let outcome = match self.failed(tokens, &error) {
+                    Failure::Failed(outcome) => outcome,
+                    Failure::Dead(why) => match self.read().await {
+                        // Another process has saved new tokens meanwhile, without the lease.
+                        Err(outcome @ RefreshOutcome::Found(_)) => outcome,
+                        _ if self.can_acquire() => return self.acquire(&prepared, lease).await,
+                        _ => self.end_grant(stored.clone(), why).await,
+                    },
+                };
                 return_lease(lease, &outcome).await;
                 outcome
             }
         }
     }
 
-    /// Returns the row and the tokens whose refresh token is to be presented.
-    async fn prepare(&self, lease: LeaseGuard<'_>) -> Step<(StoredGrant, Arc<TokenSet>)> {
-        let stored = self.read().await?;
+    /// Obtains tokens without a refresh token, and ends the lease. A refresh token that there is has been refused.
+    async fn acquire(&self, prepared: &Prepared, lease: LeaseGuard<'_>) -> RefreshOutcome {
+        let Some(acquisition) = &self.shared.acquisition else {
+            lease.release().await;
+            return ended("there is no refresh token", Row::Remains);
+        };
+        let request = Acquisition { grant: self.entry.id, current: prepared.tokens.clone() };
+        let before = prepared.tokens.as_ref().map_or(self.job.floor, |tokens| tokens.generation());
+        match self.exchange(acquisition, request, before, lease).await {
+            Ok(response) => {
+                let now = self.shared.clock.now();
+                let acquired = match &prepared.tokens {
+                    Some(tokens) => tokens.reacquired(response, now),
+                    None => {
+                        let tokens = TokenSet::from_login(response, &ScopeSet::default(), now);
+                        tokens.following(None, self.job.floor)
+                    }
+                };
+                save(self.entry, prepared.base(), Arc::new(acquired), lease).await
+            }
+            Err(error) => {
+                let (grant, outcome, cause) = (self.entry.id, error.kind().as_str(), error.cause());
+                tracing::warn!(%grant, outcome, ?cause, "no tokens could be obtained");
+                let outcome = RefreshOutcome::Failed { error: cause.clone(), possibly_spent: false };
+                match prepared.presentable() {
+                    Some((stored, tokens)) => self.forget_refresh_token(stored, tokens, lease).await,
+                    None => return_lease(lease, &outcome).await,
+                }
+                outcome
+            }
+        }
+    }
+
+    /// Removes a refresh token that was refused from the row and from this process, so that it is not presented again. Ends the lease.
+    async fn forget_refresh_token(&self, stored: &StoredGrant, tokens: &TokenSet, lease: LeaseGuard<'_>) {
+        let stripped = Arc::new(tokens.without_refresh_token());
+        let record = GrantRecord::new(self.shared.issuer().clone(), Arc::clone(&stripped));
+        let (now, policy) = (self.shared.now(), self.shared.policy());
+        self.entry.change(|state| state.forget_refresh_token(now, stripped, policy));
+        match self.shared.store.swap(self.entry.id, Some(stored.version), &record, Some(lease.lease())).await {
+            Ok(Swap::Written(_)) => {}
+            Ok(Swap::Conflict | Swap::Fenced) => lease.release().await,
+            Err(error) => {
+                tracing::warn!(grant = %self.entry.id, %error, "refused refresh token could not be removed from the store");
+                lease.release().await;
+            }
+        }
+    }
+
+    /// Returns what the refresh begins with, now that no other process writes the row.
+    async fn prepare(&self, lease: LeaseGuard<'_>) -> Step<Prepared> {
+        let Some(stored) = self.read().await? else {
+            return Ok(Prepared { row: None, tokens: self.job.current.clone() });
+        };
         let tokens = self.newest(&stored)?;
         if tokens.refresh_token().is_none() {
+            if self.can_acquire() {
+                return Ok(Prepared { row: Some(stored), tokens: Some(tokens) });
+            }
             // Unless the provider rejected the access token, it has expired by the clock of this machine, which may be wrong for a while.
             if !self.job.reported_dead
                 && let Err(left) = self.shared.confirmed_clock.now()
@@ -208,13 +305,17 @@ impl RefreshTask<'_> {
                 return Err(RefreshOutcome::Deferred);
             }
         }
-        Ok((stored, tokens))
+        Ok(Prepared { row: Some(stored), tokens: Some(tokens) })
     }
 
-    /// Returns the newest tokens: those in this process are newer than the row's if they could not be saved.
+    /// Returns the newest tokens: those in this process are newer than the row's if they could not be saved, or if their refresh token was
+    /// refused and could not be removed from the row.
     fn newest(&self, stored: &StoredGrant) -> Step<Arc<TokenSet>> {
         let stored = stored.record.tokens();
-        let unsaved = self.job.current.as_ref().filter(|current| current.generation() > stored.generation());
+        let unsaved = self.job.current.as_ref().filter(|current| {
+            let is_stripped = current.generation() == stored.generation() && current.refresh_token().is_none();
+            current.generation() > stored.generation() || is_stripped
+        });
         let tokens = unsaved.unwrap_or(stored);
         if self.is_sufficient(tokens) { Err(RefreshOutcome::Found(Arc::clone(tokens))) } else { Ok(Arc::clone(tokens)) }
     }
@@ -224,26 +325,37 @@ impl RefreshTask<'_> {
         !self.job.reported_dead && tokens.expires_at().is_some_and(|end| self.shared.clock.now() < end)
     }
 
-    /// Presents the refresh token, once.
-    async fn present(&self, tokens: &Arc<TokenSet>, lease: LeaseGuard<'_>) -> Result<TokenResponse, RefreshError> {
+    /// Calls the authorization server, once: presents a refresh token, or obtains tokens in another way.
+    async fn exchange<S, R>(
+        &self,
+        service: &S,
+        request: R,
+        generation: Generation,
+        lease: LeaseGuard<'_>,
+    ) -> Result<TokenResponse, RefreshError>
+    where
+        S: Service<R, Response = TokenResponse, Error = RefreshError> + Clone,
+    {
         let span = tracing::info_span!(
             "portcullis.exchange",
             grant = %self.entry.id,
             provider = self.shared.config.name,
-            generation = tokens.generation().number(),
+            generation = generation.number(),
         );
         let started = Instant::now();
-        let result = match self.ready_service(lease).await {
-            Ok(service) => self.call(service, tokens).instrument(span).await,
+        let result = match self.ready_service(service.clone(), lease).await {
+            Ok(service) => self.call(service, request).instrument(span).await,
             Err(error) => Err(error),
         };
-        self.shared.telemetry.refreshed(result.as_ref().err().map(RefreshError::kind), started.elapsed());
+        self.shared.telemetry.exchanged(result.as_ref().err().map(RefreshError::kind), started.elapsed());
         result
     }
 
     /// Waits until the service is ready and the lease lasts long enough. Until then nothing has been sent.
-    async fn ready_service(&self, lease: LeaseGuard<'_>) -> Result<BoxedTokenRefresh, RefreshError> {
-        let mut service = self.shared.token_refresh.clone();
+    async fn ready_service<S, R>(&self, mut service: S, lease: LeaseGuard<'_>) -> Result<S, RefreshError>
+    where
+        S: Service<R, Response = TokenResponse, Error = RefreshError>,
+    {
         match timeout(self.shared.config.refresh_timeout, service.ready()).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => return Err(error),
@@ -256,13 +368,12 @@ impl RefreshTask<'_> {
         Ok(service)
     }
 
-    async fn call(
-        &self,
-        mut service: BoxedTokenRefresh,
-        tokens: &Arc<TokenSet>,
-    ) -> Result<TokenResponse, RefreshError> {
+    async fn call<S, R>(&self, mut service: S, request: R) -> Result<TokenResponse, RefreshError>
+    where
+        S: Service<R, Response = TokenResponse, Error = RefreshError>,
+    {
         // The service is called inside the future, so that a panic in `call` is caught as well.
-        let response = AssertUnwindSafe(async { service.call(Arc::clone(tokens)).await }).catch_unwind();
+        let response = AssertUnwindSafe(async { service.call(request).await }).catch_unwind();
         match timeout(self.shared.config.refresh_timeout, response).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(RefreshError::ambiguous(AuthError::new(Reason::VerifierFailed).with_source("a panic"))),
@@ -271,31 +382,31 @@ impl RefreshTask<'_> {
     }
 
     /// Decides what a failure means for the grant.
-    async fn failed(&self, stored: StoredGrant, presented: &TokenSet, error: &RefreshError) -> RefreshOutcome {
+    fn failed(&self, presented: &TokenSet, error: &RefreshError) -> Failure {
         let (grant, outcome, cause) = (self.entry.id, error.kind().as_str(), error.cause());
         match error.kind() {
             RefreshErrorKind::Refused => {
                 tracing::info!(%grant, ?cause, "refresh token rejected by the provider: the grant has ended");
-                self.end_grant_unless_refreshed(stored, "the provider refused the refresh token").await
+                Failure::Dead("the provider refused the refresh token")
             }
-            RefreshErrorKind::Unexplained => self.unexplained(stored, presented, error).await,
+            RefreshErrorKind::Unexplained => self.unexplained(presented, error),
             RefreshErrorKind::Ambiguous => {
                 tracing::warn!(%grant, outcome, ?cause, "no usable response to a refresh request: the refresh token may be spent");
-                RefreshOutcome::Failed { error: cause.clone(), possibly_spent: true }
+                Failure::Failed(RefreshOutcome::Failed { error: cause.clone(), possibly_spent: true })
             }
             RefreshErrorKind::Transient | RefreshErrorKind::NotSent => {
                 tracing::warn!(%grant, outcome, ?cause, "token refresh failed");
-                RefreshOutcome::Failed { error: cause.clone(), possibly_spent: false }
+                Failure::Failed(RefreshOutcome::Failed { error: cause.clone(), possibly_spent: false })
             }
             RefreshErrorKind::Misconfigured => {
                 tracing::error!(%grant, ?cause, "the provider refuses this server, not the grant");
-                RefreshOutcome::Failed { error: cause.clone(), possibly_spent: false }
+                Failure::Failed(RefreshOutcome::Failed { error: cause.clone(), possibly_spent: false })
             }
         }
     }
 
     /// The provider refused the request, and the response does not say whether the refresh token or this server is at fault.
-    async fn unexplained(&self, stored: StoredGrant, presented: &TokenSet, error: &RefreshError) -> RefreshOutcome {
+    fn unexplained(&self, presented: &TokenSet, error: &RefreshError) -> Failure {
         let (grant, cause) = (self.entry.id, error.cause());
         let now = self.shared.now();
         let verdict = self.entry.state().record_unexplained_refusal(now, presented.generation(), error.accepted_at());
@@ -305,8 +416,7 @@ impl RefreshTask<'_> {
                     %grant, refusals, ?cause,
                     "refresh token rejected repeatedly while the provider accepted this server's credentials: the grant has ended"
                 );
-                let why = "the provider refused the refresh token repeatedly";
-                return self.end_grant_unless_refreshed(stored, why).await;
+                return Failure::Dead("the provider refused the refresh token repeatedly");
             }
             Verdict::Undecided { refusals, is_new: true } => tracing::error!(
                 %grant, refusals, ?cause,
@@ -317,15 +427,7 @@ impl RefreshTask<'_> {
                 "the provider refused a refresh, and does not say whether the refresh token or this server is at fault"
             ),
         }
-        RefreshOutcome::Failed { error: cause.clone(), possibly_spent: false }
-    }
-
-    /// Ends the grant, unless another process has saved new tokens meanwhile, without the lease.
-    async fn end_grant_unless_refreshed(&self, stored: StoredGrant, why: &'static str) -> RefreshOutcome {
-        match self.read().await {
-            Err(outcome @ RefreshOutcome::Found(_)) => outcome,
-            _ => self.end_grant(stored, why).await,
-        }
+        Failure::Failed(RefreshOutcome::Failed { error: cause.clone(), possibly_spent: false })
     }
 
     /// Removes the row. A row that was written again with the same tokens, as re-keying does, is removed as well.
@@ -341,7 +443,8 @@ impl RefreshTask<'_> {
                 }
             }
             stored = match self.read().await {
-                Ok(stored) => stored,
+                Ok(Some(stored)) => stored,
+                Ok(None) => return ended(why, Row::Removed),
                 Err(outcome) => return outcome,
             };
             if stored.record.tokens().generation() != dead {
@@ -349,6 +452,13 @@ impl RefreshTask<'_> {
             }
         }
     }
+}
+
+/// What the failure of a refresh means.
+enum Failure {
+    /// The refresh token is dead.
+    Dead(&'static str),
+    Failed(RefreshOutcome),
 }
 
 /// Releases the lease; if the refresh token may be spent, lets it expire, so that the next holder knows.

@@ -29,6 +29,10 @@ const REPEAT_REFUSAL_WINDOW: Duration = Duration::from_secs(10);
 /// [`end`](Self::end) leads from every phase to `Ended`, which no call leaves. A refresh whose task ended without a result leaves
 /// `Refreshing` with the next `ask`.
 ///
+/// The grants of a client ([`RefreshPolicy::follows_logins`]) differ: [`replace`](Self::replace) installs the tokens of a login in every
+/// phase, what a refresh reports about earlier tokens has then no effect, and an `ask` in `Ended` looks into the store, where another
+/// process may have logged in.
+///
 /// # Beside the phase
 ///
 /// Three facts hold whatever the phase is, until tokens of a later generation replace those they are about:
@@ -44,6 +48,8 @@ pub(crate) struct GrantState<R> {
     tokens: Option<CurrentTokens>,
     consecutive_failures: u32,
     possibly_spent: Option<Generation>,
+    /// Tokens of a later login have this generation at least.
+    floor: Generation,
     refusals: Option<RefusalEvidence>,
 }
 
@@ -87,6 +93,8 @@ pub(crate) struct RefreshJob {
     pub(crate) newer_than: Option<Generation>,
     /// A caller reported that the provider rejected the access token, although it may not have expired.
     pub(crate) reported_dead: bool,
+    /// The generation that tokens of another login have at least.
+    pub(crate) floor: Generation,
 }
 
 impl RefreshJob {
@@ -134,12 +142,23 @@ pub(crate) struct RefreshPolicy {
     pub(crate) jitter: fn() -> f64,
     /// Returns how long a grant cools down, from the number of failures before this one and the time that the provider asks for.
     pub(crate) cool_down: fn(u32, Option<Duration>) -> Duration,
+    /// Whether a later login replaces the tokens of an earlier one.
+    pub(crate) follows_logins: bool,
+    /// Whether new tokens can be had without a refresh token.
+    pub(crate) can_acquire: bool,
 }
 
 /// # What callers ask
 impl<R: RunningRefresh> GrantState<R> {
     pub(crate) const fn new() -> Self {
-        Self { phase: Phase::Idle, tokens: None, consecutive_failures: 0, possibly_spent: None, refusals: None }
+        Self {
+            phase: Phase::Idle,
+            tokens: None,
+            consecutive_failures: 0,
+            possibly_spent: None,
+            floor: Generation::new(0),
+            refusals: None,
+        }
     }
 
     /// Answers a caller that wants a token. `reported` is the generation of an access token that the provider rejected;
@@ -151,8 +170,12 @@ impl<R: RunningRefresh> GrantState<R> {
         policy: RefreshPolicy,
         spawn_refresh: impl FnOnce(RefreshJob) -> R,
     ) -> Decision<R> {
-        if let Phase::Ended { error, .. } = &self.phase {
-            return Decision::Fail(error.clone());
+        if let Phase::Ended { error, row, refresh } = &self.phase {
+            let may_be_back = *row == Row::Removed && refresh.as_ref().is_none_or(R::is_dead);
+            if !policy.follows_logins || !may_be_back {
+                return Decision::Fail(error.clone());
+            }
+            self.phase = Phase::Idle;
         }
         if let Some(error) = self.record_report(now, reported) {
             return Decision::Fail(error);
@@ -172,6 +195,7 @@ impl<R: RunningRefresh> GrantState<R> {
                             newer_than: Some(tokens.generation()),
                             current: Some(Arc::clone(&tokens)),
                             reported_dead: false,
+                            floor: self.floor(),
                         }));
                     }
                     Decision::Ready(tokens)
@@ -213,6 +237,7 @@ impl<R: RunningRefresh> GrantState<R> {
             current: self.tokens.as_ref().map(|current| Arc::clone(current.tokens())),
             newer_than: reported.max(self.generation()),
             reported_dead: reported_dead || reported > self.generation(),
+            floor: self.floor(),
         });
         self.phase = Phase::Refreshing(refresh.clone());
         Decision::Wait { refresh, joined: false }
@@ -247,6 +272,11 @@ impl<R: RunningRefresh> GrantState<R> {
     fn generation(&self) -> Option<Generation> {
         self.tokens.as_ref().map(CurrentTokens::generation)
     }
+
+    /// Returns the generation that tokens of another login have at least.
+    pub(crate) fn floor(&self) -> Generation {
+        self.generation().map_or(self.floor, |current| current.next().max(self.floor))
+    }
 }
 
 /// # What refreshes and stores report
@@ -264,6 +294,16 @@ impl<R: RunningRefresh> GrantState<R> {
             return Err(error.clone());
         }
         self.phase = Phase::Idle;
+        if let Some(current) =
+            self.tokens.as_ref().filter(|current| policy.follows_logins && Some(current.generation()) > job.newer_than)
+        {
+            let current = Arc::clone(current.tokens());
+            // Another login has replaced the tokens that the refresh was about. It may have found those of a third one.
+            if let RefreshOutcome::Found(tokens) | RefreshOutcome::Refreshed(tokens) = outcome {
+                self.install(now, &tokens, policy);
+            }
+            return Ok(current);
+        }
         match outcome {
             RefreshOutcome::Found(tokens) => {
                 self.install(now, &tokens, policy);
@@ -322,7 +362,28 @@ impl<R: RunningRefresh> GrantState<R> {
         if self.generation().is_none_or(|current| tokens.generation() > current) {
             self.refusals = None;
             let tokens = Arc::clone(tokens);
-            self.tokens = Some(CurrentTokens::new(tokens, now, policy.early_margin, (policy.jitter)()));
+            // Without a refresh token nothing can be done ahead of the expiry.
+            let is_renewable = policy.can_acquire || tokens.refresh_token().is_some();
+            let margin = if is_renewable { policy.early_margin } else { Duration::ZERO };
+            self.tokens = Some(CurrentTokens::new(tokens, now, margin, (policy.jitter)()));
+        }
+    }
+
+    /// Makes the `tokens` of a login the current ones, whatever the phase is. They are of a later generation than all before.
+    pub(crate) fn replace(&mut self, now: Now, tokens: &Arc<TokenSet>, policy: RefreshPolicy) {
+        if let Phase::Ended { refresh, .. } = &mut self.phase {
+            let phase = refresh.take().map_or(Phase::Idle, Phase::Refreshing);
+            self.phase = phase;
+        }
+        self.install(now, tokens, policy);
+    }
+
+    /// Records that the refresh token of a generation was refused, and that the grant goes on without it. `stripped` are the tokens of
+    /// that generation without it.
+    pub(crate) fn forget_refresh_token(&mut self, now: Now, stripped: Arc<TokenSet>, policy: RefreshPolicy) {
+        match &mut self.tokens {
+            Some(current) if current.generation() == stripped.generation() => current.set_tokens(stripped),
+            _ => self.install(now, &stripped, policy),
         }
     }
 
@@ -334,12 +395,63 @@ impl<R: RunningRefresh> GrantState<R> {
             Phase::Idle | Phase::CoolingDown { .. } => None,
         };
         self.phase = Phase::Ended { error, row, refresh };
+        self.floor = self.floor();
         self.tokens.take().map(CurrentTokens::into_tokens)
     }
 }
 
+/// What is known about a grant, for a caller that shows it.
+#[derive(Debug)]
+pub(crate) struct StateView {
+    pub(crate) tokens: Option<Arc<TokenSet>>,
+    pub(crate) freshness: Option<Freshness>,
+    pub(crate) is_refreshing: bool,
+    pub(crate) cooling_down: Option<AuthError>,
+    pub(crate) ended: Option<AuthError>,
+    /// How long it takes until something of this changes by itself.
+    pub(crate) next_change: Option<Duration>,
+}
+
 /// # What the pool asks
 impl<R: RunningRefresh> GrantState<R> {
+    /// Returns what is known now.
+    pub(crate) fn view(&self, now: Now) -> StateView {
+        let cooling_down = self.cooling_down(now);
+        let until_retry = cooling_down.as_ref().and_then(AuthError::retry_after);
+        let until_stale = self.tokens.as_ref().and_then(|current| current.next_change(now));
+        StateView {
+            tokens: self.tokens.as_ref().map(|current| Arc::clone(current.tokens())),
+            freshness: self.tokens.as_ref().map(|current| current.freshness(now)),
+            is_refreshing: matches!(&self.phase, Phase::Refreshing(refresh) if !refresh.is_dead()),
+            cooling_down,
+            ended: if let Phase::Ended { error, .. } = &self.phase { Some(error.clone()) } else { None },
+            next_change: [until_retry, until_stale].into_iter().flatten().min(),
+        }
+    }
+
+    /// Records that the provider rejected the access token of `generation`. Reports whether it is the current one.
+    pub(crate) fn report(&mut self, now: Now, generation: Generation) -> bool {
+        let is_current = self.generation() == Some(generation);
+        drop(self.record_report(now, Some(generation)));
+        is_current
+    }
+
+    /// Returns what a change of the state is seen by: the phase, the tokens, and whether they are reported.
+    pub(crate) fn mark(&self) -> (u8, Option<Generation>, bool) {
+        let phase = match self.phase {
+            Phase::Idle => 0,
+            Phase::Refreshing(_) => 1,
+            Phase::CoolingDown { .. } => 2,
+            Phase::Ended { .. } => 3,
+        };
+        (phase, self.generation(), self.tokens.as_ref().is_some_and(CurrentTokens::is_reported_dead))
+    }
+
+    /// Reports whether the last refresh failed.
+    pub(crate) const fn is_backing_off(&self) -> bool {
+        matches!(self.phase, Phase::CoolingDown { .. })
+    }
+
     /// Reports whether the grant has ended and the store knows it, so that the entry can be replaced.
     pub(crate) const fn is_removed(&self) -> bool {
         matches!(self.phase, Phase::Ended { row: Row::Removed, refresh: None, .. })

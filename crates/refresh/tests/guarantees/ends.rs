@@ -216,3 +216,51 @@ async fn a_refresh_token_is_never_presented_to_another_issuer() {
     assert!(other.delete(GRANT).await.expect("removed").is_none(), "there are no tokens to revoke at this provider");
     assert_eq!(fixture.stored().await, None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_exists_for_its_own_provider_alone() {
+    let fixture = Fixture::new().await;
+    assert!(fixture.refresher.exists(GRANT).await.expect("readable"));
+    assert!(!fixture.refresher.exists(GrantId::from_bytes([8; 16])).await.expect("readable"), "no such grant");
+    let other =
+        RefresherConfig::new(Issuer::new("https://other.example").expect("issuer"), "other", Rotation::SingleUse);
+    assert!(!fixture.another(other).exists(GRANT).await.expect("readable"), "another provider's");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tokens_of_a_grant_that_this_process_never_used_are_returned_at_its_end() {
+    let fixture = Fixture::new().await;
+    let secret = stored_secret(&fixture).await;
+    let retired = fixture.refresher.deactivate(GRANT).await.expect("readable").expect("tokens");
+    assert_eq!(retired.refresh_token().expect("a refresh token").expose_secret(), secret);
+    let removed = fixture.refresher.delete(GRANT).await.expect("removed").expect("tokens");
+    assert_eq!(removed.refresh_token().expect("a refresh token").expose_secret(), secret);
+    assert_eq!(fixture.refresher.delete(GRANT).await.expect("no error").map(|_| ()), None, "it is gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn expired_grants_are_swept_a_day_after_their_last_token() {
+    let fixture = Fixture::new().await;
+    let id = GrantId::from_bytes([9; 16]);
+    fixture.refresher.create(id, login(&fixture, "bob", false)).await.expect("created");
+    let expiry = fixture.clock.now() + Duration::from_secs(300);
+    let day = Duration::from_hours(24);
+    fixture.clock.advance(Duration::from_secs(301) + day);
+    assert_eq!(fixture.grants.sweep(expiry + day.saturating_sub(Duration::from_secs(1))).await.expect("swept"), 0);
+    assert_eq!(fixture.grants.sweep(expiry + day + Duration::from_secs(1)).await.expect("swept"), 1);
+    assert!(fixture.grants.load(id).await.expect("readable").is_none());
+    assert_eq!(fixture.stored().await, Some(0), "a grant with a refresh token has no known end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_background_tasks_of_a_refresher_end_with_it() {
+    let fixture = Fixture::new().await;
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    let another = fixture.another(config(Rotation::SingleUse));
+    tokio::task::yield_now().await;
+    assert_eq!(tasks(), before + 1, "the sweep");
+    drop(another);
+    pass(1).await;
+    assert_eq!(tasks(), before);
+}

@@ -146,3 +146,13 @@ async fn a_refresh_that_waits_for_a_permit_has_not_been_sent() {
     let token = refresher.upstream(GRANT).access_token().await.expect("renewed");
     assert_eq!(token.generation().number(), 1, "the refresh is not deferred as if the token might be spent");
 }
+
+#[tokio::test(start_paused = true)]
+async fn tokens_through_a_stack_are_revoked_with_their_grant() {
+    let fixture = Fixture::new().await;
+    let upstream = fixture.refresher.upstream_through(GRANT, fixture.refresher.clone());
+    let revocation = upstream.revocation().expect("the grant can be revoked");
+    assert!(!revocation.is_revoked());
+    fixture.refresher.delete(GRANT).await.expect("deleted");
+    assert!(revocation.is_revoked());
+}

@@ -8,9 +8,11 @@ use std::{
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use portcullis_core::AccessToken;
+use portcullis_refresh::RefreshRequest;
+use tower::ServiceExt as _;
 
 use crate::{
-    fixture::{Fixture, all, ask, config, pass, report},
+    fixture::{Fixture, GRANT, all, ask, config, pass, report},
     provider::Act,
 };
 
@@ -68,12 +70,7 @@ async fn cause_everything() -> String {
         if let Err(error) = &outcome {
             printed += &format!("{error} {:?}", std::error::Error::source(error));
         }
-        printed += &format!(
-            "{:?} {:?} {:?}",
-            fixture.tokens().await,
-            fixture.grants,
-            fixture.grants.load(crate::fixture::GRANT).await
-        );
+        printed += &format!("{:?} {:?} {:?}", fixture.tokens().await, fixture.grants, fixture.grants.load(GRANT).await);
         fixture.store.refuse_writes(true);
         pass(301).await;
         drop(fixture.upstream().access_token().await);
@@ -107,10 +104,13 @@ async fn g_19_everything_is_counted() {
     pass(301).await;
     assert_eq!(all(ask(&fixture.upstream(), 10)).await, 1);
     assert_eq!(all(report(&fixture.upstream(), &first, 5)).await, 1);
+    // Through the service as well as through the source of tokens.
+    let late = RefreshRequest::new(GRANT).with_rejected(first.generation());
+    assert_eq!(fixture.refresher.clone().oneshot(late).await.expect("token").generation().number(), 1);
     let another = fixture.another(config(portcullis_oauth::providers::Rotation::SingleUse));
-    let second: AccessToken = another.upstream(crate::fixture::GRANT).access_token().await.expect("token");
+    let second: AccessToken = another.upstream(GRANT).access_token().await.expect("token");
     assert_eq!(all(report(&fixture.upstream(), &second, 1)).await, 2);
-    assert_eq!(all(report(&another.upstream(crate::fixture::GRANT), &second, 1)).await, 2);
+    assert_eq!(all(report(&another.upstream(GRANT), &second, 1)).await, 2);
     fixture.provider.next(Act::Fail { retry_after: None });
     pass(301).await;
     drop(fixture.upstream().access_token().await.expect_err("failing"));
@@ -129,7 +129,7 @@ async fn g_19_everything_is_counted() {
     assert_eq!(unsaved["portcullis_exchanges_total provider=test outcome=success"], 3.0);
     assert_eq!(unsaved["portcullis_exchanges_total provider=test outcome=transient"], 1.0);
     assert_eq!(unsaved["portcullis_refresh_coalesced_total provider=test"], 9.0);
-    assert_eq!(unsaved["portcullis_stale_refusals_total provider=test"], 5.0);
+    assert_eq!(unsaved["portcullis_stale_refusals_total provider=test"], 6.0);
     assert_eq!(unsaved["portcullis_grants_adopted_total provider=test"], 1.0);
     assert_eq!(unsaved["portcullis_exchange_seconds provider=test"], 4.0);
 }

@@ -103,6 +103,8 @@ pub(crate) enum Verify {
 
 #[derive(Debug)]
 pub(crate) struct IssuerSettings {
+    /// The path of the table: several tenants share one.
+    pub(crate) path: String,
     pub(crate) issuer: Issuer,
     pub(crate) verification: Verification,
     /// The names of this server in tokens; empty: the resource.
@@ -236,6 +238,7 @@ fn validate(entry: &Section<'_>, table: IssuerTable) -> Result<IssuerSettings, C
         }
     };
     Ok(IssuerSettings {
+        path: entry.path.clone(),
         issuer,
         verification,
         audiences,

@@ -51,7 +51,7 @@ const ACTIONS: &str = "GitHub Actions";
 const DJANGO: &str = "django-oauth-toolkit";
 const RFC_9068: &str = "Issuers that follow RFC 9068";
 
-pub(super) static SHAPES: [Shape; 72] = [
+pub(super) static SHAPES: [Shape; 74] = [
     shape(
         ENTRA,
         "v2, user",
@@ -438,6 +438,12 @@ pub(super) static SHAPES: [Shape; 72] = [
     ),
     shape(
         GOOGLE,
+        "identity token of another service account",
+        || google(json!({"sub": "2099", "azp": "2099", "email": "job@other.iam.gserviceaccount.com"})),
+        "`wrong_audience`",
+    ),
+    shape(
+        GOOGLE,
         "ID token of a user",
         || {
             google(
@@ -476,8 +482,18 @@ pub(super) static SHAPES: [Shape; 72] = [
     shape(
         ACTIONS,
         "workflow",
-        || actions(json!({"sub": "repo:o/r:ref:refs/heads/main", "repository": "o/r", "actor": "alice"})),
-        "user `repo:o/r:ref:refs/heads/main`",
+        || {
+            actions(
+                json!({"sub": "repo:o/r:ref:refs/heads/main", "repository": "o/r", "repository_owner_id": "583231", "actor": "alice"}),
+            )
+        },
+        "user `repo:o/r:ref:refs/heads/main`, scopes `mcp:use`",
+    ),
+    shape(
+        ACTIONS,
+        "workflow of another owner",
+        || actions(json!({"sub": "repo:x/r:ref:refs/heads/main", "repository": "x/r", "repository_owner_id": "1"})),
+        "`insufficient_scope`",
     ),
     shape(
         ACTIONS,

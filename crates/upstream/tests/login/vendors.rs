@@ -1,8 +1,11 @@
 //! What works, at every vendor.
 
-use portcullis_core::Issuer;
+use portcullis_core::{Issuer, Reason};
 use portcullis_egress::Egress;
-use portcullis_oauth::{ClientAuthentication, providers::Provider};
+use portcullis_oauth::{
+    ClientAuthentication,
+    providers::{Provider, SubjectMember},
+};
 use portcullis_testkit::{Endpoint, IdentityProvider, Vendor};
 use serde_json::json;
 
@@ -72,4 +75,19 @@ async fn a_provider_that_is_said_to_have_no_id_tokens_needs_none() {
     let login = world.log_in().await.expect("a login");
     assert_eq!((login.profile.subject(), login.id_token_claims.is_some()), ("alice", false));
     assert_eq!(world.idp.calls(Endpoint::KeySet), 0, "the one that came is not looked at");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_who_is_named_by_another_member_still_has_the_sub_of_the_id_token() {
+    for vendor in [None, Some(Vendor::Keycloak)] {
+        let app = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
+        let by_address =
+            |provider: Provider| provider.with_vendor(|vendor| vendor.subject = SubjectMember::Any("email".into()));
+        let world = World::with(vendor, app, by_address);
+        let login = world.log_in().await.expect("a login");
+        assert_eq!(login.profile.subject(), "alice@example.test");
+        world.idp.forge_id_tokens(|id_token| id_token.with_claim("sub", "alice@example.test"));
+        let error = world.log_in().await.expect_err("the name is not the `sub`");
+        assert_eq!(error.cause().reason(), Reason::SubjectMismatch);
+    }
 }

@@ -65,6 +65,14 @@ pub(crate) fn sqlite(folder: &Path) -> String {
     format!("url = \"sqlite://{}\"\nencryption_keys_file = \"{}\"", path.display(), keys.display())
 }
 
+/// Asserts that the database is whole in one file: there is no write-ahead log beside it.
+pub(crate) fn assert_one_file(folder: &Path) {
+    let files = fs::read_dir(folder).expect("a folder").map(|file| file.expect("an entry").file_name());
+    let mut names: Vec<_> = files.collect();
+    names.sort();
+    assert_eq!(names, ["keys", "portcullis.db"]);
+}
+
 #[tokio::test]
 async fn sessions_and_clients_outlive_a_restart() {
     let provider = IdentityProvider::new();
@@ -79,6 +87,7 @@ async fn sessions_and_clients_outlive_a_restart() {
     assert_eq!(call_json(&server, "whoami", tokens.access_token()).await["subject"], "alice");
     server.terminate();
     assert_eq!(server.ended().await.0.code(), Some(0));
+    assert_one_file(&folder);
 
     let server = Running::serve(port, &text);
     server.wait_for("/readyz", 200).await;
@@ -170,7 +179,13 @@ async fn the_server_waits_for_a_provider_that_is_unavailable_at_startup() {
     server.wait_for("/healthz", 200).await;
     let waiting = server.admin("/readyz").await.expect("answer");
     assert_eq!(waiting.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert!(waiting.text().await.expect("text").contains("no metadata of the provider"));
+    let text = waiting.text().await.expect("text");
+    assert!(text.contains("no metadata of the provider"), "{text}");
+    server.logged(&["provider metadata cannot be fetched"]).await;
+    let text = server.admin("/readyz").await.expect("answer").text().await.expect("text");
+    for part in [running.url(), "503", "`bridge.issuer`"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
     let refused = server.call("whoami", &json!({})).bearer_auth("pcat_x").send().await.expect("answer");
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE, "an outage does not ask for a login");
     assert!(refused.headers().contains_key("retry-after"));
@@ -186,10 +201,12 @@ async fn the_server_waits_for_a_provider_that_is_unavailable_at_startup() {
 #[tokio::test]
 async fn the_server_can_be_stopped_while_it_waits_for_the_provider() {
     let issuer = format!("http://127.0.0.1:{}", free_port());
-    let mut server = Running::serve(free_port(), &bridge(&oidc(&issuer), "url = \"memory:\""));
+    let folder = folder("waiting");
+    let mut server = Running::serve(free_port(), &bridge(&oidc(&issuer), &sqlite(&folder)));
     server.wait_for("/healthz", 200).await;
     server.terminate();
     assert_eq!(server.ended().await.0.code(), Some(0));
+    assert_one_file(&folder);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use reqwest::StatusCode;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    bridge::{call, log_in, oidc, registered, sqlite},
+    bridge::{assert_one_file, call, log_in, oidc, registered, sqlite},
     process::{Running, bridge, command, file, folder, free_port},
 };
 
@@ -72,7 +72,8 @@ async fn sessions_are_listed_and_ended_while_the_server_runs() {
     }
 
     let (code, ended) = fixture.run(&["sessions", "end", fields[0]]);
-    assert_eq!((code, ended), (Some(0), format!("{}\tended\n", fields[0])));
+    assert!(code == Some(0) && ended.contains(&format!("{}\tended\n", fields[0])), "{ended}");
+    assert!(ended.contains("session ended") && ended.contains("reason=\"revoked\""), "one line of the log: {ended}");
     let (_, again) = fixture.run(&["sessions", "end", fields[0]]);
     assert!(again.contains("no such session"), "{again}");
     // The cached user of the running server is invalidated.
@@ -88,7 +89,7 @@ async fn sessions_are_listed_and_ended_while_the_server_runs() {
     let (code, ended) = fixture.run(&["sessions", "end", "--subject", "bob", "--issuer", "https://other.example"]);
     assert_eq!((code, &*ended), (Some(0), ""), "bob of another issuer");
     let (code, ended) = fixture.run(&["sessions", "end", "--subject", "bob", "--issuer", &fixture.provider.issuer()]);
-    assert_eq!((code, ended.lines().count()), (Some(0), 1), "{ended}");
+    assert_eq!((code, ended.matches("\tended\n").count()), (Some(0), 1), "{ended}");
     assert_eq!(fixture.run(&["sessions", "list"]), (Some(0), String::new()));
 }
 
@@ -108,6 +109,7 @@ async fn rekey_seals_every_row_with_the_first_key() {
     assert!(!report.starts_with("resealed 0,") && report.contains("unreadable 0"), "{report}");
     let (_, again) = fixture.run(&["rekey"]);
     assert!(again.starts_with("resealed 0,") && again.contains("unreadable 0"), "{again}");
+    assert_one_file(&fixture.folder);
 
     // The old key is not needed any more.
     write_keys(&fixture.folder, &new);
@@ -154,6 +156,23 @@ async fn forget_unreadable_removes_what_no_key_opens_and_nothing_else() {
     let server = Running::serve(port, &text);
     server.wait_for("/readyz", 200).await;
     assert_eq!(call(&server, "whoami", of_bob.access_token()).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn readyz_tells_that_the_database_was_replaced_and_that_the_keys_open_nothing() {
+    let fixture = Fixture::start("unready").await;
+    fs::remove_file(fixture.folder.join("portcullis.db")).expect("a database");
+    fixture.server.wait_for("/readyz", 503).await;
+    let text = fixture.server.admin("/readyz").await.expect("answer").text().await.expect("text");
+    assert!(text.contains("portcullis.db") && text.contains("replaced or deleted while it was in use"), "{text}");
+
+    let fixture = Fixture::start("rekeyed-beside").await;
+    let old = fs::read_to_string(fixture.folder.join("keys")).expect("keys");
+    write_keys(&fixture.folder, &format!("{}\n{old}", "f".repeat(64)));
+    assert_eq!(fixture.run(&["rekey"]).0, Some(0));
+    fixture.server.wait_for("/readyz", 503).await;
+    let text = fixture.server.admin("/readyz").await.expect("answer").text().await.expect("text");
+    assert!(text.contains("not on the key ring") && text.contains("`store.encryption_keys_file`"), "{text}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `--check --online`: the configuration is compared with the servers that it names; and what the server logs of that at its start.
 
 use portcullis_testkit::{Endpoint, Fault, IdentityProvider};
+use serde_json::{Value, json};
 
 use crate::{
     bridge::oidc,
@@ -62,12 +63,126 @@ async fn each_difference_is_one_line_with_the_key_and_what_to_change() {
         ("algorithms = [\"ES384\"]", "algorithms", "RS256"),
         ("jwks_uri = \"https://10.255.255.1/jwks\"", "jwks_uri", "`egress.allowed_networks`"),
         (&format!("jwks_uri = \"{url}/nowhere\""), "jwks_uri", "404"),
-        (&format!("{INTROSPECTION} = \"wrong\""), "client_secret", "401 Unauthorized invalid_client"),
+        (&format!("{INTROSPECTION} = \"wrong\""), "client_secret", "invalid_client"),
     ] {
         assert_finding(&issuer(url, keys), "error", &format!("resource_server.issuers[0].{key}"), part).await;
     }
     let elsewhere = format!("http://127.0.0.1:{}", free_port());
     assert_finding(&issuer(&elsewhere, ""), "error", "resource_server.issuers[0].issuer", "no metadata of").await;
+}
+
+/// Replaces the metadata of `provider` by the endpoints of a bridge with `changes`.
+fn publish(provider: &IdentityProvider, changes: &Value) {
+    let mut metadata = json!({
+        "issuer": provider.issuer(),
+        "authorization_endpoint": provider.endpoint_url(Endpoint::Authorization),
+        "token_endpoint": provider.endpoint_url(Endpoint::Token),
+        "userinfo_endpoint": provider.endpoint_url(Endpoint::UserInfo),
+        "revocation_endpoint": provider.endpoint_url(Endpoint::Revocation),
+        "jwks_uri": provider.endpoint_url(Endpoint::KeySet),
+        "response_types_supported": ["code"],
+        "code_challenge_methods_supported": ["S256"],
+    });
+    for (name, value) in changes.as_object().expect("an object") {
+        metadata[name] = value.clone();
+    }
+    for place in [Endpoint::OpenIdConfiguration, Endpoint::AuthorizationServerMetadata] {
+        provider.set_fault(place, Fault::body("application/json", metadata.to_string()));
+    }
+}
+
+#[tokio::test]
+async fn metadata_that_the_server_rejects_is_not_taken_for_good() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let url = running.url();
+    publish(&provider, &json!({"introspection_endpoint": "/introspect"}));
+    let text = bridge(&oidc(url), "url = \"memory:\"");
+    assert_finding(&text, "error", "bridge.issuer", "\"introspection_endpoint\" is missing or invalid").await;
+
+    publish(&provider, &json!({"jwks_uri": null}));
+    let trusted = format!("\n[[bridge.trusted_issuers]]\nissuer = \"{url}\"");
+    let keys = format!("\n[bridge.endpoints]\njwks = \"{}\"", provider.endpoint_url(Endpoint::KeySet));
+    let text = bridge(&format!("{}{keys}{trusted}", oidc(url)), "url = \"memory:\"");
+    assert_finding(&text, "error", "bridge.trusted_issuers[0].jwks_uri", "has no jwks_uri").await;
+
+    publish(&provider, &json!({"userinfo_endpoint": "https://10.255.255.1/userinfo"}));
+    let text = bridge(&oidc(url), "url = \"memory:\"");
+    assert_finding(&text, "error", "bridge.endpoints.userinfo", "`egress.allowed_networks`").await;
+    let text = issuer(url, "enrich = true");
+    assert_finding(&text, "error", "resource_server.issuers[0].userinfo_endpoint", "`egress.allowed_networks`").await;
+}
+
+#[tokio::test]
+async fn keys_that_verify_no_signature_are_an_error() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let keys = json!({"keys": [{"kty": "RSA", "use": "sig", "n": "AQAB", "e": "AQAB"}]});
+    provider.set_fault(Endpoint::KeySet, Fault::body("application/json", keys.to_string()));
+    let text = issuer(running.url(), "");
+    assert_finding(&text, "error", "resource_server.issuers[0].jwks_uri", "2048").await;
+}
+
+#[tokio::test]
+async fn the_response_about_a_random_token_shows_whether_the_credentials_are_accepted() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let text = issuer(running.url(), &format!("{INTROSPECTION} = \"{}\"", IdentityProvider::CLIENT_SECRET));
+    let response = |status: u16, body: Value| {
+        let response = http::Response::builder().status(status).header("content-type", "application/json");
+        Fault::answer(response.body(body.to_string().into()).expect("a response"))
+    };
+    // Some servers reject an unknown token like that.
+    provider.set_fault(Endpoint::Introspection, response(401, json!({"error": "invalid_token"})));
+    let (code, stdout) = check(&text).await;
+    assert!(code == Some(0) && stdout.lines().count() == 1, "{stdout}");
+    let endpoint = "resource_server.issuers[0].introspection_endpoint";
+    provider.set_fault(Endpoint::Introspection, response(200, json!({"active": true, "sub": "alice"})));
+    assert_finding(&text, "error", endpoint, "a random token is active").await;
+    provider.set_fault(Endpoint::Introspection, response(400, json!({"error": "unsupported_grant_type"})));
+    assert_finding(&text, "error", endpoint, "unsupported_grant_type").await;
+    provider.set_fault(Endpoint::Introspection, Fault::status(503));
+    assert_finding(&text, "warning", endpoint, "503").await;
+}
+
+#[tokio::test]
+async fn the_secret_of_a_token_check_is_tried_with_a_random_token() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let endpoints = format!(
+        "userinfo_endpoint = \"{}\"\ncheck_token_endpoint = \"{}\"",
+        provider.url("/user"),
+        provider.url("/applications/resource-server/token")
+    );
+    let text = |secret: &str| {
+        let credentials = INTROSPECTION.replace("introspection\"", "userinfo\"");
+        issuer(running.url(), &format!("{credentials} = \"{secret}\"\n{endpoints}"))
+    };
+    let (code, stdout) = check(&text(IdentityProvider::CLIENT_SECRET)).await;
+    assert!(code == Some(0) && stdout.lines().count() == 1, "{stdout}");
+    assert_finding(&text("wrong"), "error", "resource_server.issuers[0].client_secret", "rejects the credentials")
+        .await;
+}
+
+#[tokio::test]
+async fn the_scopes_and_methods_that_the_server_uses_are_those_that_are_compared() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    publish(
+        &provider,
+        &json!({"scopes_supported": ["api://app/mcp.use"], "code_challenge_methods_supported": ["plain"]}),
+    );
+    let renamed = "required_scopes = [\"mcp.use\"]\nchallenge_scopes = [\"api://app/mcp.use\"]";
+    let (code, stdout) = check(&format!("{renamed}\n{}", issuer(running.url(), ""))).await;
+    assert!(code == Some(0) && stdout.lines().count() == 1, "{stdout}");
+    let text = format!("required_scopes = [\"mcp.use\"]\n{}", issuer(running.url(), ""));
+    assert_finding(&text, "warning", "required_scopes", "without \"mcp.use\"").await;
+
+    publish(&provider, &json!({"code_challenge_methods_supported": ["plain"]}));
+    let text = bridge(&oidc(running.url()), "url = \"memory:\"");
+    assert_finding(&text, "warning", "bridge.oauth2.pkce", "without \"S256\"").await;
+    let (code, stdout) = check(&format!("{text}\n[bridge.oauth2]\npkce = false")).await;
+    assert!(code == Some(0) && stdout.lines().count() == 1, "{stdout}");
 }
 
 #[tokio::test]
@@ -83,20 +198,7 @@ async fn the_secret_of_a_bridge_is_tried_with_a_random_code() {
 async fn warnings_do_not_fail_the_check_and_are_logged_at_the_start() {
     let provider = IdentityProvider::new();
     let running = provider.serve().await.expect("a port");
-    let metadata = serde_json::json!({
-        "issuer": running.url(),
-        "authorization_endpoint": provider.endpoint_url(Endpoint::Authorization),
-        "token_endpoint": provider.endpoint_url(Endpoint::Token),
-        "userinfo_endpoint": provider.endpoint_url(Endpoint::UserInfo),
-        "revocation_endpoint": provider.endpoint_url(Endpoint::Revocation),
-        "jwks_uri": provider.endpoint_url(Endpoint::KeySet),
-        "response_types_supported": ["code"],
-        "code_challenge_methods_supported": ["S256"],
-        "scopes_supported": ["openid", "profile", "email"],
-    });
-    for place in [Endpoint::OpenIdConfiguration, Endpoint::AuthorizationServerMetadata] {
-        provider.set_fault(place, Fault::body("application/json", metadata.to_string()));
-    }
+    publish(&provider, &json!({"scopes_supported": ["openid", "profile", "email"]}));
     let text = bridge(&oidc(running.url()), "url = \"memory:\"");
     assert_finding(&text, "warning", "bridge.scopes", "\"offline_access\"").await;
 

@@ -128,6 +128,35 @@ async fn a_bridge_with_a_path_is_the_issuer_with_that_path() {
 }
 
 #[tokio::test]
+async fn clients_behind_a_proxy_do_not_share_the_limits_of_its_address() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let keys = crate::bridge::oidc(running.url());
+    let by_header = Running::serve(
+        free_port(),
+        &format!("client_address_header = \"x-forwarded-for\"\n{}", bridge(&keys, "url = \"memory:\"")),
+    );
+    let unknown = Running::bridge(&keys).await;
+    by_header.wait_for("/readyz", 200).await;
+    let http = Client::new();
+    // 200 registrations of one address are permitted at once.
+    for (server, refused) in [(&unknown, None), (&by_header, Some(StatusCode::TOO_MANY_REQUESTS))] {
+        let register = async |address: &str| {
+            let request = http.post(format!("{}/register", server.origin())).header("x-forwarded-for", address);
+            status(request.json(&json!({"redirect_uris": ["https://app.example.com/callback"]}))).await
+        };
+        let mut of_one = Vec::new();
+        for _ in 0..210 {
+            of_one.push(register("192.0.2.1").await);
+        }
+        let found = of_one.into_iter().find(|status| *status != StatusCode::CREATED);
+        assert_eq!(found, refused);
+        assert_eq!(register("192.0.2.2").await, StatusCode::CREATED, "another client");
+    }
+    by_header.logged(&["rate limit exceeded", "registrations", "192.0.2.1"]).await;
+}
+
+#[tokio::test]
 async fn a_proxy_without_its_header_in_the_configuration_is_logged_once() {
     let (_provider, _running, server) = start("").await;
     for (header, value) in

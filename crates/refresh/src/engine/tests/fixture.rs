@@ -24,7 +24,14 @@ pub(super) fn policy(defer_when_possibly_spent: bool) -> RefreshPolicy {
     let cool_down = |failures: u32, asked: Option<Duration>| {
         Duration::from_secs(1 << failures.min(5)).max(asked.unwrap_or_default())
     };
-    RefreshPolicy { early_margin: Duration::from_secs(10), defer_when_possibly_spent, jitter: || 0.0, cool_down }
+    RefreshPolicy {
+        early_margin: Duration::from_secs(10),
+        defer_when_possibly_spent,
+        jitter: || 0.0,
+        cool_down,
+        follows_logins: false,
+        can_acquire: false,
+    }
 }
 
 pub(super) fn response(expires_in: Option<Duration>) -> TokenResponse {

@@ -1,0 +1,167 @@
+//! [`Logins`]: logins and step-ups, one at a time for all callers. A refresh never waits for a login that needs the user.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+
+use portcullis_core::{AuthError, Reason, ScopeSet};
+use portcullis_oauth::TokenResponse;
+use portcullis_refresh::TokenSet;
+use portcullis_remote::SharedTask;
+use tokio::time::{Instant, timeout};
+use tracing::Instrument as _;
+
+use crate::{
+    AcquireError, GrantError,
+    resolution::{BackOff, Resolved, Resolver, lock, obtain},
+    telemetry,
+};
+
+/// Logins and step-ups of a manager.
+pub(crate) struct Logins {
+    resolver: Arc<Resolver>,
+    state: Mutex<State>,
+    /// The number of logouts. A login that was begun before a logout has no effect after it.
+    logouts: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    flight: Option<Flight>,
+    back_off: BackOff,
+}
+
+struct Flight {
+    /// The scopes that it requests, as far as they are known at its start.
+    scopes: ScopeSet,
+    task: Task,
+}
+
+type Task = SharedTask<Result<Arc<TokenSet>, AcquireError>>;
+
+/// Why a login is started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cause {
+    /// The application asks for it. A failure before does not matter.
+    Application,
+    /// A caller needs a token or scopes. After a failure no other login is started for a time.
+    Caller,
+}
+
+impl Logins {
+    pub(crate) fn new(resolver: Arc<Resolver>) -> Self {
+        Self { resolver, state: Mutex::default(), logouts: AtomicU64::new(0) }
+    }
+
+    /// Logs in with all of `scopes`, or joins a login that requests them.
+    pub(crate) async fn log_in(
+        self: &Arc<Self>,
+        scopes: &ScopeSet,
+        cause: Cause,
+    ) -> Result<Arc<TokenSet>, AcquireError> {
+        loop {
+            let (task, is_sufficient) = self.join(scopes, cause)?;
+            let result = task.await;
+            let is_granted = result.as_ref().is_ok_and(|tokens| tokens.scopes().is_superset(scopes));
+            if is_sufficient || is_granted {
+                return result;
+            }
+        }
+    }
+
+    /// Returns the login in progress, or starts one; and whether it requests all of `scopes`.
+    fn join(self: &Arc<Self>, scopes: &ScopeSet, cause: Cause) -> Result<(Task, bool), AcquireError> {
+        let settings = &self.resolver.settings;
+        let mut state = lock(&self.state);
+        if let Some(flight) = state.flight.as_ref().filter(|flight| !flight.task.is_finished()) {
+            telemetry::coalesced(settings.grant.name());
+            return Ok((flight.task.clone(), flight.scopes.is_superset(scopes)));
+        }
+        let is_remembered = cause == Cause::Caller || !settings.grant.is_interactive();
+        if let Some((_, error)) = state.back_off.active().filter(|_| is_remembered) {
+            return Err(error);
+        }
+        let (this, asked) = (Arc::clone(self), scopes.clone());
+        let task = settings.tasks.share(async move { this.run(asked).await });
+        let scopes = self.resolver.current().as_ref().map_or_else(|| scopes.clone(), |now| now.scopes_of_login(scopes));
+        state.flight = Some(Flight { scopes, task: task.clone() });
+        Ok((task, true))
+    }
+
+    /// Returns the step-up in progress, if it needs no user: an exchange beside it would be a second one at a time.
+    pub(crate) fn without_user(&self) -> Option<Task> {
+        if self.resolver.settings.grant.is_interactive() {
+            return None;
+        }
+        let state = lock(&self.state);
+        state.flight.as_ref().filter(|flight| !flight.task.is_finished()).map(|flight| flight.task.clone())
+    }
+
+    /// Makes the login in progress have no effect.
+    pub(crate) fn forget(&self) {
+        self.logouts.fetch_add(1, Ordering::SeqCst);
+        *lock(&self.state) = State::default();
+    }
+
+    async fn run(self: Arc<Self>, asked: ScopeSet) -> Result<Arc<TokenSet>, AcquireError> {
+        let logouts = self.logouts.load(Ordering::SeqCst);
+        let result = self.obtain(&asked, logouts).await;
+        let mut state = lock(&self.state);
+        // A logout has removed the flight, and another one may have been started since.
+        if self.logouts.load(Ordering::SeqCst) == logouts {
+            state.flight = None;
+            match &result {
+                Ok(_) => state.back_off = BackOff::default(),
+                Err(error) => state.back_off.fail(error),
+            }
+        }
+        result
+    }
+
+    async fn obtain(&self, asked: &ScopeSet, logouts: u64) -> Result<Arc<TokenSet>, AcquireError> {
+        // The user is about to be sent to the authorization server: is it still the right one?
+        let resolved = if self.resolver.settings.grant.is_interactive() {
+            self.resolver.resolve_again().await?
+        } else {
+            let resolved = self.resolver.resolved(None).await?;
+            resolved.idle().await;
+            resolved
+        };
+        let scopes = resolved.scopes_of_login(asked);
+        let response = self.request(&resolved, scopes.clone()).await.map_err(AcquireError::of_grant)?;
+        if self.logouts.load(Ordering::SeqCst) != logouts {
+            let error = AuthError::new(Reason::GrantEnded).with_source("the user logged out during the login");
+            return Err(AcquireError::ReauthRequired(error));
+        }
+        let tokens = resolved.refresher.replace(resolved.id, response, &scopes).await;
+        resolved.record_granted(&scopes, tokens.scopes());
+        Ok(tokens)
+    }
+
+    async fn request(&self, resolved: &Resolved, scopes: ScopeSet) -> Result<TokenResponse, GrantError> {
+        let settings = &self.resolver.settings;
+        let (name, is_interactive) = (settings.grant.name(), settings.grant.is_interactive());
+        let span = tracing::info_span!("portcullis.client.login", grant = %resolved.id, provider = name);
+        let started = Instant::now();
+        let request = obtain(settings, &resolved.binding, scopes);
+        let answer = async {
+            if is_interactive {
+                // The user may take any time, and a shutdown does not wait for that.
+                tokio::select! {
+                    answer = request => answer,
+                    () = settings.tasks.draining.cancelled() => {
+                        let error = AuthError::new(Reason::BackingOff).with_source("the manager shuts down");
+                        Err(GrantError::not_sent(error))
+                    }
+                }
+            } else {
+                let too_late = |_| Err(GrantError::ambiguous(AuthError::new(Reason::ProviderTimeout)));
+                timeout(settings.exchange_timeout, request).await.unwrap_or_else(too_late)
+            }
+        };
+        let answer = answer.instrument(span).await;
+        telemetry::obtained(name, is_interactive, answer.as_ref().err(), started.elapsed());
+        answer
+    }
+}

@@ -1,0 +1,75 @@
+//! [`ClientGrant`]: a grant whose tokens this program uses itself; and [`GrantStatus`]: what is known about it.
+
+use std::{sync::Arc, time::Duration};
+
+use portcullis_core::{AccessToken, AuthError, Generation};
+
+use crate::{RefreshFuture, TokenSet, engine::GrantEntry, token_set::Freshness};
+
+/// A grant of a refresher [for a client](crate::RefresherConfig::for_client). Clones are the same grant, which may have no tokens yet, may
+/// end, and begins again with the next login: the handle stays valid.
+#[derive(Clone, Debug)]
+pub struct ClientGrant(Arc<GrantEntry>);
+
+impl ClientGrant {
+    pub(crate) const fn new(entry: Arc<GrantEntry>) -> Self {
+        Self(entry)
+    }
+
+    /// Returns the access token if it is fresh, and not of the `rejected` generation or an earlier one.
+    ///
+    /// It takes a lock for nanoseconds, and neither allocates nor starts anything. A token that works and is to be refreshed is not
+    /// returned: [`tokens`](Self::tokens) returns it and starts the refresh.
+    #[must_use]
+    pub fn fresh_token(&self, rejected: Option<Generation>) -> Option<AccessToken> {
+        self.0.fresh_token(rejected)
+    }
+
+    /// Returns the current tokens, or new ones if those have expired or are of the `rejected` generation. The future is ready at once if
+    /// the tokens work.
+    pub fn tokens(&self, rejected: Option<Generation>) -> RefreshFuture {
+        RefreshFuture::new(Arc::clone(&self.0), rejected)
+    }
+
+    /// Records that the resource rejected the access token of `generation`, and starts nothing. Reports whether it is the current one.
+    #[must_use]
+    pub fn report(&self, generation: Generation) -> bool {
+        self.0.report(generation)
+    }
+
+    /// Returns what is known in this process. It reads no store.
+    #[must_use]
+    pub fn status(&self) -> GrantStatus {
+        let view = self.0.view();
+        let has_working_token = view.freshness.is_some_and(|freshness| freshness != Freshness::Dead);
+        GrantStatus {
+            tokens: view.tokens,
+            has_working_token,
+            is_refreshing: view.is_refreshing,
+            cooling_down: view.cooling_down,
+            ended: view.ended,
+            is_unsaved: self.0.is_unsaved(),
+            next_change: view.next_change,
+        }
+    }
+}
+
+/// What is known about a grant.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct GrantStatus {
+    /// The newest tokens, whether they work or not; `None` if none are in this process.
+    pub tokens: Option<Arc<TokenSet>>,
+    /// Whether the access token works, as far as is known.
+    pub has_working_token: bool,
+    /// Whether an exchange is in progress, or a look into the store.
+    pub is_refreshing: bool,
+    /// The error of the last exchange, while no other is made. It contains the time that is left.
+    pub cooling_down: Option<AuthError>,
+    /// Why the grant has ended, if it has.
+    pub ended: Option<AuthError>,
+    /// Whether the newest tokens could not be saved yet.
+    pub is_unsaved: bool,
+    /// How long it takes until something of this changes by itself, if it does.
+    pub next_change: Option<Duration>,
+}
