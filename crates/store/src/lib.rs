@@ -38,6 +38,7 @@ mod record_key;
 mod rekey;
 mod sealed_store;
 mod store;
+mod table;
 
 pub use confirmed_clock::ConfirmedClock;
 pub use feed::{Events, Position};
@@ -52,3 +53,4 @@ pub use sealed_store::{EphemeralKeyError, Record, SealedStore, plaintext};
 pub use store::{
     Expected, Lease, LeaseOutcome, Row, Store, StoreError, StoreErrorKind, StoreFuture, StoredRow, Swap, Version,
 };
+pub use table::Table;

@@ -1,9 +1,7 @@
 //! [`MemoryStore`]: rows for as long as the process lives.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
-    ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -14,8 +12,11 @@ use tokio::sync::Notify;
 
 use crate::{
     Collection, Events, Expected, Lease, LeaseOutcome, Position, RecordKey, Row, Store, StoreFuture, StoredRow, Swap,
-    Version,
+    Table, Version,
 };
+
+/// How many events are kept.
+const MAX_EVENTS: usize = 4096;
 
 /// A store in the memory of this process: not durable, not shared with other processes. Clones are the same store.
 ///
@@ -24,44 +25,15 @@ use crate::{
 #[derive(Clone)]
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
-    state: Arc<Mutex<State>>,
+    table: Arc<Mutex<Table>>,
     appended: Arc<Notify>,
 }
-
-#[derive(Default)]
-struct State {
-    rows: BTreeMap<RecordKey, StoredRow>,
-    /// The same rows, in the order in which they expire.
-    ends: BTreeSet<(Collection, UnixTime, RecordKey)>,
-    /// The highest version there has been.
-    version: u64,
-    /// Those that were not released.
-    leases: BTreeMap<RecordKey, Held>,
-    /// The highest fence there has been.
-    fence: u64,
-    /// How many leases there may be before those that are of no use are forgotten.
-    lease_capacity: usize,
-    events: VecDeque<Bytes>,
-    /// The position of the last event. The others have those before it.
-    last_event: u64,
-}
-
-struct Held {
-    fence: u64,
-    until: UnixTime,
-}
-
-/// With fewer leases, none are looked for that can be forgotten.
-const MIN_LEASES: usize = 64;
-
-/// How many events are kept.
-const MAX_EVENTS: usize = 4096;
 
 impl MemoryStore {
     /// Creates an empty store.
     #[must_use]
     pub fn new() -> Self {
-        Self { clock: Arc::new(SystemClock::new()), state: Arc::default(), appended: Arc::default() }
+        Self { clock: Arc::new(SystemClock::new()), table: Arc::default(), appended: Arc::default() }
     }
 
     /// Sets the clock that times leases and expiries. Default: [`SystemClock`].
@@ -72,8 +44,8 @@ impl MemoryStore {
     }
 
     /// What is done under the lock neither waits nor panics half-way.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -83,148 +55,13 @@ impl Default for MemoryStore {
     }
 }
 
-impl State {
-    fn unexpired(&self, key: RecordKey, now: UnixTime) -> Option<&StoredRow> {
-        self.rows.get(&key).filter(|stored| now < stored.row.expires_at)
-    }
-
-    fn is_as_expected(&self, key: RecordKey, expected: Expected, now: UnixTime) -> bool {
-        match expected {
-            Expected::Absent => self.unexpired(key, now).is_none(),
-            Expected::Unexpired(version) => self.unexpired(key, now).is_some_and(|stored| stored.version == version),
-            Expected::EvenExpired(version) => self.rows.get(&key).is_some_and(|stored| stored.version == version),
-        }
-    }
-
-    fn swap(&mut self, key: RecordKey, expected: Expected, new: Row, lease: Option<Lease>, now: UnixTime) -> Swap {
-        if lease.is_some_and(|lease| !self.is_held(key, lease)) {
-            return Swap::Fenced;
-        }
-        if !self.is_as_expected(key, expected, now) {
-            return Swap::Conflict;
-        }
-        if let Some(lease) = lease {
-            self.release(key, lease);
-        }
-        self.remove(key);
-        self.version += 1;
-        let version = Version::new(self.version);
-        self.ends.insert((key.collection(), new.expires_at, key));
-        self.rows.insert(key, StoredRow::new(version, new));
-        Swap::Written(version)
-    }
-
-    fn remove(&mut self, key: RecordKey) {
-        if let Some(stored) = self.rows.remove(&key) {
-            self.ends.remove(&(key.collection(), stored.row.expires_at, key));
-        }
-    }
-
-    fn compare_and_remove(&mut self, key: RecordKey, expected: Version) -> bool {
-        let is_as_expected = self.rows.get(&key).is_some_and(|stored| stored.version == expected);
-        if is_as_expected {
-            self.remove(key);
-        }
-        is_as_expected
-    }
-
-    fn lease(&mut self, key: RecordKey, ttl: Duration, now: UnixTime) -> LeaseOutcome {
-        let before = self.leases.get(&key);
-        // A lease that ends later than any caller asks for is from before the clock was set back.
-        if before.is_some_and(|held| now < held.until && held.until <= now + ttl + ttl) {
-            return LeaseOutcome::Held;
-        }
-        let after_abandoned = before.is_some();
-        self.fence += 1;
-        self.leases.insert(key, Held { fence: self.fence, until: now + ttl });
-        if self.leases.len() > self.lease_capacity {
-            self.sweep_leases(now, |_| true);
-            self.lease_capacity = (2 * self.leases.len()).max(MIN_LEASES);
-        }
-        LeaseOutcome::Acquired(Lease::new(self.fence, after_abandoned))
-    }
-
-    fn is_held(&self, key: RecordKey, lease: Lease) -> bool {
-        self.leases.get(&key).is_some_and(|held| held.fence == lease.fence)
-    }
-
-    fn renew(&mut self, key: RecordKey, lease: Lease, until: UnixTime) -> bool {
-        let held = self.leases.get_mut(&key).filter(|held| held.fence == lease.fence);
-        held.map(|held| held.until = until).is_some()
-    }
-
-    fn release(&mut self, key: RecordKey, lease: Lease) {
-        if self.is_held(key, lease) {
-            self.leases.remove(&key);
-        }
-    }
-
-    /// An abandoned lease is remembered for as long as there is a row that its holder may have left half done.
-    fn sweep_leases(&mut self, now: UnixTime, is_swept: impl Fn(Collection) -> bool) {
-        let Self { leases, rows, .. } = self;
-        leases.retain(|key, held| !is_swept(key.collection()) || now < held.until || rows.contains_key(key));
-    }
-
-    fn sweep(&mut self, collection: Collection, now: UnixTime) -> u64 {
-        let expired: Vec<_> = self.expired(collection, now).collect();
-        expired.iter().for_each(|key| self.remove(*key));
-        self.sweep_leases(now, |swept| swept == collection);
-        expired.len() as u64
-    }
-
-    /// The rows of `collection` that have expired, the oldest first.
-    fn expired(&self, collection: Collection, now: UnixTime) -> impl Iterator<Item = RecordKey> {
-        let first = (collection, UnixTime::from_nanos(0), RecordKey::new(collection, [0; 32]));
-        let ends = self.ends.range(first..).take_while(move |(of, ..)| *of == collection);
-        ends.take_while(move |(_, end, _)| *end <= now).map(|(.., key)| *key)
-    }
-
-    /// The rows of `collection` that have not expired, the first to expire first.
-    fn next_to_expire(&self, collection: Collection, now: UnixTime) -> impl Iterator<Item = RecordKey> {
-        let last = (collection, now, RecordKey::new(collection, [u8::MAX; 32]));
-        let ends = self.ends.range((Bound::Excluded(last), Bound::Unbounded));
-        ends.take_while(move |(of, ..)| *of == collection).map(|(.., key)| *key)
-    }
-
-    /// The rows of `collection` after `after`, in the order of their keys.
-    fn after(&self, collection: Collection, after: Option<RecordKey>) -> impl Iterator<Item = (RecordKey, &StoredRow)> {
-        let first = RecordKey::new(collection, [0; 32]);
-        let first = after.map_or(Bound::Included(first), Bound::Excluded);
-        let rows = self.rows.range((first, Bound::Unbounded));
-        rows.take_while(move |(key, _)| key.collection() == collection).map(|(key, stored)| (*key, stored))
-    }
-
-    fn stored(&self, keys: impl Iterator<Item = RecordKey>) -> Vec<(RecordKey, StoredRow)> {
-        keys.filter_map(|key| Some((key, self.rows.get(&key)?.clone()))).collect()
-    }
-
-    fn append(&mut self, event: Bytes) -> Position {
-        if self.events.len() >= MAX_EVENTS {
-            self.events.pop_front();
-        }
-        self.events.push_back(event);
-        self.last_event += 1;
-        Position::new(self.last_event)
-    }
-
-    fn events_after(&self, after: Position, limit: usize) -> Events {
-        let first = self.last_event - self.events.len() as u64;
-        let has_gap = !(first..=self.last_event).contains(&after.number());
-        let start = if has_gap { first } else { after.number() };
-        let skipped = usize::try_from(start - first).unwrap_or(usize::MAX);
-        let events: Vec<_> = self.events.iter().skip(skipped).take(limit).cloned().collect();
-        let position = Position::new(start + events.len() as u64);
-        Events::new(events, position, has_gap)
-    }
-}
-
 impl Store for MemoryStore {
     fn load(&self, key: RecordKey) -> StoreFuture<'_, Option<StoredRow>> {
-        Box::pin(async move { Ok(self.state().unexpired(key, self.clock.now()).cloned()) })
+        Box::pin(async move { Ok(self.table().load(key, self.clock.now()).cloned()) })
     }
 
     fn load_even_expired(&self, key: RecordKey) -> StoreFuture<'_, Option<StoredRow>> {
-        Box::pin(async move { Ok(self.state().rows.get(&key).cloned()) })
+        Box::pin(async move { Ok(self.table().load_even_expired(key).cloned()) })
     }
 
     fn compare_and_swap(
@@ -234,24 +71,24 @@ impl Store for MemoryStore {
         new: Row,
         lease: Option<Lease>,
     ) -> StoreFuture<'_, Swap> {
-        Box::pin(async move { Ok(self.state().swap(key, expected, new, lease, self.clock.now())) })
+        Box::pin(async move { Ok(self.table().compare_and_swap(key, expected, new, lease, self.clock.now())) })
     }
 
     fn compare_and_remove(&self, key: RecordKey, expected: Version) -> StoreFuture<'_, bool> {
-        Box::pin(async move { Ok(self.state().compare_and_remove(key, expected)) })
+        Box::pin(async move { Ok(self.table().compare_and_remove(key, expected)) })
     }
 
     fn lease(&self, key: RecordKey, ttl: Duration) -> StoreFuture<'_, LeaseOutcome> {
-        Box::pin(async move { Ok(self.state().lease(key, ttl, self.clock.now())) })
+        Box::pin(async move { Ok(self.table().lease(key, ttl, self.clock.now())) })
     }
 
     fn renew(&self, key: RecordKey, lease: Lease, ttl: Duration) -> StoreFuture<'_, bool> {
-        Box::pin(async move { Ok(self.state().renew(key, lease, self.clock.now() + ttl)) })
+        Box::pin(async move { Ok(self.table().renew(key, lease, self.clock.now() + ttl)) })
     }
 
     fn release(&self, key: RecordKey, lease: Lease) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            self.state().release(key, lease);
+            self.table().release(key, lease);
             Ok(())
         })
     }
@@ -263,24 +100,24 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> StoreFuture<'_, Vec<(RecordKey, StoredRow)>> {
         Box::pin(async move {
-            let (now, state) = (self.clock.now().min(confirmed), self.state());
-            Ok(state.stored(state.expired(collection, now).take(limit)))
+            let now = self.clock.now().min(confirmed);
+            Ok(self.table().expired(collection, now, limit))
         })
     }
 
     fn next_to_expire(&self, collection: Collection, limit: usize) -> StoreFuture<'_, Vec<(RecordKey, StoredRow)>> {
         Box::pin(async move {
-            let (now, state) = (self.clock.now(), self.state());
-            Ok(state.stored(state.next_to_expire(collection, now).take(limit)))
+            let now = self.clock.now();
+            Ok(self.table().next_to_expire(collection, now, limit))
         })
     }
 
     fn sweep(&self, collection: Collection, confirmed: UnixTime) -> StoreFuture<'_, u64> {
-        Box::pin(async move { Ok(self.state().sweep(collection, self.clock.now().min(confirmed))) })
+        Box::pin(async move { Ok(self.table().sweep(collection, self.clock.now().min(confirmed))) })
     }
 
     fn count(&self, collection: Collection) -> StoreFuture<'_, u64> {
-        Box::pin(async move { Ok(self.state().after(collection, None).count() as u64) })
+        Box::pin(async move { Ok(self.table().count(collection)) })
     }
 
     fn page(
@@ -290,26 +127,25 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> StoreFuture<'_, Vec<(RecordKey, StoredRow)>> {
         Box::pin(async move {
-            let (now, state) = (self.clock.now(), self.state());
-            let unexpired = state.after(collection, after).filter(|(_, stored)| now < stored.row.expires_at);
-            Ok(unexpired.take(limit).map(|(key, stored)| (key, stored.clone())).collect())
+            let now = self.clock.now();
+            Ok(self.table().page(collection, after, now, limit))
         })
     }
 
     fn append_event(&self, event: Bytes) -> StoreFuture<'_, Position> {
         Box::pin(async move {
-            let position = self.state().append(event);
+            let position = self.table().append_event(event, MAX_EVENTS);
             self.appended.notify_waiters();
             Ok(position)
         })
     }
 
     fn events_after(&self, after: Position, limit: usize) -> StoreFuture<'_, Events> {
-        Box::pin(async move { Ok(self.state().events_after(after, limit)) })
+        Box::pin(async move { Ok(self.table().events_after(after, limit)) })
     }
 
     fn last_position(&self) -> StoreFuture<'_, Position> {
-        Box::pin(async move { Ok(Position::new(self.state().last_event)) })
+        Box::pin(async move { Ok(self.table().last_position()) })
     }
 
     fn wait_for_events(&self, after: Position) -> StoreFuture<'_, ()> {
@@ -318,7 +154,7 @@ impl Store for MemoryStore {
                 // Listening comes first, so that no event between the two is missed.
                 let mut appended = std::pin::pin!(self.appended.notified());
                 appended.as_mut().enable();
-                if self.state().last_event != after.number() {
+                if self.table().last_position() != after {
                     return Ok(());
                 }
                 appended.await;
@@ -333,26 +169,6 @@ impl Store for MemoryStore {
 
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryStore").field("rows", &self.state().rows.len()).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use portcullis_testkit::TestClock;
-
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn abandoned_leases_do_not_accumulate() {
-        const COLLECTION: Collection = Collection::new(200, "test");
-        let clock = TestClock::new();
-        let store = MemoryStore::new().with_clock(Arc::new(clock.clone()));
-        for number in 0..10_000_u64 {
-            let key = RecordKey::of(COLLECTION, &[&number.to_be_bytes()]);
-            store.lease(key, Duration::from_millis(1)).await.expect("no failure");
-            clock.advance(Duration::from_secs(1));
-        }
-        assert!(store.state().leases.len() <= MIN_LEASES);
+        f.debug_struct("MemoryStore").field("rows", &self.table().len()).finish_non_exhaustive()
     }
 }
