@@ -37,6 +37,7 @@
 //! | `refresh` | tokens of users at a provider: sealed, and refreshed once for all requests (feature `grants`) |
 //! | `upstream` | the login at a provider, and the verifier that resolves a token to a user with a grant (feature `grants`) |
 //! | `store` | the store for everything that is kept, and its encryption (feature `grants`) |
+//! | `file` | a store in one file, for desktop programs, and its key in the keyring (features `file` and `keyring`) |
 //! | `sqlite` | a store in an SQLite database (feature `sqlite`) |
 //! | [`layer`] | the auth layer, its futures and bodies |
 //! | [`scope`] | scopes per route and per MCP operation |
@@ -64,6 +65,8 @@ pub use portcullis_oauth as oauth;
 pub use portcullis_refresh as refresh;
 #[cfg(feature = "grants")]
 pub use portcullis_store as store;
+#[cfg(feature = "file")]
+pub use portcullis_store_file as file;
 #[cfg(feature = "sqlite")]
 pub use portcullis_store_sqlite as sqlite;
 #[cfg(feature = "grants")]
@@ -119,6 +122,6 @@ struct Upstream;
 struct Bridge;
 
 /// Tests the code of the page on stores, which sets the permissions of a file as on Unix.
-#[cfg(all(doctest, unix, feature = "sqlite"))]
+#[cfg(all(doctest, unix, feature = "file", feature = "sqlite"))]
 #[doc = include_str!("../../../docs/stores.md")]
 struct Stores;

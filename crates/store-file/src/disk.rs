@@ -1,0 +1,232 @@
+//! [`Disk`]: a file that is replaced as a whole, its folder, and the lock between processes.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::{self, Write as _},
+    path::{self, Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use crate::FileStoreError;
+
+/// A file that only its owner may read, and that is replaced as a whole. All functions block.
+#[derive(Clone, Debug)]
+pub(crate) struct Disk {
+    path: PathBuf,
+    folder: PathBuf,
+}
+
+/// The exclusive lock of a file, between processes and within one. It ends with the value, or with the process.
+///
+/// The lock is that of a lock file beside the file, because the file itself is replaced.
+pub(crate) struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+/// How often a lock is tried again that another process has.
+const RETRY_EVERY: Duration = Duration::from_millis(2);
+
+impl Disk {
+    /// Finds the file, behind links, and creates its folder, for its owner alone, if it does not exist.
+    pub(crate) fn at(path: &Path) -> Result<Self, FileStoreError> {
+        let failed = |doing| move |error| FileStoreError::system(path, doing, error);
+        let absolute = match fs::canonicalize(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => path::absolute(path),
+            found => found,
+        };
+        let absolute = absolute.map_err(failed("finding it"))?;
+        let folder = absolute.parent().unwrap_or(&absolute).to_owned();
+        create_folder(&folder).map_err(failed("creating its folder"))?;
+        check_folder(&folder)?;
+        Ok(Self { path: absolute, folder })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the path of a file beside this one.
+    pub(crate) fn beside(&self, suffix: &str) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(suffix);
+        path.into()
+    }
+
+    /// Waits for the lock of the file, for `limit`.
+    pub(crate) fn lock(&self, limit: Duration) -> Result<Lock, FileStoreError> {
+        Lock::acquire(self.beside(".lock"), limit)
+    }
+
+    /// Returns the content of the file, or `None` if there is no file. It needs no lock: a file is never half written.
+    pub(crate) fn read(&self) -> Result<Option<Vec<u8>>, FileStoreError> {
+        match fs::read(&self.path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => {
+                let path = self.path.clone();
+                Err(FileStoreError::File { path, doing: "reading it", source })
+            }
+        }
+    }
+
+    /// Removes the access of other users to the file.
+    #[cfg(unix)]
+    pub(crate) fn close_to_others(&self) -> Result<(), FileStoreError> {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let close = |path: &Path| {
+            let mut permissions = fs::metadata(path)?.permissions();
+            if permissions.mode() & 0o077 != 0 {
+                permissions.set_mode(permissions.mode() & 0o700);
+                fs::set_permissions(path, permissions)?;
+            }
+            Ok(())
+        };
+        close(&self.path).map_err(|error| FileStoreError::system(&self.path, "closing it to others", error))
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) const fn close_to_others(&self) -> Result<(), FileStoreError> {
+        Ok(())
+    }
+
+    /// Checks that the file may be replaced. A disk that is full may have room later.
+    pub(crate) fn check_writable(&self, _: &Lock) -> Result<(), FileStoreError> {
+        let temporary = self.beside(".tmp");
+        let written = write_new(&temporary, b"").and_then(|()| fs::remove_file(&temporary));
+        match written.map_err(|error| FileStoreError::system(&self.path, "writing a file beside it", error)) {
+            Err(FileStoreError::Full { .. }) => Ok(()),
+            checked => checked,
+        }
+    }
+
+    /// Replaces the content of the file: `bytes` are on the disk, or the file is as it was.
+    ///
+    /// Only if the folder cannot be synchronized is it unknown which of both is the case after a crash of the machine.
+    pub(crate) fn replace(&self, bytes: &[u8], lock: &Lock) -> Result<(), FileStoreError> {
+        let failed = |doing| move |error| FileStoreError::system(&self.path, doing, error);
+        let temporary = self.beside(".tmp");
+        let written = write_new(&temporary, bytes);
+        let replaced = written.and_then(|()| {
+            if !lock.is_in_place()? {
+                return Err(io::Error::other("the lock file was deleted while it was in use"));
+            }
+            fs::rename(&temporary, &self.path)
+        });
+        if let Err(error) = replaced {
+            // What is left of it is overwritten by the next write.
+            let _ = fs::remove_file(&temporary);
+            return Err(failed("replacing it")(error));
+        }
+        synchronize(&self.folder).map_err(failed("synchronizing its folder"))
+    }
+}
+
+impl Lock {
+    /// Waits for the lock in the file `path`, for `limit`.
+    pub(crate) fn acquire(path: PathBuf, limit: Duration) -> Result<Self, FileStoreError> {
+        let mut waited = Duration::ZERO;
+        loop {
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(false);
+            for_owner_alone(&mut options);
+            let opened = options.open(&path);
+            let file = opened.map_err(|error| FileStoreError::system(&path, "opening the lock file", error))?;
+            let lock = Self { file, path: path.clone() };
+            let is_locked = loop {
+                match lock.file.try_lock() {
+                    Ok(()) => break true,
+                    Err(TryLockError::WouldBlock) if waited >= limit => break false,
+                    // Another process has it for as long as a write takes.
+                    Err(TryLockError::WouldBlock) => thread::sleep(RETRY_EVERY),
+                    Err(TryLockError::Error(error)) => {
+                        return Err(FileStoreError::system(&path, "locking it", error));
+                    }
+                }
+                waited += RETRY_EVERY;
+            };
+            if !is_locked {
+                return Err(FileStoreError::Locked { path, waited });
+            }
+            // A lock file that was deleted meanwhile locks nothing.
+            if lock.is_in_place().map_err(|error| FileStoreError::system(&path, "finding the lock file", error))? {
+                return Ok(lock);
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    fn is_in_place(&self) -> io::Result<bool> {
+        use std::os::unix::fs::MetadataExt as _;
+
+        let own = self.file.metadata()?;
+        match fs::metadata(&self.path) {
+            Ok(found) => Ok((found.dev(), found.ino()) == (own.dev(), own.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn is_in_place(&self) -> io::Result<bool> {
+        self.path.try_exists()
+    }
+}
+
+/// Creates the file `path`, for its owner alone, with `bytes` that are on the disk. What a process that was killed has left there goes.
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    for_owner_alone(&mut options);
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+#[cfg(unix)]
+fn for_owner_alone(options: &mut OpenOptions) {
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+}
+
+#[cfg(not(unix))]
+const fn for_owner_alone(_: &mut OpenOptions) {}
+
+fn create_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// Rejects a folder in which another user could replace the file.
+#[cfg(unix)]
+fn check_folder(folder: &Path) -> Result<(), FileStoreError> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let metadata = fs::metadata(folder).map_err(|error| FileStoreError::system(folder, "finding it", error))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o022 == 0 { Ok(()) } else { Err(FileStoreError::OpenFolder { folder: folder.to_owned(), mode }) }
+}
+
+#[cfg(not(unix))]
+const fn check_folder(_: &Path) -> Result<(), FileStoreError> {
+    Ok(())
+}
+
+/// Makes the entries of a folder durable.
+#[cfg(unix)]
+fn synchronize(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+const fn synchronize(_: &Path) -> io::Result<()> {
+    Ok(())
+}
