@@ -51,7 +51,11 @@ impl Content {
         let text = str::from_utf8(bytes).map_err(|_| damaged("it is not text"))?;
         let (header, body) = text.split_once('\n').ok_or_else(|| damaged("it ends in its first line"))?;
         let mut fields = header[MAGIC.len()..].split_ascii_whitespace();
-        let format = fields.next().and_then(|field| field.parse().ok()).ok_or_else(|| damaged("its header"))?;
+        let format = fields
+            .next()
+            .and_then(|field| field.parse().ok())
+            .filter(|format| *format > 0)
+            .ok_or_else(|| damaged("its header"))?;
         if format > FORMAT {
             return Err(FileStoreError::Later { path: path.to_owned(), found: format, known: FORMAT });
         }
