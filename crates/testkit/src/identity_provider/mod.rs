@@ -14,6 +14,7 @@ mod snapshot;
 mod state;
 mod token;
 mod token_endpoint;
+mod token_exchange;
 mod vendor;
 
 pub use endpoint::Endpoint;

@@ -13,12 +13,17 @@ use url::form_urlencoded;
 use super::{
     IdentityProvider, clients,
     grants::{CodeRedemption, GrantedTokens, Refusal},
-    messages::empty,
+    messages::{empty, ok},
     state::State,
+    token_exchange,
 };
 
 /// [RFC 6749 sections 4.1.3 and 6](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.3).
 pub(crate) fn token(provider: &IdentityProvider, request: &Request<Bytes>) -> Response<Bytes> {
+    if let Some(outcome) = token_exchange::process(provider, request) {
+        return outcome
+            .map_or_else(|refusal| provider.state().dialect.refused(refusal, request), |members| ok(&members));
+    }
     let outcome = process(&mut provider.state(), request);
     let outcome = outcome.map(|mut granted| {
         granted.id_token = granted.id_token_claims.take().map(|claims| provider.issue_id_token(claims));
@@ -129,7 +134,7 @@ pub(crate) fn json_object(request: &Request<Bytes>) -> Result<Parameters, Refusa
     serde_json::from_slice(request.body()).map_err(|_| NOT_JSON)
 }
 
-fn required<'a>(parameters: &'a Parameters, name: &str) -> Result<&'a str, Refusal> {
+pub(crate) fn required<'a>(parameters: &'a Parameters, name: &str) -> Result<&'a str, Refusal> {
     parameters.get(name).map(String::as_str).ok_or(Refusal::InvalidRequest("missing required parameter"))
 }
 
