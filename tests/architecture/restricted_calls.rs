@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::sources::{Source, none, product};
 
 /// Files that take the text of a token or a secret out of its type: to read or send it, never to keep it.
-const SECRETS: [&str; 29] = [
+const SECRETS: [&str; 32] = [
     "crates/bridge/src/access_tokens.rs",
     // The response to a registration request.
     "crates/bridge/src/clients/registration.rs",
@@ -16,6 +16,12 @@ const SECRETS: [&str; 29] = [
     "crates/bridge/src/session/secret.rs",
     // The response of the token endpoint.
     "crates/bridge/src/token/issuer.rs",
+    // The header of the request.
+    "crates/client/src/dpop.rs",
+    // From an access token to the assertion of the next request.
+    "crates/client/src/grants/cross_app_access.rs",
+    // The header of the request for a token.
+    "crates/client/src/token_source.rs",
     "crates/core/src/upstream.rs",
     "crates/core/src/bearer_token.rs",
     // Hashed in the same breath.
