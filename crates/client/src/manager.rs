@@ -72,6 +72,24 @@ impl TokenManager {
         Ok(tokens.access_token().clone())
     }
 
+    /// Returns the token for a request to the resource; `None` if only a login of the user helps.
+    ///
+    /// It starts no login: what a login needs is known from the challenge of the resource, which may require no token at all.
+    pub(crate) async fn token_of_request(&self) -> Result<Option<AccessToken>, AcquireError> {
+        if let Some(token) = self.fresh() {
+            return Ok(Some(token));
+        }
+        if !self.grant().is_interactive() {
+            return self.acquire().await.map(Some);
+        }
+        let Some(resolved) = self.0.resolver.resolved_before().await? else { return Ok(None) };
+        match resolved.tokens.tokens(None).await.map_err(AcquireError::from) {
+            Ok(tokens) => Ok(Some(tokens.access_token().clone())),
+            Err(AcquireError::ReauthRequired(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// As [`acquire`](Self::acquire), for an operation that needs all of `scopes`. Requests those that the token lacks.
     ///
     /// Scopes that were requested and not granted are not requested again, except by a [login](Self::login).

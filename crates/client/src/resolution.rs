@@ -287,6 +287,14 @@ impl Resolver {
         self.current.load_full().ok_or_else(|| error.unwrap_or_else(unresolved))
     }
 
+    /// Returns the binding that is in use or stored; `None` if it would have to be resolved by requests.
+    pub(crate) async fn resolved_before(self: &Arc<Self>) -> Result<Option<Arc<Resolved>>, AcquireError> {
+        if self.current.load().is_none() && self.stored().await.is_none() {
+            return Ok(None);
+        }
+        self.resolved(None).await.map(Some)
+    }
+
     /// Resolves the binding anew, by the newest challenge of the resource.
     pub(crate) async fn resolve_again(self: &Arc<Self>) -> Result<Arc<Resolved>, AcquireError> {
         let challenge = lock(&self.state).challenge.clone();

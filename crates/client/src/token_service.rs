@@ -160,11 +160,7 @@ where
         return State::Sent { response: exchange.send_first(request, Some(token)), exchange: Some(exchange) };
     }
     let outcome = async move {
-        let token = match exchange.config.manager.acquire().await {
-            Ok(token) => Some(token),
-            Err(AcquireError::ReauthRequired(_)) => None,
-            Err(error) => return Err(ClientError::Token(error)),
-        };
+        let token = exchange.config.manager.token_of_request().await.map_err(ClientError::Token)?;
         let response = exchange.send_first(request, token).await.map_err(ClientError::Service)?;
         exchange.recover(response).await
     };

@@ -5,7 +5,7 @@ use reqwest::{Request, Response};
 use reqwest_middleware::{Error, Middleware, Next};
 
 use crate::{
-    AcquireError, TokenManager,
+    TokenManager,
     attempt::{Attempt, bearer_challenge},
     target::Target,
 };
@@ -13,7 +13,7 @@ use crate::{
 /// A middleware of the crate `reqwest-middleware` that does what [`TokenLayer`](crate::TokenLayer) does. A request is repeated if its
 /// body is no stream.
 ///
-/// An [`AcquireError`] is in the chain of sources of the error that it returns.
+/// An [`AcquireError`](crate::AcquireError) is in the chain of sources of the error that it returns.
 ///
 /// ```
 /// # async fn get(manager: portcullis_client::TokenManager) -> Result<(), reqwest_middleware::Error> {
@@ -51,11 +51,7 @@ impl Middleware for TokenMiddleware {
         if !is_covered || request.headers().contains_key(AUTHORIZATION) {
             return next.run(request, extensions).await;
         }
-        let token = match self.manager.acquire().await {
-            Ok(token) => Some(token),
-            Err(AcquireError::ReauthRequired(_)) => None,
-            Err(error) => return Err(Error::middleware(error)),
-        };
+        let token = self.manager.token_of_request().await.map_err(Error::middleware)?;
         let mut attempt = Attempt::new(token);
         loop {
             let copy = request.try_clone();

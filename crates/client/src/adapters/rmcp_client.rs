@@ -75,11 +75,7 @@ impl<C: StreamableHttpClient + Sync> RmcpClient<C> {
         if auth_token.is_some() || headers.contains_key(&AUTHORIZATION) || !is_covered {
             return send(headers).await;
         }
-        let token = match self.manager.acquire().await {
-            Ok(token) => Some(token),
-            Err(AcquireError::ReauthRequired(_)) => None,
-            Err(error) => return Err(failure(error, None)),
-        };
+        let token = self.manager.token_of_request().await.map_err(|error| failure(error, None))?;
         let mut attempt = Attempt::new(token);
         loop {
             let mut with_token = headers.clone();
