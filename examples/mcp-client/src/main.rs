@@ -146,7 +146,7 @@ async fn manager(server: &Server) -> Result<TokenManager> {
         Ok(())
     });
     let (store, keys): (Arc<dyn Store>, _) = match (&server.store, &server.key) {
-        (Some(store), Some(key)) => (Arc::new(SqliteStore::open(store).await?), KeyRing::from_file(key)?),
+        (Some(store), Some(key)) => (Arc::new(SqliteStore::open(store.as_path()).await?), KeyRing::from_file(key)?),
         _ => (Arc::new(MemoryStore::new()), KeyRing::ephemeral()),
     };
     let store = GrantStore::open(store, keys).await?;
