@@ -150,9 +150,10 @@ async fn manager(server: &Server) -> Result<TokenManager> {
         _ => (Arc::new(MemoryStore::new()), KeyRing::ephemeral()),
     };
     let store = GrantStore::open(store, keys).await?;
-    let mut login = McpLogin::new(resource, ClientMetadata::new("Portcullis mcp-client"), browser, egress(&server.url)?)
-        .with_scopes(ScopeSet::parse(&server.scope)?)
-        .with_store(store.sealed_store().clone());
+    let mut login =
+        McpLogin::new(resource, ClientMetadata::new("Portcullis mcp-client"), browser, egress(&server.url)?)
+            .with_scopes(ScopeSet::parse(&server.scope)?)
+            .with_store(store.sealed_store().clone());
     if let (Some(issuer), Some(id)) = (&server.issuer, &server.client_id) {
         let client = match &server.client_secret {
             Some(secret) => ClientAuthentication::basic(id, secret.as_str().into()),
