@@ -194,8 +194,13 @@ impl Server {
             _ => self.state().issue(presented.as_deref(), self.kind, &scopes),
         };
         sleep(latency / 2).await;
-        if let Some(presented) = presented {
-            self.state().settle(&presented, act, &result);
+        {
+            let mut state = self.state();
+            let is_lost = matches!(act, Act::LoseAnswer | Act::Hang);
+            state.lost_answers += usize::from(is_lost && result.is_ok());
+            if let Some(presented) = presented.filter(|_| !is_lost) {
+                state.settle(presented, act, &result);
+            }
         }
         match act {
             Act::LoseAnswer => Err(GrantError::ambiguous(unavailable())),
@@ -269,12 +274,11 @@ impl State {
         Ok(response)
     }
 
-    fn settle(&mut self, presented: &str, act: Act, result: &Result<TokenResponse, GrantError>) {
+    /// Records that the client knows the result of a refresh token.
+    fn settle(&mut self, presented: String, act: Act, result: &Result<TokenResponse, GrantError>) {
         let is_refused = |error: &GrantError| error.kind() == GrantErrorKind::Refused;
-        if matches!(act, Act::LoseAnswer | Act::Hang) {
-            self.lost_answers += usize::from(result.is_ok());
-        } else if result.as_ref().map_or_else(is_refused, |_| act != Act::OmitRefreshToken) {
-            self.settled.insert(presented.to_owned());
+        if result.as_ref().map_or_else(is_refused, |_| act != Act::OmitRefreshToken) {
+            self.settled.insert(presented);
         }
     }
 }
