@@ -2,9 +2,40 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portcullis_core::{AccessToken, AuthError, Generation};
+use portcullis_core::{AccessToken, AuthError, Generation, GrantId, ScopeSet};
+use portcullis_oauth::TokenResponse;
+use tokio::sync::watch;
 
-use crate::{RefreshFuture, TokenSet, engine::GrantEntry, token_set::Freshness};
+use crate::{
+    RefreshFuture, Refresher, TokenSet,
+    engine::{GrantEntry, replace},
+    token_set::Freshness,
+};
+
+/// # Grants that this program uses itself
+impl Refresher {
+    /// Returns a handle to a grant that this program uses itself: see [`RefresherConfig::for_client`](crate::RefresherConfig::for_client).
+    #[must_use]
+    pub fn client_grant(&self, id: GrantId) -> ClientGrant {
+        ClientGrant(self.pool().entry(id))
+    }
+
+    /// Returns a receiver that is told of each change of a [`GrantStatus`], other than by the passing of time. `None` unless the
+    /// configuration is [for a client](crate::RefresherConfig::for_client).
+    #[must_use]
+    pub fn changes(&self) -> Option<watch::Receiver<()>> {
+        self.pool().shared().watched.as_ref().map(watch::Sender::subscribe)
+    }
+
+    /// Replaces the tokens of a client's grant by those of a login that requested the scopes `asked`, durably, or begins the grant. A
+    /// refresh of the earlier tokens that is in progress, in any process, has no effect any more; nor have later reports about them.
+    ///
+    /// If the tokens cannot be saved they are used, and the save is retried. Returns them.
+    pub async fn replace(&self, id: GrantId, response: TokenResponse, asked: &ScopeSet) -> Arc<TokenSet> {
+        let tokens = TokenSet::from_login(response, asked, self.pool().shared().clock.now());
+        replace(&self.pool().entry(id), tokens).await
+    }
+}
 
 /// A grant of a refresher [for a client](crate::RefresherConfig::for_client). Clones are the same grant, which may have no tokens yet, may
 /// end, and begins again with the next login: the handle stays valid.
@@ -12,10 +43,6 @@ use crate::{RefreshFuture, TokenSet, engine::GrantEntry, token_set::Freshness};
 pub struct ClientGrant(Arc<GrantEntry>);
 
 impl ClientGrant {
-    pub(crate) const fn new(entry: Arc<GrantEntry>) -> Self {
-        Self(entry)
-    }
-
     /// Returns the access token if it is fresh, and not of the `rejected` generation or an earlier one.
     ///
     /// It takes a lock for nanoseconds, and neither allocates nor starts anything. A token that works and is to be refreshed is not

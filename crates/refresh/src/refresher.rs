@@ -11,21 +11,21 @@ use std::{
 };
 
 use portcullis_core::{
-    AuthError, Generation, GrantId, Reason, Revocation, ScopeSet, UnixTime, Upstream, UpstreamFuture, UpstreamSource,
+    AuthError, Generation, GrantId, Reason, Revocation, UnixTime, Upstream, UpstreamFuture, UpstreamSource,
 };
 use portcullis_oauth::TokenResponse;
 use portcullis_store::ConfirmedClock;
-use tokio::{sync::watch, time::sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tower::{ServiceExt as _, util::BoxCloneSyncService};
 use tower_service::Service;
 
 use crate::{
-    Acquisition, ClientGrant, CreateError, GrantRecord, GrantStore, RefreshError, RefresherConfig, StoreError,
-    StoredGrant, TokenRefresh, TokenSet,
+    Acquisition, CreateError, GrantRecord, GrantStore, RefreshError, RefresherConfig, StoreError, StoredGrant,
+    TokenRefresh, TokenSet,
     engine::{
         BoxedAcquisition, BoxedTokenRefresh, Decision, GrantEntry, RefreshPool, Row, Shared, SharedRefresh, ask,
-        ask_again, replace,
+        ask_again,
     },
 };
 
@@ -206,30 +206,6 @@ impl Refresher {
         shared.telemetry.lost_count()
     }
 
-    /// Returns a handle to a grant that this program uses itself: see [`RefresherConfig::for_client`].
-    #[must_use]
-    pub fn client_grant(&self, id: GrantId) -> ClientGrant {
-        ClientGrant::new(self.pool.entry(id))
-    }
-
-    /// Returns a receiver that is told of each change of a [`GrantStatus`](crate::GrantStatus), other than by the passing of time. `None`
-    /// unless the configuration is [for a client](RefresherConfig::for_client).
-    #[must_use]
-    pub fn changes(&self) -> Option<watch::Receiver<()>> {
-        self.pool.shared().watched.as_ref().map(watch::Sender::subscribe)
-    }
-
-    /// Replaces the tokens of a client's grant by those of a login that requested the scopes `asked`, durably, or begins the grant. A
-    /// refresh of the earlier tokens that is in progress, in any process, has no effect any more; nor have later reports about them.
-    ///
-    /// If the tokens cannot be saved they are used, and the save is retried. Returns them.
-    pub async fn replace(&self, id: GrantId, response: TokenResponse, asked: &ScopeSet) -> Arc<TokenSet> {
-        let shared = self.pool.shared();
-        let tokens = TokenSet::from_login(response, asked, shared.clock.now());
-        replace(&self.pool.entry(id), tokens).await
-    }
-
-    #[cfg(test)]
     pub(crate) const fn pool(&self) -> &Arc<RefreshPool> {
         &self.pool
     }

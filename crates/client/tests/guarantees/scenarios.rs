@@ -114,9 +114,9 @@ async fn scenario_f_callers_that_go_away_after_the_rotation() {
 async fn scenario_g_ten_clients_with_one_store() {
     let fixture = Fixture::expired(Kind::User).await;
     let clients: Vec<_> = (0..10).map(|_| fixture.another()).collect();
-    let all = clients.iter().map(|client| {
-        tokio::spawn(request(client.clone(), fixture.server.clone(), Duration::from_millis(5)))
-    });
+    let all = clients
+        .iter()
+        .map(|client| tokio::spawn(request(client.clone(), fixture.server.clone(), Duration::from_millis(5))));
     assert_eq!((succeeded(all.collect()).await, fixture.server.exchanges()), (10, 1));
 }
 

@@ -45,6 +45,10 @@ impl<'a> LeaseGuard<'a> {
         })
     }
 
+    pub(super) const fn entry(self) -> &'a GrantEntry {
+        self.entry
+    }
+
     pub(super) const fn lease(self) -> Lease {
         self.lease
     }
@@ -251,9 +255,10 @@ async fn attempt(
 /// They have the next generation, so a refresh in progress in any process finds them when it saves. If the store fails, they are used
 /// and the save is retried.
 pub(crate) async fn replace(entry: &Arc<GrantEntry>, tokens: TokenSet) -> Arc<TokenSet> {
+    let ends = entry.state().ends();
     match replace_row(entry, &tokens).await {
         Ok(saved) => {
-            entry.replace(&saved);
+            entry.replace(&saved, ends);
             saved
         }
         Err(error) => {
@@ -261,7 +266,8 @@ pub(crate) async fn replace(entry: &Arc<GrantEntry>, tokens: TokenSet) -> Arc<To
             entry.shared.telemetry.unsaved();
             let (current, floor) = entry.newest();
             let unsaved = Arc::new(tokens.following(current.as_deref(), floor));
-            entry.replace(&unsaved);
+            let ends = entry.state().ends();
+            entry.replace(&unsaved, ends);
             entry.unsaved_logins.fetch_add(1, Ordering::Relaxed);
             entry.shared.spawn(replace_later(Arc::clone(entry), Arc::clone(&unsaved)));
             unsaved

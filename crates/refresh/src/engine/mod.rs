@@ -6,6 +6,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | [`refresh_task`] | performs one refresh on a task of its own: read, lease, read again, present the refresh token, save |
+//! | [`exchange`] | calls the authorization server, once |
 //! | [`commit`] | holds the lease of the grant meanwhile, and writes new tokens before they are handed out |
 //! | [`pool`] | finds the entry of a grant, whose state is behind a lock that is never held across an await |
 //! | [`state`] | decides; it performs no I/O, reads no clock and starts no task |
@@ -15,6 +16,7 @@
 //! interleavings of its tasks; nothing else about the engine differs there.
 
 mod commit;
+mod exchange;
 mod pool;
 mod refresh_task;
 mod refusal_evidence;

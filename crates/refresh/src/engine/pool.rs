@@ -177,8 +177,8 @@ impl GrantEntry {
     }
 
     /// Makes the `tokens` of a login the current ones.
-    pub(super) fn replace(&self, tokens: &Arc<TokenSet>) {
-        self.change(|state| state.replace(self.shared.now(), tokens, self.shared.policy()));
+    pub(super) fn replace(&self, tokens: &Arc<TokenSet>, ends: u32) {
+        self.change(|state| state.replace(self.shared.now(), tokens, ends, self.shared.policy()));
     }
 
     /// Records that the provider rejected the access token of `generation`. Reports whether it is the current one.

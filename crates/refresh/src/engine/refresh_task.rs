@@ -1,17 +1,13 @@
 //! [`RefreshTask`]: one refresh, on a task of its own.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use futures_util::FutureExt as _;
 use portcullis_core::{AuthError, Generation, Reason, ScopeSet};
-use portcullis_oauth::TokenResponse;
-use tokio::time::{Instant, timeout};
-use tower::ServiceExt as _;
-use tower_service::Service;
-use tracing::Instrument as _;
+use tokio::time::Instant;
 
 use super::{
     commit::{Base, LeaseGuard, save},
+    exchange::exchange,
     pool::{GrantEntry, RefreshResult, Shared, SharedRefresh},
     refusal_evidence::Verdict,
     runtime::sleep,
@@ -90,7 +86,7 @@ impl Drop for CompletionGuard<'_> {
 /// 1. [`read`](Self::read) the row, unless this process has tokens. The row may have what is wanted.
 /// 2. [`acquire_lease`](Self::acquire_lease): one process at a time goes on.
 /// 3. [`prepare`](Self::prepare): read the row again, now that no other process writes it.
-/// 4. [`exchange`](Self::exchange): present the refresh token, once. Without one, or if it is refused, [`acquire`](Self::acquire) tokens
+/// 4. [`exchange`]: present the refresh token, once. Without one, or if it is refused, [`acquire`](Self::acquire) tokens
 ///    in another way, if there is one.
 /// 5. [`save`] the new tokens; the lease ends with the write. Or decide what the [failure](Self::failed) means.
 struct RefreshTask<'a> {
@@ -211,7 +207,7 @@ impl RefreshTask<'_> {
         };
         let Some((stored, tokens)) = prepared.presentable() else { return self.acquire(&prepared, lease).await };
         let generation = tokens.generation();
-        match self.exchange(&self.shared.token_refresh, Arc::clone(tokens), generation, lease).await {
+        match exchange(&self.shared.token_refresh, Arc::clone(tokens), generation, lease).await {
             Ok(response) => {
                 let refreshed = Arc::new(tokens.refreshed(response, self.shared.clock.now()));
                 save(self.entry, prepared.base(), refreshed, lease).await
@@ -240,7 +236,7 @@ impl RefreshTask<'_> {
         };
         let request = Acquisition { grant: self.entry.id, current: prepared.tokens.clone() };
         let before = prepared.tokens.as_ref().map_or(self.job.floor, |tokens| tokens.generation());
-        match self.exchange(acquisition, request, before, lease).await {
+        match exchange(acquisition, request, before, lease).await {
             Ok(response) => {
                 let now = self.shared.clock.now();
                 let acquired = match &prepared.tokens {
@@ -323,62 +319,6 @@ impl RefreshTask<'_> {
     /// Reports whether the access token still works, so that there is no need to present a refresh token that may be spent.
     fn is_early(&self, tokens: &TokenSet) -> bool {
         !self.job.reported_dead && tokens.expires_at().is_some_and(|end| self.shared.clock.now() < end)
-    }
-
-    /// Calls the authorization server, once: presents a refresh token, or obtains tokens in another way.
-    async fn exchange<S, R>(
-        &self,
-        service: &S,
-        request: R,
-        generation: Generation,
-        lease: LeaseGuard<'_>,
-    ) -> Result<TokenResponse, RefreshError>
-    where
-        S: Service<R, Response = TokenResponse, Error = RefreshError> + Clone,
-    {
-        let span = tracing::info_span!(
-            "portcullis.exchange",
-            grant = %self.entry.id,
-            provider = self.shared.config.name,
-            generation = generation.number(),
-        );
-        let started = Instant::now();
-        let result = match self.ready_service(service.clone(), lease).await {
-            Ok(service) => self.call(service, request).instrument(span).await,
-            Err(error) => Err(error),
-        };
-        self.shared.telemetry.exchanged(result.as_ref().err().map(RefreshError::kind), started.elapsed());
-        result
-    }
-
-    /// Waits until the service is ready and the lease lasts long enough. Until then nothing has been sent.
-    async fn ready_service<S, R>(&self, mut service: S, lease: LeaseGuard<'_>) -> Result<S, RefreshError>
-    where
-        S: Service<R, Response = TokenResponse, Error = RefreshError>,
-    {
-        match timeout(self.shared.config.refresh_timeout, service.ready()).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => return Err(error),
-            Err(_) => return Err(RefreshError::not_sent(AuthError::new(Reason::Overloaded))),
-        }
-        if !lease.has_time_left().await {
-            let cause = AuthError::new(Reason::BackingOff).with_source("the lease of the grant was lost");
-            return Err(RefreshError::not_sent(cause));
-        }
-        Ok(service)
-    }
-
-    async fn call<S, R>(&self, mut service: S, request: R) -> Result<TokenResponse, RefreshError>
-    where
-        S: Service<R, Response = TokenResponse, Error = RefreshError>,
-    {
-        // The service is called inside the future, so that a panic in `call` is caught as well.
-        let response = AssertUnwindSafe(async { service.call(request).await }).catch_unwind();
-        match timeout(self.shared.config.refresh_timeout, response).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(RefreshError::ambiguous(AuthError::new(Reason::VerifierFailed).with_source("a panic"))),
-            Err(_) => Err(RefreshError::ambiguous(AuthError::new(Reason::ProviderTimeout))),
-        }
     }
 
     /// Decides what a failure means for the grant.

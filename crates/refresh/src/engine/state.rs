@@ -47,6 +47,8 @@ pub(crate) struct GrantState<R> {
     /// `None` until the store was read, and after the end.
     tokens: Option<CurrentTokens>,
     consecutive_failures: u32,
+    /// How often the grant has ended.
+    ends: u32,
     possibly_spent: Option<Generation>,
     /// Tokens of a later login have this generation at least.
     floor: Generation,
@@ -155,6 +157,7 @@ impl<R: RunningRefresh> GrantState<R> {
             phase: Phase::Idle,
             tokens: None,
             consecutive_failures: 0,
+            ends: 0,
             possibly_spent: None,
             floor: Generation::new(0),
             refusals: None,
@@ -369,8 +372,18 @@ impl<R: RunningRefresh> GrantState<R> {
         }
     }
 
+    /// Returns how often the grant has ended.
+    pub(crate) const fn ends(&self) -> u32 {
+        self.ends
+    }
+
     /// Makes the `tokens` of a login the current ones, whatever the phase is. They are of a later generation than all before.
-    pub(crate) fn replace(&mut self, now: Now, tokens: &Arc<TokenSet>, policy: RefreshPolicy) {
+    ///
+    /// If the grant has ended since `ends` was read, before they were saved, the store says what holds, and the next `ask` looks there.
+    pub(crate) fn replace(&mut self, now: Now, tokens: &Arc<TokenSet>, ends: u32, policy: RefreshPolicy) {
+        if self.ends != ends {
+            return;
+        }
         if let Phase::Ended { refresh, .. } = &mut self.phase {
             let phase = refresh.take().map_or(Phase::Idle, Phase::Refreshing);
             self.phase = phase;
@@ -395,6 +408,7 @@ impl<R: RunningRefresh> GrantState<R> {
             Phase::Idle | Phase::CoolingDown { .. } => None,
         };
         self.phase = Phase::Ended { error, row, refresh };
+        self.ends = self.ends.wrapping_add(1);
         self.floor = self.floor();
         self.tokens.take().map(CurrentTokens::into_tokens)
     }

@@ -226,3 +226,79 @@ fn tokens_that_cannot_be_saved_are_used_and_saved_later_without_another_refresh(
         });
     });
 }
+
+#[test]
+fn callers_of_a_client_without_tokens_share_one_acquisition_in_all_processes() {
+    explore(|| {
+        block_on(async {
+            let model = Model::without_user(Answer::NewTokens);
+            let other = model.another_client();
+            let mut callers = ask(&model.refresher.upstream(GRANT), 2);
+            callers.extend(ask(&other.upstream(GRANT), 2));
+            for outcome in join(callers).await {
+                assert_eq!(generation(&outcome), 0);
+            }
+            assert_eq!((model.provider.acquisitions(), model.provider.requests()), (1, 0));
+            assert_eq!(model.stored().await, Some(0));
+        });
+    });
+}
+
+#[test]
+fn a_refused_refresh_token_of_a_client_is_followed_by_one_acquisition() {
+    explore(|| {
+        block_on(async {
+            let model = Model::without_user(Answer::Refusal);
+            model.log_in("first login").await;
+            model.clock.advance(LIFETIME);
+            let other = model.another_client();
+            let mut callers = ask(&model.refresher.upstream(GRANT), 2);
+            callers.extend(ask(&other.upstream(GRANT), 2));
+            for outcome in join(callers).await {
+                assert_eq!(generation(&outcome), 1);
+            }
+            assert_eq!((model.provider.acquisitions(), model.provider.requests()), (1, 1));
+            assert_eq!(model.stored().await, Some(1));
+        });
+    });
+}
+
+#[test]
+fn a_login_supersedes_a_refresh_in_progress_whatever_becomes_of_it() {
+    for answer in [Answer::NewTokens, Answer::Unavailable, Answer::Refusal, Answer::Lost, Answer::Panic] {
+        explore(move || {
+            block_on(async {
+                let model = Model::of_user(answer).await;
+                let callers = ask(&model.refresher.upstream(GRANT), 2);
+                let login = model.log_in("second login").await;
+                drop(join(callers).await);
+                let token = model.refresher.upstream(GRANT).access_token().await.expect("the login is not undone");
+                assert!(token.generation() >= login.generation());
+                assert_eq!(model.refresher.shutdown().await, 0);
+                let stored = model.grants.load(GRANT).await.expect("the store can be read").expect("a row");
+                assert_eq!(stored.record.tokens().extra().get("login"), Some(&"second login".into()));
+                assert_eq!(stored.record.tokens().generation(), token.generation());
+                assert!(model.provider.requests() <= 1);
+            });
+        });
+    }
+}
+
+#[test]
+fn a_logout_and_a_login_leave_one_state() {
+    explore(|| {
+        block_on(async {
+            let model = Model::of_user(Answer::NewTokens).await;
+            let callers = ask(&model.refresher.upstream(GRANT), 2);
+            let refresher = model.refresher.clone();
+            let logout = spawn(async move { refresher.delete(GRANT).await.map(drop).is_ok() });
+            model.log_in("second login").await;
+            assert!(logout.await.expect("no panic"));
+            drop(join(callers).await);
+            let token = model.refresher.upstream(GRANT).access_token().await;
+            // Whichever came last counts, for this process and for the store.
+            assert_eq!(token.is_ok(), model.stored().await.is_some());
+            assert!(model.provider.requests() <= 1);
+        });
+    });
+}

@@ -22,7 +22,7 @@ use shuttle::{future::yield_now, scheduler::RandomScheduler};
 use tower_service::Service;
 
 use super::fixture::{LIFETIME, response, unavailable};
-use crate::{GrantStore, RefreshError, Refresher, RefresherConfig, TokenSet};
+use crate::{Acquisition, GrantStore, RefreshError, Refresher, RefresherConfig, TokenSet};
 
 pub(super) const GRANT: GrantId = GrantId::from_bytes([7; 16]);
 
@@ -67,6 +67,43 @@ impl Model {
         model
     }
 
+    /// Returns the grant of a client: a user logs in, and its access token has expired.
+    pub(super) async fn of_user(answer: Answer) -> Self {
+        let model = Self::of_client(answer, |grants, provider, config| Refresher::new(grants, provider, config));
+        model.log_in("first login").await;
+        model.clock.advance(LIFETIME);
+        model
+    }
+
+    /// Returns the grant of a client that needs no user, and has no tokens yet.
+    pub(super) fn without_user(answer: Answer) -> Self {
+        Self::of_client(answer, |grants, provider, config| {
+            Refresher::with_acquisition(grants, provider.clone(), provider, config)
+        })
+    }
+
+    fn of_client(answer: Answer, new: fn(GrantStore, Provider, RefresherConfig) -> Refresher) -> Self {
+        let clock = TestClock::new();
+        let store = YieldingStore::new(&clock);
+        let grants = GrantStore::new(Arc::new(store.store.clone()), KeyRing::ephemeral()).expect("not durable");
+        let provider = Provider { answer, ..Provider::default() };
+        let refresher = new(grants.clone(), provider.clone(), client_config(&clock));
+        Self { refresher, provider, store, grants, clock }
+    }
+
+    /// Replaces the tokens by those of a login.
+    pub(super) async fn log_in(&self, login: &str) -> Arc<TokenSet> {
+        let mut response = response(Some(LIFETIME));
+        response.further.insert("login".to_owned(), login.into());
+        self.refresher.replace(GRANT, response, &ScopeSet::default()).await
+    }
+
+    /// Returns another process of a client that needs no user.
+    pub(super) fn another_client(&self) -> Refresher {
+        let (grants, provider) = (self.grants.clone(), self.provider.clone());
+        Refresher::with_acquisition(grants, provider.clone(), provider, client_config(&self.clock))
+    }
+
     /// Returns another process with the same store and provider.
     pub(super) fn another(&self) -> Refresher {
         refresher(&self.grants, &self.provider, &self.clock)
@@ -88,6 +125,11 @@ fn refresher(grants: &GrantStore, provider: &Provider, clock: &TestClock) -> Ref
     let issuer = Issuer::new("https://idp.example").expect("issuer");
     let config = RefresherConfig::new(issuer, "test", Rotation::SingleUse);
     Refresher::new(grants.clone(), provider.clone(), config.with_clock(Arc::new(clock.clone())))
+}
+
+fn client_config(clock: &TestClock) -> RefresherConfig {
+    let issuer = Issuer::new("https://idp.example").expect("issuer");
+    RefresherConfig::for_client(issuer, "test").with_clock(Arc::new(clock.clone()))
 }
 
 /// Returns the tokens of a login. The extra member `login` is in all tokens that are refreshed from them.
@@ -114,6 +156,7 @@ pub(super) enum Answer {
 pub(super) struct Provider {
     answer: Answer,
     presented: Arc<Mutex<HashMap<(String, Generation), usize>>>,
+    acquisitions: Arc<AtomicUsize>,
 }
 
 impl Provider {
@@ -128,6 +171,17 @@ impl Provider {
         let presented = self.presented();
         assert!(presented.values().all(|times| *times == 1), "a refresh token was presented twice: {presented:?}");
         presented.len()
+    }
+
+    /// Returns the number of requests that presented no refresh token.
+    pub(super) fn acquisitions(&self) -> usize {
+        self.acquisitions.load(Ordering::SeqCst)
+    }
+
+    async fn acquire(self) -> Result<TokenResponse, RefreshError> {
+        self.acquisitions.fetch_add(1, Ordering::SeqCst);
+        yield_now().await;
+        Ok(response(Some(LIFETIME)))
     }
 
     async fn refresh(self, tokens: Arc<TokenSet>) -> Result<TokenResponse, RefreshError> {
@@ -155,6 +209,20 @@ impl Service<Arc<TokenSet>> for Provider {
 
     fn call(&mut self, tokens: Arc<TokenSet>) -> Self::Future {
         Box::pin(self.clone().refresh(tokens))
+    }
+}
+
+impl Service<Acquisition> for Provider {
+    type Response = TokenResponse;
+    type Error = RefreshError;
+    type Future = BoxFuture<'static, Result<TokenResponse, RefreshError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), RefreshError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Acquisition) -> Self::Future {
+        Box::pin(self.clone().acquire())
     }
 }
 
