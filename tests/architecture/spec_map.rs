@@ -75,3 +75,18 @@ fn every_test_named_for_a_general_requirement_exists() {
     let named = rows.iter().filter_map(|cells| cells.last()).flat_map(|cell| cell.split('`').skip(1).step_by(2));
     none(&named.filter(|&name| !tests.contains(name)).map(str::to_owned).collect::<Vec<_>>());
 }
+
+#[test]
+fn every_guarantee_of_the_client_layer_names_its_tests() {
+    let tests = tests();
+    let mut findings = Vec::new();
+    for cells in table(&read("docs/spec-map.md"), "guarantee") {
+        let prefix = format!("{}_", cells[0].to_ascii_lowercase());
+        let named: BTreeSet<_> = cells.last().map(|cell| named_tests(cell).collect()).unwrap_or_default();
+        let bearing: BTreeSet<_> = tests.iter().map(String::as_str).filter(|test| test.starts_with(&prefix)).collect();
+        if bearing.is_empty() || named != bearing {
+            findings.push(format!("{}: {:?}", cells[0], named.symmetric_difference(&bearing)));
+        }
+    }
+    none(&findings);
+}
