@@ -88,6 +88,20 @@ async fn g6_a_refresh_token_that_may_be_spent_is_presented_once_per_back_off() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn g6_an_exchange_without_an_answer_ends_at_its_time_limit() {
+    for kind in KINDS {
+        let fixture = Fixture::expired(kind).await;
+        fixture.server.next(Act::Hang);
+        let start = Instant::now();
+        for error in errors(acquire(&fixture.manager, 100)).await {
+            assert!(matches!(error, AcquireError::Unavailable(_)), "{error:?}");
+        }
+        assert_eq!(start.elapsed(), Duration::from_secs(30), "{kind:?}");
+        assert_eq!(fixture.server.exchanges(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn g6_a_request_that_was_not_sent_is_repeated_and_loses_nothing() {
     for kind in KINDS {
         let fixture = Fixture::expired(kind).await;
