@@ -23,7 +23,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::timeout;
 
 use crate::{
-    Binding, Discovery, Grant, GrantError, GrantFuture, LoginError, UserAgent,
+    Binding, Discovery, Grant, GrantError, GrantErrorKind, GrantFuture, LoginError, UserAgent,
     login::{PendingLogin, provider, with_offline_access},
     loopback::Page,
     registration::{Clients, KnownClient},
@@ -241,7 +241,7 @@ impl Inner {
 
     async fn log_in(&self, binding: &Binding, asked: &ScopeSet) -> Result<TokenResponse, GrantError> {
         let server = self.discovery.server_of(&binding.issuer, &self.resource).await.map_err(undiscovered)?;
-        let client = self.clients.known(&binding.issuer, &binding.client_id).await?;
+        let client = self.client(binding).await?;
         let asked = asked.union(&self.state().challenged);
         let needed = if asked.is_empty() {
             let metadata = self.discovery.resource(&self.resource, None).await.map_err(undiscovered)?;
@@ -295,7 +295,7 @@ impl Inner {
 
     async fn refresh(&self, binding: &Binding, refresh_token: &SecretString) -> Result<TokenResponse, GrantError> {
         let server = self.discovery.server_of(&binding.issuer, &self.resource).await.map_err(undiscovered)?;
-        let client = self.clients.known(&binding.issuer, &binding.client_id).await?;
+        let client = self.client(binding).await?;
         let provider: Provider = provider(&server, &binding.resource).map_err(LoginError::Metadata)?;
         let request = provider.refresh_request(&client.authentication, refresh_token);
         let process = |response: &_| provider.process_refresh(response, self.clock.now());
@@ -322,6 +322,15 @@ impl Inner {
         };
         let presented = Fingerprint::of_credential(presented.expose_secret());
         endpoint.send(presented, request, process).await.map_err(GrantError::from)
+    }
+
+    /// Returns the client of `binding`. If it is not registered any more, the next resolution registers another one.
+    async fn client(&self, binding: &Binding) -> Result<KnownClient, GrantError> {
+        let client = self.clients.known(&binding.issuer, &binding.client_id).await;
+        if client.as_ref().is_err_and(|error| error.kind() == GrantErrorKind::Misconfigured) {
+            self.state().binding.take_if(|known| known == binding);
+        }
+        client
     }
 
     /// Reads from the `error` of a token request what is not valid any more: the metadata, or a registered client.
@@ -402,6 +411,14 @@ impl Grant for McpLogin {
     fn refresh<'a>(&'a self, binding: &'a Binding, refresh_token: &'a SecretString) -> GrantFuture<'a, TokenResponse> {
         self.0.remember(binding);
         Box::pin(self.0.refresh(binding, refresh_token))
+    }
+
+    fn stored_as(&self) -> Option<String> {
+        let Inner { clients, scopes, subject, .. } = &*self.0;
+        let configured = clients.configured.iter().map(|(issuer, client)| (issuer.as_str(), client.client_id()));
+        let document = clients.document.as_ref().map(ClientDocumentUrl::as_str);
+        let parts = (clients.metadata.name(), configured.collect::<Vec<_>>(), document, scopes, subject);
+        serde_json::to_string(&parts).ok()
     }
 
     fn is_interactive(&self) -> bool {

@@ -4,5 +4,6 @@ mod cache;
 mod discovery;
 mod fixture;
 mod login;
+mod manager;
 mod registration;
 mod responses;

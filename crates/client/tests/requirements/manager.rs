@@ -1,0 +1,125 @@
+//! Logins behind a token manager: at our own bridge, and across a change of the authorization server.
+
+use std::{net::Ipv4Addr, sync::Arc};
+
+use portcullis_bridge::{Bridge, BridgeConfig};
+use portcullis_client::{AcquireError, Issuer, McpLogin, ResourceUri, TokenManager, UserAgent};
+use portcullis_oauth::{ClientAuthentication, providers::Provider, registration::ClientMetadata};
+use portcullis_refresh::GrantStore;
+use portcullis_store::{KeyRing, MemoryStore, SealedStore};
+use portcullis_test_support::{Browser, Endpoint, IdentityProvider, Network, RunningIdentityProvider};
+use portcullis_upstream::ProviderClient;
+use tokio::net::TcpListener;
+use tower::ServiceExt as _;
+
+use crate::fixture::{PATH_INSERTED, World, authorization_server, egress, scopes};
+
+fn records() -> SealedStore {
+    SealedStore::new(Arc::new(MemoryStore::new()), KeyRing::ephemeral()).unwrap()
+}
+
+/// A bridge on loopback, whose users log in at an identity provider.
+struct RunningBridge {
+    origin: String,
+    bridge: Bridge,
+    idp: IdentityProvider,
+    _running: RunningIdentityProvider,
+}
+
+impl RunningBridge {
+    async fn new() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let (idp, running) = authorization_server().await;
+        let at = |endpoint| idp.endpoint_url(endpoint).parse().unwrap();
+        let provider = Provider::oidc_at(Issuer::new(&idp.issuer()).unwrap(), at(Endpoint::Authorization), at(Endpoint::Token))
+            .with_userinfo_endpoint(at(Endpoint::UserInfo))
+            .with_jwks_uri(at(Endpoint::KeySet));
+        let secret = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
+        let provider = ProviderClient::new(provider, secret, egress());
+        let resource = ResourceUri::new(&format!("{origin}/mcp")).unwrap();
+        let config = BridgeConfig::new(Issuer::new(&origin).unwrap(), resource)
+            .with_scopes(scopes("mcp:read mcp:write"))
+            .with_default_scopes(scopes("mcp:read"))
+            .with_upstream_scopes(scopes("openid"));
+        let bridge = Bridge::builder(config, provider, egress()).build(GrantStore::from(records()), records());
+        let metadata = bridge.resource_metadata().to_json();
+        let app = bridge.router().route(PATH_INSERTED, axum::routing::get(async move || metadata));
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Self { origin, bridge, idp, _running: running }
+    }
+
+    /// A user who allows the client, and is logged in at the provider.
+    fn user() -> UserAgent {
+        UserAgent::loopback(|url| {
+            let url = url.to_owned();
+            tokio::spawn(async move {
+                let mut browser = Browser::new(Network::new());
+                let page = browser.get(&url).await.unwrap().page().unwrap();
+                let allowed = page.press("decision", "approve").unwrap();
+                browser.submit(allowed).await.unwrap();
+            });
+            Ok(())
+        })
+    }
+
+    fn grant(&self) -> McpLogin {
+        let resource = ResourceUri::new(&format!("{}/mcp", self.origin)).unwrap();
+        McpLogin::new(resource, ClientMetadata::new("Test client"), Self::user(), egress())
+    }
+}
+
+#[tokio::test]
+async fn a_user_logs_in_at_our_own_bridge_and_stays_logged_in() {
+    let bridge = RunningBridge::new().await;
+    let manager = TokenManager::builder(bridge.grant()).build();
+    assert!(matches!(manager.acquire().await, Err(AcquireError::ReauthRequired(_))), "no login without being asked");
+    let token = manager.login(&scopes("")).await.unwrap();
+    let user = bridge.bridge.verifier().oneshot(token.token().clone()).await.unwrap();
+    assert_eq!(user.subject(), "alice");
+    assert_eq!(user.scopes(), &scopes("mcp:read"));
+    assert!(manager.invalidate_if(&token));
+    let refreshed = manager.acquire().await.unwrap();
+    assert!(bridge.bridge.verifier().oneshot(refreshed.token().clone()).await.is_ok());
+    assert_eq!(bridge.idp.calls(Endpoint::Authorization), 1);
+    assert_eq!(manager.shutdown().await, 0);
+}
+
+/// SEP-2352.
+#[tokio::test]
+async fn cl_20_a_manager_follows_a_change_of_the_authorization_server() {
+    let world = World::new().await;
+    let (second, _running) = authorization_server().await;
+    let manager = TokenManager::builder(world.grant()).with_login_on_demand().build();
+    let challenge = world.site.challenge(PATH_INSERTED);
+    let first = manager.challenged(&challenge).await.unwrap();
+    world.site.describe(PATH_INSERTED, world.resource().as_str(), &[&second.issuer()]);
+    // The resource does not accept the refreshed token of the first server either.
+    let refreshed = manager.rejected(&first, &challenge).await;
+    let token = match refreshed {
+        Ok(token) if manager.snapshot().binding.unwrap().issuer.as_str() == second.issuer() => token,
+        _ => manager.login(&scopes("")).await.unwrap(),
+    };
+    assert_ne!(token.token(), first.token());
+    assert_eq!(manager.snapshot().binding.unwrap().issuer.as_str(), second.issuer());
+    assert_eq!((second.calls(Endpoint::Registration), second.calls(Endpoint::Token)), (1, 1));
+}
+
+#[tokio::test]
+async fn cl_16_a_restart_uses_the_stored_client_and_tokens_without_discovery() {
+    let world = World::new().await;
+    let store = records();
+    let start = || {
+        let grant = world.grant().with_store(store.clone());
+        TokenManager::builder(grant).with_store(GrantStore::from(store.clone())).build()
+    };
+    let manager = start();
+    let token = manager.login(&scopes("")).await.unwrap();
+    assert_eq!(manager.shutdown().await, 0);
+    world.site.requests();
+    let calls = world.provider.calls(Endpoint::AuthorizationServerMetadata);
+    let restarted = start();
+    assert_eq!(restarted.acquire().await.unwrap().token(), token.token());
+    assert_eq!(world.site.requests(), [] as [&str; 0]);
+    assert_eq!(world.provider.calls(Endpoint::AuthorizationServerMetadata), calls);
+}
