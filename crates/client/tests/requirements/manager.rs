@@ -32,9 +32,10 @@ impl RunningBridge {
         let origin = format!("http://{}", listener.local_addr().unwrap());
         let (idp, running) = authorization_server().await;
         let at = |endpoint| idp.endpoint_url(endpoint).parse().unwrap();
-        let provider = Provider::oidc_at(Issuer::new(&idp.issuer()).unwrap(), at(Endpoint::Authorization), at(Endpoint::Token))
-            .with_userinfo_endpoint(at(Endpoint::UserInfo))
-            .with_jwks_uri(at(Endpoint::KeySet));
+        let provider =
+            Provider::oidc_at(Issuer::new(&idp.issuer()).unwrap(), at(Endpoint::Authorization), at(Endpoint::Token))
+                .with_userinfo_endpoint(at(Endpoint::UserInfo))
+                .with_jwks_uri(at(Endpoint::KeySet));
         let secret = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
         let provider = ProviderClient::new(provider, secret, egress());
         let resource = ResourceUri::new(&format!("{origin}/mcp")).unwrap();
@@ -100,7 +101,7 @@ async fn cl_20_a_manager_follows_a_change_of_the_authorization_server() {
         Ok(token) if manager.snapshot().binding.unwrap().issuer.as_str() == second.issuer() => token,
         _ => manager.login(&scopes("")).await.unwrap(),
     };
-    assert_ne!(token.token(), first.token());
+    assert_ne!(token.expose_secret(), first.expose_secret());
     assert_eq!(manager.snapshot().binding.unwrap().issuer.as_str(), second.issuer());
     assert_eq!((second.calls(Endpoint::Registration), second.calls(Endpoint::Token)), (1, 1));
 }
@@ -119,7 +120,7 @@ async fn cl_16_a_restart_uses_the_stored_client_and_tokens_without_discovery() {
     world.site.requests();
     let calls = world.provider.calls(Endpoint::AuthorizationServerMetadata);
     let restarted = start();
-    assert_eq!(restarted.acquire().await.unwrap().token(), token.token());
+    assert_eq!(restarted.acquire().await.unwrap().expose_secret(), token.expose_secret());
     assert_eq!(world.site.requests(), [] as [&str; 0]);
     assert_eq!(world.provider.calls(Endpoint::AuthorizationServerMetadata), calls);
 }
