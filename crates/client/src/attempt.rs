@@ -100,26 +100,41 @@ fn required_scopes(challenge: &Challenge) -> Option<ScopeSet> {
     (!scopes.is_empty()).then_some(scopes)
 }
 
-/// Returns the Bearer challenge of a response with the status 401 or 403.
-pub(crate) fn bearer_challenge(status: StatusCode, headers: &HeaderMap) -> Option<Challenge> {
+/// The scheme by which a request presents its token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Scheme {
+    Bearer,
+    Dpop,
+}
+
+impl Scheme {
+    /// Reports whether a challenge is about tokens that are presented by this scheme. A resource that accepts key-bound tokens may challenge
+    /// by `Bearer` as well.
+    fn matches(self, challenge: &Challenge) -> bool {
+        challenge.is_bearer() || self == Self::Dpop && challenge.scheme().eq_ignore_ascii_case("DPoP")
+    }
+}
+
+/// Returns the challenge of a response with the status 401 or 403 that is about tokens.
+pub(crate) fn token_challenge(status: StatusCode, headers: &HeaderMap, scheme: Scheme) -> Option<Challenge> {
     if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
         return None;
     }
     let values = headers.get_all(header::WWW_AUTHENTICATE).iter();
-    values.filter_map(|value| value.to_str().ok()).find_map(bearer_challenge_in)
+    values.filter_map(|value| value.to_str().ok()).find_map(|value| token_challenge_in(value, scheme))
 }
 
-/// Returns the Bearer challenge in the value of a header `WWW-Authenticate`.
+/// Returns the challenge about tokens in the value of a header `WWW-Authenticate`.
 ///
 /// A malformed value that begins with `Bearer` is taken for a challenge without parameters: real servers forget quotes, and a new token
 /// helps as well.
-pub(crate) fn bearer_challenge_in(value: &str) -> Option<Challenge> {
+pub(crate) fn token_challenge_in(value: &str, scheme: Scheme) -> Option<Challenge> {
     match Challenge::parse(value) {
-        Ok(challenges) => challenges.into_iter().find(Challenge::is_bearer),
+        Ok(challenges) => challenges.into_iter().find(|challenge| scheme.matches(challenge)),
         Err(error) => {
-            let scheme = value.split([' ', ',']).next().unwrap_or_default();
+            let first = value.split([' ', ',']).next().unwrap_or_default();
             tracing::debug!(%error, "a malformed WWW-Authenticate header");
-            scheme.eq_ignore_ascii_case("Bearer").then(Challenge::bearer)
+            first.eq_ignore_ascii_case("Bearer").then(Challenge::bearer)
         }
     }
 }
@@ -132,7 +147,7 @@ mod tests {
 
     fn found(status: StatusCode, values: &[&'static str]) -> Option<String> {
         let values = values.iter().map(|value| (WWW_AUTHENTICATE, HeaderValue::from_static(value)));
-        bearer_challenge(status, &values.collect()).map(|challenge| challenge.to_string())
+        token_challenge(status, &values.collect(), Scheme::Bearer).map(|challenge| challenge.to_string())
     }
 
     #[test]
@@ -153,6 +168,7 @@ mod tests {
     fn other_responses_have_no_bearer_challenge() {
         assert_eq!(found(StatusCode::UNAUTHORIZED, &[]), None);
         assert_eq!(found(StatusCode::UNAUTHORIZED, &["Basic realm=\"a\"", "Basic realm=\"Bearer"]), None);
+        assert_eq!(found(StatusCode::UNAUTHORIZED, &["DPoP algs=\"ES256\""]), None);
         assert_eq!(found(StatusCode::OK, &["Bearer"]), None);
         assert_eq!(found(StatusCode::NOT_FOUND, &["Bearer"]), None);
     }

@@ -125,7 +125,11 @@ pub(crate) fn provider(
 ) -> Result<Provider, ProtocolError> {
     let resource = resource.as_str().to_owned();
     let provider = Provider::oidc(server)?.without_id_tokens();
-    Ok(provider.with_vendor(|vendor| vendor.token_parameters.push(("resource".into(), resource.into()))))
+    Ok(provider.with_vendor(|vendor| {
+        vendor.token_parameters.push(("resource".into(), resource.into()));
+        // Whether a key-bound token was asked for is checked where the request is sent.
+        vendor.token_types.push("DPoP".into());
+    }))
 }
 
 /// Returns `url` as the browser will read it, if it may be opened: `https`, or `http` on loopback. No other scheme may be opened: it could

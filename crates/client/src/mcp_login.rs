@@ -13,7 +13,7 @@ use http::{Request, Response, StatusCode};
 use portcullis_core::{AuthError, Challenge, Clock, Fingerprint, Issuer, Reason, ResourceUri, ScopeSet, SystemClock};
 use portcullis_egress::{Egress, RequestKind};
 use portcullis_oauth::{
-    ClientAuthentication, ProtocolError, TokenResponse,
+    ClientAuthentication, ProtocolError, TokenResponse, dpop,
     providers::Provider,
     registration::{ClientDocumentUrl, ClientMetadata},
 };
@@ -23,7 +23,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::timeout;
 
 use crate::{
-    Binding, Discovery, Grant, GrantError, GrantErrorKind, GrantFuture, LoginError, UserAgent,
+    Binding, Discovery, DpopKey, Grant, GrantError, GrantErrorKind, GrantFuture, LoginError, UserAgent,
     login::{PendingLogin, provider, with_offline_access},
     loopback::Page,
     registration::{Clients, KnownClient},
@@ -72,6 +72,7 @@ struct Inner {
     subject: Option<Box<str>>,
     prompt: Option<Box<str>>,
     time_limit: Duration,
+    dpop: Option<DpopKey>,
     clock: Arc<dyn Clock>,
     state: Arc<Mutex<State>>,
     resolutions: SingleFlight<Option<String>, Result<Binding, GrantError>>,
@@ -109,6 +110,7 @@ impl McpLogin {
             subject: None,
             prompt: None,
             time_limit: TIME_LIMIT,
+            dpop: None,
             clock: Arc::new(SystemClock::new()),
             state: Arc::default(),
             resolutions: SingleFlight::new(failed),
@@ -164,6 +166,13 @@ impl McpLogin {
     #[must_use]
     pub fn with_time_limit(self, limit: Duration) -> Self {
         self.edit(|inner| inner.time_limit = limit)
+    }
+
+    /// Requests tokens that are bound to `key`. The [`TokenLayer`](crate::TokenLayer) has to have the same key.
+    /// [RFC 9449](https://www.rfc-editor.org/rfc/rfc9449)
+    #[must_use]
+    pub fn with_dpop(self, key: DpopKey) -> Self {
+        self.edit(|inner| inner.dpop = Some(key))
     }
 
     /// Sets the clock for the expiry of tokens. Default: [`SystemClock`].
@@ -310,7 +319,7 @@ impl Inner {
         binding: &Binding,
         presented: &SecretString,
         request: Request<Bytes>,
-        process: impl FnOnce(&Response<Bytes>) -> Result<TokenResponse, ProtocolError>,
+        process: impl Fn(&Response<Bytes>) -> Result<TokenResponse, ProtocolError>,
     ) -> Result<TokenResponse, GrantError> {
         let endpoint = {
             let new = || {
@@ -321,7 +330,32 @@ impl Inner {
             self.state().token_endpoints.entry(binding.issuer.clone()).or_insert_with(new).clone()
         };
         let presented = Fingerprint::of_credential(presented.expose_secret());
-        endpoint.send(presented, request, process).await.map_err(GrantError::from)
+        let mut nonce_was_asked = false;
+        loop {
+            let mut request = request.clone();
+            let url = request.uri().clone();
+            if let Some(key) = &self.dpop {
+                request.headers_mut().insert(dpop::PROOF, key.proof(request.method(), &url, None));
+            }
+            let process = |response: &Response<Bytes>| {
+                if let Some(key) = &self.dpop {
+                    key.note_nonce(&url, response.headers());
+                    if !nonce_was_asked && dpop::token_endpoint_asks_for_nonce(response) {
+                        return Ok(None);
+                    }
+                }
+                let tokens = process(response)?;
+                if self.dpop.is_some() == tokens.token_type.eq_ignore_ascii_case("DPoP") {
+                    return Ok(Some(tokens));
+                }
+                Err(ProtocolError::InvalidMember("token_type"))
+            };
+            match endpoint.send(presented, request, process).await.map_err(GrantError::from)? {
+                Some(tokens) => return Ok(tokens),
+                // The server asks for its nonce before it looks at the code.
+                None => nonce_was_asked = true,
+            }
+        }
     }
 
     /// Returns the client of `binding`. If it is not registered any more, the next resolution registers another one.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use tower_layer::Layer;
 
-use crate::{TokenManager, TokenService, target::Target};
+use crate::{DpopKey, TokenManager, TokenService, target::Target};
 
 /// Attaches the access token of a [`TokenManager`] to requests, and repeats a request whose token the resource refuses.
 ///
@@ -38,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) manager: TokenManager,
     pub(crate) replay: ReplayPolicy,
     pub(crate) target: Target,
+    pub(crate) dpop: Option<DpopKey>,
 }
 
 impl TokenLayer {
@@ -45,13 +46,21 @@ impl TokenLayer {
     #[must_use]
     pub fn new(manager: TokenManager) -> Self {
         let target = Target::new(manager.resource());
-        Self(Arc::new(Config { manager, replay: ReplayPolicy::default(), target }))
+        Self(Arc::new(Config { manager, replay: ReplayPolicy::default(), target, dpop: None }))
     }
 
     /// Sets which requests are repeated.
     #[must_use]
     pub fn with_replay(mut self, replay: ReplayPolicy) -> Self {
         Arc::make_mut(&mut self.0).replay = replay;
+        self
+    }
+
+    /// Presents tokens that are bound to `key`, with a proof in each request; a request that lacks the nonce of the resource is repeated
+    /// with it, once. [RFC 9449 section 7](https://www.rfc-editor.org/rfc/rfc9449#section-7)
+    #[must_use]
+    pub fn with_dpop(mut self, key: DpopKey) -> Self {
+        Arc::make_mut(&mut self.0).dpop = Some(key);
         self
     }
 }

@@ -9,15 +9,15 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response, header, request::Parts};
+use http::{Request, Response, Uri, header, request::Parts};
 use pin_project_lite::pin_project;
-use portcullis_core::AccessToken;
+use portcullis_core::{AccessToken, Challenge};
 use tower::ServiceExt as _;
 use tower_service::Service;
 
 use crate::{
-    AcquireError,
-    attempt::{Attempt, bearer_challenge},
+    AcquireError, DpopKey,
+    attempt::{Attempt, Scheme, token_challenge},
     token_layer::Config,
 };
 
@@ -155,7 +155,7 @@ where
         return State::Sent { response: inner.call(request), exchange: None };
     }
     let token = config.manager.fresh();
-    let mut exchange = Exchange { inner, config, copy: None, attempt: Attempt::new(None) };
+    let mut exchange = Exchange::new(inner, config, request.uri().clone());
     if let Some(token) = token {
         return State::Sent { response: exchange.send_first(request, Some(token)), exchange: Some(exchange) };
     }
@@ -171,12 +171,18 @@ where
 struct Exchange<S, B> {
     inner: S,
     config: Arc<Config>,
+    uri: Uri,
     /// `None`: it is not repeated.
     copy: Option<(Parts, B)>,
     attempt: Attempt,
+    nonce_was_asked: bool,
 }
 
 impl<S, B: Clone> Exchange<S, B> {
+    fn new(inner: S, config: Arc<Config>, uri: Uri) -> Self {
+        Self { inner, config, uri, copy: None, attempt: Attempt::new(None), nonce_was_asked: false }
+    }
+
     /// Sends the request through `inner`, which is ready.
     fn send_first(&mut self, request: Request<B>, token: Option<AccessToken>) -> S::Future
     where
@@ -194,29 +200,46 @@ impl<S, B: Clone> Exchange<S, B> {
     where
         S: Service<Request<B>>,
     {
-        if let Some(token) = self.attempt.token() {
-            parts.headers.insert(header::AUTHORIZATION, token.authorization());
+        match (self.attempt.token(), &self.config.dpop) {
+            (Some(token), Some(key)) => key.authorize(&mut parts.headers, &parts.method, &parts.uri, token.token()),
+            (Some(token), None) => {
+                parts.headers.insert(header::AUTHORIZATION, token.authorization());
+            }
+            (None, _) => {}
         }
         self.inner.call(Request::from_parts(parts, body))
     }
 
-    /// Reports whether a token may have to be obtained because of `response`.
-    fn reacts_to<R>(&self, response: &Response<R>) -> bool {
-        bearer_challenge(response.status(), response.headers()).is_some()
+    fn challenge<R>(&self, response: &Response<R>) -> Option<Challenge> {
+        let scheme = if self.config.dpop.is_some() { Scheme::Dpop } else { Scheme::Bearer };
+        token_challenge(response.status(), response.headers(), scheme)
     }
 
-    /// Repeats the request while another token may help. Returns the last response.
+    /// Reports whether something has to be done because of `response`.
+    fn reacts_to<R>(&self, response: &Response<R>) -> bool {
+        if let Some(key) = &self.config.dpop {
+            key.note_nonce(&self.uri, response.headers());
+        }
+        self.challenge(response).is_some()
+    }
+
+    /// Repeats the request while another token or the nonce of the resource may help. Returns the last response.
     async fn recover<R>(mut self, mut response: Response<R>) -> Outcome<R, S::Error>
     where
         S: Service<Request<B>, Response = Response<R>>,
     {
-        while let Some(challenge) = bearer_challenge(response.status(), response.headers()) {
-            let manager = &self.config.manager;
+        while self.reacts_to(&response)
+            && let Some(challenge) = self.challenge(&response)
+        {
+            let (manager, status) = (&self.config.manager, response.status());
             let Some((parts, body)) = self.copy.clone() else {
-                self.attempt.give_up(manager, response.status());
+                self.attempt.give_up(manager, status);
                 break;
             };
-            if !self.attempt.recover(manager, response.status(), &challenge).await.map_err(ClientError::Token)? {
+            let asks_for_nonce = self.config.dpop.is_some() && DpopKey::asks_for_nonce(status, response.headers());
+            if asks_for_nonce && !self.nonce_was_asked {
+                self.nonce_was_asked = true;
+            } else if !self.attempt.recover(manager, status, &challenge).await.map_err(ClientError::Token)? {
                 break;
             }
             self.inner.ready().await.map_err(ClientError::Service)?;

@@ -2,16 +2,25 @@
 
 use std::env;
 
-use portcullis_client::{Grant, Issuer, McpLogin, ResourceUri, TokenManager, UserAgent};
+use bytes::Bytes;
+use portcullis_client::{
+    ClientCredential, Discovery, DpopKey, Grant, Issuer, McpLogin, ResourceUri, TokenEndpoint, TokenLayer, TokenManager,
+    TokenSource, UserAgent,
+    adapters::ReqwestService,
+    grants::{ClientCredentials, CrossAppAccess, JwtBearer, TokenTarget},
+};
 use portcullis_egress::Egress;
 use portcullis_oauth::{
     ClientAuthentication,
+    jwt::SigningKey,
     registration::{ClientDocumentUrl, ClientMetadata},
 };
 use reqwest::{header::LOCATION, redirect::Policy};
 use rmcp::model::{CallToolRequestParams, Tool};
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tower::{Layer as _, ServiceExt as _};
 
 use crate::{Result, egress, session};
 
@@ -44,6 +53,32 @@ pub(crate) async fn run(url: &str) -> Result<()> {
     };
     let (resource, egress) = (ResourceUri::new(url)?, egress(url)?);
     let manager = match scenario.as_str() {
+        "auth/client-credentials-basic" => {
+            let client = ClientAuthentication::basic(&context.client_id, secret(&context)?);
+            manager(ClientCredentials::new(target(resource, &egress, client).await?))
+        }
+        "auth/client-credentials-jwt" => {
+            let key = SigningKey::from_pem(&SecretString::from(context.private_key_pem))?;
+            let client = ClientCredential::private_key_jwt(&context.client_id, key);
+            manager(ClientCredentials::new(target(resource, &egress, client).await?))
+        }
+        "auth/wif-jwt-bearer" => {
+            let client = ClientAuthentication::public(&context.client_id);
+            manager(JwtBearer::new(target(resource, &egress, client).await?, given(context.valid_jwt)))
+        }
+        "auth/enterprise-managed-authorization" => {
+            let client = ClientAuthentication::basic(&context.client_id, secret(&context)?);
+            let target = target(resource, &egress, client).await?;
+            let at_provider = ClientAuthentication::public(&context.idp_client_id);
+            let (issuer, endpoint) = (Issuer::new(&context.idp_issuer)?, context.idp_token_endpoint.parse()?);
+            let provider = TokenEndpoint::at(egress, issuer, endpoint, at_provider);
+            manager(CrossAppAccess::new(target, provider, given(context.idp_id_token)))
+        }
+        "auth/dpop" | "auth/dpop-nonce" => {
+            let key = DpopKey::generate();
+            let login = login(resource, egress, &context)?.with_dpop(key.clone());
+            return bound_requests(url, manager(login), key).await;
+        }
         _ => manager(login(resource, egress, &context)?),
     };
     let session = session::connect(manager.clone(), version.as_deref()).await?;
@@ -58,8 +93,50 @@ pub(crate) async fn run(url: &str) -> Result<()> {
     Ok(())
 }
 
+/// Sends the first requests of a session with a token that is bound to `key`, by the layer around a `reqwest` client.
+async fn bound_requests(url: &str, manager: TokenManager, key: DpopKey) -> Result<()> {
+    let client = TokenLayer::new(manager).with_dpop(key).layer(ReqwestService::new(reqwest::Client::new()));
+    let info = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "mcp-client", "version": "1"}});
+    for message in [
+        json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": info}),
+        json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+        json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}),
+    ] {
+        let request = http::Request::post(url)
+            .header("content-type", "application/json")
+            .header("accept", "application/json, text/event-stream")
+            .header("mcp-protocol-version", "2025-11-25")
+            .body(Bytes::from(message.to_string()))?;
+        let response = client.clone().oneshot(request).await?;
+        if !response.status().is_success() {
+            return Err(format!("{}: {}", message["method"], response.status()).into());
+        }
+    }
+    Ok(())
+}
+
 fn manager(grant: impl Grant) -> TokenManager {
     TokenManager::builder(grant).with_login_on_demand().build()
+}
+
+fn secret(context: &Context) -> Result<SecretString> {
+    let secret = context.client_secret.clone().ok_or("the scenario has no client secret")?;
+    Ok(secret.into())
+}
+
+fn given(token: String) -> TokenSource {
+    TokenSource::from_fn(move || {
+        let token = SecretString::from(token.as_str());
+        async move { Ok(token) }
+    })
+}
+
+/// Returns the target of a grant without a user, at the first authorization server that the resource names.
+async fn target(resource: ResourceUri, egress: &Egress, client: impl Into<ClientCredential>) -> Result<TokenTarget> {
+    let metadata = Discovery::new(egress.clone()).resource(&resource, None).await?;
+    let metadata = metadata.ok_or("the resource has no metadata")?;
+    let issuer = metadata.authorization_servers().first().ok_or("the resource names no authorization server")?;
+    Ok(TokenTarget::new(metadata.resource().clone(), TokenEndpoint::discovered(egress.clone(), issuer.clone(), client)))
 }
 
 fn login(resource: ResourceUri, egress: Egress, context: &Context) -> Result<McpLogin> {

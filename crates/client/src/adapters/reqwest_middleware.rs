@@ -6,7 +6,7 @@ use reqwest_middleware::{Error, Middleware, Next};
 
 use crate::{
     TokenManager,
-    attempt::{Attempt, bearer_challenge},
+    attempt::{Attempt, Scheme, token_challenge},
     target::Target,
 };
 
@@ -60,7 +60,7 @@ impl Middleware for TokenMiddleware {
             }
             let response = next.clone().run(request, extensions).await?;
             let status = response.status();
-            let Some(challenge) = bearer_challenge(status, response.headers()) else { return Ok(response) };
+            let Some(challenge) = token_challenge(status, response.headers(), Scheme::Bearer) else { return Ok(response) };
             let Some(copy) = copy else {
                 attempt.give_up(&self.manager, status);
                 return Ok(response);

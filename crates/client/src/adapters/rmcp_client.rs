@@ -16,7 +16,7 @@ use sse_stream::Sse;
 
 use crate::{
     AcquireError, TokenManager,
-    attempt::{Attempt, bearer_challenge_in},
+    attempt::{Attempt, Scheme, token_challenge_in},
     target::Target,
 };
 
@@ -103,7 +103,7 @@ where
         StreamableHttpError::InsufficientScope(error) => (StatusCode::FORBIDDEN, &error.www_authenticate_header),
         _ => return None,
     };
-    Some((status, bearer_challenge_in(header)?))
+    Some((status, token_challenge_in(header, Scheme::Bearer)?))
 }
 
 /// Returns rmcp's error for a manager that has no token. `refused`: how the resource refused the last one.
