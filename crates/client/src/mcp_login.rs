@@ -335,7 +335,8 @@ impl Inner {
             let mut request = request.clone();
             let url = request.uri().clone();
             if let Some(key) = &self.dpop {
-                request.headers_mut().insert(dpop::PROOF, key.proof(request.method(), &url, None));
+                let proof = key.proof(request.method(), &url, None);
+                request.headers_mut().insert(dpop::PROOF, proof);
             }
             let process = |response: &Response<Bytes>| {
                 if let Some(key) = &self.dpop {
