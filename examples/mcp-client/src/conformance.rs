@@ -4,8 +4,8 @@ use std::env;
 
 use bytes::Bytes;
 use portcullis_client::{
-    ClientCredential, Discovery, DpopKey, Grant, Issuer, McpLogin, ResourceUri, TokenEndpoint, TokenLayer, TokenManager,
-    TokenSource, UserAgent,
+    ClientCredential, Discovery, DpopKey, Grant, Issuer, McpLogin, ResourceUri, TokenEndpoint, TokenLayer,
+    TokenManager, TokenSource, UserAgent,
     adapters::ReqwestService,
     grants::{ClientCredentials, CrossAppAccess, JwtBearer, TokenTarget},
 };

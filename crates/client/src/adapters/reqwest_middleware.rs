@@ -60,7 +60,9 @@ impl Middleware for TokenMiddleware {
             }
             let response = next.clone().run(request, extensions).await?;
             let status = response.status();
-            let Some(challenge) = token_challenge(status, response.headers(), Scheme::Bearer) else { return Ok(response) };
+            let Some(challenge) = token_challenge(status, response.headers(), Scheme::Bearer) else {
+                return Ok(response);
+            };
             let Some(copy) = copy else {
                 attempt.give_up(&self.manager, status);
                 return Ok(response);
