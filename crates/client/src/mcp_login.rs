@@ -459,12 +459,6 @@ impl Grant for McpLogin {
     fn is_interactive(&self) -> bool {
         true
     }
-
-    fn stored_as(&self) -> Option<String> {
-        let Inner { scopes, subject, clients, .. } = &*self.0;
-        let configured = clients.configured.iter().map(|(issuer, client)| (issuer.as_str(), client.client_id()));
-        Some(format!("{scopes:?} {subject:?} {:?} {:?}", clients.document, configured.collect::<Vec<_>>()))
-    }
 }
 
 impl fmt::Debug for McpLogin {
