@@ -95,7 +95,7 @@ mod error;
 mod grant;
 pub mod grants;
 mod login;
-mod login_flight;
+mod logins;
 mod loopback;
 mod manager;
 mod mcp_login;

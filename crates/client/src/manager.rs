@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{
     AcquireError, Grant, Snapshot,
-    login_flight::{Cause, Logins},
+    logins::{Cause, Logins},
     resolution::{Resolved, Resolver, Settings, Tasks},
 };
 
@@ -90,7 +90,7 @@ impl TokenManager {
         }
     }
 
-    /// As [`acquire`](Self::acquire), for an operation that needs all of `scopes`. Requests those that the token lacks.
+    /// Returns an access token for an operation that needs all of `scopes`. Requests those that the token lacks.
     ///
     /// Scopes that were requested and not granted are not requested again, except by a [login](Self::login).
     ///
@@ -114,6 +114,9 @@ impl TokenManager {
     /// would not help: either the authorization server issues tokens that the resource refuses, or the request was refused for another
     /// reason.
     pub async fn rejected(&self, token: &AccessToken, challenge: &Challenge) -> Result<AccessToken, AcquireError> {
+        if let Some(newer) = self.newer_than(token) {
+            return Ok(newer);
+        }
         let resolved = self.0.resolver.resolved(Some(challenge)).await?;
         let scopes = scopes_of(challenge);
         let mut refused = generation_of(&resolved, token);
@@ -215,6 +218,14 @@ impl TokenManager {
 
     fn grant(&self) -> &dyn Grant {
         &*self.0.resolver.settings.grant
+    }
+
+    /// Returns the token that is at hand, if it works and `refused` is an earlier one.
+    fn newer_than(&self, refused: &AccessToken) -> Option<AccessToken> {
+        let resolved = self.0.resolver.current();
+        let resolved = resolved.as_ref()?;
+        let newer = resolved.tokens.fresh_token(generation_of(resolved, refused))?;
+        (!is_same(&newer, refused)).then_some(newer)
     }
 
     /// Returns tokens that are newer than those of the `refused` generation. If the user has to log in, and the manager may ask the user,

@@ -220,7 +220,7 @@ pub(crate) struct Resolver {
 
 #[derive(Default)]
 struct State {
-    flight: Option<Flight>,
+    running: Option<Resolution>,
     back_off: BackOff,
     /// The metadata document that the resource named when the binding was resolved.
     metadata_url: Option<String>,
@@ -230,7 +230,7 @@ struct State {
     known: HashMap<GrantId, Arc<Resolved>>,
 }
 
-type Flight = SharedTask<Result<Arc<Resolved>, AcquireError>>;
+type Resolution = SharedTask<Result<Arc<Resolved>, AcquireError>>;
 
 impl Resolver {
     pub(crate) fn new(settings: Settings) -> Self {
@@ -269,15 +269,15 @@ impl Resolver {
         challenge: Option<&Challenge>,
     ) -> Result<Arc<Resolved>, AcquireError> {
         let mut error = None;
-        // The second flight is for a caller that joined a flight that was not about its challenge.
+        // The second one is for a caller that joined a resolution that was not about its challenge.
         for _ in 0..2 {
             let current = self.current.load_full();
             let is_news = challenge.is_some_and(|challenge| self.is_news(challenge));
             if let Some(current) = current.filter(|_| !is_news) {
                 return Ok(current);
             }
-            match self.fly(challenge.cloned(), Haste::Usual) {
-                Ok(flight) => error = flight.await.err(),
+            match self.join(challenge.cloned(), Haste::Usual) {
+                Ok(resolution) => error = resolution.await.err(),
                 Err(remembered) => {
                     error = Some(remembered);
                     break;
@@ -298,7 +298,7 @@ impl Resolver {
     /// Resolves the binding anew, by the newest challenge of the resource.
     pub(crate) async fn resolve_again(self: &Arc<Self>) -> Result<Arc<Resolved>, AcquireError> {
         let challenge = lock(&self.state).challenge.clone();
-        self.fly(challenge, Haste::AtOnce)?.await
+        self.join(challenge, Haste::AtOnce)?.await
     }
 
     fn is_news(&self, challenge: &Challenge) -> bool {
@@ -310,19 +310,19 @@ impl Resolver {
         named.is_some() && named != state.metadata_url.as_deref()
     }
 
-    /// Joins the flight, or starts one.
-    fn fly(self: &Arc<Self>, challenge: Option<Challenge>, haste: Haste) -> Result<Flight, AcquireError> {
+    /// Joins the resolution in progress, or starts one.
+    fn join(self: &Arc<Self>, challenge: Option<Challenge>, haste: Haste) -> Result<Resolution, AcquireError> {
         let mut state = lock(&self.state);
-        if let Some(flight) = state.flight.as_ref().filter(|flight| !flight.is_finished()) {
-            return Ok(flight.clone());
+        if let Some(resolution) = state.running.as_ref().filter(|resolution| !resolution.is_finished()) {
+            return Ok(resolution.clone());
         }
         if let Some((_, error)) = state.back_off.active().filter(|_| haste == Haste::Usual) {
             return Err(error);
         }
         let this = Arc::clone(self);
-        let flight = self.settings.tasks.share(async move { this.resolve(challenge, haste).await });
-        state.flight = Some(flight.clone());
-        Ok(flight)
+        let resolution = self.settings.tasks.share(async move { this.resolve(challenge, haste).await });
+        state.running = Some(resolution.clone());
+        Ok(resolution)
     }
 
     async fn resolve(
@@ -337,7 +337,7 @@ impl Resolver {
             None => self.ask(challenge.as_ref()).await,
         };
         let mut state = lock(&self.state);
-        state.flight = None;
+        state.running = None;
         let result = match result {
             Ok(binding) => {
                 state.back_off = BackOff::default();

@@ -75,8 +75,8 @@ impl Refresher {
         Self::build(store, BoxCloneSyncService::new(token_refresh), None, config)
     }
 
-    /// As [`new`](Self::new), for grants whose tokens can be had without a refresh token as well: `acquisition` is called if there are no
-    /// tokens, if there is no refresh token, and if the refresh token is refused. The grant does not end then.
+    /// Creates a refresher of grants whose tokens can be had without a refresh token as well: `acquisition` is called if there are no tokens,
+    /// if there is no refresh token, and if the refresh token is refused. The grant does not end then.
     ///
     /// It is called as a refresh is: once at a time, on a task of its own, under the same lease; its outcome is saved before it is used,
     /// and its failures are remembered.

@@ -28,11 +28,11 @@ pub(crate) struct Logins {
 
 #[derive(Default)]
 struct State {
-    flight: Option<Flight>,
+    running: Option<Running>,
     back_off: BackOff,
 }
 
-struct Flight {
+struct Running {
     /// The scopes that it requests, as far as they are known at its start.
     scopes: ScopeSet,
     task: Task,
@@ -74,9 +74,9 @@ impl Logins {
     fn join(self: &Arc<Self>, scopes: &ScopeSet, cause: Cause) -> Result<(Task, bool), AcquireError> {
         let settings = &self.resolver.settings;
         let mut state = lock(&self.state);
-        if let Some(flight) = state.flight.as_ref().filter(|flight| !flight.task.is_finished()) {
+        if let Some(login) = state.running.as_ref().filter(|login| !login.task.is_finished()) {
             telemetry::coalesced(settings.grant.name());
-            return Ok((flight.task.clone(), flight.scopes.is_superset(scopes)));
+            return Ok((login.task.clone(), login.scopes.is_superset(scopes)));
         }
         let is_remembered = cause == Cause::Caller || !settings.grant.is_interactive();
         if let Some((_, error)) = state.back_off.active().filter(|_| is_remembered) {
@@ -85,7 +85,7 @@ impl Logins {
         let (this, asked) = (Arc::clone(self), scopes.clone());
         let task = settings.tasks.share(async move { this.run(asked).await });
         let scopes = self.resolver.current().as_ref().map_or_else(|| scopes.clone(), |now| now.scopes_of_login(scopes));
-        state.flight = Some(Flight { scopes, task: task.clone() });
+        state.running = Some(Running { scopes, task: task.clone() });
         Ok((task, true))
     }
 
@@ -95,7 +95,7 @@ impl Logins {
             return None;
         }
         let state = lock(&self.state);
-        state.flight.as_ref().filter(|flight| !flight.task.is_finished()).map(|flight| flight.task.clone())
+        state.running.as_ref().filter(|login| !login.task.is_finished()).map(|login| login.task.clone())
     }
 
     /// Makes the login in progress have no effect.
@@ -108,9 +108,9 @@ impl Logins {
         let logouts = self.logouts.load(Ordering::SeqCst);
         let result = self.obtain(&asked, logouts).await;
         let mut state = lock(&self.state);
-        // A logout has removed the flight, and another one may have been started since.
+        // A logout has removed this login, and another one may have been started since.
         if self.logouts.load(Ordering::SeqCst) == logouts {
-            state.flight = None;
+            state.running = None;
             match &result {
                 Ok(_) => state.back_off = BackOff::default(),
                 Err(error) => state.back_off.fail(error),
