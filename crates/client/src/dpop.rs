@@ -16,8 +16,6 @@ use portcullis_store::{Collection, RecordKey, SealedStore, StoreError};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use crate::token_endpoint::unique_id;
-
 /// A key to which tokens are bound, so that a token alone is of no use; and the nonces that servers have asked for. Clones share both.
 ///
 /// Give one key to the [`TokenEndpoint`](crate::TokenEndpoint) that requests the tokens and to the component that presents them. A refresh
@@ -170,6 +168,11 @@ impl DpopKey {
     fn nonces(&self) -> MutexGuard<'_, HashMap<Box<str>, Box<str>>> {
         self.0.nonces.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns a text that was never used before, for the claim `jti` of a proof or an assertion.
+pub(crate) fn unique_id() -> String {
+    format!("{:032x}", rand::random::<u128>())
 }
 
 /// Returns scheme, host and port.

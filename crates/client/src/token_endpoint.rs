@@ -16,7 +16,7 @@ use portcullis_oauth::{
 use portcullis_remote::{Endpoint, EndpointClient, EndpointKind};
 use tokio::time::Instant;
 
-use crate::{DpopKey, GrantError, TokenSource};
+use crate::{DpopKey, GrantError, TokenSource, dpop::unique_id};
 
 /// The client of the token endpoint of an authorization server, for all grants. Clones share what is known about the endpoint.
 ///
@@ -132,11 +132,6 @@ impl From<ClientAuthentication> for ClientCredential {
     fn from(client: ClientAuthentication) -> Self {
         Self(Authentication::Fixed(client))
     }
-}
-
-/// Returns a text that was never used before, for the claim `jti`.
-pub(crate) fn unique_id() -> String {
-    format!("{:032x}", rand::random::<u128>())
 }
 
 impl TokenEndpoint {

@@ -128,7 +128,7 @@ async fn ema_04_an_id_jag_that_is_not_for_this_use_is_not_presented() {
         ("expired", with("exp", json!(1))),
         ("without an expiry", id_jag(&provider).without_claim("exp")),
         ("without an identifier", id_jag(&provider).without_claim("jti")),
-        ("of nobody", id_jag(&provider).without_claim("sub")),
+        ("without a user", id_jag(&provider).without_claim("sub")),
         ("without a time", id_jag(&provider).without_claim("iat")),
     ] {
         let (enterprise, server) = (Server::answering([issued(id_jag)]), Server::default());

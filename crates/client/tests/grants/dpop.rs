@@ -158,7 +158,7 @@ async fn a_token_that_is_not_bound_is_not_taken_for_one_that_is() {
 }
 
 #[tokio::test]
-async fn a_stored_key_outlives_the_process_sealed() {
+async fn a_stored_key_is_one_key_for_all_processes() {
     let store = Arc::new(MemoryStore::new());
     let records = SealedStore::new(store, KeyRing::ephemeral()).unwrap();
     let (first, second) = tokio::join!(DpopKey::stored(&records, "app"), DpopKey::stored(&records, "app"));

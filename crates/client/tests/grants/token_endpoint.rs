@@ -144,7 +144,8 @@ async fn the_metadata_of_a_real_server_names_the_endpoint() {
     assert_eq!(provider.calls(Endpoint::Token), 1);
     running.shutdown().await;
     let error = grant.obtain(&binding, &binding.scopes).await.unwrap_err();
-    assert_eq!(error.kind(), GrantErrorKind::NotSent, "the URL is known, and there is no server");
+    // Whether the closed connection was noticed before the request was written is a matter of time.
+    assert!(matches!(error.kind(), GrantErrorKind::NotSent | GrantErrorKind::Transient), "{error:?}");
 }
 
 #[tokio::test]
