@@ -1,5 +1,7 @@
 //! Clients that register themselves or have no secret, and what the metadata states about them.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header::AUTHORIZATION};
 use serde_json::{Map, Value, json};
@@ -9,7 +11,6 @@ use super::{
     grants::random,
     messages::{empty, json as response},
     state::State,
-    token_endpoint::Parameters,
 };
 
 impl IdentityProvider {
@@ -73,7 +74,7 @@ pub(super) fn register(state: &mut State, request: &Request<Bytes>) -> Response<
 }
 
 /// Returns the id of a client without a secret that sends none.
-pub(super) fn public(state: &State, headers: &HeaderMap, parameters: &Parameters) -> Option<String> {
+pub(super) fn public(state: &State, headers: &HeaderMap, parameters: &BTreeMap<String, String>) -> Option<String> {
     let sends_secret = headers.contains_key(AUTHORIZATION) || parameters.contains_key("client_secret");
     let client_id = parameters.get("client_id").filter(|id| !sends_secret && state.public_clients.contains(*id));
     client_id.cloned()
