@@ -1,7 +1,7 @@
 # What is done often. `just unit` needs a Rust toolchain and a C compiler, `just test` also npm and Python; it installs the rest and says so.
 
 # Packages that are not in the registry.
-unpublished := "--exclude mcp-server --exclude reverse-proxy --exclude portcullis-server --exclude portcullis-examples --exclude portcullis-tests --exclude portcullis-test-support"
+unpublished := "--exclude mcp-client --exclude mcp-server --exclude reverse-proxy --exclude portcullis-server --exclude portcullis-examples --exclude portcullis-tests --exclude portcullis-test-support"
 
 # List the recipes
 default:

@@ -1,4 +1,5 @@
-//! The official MCP conformance suite finds no difference between the example behind the gate and its MCP service alone.
+//! The official MCP conformance suite finds no difference between the example behind the gate and its MCP service alone, and the example
+//! of a client passes its scenarios of authorization.
 
 use std::{collections::BTreeMap, fs, net::Ipv4Addr, path::Path, sync::Arc};
 
@@ -10,7 +11,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use crate::{
-    harness::{Format, McpServer, Process, Provider, ReverseProxy, free_port, script},
+    harness::{Format, McpServer, Process, Provider, ReverseProxy, binary, free_port, script},
     tools::Tools,
 };
 
@@ -107,4 +108,73 @@ async fn a_server_that_passes_everything_does_so_behind_the_gate() {
     let with = suite(&behind, "2025-11-25", "reference-behind").await;
     assert_eq!(successes(&without), 84, "{without:#?}");
     assert_eq!(with, without);
+}
+
+/// The scenarios of clients that every revision has: of the specification, and of its extensions.
+const CLIENT_SCENARIOS: [&str; 20] = [
+    "metadata-default",
+    "metadata-var1",
+    "metadata-var2",
+    "metadata-var3",
+    "basic-cimd",
+    "scope-from-www-authenticate",
+    "scope-from-scopes-supported",
+    "scope-omitted-when-undefined",
+    "scope-step-up",
+    "scope-retry-limit",
+    "token-endpoint-auth-basic",
+    "token-endpoint-auth-post",
+    "token-endpoint-auth-none",
+    "pre-registration",
+    "client-credentials-jwt",
+    "client-credentials-basic",
+    "enterprise-managed-authorization",
+    "dpop",
+    "dpop-nonce",
+    "wif-jwt-bearer",
+];
+
+/// Those that the revision 2026-07-28 has in addition.
+const MODERN_CLIENT_SCENARIOS: [&str; 11] = [
+    "resource-mismatch",
+    "offline-access-scope",
+    "offline-access-not-supported",
+    "authorization-server-migration",
+    "iss-supported",
+    "iss-not-advertised",
+    "iss-supported-missing",
+    "iss-wrong-issuer",
+    "iss-unexpected",
+    "iss-normalized",
+    "metadata-issuer-mismatch",
+];
+
+/// Runs the `scenarios` of the authorization of clients against `mcp-client`, and returns those that it does not pass.
+async fn client_failures(revision: &str, scenarios: &[&str]) -> Vec<String> {
+    let client = format!("{} conformance", binary("mcp-client").as_std().get_program().to_string_lossy());
+    let mut failures = Vec::new();
+    for scenario in scenarios {
+        let mut command = script("node_modules/@modelcontextprotocol/conformance/dist/index.js");
+        let scenario = format!("auth/{scenario}");
+        command.args(["client", "--command", &client, "--scenario", &scenario, "--spec-version", revision, "--force"]);
+        let (_, lines) = Process::start(&mut command).ended().await;
+        // A scenario that is skipped ends well, too.
+        if !lines.iter().any(|line| line.contains("OVERALL: PASSED")) {
+            failures.push(format!("{scenario}: {lines:#?}"));
+        }
+    }
+    failures
+}
+
+#[tokio::test]
+async fn the_client_passes_all_scenarios_of_authorization_of_2025() {
+    let failures = client_failures("2025-11-25", &CLIENT_SCENARIOS).await;
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[tokio::test]
+async fn the_client_passes_all_scenarios_of_authorization_of_2026() {
+    let scenarios = [&CLIENT_SCENARIOS[..], &MODERN_CLIENT_SCENARIOS].concat();
+    let failures = client_failures("2026-07-28", &scenarios).await;
+    assert!(failures.is_empty(), "{failures:#?}");
 }

@@ -18,4 +18,4 @@ pub(crate) use ports::free_port;
 pub(crate) use process::Process;
 pub(crate) use provider::{Format, GATE_SECRET, Provider};
 pub(crate) use scripts::{python_script, script};
-pub(crate) use servers::{Demo, McpServer, ReverseProxy, until_listening};
+pub(crate) use servers::{Demo, McpServer, ReverseProxy, binary, until_listening};

@@ -17,7 +17,7 @@ use super::{Process, ports::free_port};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A binary of this workspace, where the tests were built.
-fn binary(name: &str) -> Command {
+pub(crate) fn binary(name: &str) -> Command {
     let tests = env::current_exe().expect("a path");
     let path = tests.parent().and_then(Path::parent).expect("a target folder").join(name);
     assert!(path.exists(), "{name} is not built: run `cargo build --workspace --all-targets`");
