@@ -167,6 +167,13 @@ async fn client_failures(revision: &str, scenarios: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn the_client_logs_in_at_servers_of_2025_03() {
+    let scenarios = ["2025-03-26-oauth-metadata-backcompat", "2025-03-26-oauth-endpoint-fallback"];
+    let failures = client_failures("2025-03-26", &scenarios).await;
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[tokio::test]
 async fn the_client_passes_all_scenarios_of_authorization_of_2025() {
     let failures = client_failures("2025-11-25", &CLIENT_SCENARIOS).await;
     assert!(failures.is_empty(), "{failures:#?}");

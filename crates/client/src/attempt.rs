@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn cl_4_the_bearer_challenge_is_found_among_others() {
+    fn cl_04_the_bearer_challenge_is_found_among_others() {
         let challenge = Some(r#"Bearer error="invalid_token""#.to_owned());
         for values in [
             &["Bearer error=invalid_token"][..],
