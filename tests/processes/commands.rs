@@ -10,13 +10,31 @@ pub(crate) const COMMANDS: &str = "PORTCULLIS_TEST_COMMANDS";
 /// With this begins a line that is a [`Report`].
 pub(crate) const MARK: &str = "@ ";
 
+/// Where tokens are kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum Kept {
+    InDatabase,
+    InFile,
+}
+
+/// Who asks for tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum Asks {
+    /// A server, for the grants of its users.
+    Refresher,
+    /// A desktop program: a token manager for each login.
+    Manager,
+}
+
 /// What a process is to do.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Commands {
     pub(crate) database: PathBuf,
+    pub(crate) kept: Kept,
+    pub(crate) asks: Asks,
     pub(crate) issuer: String,
-    /// The grants that are asked for.
-    pub(crate) grants: Vec<String>,
+    /// The grants that are asked for, and the subject of the binding of each.
+    pub(crate) grants: Vec<(String, String)>,
     pub(crate) tasks_per_grant: usize,
     /// Between two questions of a task, at most.
     pub(crate) pause_ms: u64,

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::{
     child::Child,
-    commands::{ALIVE, Report},
+    commands::{ALIVE, Asks, Kept, Report},
     fixture::World,
 };
 
@@ -25,7 +25,16 @@ const WHY: &str = "refresh token rejected by the provider: the grant has ended";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tokens_that_died_with_a_process_are_spared_while_the_old_one_works_and_then_the_grant_ends() {
-    let world = World::new(Duration::from_secs(LIFE), Duration::ZERO).await;
+    crash(Kept::InDatabase, Asks::Refresher).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g10_a_login_in_a_file_ends_only_if_its_tokens_died_with_a_process() {
+    crash(Kept::InFile, Asks::Manager).await;
+}
+
+async fn crash(kept: Kept, asks: Asks) {
+    let world = World::with(kept, asks, Duration::from_secs(LIFE), Duration::ZERO).await;
     let idp = &world.provider.idp;
     let grant = world.log_in(1, Duration::ZERO).await[0];
     let spent =

@@ -13,25 +13,31 @@ use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     child::Child,
-    commands::{ALIVE, Report},
+    commands::{ALIVE, Asks, Kept, Report},
     fixture::World,
-    worker::{Ahead, client, open, refresher, vault},
+    worker::{Ahead, client, refresher},
 };
 
-const KILLS: usize = 120;
 /// The number of processes at the same time, beside the one that survives.
 const LANES: usize = 3;
-/// What each process that is killed has to itself.
-const OWN: usize = 6;
-/// What all of them share.
-const SHARED: usize = 6;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_lose_no_grant_that_the_provider_did_not_consume_unanswered() {
-    let world = Arc::new(World::new(Duration::from_secs(1), Duration::from_millis(40)).await);
+    kill(120, Kept::InDatabase, Asks::Refresher).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g10_kills_lose_no_login_in_a_file_that_the_provider_did_not_consume_unanswered() {
+    kill(60, Kept::InFile, Asks::Manager).await;
+}
+
+async fn kill(kills: usize, kept: Kept, asks: Asks) {
+    // What each process that is killed has to itself, and what all of them share. A file is for few rows.
+    let (alone, common) = if kept == Kept::InFile { (1, 4) } else { (6, 6) };
+    let world = Arc::new(World::with(kept, asks, Duration::from_secs(1), Duration::from_millis(40)).await);
     let long_ago = Duration::from_secs(10);
-    let untouched = world.log_in(SHARED, long_ago).await;
-    let shared = world.log_in(SHARED, long_ago).await;
+    let untouched = world.log_in(common, long_ago).await;
+    let shared = world.log_in(common, long_ago).await;
     let survivor = start(&world, untouched.iter().chain(&shared));
     survivor.is_ready().await;
 
@@ -40,8 +46,8 @@ async fn kills_lose_no_grant_that_the_provider_did_not_consume_unanswered() {
         let (world, shared) = (Arc::clone(&world), shared.clone());
         lanes.spawn(async move {
             let (mut grants, mut said) = (Vec::new(), Vec::new());
-            for _ in 0..KILLS / LANES {
-                let own = world.log_in(OWN, long_ago).await;
+            for _ in 0..kills / LANES {
+                let own = world.log_in(alone, long_ago).await;
                 let process = start(&world, own.iter().chain(&shared));
                 process.is_ready().await;
                 sleep(Duration::from_millis(rand::random_range(0..250))).await;
@@ -58,6 +64,8 @@ async fn kills_lose_no_grant_that_the_provider_did_not_consume_unanswered() {
     }
     assert!(survivor.count(|said| matches!(said, Report::Handed { .. })) > 0);
     said.extend(survivor.stop().await);
+    // What killed processes had sent may still be under way at the provider.
+    sleep(Duration::from_secs(2)).await;
 
     let log = Log::new(&world, &said);
     let later = Later::new(&world).await;
@@ -74,7 +82,7 @@ async fn kills_lose_no_grant_that_the_provider_did_not_consume_unanswered() {
     assert!(log.newest.values().any(|generation| *generation > 0), "some were renewed");
     assert!(!unanswered.is_empty(), "some kills came at the worst point");
     assert_eq!(world.provider.idp.families_killed(), unanswered.len());
-    println!("{KILLS} kills, {} grants: {} alive, {} consumed unanswered", tally.len(), alive.len(), unanswered.len());
+    println!("{kills} kills, {} grants: {} alive, {} consumed unanswered", tally.len(), alive.len(), unanswered.len());
 }
 
 fn start<'a>(world: &World, grants: impl Iterator<Item = &'a GrantId>) -> Child {
@@ -128,7 +136,7 @@ impl Later {
     async fn new(world: &World) -> Self {
         let clock = Arc::new(Ahead(Duration::from_secs(60)));
         let client = client(&world.issuer, clock.clone());
-        let vault = vault(open(&world.database(), clock.clone()).await);
+        let vault = world.grants(clock.clone()).await;
         Self { refresher: refresher(vault, &client, clock, Duration::from_secs(12)), client }
     }
 
@@ -149,7 +157,8 @@ impl Later {
         if history.rotations == generation {
             assert_eq!(idp.times_presented(refresh_token), 0, "{grant}");
             let token = token.await.unwrap_or_else(|error| panic!("{grant}: {error:?}"));
-            assert_eq!(token.generation().number(), generation + 1);
+            // Later still, if the first had expired before it was saved.
+            assert!(token.generation().number() > generation, "{grant}");
             assert_eq!(self.client.profile(&token).await.expect("alive").subject(), grant.to_string());
             (grant, true)
         } else {

@@ -1,4 +1,4 @@
-//! Several processes with one file, of grants or of a bridge, and what `kill -9` does to them. The provider is in the process of the
+//! Several processes with one store, of grants, of a bridge or of a desktop program, and what `kill -9` does to them. The provider is in the process of the
 //! tests.
 
 #![cfg(unix)]
@@ -8,6 +8,7 @@ mod bridge;
 mod child;
 mod commands;
 mod crash_before_save;
+mod desktop;
 mod fixture;
 mod killing;
 mod provider;

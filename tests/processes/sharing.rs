@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    commands::{ALIVE, Report},
+    commands::{ALIVE, Asks, Kept, Report},
     fixture::World,
 };
 
@@ -18,7 +18,16 @@ const GENERATIONS: usize = 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_processes_spend_every_refresh_token_once() {
-    let world = World::new(Duration::from_secs(1), Duration::from_millis(20)).await;
+    share(Kept::InDatabase, Asks::Refresher).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g10_four_processes_with_one_file_spend_every_refresh_token_once() {
+    share(Kept::InFile, Asks::Manager).await;
+}
+
+async fn share(kept: Kept, asks: Asks) {
+    let world = World::with(kept, asks, Duration::from_secs(1), Duration::from_millis(20)).await;
     let idp = &world.provider.idp;
     let grants = world.log_in(GRANTS, Duration::ZERO).await;
     let mut commands = world.commands(grants.clone());

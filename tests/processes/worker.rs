@@ -18,7 +18,9 @@ use portcullis::{
     types::{Clock, GrantId, SystemClock, UnixTime},
     upstream::ProviderClient,
 };
+use portcullis_client::TokenManager;
 use portcullis_store::conformance::{Call, FaultyStore};
+use portcullis_store_file::{FileConfig, FileStore};
 use portcullis_store_sqlite::{SqliteConfig, SqliteStore};
 use portcullis_testkit::IdentityProvider;
 use serde::Serialize;
@@ -28,7 +30,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::commands::{ALIVE, COMMANDS, Commands, MARK, Report};
+use crate::{
+    commands::{ALIVE, Asks, COMMANDS, Commands, Kept, MARK, Report},
+    desktop,
+};
 
 /// The system's clock, ahead by so much: to be later without waiting.
 #[derive(Debug)]
@@ -45,7 +50,7 @@ pub(crate) async fn open(database: &Path, clock: Arc<dyn Clock>) -> SqliteStore 
 }
 
 /// A store in a process that is to die between the answer to a refresh and its save: it reports the write, and never does it.
-fn stopping(store: SqliteStore) -> FaultyStore {
+fn stopping(store: impl Store) -> FaultyStore {
     FaultyStore::new(store, |call| match call {
         Call::Swap(_) => {
             say(&Report::Saving);
@@ -55,7 +60,19 @@ fn stopping(store: SqliteStore) -> FaultyStore {
     })
 }
 
-pub(crate) fn vault(store: impl Store) -> GrantStore {
+/// The grants in the store at `path`.
+pub(crate) async fn grants(kept: Kept, path: &Path, clock: Arc<dyn Clock>) -> GrantStore {
+    match kept {
+        Kept::InDatabase => vault(open(path, clock).await),
+        Kept::InFile => vault(open_file(path, clock).await),
+    }
+}
+
+async fn open_file(path: &Path, clock: Arc<dyn Clock>) -> FileStore {
+    FileStore::open(FileConfig::new(path).with_clock(clock)).await.expect("a store")
+}
+
+fn vault(store: impl Store) -> GrantStore {
     GrantStore::new(Arc::new(store), KeyRing::new([&[7; 32]]).expect("a key")).expect("the key is durable")
 }
 
@@ -97,18 +114,26 @@ fn a_process_of_its_own() {
 
 async fn work(commands: Commands) {
     let clock: Arc<dyn Clock> = Arc::new(Ahead(Duration::from_secs(commands.ahead)));
-    let store = open(&commands.database, Arc::clone(&clock)).await;
-    let vault = if commands.stops_before_saving { vault(stopping(store)) } else { vault(store) };
+    let (path, of_store) = (&commands.database, Arc::clone(&clock));
+    let vault = match (commands.stops_before_saving, commands.kept) {
+        (false, kept) => grants(kept, path, of_store).await,
+        (true, Kept::InDatabase) => vault(stopping(open(path, of_store).await)),
+        (true, Kept::InFile) => vault(stopping(open_file(path, of_store).await)),
+    };
     let client = client(&commands.issuer, Arc::clone(&clock));
     let limit = Duration::from_millis(commands.exchange_timeout_ms);
-    let refresher = refresher(vault, &client, Arc::clone(&clock), limit);
+    let refresher = refresher(vault.clone(), &client, Arc::clone(&clock), limit);
     let stopped = standard_input_ends();
     say(&Report::Ready);
-    let mut tasks = JoinSet::new();
-    for grant in &commands.grants {
+    let (mut tasks, mut managers) = (JoinSet::new(), Vec::new());
+    for (grant, subject) in &commands.grants {
+        let manager = (commands.asks == Asks::Manager)
+            .then(|| desktop::manager(&client, subject, vault.clone(), Arc::clone(&clock), limit));
+        managers.extend(manager.clone());
         for _ in 0..commands.tasks_per_grant {
             let handler = Handler {
                 refresher: refresher.clone(),
+                manager: manager.clone(),
                 client: client.clone(),
                 clock: Arc::clone(&clock),
                 grant: grant.parse().expect("a grant"),
@@ -117,7 +142,11 @@ async fn work(commands: Commands) {
         }
     }
     tasks.join_all().await;
-    say(&Report::Done { lost: refresher.shutdown().await });
+    let mut lost = refresher.shutdown().await;
+    for manager in managers {
+        lost += manager.shutdown().await;
+    }
+    say(&Report::Done { lost });
 }
 
 pub(crate) fn standard_input_ends() -> watch::Receiver<bool> {
@@ -131,6 +160,8 @@ pub(crate) fn standard_input_ends() -> watch::Receiver<bool> {
 
 struct Handler {
     refresher: Refresher,
+    /// Asked in place of the refresher.
+    manager: Option<TokenManager>,
     client: ProviderClient,
     clock: Arc<dyn Clock>,
     grant: GrantId,
@@ -152,7 +183,11 @@ impl Handler {
     /// Asks for a token, says that it has it, and uses it. Whether there is more to come.
     async fn ask(&self) -> bool {
         let (grant, asked_at) = (self.grant.to_string(), self.clock.now().as_nanos());
-        let token = match self.refresher.upstream(self.grant).access_token().await {
+        let token = match &self.manager {
+            Some(manager) => manager.acquire().await.map_err(|error| desktop::cause(&error)),
+            None => self.refresher.upstream(self.grant).access_token().await,
+        };
+        let token = match token {
             Ok(token) => token,
             Err(error) if error.is_transient() => {
                 say(&Report::Failed { grant, reason: error.reason().to_string() });
