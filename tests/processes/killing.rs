@@ -31,6 +31,11 @@ async fn g10_kills_lose_no_login_in_a_file_that_the_provider_did_not_consume_una
     kill(60, Kept::InFile, Asks::Manager).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g10_kills_lose_no_login_in_a_database_that_the_provider_did_not_consume_unanswered() {
+    kill(60, Kept::InDatabase, Asks::Manager).await;
+}
+
 async fn kill(kills: usize, kept: Kept, asks: Asks) {
     // What each process that is killed has to itself, and what all of them share. A file is for few rows.
     let (alone, common) = if kept == Kept::InFile { (1, 4) } else { (6, 6) };
@@ -155,7 +160,12 @@ impl Later {
         let refresh_token = stored.refresh_token().expect("one").expose_secret();
         let token = self.refresher.upstream(grant).access_token();
         if history.rotations == generation {
-            assert_eq!(idp.times_presented(refresh_token), 0, "{grant}");
+            assert_eq!(
+                idp.times_presented(refresh_token),
+                0,
+                "{grant} {history:?} then {:?} stored {generation} newest {newest}",
+                world.provider.history(grant)
+            );
             let token = token.await.unwrap_or_else(|error| panic!("{grant}: {error:?}"));
             // Later still, if the first had expired before it was saved.
             assert!(token.generation().number() > generation, "{grant}");
