@@ -1,15 +1,16 @@
-//! The scenarios, played with the refresher, with the exact numbers of exchanges and the exact outcome for each caller.
+//! The scenarios, played with the refresher and with the client layer, with the exact numbers of exchanges and the exact outcome for each
+//! caller.
 
 use std::time::Duration;
 
 use portcullis::egress::Egress;
 use portcullis_testkit::{IdentityProvider, TestClock};
 
-use crate::load::contention::{Outcome, Portcullis, SCENARIOS, Scenario, Site, play};
+use crate::load::contention::{ClientLayer, Contender, Outcome, Portcullis, SCENARIOS, Scenario, Site, play};
 
-async fn played(scenario: Scenario) -> Vec<Outcome> {
+async fn played(scenario: Scenario, contender: &impl Contender) -> Vec<Outcome> {
     let in_memory = |idp: &IdentityProvider| Egress::from_service(idp.clone());
-    play(scenario, &Portcullis, &Site::new(IdentityProvider::new(), TestClock::new(), in_memory)).await
+    play(scenario, contender, &Site::new(IdentityProvider::new(), TestClock::new(), in_memory)).await
 }
 
 const fn served(exchanges: usize, served: usize, last: u64) -> Outcome {
@@ -39,8 +40,17 @@ fn expected(scenario: Scenario) -> Vec<Outcome> {
 
 #[tokio::test(start_paused = true)]
 async fn experiment_scenarios_come_to_exactly_this() {
+    check(&Portcullis).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn experiment_scenarios_come_to_exactly_this_with_the_client_layer() {
+    check(&ClientLayer).await;
+}
+
+async fn check(contender: &impl Contender) {
     for (scenario, what) in SCENARIOS {
-        let mut outcomes = played(scenario).await;
+        let mut outcomes = played(scenario, contender).await;
         if matches!(scenario, Scenario::G1 | Scenario::G2) {
             assert!(outcomes[0].last < Duration::from_secs(1), "{scenario:?}: {what}: {outcomes:?}");
             outcomes[0].last = Duration::ZERO;

@@ -34,9 +34,10 @@
 //! | [`egress`] | the outbound HTTP client with SSRF guard |
 //! | [`verify`] | verifiers (JWT, introspection, UserInfo), the router between issuers, the cache |
 //! | `bridge` | the authorization server for MCP clients (feature `bridge`) |
-//! | `refresh` | tokens of users at a provider: sealed, and refreshed once for all requests (feature `grants`) |
+//! | `client` | tokens for outgoing requests, and the layer that attaches them (feature `client`) |
+//! | `refresh` | the token refresh engine: tokens are sealed, and refreshed once for all requests (features `grants`, `client`) |
 //! | `upstream` | the login at a provider, and the verifier that resolves a token to a user with a grant (feature `grants`) |
-//! | `store` | the store for everything that is kept, and its encryption (feature `grants`) |
+//! | `store` | the store for everything that is kept, and its encryption (features `grants`, `client`) |
 //! | `file` | a store in one file, for desktop programs, and its key in the keyring (features `file` and `keyring`) |
 //! | `sqlite` | a store in an SQLite database (feature `sqlite`) |
 //! | [`layer`] | the auth layer, its futures and bodies |
@@ -54,16 +55,18 @@ mod resource_server;
 
 #[cfg(feature = "bridge")]
 pub use portcullis_bridge as bridge;
+#[cfg(feature = "client")]
+pub use portcullis_client as client;
 pub use portcullis_core as types;
-#[cfg(any(feature = "grants", feature = "verify"))]
+#[cfg(any(feature = "client", feature = "grants", feature = "verify"))]
 pub use portcullis_egress as egress;
 pub use portcullis_layer as layer;
 #[cfg(feature = "axum")]
 pub use portcullis_layer::extract;
 pub use portcullis_oauth as oauth;
-#[cfg(feature = "grants")]
+#[cfg(any(feature = "client", feature = "grants"))]
 pub use portcullis_refresh as refresh;
-#[cfg(feature = "grants")]
+#[cfg(any(feature = "client", feature = "grants"))]
 pub use portcullis_store as store;
 #[cfg(feature = "file")]
 pub use portcullis_store_file as file;
@@ -78,7 +81,7 @@ pub use portcullis_core::{
     AuthError, AuthErrorKind, BearerToken, Clock, Issuer, Reason, ResourceUri, ScopeSet, SystemClock, UserContext,
     VerifyToken,
 };
-#[cfg(any(feature = "grants", feature = "verify"))]
+#[cfg(any(feature = "client", feature = "grants", feature = "verify"))]
 pub use portcullis_egress::EgressConfig;
 #[cfg(feature = "axum")]
 pub use portcullis_layer::metadata_routes;
@@ -86,7 +89,7 @@ pub use portcullis_layer::{
     Auth, AuthConfig, AuthLayer, RequireUpstreamLayer, SessionBinding, StreamLifetime, danger, drain, scope,
 };
 pub use portcullis_oauth::{ClientAuthentication, providers::Provider};
-#[cfg(feature = "grants")]
+#[cfg(any(feature = "client", feature = "grants"))]
 pub use portcullis_store::KeyRing;
 #[cfg(feature = "verify")]
 pub use portcullis_verify::{CacheConfig, CacheHandle};

@@ -2,12 +2,14 @@
 //! provider.
 
 mod contender;
+mod manager;
 mod outcome;
 mod refresher;
 mod script;
 mod site;
 
 pub(crate) use contender::{Client, Contender, Refusal, Team};
+pub(crate) use manager::{Caller, ClientLayer};
 pub(crate) use outcome::Outcome;
 pub(crate) use refresher::Portcullis;
 pub(crate) use script::{SCENARIOS, Scenario, play};

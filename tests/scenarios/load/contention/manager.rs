@@ -1,0 +1,126 @@
+//! [`ClientLayer`]: the token manager of the client layer as a contender, with its layer around the requests.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use portcullis::{
+    Issuer, ResourceUri, ScopeSet,
+    client::{
+        AcquireError, Binding, ClientError, Grant, GrantError, GrantFuture, TokenEndpoint, TokenLayer, TokenManager,
+        TokenService,
+    },
+    egress::Egress,
+    oauth::{ClientAuthentication, TokenRequest, TokenResponse},
+    refresh::{GrantRecord, GrantStore, TokenSet},
+    store::{KeyRing, MemoryStore},
+    types::{Challenge, Clock},
+};
+use portcullis_testkit::{Endpoint, IdentityProvider};
+use secrecy::SecretString;
+use tower::{Layer as _, ServiceExt as _};
+
+use super::{
+    super::fixture::{endpoint, token_response},
+    Client, Contender, Held, Refusal, Site, Team,
+};
+
+/// The client layer, as it comes.
+pub(crate) struct ClientLayer;
+
+/// An HTTP client with the layer around it.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    service: TokenService<Egress>,
+    manager: TokenManager,
+    request: Request<Bytes>,
+}
+
+/// The tokens of a user who has logged in, and does not log in again.
+#[derive(Debug)]
+struct LoggedIn {
+    binding: Binding,
+    endpoint: TokenEndpoint,
+}
+
+impl Contender for ClientLayer {
+    type Client = Caller;
+
+    /// Every store lets one refresh at a time.
+    async fn clients(&self, site: &Site, held: &Held, team: Team) -> Vec<Caller> {
+        let clock: Arc<dyn Clock> = Arc::new(site.clock.clone());
+        let store = GrantStore::new(Arc::new(MemoryStore::new().with_clock(Arc::clone(&clock))), KeyRing::ephemeral())
+            .expect("a store");
+        let mut login = token_response(&held.grant);
+        login.expires_in = Some(held.lifetime);
+        let tokens = TokenSet::from_login(login, &ScopeSet::default(), site.received_at(held));
+        let binding = binding(&site.idp);
+        let record = GrantRecord::new(binding.issuer.clone(), Arc::new(tokens));
+        store.create(binding.grant_id(), &record).await.expect("a new grant");
+        let callers: Vec<_> = (0..team.size()).map(|_| Caller::new(site, &clock, store.clone())).collect();
+        site.clock.step_back(held.put_back);
+        callers
+    }
+}
+
+impl Caller {
+    /// Creates a client, as a process of its own.
+    pub(crate) fn new(site: &Site, clock: &Arc<dyn Clock>, store: GrantStore) -> Self {
+        let idp = &site.idp;
+        let client = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
+        let token = endpoint(idp, Endpoint::Token);
+        let binding = binding(idp);
+        let endpoint_of_tokens = TokenEndpoint::at(site.egress.clone(), binding.issuer.clone(), token, client);
+        let grant = LoggedIn { binding, endpoint: endpoint_of_tokens.with_clock(Arc::clone(clock)) };
+        let manager = TokenManager::builder(grant).with_store(store).with_clock(Arc::clone(clock)).build();
+        let request = Request::get(endpoint(idp, Endpoint::UserInfo)).body(Bytes::new()).expect("a request");
+        Self { service: TokenLayer::new(manager.clone()).layer(site.egress.clone()), manager, request }
+    }
+
+    /// Returns the manager.
+    pub(crate) const fn manager(&self) -> &TokenManager {
+        &self.manager
+    }
+}
+
+impl Client for Caller {
+    async fn call(&self) -> Result<(), Refusal> {
+        match self.service.clone().oneshot(self.request.clone()).await {
+            Ok(response) if response.status() == StatusCode::OK => Ok(()),
+            Ok(_) | Err(ClientError::Token(AcquireError::ReauthRequired(_))) => Err(Refusal::Login),
+            Err(_) => Err(Refusal::Later),
+        }
+    }
+}
+
+fn binding(idp: &IdentityProvider) -> Binding {
+    let resource = endpoint(idp, Endpoint::UserInfo).to_string();
+    let resource = ResourceUri::new(&resource).expect("a resource");
+    Binding::new(resource, Issuer::new(&idp.issuer()).expect("an issuer"), IdentityProvider::CLIENT_ID)
+}
+
+impl Grant for LoggedIn {
+    fn resource(&self) -> &ResourceUri {
+        &self.binding.resource
+    }
+
+    fn name(&self) -> &'static str {
+        "refresh_token"
+    }
+
+    fn resolve<'a>(&'a self, _: Option<&'a Challenge>) -> GrantFuture<'a, Binding> {
+        Box::pin(async { Ok(self.binding.clone()) })
+    }
+
+    fn obtain<'a>(&'a self, _: &'a Binding, _: &'a ScopeSet) -> GrantFuture<'a, TokenResponse> {
+        Box::pin(async { Err(GrantError::refused("no user is here to log in")) })
+    }
+
+    fn refresh<'a>(&'a self, _: &'a Binding, refresh_token: &'a SecretString) -> GrantFuture<'a, TokenResponse> {
+        Box::pin(async { self.endpoint.request(&TokenRequest::refresh_token(refresh_token)).await })
+    }
+
+    fn is_interactive(&self) -> bool {
+        true
+    }
+}
