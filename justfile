@@ -181,7 +181,7 @@ fuzz:
         cargo fuzz run "$target" "corpus/$target" "seeds/$target" -- -max_total_time=60 -verbosity=0 -print_final_stats=1
     done
 
-# Compare with similar projects: all parts, or `gate`, `grants`, `bridge`; writes docs/benchmarks.md and target/bench/*.json
+# Compare with similar projects: all parts, or `gate`, `grants`, `client`, `bridge`; writes docs/benchmarks.md and target/bench/*.json
 bench *parts:
     # Not --locked: the lock file of the bench follows the dependencies of the product.
     cargo run --release --manifest-path bench/Cargo.toml -- {{ parts }}

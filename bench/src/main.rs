@@ -1,11 +1,12 @@
 //! The benchmarks of Portcullis, beside other crates: `just bench`, or one part of it: `just bench gate`, `just bench grants`,
-//! `just bench bridge`.
+//! `just bench client`, `just bench bridge`.
 //!
 //! Prints tables; writes a part of `docs/benchmarks.md` and `target/bench/<part>.json` for each, and `docs/benchmarks.svg`.
 
 mod alloc;
 mod bridge;
 mod calls;
+mod client;
 mod concurrent_requests;
 mod gate;
 mod grants;
@@ -63,6 +64,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     if is_wanted("grants") {
         bench_grants(root)?;
     }
+    if is_wanted("client") {
+        bench_client(root)?;
+    }
     if is_wanted("bridge") {
         bench_bridge(root)?;
     }
@@ -88,6 +92,16 @@ fn bench_grants(root: &Path) -> Result<(), Box<dyn Error>> {
     let numbers = serde_json::to_string_pretty(&grants::numbers(&results))?;
     fs::write(root.join("target/bench/grants.json"), numbers + "\n")?;
     page::write(root, "grants", &text)?;
+    Ok(())
+}
+
+fn bench_client(root: &Path) -> Result<(), Box<dyn Error>> {
+    let results = client::run(&root.join("target/bench"))?;
+    let text = client::text(&results);
+    println!("{text}");
+    let numbers = serde_json::to_string_pretty(&client::numbers(&results))?;
+    fs::write(root.join("target/bench/client.json"), numbers + "\n")?;
+    page::write(root, "client", &text)?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::{fs, io, path::Path};
 
 /// The parts, in the order of the page.
-pub(crate) const PARTS: [&str; 3] = ["gate", "grants", "bridge"];
+pub(crate) const PARTS: [&str; 4] = ["gate", "grants", "client", "bridge"];
 
 const INTRODUCTION: &str = "# Benchmarks\n\nWritten by `just bench`; not edited by hand.\n";
 

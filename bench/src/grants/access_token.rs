@@ -26,7 +26,7 @@ pub(crate) const ACCESS_TOKEN: &str = "`access_token()` on a fresh grant";
 /// A minimal implementation by hand.
 pub(crate) const MUTEX: &str = "a token and its expiry behind tokio's `Mutex`, cloned";
 /// The implementation of rmcp.
-pub(crate) const RMCP: &str = "rmcp 3.9 `AuthClient::get_access_token()`, in memory";
+pub(crate) const RMCP: &str = "rmcp 3.11 `AuthClient::get_access_token()`, in memory";
 
 const TIMES: usize = 2048;
 
@@ -52,16 +52,16 @@ async fn ask(upstream: &Upstream) {
     black_box(black_box(upstream).access_token().await.expect("a fresh token"));
 }
 
-async fn lock(mutex: &Mutex<(String, Instant)>) {
+pub(crate) async fn lock(mutex: &Mutex<(String, Instant)>) {
     let token = black_box(mutex).lock().await;
     assert!(token.1 > Instant::now(), "it is fresh");
     black_box(token.0.clone());
 }
 
 /// Repeated calls for a token.
-struct Asked<F> {
-    runtime: Rc<Runtime>,
-    ask: F,
+pub(crate) struct Asked<F> {
+    pub(crate) runtime: Rc<Runtime>,
+    pub(crate) ask: F,
 }
 
 impl<F: AsyncFn()> Run for Asked<F> {

@@ -1,11 +1,11 @@
 //! The costs of grants: fresh tokens, a wave of refreshes, a store, memory, concurrent requests, and scenarios beside rmcp.
 
-mod access_token;
+pub(crate) mod access_token;
 mod memory;
 mod numbers;
 mod report;
 mod results;
-mod rmcp;
+pub(crate) mod rmcp;
 mod scenes;
 mod sqlite;
 mod tokens;

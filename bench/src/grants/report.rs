@@ -97,10 +97,10 @@ fn concurrent(results: &Results) -> String {
 }
 
 fn scenes(scenes: &[Scene]) -> String {
-    let mut rows = vec![row(&["", "scenario", "Portcullis", "rmcp 3.9"]), row(&["---", "---", "---", "---"])];
+    let mut rows = vec![row(&["", "scenario", "refresher", "client layer", "rmcp 3.11"]), row(&["---"; 5])];
     rows.extend(scenes.iter().map(|scene| {
         let letter = format!("{:?}", scene.scenario);
-        row(&[&letter, scene.what, &told(&scene.ours), &told(&scene.rmcp)])
+        row(&[&letter, scene.what, &told(&scene.ours), &told(&scene.client), &told(&scene.rmcp)])
     }));
     rows.concat()
 }

@@ -1,4 +1,4 @@
-//! The scenarios, over loopback and in real time: with the refresher of this project, and with rmcp.
+//! The scenarios, over loopback and in real time: with the refresher and the client layer of this project, and with rmcp.
 
 use std::error::Error;
 
@@ -6,7 +6,7 @@ use portcullis::egress::{Egress, EgressConfig};
 use portcullis_testkit::{IdentityProvider, TestClock};
 
 use super::rmcp::Rmcp;
-use crate::load::contention::{Contender, Outcome, Portcullis, SCENARIOS, Scenario, Site, play};
+use crate::load::contention::{ClientLayer, Contender, Outcome, Portcullis, SCENARIOS, Scenario, Site, play};
 
 /// A scenario and its outcomes.
 pub(crate) struct Scene {
@@ -14,6 +14,8 @@ pub(crate) struct Scene {
     pub(crate) what: &'static str,
     /// With the refresher of this project.
     pub(crate) ours: Vec<Outcome>,
+    /// With the client layer of this project.
+    pub(crate) client: Vec<Outcome>,
     /// With rmcp.
     pub(crate) rmcp: Vec<Outcome>,
 }
@@ -24,8 +26,8 @@ pub(crate) fn run() -> Result<Vec<Scene>, Box<dyn Error>> {
     runtime.block_on(async {
         let mut scenes = Vec::new();
         for (scenario, what) in SCENARIOS {
-            let (ours, rmcp) = (played(scenario, &Portcullis).await?, played(scenario, &Rmcp).await?);
-            scenes.push(Scene { scenario, what, ours, rmcp });
+            let (ours, client) = (played(scenario, &Portcullis).await?, played(scenario, &ClientLayer).await?);
+            scenes.push(Scene { scenario, what, ours, client, rmcp: played(scenario, &Rmcp).await? });
         }
         Ok(scenes)
     })

@@ -1,0 +1,102 @@
+//! `acquire()` on a good token, and a request through the layer, beside other implementations.
+
+use std::{
+    convert::Infallible,
+    error::Error,
+    future::ready,
+    hint::black_box,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, header};
+use portcullis::{
+    BearerToken, Issuer, ResourceUri,
+    client::{Binding, TokenLayer, TokenManager, grants::from_fn},
+    oauth::TokenResponse,
+};
+use tokio::{runtime::Runtime, sync::Mutex};
+use tower::{Layer as _, Service, ServiceExt as _, service_fn};
+
+use crate::{
+    grants::{
+        access_token::{Asked, MUTEX, RMCP, lock},
+        rmcp::Fresh,
+    },
+    measure::Case,
+};
+
+/// The manager of this project.
+pub(crate) const ACQUIRE: &str = "`TokenManager::acquire()` on a good token";
+/// A request through the layer.
+pub(crate) const LAYER: &str = "a request through `TokenLayer`, to a service that answers at once";
+/// The same request without it.
+pub(crate) const BARE: &str = "the same request with a header value that is at hand";
+
+const TIMES: usize = 2048;
+const URL: &str = "https://mcp.example.test/mcp";
+
+/// Returns the cases.
+pub(crate) fn cases(runtime: &Rc<Runtime>) -> Result<Vec<Case>, Box<dyn Error>> {
+    let (manager, fresh) = runtime.block_on(async {
+        let manager = manager()?;
+        manager.acquire().await?;
+        Ok::<_, Box<dyn Error>>((manager, Fresh::new().await?))
+    })?;
+    let token =
+        ("a_0123456789012345678901234567890123456789012".to_owned(), Instant::now() + Duration::from_secs(3600));
+    let mutex = Arc::new(Mutex::new(token));
+    let layered = TokenLayer::new(manager.clone()).layer(server());
+    let acquire = async move || {
+        black_box(black_box(&manager).acquire().await.expect("a good token"));
+    };
+    let request = Request::post(URL).body(Bytes::from_static(b"{}"))?;
+    let mut with_header = request.clone();
+    with_header.headers_mut().insert(header::AUTHORIZATION, "Bearer a_01234567890123456789".parse()?);
+    Ok(vec![
+        Case::new(ACQUIRE, TIMES, Asked { runtime: Rc::clone(runtime), ask: acquire }),
+        Case::new(MUTEX, TIMES, Asked { runtime: Rc::clone(runtime), ask: async move || lock(&mutex).await }),
+        Case::new(RMCP, TIMES, Asked { runtime: Rc::clone(runtime), ask: async move || fresh.access_token().await }),
+        Case::new(
+            LAYER,
+            TIMES,
+            Asked { runtime: Rc::clone(runtime), ask: async move || send(&layered, &request).await },
+        ),
+        Case::new(
+            BARE,
+            TIMES,
+            Asked { runtime: Rc::clone(runtime), ask: async move || send(&server(), &with_header).await },
+        ),
+    ])
+}
+
+/// Returns a manager whose token lives for an hour.
+fn manager() -> Result<TokenManager, Box<dyn Error>> {
+    let binding = Binding::new(ResourceUri::new(URL)?, Issuer::new("https://as.example.test")?, "bench");
+    let grant = from_fn(binding, |_| {
+        let mut tokens =
+            TokenResponse::new(BearerToken::issued("a_0123456789012345678901234567890123456789012").expect("a token"));
+        tokens.expires_in = Some(Duration::from_secs(3600));
+        ready(Ok(tokens))
+    });
+    Ok(TokenManager::builder(grant).build())
+}
+
+/// Returns a service that answers at once.
+fn server()
+-> impl Service<Request<Bytes>, Response = Response<()>, Error = Infallible, Future: Send + 'static> + Clone + Send + 'static
+{
+    service_fn(|request: Request<Bytes>| {
+        assert!(request.headers().contains_key(header::AUTHORIZATION));
+        ready(Ok(Response::new(())))
+    })
+}
+
+async fn send<S>(service: &S, request: &Request<Bytes>)
+where
+    S: Service<Request<Bytes>, Response = Response<()>, Error: std::fmt::Debug> + Clone,
+{
+    black_box(service.clone().oneshot(black_box(request).clone()).await.expect("a response"));
+}

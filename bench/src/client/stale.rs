@@ -1,0 +1,95 @@
+//! Refused tokens, callers that go away, failures, a slow refresh: over loopback and in real time.
+
+use std::{
+    error::Error,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use portcullis::{
+    egress::{Egress, EgressConfig},
+    types::Challenge,
+};
+use portcullis_testkit::{Endpoint, IdentityProvider, TestClock};
+
+use crate::load::contention::{ClientLayer, Contender, Outcome, Scenario, Site, Team, play};
+
+/// What it comes to.
+pub(crate) struct Stale {
+    /// Exchanges for 100 requests whose token is refused.
+    pub(crate) exchanges: usize,
+    /// The time until the last of them has its response, in calls of the provider.
+    pub(crate) round_trips: f64,
+    /// Exchanges for 100 later reports about the token that was replaced.
+    pub(crate) late_exchanges: usize,
+    /// Calls that failed after a caller went away during an exchange.
+    pub(crate) lost_by_dropped_caller: usize,
+    /// Exchanges for 100 requests within one back-off window of an authorization server that answers 503.
+    pub(crate) outage_exchanges: usize,
+    /// How long a request with a good token waits for a refresh that takes 2 s.
+    pub(crate) wait_on_good_token: Duration,
+}
+
+/// The time that each call of the provider takes.
+const LATENCY: Duration = Duration::from_millis(10);
+
+/// Runs the measurements.
+pub(crate) fn run() -> Result<Stale, Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (exchanges, round_trips, late_exchanges) = refused().await?;
+        let [_, later] = two(played(Scenario::F).await?)?;
+        let outage = played(Scenario::D).await?;
+        let slow = played(Scenario::H2).await?;
+        Ok(Stale {
+            exchanges,
+            round_trips,
+            late_exchanges,
+            lost_by_dropped_caller: later.logins + later.later,
+            outage_exchanges: outage[0].exchanges,
+            // A call of the resource takes 5 ms.
+            wait_on_good_token: slow[0].last.saturating_sub(Duration::from_millis(5)),
+        })
+    })
+}
+
+fn two(outcomes: Vec<Outcome>) -> Result<[Outcome; 2], Box<dyn Error>> {
+    outcomes.try_into().map_err(|_| "two bursts".into())
+}
+
+async fn played(scenario: Scenario) -> Result<Vec<Outcome>, Box<dyn Error>> {
+    let idp = IdentityProvider::new();
+    let _running = idp.serve().await?;
+    let site = site(idp)?;
+    Ok(play(scenario, &ClientLayer, &site).await)
+}
+
+fn site(idp: IdentityProvider) -> Result<Site, Box<dyn Error>> {
+    let egress = Egress::new(EgressConfig::new().with_loopback_allowed())?;
+    Ok(Site::new(idp, TestClock::new(), |_| egress))
+}
+
+/// 100 requests with a refused token, and 100 late reports about it.
+async fn refused() -> Result<(usize, f64, usize), Box<dyn Error>> {
+    let idp = IdentityProvider::new();
+    let _running = idp.serve().await?;
+    let site = site(idp)?;
+    site.idp.set_latency(Endpoint::Token, LATENCY);
+    site.idp.set_latency(Endpoint::UserInfo, LATENCY);
+    let held = site.refused();
+    let clients = ClientLayer.clients(&site, &held, Team::One).await;
+    let refused = clients[0].manager().acquire().await?;
+
+    let begun = Instant::now();
+    assert_ne!(site.call_resource("unknown").await?, http::StatusCode::OK);
+    let one_call = begun.elapsed();
+    let burst = site.burst(&clients, 100).await;
+    assert_eq!(burst.served, 100, "{burst}");
+
+    let before = site.idp.calls(Endpoint::Token);
+    let challenge = Challenge::bearer().with("error", "invalid_token");
+    let reports = join_all((0..100).map(|_| clients[0].manager().rejected(&refused, &challenge))).await;
+    assert!(reports.iter().all(Result::is_ok));
+    let round_trips = burst.last.as_secs_f64() / one_call.as_secs_f64();
+    Ok((burst.exchanges, round_trips, site.idp.calls(Endpoint::Token) - before))
+}
