@@ -38,17 +38,26 @@ fn expected(scenario: Scenario) -> Vec<Outcome> {
     }
 }
 
+/// Without a token, a request is sent nevertheless: the challenge of the resource says where to log in.
+fn expected_of_client(scenario: Scenario) -> Vec<Outcome> {
+    let mut outcomes = expected(scenario);
+    if scenario == Scenario::D2 {
+        outcomes.iter_mut().for_each(|outcome| outcome.last += Duration::from_millis(5));
+    }
+    outcomes
+}
+
 #[tokio::test(start_paused = true)]
 async fn experiment_scenarios_come_to_exactly_this() {
-    check(&Portcullis).await;
+    check(&Portcullis, expected).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn experiment_scenarios_come_to_exactly_this_with_the_client_layer() {
-    check(&ClientLayer).await;
+    check(&ClientLayer, expected_of_client).await;
 }
 
-async fn check(contender: &impl Contender) {
+async fn check(contender: &impl Contender, expected: fn(Scenario) -> Vec<Outcome>) {
     for (scenario, what) in SCENARIOS {
         let mut outcomes = played(scenario, contender).await;
         if matches!(scenario, Scenario::G1 | Scenario::G2) {

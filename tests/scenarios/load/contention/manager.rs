@@ -32,7 +32,6 @@ pub(crate) struct ClientLayer;
 #[derive(Clone)]
 pub(crate) struct Caller {
     service: TokenService<Egress>,
-    manager: TokenManager,
     request: Request<Bytes>,
 }
 
@@ -74,13 +73,9 @@ impl Caller {
         let grant = LoggedIn { binding, endpoint: endpoint_of_tokens.with_clock(Arc::clone(clock)) };
         let manager = TokenManager::builder(grant).with_store(store).with_clock(Arc::clone(clock)).build();
         let request = Request::get(endpoint(idp, Endpoint::UserInfo)).body(Bytes::new()).expect("a request");
-        Self { service: TokenLayer::new(manager.clone()).layer(site.egress.clone()), manager, request }
+        Self { service: TokenLayer::new(manager).layer(site.egress.clone()), request }
     }
 
-    /// Returns the manager.
-    pub(crate) const fn manager(&self) -> &TokenManager {
-        &self.manager
-    }
 }
 
 impl Client for Caller {

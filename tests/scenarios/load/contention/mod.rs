@@ -9,7 +9,7 @@ mod script;
 mod site;
 
 pub(crate) use contender::{Client, Contender, Refusal, Team};
-pub(crate) use manager::{Caller, ClientLayer};
+pub(crate) use manager::ClientLayer;
 pub(crate) use outcome::Outcome;
 pub(crate) use refresher::Portcullis;
 pub(crate) use script::{SCENARIOS, Scenario, play};
