@@ -12,7 +12,7 @@ use portcullis::{
 };
 use portcullis_testkit::{Endpoint, IdentityProvider, TestClock};
 
-use crate::load::contention::{ClientLayer, Contender, Outcome, Scenario, Site, Team, play};
+use crate::load::contention::{ClientLayer, Outcome, Scenario, Site, manager::{self, Caller}, play};
 
 /// What it comes to.
 pub(crate) struct Stale {
@@ -77,8 +77,9 @@ async fn refused() -> Result<(usize, f64, usize), Box<dyn Error>> {
     site.idp.set_latency(Endpoint::Token, LATENCY);
     site.idp.set_latency(Endpoint::UserInfo, LATENCY);
     let held = site.refused();
-    let clients = ClientLayer.clients(&site, &held, Team::One).await;
-    let refused = clients[0].manager().acquire().await?;
+    let manager = manager::manager(&site, manager::store(&site, &held).await);
+    let clients = [Caller::new(&site, manager.clone())];
+    let refused = manager.acquire().await?;
 
     let begun = Instant::now();
     assert_ne!(site.call_resource("unknown").await?, http::StatusCode::OK);
@@ -88,7 +89,7 @@ async fn refused() -> Result<(usize, f64, usize), Box<dyn Error>> {
 
     let before = site.idp.calls(Endpoint::Token);
     let challenge = Challenge::bearer().with("error", "invalid_token");
-    let reports = join_all((0..100).map(|_| clients[0].manager().rejected(&refused, &challenge))).await;
+    let reports = join_all((0..100).map(|_| manager.rejected(&refused, &challenge))).await;
     assert!(reports.iter().all(Result::is_ok));
     let round_trips = burst.last.as_secs_f64() / one_call.as_secs_f64();
     Ok((burst.exchanges, round_trips, site.idp.calls(Endpoint::Token) - before))

@@ -47,35 +47,42 @@ impl Contender for ClientLayer {
 
     /// Every store lets one refresh at a time.
     async fn clients(&self, site: &Site, held: &Held, team: Team) -> Vec<Caller> {
-        let clock: Arc<dyn Clock> = Arc::new(site.clock.clone());
-        let store = GrantStore::new(Arc::new(MemoryStore::new().with_clock(Arc::clone(&clock))), KeyRing::ephemeral())
-            .expect("a store");
-        let mut login = token_response(&held.grant);
-        login.expires_in = Some(held.lifetime);
-        let tokens = TokenSet::from_login(login, &ScopeSet::default(), site.received_at(held));
-        let binding = binding(&site.idp);
-        let record = GrantRecord::new(binding.issuer.clone(), Arc::new(tokens));
-        store.create(binding.grant_id(), &record).await.expect("a new grant");
-        let callers: Vec<_> = (0..team.size()).map(|_| Caller::new(site, &clock, store.clone())).collect();
+        let store = store(site, held).await;
+        let callers = (0..team.size()).map(|_| Caller::new(site, manager(site, store.clone()))).collect();
         site.clock.step_back(held.put_back);
         callers
     }
 }
 
 impl Caller {
-    /// Creates a client, as a process of its own.
-    pub(crate) fn new(site: &Site, clock: &Arc<dyn Clock>, store: GrantStore) -> Self {
-        let idp = &site.idp;
-        let client = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
-        let token = endpoint(idp, Endpoint::Token);
-        let binding = binding(idp);
-        let endpoint_of_tokens = TokenEndpoint::at(site.egress.clone(), binding.issuer.clone(), token, client);
-        let grant = LoggedIn { binding, endpoint: endpoint_of_tokens.with_clock(Arc::clone(clock)) };
-        let manager = TokenManager::builder(grant).with_store(store).with_clock(Arc::clone(clock)).build();
-        let request = Request::get(endpoint(idp, Endpoint::UserInfo)).body(Bytes::new()).expect("a request");
+    pub(crate) fn new(site: &Site, manager: TokenManager) -> Self {
+        let request = Request::get(endpoint(&site.idp, Endpoint::UserInfo)).body(Bytes::new()).expect("a request");
         Self { service: TokenLayer::new(manager).layer(site.egress.clone()), request }
     }
+}
 
+/// Returns a store with the tokens.
+pub(crate) async fn store(site: &Site, held: &Held) -> GrantStore {
+    let clock: Arc<dyn Clock> = Arc::new(site.clock.clone());
+    let store = MemoryStore::new().with_clock(clock);
+    let store = GrantStore::new(Arc::new(store), KeyRing::ephemeral()).expect("a store");
+    let mut login = token_response(&held.grant);
+    login.expires_in = Some(held.lifetime);
+    let tokens = TokenSet::from_login(login, &ScopeSet::default(), site.received_at(held));
+    let binding = binding(&site.idp);
+    let record = GrantRecord::new(binding.issuer.clone(), Arc::new(tokens));
+    store.create(binding.grant_id(), &record).await.expect("a new grant");
+    store
+}
+
+/// Returns the manager of a process.
+pub(crate) fn manager(site: &Site, store: GrantStore) -> TokenManager {
+    let clock: Arc<dyn Clock> = Arc::new(site.clock.clone());
+    let client = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
+    let (binding, url) = (binding(&site.idp), endpoint(&site.idp, Endpoint::Token));
+    let endpoint = TokenEndpoint::at(site.egress.clone(), binding.issuer.clone(), url, client);
+    let grant = LoggedIn { binding, endpoint: endpoint.with_clock(Arc::clone(&clock)) };
+    TokenManager::builder(grant).with_store(store).with_clock(clock).build()
 }
 
 impl Client for Caller {

@@ -2,7 +2,7 @@
 //! provider.
 
 mod contender;
-mod manager;
+pub(crate) mod manager;
 mod outcome;
 mod refresher;
 mod script;
