@@ -43,11 +43,13 @@ impl Binding {
         self
     }
 
-    /// Returns the key of the stored tokens: a hash of all members.
+    /// Returns the key of the stored tokens: a hash of all members and of the [name](crate::Grant::name) of the grant, because a program's
+    /// own tokens are not those of a user.
     #[must_use]
-    pub fn grant_id(&self) -> GrantId {
+    pub fn grant_id(&self, grant: &str) -> GrantId {
         let scopes = self.scopes.to_string();
         let members = [
+            grant,
             self.resource.as_str(),
             self.issuer.as_str(),
             &self.client_id,

@@ -43,6 +43,11 @@ pub trait Grant: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Reports whether [`obtain`](Self::obtain) can be called again while there are tokens, to obtain other scopes. Default: yes.
+    fn can_step_up(&self) -> bool {
+        true
+    }
+
     /// Reports whether [`obtain`](Self::obtain) needs the user. Then it is called only by a login or a step-up, never in place of a
     /// refresh, and never holds one up. Default: no.
     fn is_interactive(&self) -> bool {

@@ -47,7 +47,12 @@ impl From<LoginError> for GrantError {
         if is_ours {
             return Self::misconfigured(AuthError::new(Reason::ClientRefused).with_source(error));
         }
-        Self::refused(error)
+        match &error {
+            LoginError::Refused(refusal) if matches!(&*refusal.code, "temporarily_unavailable" | "server_error") => {
+                Self::transient(AuthError::new(Reason::ProviderUnavailable).with_source(error))
+            }
+            _ => Self::refused(error),
+        }
     }
 }
 

@@ -78,6 +78,10 @@ impl Logins {
             telemetry::coalesced(settings.grant.name());
             return Ok((login.task.clone(), login.scopes.is_superset(scopes)));
         }
+        if !settings.grant.can_step_up() {
+            let why = "the refresh token that was given cannot obtain other tokens";
+            return Err(AcquireError::ReauthRequired(AuthError::new(Reason::GrantEnded).with_source(why)));
+        }
         let is_remembered = cause == Cause::Caller || !settings.grant.is_interactive();
         if let Some((_, error)) = state.back_off.active().filter(|_| is_remembered) {
             return Err(error);

@@ -13,7 +13,7 @@ use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot},
     task::JoinHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use url::{Host, Url};
 
@@ -237,7 +237,11 @@ impl Drop for AbortOnDrop {
 
 async fn accept(listener: TcpListener, uri: Url, arrivals: mpsc::Sender<Arrival>) {
     loop {
-        let Ok((socket, _)) = listener.accept().await else { continue };
+        let Ok((socket, _)) = listener.accept().await else {
+            // Out of file descriptors, perhaps.
+            sleep(Duration::from_millis(100)).await;
+            continue;
+        };
         let (uri, arrivals) = (uri.clone(), arrivals.clone());
         let service = service_fn(move |request| {
             let (uri, arrivals) = (uri.clone(), arrivals.clone());

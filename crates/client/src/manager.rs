@@ -171,15 +171,24 @@ impl TokenManager {
 
     /// Removes the tokens from this process and from the store. The authorization server is **not** told.
     ///
-    /// A login in progress has no effect any more. The next caller of a grant that needs no user obtains new tokens.
+    /// Those at each authorization server that the resource has named to this manager are removed, not those of earlier processes at a server
+    /// that it does not name any more. A login in progress has no effect any more. The next caller of a grant that needs no user obtains new tokens.
     ///
     /// # Errors
     /// [`AcquireError::Store`] if they cannot be removed from the store: they are not used in this process any more nevertheless.
     pub async fn logout(&self) -> Result<(), AcquireError> {
         self.0.logins.forget();
-        let resolved = self.0.resolver.resolved(None).await?;
-        let removed = resolved.refresher.delete(resolved.id).await;
-        removed.map(drop).map_err(|error| AcquireError::Store(error.into()))
+        if self.0.resolver.current().is_none() {
+            self.0.resolver.resolved(None).await?;
+        }
+        // Those at an earlier authorization server as well: the resource may name it again.
+        let mut removed = Ok(());
+        for known in self.0.resolver.known() {
+            if let Err(error) = known.refresher.delete(known.id).await {
+                removed = Err(AcquireError::Store(error.into()));
+            }
+        }
+        removed
     }
 
     /// Returns what is known about the tokens now. It requests nothing.
@@ -263,7 +272,7 @@ impl TokenManager {
     async fn step_up(&self, tokens: &TokenSet, scopes: &ScopeSet) -> Result<Arc<TokenSet>, AcquireError> {
         let required = || AcquireError::StepUpRequired { scopes: tokens.scopes().union(scopes) };
         let resolved = self.0.resolver.resolved(None).await?;
-        let may_ask = self.asks_user() || !self.grant().is_interactive();
+        let may_ask = self.grant().can_step_up() && (self.asks_user() || !self.grant().is_interactive());
         if !may_ask || resolved.is_denied(scopes) {
             return Err(required());
         }

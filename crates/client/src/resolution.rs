@@ -121,7 +121,7 @@ impl Resolved {
             let acquire = service_fn(move |request| Arc::clone(&calls).acquire(request));
             Refresher::with_acquisition(store, refresh, acquire, config)
         };
-        let id = binding.grant_id();
+        let id = binding.grant_id(grant.name());
         let tokens = refresher.client_grant(id);
         Self { id, tokens, refresher, binding, wanted, denied: Mutex::default() }
     }
@@ -140,8 +140,10 @@ impl Resolved {
 
     /// Records what a login or a step-up that requested `scopes` was granted.
     pub(crate) fn record_granted(&self, requested: &ScopeSet, granted: &ScopeSet) {
-        let refused = requested.iter().filter(|scope| !granted.contains(scope));
-        *lock(&self.denied) = ScopeSet::new(refused).expect("scopes of a set are valid");
+        let mut denied = lock(&self.denied);
+        let asked = denied.union(requested);
+        let refused = asked.iter().filter(|scope| !granted.contains(scope));
+        *denied = ScopeSet::new(refused).expect("scopes of a set are valid");
     }
 
     /// Reports whether some of `scopes` were requested already, and not granted.
@@ -344,7 +346,7 @@ impl Resolver {
                 let named = challenge.as_ref().and_then(|challenge| challenge.param("resource_metadata"));
                 state.metadata_url = named.map(str::to_owned).or(state.metadata_url.take());
                 let new = || Arc::new(Resolved::new(&self.settings, binding.clone()));
-                let resolved = Arc::clone(state.known.entry(binding.grant_id()).or_insert_with(new));
+                let resolved = Arc::clone(state.known.entry(binding.grant_id(self.settings.grant.name())).or_insert_with(new));
                 self.current.store(Some(Arc::clone(&resolved)));
                 Ok(resolved)
             }

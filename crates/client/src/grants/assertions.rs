@@ -60,8 +60,6 @@ impl Grant for JwtBearer {
 ///
 /// The authorization server decides whether the client may act for the user. With an [actor](Self::with_actor) the new token names the
 /// acting party in its claim `act`. If the user's token is refused the user has to log in again.
-///
-/// The tokens of each user need a [subject](TokenTarget::with_subject) of their own.
 #[derive(Clone, Debug)]
 pub struct TokenExchange {
     target: TokenTarget,
@@ -72,9 +70,12 @@ pub struct TokenExchange {
 }
 
 impl TokenExchange {
-    /// Creates the grant that exchanges the tokens of `subject`, which are of the [type](token_type) `subject_type`.
+    /// Creates the grant that exchanges the tokens of `user`, which `subject` returns and which are of the [type](token_type) `subject_type`.
+    ///
+    /// `user` names the user in the words of the application. The new tokens are kept by it: it must be another one for each user.
     #[must_use]
-    pub const fn new(target: TokenTarget, subject: TokenSource, subject_type: &'static str) -> Self {
+    pub fn new(target: TokenTarget, user: &str, subject: TokenSource, subject_type: &'static str) -> Self {
+        let target = target.with_subject(user);
         Self { target, subject: (subject, subject_type), actor: None, requested_type: None, audience: None }
     }
 

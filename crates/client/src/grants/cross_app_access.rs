@@ -87,11 +87,13 @@ impl CrossAppAccessLeg {
 }
 
 impl CrossAppAccess {
-    /// Creates the grant of a user. `provider` is the token endpoint of the enterprise's provider, with the client's credentials there;
+    /// Creates the grant of `user`, who is named in the words of the application: the tokens are kept by this name, so it must be another one
+    /// for each user. `provider` is the token endpoint of the enterprise's provider, with the client's credentials there;
     /// `id_tokens` returns the user's ID token, which that provider issued to the client; the endpoint of `target` is that of the resource's
     /// authorization server, with the client's credentials there.
     #[must_use]
-    pub fn new(target: TokenTarget, provider: TokenEndpoint, id_tokens: TokenSource) -> Self {
+    pub fn new(target: TokenTarget, user: &str, provider: TokenEndpoint, id_tokens: TokenSource) -> Self {
+        let target = target.with_subject(user);
         let policy = IdJagPolicy::new(provider.issuer().clone(), target.issuer().clone());
         Self { target, provider, identity: (id_tokens, token_type::ID_TOKEN), policy }
     }

@@ -108,6 +108,11 @@ impl Grant for RefreshTokenGrant {
         })
     }
 
+    /// The refresh token that was given is spent: presented again, it would end the login.
+    fn can_step_up(&self) -> bool {
+        false
+    }
+
     fn refresh<'a>(&'a self, _: &'a Binding, refresh_token: &'a SecretString) -> GrantFuture<'a, TokenResponse> {
         Box::pin(self.target.refresh(refresh_token))
     }

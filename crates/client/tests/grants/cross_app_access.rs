@@ -39,7 +39,7 @@ fn grant(provider: &IdentityProvider, server: &Server) -> CrossAppAccess {
     let enterprise = TokenEndpoint::discovered(egress, issuer(&provider.issuer()), at_provider());
     let endpoint = server.endpoint(ClientAuthentication::post(CLIENT, SECRET.into()));
     let target = TokenTarget::new(resource(), endpoint).with_scopes(scopes("mcp:read"));
-    CrossAppAccess::new(target, enterprise, source(&id_token(provider)))
+    CrossAppAccess::new(target, "alice", enterprise, source(&id_token(provider)))
 }
 
 /// The grant at an enterprise's provider that answers `answers`.
@@ -52,7 +52,7 @@ fn grant_at(enterprise: &Server, server: &Server) -> CrossAppAccess {
         at_provider(),
     );
     let target = TokenTarget::new(resource(), endpoint).with_scopes(scopes("mcp:read"));
-    CrossAppAccess::new(target, provider, source("id-token"))
+    CrossAppAccess::new(target, "alice", provider, source("id-token"))
 }
 
 async fn obtain(grant: &CrossAppAccess) -> Result<TokenResponse, GrantError> {
@@ -176,7 +176,7 @@ async fn ema_05_an_id_jag_becomes_an_access_token_at_our_own_bridge() {
     let client = ClientAuthentication::basic(CLIENT, SECRET.into());
     let endpoint = TokenEndpoint::discovered(egress, issuer(ISSUER), client);
     let target = TokenTarget::new(resource(), endpoint).with_scopes(scopes("mcp:read"));
-    let grant = CrossAppAccess::new(target, enterprise, source(&id_token(&provider)));
+    let grant = CrossAppAccess::new(target, "alice", enterprise, source(&id_token(&provider)));
     let mut tokens = Vec::new();
     for _ in 0..2 {
         let response = obtain(&grant).await.unwrap();
@@ -295,7 +295,7 @@ async fn g18_a_session_that_ended_at_a_real_provider_asks_for_a_login() {
     let endpoint = Server::default().endpoint(ClientAuthentication::public(CLIENT));
     let egress = Egress::from_service(provider.clone());
     let enterprise = TokenEndpoint::discovered(egress, issuer(&provider.issuer()), at_provider());
-    let grant = CrossAppAccess::new(TokenTarget::new(resource(), endpoint), enterprise, source(&token));
+    let grant = CrossAppAccess::new(TokenTarget::new(resource(), endpoint), "alice", enterprise, source(&token));
     provider.revoke(&token);
     let error = obtain(&grant).await.unwrap_err();
     assert_eq!((error.kind(), leg(&error)), (GrantErrorKind::Refused, CrossAppAccessLeg::EnterpriseProvider));

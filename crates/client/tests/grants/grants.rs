@@ -90,7 +90,7 @@ async fn a_token_of_the_user_is_exchanged_and_the_new_one_names_the_actor() {
     let user = provider.token("alice").with_audience("https://front.example.test").jwt();
     let agent = provider.token("agent-7").jwt();
     let target = TokenTarget::new(resource(), provider_endpoint(&provider)).with_subject("alice");
-    let grant = TokenExchange::new(target, source(&user), token_type::ACCESS_TOKEN)
+    let grant = TokenExchange::new(target, "alice", source(&user), token_type::ACCESS_TOKEN)
         .with_actor(source(&agent), token_type::ACCESS_TOKEN)
         .with_requested_token_type(token_type::ACCESS_TOKEN)
         .with_audience("reports");
@@ -117,7 +117,7 @@ async fn only_an_access_token_comes_of_an_exchange() {
         (json!({"issued_token_type": token_type::REFRESH_TOKEN}), false),
     ] {
         let server = Server::answering([tokens(issued.clone())]);
-        let grant = TokenExchange::new(server.target(), source("user"), token_type::JWT);
+        let grant = TokenExchange::new(server.target(), "alice", source("user"), token_type::JWT);
         let binding = grant.resolve(None).await.unwrap();
         assert_eq!(grant.obtain(&binding, &binding.scopes).await.is_ok(), is_accepted, "{issued}");
         assert_eq!(server.last().field("subject_token_type"), token_type::JWT);

@@ -28,7 +28,7 @@ async fn cl_31_every_token_request_names_the_resource_byte_for_byte() {
             0 => Box::new(ClientCredentials::new(target)),
             1 => Box::new(RefreshTokenGrant::new(target, "imported".into())),
             2 => Box::new(JwtBearer::new(target, source("workload"))),
-            _ => Box::new(TokenExchange::new(target, source("user"), token_type::ACCESS_TOKEN)),
+            _ => Box::new(TokenExchange::new(target, "alice", source("user"), token_type::ACCESS_TOKEN)),
         };
         let binding = grant.resolve(None).await.unwrap();
         assert_eq!(
@@ -158,7 +158,7 @@ async fn an_issuer_without_metadata_spends_no_credential() {
     let error = grant.obtain(&binding, &binding.scopes).await.unwrap_err();
     assert_eq!(error.kind(), GrantErrorKind::NotSent);
     assert!(server.seen().iter().all(|seen| seen.fields.is_empty() && seen.uri.path().starts_with("/.well-known/")));
-    let enterprise = CrossAppAccess::new(TokenTarget::new(resource(), endpoint.clone()), endpoint, source("id"));
+    let enterprise = CrossAppAccess::new(TokenTarget::new(resource(), endpoint.clone()), "alice", endpoint, source("id"));
     let error = enterprise.obtain(&binding, &binding.scopes).await.unwrap_err();
     assert_eq!(error.kind(), GrantErrorKind::NotSent);
 }

@@ -38,7 +38,7 @@ async fn cl_07_each_authorization_server_has_a_client_of_its_own() {
     let (first_binding, _) = log_in(&grant).await.unwrap();
     world.site.describe(PATH_INSERTED, world.resource().as_str(), &[&second.issuer()]);
     let (second_binding, _) = log_in_after(&grant, Some(&world.site.challenge(PATH_INSERTED)), "").await.unwrap();
-    assert_ne!(first_binding.grant_id(), second_binding.grant_id(), "other tokens");
+    assert_ne!(first_binding.grant_id("code"), second_binding.grant_id("code"), "other tokens");
     world.site.describe(PATH_INSERTED, world.resource().as_str(), &[&world.provider.issuer()]);
     let back = grant.resolve(Some(&world.site.challenge(PATH_INSERTED))).await.unwrap();
     assert_eq!(back, first_binding, "the first client is still registered at the first server");

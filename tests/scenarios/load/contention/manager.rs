@@ -71,7 +71,7 @@ pub(crate) async fn store(site: &Site, held: &Held) -> GrantStore {
     let tokens = TokenSet::from_login(login, &ScopeSet::default(), site.received_at(held));
     let binding = binding(&site.idp);
     let record = GrantRecord::new(binding.issuer.clone(), Arc::new(tokens));
-    store.create(binding.grant_id(), &record).await.expect("a new grant");
+    store.create(binding.grant_id("refresh_token"), &record).await.expect("a new grant");
     store
 }
 
