@@ -62,7 +62,11 @@ pub enum NoClientError {
 
 impl From<NoClientError> for GrantError {
     fn from(error: NoClientError) -> Self {
-        Self::misconfigured(AuthError::new(Reason::ClientRefused).with_source(error))
+        match error {
+            // The next login registers another client, or uses one that is configured now.
+            NoClientError::Gone { .. } => Self::refused(error),
+            _ => Self::misconfigured(AuthError::new(Reason::ClientRefused).with_source(error)),
+        }
     }
 }
 
