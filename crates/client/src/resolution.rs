@@ -344,9 +344,10 @@ impl Resolver {
             Ok(binding) => {
                 state.back_off = BackOff::default();
                 let named = challenge.as_ref().and_then(|challenge| challenge.param("resource_metadata"));
-                state.metadata_url = named.map(str::to_owned).or(state.metadata_url.take());
+                state.metadata_url = named.map(str::to_owned).or_else(|| state.metadata_url.take());
                 let new = || Arc::new(Resolved::new(&self.settings, binding.clone()));
-                let resolved = Arc::clone(state.known.entry(binding.grant_id(self.settings.grant.name())).or_insert_with(new));
+                let resolved =
+                    Arc::clone(state.known.entry(binding.grant_id(self.settings.grant.name())).or_insert_with(new));
                 self.current.store(Some(Arc::clone(&resolved)));
                 Ok(resolved)
             }

@@ -158,7 +158,8 @@ async fn an_issuer_without_metadata_spends_no_credential() {
     let error = grant.obtain(&binding, &binding.scopes).await.unwrap_err();
     assert_eq!(error.kind(), GrantErrorKind::NotSent);
     assert!(server.seen().iter().all(|seen| seen.fields.is_empty() && seen.uri.path().starts_with("/.well-known/")));
-    let enterprise = CrossAppAccess::new(TokenTarget::new(resource(), endpoint.clone()), "alice", endpoint, source("id"));
+    let enterprise =
+        CrossAppAccess::new(TokenTarget::new(resource(), endpoint.clone()), "alice", endpoint, source("id"));
     let error = enterprise.obtain(&binding, &binding.scopes).await.unwrap_err();
     assert_eq!(error.kind(), GrantErrorKind::NotSent);
 }

@@ -180,7 +180,7 @@ fn g4_callers_outside_of_the_runtime_are_served_by_it() {
     let fixture = runtime.block_on(async { Fixture::new(Kind::Client) });
     let callers = (0..8).map(|_| {
         let manager = fixture.manager.clone();
-        std::thread::spawn(move || futures_util::FutureExt::now_or_never(async {}).map(|()| block_on(manager)))
+        std::thread::spawn(move || futures_util::FutureExt::now_or_never(async {}).map(|()| block_on(&manager)))
     });
     let tokens: Vec<_> = callers.collect();
     for token in tokens {
@@ -190,7 +190,7 @@ fn g4_callers_outside_of_the_runtime_are_served_by_it() {
 }
 
 /// Waits on a thread without a runtime.
-fn block_on(manager: portcullis_client::TokenManager) -> String {
+fn block_on(manager: &portcullis_client::TokenManager) -> String {
     tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime without a clock")

@@ -114,7 +114,7 @@ async fn live(kind: Kind, events: Vec<Event>) {
         assert!(result.as_ref().err().is_none_or(tokio::task::JoinError::is_cancelled), "{result:?}");
     }
     assert_eq!(fixture.manager.shutdown().await, 0);
-    let generation = fixture.manager.snapshot().generation.or(seen.last().map(AccessToken::generation));
+    let generation = fixture.manager.snapshot().generation.or_else(|| seen.last().map(AccessToken::generation));
     let state = fixture.server.state();
     assert_eq!(state.presented_after_result, 0, "a refresh token was presented again after new tokens or a refusal");
     let answered = state.last - issued_before - u64::try_from(state.lost_answers).expect("few");

@@ -31,9 +31,11 @@ async fn g12_a_resource_that_moves_to_another_authorization_server_gets_tokens_o
     let moved = invalid_token().with("resource_metadata", "https://mcp.example/moved");
     let callers = report(&fixture.manager, &first, &moved, 100);
     let text = all(callers).await;
-    let state = fixture.server.state();
-    assert_eq!((state.refreshes, state.obtained, state.resolved), (0, 1, 1), "the refresh token of the old one stays");
-    drop(state);
+    {
+        let state = fixture.server.state();
+        let counts = (state.refreshes, state.obtained, state.resolved);
+        assert_eq!(counts, (0, 1, 1), "the refresh token of the old one stays");
+    }
     let binding = fixture.manager.snapshot().binding.expect("resolved");
     assert_eq!((binding.issuer.as_str(), text.as_str()), ("https://other.example", "access-2"));
     // The same document again is no news.

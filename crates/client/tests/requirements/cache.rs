@@ -30,7 +30,7 @@ impl Documents {
 
     fn set(&self, status: u16, cache_control: Option<&'static str>, resource: &str) {
         let body = json!({"resource": resource, "authorization_servers": [IdentityProvider::ISSUER]});
-        *self.response.lock().unwrap() = (status, cache_control, body.to_string());
+        *self.response.lock().expect("as arranged") = (status, cache_control, body.to_string());
     }
 
     fn discovery(&self) -> Discovery {
@@ -40,13 +40,13 @@ impl Documents {
             async move {
                 this.fetched.fetch_add(1, Ordering::Relaxed);
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                let (status, cache_control, body) = this.response.lock().unwrap().clone();
+                let (status, cache_control, body) = this.response.lock().expect("as arranged").clone();
                 let response = http::Response::builder().status(status);
                 let response = match cache_control {
                     Some(value) => response.header("cache-control", value),
                     None => response,
                 };
-                Ok::<_, std::io::Error>(response.body(bytes::Bytes::from(body)).unwrap())
+                Ok::<_, std::io::Error>(response.body(bytes::Bytes::from(body)).expect("as arranged"))
             }
         });
         Discovery::new(Egress::from_service(service))
@@ -58,7 +58,7 @@ impl Documents {
 }
 
 fn resource() -> ResourceUri {
-    ResourceUri::new("https://mcp.example/mcp").unwrap()
+    ResourceUri::new("https://mcp.example/mcp").expect("as arranged")
 }
 
 #[tokio::test(start_paused = true)]
@@ -71,13 +71,13 @@ async fn g15_metadata_is_used_for_the_lifetime_that_its_response_states() {
     ] {
         let documents = Documents::new(cache_control);
         let discovery = documents.discovery();
-        discovery.resource(&resource(), None).await.unwrap();
+        discovery.resource(&resource(), None).await.expect("as arranged");
         assert_eq!(documents.fetched(), 1);
         advance(lifetime.saturating_sub(Duration::from_secs(1))).await;
-        discovery.resource(&resource(), None).await.unwrap();
+        discovery.resource(&resource(), None).await.expect("as arranged");
         assert_eq!(documents.fetched(), usize::from(lifetime.is_zero()), "{cache_control:?}");
         advance(Duration::from_secs(1)).await;
-        discovery.resource(&resource(), None).await.unwrap();
+        discovery.resource(&resource(), None).await.expect("as arranged");
         assert_eq!(documents.fetched(), 1, "{cache_control:?}");
     }
 }
@@ -99,12 +99,12 @@ async fn g15_metadata_that_cannot_be_fetched_again_stays_in_use_for_a_day() {
     for status in [503, 404, 429] {
         let documents = Documents::new(None);
         let discovery = documents.discovery();
-        discovery.resource(&resource(), None).await.unwrap();
+        discovery.resource(&resource(), None).await.expect("as arranged");
         documents.set(status, None, "https://mcp.example/mcp");
         advance(2 * HOUR).await;
         documents.fetched();
-        assert!(discovery.resource(&resource(), None).await.unwrap().is_some(), "{status}");
-        assert!(discovery.resource(&resource(), None).await.unwrap().is_some(), "{status}");
+        assert!(discovery.resource(&resource(), None).await.expect("as arranged").is_some(), "{status}");
+        assert!(discovery.resource(&resource(), None).await.expect("as arranged").is_some(), "{status}");
         assert!(documents.fetched() <= 3, "the failure is remembered for a time");
         advance(24 * HOUR).await;
         assert!(discovery.resource(&resource(), None).await.is_err(), "{status}");
@@ -115,7 +115,7 @@ async fn g15_metadata_that_cannot_be_fetched_again_stays_in_use_for_a_day() {
 async fn g15_metadata_that_must_not_be_used_replaces_what_was_known() {
     let documents = Documents::new(None);
     let discovery = documents.discovery();
-    discovery.resource(&resource(), None).await.unwrap();
+    discovery.resource(&resource(), None).await.expect("as arranged");
     documents.set(200, None, "https://evil.example/mcp");
     advance(2 * HOUR).await;
     assert!(discovery.resource(&resource(), None).await.is_err());
@@ -125,13 +125,13 @@ async fn g15_metadata_that_must_not_be_used_replaces_what_was_known() {
 async fn g15_the_metadata_of_a_server_is_cached_by_its_issuer_and_can_be_invalidated() {
     let provider = IdentityProvider::new();
     let discovery = Discovery::new(Egress::from_service(Network::new().with_provider(&provider)));
-    let issuer = Issuer::new(IdentityProvider::ISSUER).unwrap();
+    let issuer = Issuer::new(IdentityProvider::ISSUER).expect("as arranged");
     for _ in 0..3 {
-        discovery.server(&issuer).await.unwrap();
+        discovery.server(&issuer).await.expect("as arranged");
     }
     assert_eq!(provider.calls(Endpoint::AuthorizationServerMetadata), 1);
     discovery.invalidate_server(&issuer);
-    discovery.server(&issuer).await.unwrap();
+    discovery.server(&issuer).await.expect("as arranged");
     assert_eq!(provider.calls(Endpoint::AuthorizationServerMetadata), 2);
     provider.set_fault(Endpoint::AuthorizationServerMetadata, Fault::status(503));
     provider.set_fault(Endpoint::OpenIdConfiguration, Fault::status(503));
@@ -143,11 +143,11 @@ async fn g15_the_metadata_of_a_server_is_cached_by_its_issuer_and_can_be_invalid
 async fn g15_a_challenge_makes_the_metadata_of_the_resource_be_fetched_again() {
     let world = World::new().await;
     let grant = world.grant();
-    grant.resolve(None).await.unwrap();
-    grant.resolve(None).await.unwrap();
+    grant.resolve(None).await.expect("as arranged");
+    grant.resolve(None).await.expect("as arranged");
     assert_eq!(world.site.requests(), [PATH_INSERTED], "without a challenge nothing is fetched");
     world.site.describe("/moved", world.resource().as_str(), &[&world.provider.issuer()]);
-    grant.resolve(Some(&world.site.challenge("/moved"))).await.unwrap();
+    grant.resolve(Some(&world.site.challenge("/moved"))).await.expect("as arranged");
     assert_eq!(world.site.requests(), ["/moved"]);
     // During an outage the authorization server in use remains.
     world.site.publish("/moved", 503, &json!({}));
@@ -159,12 +159,12 @@ async fn g15_an_endpoint_that_is_gone_makes_the_metadata_be_fetched_again() {
     for status in [404, 405] {
         let world = World::new().await;
         let grant = world.grant();
-        let (binding, tokens) = log_in(&grant).await.unwrap();
-        let refresh_token: SecretString = tokens.refresh_token.unwrap();
+        let (binding, tokens) = log_in(&grant).await.expect("as arranged");
+        let refresh_token: SecretString = tokens.refresh_token.expect("as arranged");
         world.provider.set_fault(Endpoint::Token, Fault::status(status).times(1));
         assert!(grant.refresh(&binding, &refresh_token).await.is_err());
         let before = world.provider.calls(Endpoint::AuthorizationServerMetadata);
-        grant.refresh(&binding, &refresh_token).await.unwrap();
+        grant.refresh(&binding, &refresh_token).await.expect("as arranged");
         assert_eq!(world.provider.calls(Endpoint::AuthorizationServerMetadata), before + 1, "{status}");
     }
 }
@@ -173,11 +173,11 @@ async fn g15_an_endpoint_that_is_gone_makes_the_metadata_be_fetched_again() {
 async fn g15_a_rejected_client_makes_the_metadata_be_fetched_again() {
     let world = World::new().await;
     let grant = world.grant();
-    let (binding, tokens) = log_in(&grant).await.unwrap();
+    let (binding, tokens) = log_in(&grant).await.expect("as arranged");
     world.provider.set_fault(Endpoint::Token, Fault::status(401).times(1));
-    let error = grant.refresh(&binding, &tokens.refresh_token.unwrap()).await.unwrap_err();
+    let error = grant.refresh(&binding, &tokens.refresh_token.expect("as arranged")).await.expect_err("as arranged");
     assert_eq!(error.kind(), GrantErrorKind::Misconfigured);
     let before = world.provider.calls(Endpoint::AuthorizationServerMetadata);
-    grant.resolve(None).await.unwrap();
+    grant.resolve(None).await.expect("as arranged");
     assert_eq!(world.provider.calls(Endpoint::AuthorizationServerMetadata), before + 1);
 }

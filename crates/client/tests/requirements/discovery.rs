@@ -11,7 +11,7 @@ use crate::fixture::{PATH_INSERTED, ROOT, World, authorization_server, causes, e
 #[tokio::test]
 async fn cl_01_the_metadata_of_the_resource_names_the_authorization_server() {
     let world = World::new().await;
-    let binding = world.grant().resolve(None).await.unwrap();
+    let binding = world.grant().resolve(None).await.expect("as arranged");
     assert_eq!(binding.issuer, issuer(&world.provider));
     assert_eq!(binding.resource, world.resource());
     assert_eq!(world.site.requests(), [PATH_INSERTED]);
@@ -40,7 +40,7 @@ async fn cl_03_without_a_challenge_the_path_is_inserted_and_then_left_out() {
     let world = World::new().await;
     world.site.withdraw(PATH_INSERTED);
     world.site.describe(ROOT, &world.site.url(""), &[&world.provider.issuer()]);
-    let binding = world.grant().resolve(None).await.unwrap();
+    let binding = world.grant().resolve(None).await.expect("as arranged");
     assert_eq!(world.site.requests(), [PATH_INSERTED, ROOT]);
     assert_eq!(binding.resource.as_str(), world.site.url(""), "the resource is called what its metadata says");
 }
@@ -62,7 +62,7 @@ async fn cl_03_metadata_of_another_resource_is_refused_before_the_user_sees_anyt
 async fn cl_03_an_outage_is_not_taken_for_absent_metadata() {
     let world = World::new().await;
     world.site.publish(PATH_INSERTED, 503, &json!({}));
-    let error = world.grant().resolve(None).await.unwrap_err();
+    let error = world.grant().resolve(None).await.expect_err("as arranged");
     assert_eq!(error.kind(), GrantErrorKind::NotSent);
     assert_eq!(world.site.requests(), [PATH_INSERTED], "no other place is asked");
 }
@@ -71,7 +71,7 @@ async fn cl_03_an_outage_is_not_taken_for_absent_metadata() {
 async fn cl_05_a_server_is_found_at_each_of_the_well_known_places() {
     let world = World::new().await;
     world.provider.set_fault(Endpoint::AuthorizationServerMetadata, Fault::status(404));
-    world.grant().resolve(None).await.unwrap();
+    world.grant().resolve(None).await.expect("as arranged");
     assert_eq!(world.provider.calls(Endpoint::AuthorizationServerMetadata), 1);
     assert_eq!(world.provider.calls(Endpoint::OpenIdConfiguration), 1);
 }
@@ -110,7 +110,7 @@ async fn cl_03_without_metadata_of_the_resource_its_origin_is_the_authorization_
     world.provider.set_login_policy(
         portcullis_test_support::LoginPolicy::new().with_auto_login("alice").without_issuer_parameter(),
     );
-    let (binding, _) = log_in(&world.grant()).await.unwrap();
+    let (binding, _) = log_in(&world.grant()).await.expect("as arranged");
     assert_eq!(binding.issuer.as_str(), origin);
     assert_eq!(binding.resource, world.resource());
     assert_eq!(world.authorization()["resource"], world.resource().as_str());
@@ -126,10 +126,10 @@ async fn cl_03_without_any_metadata_the_endpoints_are_at_the_origin() {
     let policy = portcullis_test_support::LoginPolicy::new().with_auto_login("alice").without_issuer_parameter();
     provider.set_login_policy(policy);
     let world = World::new().await;
-    let resource = ResourceUri::new(&format!("{}/mcp", provider.issuer())).unwrap();
+    let resource = ResourceUri::new(&format!("{}/mcp", provider.issuer())).expect("as arranged");
     let agent = world.browser.agent();
     let grant = portcullis_client::McpLogin::new(resource, ClientMetadata::new("Test client"), agent, egress());
-    let (binding, _) = log_in(&grant).await.unwrap();
+    let (binding, _) = log_in(&grant).await.expect("as arranged");
     assert_eq!(binding.issuer, issuer(&provider));
     assert_eq!((provider.calls(Endpoint::Registration), provider.calls(Endpoint::Token)), (1, 1));
 }
@@ -138,10 +138,10 @@ async fn cl_03_without_any_metadata_the_endpoints_are_at_the_origin() {
 async fn cl_46_no_url_of_the_discovery_leads_into_a_private_network() {
     let world = World::new().await;
     // An egress as a server has it: loopback is a private network too.
-    let discovery = Discovery::new(Egress::new(EgressConfig::new()).unwrap());
+    let discovery = Discovery::new(Egress::new(EgressConfig::new()).expect("as arranged"));
     assert!(discovery.resource(&world.resource(), None).await.is_err());
     assert!(discovery.server(&issuer(&world.provider)).await.is_err());
-    let public = ResourceUri::new("https://mcp.example.com/mcp").unwrap();
+    let public = ResourceUri::new("https://mcp.example.com/mcp").expect("as arranged");
     for location in [
         world.site.url(PATH_INSERTED),
         "https://169.254.169.254/latest/meta-data".to_owned(),
@@ -151,7 +151,7 @@ async fn cl_46_no_url_of_the_discovery_leads_into_a_private_network() {
         "/relative".to_owned(),
     ] {
         let challenge = portcullis_client::Challenge::bearer().with("resource_metadata", &location);
-        let error = discovery.resource(&public, Some(&challenge)).await.unwrap_err();
+        let error = discovery.resource(&public, Some(&challenge)).await.expect_err("as arranged");
         assert_eq!(error.reason().as_str(), "client_refused", "{location}");
     }
     assert_eq!(world.site.requests(), [] as [&str; 0]);
@@ -170,7 +170,7 @@ async fn cl_46_an_endpoint_of_the_metadata_leads_into_no_private_network_and_no_
             .set_metadata(member, world.provider.url(if calls == "token" { "/token" } else { "/register" }).into());
     }
     let redirect = http::Response::builder().status(307).header("location", world.site.url("/stolen"));
-    world.provider.set_fault(Endpoint::Token, Fault::answer(redirect.body(bytes::Bytes::new()).unwrap()));
+    world.provider.set_fault(Endpoint::Token, Fault::answer(redirect.body(bytes::Bytes::new()).expect("as arranged")));
     world.site.requests();
     assert!(log_in(&world.grant()).await.is_err());
     assert!(!world.site.requests().contains(&"/stolen".to_owned()));

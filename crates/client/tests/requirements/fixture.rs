@@ -44,7 +44,7 @@ impl World {
     }
 
     pub(crate) fn resource(&self) -> ResourceUri {
-        ResourceUri::new(&self.site.url("/mcp")).unwrap()
+        ResourceUri::new(&self.site.url("/mcp")).expect("as arranged")
     }
 
     /// A grant of a client that is registered nowhere yet.
@@ -69,14 +69,14 @@ impl World {
     /// The last registration request.
     pub(crate) fn registration(&self) -> Value {
         let request = self.provider.last_request(Endpoint::Registration).expect("a registration");
-        serde_json::from_slice(request.body()).unwrap()
+        serde_json::from_slice(request.body()).expect("as arranged")
     }
 }
 
 /// An authorization server where clients register and users are logged in without a page.
 pub(crate) async fn authorization_server() -> (IdentityProvider, RunningIdentityProvider) {
     let provider = IdentityProvider::new();
-    let running = provider.serve().await.unwrap();
+    let running = provider.serve().await.expect("as arranged");
     provider.open_registration();
     provider.set_metadata("token_endpoint_auth_methods_supported", json!(["none", "client_secret_basic"]));
     provider.set_login_policy(LoginPolicy::new().with_auto_login("alice"));
@@ -93,15 +93,15 @@ pub(crate) fn parameters(form: &[u8]) -> BTreeMap<String, String> {
 }
 
 pub(crate) fn egress() -> Egress {
-    Egress::new(EgressConfig::new().with_loopback_allowed()).unwrap()
+    Egress::new(EgressConfig::new().with_loopback_allowed()).expect("as arranged")
 }
 
 pub(crate) fn issuer(provider: &IdentityProvider) -> Issuer {
-    Issuer::new(&provider.issuer()).unwrap()
+    Issuer::new(&provider.issuer()).expect("as arranged")
 }
 
 pub(crate) fn scopes(text: &str) -> ScopeSet {
-    ScopeSet::parse(text).unwrap()
+    ScopeSet::parse(text).expect("as arranged")
 }
 
 /// Resolves the binding without a challenge, and logs in.
@@ -149,8 +149,8 @@ pub(crate) struct SiteState {
 
 impl Site {
     pub(crate) async fn new() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("as arranged");
+        let origin = format!("http://{}", listener.local_addr().expect("as arranged"));
         let state = Arc::default();
         let app = Router::new().fallback(respond).with_state(Arc::clone(&state));
         tokio::spawn(async move { axum::serve(listener, app).await });
@@ -158,7 +158,7 @@ impl Site {
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, SiteState> {
-        self.state.lock().unwrap()
+        self.state.lock().expect("as arranged")
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -171,7 +171,7 @@ impl Site {
     }
 
     pub(crate) fn publish(&self, path: &str, status: u16, document: &Value) {
-        let status = StatusCode::from_u16(status).unwrap();
+        let status = StatusCode::from_u16(status).expect("as arranged");
         self.state().documents.insert(path.to_owned(), (status, document.to_string()));
     }
 
@@ -191,13 +191,13 @@ impl Site {
 }
 
 async fn respond(State(state): State<Arc<Mutex<SiteState>>>, request: Request) -> Response {
-    let mut state = state.lock().unwrap();
+    let mut state = state.lock().expect("as arranged");
     let path = request.uri().path().to_owned();
     let (status, body) = state.documents.get(&path).cloned().unwrap_or((StatusCode::NOT_FOUND, String::new()));
     state.requests.push(path);
     let mut response = (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
     if let Some(cache_control) = &state.cache_control {
-        response.headers_mut().insert(header::CACHE_CONTROL, cache_control.parse().unwrap());
+        response.headers_mut().insert(header::CACHE_CONTROL, cache_control.parse().expect("as arranged"));
     }
     response
 }
@@ -218,7 +218,7 @@ pub(crate) struct BrowserState {
 
 impl Browser {
     pub(crate) fn state(&self) -> MutexGuard<'_, BrowserState> {
-        self.0.lock().unwrap()
+        self.0.lock().expect("as arranged")
     }
 
     pub(crate) fn agent(&self) -> UserAgent {
@@ -233,10 +233,10 @@ impl Browser {
     async fn visit(self, url: String) {
         let redirect = get(&url).await;
         let Some(location) = redirect.headers().get(header::LOCATION) else { return };
-        let location = location.to_str().unwrap().to_owned();
+        let location = location.to_str().expect("as arranged").to_owned();
         let before = self.state().before.clone();
         for query in before {
-            let base = location.split('?').next().unwrap();
+            let base = location.split('?').next().expect("as arranged");
             let page = get(&format!("{base}{query}")).await;
             self.keep(&page);
         }
@@ -245,7 +245,7 @@ impl Browser {
     }
 
     fn keep(&self, page: &http::Response<Bytes>) {
-        let text = String::from_utf8(page.body().to_vec()).unwrap();
+        let text = String::from_utf8(page.body().to_vec()).expect("as arranged");
         self.state().pages.push((page.status(), text));
     }
 
@@ -259,5 +259,5 @@ impl Browser {
 }
 
 pub(crate) async fn get(url: &str) -> http::Response<Bytes> {
-    Network::new().send(http::Request::get(url).body(Bytes::new()).unwrap()).await.expect(url)
+    Network::new().send(http::Request::get(url).body(Bytes::new()).expect("as arranged")).await.expect(url)
 }

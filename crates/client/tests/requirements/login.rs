@@ -25,7 +25,7 @@ fn advertise(world: &World, scopes: &[&str]) {
 async fn cl_22_scopes_of_a_challenge_that_are_not_advertised_are_requested_all_the_same() {
     let world = World::new().await;
     advertise(&world, &["mcp:basic"]);
-    log_in_after(&world.grant(), Some(&scope_challenge("mcp:other")), "").await.unwrap();
+    log_in_after(&world.grant(), Some(&scope_challenge("mcp:other")), "").await.expect("as arranged");
     assert_eq!(world.authorization()["scope"], "mcp:other");
 }
 
@@ -33,9 +33,9 @@ async fn cl_22_scopes_of_a_challenge_that_are_not_advertised_are_requested_all_t
 async fn cl_23_the_scopes_of_a_challenge_are_requested_beside_the_configured_ones() {
     let world = World::new().await;
     let grant = world.grant().with_scopes(scopes("mcp:mine"));
-    let binding = grant.resolve(Some(&scope_challenge("mcp:needed"))).await.unwrap();
+    let binding = grant.resolve(Some(&scope_challenge("mcp:needed"))).await.expect("as arranged");
     assert_eq!(binding.scopes, scopes("mcp:mine"), "a challenge does not make it another binding");
-    grant.obtain(&binding, &binding.scopes).await.unwrap();
+    grant.obtain(&binding, &binding.scopes).await.expect("as arranged");
     assert_eq!(world.authorization()["scope"], "mcp:mine mcp:needed");
 }
 
@@ -43,9 +43,9 @@ async fn cl_23_the_scopes_of_a_challenge_are_requested_beside_the_configured_one
 async fn cl_24_a_step_up_requests_the_granted_scopes_and_the_challenged_ones() {
     let world = World::new().await;
     let grant = world.grant();
-    let (_, tokens) = log_in_after(&grant, Some(&scope_challenge("mcp:read")), "").await.unwrap();
-    let granted = tokens.scopes.unwrap().to_string();
-    log_in_after(&grant, Some(&scope_challenge("mcp:write")), &granted).await.unwrap();
+    let (_, tokens) = log_in_after(&grant, Some(&scope_challenge("mcp:read")), "").await.expect("as arranged");
+    let granted = tokens.scopes.expect("as arranged").to_string();
+    log_in_after(&grant, Some(&scope_challenge("mcp:write")), &granted).await.expect("as arranged");
     assert_eq!(world.authorization()["scope"], "mcp:read mcp:write");
 }
 
@@ -54,10 +54,11 @@ async fn cl_25_no_more_is_requested_than_the_challenge_names_and_nothing_of_it_l
     let world = World::new().await;
     advertise(&world, &["mcp:read", "mcp:admin"]);
     let grant = world.grant();
-    log_in_after(&grant, Some(&scope_challenge("mcp:read")), "").await.unwrap();
+    log_in_after(&grant, Some(&scope_challenge("mcp:read")), "").await.expect("as arranged");
     assert_eq!(world.authorization()["scope"], "mcp:read");
-    let (binding, _) = log_in_after(&grant, Some(&scope_challenge("mcp:admin")), "mcp:read").await.unwrap();
-    grant.obtain(&binding, &scopes("mcp:read")).await.unwrap();
+    let (binding, _) =
+        log_in_after(&grant, Some(&scope_challenge("mcp:admin")), "mcp:read").await.expect("as arranged");
+    grant.obtain(&binding, &scopes("mcp:read")).await.expect("as arranged");
     assert_eq!(world.authorization()["scope"], "mcp:read", "the challenge was answered");
 }
 
@@ -65,12 +66,12 @@ async fn cl_25_no_more_is_requested_than_the_challenge_names_and_nothing_of_it_l
 async fn cl_26_the_first_scopes_are_those_of_the_challenge_then_the_advertised_ones_then_none() {
     let world = World::new().await;
     advertise(&world, &["mcp:a", "mcp:b", "offline_access"]);
-    log_in_after(&world.grant(), Some(&scope_challenge("mcp:c")), "").await.unwrap();
+    log_in_after(&world.grant(), Some(&scope_challenge("mcp:c")), "").await.expect("as arranged");
     assert_eq!(world.authorization()["scope"], "mcp:c");
-    log_in(&world.grant()).await.unwrap();
+    log_in(&world.grant()).await.expect("as arranged");
     assert_eq!(world.authorization()["scope"], "mcp:a mcp:b");
     advertise(&world, &[]);
-    log_in(&world.grant()).await.unwrap();
+    log_in(&world.grant()).await.expect("as arranged");
     assert!(!world.authorization().contains_key("scope"));
 }
 
@@ -78,10 +79,10 @@ async fn cl_26_the_first_scopes_are_those_of_the_challenge_then_the_advertised_o
 async fn cl_31_every_request_names_the_resource() {
     let world = World::new().await;
     let grant = world.grant();
-    let (binding, tokens) = log_in(&grant).await.unwrap();
+    let (binding, tokens) = log_in(&grant).await.expect("as arranged");
     assert_eq!(world.authorization()["resource"], world.resource().as_str());
     assert_eq!(world.token_request()["resource"], world.resource().as_str());
-    grant.refresh(&binding, &tokens.refresh_token.unwrap()).await.unwrap();
+    grant.refresh(&binding, &tokens.refresh_token.expect("as arranged")).await.expect("as arranged");
     assert_eq!(world.token_request()["grant_type"], "refresh_token");
     assert_eq!(world.token_request()["resource"], world.resource().as_str());
 }
@@ -89,7 +90,7 @@ async fn cl_31_every_request_names_the_resource() {
 #[tokio::test]
 async fn cl_32_the_resource_is_named_as_specifically_as_its_metadata_does() {
     let world = World::new().await;
-    log_in(&world.grant()).await.unwrap();
+    log_in(&world.grant()).await.expect("as arranged");
     assert!(world.authorization()["resource"].ends_with("/mcp"), "with its path");
 }
 
@@ -97,14 +98,14 @@ async fn cl_32_the_resource_is_named_as_specifically_as_its_metadata_does() {
 async fn cl_37_offline_access_is_requested_only_where_the_authorization_server_advertises_it() {
     let world = World::new().await;
     let challenge = scope_challenge("mcp:basic");
-    log_in_after(&world.grant(), Some(&challenge), "").await.unwrap();
+    log_in_after(&world.grant(), Some(&challenge), "").await.expect("as arranged");
     assert_eq!(world.authorization()["scope"], "mcp:basic");
     assert!(!world.authorization().contains_key("prompt"));
     world.provider.set_metadata("scopes_supported", json!(["mcp:basic", "offline_access"]));
-    log_in_after(&world.grant(), Some(&challenge), "").await.unwrap();
+    log_in_after(&world.grant(), Some(&challenge), "").await.expect("as arranged");
     assert_eq!(world.authorization()["scope"], "mcp:basic offline_access");
     assert_eq!(world.authorization()["prompt"], "consent");
-    log_in_after(&world.grant().with_prompt("select_account"), Some(&challenge), "").await.unwrap();
+    log_in_after(&world.grant().with_prompt("select_account"), Some(&challenge), "").await.expect("as arranged");
     assert_eq!(world.authorization()["prompt"], "select_account");
 }
 
@@ -112,7 +113,7 @@ async fn cl_37_offline_access_is_requested_only_where_the_authorization_server_a
 async fn cl_38_a_login_without_a_refresh_token_is_a_login() {
     let world = World::new().await;
     world.provider.set_token_policy(TokenPolicy::new().without_refresh_tokens());
-    let (_, tokens) = log_in(&world.grant()).await.unwrap();
+    let (_, tokens) = log_in(&world.grant()).await.expect("as arranged");
     assert!(tokens.refresh_token.is_none());
 }
 
@@ -120,17 +121,17 @@ async fn cl_38_a_login_without_a_refresh_token_is_a_login() {
 async fn cl_41_every_login_is_protected_by_pkce() {
     let world = World::new().await;
     let grant = world.grant();
-    log_in(&grant).await.unwrap();
+    log_in(&grant).await.expect("as arranged");
     let first = world.authorization()["code_challenge"].clone();
     assert!(world.token_request()["code_verifier"].len() >= 43);
-    log_in(&grant).await.unwrap();
+    log_in(&grant).await.expect("as arranged");
     assert_ne!(world.authorization()["code_challenge"], first, "each login has its own");
 }
 
 #[tokio::test]
 async fn cl_42_the_method_is_s256() {
     let world = World::new().await;
-    log_in(&world.grant()).await.unwrap();
+    log_in(&world.grant()).await.expect("as arranged");
     assert_eq!(world.authorization()["code_challenge_method"], "S256");
 }
 
@@ -181,7 +182,7 @@ async fn an_application_can_receive_the_redirect_itself() {
         let redirect = crate::fixture::get(&url).await;
         Ok(format!(" {}#x\n", redirect.headers()["location"].to_str()?))
     });
-    let (_, tokens) = log_in(&world.grant_with(pasted)).await.unwrap();
+    let (_, tokens) = log_in(&world.grant_with(pasted)).await.expect("as arranged");
     assert!(!tokens.access_token.expose_secret().is_empty());
     assert_eq!(world.authorization()["redirect_uri"], "https://app.example.com/callback");
 }
@@ -189,7 +190,7 @@ async fn an_application_can_receive_the_redirect_itself() {
 #[tokio::test]
 async fn the_page_says_how_the_login_ended() {
     let world = World::new().await;
-    log_in(&world.grant()).await.unwrap();
+    log_in(&world.grant()).await.expect("as arranged");
     world.provider.set_login_policy(LoginPolicy::new().with_denial("access_denied"));
     assert!(causes(log_in(&world.grant()).await).contains("access_denied"));
     let pages = world.browser.pages(2).await;

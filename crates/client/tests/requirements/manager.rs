@@ -15,7 +15,7 @@ use tower::ServiceExt as _;
 use crate::fixture::{PATH_INSERTED, World, authorization_server, egress, scopes};
 
 fn records() -> SealedStore {
-    SealedStore::new(Arc::new(MemoryStore::new()), KeyRing::ephemeral()).unwrap()
+    SealedStore::new(Arc::new(MemoryStore::new()), KeyRing::ephemeral()).expect("as arranged")
 }
 
 /// A bridge on loopback, whose users log in at an identity provider.
@@ -28,18 +28,21 @@ struct RunningBridge {
 
 impl RunningBridge {
     async fn new() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("as arranged");
+        let origin = format!("http://{}", listener.local_addr().expect("as arranged"));
         let (idp, running) = authorization_server().await;
-        let at = |endpoint| idp.endpoint_url(endpoint).parse().unwrap();
-        let provider =
-            Provider::oidc_at(Issuer::new(&idp.issuer()).unwrap(), at(Endpoint::Authorization), at(Endpoint::Token))
-                .with_userinfo_endpoint(at(Endpoint::UserInfo))
-                .with_jwks_uri(at(Endpoint::KeySet));
+        let at = |endpoint| idp.endpoint_url(endpoint).parse().expect("as arranged");
+        let provider = Provider::oidc_at(
+            Issuer::new(&idp.issuer()).expect("as arranged"),
+            at(Endpoint::Authorization),
+            at(Endpoint::Token),
+        )
+        .with_userinfo_endpoint(at(Endpoint::UserInfo))
+        .with_jwks_uri(at(Endpoint::KeySet));
         let secret = ClientAuthentication::basic(IdentityProvider::CLIENT_ID, IdentityProvider::CLIENT_SECRET.into());
         let provider = ProviderClient::new(provider, secret, egress());
-        let resource = ResourceUri::new(&format!("{origin}/mcp")).unwrap();
-        let config = BridgeConfig::new(Issuer::new(&origin).unwrap(), resource)
+        let resource = ResourceUri::new(&format!("{origin}/mcp")).expect("as arranged");
+        let config = BridgeConfig::new(Issuer::new(&origin).expect("as arranged"), resource)
             .with_scopes(scopes("mcp:read mcp:write"))
             .with_default_scopes(scopes("mcp:read"))
             .with_upstream_scopes(scopes("openid"));
@@ -56,16 +59,16 @@ impl RunningBridge {
             let url = url.to_owned();
             tokio::spawn(async move {
                 let mut browser = Browser::new(Network::new());
-                let page = browser.get(&url).await.unwrap().page().unwrap();
-                let allowed = page.press("decision", "approve").unwrap();
-                browser.submit(allowed).await.unwrap();
+                let page = browser.get(&url).await.expect("as arranged").page().expect("as arranged");
+                let allowed = page.press("decision", "approve").expect("as arranged");
+                browser.submit(allowed).await.expect("as arranged");
             });
             Ok(())
         })
     }
 
     fn grant(&self) -> McpLogin {
-        let resource = ResourceUri::new(&format!("{}/mcp", self.origin)).unwrap();
+        let resource = ResourceUri::new(&format!("{}/mcp", self.origin)).expect("as arranged");
         McpLogin::new(resource, ClientMetadata::new("Test client"), Self::user(), egress())
     }
 }
@@ -75,12 +78,12 @@ async fn a_user_logs_in_at_our_own_bridge_and_stays_logged_in() {
     let bridge = RunningBridge::new().await;
     let manager = TokenManager::builder(bridge.grant()).build();
     assert!(matches!(manager.acquire().await, Err(AcquireError::ReauthRequired(_))), "no login without being asked");
-    let token = manager.login(&scopes("")).await.unwrap();
-    let user = bridge.bridge.verifier().oneshot(token.token().clone()).await.unwrap();
+    let token = manager.login(&scopes("")).await.expect("as arranged");
+    let user = bridge.bridge.verifier().oneshot(token.token().clone()).await.expect("as arranged");
     assert_eq!(user.subject(), "alice");
     assert_eq!(user.scopes(), &scopes("mcp:read"));
     assert!(manager.invalidate_if(&token));
-    let refreshed = manager.acquire().await.unwrap();
+    let refreshed = manager.acquire().await.expect("as arranged");
     assert!(bridge.bridge.verifier().oneshot(refreshed.token().clone()).await.is_ok());
     assert_eq!(bridge.idp.calls(Endpoint::Authorization), 1);
     assert_eq!(manager.shutdown().await, 0);
@@ -93,16 +96,16 @@ async fn cl_20_a_manager_follows_a_change_of_the_authorization_server() {
     let (second, _running) = authorization_server().await;
     let manager = TokenManager::builder(world.grant()).with_login_on_demand().build();
     let challenge = world.site.challenge(PATH_INSERTED);
-    let first = manager.challenged(&challenge).await.unwrap();
+    let first = manager.challenged(&challenge).await.expect("as arranged");
     world.site.describe(PATH_INSERTED, world.resource().as_str(), &[&second.issuer()]);
     // The resource does not accept the refreshed token of the first server either.
     let refreshed = manager.rejected(&first, &challenge).await;
     let token = match refreshed {
-        Ok(token) if manager.snapshot().binding.unwrap().issuer.as_str() == second.issuer() => token,
-        _ => manager.login(&scopes("")).await.unwrap(),
+        Ok(token) if manager.snapshot().binding.expect("as arranged").issuer.as_str() == second.issuer() => token,
+        _ => manager.login(&scopes("")).await.expect("as arranged"),
     };
     assert_ne!(token.expose_secret(), first.expose_secret());
-    assert_eq!(manager.snapshot().binding.unwrap().issuer.as_str(), second.issuer());
+    assert_eq!(manager.snapshot().binding.expect("as arranged").issuer.as_str(), second.issuer());
     assert_eq!((second.calls(Endpoint::Registration), second.calls(Endpoint::Token)), (1, 1));
 }
 
@@ -115,12 +118,12 @@ async fn cl_16_a_restart_uses_the_stored_client_and_tokens_without_discovery() {
         TokenManager::builder(grant).with_store(GrantStore::from(store.clone())).build()
     };
     let manager = start();
-    let token = manager.login(&scopes("")).await.unwrap();
+    let token = manager.login(&scopes("")).await.expect("as arranged");
     assert_eq!(manager.shutdown().await, 0);
     world.site.requests();
     let calls = world.provider.calls(Endpoint::AuthorizationServerMetadata);
     let restarted = start();
-    assert_eq!(restarted.acquire().await.unwrap().expose_secret(), token.expose_secret());
+    assert_eq!(restarted.acquire().await.expect("as arranged").expose_secret(), token.expose_secret());
     assert_eq!(world.site.requests(), [] as [&str; 0]);
     assert_eq!(world.provider.calls(Endpoint::AuthorizationServerMetadata), calls);
 }

@@ -13,11 +13,11 @@ use crate::fixture::{PATH_INSERTED, World, authorization, authorization_server, 
 const DOCUMENT: &str = "https://app.example.com/client.json";
 
 fn store() -> SealedStore {
-    SealedStore::new(Arc::new(MemoryStore::new()), KeyRing::ephemeral()).unwrap()
+    SealedStore::new(Arc::new(MemoryStore::new()), KeyRing::ephemeral()).expect("as arranged")
 }
 
 fn document() -> ClientDocumentUrl {
-    ClientDocumentUrl::new(DOCUMENT).unwrap()
+    ClientDocumentUrl::new(DOCUMENT).expect("as arranged")
 }
 
 fn configured() -> ClientAuthentication {
@@ -35,12 +35,13 @@ async fn cl_07_each_authorization_server_has_a_client_of_its_own() {
     let (world, store) = (World::new().await, store());
     let (second, _running) = authorization_server().await;
     let grant = world.grant().with_store(store);
-    let (first_binding, _) = log_in(&grant).await.unwrap();
+    let (first_binding, _) = log_in(&grant).await.expect("as arranged");
     world.site.describe(PATH_INSERTED, world.resource().as_str(), &[&second.issuer()]);
-    let (second_binding, _) = log_in_after(&grant, Some(&world.site.challenge(PATH_INSERTED)), "").await.unwrap();
+    let (second_binding, _) =
+        log_in_after(&grant, Some(&world.site.challenge(PATH_INSERTED)), "").await.expect("as arranged");
     assert_ne!(first_binding.grant_id("code"), second_binding.grant_id("code"), "other tokens");
     world.site.describe(PATH_INSERTED, world.resource().as_str(), &[&world.provider.issuer()]);
-    let back = grant.resolve(Some(&world.site.challenge(PATH_INSERTED))).await.unwrap();
+    let back = grant.resolve(Some(&world.site.challenge(PATH_INSERTED))).await.expect("as arranged");
     assert_eq!(back, first_binding, "the first client is still registered at the first server");
     assert_eq!((world.provider.calls(Endpoint::Registration), second.calls(Endpoint::Registration)), (1, 1));
 }
@@ -52,17 +53,19 @@ async fn cl_08_nothing_of_the_first_authorization_server_is_sent_to_the_second()
     // So that a client of the first server would have another id than one of the second.
     assert!(!second.token("bob").jwt().is_empty());
     let grant = world.grant();
-    let (first, tokens) = log_in(&grant).await.unwrap();
+    let (first, tokens) = log_in(&grant).await.expect("as arranged");
     world.site.describe(PATH_INSERTED, world.resource().as_str(), &[&second.issuer()]);
-    log_in_after(&grant, Some(&world.site.challenge(PATH_INSERTED)), "").await.unwrap();
-    let seen = second.last_request(Endpoint::Token).unwrap();
+    log_in_after(&grant, Some(&world.site.challenge(PATH_INSERTED)), "").await.expect("as arranged");
+    let seen = second.last_request(Endpoint::Token).expect("as arranged");
     let seen = format!(
         "{} {}",
-        second.last_request(Endpoint::Authorization).unwrap().uri(),
+        second.last_request(Endpoint::Authorization).expect("as arranged").uri(),
         String::from_utf8_lossy(seen.body())
     );
     assert!(!seen.contains(&format!("client_id={}&", first.client_id)), "{seen}");
-    assert!(!seen.contains(&secrecy::ExposeSecret::expose_secret(&tokens.refresh_token.unwrap()).to_owned()));
+    assert!(
+        !seen.contains(&secrecy::ExposeSecret::expose_secret(&tokens.refresh_token.expect("as arranged")).to_owned())
+    );
     assert_eq!(world.provider.calls(Endpoint::Token), 1);
 }
 
@@ -81,10 +84,10 @@ async fn cl_10_a_configured_client_comes_before_the_document_and_that_before_reg
     accept_document(&world.provider);
     let grant = || world.grant().with_client_document(document());
     let all = grant().with_client(issuer(&world.provider), configured());
-    assert_eq!(&*log_in(&all).await.unwrap().0.client_id, IdentityProvider::CLIENT_ID);
-    assert_eq!(&*log_in(&grant()).await.unwrap().0.client_id, DOCUMENT);
+    assert_eq!(&*log_in(&all).await.expect("as arranged").0.client_id, IdentityProvider::CLIENT_ID);
+    assert_eq!(&*log_in(&grant()).await.expect("as arranged").0.client_id, DOCUMENT);
     assert_eq!(world.provider.calls(Endpoint::Registration), 0);
-    let (registered, _) = log_in(&world.grant()).await.unwrap();
+    let (registered, _) = log_in(&world.grant()).await.expect("as arranged");
     assert!(registered.client_id.starts_with("registered-"));
 }
 
@@ -92,7 +95,7 @@ async fn cl_10_a_configured_client_comes_before_the_document_and_that_before_reg
 async fn cl_11_the_url_of_the_document_is_the_client_id() {
     let world = World::new().await;
     accept_document(&world.provider);
-    log_in(&world.grant().with_client_document(document())).await.unwrap();
+    log_in(&world.grant().with_client_document(document())).await.expect("as arranged");
     assert_eq!(world.authorization()["client_id"], DOCUMENT);
     assert_eq!(world.token_request()["client_id"], DOCUMENT);
     assert!(!world.token_request().contains_key("client_secret"));
@@ -101,7 +104,7 @@ async fn cl_11_the_url_of_the_document_is_the_client_id() {
 #[tokio::test]
 async fn cl_14_a_document_that_the_server_does_not_advertise_is_not_used() {
     let world = World::new().await;
-    let (binding, _) = log_in(&world.grant().with_client_document(document())).await.unwrap();
+    let (binding, _) = log_in(&world.grant().with_client_document(document())).await.expect("as arranged");
     assert!(binding.client_id.starts_with("registered-"));
 }
 
@@ -110,7 +113,7 @@ async fn cl_15_a_configured_client_needs_no_registration() {
     let world = World::new().await;
     world.provider.set_metadata("registration_endpoint", Value::Null);
     let grant = world.grant().with_client(issuer(&world.provider), configured());
-    let (_, tokens) = log_in(&grant).await.unwrap();
+    let (_, tokens) = log_in(&grant).await.expect("as arranged");
     assert!(tokens.refresh_token.is_some());
     assert_eq!(world.authorization()["client_id"], IdentityProvider::CLIENT_ID);
 }
@@ -120,13 +123,14 @@ async fn cl_16_a_client_registers_once_also_with_a_secret_and_across_restarts() 
     for method in ["none", "client_secret_basic", "client_secret_post"] {
         let (world, store) = (World::new().await, store());
         world.provider.set_metadata("token_endpoint_auth_methods_supported", json!([method]));
-        let (binding, tokens) = log_in(&world.grant().with_store(store.clone())).await.unwrap();
+        let (binding, tokens) = log_in(&world.grant().with_store(store.clone())).await.expect("as arranged");
         assert_eq!(world.registration()["token_endpoint_auth_method"], method);
         // Another process with the same store, and the stored binding: nothing is discovered before it is needed.
         let restarted = world.grant().with_store(store.clone());
-        let refreshed = restarted.refresh(&binding, &tokens.refresh_token.unwrap()).await.unwrap();
+        let refreshed =
+            restarted.refresh(&binding, &tokens.refresh_token.expect("as arranged")).await.expect("as arranged");
         assert!(refreshed.refresh_token.is_some(), "{method}");
-        let (again, _) = log_in(&world.grant().with_store(store)).await.unwrap();
+        let (again, _) = log_in(&world.grant().with_store(store)).await.expect("as arranged");
         assert_eq!(again, binding);
         assert_eq!(world.provider.calls(Endpoint::Registration), 1, "{method}");
     }
@@ -137,7 +141,11 @@ async fn cl_16_of_many_at_once_one_registers() {
     let world = World::new().await;
     let grant = world.grant();
     let bindings = futures_util::future::join_all((0..50).map(|_| grant.resolve(None))).await;
-    assert!(bindings.iter().all(|binding| binding.as_ref().is_ok_and(|own| own == bindings[0].as_ref().unwrap())));
+    assert!(
+        bindings
+            .iter()
+            .all(|binding| binding.as_ref().is_ok_and(|own| own == bindings[0].as_ref().expect("as arranged")))
+    );
     assert_eq!(world.provider.calls(Endpoint::Registration), 1);
 }
 
@@ -145,11 +153,11 @@ async fn cl_16_of_many_at_once_one_registers() {
 async fn cl_16_a_client_that_the_server_has_forgotten_registers_again() {
     let world = World::new().await;
     let grant = world.grant();
-    let (first, tokens) = log_in(&grant).await.unwrap();
+    let (first, tokens) = log_in(&grant).await.expect("as arranged");
     world.provider.remove_client(&first.client_id);
-    let refused = grant.refresh(&first, &tokens.refresh_token.unwrap()).await.unwrap_err();
+    let refused = grant.refresh(&first, &tokens.refresh_token.expect("as arranged")).await.expect_err("as arranged");
     assert_eq!(refused.kind(), GrantErrorKind::Misconfigured);
-    let (second, _) = log_in(&grant).await.unwrap();
+    let (second, _) = log_in(&grant).await.expect("as arranged");
     assert_ne!(first.client_id, second.client_id);
     assert_eq!(world.provider.calls(Endpoint::Registration), 2);
     let stale = grant.obtain(&first, &first.scopes).await;
@@ -159,11 +167,11 @@ async fn cl_16_a_client_that_the_server_has_forgotten_registers_again() {
 #[tokio::test]
 async fn cl_17_a_registration_says_what_kind_of_application_it_is() {
     let world = World::new().await;
-    log_in(&world.grant()).await.unwrap();
+    log_in(&world.grant()).await.expect("as arranged");
     assert_eq!(world.registration()["application_type"], "native");
     let web = UserAgent::custom("https://app.example.com/callback", |_| async { Err("no browser".into()) });
     let web = world.grant_with(web);
-    web.resolve(None).await.unwrap();
+    web.resolve(None).await.expect("as arranged");
     assert_eq!(world.registration()["application_type"], "web");
 }
 
@@ -172,7 +180,7 @@ async fn cl_19_a_refused_registration_says_why_and_is_not_an_outage() {
     let world = World::new().await;
     let body = json!({"error": "invalid_redirect_uri", "error_description": "loopback is not allowed"}).to_string();
     let refusal = http::Response::builder().status(400).header("content-type", "application/json").body(body.into());
-    world.provider.set_fault(Endpoint::Registration, Fault::answer(refusal.unwrap()));
+    world.provider.set_fault(Endpoint::Registration, Fault::answer(refusal.expect("as arranged")));
     let outcome = log_in(&world.grant()).await;
     assert!(outcome.as_ref().is_err_and(|error| error.kind() == GrantErrorKind::Misconfigured));
     let text = causes(outcome);
@@ -180,7 +188,7 @@ async fn cl_19_a_refused_registration_says_why_and_is_not_an_outage() {
         assert!(text.contains(part), "{part}: {text}");
     }
     world.provider.set_fault(Endpoint::Registration, Fault::status(503));
-    let outage = log_in(&world.grant()).await.unwrap_err();
+    let outage = log_in(&world.grant()).await.expect_err("as arranged");
     assert_eq!(outage.kind(), GrantErrorKind::Transient);
 }
 
@@ -189,9 +197,9 @@ async fn cl_20_a_client_registers_anew_when_the_authorization_server_changes() {
     let world = World::new().await;
     let (second, _running) = authorization_server().await;
     let grant = world.grant();
-    log_in(&grant).await.unwrap();
+    log_in(&grant).await.expect("as arranged");
     world.site.describe(PATH_INSERTED, world.resource().as_str(), &[&second.issuer()]);
-    let (binding, _) = log_in_after(&grant, Some(&world.site.challenge(PATH_INSERTED)), "").await.unwrap();
+    let (binding, _) = log_in_after(&grant, Some(&world.site.challenge(PATH_INSERTED)), "").await.expect("as arranged");
     assert_eq!(binding.issuer, issuer(&second));
     assert_eq!(second.calls(Endpoint::Registration), 1);
     assert_eq!(authorization(&second)["client_id"], *binding.client_id);
@@ -202,10 +210,10 @@ async fn cl_20_the_authorization_server_in_use_is_kept_while_the_resource_names_
     let world = World::new().await;
     let (second, _running) = authorization_server().await;
     let grant = world.grant();
-    let binding = grant.resolve(None).await.unwrap();
+    let binding = grant.resolve(None).await.expect("as arranged");
     let both = [&*second.issuer(), &world.provider.issuer()];
     world.site.describe(PATH_INSERTED, world.resource().as_str(), &both);
-    assert_eq!(grant.resolve(Some(&world.site.challenge(PATH_INSERTED))).await.unwrap(), binding);
+    assert_eq!(grant.resolve(Some(&world.site.challenge(PATH_INSERTED))).await.expect("as arranged"), binding);
 }
 
 #[tokio::test]
@@ -213,24 +221,24 @@ async fn cl_21_a_configured_client_of_another_server_is_an_error_and_a_document_
     let world = World::new().await;
     let (second, _running) = authorization_server().await;
     let grant = || world.grant().with_client(issuer(&second), configured());
-    let error = grant().resolve(None).await.unwrap_err();
+    let error = grant().resolve(None).await.expect_err("as arranged");
     let source = std::error::Error::source(error.cause()).and_then(|source| source.downcast_ref());
     let expected = NoClientError::OtherIssuer { issuer: world.provider.issuer(), configured: vec![second.issuer()] };
     assert_eq!(source, Some(&expected));
     assert_eq!(world.provider.calls(Endpoint::Registration), 0, "nothing is registered in its place");
     accept_document(&world.provider);
     let portable = grant().with_client_document(document());
-    assert_eq!(&*portable.resolve(None).await.unwrap().client_id, DOCUMENT);
+    assert_eq!(&*portable.resolve(None).await.expect("as arranged").client_id, DOCUMENT);
 }
 
 #[tokio::test]
 async fn cl_44_the_redirect_uri_is_the_registered_one() {
     let world = World::new().await;
     let grant = world.grant();
-    log_in(&grant).await.unwrap();
-    let registered = world.registration()["redirect_uris"][0].as_str().unwrap().to_owned();
+    log_in(&grant).await.expect("as arranged");
+    let registered = world.registration()["redirect_uris"][0].as_str().expect("as arranged").to_owned();
     assert_eq!(world.authorization()["redirect_uri"], registered);
     assert_eq!(world.token_request()["redirect_uri"], registered);
-    log_in(&grant).await.unwrap();
+    log_in(&grant).await.expect("as arranged");
     assert_eq!(world.authorization()["redirect_uri"], registered, "the second login has the same port");
 }

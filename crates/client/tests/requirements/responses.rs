@@ -24,7 +24,7 @@ async fn cl_27_the_issuer_of_the_request_is_the_one_that_a_response_is_compared_
     let (other, _running) = authorization_server().await;
     let issuer = other.issuer();
     let outcome = forged(&world, move |response| response.with("iss", &issuer)).await;
-    assert!(outcome.unwrap_err().contains("another issuer"));
+    assert!(outcome.expect_err("as arranged").contains("another issuer"));
     assert_eq!(world.provider.calls(Endpoint::Token) + other.calls(Endpoint::Token), 0, "the code is sent nowhere");
 }
 
@@ -71,7 +71,7 @@ async fn cl_30_an_error_of_another_issuer_is_neither_shown_nor_acted_upon() {
         response.with("error", "call_this_number").with("error_description", "and say your password")
     })
     .await
-    .unwrap_err();
+    .expect_err("as arranged");
     let (_, page) = world.browser.pages(1).await.remove(0);
     for text in [outcome, page] {
         assert!(!text.contains("call_this_number") && !text.contains("password"), "{text}");
@@ -85,7 +85,7 @@ async fn cl_45_a_response_with_another_state_is_discarded_and_does_not_end_the_l
         ["?code=stolen&state=wrong", "?code=stolen", "?error=access_denied&state=", "", "/favicon.ico"]
             .map(str::to_owned)
             .into();
-    log_in(&world.grant()).await.unwrap();
+    log_in(&world.grant()).await.expect("as arranged");
     assert_ne!(world.token_request()["code"], "stolen");
     let pages = world.browser.pages(6).await;
     assert!(pages[..5].iter().all(|(status, _)| status.is_client_error()), "{pages:?}");
@@ -96,9 +96,9 @@ async fn cl_45_a_response_with_another_state_is_discarded_and_does_not_end_the_l
 async fn cl_45_every_login_has_a_state_of_its_own() {
     let world = World::new().await;
     let grant = world.grant();
-    log_in(&grant).await.unwrap();
+    log_in(&grant).await.expect("as arranged");
     let first = world.authorization()["state"].clone();
-    log_in(&grant).await.unwrap();
+    log_in(&grant).await.expect("as arranged");
     assert_ne!(world.authorization()["state"], first);
     assert!(first.len() >= 43);
 }
@@ -116,6 +116,6 @@ async fn cl_45_an_application_that_receives_another_state_gets_no_token() {
 async fn a_login_that_the_user_refuses_is_the_users_decision() {
     let world = World::new().await;
     world.provider.set_login_policy(LoginPolicy::new().with_denial("access_denied"));
-    let error = log_in(&world.grant()).await.unwrap_err();
+    let error = log_in(&world.grant()).await.expect_err("as arranged");
     assert_eq!(error.kind(), GrantErrorKind::Refused);
 }
