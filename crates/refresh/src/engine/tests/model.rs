@@ -69,7 +69,7 @@ impl Model {
 
     /// Returns the grant of a client: a user logs in, and its access token has expired.
     pub(super) async fn of_user(answer: Answer) -> Self {
-        let model = Self::of_client(answer, |grants, provider, config| Refresher::new(grants, provider, config));
+        let model = Self::of_client(answer, Refresher::new);
         model.log_in("first login").await;
         model.clock.advance(LIFETIME);
         model
