@@ -48,7 +48,7 @@ impl ProviderSettings {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct EndpointSettings {
     pub(crate) authorize: Option<Uri>,
     pub(crate) token: Option<Uri>,
