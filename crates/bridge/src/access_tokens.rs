@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::{
     BridgeConfig,
+    clients::for_log,
     session::{ParsedToken, SecretHash, Session, TokenPair},
     signing_keys::{AccessTokenKind, SigningKeys},
     stored_keys::StoredKeys,
@@ -86,9 +87,19 @@ impl AccessTokens {
         match (ParsedToken::access_token(token.expose_secret()), &self.jwts) {
             (Some(presented), _) => Ok((presented.of, presented.secret.hash())),
             (None, Some(jwts)) => jwts.identify(token, now).await,
-            (None, None) => Err(AuthError::new(Reason::MalformedToken)),
+            (None, None) => Err(AuthError::new(Reason::MalformedToken).with_source(foreign(token))),
         }
     }
+}
+
+/// Returns what a token is that this bridge did not issue, for the log. Its issuer is unverified.
+fn foreign(token: &BearerToken) -> String {
+    const MAX_LEN: usize = 16 * 1024;
+    let jwt = Some(token).filter(|token| UnverifiedJwt::is_likely(token));
+    let jwt = jwt.and_then(|token| UnverifiedJwt::parse(token, MAX_LEN).ok());
+    let issuer = jwt.as_ref().and_then(|jwt| jwt.claimed_issuer().ok()).map(for_log);
+    let found = issuer.map_or_else(|| "a token".to_owned(), |issuer| format!("a JWT that names the issuer {issuer:?}"));
+    format!("{found} that this bridge did not issue; accepted are only its own access tokens")
 }
 
 /// JWT access tokens: [RFC 9068](https://www.rfc-editor.org/rfc/rfc9068).

@@ -123,6 +123,9 @@ struct LogDetails {
     key: Option<&'static str>,
 }
 
+/// The step of a login that reads the response of the provider from the URL of the callback.
+pub(crate) const AUTHORIZATION_RESPONSE: &str = "authorization_response";
+
 /// The maximum length of a text of a request or of a provider in the log.
 const MAX_LOGGED: usize = 300;
 
@@ -204,6 +207,8 @@ impl OAuthError {
     }
 
     /// Logs a login of `client_id` at `provider` that failed after consent, as one line.
+    ///
+    /// The authorization response comes through the browser, which can change it: it is no evidence of an error of this server.
     pub(crate) fn log_failed_login(&self, provider: &str, client_id: &str) {
         let LogDetails { step, found, expected, key } = self.details.as_deref().cloned().unwrap_or_default();
         let (error, description) = (self.code.as_str(), &*self.description);
@@ -211,7 +216,7 @@ impl OAuthError {
             ErrorCode::AccessDenied => {
                 tracing::info!(step, provider, client_id, error, description, found, expected, key, "login rejected");
             }
-            ErrorCode::TemporarilyUnavailable => {
+            _ if step == Some(AUTHORIZATION_RESPONSE) || self.code == ErrorCode::TemporarilyUnavailable => {
                 tracing::warn!(step, provider, client_id, error, description, found, expected, key, "login failed");
             }
             _ => tracing::error!(step, provider, client_id, error, description, found, expected, key, "login failed"),

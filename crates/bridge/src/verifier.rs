@@ -51,7 +51,8 @@ impl BridgeVerifier {
             TokenStatus::Inactive => return Err(AuthError::new(Reason::Inactive)),
         };
         if session.resource != self.resource {
-            return Err(AuthError::new(Reason::WrongAudience));
+            let problem = format!("the token is for {}; accepted is {} (`resource`)", session.resource, self.resource);
+            return Err(AuthError::new(Reason::WrongAudience).with_source(problem));
         }
         let AccessEntry { expires_at, scopes, .. } = entry;
         let scopes = scopes.unwrap_or_else(|| session.scopes.clone());

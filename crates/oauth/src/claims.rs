@@ -76,8 +76,10 @@ const TOKEN_CLAIMS: [&str; 30] = [
     "s_hash",
 ];
 
-/// The claims that name the client, the first of which counts.
-const CLIENT_CLAIMS: [&str; 4] = ["client_id", "azp", "cid", "appid"];
+/// The standard claims that name the client, the first of which counts.
+const CLIENT_CLAIMS: [&str; 2] = ["client_id", "azp"];
+/// The claims of vendors that name the client, in tokens without a standard one: of Okta, and of Entra ID.
+const VENDOR_CLIENT_CLAIMS: [&str; 2] = ["cid", "appid"];
 
 /// Registered claims about the login of the user, and its session at the provider. OpenID Connect, and Keycloak's `session_state`.
 const LOGIN_CLAIMS: [&str; 5] = ["acr", "amr", "auth_time", "sid", "session_state"];
@@ -182,10 +184,14 @@ impl Claims {
 
     /// Returns the client that the token was issued to: `client_id`, else `azp`, `cid` (Okta) or `appid` (Entra ID).
     ///
+    /// The last two count if they are strings: at other issuers they may be claims about something else.
+    ///
     /// # Errors
-    /// [`InvalidClaim`] if one of them is not a string, or empty.
+    /// [`InvalidClaim`] if one of the first two is not a string, or empty.
     pub fn client_id(&self) -> Result<Option<&str>, InvalidClaim> {
-        CLIENT_CLAIMS.iter().try_fold(None, |found: Option<&str>, claim| Ok(found.or(self.name(claim)?)))
+        let standard = CLIENT_CLAIMS.iter().try_fold(None, |found, claim| Ok(found.or(self.name(claim)?)))?;
+        let of_vendor = || VENDOR_CLIENT_CLAIMS.iter().find_map(|claim| self.name(claim).ok().flatten());
+        Ok(standard.or_else(of_vendor))
     }
 
     /// Returns `scope`, else `scp` (Okta, Entra ID): the scopes, written as one string or as a list of names.
@@ -317,7 +323,10 @@ mod tests {
         assert_eq!(claims(json!({"client_id": "c", "azp": "a"})).client_id(), Ok(Some("c")));
         for name in ["azp", "cid", "appid"] {
             assert_eq!(claims(json!({name: "a"})).client_id(), Ok(Some("a")), "{name}");
-            assert!(claims(json!({"client_id": "c", name: ""})).client_id().is_err(), "{name}");
         }
+        assert!(claims(json!({"client_id": "c", "azp": ""})).client_id().is_err());
+        // A number of another meaning, at an issuer that names no client.
+        assert_eq!(claims(json!({"cid": 7, "appid": ""})).client_id(), Ok(None));
+        assert_eq!(claims(json!({"azp": "a", "cid": 7})).client_id(), Ok(Some("a")));
     }
 }

@@ -153,6 +153,20 @@ impl AuthorizationServerMetadata {
 }
 
 impl AuthorizationServerMetadata {
+    /// Sets the authorization endpoint, in place of the one in the document.
+    #[must_use]
+    pub fn with_authorization_endpoint(mut self, endpoint: Uri) -> Self {
+        self.authorization_endpoint = Some(endpoint);
+        self
+    }
+
+    /// Sets the token endpoint, in place of the one in the document.
+    #[must_use]
+    pub fn with_token_endpoint(mut self, endpoint: Uri) -> Self {
+        self.token_endpoint = Some(endpoint);
+        self
+    }
+
     /// Fills in the members that are absent here and present in `other`, which is another document of the same issuer: an issuer may
     /// publish its OAuth endpoints in one document and those of OpenID Connect in another.
     #[must_use]

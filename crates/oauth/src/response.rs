@@ -79,7 +79,9 @@ pub(crate) fn failure(response: &Response<Bytes>) -> Option<ProtocolError> {
 pub(crate) fn client_refused(response: &Response<Bytes>) -> ProtocolError {
     let (status, headers) = (response.status(), response.headers());
     if status == StatusCode::FORBIDDEN {
-        let nothing_left = headers.get("x-ratelimit-remaining").is_some_and(|remaining| remaining == "0");
+        let remaining =
+            ["x-ratelimit-remaining", "x-rate-limit-remaining"].into_iter().find_map(|name| headers.get(name));
+        let nothing_left = remaining.is_some_and(|remaining| remaining == "0");
         if nothing_left || headers.contains_key(header::RETRY_AFTER) {
             return ProtocolError::RateLimited { retry_after: retry_after(headers) };
         }

@@ -154,17 +154,25 @@ pub enum UserInfoResponse {
 /// # Errors
 /// [`ProtocolError`]; [`ProtocolError::InvalidJwt`] if the JWT is encrypted, signed by a shared secret, or not signed.
 pub fn process_any(response: &Response<Bytes>) -> Result<UserInfoResponse, ProtocolError> {
+    match signed(response)? {
+        Some(jwt) => Ok(UserInfoResponse::Signed(jwt)),
+        None => process(response).map(UserInfoResponse::Plain),
+    }
+}
+
+/// Returns the JWT of a signed response; `None` for another response.
+pub(crate) fn signed(response: &Response<Bytes>) -> Result<Option<HeaderCheckedJwt>, ProtocolError> {
     const MAX_LEN: usize = 256 * 1024;
     let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
     if response.status() != StatusCode::OK || !essence.eq_ignore_ascii_case("application/jwt") {
-        return process(response).map(UserInfoResponse::Plain);
+        return Ok(None);
     }
     let token = std::str::from_utf8(response.body().trim_ascii()).ok().and_then(|text| BearerToken::new(text).ok());
     let token = token.ok_or(ProtocolError::InvalidJwt(Reason::MalformedToken))?;
     let policy = HeaderPolicy::new(JwtPurpose::UserInfo, "JWT").with_untyped_tokens();
     let jwt = UnverifiedJwt::parse(&token, MAX_LEN).and_then(|jwt| policy.check_header(jwt));
-    jwt.map(UserInfoResponse::Signed).map_err(|error| ProtocolError::InvalidJwt(error.reason()))
+    jwt.map(Some).map_err(|error| ProtocolError::InvalidJwt(error.reason()))
 }
 
 /// Returns the profile in a signed response of `issuer`, whose signature is verified; its subject is the string `sub`.
@@ -174,17 +182,19 @@ pub fn process_any(response: &Response<Bytes>) -> Result<UserInfoResponse, Proto
 /// # Errors
 /// [`ProtocolError`].
 pub fn process_signed(issuer: &Issuer, jwt: SignedJwt) -> Result<Profile, ProtocolError> {
-    let claims = jwt.into_claims(JwtPurpose::UserInfo).map_err(|error| ProtocolError::InvalidJwt(error.reason()))?;
-    match claims.issuer() {
-        Ok(found) if found.is_none_or(|found| found == issuer.as_str()) => {}
-        Ok(found) => {
-            let (expected, found) = (issuer.as_str().to_owned(), found.unwrap_or_default().to_owned());
-            return Err(ProtocolError::WrongIssuer { expected, found });
-        }
-        Err(_) => return Err(ProtocolError::InvalidMember("iss")),
-    }
+    let claims = signed_claims(issuer, jwt)?;
     let subject = claims.subject().ok().flatten().ok_or(ProtocolError::InvalidMember("sub"))?.into();
     Ok(Profile { subject, replaced: None, members: claims.into_inner(), claims: Claims::default() })
+}
+
+/// Returns the claims of a signed response of `issuer`.
+pub(crate) fn signed_claims(issuer: &Issuer, jwt: SignedJwt) -> Result<Claims, ProtocolError> {
+    let claims = jwt.into_claims(JwtPurpose::UserInfo).map_err(|error| ProtocolError::InvalidJwt(error.reason()))?;
+    let found = claims.issuer().map_err(|_| ProtocolError::InvalidMember("iss"))?;
+    if let Some(found) = found.filter(|found| *found != issuer.as_str()) {
+        return Err(ProtocolError::WrongIssuer { expected: issuer.as_str().to_owned(), found: found.to_owned() });
+    }
+    Ok(claims)
 }
 
 /// Returns the error in a response that rejects the token, or this server.

@@ -47,8 +47,8 @@ pub struct UserInfoEndpoint {
 enum Source {
     /// UserInfo of OpenID Connect, and the keys of signed responses.
     Standard(Endpoint, Box<RemoteKeySet>),
-    /// A vendor's profile, at the endpoint of the provider.
-    Provider(Arc<Provider>),
+    /// A vendor's profile, at the endpoint of the provider, and the keys of signed responses.
+    Provider(Arc<Provider>, Box<RemoteKeySet>),
 }
 
 impl UserInfoEndpoint {
@@ -68,7 +68,12 @@ impl UserInfoEndpoint {
     #[must_use]
     pub fn of_provider(provider: impl Into<Arc<Provider>>, egress: Egress) -> Self {
         let provider = provider.into();
-        Self::from_source(provider.issuer().clone(), Source::Provider(Arc::clone(&provider)), move |kind| {
+        let keys = match provider.jwks_uri() {
+            Some(jwks_uri) => RemoteKeySet::at(jwks_uri.clone(), egress.clone()),
+            None => RemoteKeySet::discovered(provider.issuer().clone(), egress.clone()),
+        };
+        let source = Source::Provider(Arc::clone(&provider), Box::new(keys));
+        Self::from_source(provider.issuer().clone(), source, move |kind| {
             EndpointClient::new(egress.clone(), kind).with_provider(Arc::clone(&provider))
         })
     }
@@ -83,9 +88,8 @@ impl UserInfoEndpoint {
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.requests = self.requests.with_clock(Arc::clone(&clock));
-        if let Source::Standard(endpoint, keys) = self.source {
-            self.source = Source::Standard(endpoint, Box::new(keys.with_clock(Arc::clone(&clock))));
-        }
+        let (Source::Standard(_, keys) | Source::Provider(_, keys)) = &mut self.source;
+        **keys = keys.as_ref().clone().with_clock(Arc::clone(&clock));
         self.supplements = self.supplements.with_clock(clock);
         self
     }
@@ -95,8 +99,8 @@ impl UserInfoEndpoint {
     pub fn with_url(mut self, url: Uri) -> Self {
         self.source = match self.source {
             Source::Standard(_, keys) => Source::Standard(Endpoint::at(url), keys),
-            Source::Provider(provider) => {
-                Source::Provider(Arc::new(Arc::unwrap_or_clone(provider).with_userinfo_endpoint(url)))
+            Source::Provider(provider, keys) => {
+                Source::Provider(Arc::new(Arc::unwrap_or_clone(provider).with_userinfo_endpoint(url)), keys)
             }
         };
         self
@@ -141,7 +145,7 @@ impl UserInfoEndpoint {
                     }
                 }
             }
-            Source::Provider(provider) => self.profile_of(provider, token).await?,
+            Source::Provider(provider, keys) => self.profile_of(provider, keys, token).await?,
         };
         let Some(claim) = &self.subject_claim else { return Ok(profile) };
         profile.with_subject_member(claim).ok_or_else(|| {
@@ -151,12 +155,23 @@ impl UserInfoEndpoint {
         })
     }
 
-    async fn profile_of(&self, provider: &Provider, token: &BearerToken) -> Result<Profile, AuthError> {
+    async fn profile_of(
+        &self,
+        provider: &Provider,
+        keys: &RemoteKeySet,
+        token: &BearerToken,
+    ) -> Result<Profile, AuthError> {
         let no_endpoint =
             || AuthError::new(Reason::ClientRefused).with_source("the provider has no endpoint for profiles");
         let request = provider.profile_request(token).ok_or_else(no_endpoint)?;
-        let process = |response: &_| provider.process_profile(response, token);
-        let mut profile = self.requests.verify(token, request, process).await?;
+        let process = |response: &_| provider.process_any_profile(response, token);
+        let mut profile = match self.requests.verify(token, request, process).await? {
+            UserInfoResponse::Plain(profile) => profile,
+            UserInfoResponse::Signed(jwt) => {
+                let jwt = keys.verified(jwt).await.map_err(of_provider)?;
+                provider.process_signed_profile(jwt, token)?
+            }
+        };
         let Some(request) = provider.supplement_request(&profile, token) else { return Ok(profile) };
         let process = |response: &_| provider.process_supplement(&mut profile, response);
         match self.supplements.send(token, request, process).await {

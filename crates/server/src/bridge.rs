@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use http::Uri;
 use portcullis::bridge::{Bridge, BridgeConfig, TrustedIssuer};
 use portcullis::egress::Egress;
+use portcullis::oauth::{metadata::AuthorizationServerMetadata, providers::Provider};
 use portcullis::verify::{RemoteKeySet, discover};
-use portcullis::{AuthConfig, BridgedServer, BridgedVerifier, oauth::providers::Provider, types::SystemClock};
+use portcullis::{AuthConfig, BridgedServer, BridgedVerifier, types::SystemClock};
 use tokio::time::sleep;
 
 use crate::config::{BridgeSettings, Config, EndpointSettings, KnownProvider, ProviderSettings};
@@ -74,6 +75,11 @@ pub(crate) async fn known_provider(settings: &ProviderSettings, egress: &Egress)
         KnownProvider::Issuer(issuer) => {
             let metadata = discover(egress, issuer).await;
             let metadata = metadata.map_err(|error| error.causes().unwrap_or_else(|| error.to_string()))?;
+            // Endpoints of the configuration count also where the metadata has none.
+            let EndpointSettings { authorize, token, .. } = settings.endpoints.clone();
+            let metadata =
+                authorize.into_iter().fold(metadata, AuthorizationServerMetadata::with_authorization_endpoint);
+            let metadata = token.into_iter().fold(metadata, AuthorizationServerMetadata::with_token_endpoint);
             Provider::oidc(&metadata).map_err(|error| error.to_string())?
         }
     };

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
+use http::Uri;
 use portcullis::egress::{EgressError, EgressErrorKind};
 
 /// One thing that does not agree: what was found, the key of the configuration, and what to change. It contains no secret.
@@ -58,11 +59,20 @@ impl Findings {
         self.add(Severity::Warning, key, &problem.into(), change);
     }
 
+    pub(crate) fn have_error(&self) -> bool {
+        self.0.iter().any(Finding::is_error)
+    }
+
     fn add(&mut self, severity: Severity, key: &str, problem: &str, change: &str) {
         let of_line = |character: char| if character.is_control() { ' ' } else { character };
         let problem = problem.chars().map(of_line).take(LONGEST_PROBLEM).collect();
         self.0.push(Finding { severity, key: key.to_owned(), problem, change: change.to_owned() });
     }
+}
+
+/// Returns `url` without its query, which may contain an API key.
+pub(crate) fn shown(url: &Uri) -> String {
+    url.to_string().split('?').next().unwrap_or_default().to_owned()
 }
 
 /// Returns why a request failed, with the key that permits a destination that the egress guard blocks.

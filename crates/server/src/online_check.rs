@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 use tower::ServiceExt as _;
 
 use crate::config::{BridgeSettings, Config, IssuerSettings, KnownProvider, ModeSettings, Verification};
-use crate::finding::{Finding, Findings, MAKE_REACHABLE, chain, unreachable};
+use crate::finding::{Finding, Findings, MAKE_REACHABLE, chain, shown, unreachable};
 use crate::{bridge, resource_server};
 
 /// Compares `config` with the servers that it names: their metadata and keys, whether the egress guard permits to reach them, and whether
@@ -225,7 +225,11 @@ impl Check {
         let provider = match bridge::known_provider(&settings.provider, &self.egress).await {
             Ok(provider) => provider,
             Err(problem) => {
-                return self.findings.error("bridge.issuer", problem, "correct the issuer, or set bridge.endpoints");
+                // An endpoint that is missing has been reported.
+                if !self.findings.have_error() {
+                    self.findings.error("bridge.issuer", problem, "correct the issuer, or set bridge.endpoints");
+                }
+                return;
             }
         };
         if let Some(url) = provider.jwks_uri().cloned() {
@@ -322,13 +326,13 @@ impl Check {
         };
         let keys = match KeySet::process(&response) {
             Ok(keys) => keys,
-            Err(error) => return self.findings.error(key, format!("{url}: {error}"), "correct the URL"),
+            Err(error) => return self.findings.error(key, format!("{}: {error}", shown(url)), "correct the URL"),
         };
         let Some((key, wanted)) = algorithms else { return };
         if !wanted.is_empty() && !wanted.iter().any(|algorithm| keys.has_key_for(*algorithm)) {
             let usable = Algorithm::ALL.iter().filter(|algorithm| keys.has_key_for(**algorithm));
             let usable: Vec<_> = usable.map(|algorithm| algorithm.as_str()).collect();
-            let problem = format!("no key of {url} is for these algorithms, but for {}", usable.join(", "));
+            let problem = format!("no key of {} is for these algorithms, but for {}", shown(url), usable.join(", "));
             self.findings.error(key, problem, "add one of them");
         }
     }
@@ -344,7 +348,7 @@ impl Check {
         match introspection::process_for(client, &response) {
             Ok(response) if response.is_active() => self.findings.error(
                 &keys[0],
-                format!("{url} says that a random token is active"),
+                format!("{} says that a random token is active", shown(url)),
                 "use another endpoint: this one accepts every token",
             ),
             Ok(_) | Err(ProtocolError::TokenRefused) => {}
@@ -365,7 +369,7 @@ impl Check {
         match provider.process_token_check(client, &response) {
             Ok(_) => self.findings.error(
                 &keys[0],
-                format!("{url} says that a random token was issued to this client"),
+                format!("{} says that a random token was issued to this client", shown(url)),
                 "use another endpoint: this one accepts every token",
             ),
             Err(ProtocolError::TokenRefused) => {}
@@ -377,22 +381,22 @@ impl Check {
     fn rejected(&mut self, [endpoint, secret]: &[String; 2], url: &Uri, error: &ProtocolError, change: &str) {
         match error {
             ProtocolError::RateLimited { .. } | ProtocolError::ServerError { .. } => {
-                self.findings.warning(endpoint, format!("{url}: {error}"), "try again later");
+                self.findings.warning(endpoint, format!("{}: {error}", shown(url)), "try again later");
             }
             // A 400 is the response to a request that another endpoint expects, unless it has the code `invalid_client`.
             ProtocolError::ClientRefused { status, .. }
                 if *status != StatusCode::BAD_REQUEST || error.is_invalid_client() =>
             {
-                let problem = format!("{url} rejects the credentials of this server: {error}");
+                let problem = format!("{} rejects the credentials of this server: {error}", shown(url));
                 self.findings.error(secret, problem, "correct `client_id` and the secret, and permit introspection");
             }
-            _ => self.findings.error(endpoint, format!("{url}, asked about a random token: {error}"), change),
+            _ => self.findings.error(endpoint, format!("{}, asked about a random token: {error}", shown(url)), change),
         }
     }
 
     /// Redeems a random code: `invalid_grant` is the answer of a server that accepts the credentials.
     async fn token_endpoint(&mut self, client: ProviderClient, public_url: &str) {
-        let (url, key) = (client.provider().token_endpoint().clone(), "bridge.client_secret");
+        let (url, key) = (shown(client.provider().token_endpoint()), "bridge.client_secret");
         let (code, nonce) = (random().into(), random());
         let callback = format!("{public_url}/callback");
         let verifier = CodeVerifier::new(*b"the verifier of a code that no s");

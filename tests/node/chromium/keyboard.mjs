@@ -16,6 +16,9 @@ export default async function ({ client, browser }) {
   await page.keyboard.press('Tab');
   assert.deepEqual(await focused(), { value: 'deny', outline: 'solid 3px' });
   await page.keyboard.press('Shift+Tab');
+  // The pointer comes to the page: its clicks do not count for a moment, and the keyboard stays where it is.
+  await page.mouse.move(100, 100);
+  assert.deepEqual(await focused(), { value: 'approve', outline: 'solid 3px' });
   await page.keyboard.press('Enter');
   await page.waitForURL('**/interaction/**');
   await focusable();

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     BridgeConfig, Client, GrantType,
     limits::{Caller, RateLimits},
-    response::{ErrorCode, OAuthError},
+    response::{AUTHORIZATION_RESPONSE, ErrorCode, OAuthError},
     session::{CodeBinding, Secret, SecretHash, Session, SessionUser, Sessions, Stage, TokenFamily, user_claims},
     telemetry::{LoginOutcome, Telemetry},
 };
@@ -208,11 +208,10 @@ impl LoginCompletion {
 
     /// Returns the provider's code, after a check of `iss`. RFC 9207 section 2.4.
     fn code(&self, response: AuthorizationResponse) -> Result<SecretString, OAuthError> {
-        const STEP: &str = "authorization_response";
         let provider = self.provider.provider();
         provider.check_issuer(response.issuer()).map_err(|_| {
             OAuthError::new(ErrorCode::ServerError, "authorization response of another issuer")
-                .with_step(STEP)
+                .with_step(AUTHORIZATION_RESPONSE)
                 .with_found(response.issuer().unwrap_or("no `iss`"), provider.issuer().as_str())
                 .with_key("bridge.issuer")
         })?;
@@ -226,7 +225,9 @@ impl LoginCompletion {
                 _ => (ErrorCode::ServerError, REFUSES_US),
             };
             let found = format!("error {code:?}, description {:?}", description.unwrap_or_default());
-            let error = OAuthError::new(error, text).with_step(STEP).with_found(&found, "an authorization code");
+            let error = OAuthError::new(error, text)
+                .with_step(AUTHORIZATION_RESPONSE)
+                .with_found(&found, "an authorization code");
             if text == REFUSES_US {
                 error.with_key("bridge.client_id, bridge.scopes, bridge.parameters")
             } else {
@@ -392,9 +393,10 @@ fn remedy(step: LoginStep, reason: Reason, description: &str) -> (&'static str, 
         }
         (_, Reason::ProviderTimeout) => ("an answer in time", "egress.timeout, bridge.endpoints"),
         (_, Reason::ProviderUnavailable | Reason::BackingOff) => ("an answer", "bridge.endpoints"),
+        (_, Reason::ProviderRateLimited) => ("an answer", "none: the provider limits the rate of requests"),
         (LoginStep::Code, _) => (
             "tokens for the authorization code",
-            "bridge.client_id, bridge.client_secret, bridge.token_endpoint_auth_method, bridge.endpoints.token",
+            "bridge.client_id, bridge.client_secret, bridge.token_endpoint_auth_method, bridge.endpoints.token, public_url",
         ),
         (LoginStep::IdToken, _) => ("a valid ID token", "bridge.scopes, bridge.issuer"),
         _ => ("the profile of the user who logged in", "bridge.scopes, bridge.endpoints.userinfo"),

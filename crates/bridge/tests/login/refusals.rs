@@ -23,7 +23,7 @@ const NOT_COMPLETED: (&str, &str) = ("access_denied", "the login at the identity
 /// A cause of a failed login, the error and the description that the client receives, and texts of the log line.
 type Case = (fn(&Fixture), (&'static str, &'static str), &'static [&'static str]);
 
-const CASES: [Case; 18] = [
+const CASES: [Case; 19] = [
     (
         |fixture| {
             fixture.idp.forge_callbacks(|response| {
@@ -31,12 +31,12 @@ const CASES: [Case; 18] = [
             });
         },
         REFUSES_US,
-        &["authorization_response", "unauthorized_client", "disabled", "bridge.client_id"],
+        &["WARN", "authorization_response", "unauthorized_client", "disabled", "bridge.client_id"],
     ),
     (
         |fixture| fixture.idp.forge_callbacks(|response| response.with("iss", "https://evil.example.test")),
         ("server_error", "authorization response of another issuer"),
-        &["authorization_response", "https://evil.example.test", "https://idp.other.test", "bridge.issuer"],
+        &["WARN", "authorization_response", "https://evil.example.test", "https://idp.other.test", "bridge.issuer"],
     ),
     (
         |fixture| fixture.idp.set_login_policy(LoginPolicy::new().with_denial("access_denied")),
@@ -53,7 +53,7 @@ const CASES: [Case; 18] = [
     (
         |fixture| fixture.idp.forge_callbacks(|response| response.with("code", "guessed")),
         ("access_denied", "the identity provider rejected the login"),
-        &["step=\"code\"", "invalid_grant", "bridge.client_id"],
+        &["step=\"code\"", "invalid_grant", "bridge.client_id", "public_url"],
     ),
     (
         |fixture| fixture.idp.set_fault(Endpoint::Token, Fault::status(401)),
@@ -71,6 +71,11 @@ const CASES: [Case; 18] = [
         |fixture| fixture.idp.set_fault(Endpoint::Token, Fault::status(503)),
         UNAVAILABLE,
         &["WARN", "step=\"code\"", "503", "bridge.endpoints"],
+    ),
+    (
+        |fixture| fixture.idp.set_fault(Endpoint::Token, Fault::status(429).with_retry_after("30")),
+        UNAVAILABLE,
+        &["WARN", "step=\"code\"", "429", "limits the rate of requests"],
     ),
     (
         |fixture| fixture.idp.set_fault(Endpoint::Token, Fault::hang()),

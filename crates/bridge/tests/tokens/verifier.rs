@@ -50,8 +50,15 @@ async fn ab_06_a_token_of_the_provider_is_none_of_the_bridges() {
     let jwt = fixture.idp.token("alice").with_audience(RESOURCE).jwt();
     let claims_to_be_ours =
         fixture.idp.token("alice").with_audience(RESOURCE).with_claim("iss", "https://mcp.example.test").jwt();
-    for token in [upstream.expose_secret(), &jwt, &claims_to_be_ours] {
-        assert_eq!(fixture.verify(token).await.expect_err("foreign").reason(), Reason::MalformedToken);
+    for (token, found) in [
+        (upstream.expose_secret(), "did not issue"),
+        (&jwt, IdentityProvider::ISSUER),
+        (&claims_to_be_ours, "https://mcp.example.test"),
+    ] {
+        let error = fixture.verify(token).await.expect_err("foreign");
+        assert_eq!(error.reason(), Reason::MalformedToken);
+        let causes = error.causes().expect("a cause for the log");
+        assert!(causes.contains(found) && !causes.contains(token), "{causes}");
     }
 }
 
@@ -80,7 +87,10 @@ async fn rs_13_a_token_is_good_for_the_resource_that_was_asked_for_and_for_no_ot
     let client = fixture.app().await.with_resource(OTHER_RESOURCE);
     let (authorization, code) = fixture.code(&client).await;
     let answer = client.redeem(&authorization, &code).await.expect("a response");
-    assert_eq!(fixture.verify(answer.access_token()).await.expect_err("for another").reason(), Reason::WrongAudience);
+    let error = fixture.verify(answer.access_token()).await.expect_err("for another");
+    assert_eq!(error.reason(), Reason::WrongAudience);
+    let causes = error.causes().expect("a cause for the log");
+    assert!(causes.contains(OTHER_RESOURCE) && causes.contains(RESOURCE), "{causes}");
     let reports = fixture.bridge.verifier_for(ResourceUri::new(OTHER_RESOURCE).expect("a resource"));
     let token = BearerToken::new(answer.access_token()).expect("a token");
     assert_eq!(reports.oneshot(token).await.expect("a user").subject(), "alice");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderValue, header::RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header::RETRY_AFTER};
 use portcullis_core::UnixTime;
 
 const FIRST_WINDOW: Duration = Duration::from_secs(1);
@@ -20,13 +20,18 @@ pub fn back_off_window(failures: u32, asked: Option<Duration>) -> Duration {
     doubled.max(asked).mul_f64(rand::random_range(1.0..1.25))
 }
 
-/// Returns the time that the headers say, and states it as `Retry-After` in seconds, so that a component without a clock can read it.
+/// Returns the time that the headers of `response` say, and states it as `Retry-After` in seconds, so that a component without a clock can read it.
 /// `None` if they do not say it: then they stay as they are.
 ///
 /// It is `Retry-After`, in seconds or as a date ([RFC 9110 section 10.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)); or
-/// if nothing is left (`x-ratelimit-remaining: 0`), `x-ratelimit-reset`.
-pub(super) fn state_retry_after(headers: &mut HeaderMap, now: UnixTime) -> Option<Duration> {
-    let delay = retry_after(headers, now).or_else(|| until_reset(headers, now))?;
+/// `x-ratelimit-reset` if nothing is left (`x-ratelimit-remaining: 0`), or if the status is 429 and the number that is left is not stated.
+/// Okta writes both with another hyphen (`x-rate-limit-reset`).
+pub(super) fn state_retry_after<B>(response: &mut Response<B>, now: UnixTime) -> Option<Duration> {
+    let is_limited = response.status() == StatusCode::TOO_MANY_REQUESTS;
+    let headers = response.headers_mut();
+    let is_limited = is_limited && stated(headers, REMAINING).is_none() || nothing_left(headers);
+    let reset = |headers: &HeaderMap| is_limited.then(|| until_reset(headers, now))?;
+    let delay = retry_after(headers, now).or_else(|| reset(headers))?;
     // A part of a second counts as a second: an earlier call would be too early.
     let seconds = delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0));
     headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -43,20 +48,25 @@ fn retry_after(headers: &HeaderMap, now: UnixTime) -> Option<Duration> {
     Some((UnixTime::default() + date).saturating_duration_since(now))
 }
 
-/// Reports whether the headers say that no requests are left.
-pub(super) fn nothing_left(headers: &HeaderMap) -> bool {
-    headers.get("x-ratelimit-remaining").is_some_and(|remaining| remaining == "0")
+const REMAINING: [&str; 2] = ["x-ratelimit-remaining", "x-rate-limit-remaining"];
+const RESET: [&str; 2] = ["x-ratelimit-reset", "x-rate-limit-reset"];
+
+/// Returns the first of the headers `names` that is present.
+fn stated<'a>(headers: &'a HeaderMap, names: [&'static str; 2]) -> Option<&'a HeaderValue> {
+    names.into_iter().find_map(|name| headers.get(name))
 }
 
-/// Returns the time until the limit is reset, if nothing is left: the header is a time since 1970 in seconds (GitHub) or, if it is too small
+/// Reports whether the headers say that no requests are left.
+pub(super) fn nothing_left(headers: &HeaderMap) -> bool {
+    stated(headers, REMAINING).is_some_and(|remaining| remaining == "0")
+}
+
+/// Returns the time until the limit is reset: the header is a time since 1970 in seconds (GitHub) or, if it is too small
 /// for one, a number of seconds.
 fn until_reset(headers: &HeaderMap, now: UnixTime) -> Option<Duration> {
     /// The year 2001.
     const FIRST_TIME: u64 = 1_000_000_000;
-    if !nothing_left(headers) {
-        return None;
-    }
-    let reset: u64 = headers.get("x-ratelimit-reset")?.to_str().ok()?.trim().parse().ok()?;
+    let reset: u64 = stated(headers, RESET)?.to_str().ok()?.trim().parse().ok()?;
     Some(match reset {
         FIRST_TIME.. => UnixTime::from_secs(reset).saturating_duration_since(now),
         _ => Duration::from_secs(reset),
@@ -100,27 +110,33 @@ mod tests {
     #[test]
     fn the_reset_of_a_limit_counts_if_nothing_is_left() {
         let now = UnixTime::from_secs(1_800_000_000);
-        let stated = |remaining: &'static str, reset: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("x-ratelimit-remaining", HeaderValue::from_static(remaining));
-            headers.insert("x-ratelimit-reset", HeaderValue::from_static(reset));
-            let delay = state_retry_after(&mut headers, now);
-            let header = headers.get(RETRY_AFTER).map(|value| value.to_str().expect("a number").to_owned());
+        let of = |status: u16, headers: &[(&str, &str)]| {
+            let response = Response::builder().status(status);
+            let response = headers.iter().fold(response, |response, (name, value)| response.header(*name, *value));
+            let mut response = response.body(()).expect("response");
+            let delay = state_retry_after(&mut response, now);
+            let header = response.headers().get(RETRY_AFTER).map(|value| value.to_str().expect("a number").to_owned());
             (delay.map(|delay| delay.as_secs()), header)
         };
+        let stated = |remaining, reset| of(403, &[("x-ratelimit-remaining", remaining), ("x-ratelimit-reset", reset)]);
         assert_eq!(stated("0", "1800000090"), (Some(90), Some("90".into())));
         assert_eq!(stated("0", "1700000000"), (Some(0), Some("0".into())));
         assert_eq!(stated("0", "45"), (Some(45), Some("45".into())));
         assert_eq!(stated("1", "1800000090"), (None, None));
         assert_eq!(stated("0", "soon"), (None, None));
+        let okta = [("x-rate-limit-remaining", "0"), ("x-rate-limit-reset", "1800000090")];
+        assert_eq!(of(429, &okta), (Some(90), Some("90".into())));
+        assert_eq!(of(429, &[("x-ratelimit-reset", "45")]), (Some(45), Some("45".into())));
+        assert_eq!(of(403, &[("x-ratelimit-reset", "45")]), (None, None));
+        assert_eq!(of(429, &[("x-ratelimit-remaining", "1"), ("x-ratelimit-reset", "45")]), (None, None));
     }
 
     #[test]
     fn a_date_is_stated_in_seconds() {
         let date = HeaderValue::from_static("Sun, 06 Nov 1994 08:50:37 GMT");
-        let mut headers = HeaderMap::from_iter([(RETRY_AFTER, date)]);
-        state_retry_after(&mut headers, UnixTime::from_secs(784_111_777));
-        assert_eq!(headers[RETRY_AFTER], "60");
+        let mut response = Response::builder().header(RETRY_AFTER, date).body(()).expect("response");
+        state_retry_after(&mut response, UnixTime::from_secs(784_111_777));
+        assert_eq!(response.headers()[RETRY_AFTER], "60");
     }
 
     #[test]

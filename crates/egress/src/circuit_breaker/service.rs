@@ -350,7 +350,7 @@ impl Calls {
         presented: Presented,
         uri: &Uri,
     ) -> Result<Response<Bytes>, EgressError> {
-        let delay = state_retry_after(response.headers_mut(), self.clock.now());
+        let delay = state_retry_after(&mut response, self.clock.now());
         if is_limit_of_a_user(&response, presented)
             && let Some(credential) = presented.credential
         {

@@ -14,8 +14,9 @@ use super::{
 use crate::{
     Claims, ProtocolError, describes_login, describes_token,
     id_token::IdToken,
+    jwt::SignedJwt,
     response::{error_members, json, json_object},
-    user_info::{self, Profile},
+    user_info::{self, Profile, UserInfoResponse},
 };
 
 impl Provider {
@@ -51,6 +52,8 @@ impl Provider {
     /// vendor's access tokens are JWTs that say more about the user, their claims are taken: the provider has just accepted this token. A
     /// member that repeats the token is left out.
     ///
+    /// A signed response (`application/jwt`) is read by [`process_any_profile`](Self::process_any_profile).
+    ///
     /// # Errors
     /// [`ProtocolError`] as for [`user_info::process`]; also if profile and token name different subjects.
     pub fn process_profile(&self, response: &Response<Bytes>, token: &BearerToken) -> Result<Profile, ProtocolError> {
@@ -58,6 +61,35 @@ impl Provider {
             return Err(ProtocolError::TokenRefused);
         }
         let members = user_info::refusal(response).map_or_else(|| json_object(response), Err)?;
+        self.profile_of_token(members, token)
+    }
+
+    /// Reads a response in JSON, as [`process_profile`](Self::process_profile) does, or a signed one.
+    ///
+    /// # Errors
+    /// [`ProtocolError`] as for [`user_info::process_any`].
+    pub fn process_any_profile(
+        &self,
+        response: &Response<Bytes>,
+        token: &BearerToken,
+    ) -> Result<UserInfoResponse, ProtocolError> {
+        match user_info::signed(response)? {
+            Some(jwt) => Ok(UserInfoResponse::Signed(jwt)),
+            None => self.process_profile(response, token).map(UserInfoResponse::Plain),
+        }
+    }
+
+    /// Returns the profile in a signed response to a request with `token`, whose signature is verified by a key of the issuer.
+    ///
+    /// # Errors
+    /// [`ProtocolError`] as for [`user_info::process_signed`]; also if profile and token name different subjects.
+    pub fn process_signed_profile(&self, jwt: SignedJwt, token: &BearerToken) -> Result<Profile, ProtocolError> {
+        let members = about_the_user(user_info::signed_claims(&self.issuer, jwt)?.into_inner());
+        self.profile_of_token(members, token)
+    }
+
+    /// Returns the profile of `members`, which the provider has returned for `token`.
+    fn profile_of_token(&self, members: Map<String, Value>, token: &BearerToken) -> Result<Profile, ProtocolError> {
         let members = without(members, &|_, value| value.as_str() == Some(token.expose_secret()));
         let claims =
             Some(token).filter(|_| self.vendor.claims_in_token).and_then(unverified_claims).unwrap_or_default();
@@ -76,10 +108,9 @@ impl Provider {
     /// [`ProtocolError`] if the token does not name the user by the vendor's subject.
     pub fn profile_of_id_token(&self, id_token: &IdToken) -> Result<Profile, ProtocolError> {
         let claims = id_token.claims().clone().into_inner();
-        let is_about_the_user = |name: &str| name == "sub" || !(describes_token(name) || describes_login(name));
         let subject = self.subject(&claims)?;
-        let members = claims.into_iter().filter(|(name, _)| is_about_the_user(name)).collect();
-        Ok(Profile { subject, replaced: None, members: self.renamed(members), claims: Claims::default() })
+        let members = self.renamed(about_the_user(claims));
+        Ok(Profile { subject, replaced: None, members, claims: Claims::default() })
     }
 
     /// Returns the profile of `members`.
@@ -153,6 +184,12 @@ impl Provider {
         }
         Ok(())
     }
+}
+
+/// Returns the claims about the user in a signed profile.
+fn about_the_user(claims: Map<String, Value>) -> Map<String, Value> {
+    let is_about_the_user = |name: &str| name == "sub" || !(describes_token(name) || describes_login(name));
+    claims.into_iter().filter(|(name, _)| is_about_the_user(name)).collect()
 }
 
 /// Reports whether a member is absent, or null.

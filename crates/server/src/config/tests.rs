@@ -389,3 +389,21 @@ fn a_ready_made_provider_can_be_changed_by_single_keys() {
     let shared = zoom.replace("user.id", "account_id");
     assert!(provider(&shared).expect("valid").vendor().has_shared_subject(), "the account of many users");
 }
+
+#[test]
+fn the_profile_in_an_id_token_needs_openid_also_at_a_provider_with_metadata() {
+    let text = |scopes: &str| {
+        format!(
+            r#"mode = "bridge"
+            store.url = "memory:"
+            bridge.issuer = "https://idp.example.com"
+            bridge.client_id = "app"
+            bridge.client_secret = "hush"
+            bridge.scopes = {scopes}
+            bridge.oauth2.profile = "id_token""#
+        )
+    };
+    let error = load(&text("[\"read\"]"), &[]).expect_err("no ID token");
+    assert!(error.contains("`bridge.scopes` must contain \"openid\""), "{error}");
+    load(&text("[\"openid\"]"), &[]).expect("valid");
+}

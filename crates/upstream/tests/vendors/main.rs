@@ -157,6 +157,31 @@ fn compare(heading: &str, rows: &[String]) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_signed_profile_is_verified_by_the_keys_of_the_provider() {
+    let row = |name: &str| rows().into_iter().find(|row| text(row, "provider") == name).expect("a row");
+    for name in ["oidc", "keycloak"] {
+        let mut row = row(name);
+        let subject = row["user"]["subject"].clone();
+        row["profile"] = "(signed)".into();
+        row["signed_profile"] = serde_json::json!({"sub": subject, "email": "signed@example.com"});
+        let log_in = |row: Value| async move {
+            let (provider, clock) = (provider(&row), TestClock::new());
+            let client = Stub::new(row.clone(), provider.clone(), &clock).await.client(provider, app(), clock);
+            let scopes = ScopeSet::parse(text(&row, "scopes")).expect("scopes");
+            client.login(&"c0de".into(), REDIRECT, &CodeVerifier::new([7; 32]), NONCE, &scopes).await
+        };
+        let login = log_in(row.clone()).await.expect(name);
+        assert_eq!(login.profile.text("email"), Some("signed@example.com"), "{name}");
+        assert!(login.profile.members().get("exp").is_none(), "{name}: claims about the JWT are not of the user");
+        for (claim, value) in [("iss", "https://other.example"), ("sub", "mallory")] {
+            let mut forged = row.clone();
+            forged["signed_profile"][claim] = value.into();
+            assert!(log_in(forged).await.is_err(), "{name}: {claim}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_profile_in_an_id_token_or_a_token_response_is_checked_as_any_other() {
     let row = |name: &str| rows().into_iter().find(|row| text(row, "provider") == name).expect("a row");
     let log_in = |row: Value| async move {

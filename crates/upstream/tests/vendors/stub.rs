@@ -24,6 +24,7 @@ struct Inner {
     row: Value,
     provider: Provider,
     id_token: String,
+    signed_profile: String,
     keys: Bytes,
     is_dead: AtomicBool,
     asked: Mutex<Vec<(Uri, String)>>,
@@ -37,10 +38,14 @@ impl Stub {
         let token = signer.token("ada").with_header("typ", "JWT").with_audience("app").with_claim("nonce", NONCE);
         let token = token.without_claim("client_id").with_claim("iss", provider.issuer().as_str());
         let id_token = claims.into_iter().fold(token, |token, (name, value)| token.with_claim(&name, value)).jwt();
+        let profile = signer.token("ada").with_header("typ", "JWT").with_claim("iss", provider.issuer().as_str());
+        let claims = row["signed_profile"].as_object().cloned().unwrap_or_default();
+        let signed_profile =
+            claims.into_iter().fold(profile, |profile, (name, value)| profile.with_claim(&name, value)).jwt();
         let request = Request::get(signer.endpoint_url(Endpoint::KeySet)).body(Bytes::new()).expect("request");
         let keys = signer.oneshot(request).await.expect("keys").into_body();
         let (is_dead, asked) = (AtomicBool::default(), Mutex::default());
-        Self(Arc::new(Inner { row, provider, id_token, keys, is_dead, asked }))
+        Self(Arc::new(Inner { row, provider, id_token, signed_profile, keys, is_dead, asked }))
     }
 
     pub(crate) fn client(&self, provider: Provider, app: ClientAuthentication, clock: TestClock) -> ProviderClient {
@@ -82,7 +87,7 @@ impl Stub {
     }
 
     fn answer(&self, request: &Request<Bytes>) -> Response<Bytes> {
-        let Inner { row, provider, id_token, keys, is_dead, asked } = &*self.0;
+        let Inner { row, provider, id_token, signed_profile, keys, is_dead, asked } = &*self.0;
         let body = String::from_utf8_lossy(request.body()).into_owned();
         asked.lock().expect("lock").push((request.uri().clone(), body.clone()));
         let app = ClientAuthentication::basic("app", "s3cret".into());
@@ -110,6 +115,10 @@ impl Stub {
             };
         }
         match provider.profile_request(&token) {
+            Some(profile) if profile.uri() == request.uri() && row["profile"] == "(signed)" => {
+                let response = Response::builder().header("content-type", "application/jwt");
+                response.body(signed_profile.clone().into()).expect("response")
+            }
             Some(profile) if profile.uri() == request.uri() && !row["profile"].is_null() => json(200, &row["profile"]),
             _ => Response::builder().status(404).body(Bytes::new()).expect("response"),
         }

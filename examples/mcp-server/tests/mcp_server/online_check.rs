@@ -33,7 +33,7 @@ async fn assert_finding(text: &str, severity: &str, key: &str, part: &str) {
     assert_eq!(lines.len(), 1, "{stdout}");
     let line = lines[0];
     assert!(line.starts_with(&format!("{severity}: `{key}`: ")) && line.contains(part), "{line}");
-    assert!(!line.contains(IdentityProvider::CLIENT_SECRET), "{line}");
+    assert!(!line.contains(IdentityProvider::CLIENT_SECRET) && !line.contains("hush"), "{line}");
 }
 
 const INTROSPECTION: &str = "verify = \"introspection\"\nclient_id = \"resource-server\"\nclient_secret";
@@ -62,7 +62,7 @@ async fn each_difference_is_one_line_with_the_key_and_what_to_change() {
     for (keys, key, part) in [
         ("algorithms = [\"ES384\"]", "algorithms", "RS256"),
         ("jwks_uri = \"https://10.255.255.1/jwks\"", "jwks_uri", "`egress.allowed_networks`"),
-        (&format!("jwks_uri = \"{url}/nowhere\""), "jwks_uri", "404"),
+        (&format!("jwks_uri = \"{url}/nowhere?api_key=hush\""), "jwks_uri", "404"),
         (&format!("{INTROSPECTION} = \"wrong\""), "client_secret", "invalid_client"),
     ] {
         assert_finding(&issuer(url, keys), "error", &format!("resource_server.issuers[0].{key}"), part).await;
@@ -111,6 +111,60 @@ async fn metadata_that_the_server_rejects_is_not_taken_for_good() {
     assert_finding(&text, "error", "bridge.endpoints.userinfo", "`egress.allowed_networks`").await;
     let text = issuer(url, "enrich = true");
     assert_finding(&text, "error", "resource_server.issuers[0].userinfo_endpoint", "`egress.allowed_networks`").await;
+}
+
+#[tokio::test]
+async fn what_the_metadata_lacks_is_reported_with_the_key_that_replaces_it() {
+    let provider = IdentityProvider::new();
+    let running = provider.serve().await.expect("a port");
+    let url = running.url();
+    let of_bridge = bridge(&oidc(url), "url = \"memory:\"");
+    let introspection = issuer(url, &format!("{INTROSPECTION} = \"{}\"", IdentityProvider::CLIENT_SECRET));
+    let of_issuer = |name: &str| format!("resource_server.issuers[0].{name}");
+    for (changes, text, severity, key, part) in [
+        (json!({"token_endpoint": null}), &of_bridge, "error", "bridge.endpoints.token", "has no token_endpoint"),
+        (
+            json!({"authorization_endpoint": null}),
+            &of_bridge,
+            "error",
+            "bridge.endpoints.authorize",
+            "has no authorization_endpoint",
+        ),
+        (json!({"userinfo_endpoint": null}), &of_bridge, "warning", "bridge.endpoints.userinfo", "profile"),
+        (json!({"revocation_endpoint": null}), &of_bridge, "warning", "bridge.endpoints.revocation", "not revoked"),
+        (
+            json!({"token_endpoint_auth_methods_supported": ["private_key_jwt"]}),
+            &of_bridge,
+            "warning",
+            "bridge.token_endpoint_auth_method",
+            "without \"client_secret_basic\"",
+        ),
+        (
+            json!({"grant_types_supported": ["authorization_code"]}),
+            &of_bridge,
+            "warning",
+            "bridge.scopes",
+            "without \"refresh_token\"",
+        ),
+        (json!({"jwks_uri": null}), &issuer(url, ""), "error", &of_issuer("jwks_uri"), "has no jwks_uri"),
+        (json!({}), &introspection, "error", &of_issuer("introspection_endpoint"), "has no introspection_endpoint"),
+        (
+            json!({"userinfo_endpoint": null}),
+            &issuer(url, "enrich = true"),
+            "error",
+            &of_issuer("userinfo_endpoint"),
+            "has no userinfo_endpoint",
+        ),
+    ] {
+        publish(&provider, &changes);
+        assert_finding(text, severity, key, part).await;
+    }
+    // The key replaces it.
+    publish(&provider, &json!({"token_endpoint": null}));
+    let endpoints = format!("\n[bridge.endpoints]\ntoken = \"{}\"", provider.endpoint_url(Endpoint::Token));
+    let (code, stdout) = check(&format!("{of_bridge}{endpoints}")).await;
+    assert!(code == Some(0) && stdout.lines().count() == 1, "{stdout}");
+    Running::bridge(&format!("{}{endpoints}", oidc(url))).await;
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ impl ProviderSettings {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct EndpointSettings {
     pub(crate) authorize: Option<Uri>,
     pub(crate) token: Option<Uri>,
@@ -72,7 +72,7 @@ pub(super) fn validate(section: &Section<'_>, table: &mut Bridge) -> Result<Prov
         // Another server than the vendor's has other keys. Without its key set, ID tokens cannot be verified, and the profile names
         // the user.
         (Some(provider), None) if endpoints.token.is_some() && endpoints.jwks.is_none() => {
-            let needs_id_tokens = changed(&provider, &changes).profile == ProfileSource::IdToken;
+            let needs_id_tokens = changed(provider.vendor().clone(), &changes).profile == ProfileSource::IdToken;
             all(if needs_id_tokens { provider } else { provider.without_id_tokens() })
         }
         (Some(provider), None) => all(provider),
@@ -80,14 +80,15 @@ pub(super) fn validate(section: &Section<'_>, table: &mut Bridge) -> Result<Prov
         (None, Some(issuer)) => named(issuer, &endpoints),
         (None, None) => return Err(section.error("issuer", "is missing: it identifies the OpenID provider")),
     };
-    if let KnownProvider::All(provider) = &known {
-        check_profile(section, table, provider, &endpoints, &changes)?;
-    }
+    let vendor = match &known {
+        KnownProvider::All(provider) => changed(provider.vendor().clone(), &changes),
+        KnownProvider::Issuer(_) => changed(Vendor::standard(), &changes),
+    };
+    check_profile(section, table, &vendor, &endpoints, &changes)?;
     Ok(ProviderSettings { known, endpoints, changes })
 }
 
-fn changed(provider: &Provider, changes: &VendorChanges) -> Vendor {
-    let mut vendor = provider.vendor().clone();
+fn changed(mut vendor: Vendor, changes: &VendorChanges) -> Vendor {
     changes.apply(&mut vendor);
     vendor
 }
@@ -96,12 +97,12 @@ fn changed(provider: &Provider, changes: &VendorChanges) -> Vendor {
 fn check_profile(
     section: &Section<'_>,
     table: &Bridge,
-    provider: &Provider,
+    vendor: &Vendor,
     endpoints: &EndpointSettings,
     changes: &VendorChanges,
 ) -> Result<(), ConfigError> {
     let is_generic = table.provider == ProviderName::Oauth2;
-    match changed(provider, changes).profile {
+    match vendor.profile {
         ProfileSource::IdToken if !table.scopes.iter().any(|scope| scope == "openid") => {
             Err(section.error("scopes", "must contain \"openid\": the profile is in the ID token"))
         }
