@@ -72,7 +72,7 @@ pub(crate) async fn run(url: &str) -> Result<()> {
             let at_provider = ClientAuthentication::public(&context.idp_client_id);
             let (issuer, endpoint) = (Issuer::new(&context.idp_issuer)?, context.idp_token_endpoint.parse()?);
             let provider = TokenEndpoint::at(egress, issuer, endpoint, at_provider);
-            manager(CrossAppAccess::new(target, provider, given(context.idp_id_token)))
+            manager(CrossAppAccess::new(target, "user", provider, given(context.idp_id_token)))
         }
         "auth/dpop" | "auth/dpop-nonce" => {
             let key = DpopKey::generate();
