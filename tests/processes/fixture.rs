@@ -68,7 +68,8 @@ impl World {
         let mut grants = Vec::new();
         for _ in 0..users {
             let subject = format!("{:x}", rand::random::<u128>());
-            let grant = desktop::binding(&self.issuer.parse().expect("an issuer"), &subject).grant_id("authorization_code");
+            let grant =
+                desktop::binding(&self.issuer.parse().expect("an issuer"), &subject).grant_id("authorization_code");
             self.subjects.lock().expect("a lock").insert(grant, subject);
             let (access_token, refresh_token) = self.provider.issue(grant);
             let mut response = TokenResponse::new(BearerToken::issued(&access_token).expect("a token"));

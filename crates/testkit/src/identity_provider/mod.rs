@@ -14,7 +14,6 @@ mod snapshot;
 mod state;
 mod token;
 mod token_endpoint;
-mod token_exchange;
 mod vendor;
 
 pub use endpoint::Endpoint;
