@@ -30,9 +30,9 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct State {
-    rows: BTreeMap<RecordKey, StoredRow>,
+    rows: BTreeMap<Place, StoredRow>,
     /// The same rows, in the order in which they expire.
-    ends: BTreeSet<(Collection, UnixTime, RecordKey)>,
+    ends: BTreeSet<(u8, UnixTime, [u8; 32])>,
     /// The highest version there has been.
     version: u64,
     /// Those that were not released.
@@ -44,6 +44,13 @@ struct State {
     events: VecDeque<Bytes>,
     /// The position of the last event. The others have those before it.
     last_event: u64,
+}
+
+/// The number of a collection, and the bytes of a key: what there is of a [`RecordKey`] in each row.
+type Place = (u8, [u8; 32]);
+
+const fn place(key: RecordKey) -> Place {
+    (key.collection().number(), *key.as_bytes())
 }
 
 struct Held {
@@ -85,14 +92,16 @@ impl Default for MemoryStore {
 
 impl State {
     fn unexpired(&self, key: RecordKey, now: UnixTime) -> Option<&StoredRow> {
-        self.rows.get(&key).filter(|stored| now < stored.row.expires_at)
+        self.rows.get(&place(key)).filter(|stored| now < stored.row.expires_at)
     }
 
     fn is_as_expected(&self, key: RecordKey, expected: Expected, now: UnixTime) -> bool {
         match expected {
             Expected::Absent => self.unexpired(key, now).is_none(),
             Expected::Unexpired(version) => self.unexpired(key, now).is_some_and(|stored| stored.version == version),
-            Expected::EvenExpired(version) => self.rows.get(&key).is_some_and(|stored| stored.version == version),
+            Expected::EvenExpired(version) => {
+                self.rows.get(&place(key)).is_some_and(|stored| stored.version == version)
+            }
         }
     }
 
@@ -109,19 +118,21 @@ impl State {
         self.remove(key);
         self.version += 1;
         let version = Version::new(self.version);
-        self.ends.insert((key.collection(), new.expires_at, key));
-        self.rows.insert(key, StoredRow::new(version, new));
+        let (collection, bytes) = place(key);
+        self.ends.insert((collection, new.expires_at, bytes));
+        self.rows.insert((collection, bytes), StoredRow::new(version, new));
         Swap::Written(version)
     }
 
     fn remove(&mut self, key: RecordKey) {
-        if let Some(stored) = self.rows.remove(&key) {
-            self.ends.remove(&(key.collection(), stored.row.expires_at, key));
+        let (collection, bytes) = place(key);
+        if let Some(stored) = self.rows.remove(&(collection, bytes)) {
+            self.ends.remove(&(collection, stored.row.expires_at, bytes));
         }
     }
 
     fn compare_and_remove(&mut self, key: RecordKey, expected: Version) -> bool {
-        let is_as_expected = self.rows.get(&key).is_some_and(|stored| stored.version == expected);
+        let is_as_expected = self.rows.get(&place(key)).is_some_and(|stored| stored.version == expected);
         if is_as_expected {
             self.remove(key);
         }
@@ -162,7 +173,7 @@ impl State {
     /// An abandoned lease is remembered for as long as there is a row that its holder may have left half done.
     fn sweep_leases(&mut self, now: UnixTime, is_swept: impl Fn(Collection) -> bool) {
         let Self { leases, rows, .. } = self;
-        leases.retain(|key, held| !is_swept(key.collection()) || now < held.until || rows.contains_key(key));
+        leases.retain(|key, held| !is_swept(key.collection()) || now < held.until || rows.contains_key(&place(*key)));
     }
 
     fn sweep(&mut self, collection: Collection, now: UnixTime) -> u64 {
@@ -174,28 +185,29 @@ impl State {
 
     /// The rows of `collection` that have expired, the oldest first.
     fn expired(&self, collection: Collection, now: UnixTime) -> impl Iterator<Item = RecordKey> {
-        let first = (collection, UnixTime::from_nanos(0), RecordKey::new(collection, [0; 32]));
-        let ends = self.ends.range(first..).take_while(move |(of, ..)| *of == collection);
-        ends.take_while(move |(_, end, _)| *end <= now).map(|(.., key)| *key)
+        let number = collection.number();
+        let first = (number, UnixTime::from_nanos(0), [0; 32]);
+        let ends = self.ends.range(first..).take_while(move |(of, end, _)| *of == number && *end <= now);
+        ends.map(move |(.., bytes)| RecordKey::new(collection, *bytes))
     }
 
     /// The rows of `collection` that have not expired, the first to expire first.
     fn next_to_expire(&self, collection: Collection, now: UnixTime) -> impl Iterator<Item = RecordKey> {
-        let last = (collection, now, RecordKey::new(collection, [u8::MAX; 32]));
-        let ends = self.ends.range((Bound::Excluded(last), Bound::Unbounded));
-        ends.take_while(move |(of, ..)| *of == collection).map(|(.., key)| *key)
+        let number = collection.number();
+        let ends = self.ends.range((Bound::Excluded((number, now, [u8::MAX; 32])), Bound::Unbounded));
+        ends.take_while(move |(of, ..)| *of == number).map(move |(.., bytes)| RecordKey::new(collection, *bytes))
     }
 
     /// The rows of `collection` after `after`, in the order of their keys.
     fn after(&self, collection: Collection, after: Option<RecordKey>) -> impl Iterator<Item = (RecordKey, &StoredRow)> {
-        let first = RecordKey::new(collection, [0; 32]);
-        let first = after.map_or(Bound::Included(first), Bound::Excluded);
-        let rows = self.rows.range((first, Bound::Unbounded));
-        rows.take_while(move |(key, _)| key.collection() == collection).map(|(key, stored)| (*key, stored))
+        let number = collection.number();
+        let first = after.map_or(Bound::Included((number, [0; 32])), |after| Bound::Excluded(place(after)));
+        let rows = self.rows.range((first, Bound::Unbounded)).take_while(move |((of, _), _)| *of == number);
+        rows.map(move |((_, bytes), stored)| (RecordKey::new(collection, *bytes), stored))
     }
 
     fn stored(&self, keys: impl Iterator<Item = RecordKey>) -> Vec<(RecordKey, StoredRow)> {
-        keys.filter_map(|key| Some((key, self.rows.get(&key)?.clone()))).collect()
+        keys.filter_map(|key| Some((key, self.rows.get(&place(key))?.clone()))).collect()
     }
 
     fn append(&mut self, event: Bytes) -> Position {
@@ -224,7 +236,7 @@ impl Store for MemoryStore {
     }
 
     fn load_even_expired(&self, key: RecordKey) -> StoreFuture<'_, Option<StoredRow>> {
-        Box::pin(async move { Ok(self.state().rows.get(&key).cloned()) })
+        Box::pin(async move { Ok(self.state().rows.get(&place(key)).cloned()) })
     }
 
     fn compare_and_swap(
