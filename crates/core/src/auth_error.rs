@@ -64,31 +64,10 @@ impl AuthError {
         self.edit(|inner| inner.retry_after = Some(delay))
     }
 
-    /// Returns the underlying errors as one line for the log, from the direct cause to the first, or `None` if there are none.
-    ///
-    /// Control characters are escaped, because the text may contain parts of a response or of a token that is not verified. The line is
-    /// cut off after 1000 characters.
+    /// Returns the underlying errors as [one line](error_chain) for the log, or `None` if there are none.
     #[must_use]
     pub fn causes(&self) -> Option<String> {
-        let first: &(dyn Error + 'static) = self.0.source.as_deref()?;
-        let mut line = String::new();
-        let mut before = String::new();
-        for cause in iter::successors(Some(first), |cause| (**cause).source()) {
-            let text = cause.to_string();
-            // Many errors repeat their cause in their own text.
-            if !before.contains(&text) {
-                line.push_str(if line.is_empty() { "" } else { ": " });
-                for character in text.chars() {
-                    if character.is_control() {
-                        line.extend(character.escape_default());
-                    } else {
-                        line.push(character);
-                    }
-                }
-                before = text;
-            }
-        }
-        Some(line.chars().take(1000).collect())
+        self.0.source.as_deref().map(|source| error_chain(source))
     }
 
     /// Changes the error by copy on write: clones are unaffected.
@@ -139,6 +118,32 @@ impl AuthError {
     pub fn scopes(&self) -> &ScopeSet {
         &self.0.scopes
     }
+}
+
+/// Returns an error and its causes as one line for the log, from `error` to the first cause.
+///
+/// Control characters are escaped, because the text may contain parts of a response or of a token that is not verified. The line is cut off
+/// after 1000 characters. It must not contain a secret: that is the duty of the errors.
+#[must_use]
+pub fn error_chain(error: &(dyn Error + 'static)) -> String {
+    let mut line = String::new();
+    let mut before = String::new();
+    for cause in iter::successors(Some(error), |cause| (**cause).source()) {
+        let text = cause.to_string();
+        // Many errors repeat their cause in their own text.
+        if !before.contains(&text) {
+            line.push_str(if line.is_empty() { "" } else { ": " });
+            for character in text.chars() {
+                if character.is_control() {
+                    line.extend(character.escape_default());
+                } else {
+                    line.push(character);
+                }
+            }
+            before = text;
+        }
+    }
+    line.chars().take(1000).collect()
 }
 
 impl From<Reason> for AuthError {

@@ -27,7 +27,7 @@ mod user_context;
 mod verify_token;
 pub mod wire;
 
-pub use auth_error::{AuthError, AuthErrorKind};
+pub use auth_error::{AuthError, AuthErrorKind, error_chain};
 pub use bearer_token::{BearerToken, InvalidBearerToken};
 pub use challenge::Challenge;
 pub use challenge_parser::ParseChallengeError;

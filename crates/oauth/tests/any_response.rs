@@ -86,7 +86,7 @@ proptest! {
         let introspected = introspection::process(&response).map_err(AuthError::from);
         let verified = introspected.and_then(|active| policy.check(active, UnixTime::from_secs(1_800_000_000)));
         if let Ok(claims) = verified {
-// An accepted token names this resource, and becomes a user or is rejected.
+            // An accepted token names this resource, and becomes a user or is rejected.
             assert!(claims.as_ref().audience().expect("audience").contains(&"https://mcp.example/mcp"));
             let _ = claims.into_user_context();
         }

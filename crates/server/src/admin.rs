@@ -7,9 +7,9 @@ use axum::{Router, extract::State, routing::get};
 use futures_util::future::join_all;
 use http::{StatusCode, header};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use portcullis::{Issuer, store::StoreErrorKind, verify::RemoteKeySet};
+use portcullis::{Issuer, store::StoreErrorKind, types::error_chain, verify::RemoteKeySet};
 
-use crate::{finding::chain, listeners::Shutdown, routes::LateRoutes, store::OpenStore};
+use crate::{listeners::Shutdown, routes::LateRoutes, store::OpenStore};
 
 /// Histogram buckets in seconds, from a cache hit to a provider that does not respond.
 const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0];
@@ -72,7 +72,7 @@ impl Readiness {
             Self::Keys(key_sets) => {
                 let tries = key_sets.iter().map(async |(issuer, keys)| {
                     let error = keys.prefetch().await.err()?;
-                    Some(format!("no keys of {issuer}: {}", chain(&error)))
+                    Some(format!("no keys of {issuer}: {}", error_chain(&error)))
                 });
                 join_all(tries).await.into_iter().flatten().collect()
             }
@@ -80,9 +80,9 @@ impl Readiness {
                 let provider = routes.problem().map(|problem| format!("no metadata of the provider: {problem}"));
                 let store = store.check().await.err().map(|error| match error.kind() {
                     StoreErrorKind::WrongKeys => {
-                        format!("{}: restart with the keys of `store.encryption_keys_file`", chain(&error))
+                        format!("{}: restart with the keys of `store.encryption_keys_file`", error_chain(&error))
                     }
-                    _ => chain(&error),
+                    _ => error_chain(&error),
                 });
                 provider.into_iter().chain(store).collect()
             }

@@ -1,10 +1,12 @@
 //! [`Finding`]: what of a configuration does not agree with the servers that it names, as one line for the operator.
 
-use std::error::Error;
 use std::fmt;
 
 use http::Uri;
-use portcullis::egress::{EgressError, EgressErrorKind};
+use portcullis::{
+    egress::{EgressError, EgressErrorKind},
+    types::error_chain,
+};
 
 /// One thing that does not agree: what was found, the key of the configuration, and what to change. It contains no secret.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -81,23 +83,9 @@ pub(crate) fn unreachable(error: &EgressError) -> String {
         EgressErrorKind::Blocked => {
             format!(
                 "{} (blocked by the egress guard: see `egress.allowed_networks`, `egress.allow_loopback`)",
-                chain(error)
+                error_chain(error)
             )
         }
-        _ => chain(error),
+        _ => error_chain(error),
     }
-}
-
-/// Returns the messages of `error` and of its sources.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

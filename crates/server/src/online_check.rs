@@ -14,12 +14,15 @@ use portcullis::oauth::{
     revocation::RevokedTokens,
 };
 use portcullis::upstream::{LoginErrorKind, ProviderClient};
-use portcullis::{BearerToken, Issuer, ScopeSet, types::Reason};
+use portcullis::{
+    BearerToken, Issuer, ScopeSet,
+    types::{Reason, error_chain},
+};
 use serde_json::{Map, Value};
 use tower::ServiceExt as _;
 
 use crate::config::{BridgeSettings, Config, IssuerSettings, KnownProvider, ModeSettings, Verification};
-use crate::finding::{Finding, Findings, MAKE_REACHABLE, chain, shown, unreachable};
+use crate::finding::{Finding, Findings, MAKE_REACHABLE, shown, unreachable};
 use crate::{bridge, resource_server};
 
 /// Compares `config` with the servers that it names: their metadata and keys, whether the egress guard permits to reach them, and whether
@@ -52,7 +55,7 @@ async fn check(config: &Config, depth: Depth) -> Vec<Finding> {
         Ok(egress) => egress,
         Err(error) => {
             let mut findings = Findings::default();
-            findings.error("egress", chain(&error), "correct this section");
+            findings.error("egress", error_chain(&error), "correct this section");
             return findings.0;
         }
     };
@@ -403,7 +406,7 @@ impl Check {
         let Err(error) = client.login(&code, &callback, &verifier, &nonce, &ScopeSet::default()).await else {
             return self.findings.error(key, format!("{url} redeems a random code"), "use another provider");
         };
-        let problem = format!("{url}: {}", chain(error.cause()));
+        let problem = format!("{url}: {}", error_chain(error.cause()));
         match (error.kind(), error.cause().reason()) {
             (LoginErrorKind::Refused, _) => {}
             (LoginErrorKind::Misconfigured, Reason::ClientRefused) => self.findings.error(

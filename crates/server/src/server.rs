@@ -114,23 +114,7 @@ impl Server {
     ) -> Result<(), Failure> {
         let listeners = Listeners::bind(&self.config).await?;
         let store = OpenStore::open(store, Arc::new(SystemClock::new())).await?;
-        let served = self.serve_bridge(settings, store.clone(), listeners, mcp, announce, metrics, context).await;
-        // However it ended: the database is whole in one file.
-        store.close().await;
-        served
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the parts of a server")]
-    async fn serve_bridge(
-        &self,
-        settings: &BridgeSettings,
-        store: OpenStore,
-        listeners: Listeners,
-        mcp: impl FnOnce(&RouteContext) -> Router,
-        announce: impl FnOnce(&Config),
-        metrics: PrometheusHandle,
-        context: RouteContext,
-    ) -> Result<(), Failure> {
+        let closing = store.clone();
         let late = LateRoutes::default();
         let readiness = Readiness::Bridge(late.clone(), store.clone());
         let admin = Admin { metrics, readiness, shutdown: context.shutdown.clone() };
@@ -145,14 +129,20 @@ impl Server {
             late.set(bridge.router().merge(protect(mcp(&context), auth, context)));
             Ok::<Bridge, Failure>(bridge)
         };
-        let bridge = tokio::select! {
-            started = starting => started?,
-            () = &mut serving => return Ok(()),
+        let served = async {
+            let bridge = tokio::select! {
+                started = starting => started?,
+                () = &mut serving => return Ok(()),
+            };
+            announce(&self.config);
+            self.until_served(serving).await;
+            drain(&bridge).await;
+            Ok(())
         };
-        announce(&self.config);
-        self.until_served(serving).await;
-        drain(&bridge).await;
-        Ok(())
+        let served = served.await;
+        // However it ended: the database is whole in one file.
+        closing.close().await;
+        served
     }
 }
 

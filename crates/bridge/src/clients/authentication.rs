@@ -214,8 +214,10 @@ impl ClientAssertions {
             Err(CheckError::Rejected(error)) => {
                 let unavailable =
                     OAuthError::new(ErrorCode::TemporarilyUnavailable, "client key set cannot be fetched");
-                let key = if client.source == ClientSource::Configured { "bridge.clients" } else { "none" };
-                Err(unavailable.with_found(&cause(&error), "the keys of the client").with_key(key))
+                let unavailable = unavailable.with_found(&cause(&error), "the keys of the client");
+                // Other clients state their keys themselves.
+                let is_configured = client.source == ClientSource::Configured;
+                Err(if is_configured { unavailable.with_key("bridge.clients") } else { unavailable })
             }
             Err(CheckError::Unavailable(error)) => Err(error),
         }

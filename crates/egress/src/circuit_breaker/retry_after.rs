@@ -20,18 +20,20 @@ pub fn back_off_window(failures: u32, asked: Option<Duration>) -> Duration {
     doubled.max(asked).mul_f64(rand::random_range(1.0..1.25))
 }
 
-/// Returns the time that the headers of `response` say, and states it as `Retry-After` in seconds, so that a component without a clock can read it.
-/// `None` if they do not say it: then they stay as they are.
+/// Returns the time that the headers of `response` say, and states it as `Retry-After` in seconds, so that a component without a clock can
+/// read it. `None` if they do not say it: then they stay as they are.
 ///
 /// It is `Retry-After`, in seconds or as a date ([RFC 9110 section 10.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)); or
 /// `x-ratelimit-reset` if nothing is left (`x-ratelimit-remaining: 0`), or if the status is 429 and the number that is left is not stated.
 /// Okta writes both with another hyphen (`x-rate-limit-reset`).
 pub(super) fn state_retry_after<B>(response: &mut Response<B>, now: UnixTime) -> Option<Duration> {
-    let is_limited = response.status() == StatusCode::TOO_MANY_REQUESTS;
-    let headers = response.headers_mut();
-    let is_limited = is_limited && stated(headers, REMAINING).is_none() || nothing_left(headers);
-    let reset = |headers: &HeaderMap| is_limited.then(|| until_reset(headers, now))?;
-    let delay = retry_after(headers, now).or_else(|| reset(headers))?;
+    let (status, headers) = (response.status(), response.headers_mut());
+    let is_limited = match stated(headers, REMAINING) {
+        Some(remaining) => remaining == "0",
+        None => status == StatusCode::TOO_MANY_REQUESTS,
+    };
+    let reset = || if is_limited { until_reset(headers, now) } else { None };
+    let delay = retry_after(headers, now).or_else(reset)?;
     // A part of a second counts as a second: an earlier call would be too early.
     let seconds = delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0));
     headers.insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -12,8 +12,8 @@ fn takes_it_again(vendor: Option<Vendor>) -> bool {
 
 #[tokio::test]
 async fn a_lost_answer_costs_a_login_only_where_a_refresh_token_is_good_once() {
+    let mut worlds = Vec::new();
     for fault in [Fault::disconnect(), Fault::body("text/html", "<h1>Maintenance</h1>")] {
-        let mut worlds = Vec::new();
         for vendor in VENDORS {
             let world = World::expired(vendor).await;
             let name = world.name();
@@ -25,17 +25,17 @@ async fn a_lost_answer_costs_a_login_only_where_a_refresh_token_is_good_once() {
             assert_eq!(world.stored_refresh_token().await.as_ref(), Some(&before), "{name}");
             worlds.push((world, before));
         }
-        tokio::time::sleep(WINDOW).await;
-        for (world, before) in worlds {
-            let name = world.name();
-            let again = world.upstream().access_token().await;
-            assert_eq!(world.idp.times_presented(&before), 2, "{name}: the only hope left");
-            if takes_it_again(world.vendor) {
-                assert_eq!(again.expect(name).generation(), Generation::new(1), "{name}");
-            } else {
-                assert_eq!(again.expect_err(name).reason(), Reason::GrantEnded, "{name}");
-                assert!(world.stored().await.is_none(), "{name}");
-            }
+    }
+    tokio::time::sleep(WINDOW).await;
+    for (world, before) in worlds {
+        let name = world.name();
+        let again = world.upstream().access_token().await;
+        assert_eq!(world.idp.times_presented(&before), 2, "{name}: the only hope left");
+        if takes_it_again(world.vendor) {
+            assert_eq!(again.expect(name).generation(), Generation::new(1), "{name}");
+        } else {
+            assert_eq!(again.expect_err(name).reason(), Reason::GrantEnded, "{name}");
+            assert!(world.stored().await.is_none(), "{name}");
         }
     }
 }
