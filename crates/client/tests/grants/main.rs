@@ -1,6 +1,6 @@
 //! The grants, the client of the token endpoint, and proofs of possession.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod cross_app_access;
 mod dpop;
