@@ -77,7 +77,7 @@ pub(crate) async fn run(url: &str) -> Result<()> {
         "auth/dpop" | "auth/dpop-nonce" => {
             let key = DpopKey::generate();
             let login = login(resource, egress, &context)?.with_dpop(key.clone());
-            return bound_requests(url, manager(login), key).await;
+            return bound_requests(url, manager(login), key, version.as_deref()).await;
         }
         _ => manager(login(resource, egress, &context)?),
     };
@@ -93,23 +93,43 @@ pub(crate) async fn run(url: &str) -> Result<()> {
     Ok(())
 }
 
-/// Sends the first requests of a session with a token that is bound to `key`, by the layer around a `reqwest` client.
-async fn bound_requests(url: &str, manager: TokenManager, key: DpopKey) -> Result<()> {
+/// Sends a few requests of the revision `version` with a token that is bound to `key`, by the layer around a `reqwest` client: rmcp's
+/// transport has no place for the proofs.
+async fn bound_requests(url: &str, manager: TokenManager, key: DpopKey, version: Option<&str>) -> Result<()> {
     let client = TokenLayer::new(manager).with_dpop(key).layer(ReqwestService::new(reqwest::Client::new()));
-    let info = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "mcp-client", "version": "1"}});
-    for message in [
-        json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": info}),
-        json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
-        json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}),
-    ] {
+    let version = version.unwrap_or("2025-11-25");
+    let messages = if version == "2026-07-28" {
+        // Without a session: each request states the revision.
+        let meta = json!({
+            "io.modelcontextprotocol/protocolVersion": version,
+            "io.modelcontextprotocol/clientCapabilities": {},
+        });
+        ["server/discover", "tools/list"]
+            .map(|method| json!({"jsonrpc": "2.0", "id": method, "method": method, "params": {"_meta": meta}}))
+            .to_vec()
+    } else {
+        let info = json!({
+            "protocolVersion": version,
+            "capabilities": {},
+            "clientInfo": {"name": "mcp-client", "version": "1"},
+        });
+        vec![
+            json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": info}),
+            json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+            json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}),
+        ]
+    };
+    for message in messages {
+        let method = message["method"].as_str().unwrap_or_default();
         let request = http::Request::post(url)
             .header("content-type", "application/json")
             .header("accept", "application/json, text/event-stream")
-            .header("mcp-protocol-version", "2025-11-25")
+            .header("mcp-protocol-version", version)
+            .header("mcp-method", method)
             .body(Bytes::from(message.to_string()))?;
         let response = client.clone().oneshot(request).await?;
         if !response.status().is_success() {
-            return Err(format!("{}: {}", message["method"], response.status()).into());
+            return Err(format!("{method}: {}", response.status()).into());
         }
     }
     Ok(())
