@@ -1,9 +1,9 @@
 //! [`Attempt`]: what is done about a response that refuses the token of its request.
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, Uri, header};
 use portcullis_core::{AccessToken, Challenge, ScopeSet};
 
-use crate::{AcquireError, TokenManager};
+use crate::{AcquireError, DpopKey, TokenManager};
 
 /// How many times a request may be repeated because its token had been replaced meanwhile, without an exchange for the request.
 const ADOPTIONS: u8 = 2;
@@ -12,36 +12,85 @@ const ADOPTIONS: u8 = 2;
 #[derive(Debug)]
 pub(crate) struct Attempt {
     token: Option<AccessToken>,
+    /// The key to which the token is bound.
+    dpop: Option<DpopKey>,
     adoptions: u8,
     /// A token was requested because the resource refused one, or wanted one.
     renewed: bool,
     /// Scopes were requested.
     stepped_up: bool,
+    /// The resource asked for its nonce, and the request was repeated with it.
+    nonce_was_asked: bool,
+}
+
+/// How the resource refused a request.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    challenge: Challenge,
+    /// The token is not refused: the proof lacks the nonce of the resource.
+    asks_for_nonce: bool,
+}
+
+impl Refusal {
+    /// Creates the refusal of a token that is presented without a proof.
+    #[cfg(feature = "rmcp")]
+    pub(crate) const fn bearer(status: StatusCode, challenge: Challenge) -> Self {
+        Self { status, challenge, asks_for_nonce: false }
+    }
 }
 
 impl Attempt {
-    pub(crate) const fn new(token: Option<AccessToken>) -> Self {
-        Self { token, adoptions: 0, renewed: false, stepped_up: false }
+    pub(crate) const fn new(token: Option<AccessToken>, dpop: Option<DpopKey>) -> Self {
+        Self { token, dpop, adoptions: 0, renewed: false, stepped_up: false, nonce_was_asked: false }
+    }
+
+    /// Adds the headers that present the token: for a token that is bound to a key, with a new proof. They replace those of an earlier
+    /// attempt.
+    pub(crate) fn present(&self, headers: &mut HeaderMap, method: &Method, uri: &Uri) {
+        match (&self.token, &self.dpop) {
+            (Some(token), Some(key)) => key.authorize(headers, method, uri, token.token()),
+            (Some(token), None) => {
+                headers.insert(header::AUTHORIZATION, token.authorization());
+            }
+            (None, _) => {}
+        }
+    }
+
+    /// Returns how the resource refused the request, if the response says so. Remembers the nonce of the response.
+    pub(crate) fn refusal(&self, uri: &Uri, status: StatusCode, headers: &HeaderMap) -> Option<Refusal> {
+        let scheme = match &self.dpop {
+            Some(key) => {
+                key.note_nonce(uri, headers);
+                Scheme::Dpop
+            }
+            None => Scheme::Bearer,
+        };
+        let challenge = token_challenge(status, headers, scheme)?;
+        let asks_for_nonce = scheme == Scheme::Dpop && DpopKey::asks_for_nonce(status, headers);
+        Some(Refusal { status, challenge, asks_for_nonce })
     }
 
     /// Returns the token that the request bears.
+    #[cfg(feature = "rmcp")]
     pub(crate) const fn token(&self) -> Option<&AccessToken> {
         self.token.as_ref()
     }
 
     /// Obtains the token with which the request is to be repeated; `false` if it is not to be repeated.
     ///
-    /// One exchange and one step-up are made for a request. A token that another request has replaced in the meantime costs neither.
+    /// One exchange and one step-up are made for a request. A token that another request has replaced in the meantime costs neither, and
+    /// a proof with another nonce needs no other token.
     ///
     /// # Errors
     /// [`AcquireError`] if there is no token to repeat it with.
-    pub(crate) async fn recover(
-        &mut self,
-        manager: &TokenManager,
-        status: StatusCode,
-        challenge: &Challenge,
-    ) -> Result<bool, AcquireError> {
-        let next = match (status, &self.token) {
+    pub(crate) async fn recover(&mut self, manager: &TokenManager, refusal: &Refusal) -> Result<bool, AcquireError> {
+        if refusal.asks_for_nonce && !self.nonce_was_asked {
+            self.nonce_was_asked = true;
+            return Ok(true);
+        }
+        let challenge = &refusal.challenge;
+        let next = match (refusal.status, &self.token) {
             (StatusCode::UNAUTHORIZED, None) => {
                 if self.renewed {
                     return Ok(false);
@@ -76,8 +125,8 @@ impl Attempt {
     }
 
     /// Reports that the resource refused the token of a request that cannot be repeated: the next request bears another one.
-    pub(crate) fn give_up(&self, manager: &TokenManager, status: StatusCode) {
-        if let (StatusCode::UNAUTHORIZED, Some(token)) = (status, &self.token) {
+    pub(crate) fn give_up(&self, manager: &TokenManager, refusal: &Refusal) {
+        if let (StatusCode::UNAUTHORIZED, false, Some(token)) = (refusal.status, refusal.asks_for_nonce, &self.token) {
             manager.invalidate_if(token);
         }
     }
@@ -115,8 +164,13 @@ impl Scheme {
     }
 }
 
+/// The mark of a response that another origin than that of the resource gave, after a redirect: it says nothing about the token.
+#[cfg(feature = "reqwest")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FromElsewhere;
+
 /// Returns the challenge of a response with the status 401 or 403 that is about tokens.
-pub(crate) fn token_challenge(status: StatusCode, headers: &HeaderMap, scheme: Scheme) -> Option<Challenge> {
+fn token_challenge(status: StatusCode, headers: &HeaderMap, scheme: Scheme) -> Option<Challenge> {
     if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
         return None;
     }

@@ -6,7 +6,7 @@ use portcullis_core::{Challenge, ResourceUri, ScopeSet};
 use portcullis_oauth::TokenResponse;
 use secrecy::SecretString;
 
-use crate::{Binding, GrantError};
+use crate::{Binding, DpopKey, GrantError};
 
 /// Future of the methods of [`Grant`].
 pub type GrantFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, GrantError>> + Send + 'a>>;
@@ -52,5 +52,11 @@ pub trait Grant: fmt::Debug + Send + Sync + 'static {
     /// refresh, and never holds one up. Default: no.
     fn is_interactive(&self) -> bool {
         false
+    }
+
+    /// Returns the key to which the tokens are bound. [`TokenLayer`](crate::TokenLayer) presents such tokens with proofs; an adapter that
+    /// cannot do so refuses to send requests. Default: `None`, for bearer tokens.
+    fn dpop_key(&self) -> Option<&DpopKey> {
+        None
     }
 }

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    AcquireError, Grant, Snapshot,
+    AcquireError, DpopKey, Grant, Snapshot,
     logins::{Cause, Logins},
     resolution::{Resolved, Resolver, Settings, Tasks},
 };
@@ -223,6 +223,11 @@ impl TokenManager {
             lost += resolved.refresher.shutdown().await;
         }
         lost
+    }
+
+    /// Returns the key to which the tokens are bound.
+    pub(crate) fn dpop_key(&self) -> Option<&DpopKey> {
+        self.grant().dpop_key()
     }
 
     fn grant(&self) -> &dyn Grant {

@@ -168,7 +168,7 @@ impl McpLogin {
         self.edit(|inner| inner.time_limit = limit)
     }
 
-    /// Requests tokens that are bound to `key`. The [`TokenLayer`](crate::TokenLayer) has to have the same key.
+    /// Requests tokens that are bound to `key`. A [`TokenLayer`](crate::TokenLayer) presents them with proofs.
     /// [RFC 9449](https://www.rfc-editor.org/rfc/rfc9449)
     #[must_use]
     pub fn with_dpop(self, key: DpopKey) -> Self {
@@ -458,6 +458,10 @@ impl Grant for McpLogin {
 
     fn is_interactive(&self) -> bool {
         true
+    }
+
+    fn dpop_key(&self) -> Option<&DpopKey> {
+        self.0.dpop.as_ref()
     }
 }
 

@@ -187,6 +187,11 @@ impl TokenEndpoint {
         self.client.client_id()
     }
 
+    /// Returns the key to which the tokens are bound.
+    pub(crate) const fn dpop_key(&self) -> Option<&DpopKey> {
+        self.dpop.as_ref()
+    }
+
     /// Returns the clock.
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.clock

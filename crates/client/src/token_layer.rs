@@ -22,6 +22,11 @@ use crate::{DpopKey, TokenManager, TokenService, target::Target};
 ///
 /// [`ClientError::Token`]: crate::ClientError::Token
 ///
+/// # Readiness
+/// The service is ready when the inner service is. A request that waits for a token, maybe for a login, holds no capacity of the inner
+/// service: limits of concurrency and queues may be inside of the layer. To limit how many requests wait, put a limit outside.
+///
+/// # Replay
 /// A request is repeated only after a response 401 or 403, never after an error of the inner service: a lost connection does not say
 /// whether the request was processed. To be repeated, the request is copied before it is sent, and its body must be [`Clone`]: `Bytes`,
 /// `Full<Bytes>`, `String`.
@@ -45,8 +50,8 @@ impl TokenLayer {
     /// Creates a layer with the tokens of `manager`.
     #[must_use]
     pub fn new(manager: TokenManager) -> Self {
-        let target = Target::new(manager.resource());
-        Self(Arc::new(Config { manager, replay: ReplayPolicy::default(), target, dpop: None }))
+        let (target, dpop) = (Target::new(manager.resource()), manager.dpop_key().cloned());
+        Self(Arc::new(Config { manager, replay: ReplayPolicy::default(), target, dpop }))
     }
 
     /// Sets which requests are repeated.
@@ -56,8 +61,9 @@ impl TokenLayer {
         self
     }
 
-    /// Presents tokens that are bound to `key`, with a proof in each request; a request that lacks the nonce of the resource is repeated
-    /// with it, once. [RFC 9449 section 7](https://www.rfc-editor.org/rfc/rfc9449#section-7)
+    /// Sets the key to which the tokens are bound: each request has a proof of possession, and a request that lacks the nonce of the resource
+    /// is repeated with it, once. Default: the key of the [grant](crate::Grant::dpop_key).
+    /// [RFC 9449 section 7](https://www.rfc-editor.org/rfc/rfc9449#section-7)
     #[must_use]
     pub fn with_dpop(mut self, key: DpopKey) -> Self {
         Arc::make_mut(&mut self.0).dpop = Some(key);

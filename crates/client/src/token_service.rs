@@ -11,17 +11,21 @@ use std::{
 
 use http::{Request, Response, Uri, header, request::Parts};
 use pin_project_lite::pin_project;
-use portcullis_core::{AccessToken, Challenge};
+use portcullis_core::AccessToken;
 use tower::ServiceExt as _;
 use tower_service::Service;
 
 use crate::{
-    AcquireError, DpopKey,
-    attempt::{Attempt, Scheme, token_challenge},
+    AcquireError,
+    attempt::{Attempt, Refusal},
     token_layer::Config,
 };
 
 /// The service of a [`TokenLayer`](crate::TokenLayer).
+///
+/// It is ready when the inner service is: a request whose token is at hand is sent at once. A request that has to wait for a token holds
+/// no capacity of the inner service meanwhile, such as a permit of a concurrency limit: it gives the ready service back, and waits for
+/// another one when it has its token. The same holds for a request that is repeated.
 #[derive(Clone)]
 pub struct TokenService<S> {
     inner: S,
@@ -113,7 +117,7 @@ pin_project! {
 
 impl<S, B, R> Future for ResponseFuture<S, B, R>
 where
-    S: Service<Request<B>, Response = Response<R>> + Send + 'static,
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Clone + Send + 'static,
     R: Send + 'static,
@@ -131,9 +135,13 @@ where
                 Step::Sent { response, exchange } => {
                     let response = ready!(response.poll(cx)).map_err(ClientError::Service);
                     match (response, exchange.take()) {
-                        (Ok(response), Some(exchange)) if exchange.reacts_to(&response) => {
-                            state.set(State::Recovering { outcome: Box::pin(exchange.recover(response)) });
-                        }
+                        (Ok(response), Some(exchange)) => match exchange.refusal(&response) {
+                            Some(refusal) => {
+                                let outcome = Box::pin(exchange.recover(response, refusal));
+                                state.set(State::Recovering { outcome });
+                            }
+                            None => return Poll::Ready(Ok(response)),
+                        },
                         (outcome, _) => return Poll::Ready(outcome),
                     }
                 }
@@ -143,10 +151,10 @@ where
     }
 }
 
-/// Sends a request, at once if its token is at hand.
+/// Sends a request through `inner`, which is ready: at once if its token is at hand.
 fn start<S, B, R>(mut inner: S, config: Arc<Config>, request: Request<B>) -> State<S, B, S::Future, R, S::Error>
 where
-    S: Service<Request<B>, Response = Response<R>> + Send + 'static,
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Clone + Send + 'static,
     R: Send + 'static,
@@ -154,15 +162,20 @@ where
     if request.headers().contains_key(header::AUTHORIZATION) || !config.target.covers(request.uri()) {
         return State::Sent { response: inner.call(request), exchange: None };
     }
-    let token = config.manager.fresh();
-    let mut exchange = Exchange::new(inner, config, request.uri().clone());
-    if let Some(token) = token {
+    if let Some(token) = config.manager.fresh() {
+        let mut exchange = Exchange::new(inner, config, request.uri().clone());
         return State::Sent { response: exchange.send_first(request, Some(token)), exchange: Some(exchange) };
     }
+    // A login may take minutes: the ready service, with the capacity that it holds, is dropped. A clone holds none.
+    let mut exchange = Exchange::new(inner.clone(), config, request.uri().clone());
     let outcome = async move {
         let token = exchange.config.manager.token_of_request().await.map_err(ClientError::Token)?;
+        exchange.inner.ready().await.map_err(ClientError::Service)?;
         let response = exchange.send_first(request, token).await.map_err(ClientError::Service)?;
-        exchange.recover(response).await
+        match exchange.refusal(&response) {
+            Some(refusal) => exchange.recover(response, refusal).await,
+            None => Ok(response),
+        }
     };
     State::Recovering { outcome: Box::pin(outcome) }
 }
@@ -175,12 +188,11 @@ struct Exchange<S, B> {
     /// `None`: it is not repeated.
     copy: Option<(Parts, B)>,
     attempt: Attempt,
-    nonce_was_asked: bool,
 }
 
 impl<S, B: Clone> Exchange<S, B> {
     fn new(inner: S, config: Arc<Config>, uri: Uri) -> Self {
-        Self { inner, config, uri, copy: None, attempt: Attempt::new(None), nonce_was_asked: false }
+        Self { inner, config, uri, copy: None, attempt: Attempt::new(None, None) }
     }
 
     /// Sends the request through `inner`, which is ready.
@@ -192,7 +204,7 @@ impl<S, B: Clone> Exchange<S, B> {
         if self.config.replay.allows(&parts) {
             self.copy = Some((parts.clone(), body.clone()));
         }
-        self.attempt = Attempt::new(token);
+        self.attempt = Attempt::new(token, self.config.dpop.clone());
         self.send(parts, body)
     }
 
@@ -200,51 +212,39 @@ impl<S, B: Clone> Exchange<S, B> {
     where
         S: Service<Request<B>>,
     {
-        match (self.attempt.token(), &self.config.dpop) {
-            (Some(token), Some(key)) => key.authorize(&mut parts.headers, &parts.method, &parts.uri, token.token()),
-            (Some(token), None) => {
-                parts.headers.insert(header::AUTHORIZATION, token.authorization());
-            }
-            (None, _) => {}
-        }
+        self.attempt.present(&mut parts.headers, &parts.method, &parts.uri);
         self.inner.call(Request::from_parts(parts, body))
     }
 
-    fn challenge<R>(&self, response: &Response<R>) -> Option<Challenge> {
-        let scheme = if self.config.dpop.is_some() { Scheme::Dpop } else { Scheme::Bearer };
-        token_challenge(response.status(), response.headers(), scheme)
-    }
-
-    /// Reports whether something has to be done because of `response`.
-    fn reacts_to<R>(&self, response: &Response<R>) -> bool {
-        if let Some(key) = &self.config.dpop {
-            key.note_nonce(&self.uri, response.headers());
+    /// Returns how the resource refused the request, if something may be done about it.
+    fn refusal<R>(&self, response: &Response<R>) -> Option<Refusal> {
+        #[cfg(feature = "reqwest")]
+        if response.extensions().get::<crate::attempt::FromElsewhere>().is_some() {
+            return None;
         }
-        self.challenge(response).is_some()
+        self.attempt.refusal(&self.uri, response.status(), response.headers())
     }
 
     /// Repeats the request while another token or the nonce of the resource may help. Returns the last response.
-    async fn recover<R>(mut self, mut response: Response<R>) -> Outcome<R, S::Error>
+    async fn recover<R>(mut self, mut response: Response<R>, mut refusal: Refusal) -> Outcome<R, S::Error>
     where
         S: Service<Request<B>, Response = Response<R>>,
     {
-        while self.reacts_to(&response)
-            && let Some(challenge) = self.challenge(&response)
-        {
-            let (manager, status) = (&self.config.manager, response.status());
+        loop {
+            let manager = &self.config.manager;
             let Some((parts, body)) = self.copy.clone() else {
-                self.attempt.give_up(manager, status);
-                break;
+                self.attempt.give_up(manager, &refusal);
+                return Ok(response);
             };
-            let asks_for_nonce = self.config.dpop.is_some() && DpopKey::asks_for_nonce(status, response.headers());
-            if asks_for_nonce && !self.nonce_was_asked {
-                self.nonce_was_asked = true;
-            } else if !self.attempt.recover(manager, status, &challenge).await.map_err(ClientError::Token)? {
-                break;
+            if !self.attempt.recover(manager, &refusal).await.map_err(ClientError::Token)? {
+                return Ok(response);
             }
             self.inner.ready().await.map_err(ClientError::Service)?;
             response = self.send(parts, body).await.map_err(ClientError::Service)?;
+            match self.refusal(&response) {
+                Some(again) => refusal = again,
+                None => return Ok(response),
+            }
         }
-        Ok(response)
     }
 }

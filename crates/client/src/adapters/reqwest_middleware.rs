@@ -4,14 +4,12 @@ use http::{Extensions, Uri, header::AUTHORIZATION};
 use reqwest::{Request, Response};
 use reqwest_middleware::{Error, Middleware, Next};
 
-use crate::{
-    TokenManager,
-    attempt::{Attempt, Scheme, token_challenge},
-    target::Target,
-};
+use crate::{TokenManager, attempt::Attempt, target::Target};
 
 /// A middleware of the crate `reqwest-middleware` that does what [`TokenLayer`](crate::TokenLayer) does. A request is repeated if its
-/// body is no stream.
+/// body is no stream. Tokens that are bound to a [`DpopKey`](crate::DpopKey) are presented with proofs.
+///
+/// The `reqwest::Client` below follows redirects by itself: see [`within_origin`](super::within_origin).
 ///
 /// An [`AcquireError`](crate::AcquireError) is in the chain of sources of the error that it returns.
 ///
@@ -47,27 +45,28 @@ impl Middleware for TokenMiddleware {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
-        let is_covered = request.url().as_str().parse::<Uri>().is_ok_and(|uri| self.target.covers(&uri));
-        if !is_covered || request.headers().contains_key(AUTHORIZATION) {
+        let uri = request.url().as_str().parse::<Uri>().ok().filter(|uri| self.target.covers(uri));
+        let Some(uri) = uri.filter(|_| !request.headers().contains_key(AUTHORIZATION)) else {
             return next.run(request, extensions).await;
-        }
+        };
+        let origin = request.url().origin();
         let token = self.manager.token_of_request().await.map_err(Error::middleware)?;
-        let mut attempt = Attempt::new(token);
+        let mut attempt = Attempt::new(token, self.manager.dpop_key().cloned());
         loop {
-            let copy = request.try_clone();
-            if let Some(token) = attempt.token() {
-                request.headers_mut().insert(AUTHORIZATION, token.authorization());
-            }
+            let (copy, method) = (request.try_clone(), request.method().clone());
+            attempt.present(request.headers_mut(), &method, &uri);
             let response = next.clone().run(request, extensions).await?;
-            let status = response.status();
-            let Some(challenge) = token_challenge(status, response.headers(), Scheme::Bearer) else {
+            if response.url().origin() != origin {
+                return Ok(response);
+            }
+            let Some(refusal) = attempt.refusal(&uri, response.status(), response.headers()) else {
                 return Ok(response);
             };
             let Some(copy) = copy else {
-                attempt.give_up(&self.manager, status);
+                attempt.give_up(&self.manager, &refusal);
                 return Ok(response);
             };
-            if !attempt.recover(&self.manager, status, &challenge).await.map_err(Error::middleware)? {
+            if !attempt.recover(&self.manager, &refusal).await.map_err(Error::middleware)? {
                 return Ok(response);
             }
             request = copy;

@@ -16,7 +16,7 @@ use sse_stream::Sse;
 
 use crate::{
     AcquireError, TokenManager,
-    attempt::{Attempt, Scheme, token_challenge_in},
+    attempt::{Attempt, Refusal, Scheme, token_challenge_in},
     target::Target,
 };
 
@@ -44,6 +44,13 @@ type Events = BoxStream<'static, Result<Sse, SseError>>;
 /// A request for which the user has to log in fails with `AuthRequired`, and one that lacks scopes that the user has to grant with
 /// `InsufficientScope`. Any other [`AcquireError`] is the source of an `Io` error.
 ///
+/// Tokens that are bound to a [`DpopKey`](crate::DpopKey) cannot be presented, because rmcp does not show the headers of responses, where
+/// a resource states its nonce: with such a grant each request fails with an `Io` error of the kind `Unsupported`.
+///
+/// # Redirects
+/// A `reqwest::Client` as `C` follows redirects by itself: see [`within_origin`](super::within_origin), of the feature `reqwest`.
+///
+/// # Other credentials
 /// A request with a token of its own, from the `auth_header` of the transport's configuration, is passed on unchanged.
 #[derive(Clone, Debug)]
 pub struct RmcpClient<C> {
@@ -75,16 +82,20 @@ impl<C: StreamableHttpClient + Sync> RmcpClient<C> {
         if auth_token.is_some() || headers.contains_key(&AUTHORIZATION) || !is_covered {
             return send(headers).await;
         }
+        if self.manager.dpop_key().is_some() {
+            let error = io::Error::new(io::ErrorKind::Unsupported, NO_PROOFS);
+            return Err(StreamableHttpError::Io(error));
+        }
         let token = self.manager.token_of_request().await.map_err(|error| failure(error, None))?;
-        let mut attempt = Attempt::new(token);
+        let mut attempt = Attempt::new(token, None);
         loop {
             let mut with_token = headers.clone();
             if let Some(token) = attempt.token() {
                 with_token.insert(AUTHORIZATION, token.authorization());
             }
             let outcome = send(with_token).await;
-            let Some((status, challenge)) = outcome.as_ref().err().and_then(refusal) else { return outcome };
-            match attempt.recover(&self.manager, status, &challenge).await {
+            let Some(refusal) = outcome.as_ref().err().and_then(refusal) else { return outcome };
+            match attempt.recover(&self.manager, &refusal).await {
                 Ok(true) => {}
                 Ok(false) => return outcome,
                 Err(error) => return Err(failure(error, outcome.err())),
@@ -93,8 +104,12 @@ impl<C: StreamableHttpClient + Sync> RmcpClient<C> {
     }
 }
 
-/// Returns the challenge with which the resource refused a token.
-fn refusal<E>(error: &StreamableHttpError<E>) -> Option<(StatusCode, Challenge)>
+/// The error of a request with tokens that are bound to a key.
+const NO_PROOFS: &str = "the grant has a DPoP key, and rmcp's HTTP client does not show the headers of responses, where a resource states \
+    its nonce: present the tokens by `TokenLayer` or `TokenMiddleware`, or request tokens without the key";
+
+/// Returns how the resource refused a token.
+fn refusal<E>(error: &StreamableHttpError<E>) -> Option<Refusal>
 where
     E: std::error::Error + Send + Sync + 'static,
 {
@@ -103,7 +118,7 @@ where
         StreamableHttpError::InsufficientScope(error) => (StatusCode::FORBIDDEN, &error.www_authenticate_header),
         _ => return None,
     };
-    Some((status, token_challenge_in(header, Scheme::Bearer)?))
+    Some(Refusal::bearer(status, token_challenge_in(header, Scheme::Bearer)?))
 }
 
 /// Returns rmcp's error for a manager that has no token. `refused`: how the resource refused the last one.

@@ -8,7 +8,7 @@ use super::{
     TokenTarget,
     token_target::{reusable, without_user},
 };
-use crate::{Binding, Grant, GrantError, GrantFuture, TokenSource};
+use crate::{Binding, DpopKey, Grant, GrantError, GrantFuture, TokenSource};
 
 /// Tokens for a workload: it presents the JWT by which its platform names it, of an issuer that the authorization server trusts.
 /// [RFC 7523 section 2.1](https://www.rfc-editor.org/rfc/rfc7523#section-2.1), and MCP's Workload Identity Federation.
@@ -52,6 +52,10 @@ impl Grant for JwtBearer {
 
     fn refresh<'a>(&'a self, _: &'a Binding, refresh_token: &'a SecretString) -> GrantFuture<'a, TokenResponse> {
         Box::pin(self.target.refresh(refresh_token))
+    }
+
+    fn dpop_key(&self) -> Option<&DpopKey> {
+        self.target.endpoint().dpop_key()
     }
 }
 
@@ -145,5 +149,9 @@ impl Grant for TokenExchange {
 
     fn refresh<'a>(&'a self, _: &'a Binding, refresh_token: &'a SecretString) -> GrantFuture<'a, TokenResponse> {
         Box::pin(self.target.refresh(refresh_token))
+    }
+
+    fn dpop_key(&self) -> Option<&DpopKey> {
+        self.target.endpoint().dpop_key()
     }
 }

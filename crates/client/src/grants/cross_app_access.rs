@@ -5,7 +5,7 @@ use portcullis_oauth::{ProtocolError, TokenRequest, TokenResponse, assertion::Id
 use secrecy::SecretString;
 
 use super::{TokenTarget, assertions::issued_type, token_target::reusable};
-use crate::{Binding, Grant, GrantError, GrantErrorKind, GrantFuture, TokenEndpoint, TokenSource};
+use crate::{Binding, DpopKey, Grant, GrantError, GrantErrorKind, GrantFuture, TokenEndpoint, TokenSource};
 
 /// Tokens for a user of an enterprise, whose provider decides about the access of clients: no login at the MCP server's authorization
 /// server.
@@ -156,5 +156,9 @@ impl Grant for CrossAppAccess {
 
     fn refresh<'a>(&'a self, _: &'a Binding, _: &'a SecretString) -> GrantFuture<'a, TokenResponse> {
         Box::pin(async { Err(GrantError::refused("access across applications has no refresh tokens")) })
+    }
+
+    fn dpop_key(&self) -> Option<&DpopKey> {
+        self.target.endpoint().dpop_key()
     }
 }

@@ -10,7 +10,7 @@ use super::{
     TokenTarget,
     token_target::{reusable, without_user},
 };
-use crate::{Binding, Grant, GrantError, GrantErrorKind, GrantFuture};
+use crate::{Binding, DpopKey, Grant, GrantError, GrantErrorKind, GrantFuture};
 
 /// Tokens for the program itself: there is no user.
 /// [RFC 6749 section 4.4](https://www.rfc-editor.org/rfc/rfc6749#section-4.4)
@@ -50,6 +50,10 @@ impl Grant for ClientCredentials {
 
     fn refresh<'a>(&'a self, _: &'a Binding, refresh_token: &'a SecretString) -> GrantFuture<'a, TokenResponse> {
         Box::pin(self.0.refresh(refresh_token))
+    }
+
+    fn dpop_key(&self) -> Option<&DpopKey> {
+        self.0.endpoint().dpop_key()
     }
 }
 
@@ -115,5 +119,9 @@ impl Grant for RefreshTokenGrant {
 
     fn refresh<'a>(&'a self, _: &'a Binding, refresh_token: &'a SecretString) -> GrantFuture<'a, TokenResponse> {
         Box::pin(self.target.refresh(refresh_token))
+    }
+
+    fn dpop_key(&self) -> Option<&DpopKey> {
+        self.target.endpoint().dpop_key()
     }
 }

@@ -1,13 +1,17 @@
 //! Which requests bear a token.
 
-use std::task::{Context, Poll};
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::task::noop_waker;
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::Full;
 use portcullis_client::TokenLayer;
-use tower::{Layer, Service, ServiceExt};
+use tokio::time::{sleep, timeout};
+use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit};
 use tower_http::follow_redirect::FollowRedirect;
 
 use crate::world::{World, post};
@@ -83,11 +87,11 @@ async fn cl_33_every_request_bears_the_token() {
 #[tokio::test(start_paused = true)]
 async fn g17_readiness_is_that_of_the_inner_service() {
     let world = World::default();
-    world.state().exchange_time = std::time::Duration::from_secs(10);
+    world.state().exchange_time = Duration::from_secs(10);
     let resource = world.resource();
     let mut client = TokenLayer::new(world.manager()).layer(resource.clone());
     let waiting = tokio::spawn(client.ready().await.unwrap().call(post("https://mcp.example/mcp")));
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    sleep(Duration::from_secs(1)).await;
     assert_eq!(world.counts(), (1, 0, 0), "an exchange is in progress");
     let waker = noop_waker();
     let cx = &mut Context::from_waker(&waker);
@@ -100,11 +104,30 @@ async fn g17_readiness_is_that_of_the_inner_service() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn g17_a_request_that_waits_for_a_token_holds_no_capacity_of_the_inner_service() {
+    let world = World::default();
+    let limited = ConcurrencyLimit::new(world.resource(), 1);
+    let client = TokenLayer::new(world.manager()).layer(limited);
+    world.state().exchange_time = Duration::from_secs(10);
+    // The first exchange is made before the request is sent, the second after its token was refused.
+    for sent in [0, 2] {
+        let waiting = tokio::spawn(client.clone().oneshot(post("https://mcp.example/mcp")));
+        sleep(Duration::from_secs(1)).await;
+        let elsewhere = timeout(Duration::from_secs(1), client.clone().oneshot(post("https://evil.example/")));
+        assert_eq!(elsewhere.await.expect("the limit has room").unwrap().status(), StatusCode::OK, "{sent}");
+        assert!(!waiting.is_finished());
+        assert_eq!(waiting.await.unwrap().unwrap().status(), StatusCode::OK);
+        world.revoke_access_tokens();
+    }
+    assert_eq!(world.state().exchanges, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn g17_nothing_happens_before_the_future_is_polled() {
     let world = World::default();
     let mut client = world.client();
     drop(client.ready().await.unwrap().call(post("https://mcp.example/mcp")));
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    sleep(Duration::from_secs(1)).await;
     assert_eq!(world.counts(), (0, 0, 0));
 }
 

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use portcullis_client::{
-    Binding, Challenge, Grant, GrantError, GrantFuture, Issuer, ResourceUri, ScopeSet, TokenLayer, TokenManager,
-    TokenService,
+    Binding, Challenge, DpopKey, Grant, GrantError, GrantFuture, Issuer, ResourceUri, ScopeSet, TokenLayer,
+    TokenManager, TokenService,
 };
 use portcullis_core::BearerToken;
 use portcullis_oauth::TokenResponse;
@@ -65,7 +65,12 @@ impl World {
     }
 
     pub(crate) fn manager_for(&self, resource: &str) -> TokenManager {
-        let grant = WorldGrant { world: self.clone(), resource: ResourceUri::new(resource).unwrap() };
+        self.manager_with(resource, None)
+    }
+
+    /// A manager whose grant says that its tokens are bound to `dpop`.
+    pub(crate) fn manager_with(&self, resource: &str, dpop: Option<DpopKey>) -> TokenManager {
+        let grant = WorldGrant { world: self.clone(), resource: ResourceUri::new(resource).unwrap(), dpop };
         TokenManager::builder(grant).build()
     }
 
@@ -169,6 +174,7 @@ pub(crate) fn post(uri: &str) -> Request<Bytes> {
 struct WorldGrant {
     world: World,
     resource: ResourceUri,
+    dpop: Option<DpopKey>,
 }
 
 impl Grant for WorldGrant {
@@ -211,6 +217,10 @@ impl Grant for WorldGrant {
     fn is_interactive(&self) -> bool {
         self.world.state().is_interactive
     }
+
+    fn dpop_key(&self) -> Option<&DpopKey> {
+        self.dpop.as_ref()
+    }
 }
 
 impl World {
@@ -229,10 +239,14 @@ impl World {
             }
             refusal(401, "Bearer error=\"invalid_token\"").map(Body::from)
         };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let url = format!("http://{}/mcp", listener.local_addr().unwrap());
-        let app = app.layer(axum::middleware::from_fn_with_state(self.clone(), gate));
-        tokio::spawn(async { axum::serve(listener, app).await });
-        url
+        listen(app.layer(axum::middleware::from_fn_with_state(self.clone(), gate))).await
     }
+}
+
+/// Serves `app` at a loopback address, and returns the URL of `/mcp` there.
+pub(crate) async fn listen(app: Router) -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+    tokio::spawn(async { axum::serve(listener, app).await });
+    url
 }
