@@ -100,7 +100,7 @@ pub use bridged_server::{BridgedServer, BridgedVerifier};
 pub use resource_server::{BuildError, DefaultVerifier, ResourceServer};
 
 /// Tests the code of the README.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "axum", feature = "client-reqwest", feature = "verify"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
@@ -118,6 +118,11 @@ struct Cors;
 #[cfg(all(doctest, feature = "axum", feature = "grants", feature = "verify"))]
 #[doc = include_str!("../../../docs/upstream.md")]
 struct Upstream;
+
+/// Tests the code of the page on the client layer.
+#[cfg(all(doctest, feature = "client-reqwest", feature = "client-reqwest-middleware", feature = "client-rmcp"))]
+#[doc = include_str!("../../../docs/client.md")]
+struct Client;
 
 /// Tests the code of the page on the bridge.
 #[cfg(all(doctest, unix, feature = "bridge", feature = "sqlite"))]

@@ -1,6 +1,9 @@
 //! An MCP session over rmcp's HTTP transport, with the tokens of a manager.
 
-use portcullis_client::{TokenManager, adapters::RmcpClient};
+use portcullis_client::{
+    TokenManager,
+    adapters::{self, RmcpClient},
+};
 use rmcp::{
     ClientLifecycleMode, ClientServiceExt as _, RoleClient,
     model::{ClientConfig, ProtocolVersion},
@@ -22,7 +25,8 @@ pub(crate) async fn connect(
         None => ClientLifecycleMode::Auto { preferred_versions: modern(), legacy_version: None },
     };
     let config = StreamableHttpClientTransportConfig::with_uri(manager.resource().as_str());
-    let client = RmcpClient::new(reqwest::Client::new(), manager);
+    let http = reqwest::Client::builder().redirect(adapters::within_origin()).build()?;
+    let client = RmcpClient::new(http, manager);
     let transport = StreamableHttpClientTransport::with_client(client, config);
     Ok(ClientConfig::default().serve_with_lifecycle(transport, lifecycle).await?)
 }
