@@ -1,5 +1,7 @@
 //! Clients that are not ours log in by themselves: found from the refusal, registered or known by a document, refreshed, revoked, back.
 
+use std::time::Duration;
+
 use rmcp::{
     ClientLifecycleMode, ClientServiceExt,
     model::{CallToolRequestParams, ClientConfig, ProtocolVersion},
@@ -11,7 +13,7 @@ use rmcp::{
     },
 };
 use serde_json::{Value, json};
-use tokio::process::Command;
+use tokio::{process::Command, time::sleep};
 
 use super::{
     real_clients::assert_in_table,
@@ -126,8 +128,9 @@ async fn rmcp(lifecycle: &ClientLifecycleMode, wire: &str, document: Option<Stri
     let subject = |user: &str| serde_json::from_str::<Value>(user).expect("JSON")["subject"].clone();
     assert_eq!(subject(&call("whoami").await.expect("a user")), "alice");
 
-    // It takes everything that has less than half a minute to live for dead: every request is a refresh.
+    // It refreshes a token of two seconds in its last second.
     let first = credentials(&client).await;
+    sleep(Duration::from_secs(2)).await;
     call("upstream").await.expect("a profile");
     let second = credentials(&client).await;
     assert_ne!(first["access_token"], second["access_token"]);
