@@ -19,7 +19,7 @@ use tokio::{
 use crate::commands::{COMMANDS, Commands, MARK, Report};
 
 /// A machine that builds something else meanwhile is slow.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 const TICK: Duration = Duration::from_millis(5);
 

@@ -70,7 +70,7 @@ async fn kill(kills: usize, kept: Kept, asks: Asks) {
     assert!(survivor.count(|said| matches!(said, Report::Handed { .. })) > 0);
     said.extend(survivor.stop().await);
     // What killed processes had sent may still be under way at the provider.
-    sleep(Duration::from_secs(2)).await;
+    world.provider.is_settled().await;
 
     let log = Log::new(&world, &said);
     let later = Later::new(&world).await;
@@ -158,22 +158,18 @@ impl Later {
         let generation = stored.generation().number();
         assert!(newest <= generation, "{grant}: what was handed out was not saved: {newest} > {generation}");
         let refresh_token = stored.refresh_token().expect("one").expose_secret();
-        let token = self.refresher.upstream(grant).access_token();
+        let upstream = self.refresher.upstream(grant);
         if history.rotations == generation {
-            assert_eq!(
-                idp.times_presented(refresh_token),
-                0,
-                "{grant} {history:?} then {:?} stored {generation} newest {newest}",
-                world.provider.history(grant)
-            );
-            let token = token.await.unwrap_or_else(|error| panic!("{grant}: {error:?}"));
+            assert_eq!(idp.times_presented(refresh_token), 0, "{grant}: {history:?}, stored {generation}");
+            // Not before the assertion: asking for a token starts its refresh.
+            let token = upstream.access_token().await.unwrap_or_else(|error| panic!("{grant}: {error:?}"));
             // Later still, if the first had expired before it was saved.
             assert!(token.generation().number() > generation, "{grant}");
             assert_eq!(self.client.profile(&token).await.expect("alive").subject(), grant.to_string());
             (grant, true)
         } else {
             assert_eq!((history.rotations, idp.is_refreshable(refresh_token)), (generation + 1, false), "{grant}");
-            assert_eq!(token.await.expect_err("consumed").reason(), Reason::GrantEnded);
+            assert_eq!(upstream.access_token().await.expect_err("consumed").reason(), Reason::GrantEnded);
             (grant, false)
         }
     }

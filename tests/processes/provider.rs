@@ -3,21 +3,31 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
+    future::ready,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use axum::{
-    Router,
+    Extension, Router,
     body::{Body, Bytes, to_bytes},
     extract::{Request, State},
     response::Response,
+    serve::IncomingStream,
 };
 use portcullis::types::{Clock, GrantId, SystemClock, UnixTime};
 use portcullis_testkit::{IdentityProvider, TokenPolicy};
 use serde_json::Value;
-use tokio::{net::TcpListener, task::JoinHandle, time::sleep};
-use tower::ServiceExt as _;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+use tokio_util::task::TaskTracker;
+use tower::{ServiceExt as _, service_fn};
+
+use crate::child::PATIENCE;
 
 /// The provider, and what became of each grant there.
 #[derive(Clone)]
@@ -26,6 +36,8 @@ pub(crate) struct Observed {
     ledger: Arc<Mutex<Ledger>>,
     /// How long an answer is under way, at most.
     slowness: Duration,
+    /// Connections, and requests that are processed.
+    open: TaskTracker,
 }
 
 #[derive(Default)]
@@ -62,9 +74,14 @@ impl Observed {
         let clock = Arc::new(Still(SystemClock::new().now()));
         let idp = IdentityProvider::new().with_issuer(&issuer).with_clock(clock);
         idp.set_token_policy(TokenPolicy::new().with_access_token_lifetime(token_lifetime));
-        let this = Self { idp, ledger: Arc::default(), slowness };
-        let app = Router::new().fallback(answer).with_state(this.clone());
-        let server = tokio::spawn(async { axum::serve(listener, app).await.expect("it serves for ever") });
+        let this = Self { idp, ledger: Arc::default(), slowness, open: TaskTracker::new() };
+        let (open, app) = (this.open.clone(), Router::new().fallback(answer).with_state(this.clone()));
+        // A connection has a service of its own, which is dropped with it.
+        let connected = move |_: IncomingStream<'_, TcpListener>| {
+            ready(Ok::<_, Infallible>(app.clone().layer(Extension(open.token()))))
+        };
+        let server =
+            tokio::spawn(async { axum::serve(listener, service_fn(connected)).await.expect("it serves for ever") });
         (this, issuer, server)
     }
 
@@ -77,6 +94,17 @@ impl Observed {
 
     pub(crate) fn history(&self, grant: GrantId) -> History {
         self.ledger().histories.get(&grant).copied().unwrap_or_default()
+    }
+
+    /// Waits until everything that processes have sent is processed and noted, when all of them have ended.
+    pub(crate) async fn is_settled(&self) {
+        // Connections are accepted in the order in which they came: this is the last.
+        let address = self.idp.issuer().replace("http://", "");
+        let mut last = TcpStream::connect(address).await.expect("a connection");
+        last.write_all(b"GET / HTTP/1.1\r\nhost: provider\r\nconnection: close\r\n\r\n").await.expect("no failure");
+        last.read_to_end(&mut Vec::new()).await.expect("an answer");
+        self.open.close();
+        timeout(PATIENCE, self.open.wait()).await.expect("connections of dead processes are closed");
     }
 
     async fn process(self, request: Request) -> Response<Bytes> {
@@ -115,7 +143,8 @@ impl Observed {
 async fn answer(State(provider): State<Observed>, request: Request) -> Result<Response, Infallible> {
     let slowness = provider.slowness.mul_f64(rand::random());
     // What was sent is processed and noted, whether or not its sender still waits.
-    let response = tokio::spawn(provider.process(request)).await.expect("no panic");
+    let open = provider.open.clone();
+    let response = open.spawn(provider.process(request)).await.expect("no panic");
     sleep(slowness).await;
     Ok(response.map(Body::from))
 }
