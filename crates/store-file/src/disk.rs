@@ -1,7 +1,7 @@
 //! [`Disk`]: a file that is replaced as a whole, its folder, and the lock between processes.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError},
     io::{self, Write as _},
     path::{self, Path, PathBuf},
     thread,
@@ -19,7 +19,8 @@ pub(crate) struct Disk {
 
 /// The exclusive lock of a file, between processes and within one. It ends with the value, or with the process.
 ///
-/// The lock is that of a lock file beside the file, because the file itself is replaced.
+/// The file itself is replaced, so it is not what is locked. On Unix its folder is: a lock file could be deleted while it is locked, and
+/// then locks nothing. Elsewhere folders have no locks, and a lock file beside the file is locked.
 pub(crate) struct Lock {
     file: File,
     path: PathBuf,
@@ -33,6 +34,8 @@ impl Disk {
     pub(crate) fn at(path: &Path) -> Result<Self, FileStoreError> {
         let failed = |doing| move |error| FileStoreError::system(path, doing, error);
         let absolute = match fs::canonicalize(path) {
+            // A link to a file that is not there is not replaced: the file may be on a disk that is absent for now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_symlink() => Err(error),
             Err(error) if error.kind() == io::ErrorKind::NotFound => path::absolute(path),
             found => found,
         };
@@ -56,7 +59,43 @@ impl Disk {
 
     /// Waits for the lock of the file, for `limit`.
     pub(crate) fn lock(&self, limit: Duration) -> Result<Lock, FileStoreError> {
-        Lock::acquire(self.beside(".lock"), limit)
+        let failed = |doing| move |error| FileStoreError::system(&self.path, doing, error);
+        let mut waited = Duration::ZERO;
+        loop {
+            let lock = self.open_lock().map_err(failed("opening its lock"))?;
+            loop {
+                match lock.file.try_lock() {
+                    Ok(()) => break,
+                    Err(TryLockError::WouldBlock) if waited >= limit => {
+                        return Err(FileStoreError::Locked { path: self.path.clone(), waited });
+                    }
+                    // Another process has it for as long as a write takes.
+                    Err(TryLockError::WouldBlock) => thread::sleep(RETRY_EVERY),
+                    Err(TryLockError::Error(error)) => return Err(failed("locking it")(error)),
+                }
+                waited += RETRY_EVERY;
+            }
+            // Of a folder that was moved away meanwhile, it locks nothing.
+            if lock.is_in_place().map_err(failed("finding its lock"))? {
+                return Ok(lock);
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    fn open_lock(&self) -> io::Result<Lock> {
+        Ok(Lock { file: File::open(&self.folder)?, path: self.folder.clone() })
+    }
+
+    #[cfg(not(unix))]
+    fn open_lock(&self) -> io::Result<Lock> {
+        let path = self.beside(".lock");
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        // Readable and writable for other processes, and not deletable for as long as it is open.
+        #[cfg(windows)]
+        std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 0x1 | 0x2);
+        Ok(Lock { file: options.open(&path)?, path })
     }
 
     /// Returns the content of the file, or `None` if there is no file. It needs no lock: a file is never half written.
@@ -71,34 +110,23 @@ impl Disk {
         }
     }
 
-    /// Removes the access of other users to the file.
-    #[cfg(unix)]
-    pub(crate) fn close_to_others(&self) -> Result<(), FileStoreError> {
-        use std::os::unix::fs::PermissionsExt as _;
-
-        let close = |path: &Path| {
-            let mut permissions = fs::metadata(path)?.permissions();
-            if permissions.mode() & 0o077 != 0 {
-                permissions.set_mode(permissions.mode() & 0o700);
-                fs::set_permissions(path, permissions)?;
-            }
-            Ok(())
-        };
-        close(&self.path).map_err(|error| FileStoreError::system(&self.path, "closing it to others", error))
-    }
-
-    #[cfg(not(unix))]
-    pub(crate) const fn close_to_others(&self) -> Result<(), FileStoreError> {
-        Ok(())
-    }
-
-    /// Checks that the file may be replaced. A disk that is full may have room later.
-    pub(crate) fn check_writable(&self, _: &Lock) -> Result<(), FileStoreError> {
+    /// Checks that the file is one that this process may use, alone, and replace. A disk that is full may have room later.
+    pub(crate) fn check(&self, _: &Lock) -> Result<(), FileStoreError> {
+        let failed = |doing| move |error| FileStoreError::system(&self.path, doing, error);
+        match fs::metadata(&self.path) {
+            Ok(metadata) if !metadata.is_file() => return Err(FileStoreError::Foreign { path: self.path.clone() }),
+            Ok(metadata) => check_closed(&self.path, &metadata)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed("finding it")(error)),
+        }
         let temporary = self.beside(".tmp");
-        let written = write_new(&temporary, b"").and_then(|()| fs::remove_file(&temporary));
-        match written.map_err(|error| FileStoreError::system(&self.path, "writing a file beside it", error)) {
+        let written = write_new(&temporary, b"");
+        let owner = fs::metadata(&temporary).and_then(|own| check_owner(&self.folder, &own));
+        let _ = fs::remove_file(&temporary);
+        match written.map_err(failed("writing a file beside it")) {
             Err(FileStoreError::Full { .. }) => Ok(()),
-            checked => checked,
+            Err(error) => Err(error),
+            Ok(()) => owner.map_err(failed("finding its owner"))?,
         }
     }
 
@@ -111,7 +139,7 @@ impl Disk {
         let written = write_new(&temporary, bytes);
         let replaced = written.and_then(|()| {
             if !lock.is_in_place()? {
-                return Err(io::Error::other("the lock file was deleted while it was in use"));
+                return Err(io::Error::other("its lock was moved away while it was in use"));
             }
             fs::rename(&temporary, &self.path)
         });
@@ -125,38 +153,6 @@ impl Disk {
 }
 
 impl Lock {
-    /// Waits for the lock in the file `path`, for `limit`.
-    pub(crate) fn acquire(path: PathBuf, limit: Duration) -> Result<Self, FileStoreError> {
-        let mut waited = Duration::ZERO;
-        loop {
-            let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(false);
-            for_owner_alone(&mut options);
-            let opened = options.open(&path);
-            let file = opened.map_err(|error| FileStoreError::system(&path, "opening the lock file", error))?;
-            let lock = Self { file, path: path.clone() };
-            let is_locked = loop {
-                match lock.file.try_lock() {
-                    Ok(()) => break true,
-                    Err(TryLockError::WouldBlock) if waited >= limit => break false,
-                    // Another process has it for as long as a write takes.
-                    Err(TryLockError::WouldBlock) => thread::sleep(RETRY_EVERY),
-                    Err(TryLockError::Error(error)) => {
-                        return Err(FileStoreError::system(&path, "locking it", error));
-                    }
-                }
-                waited += RETRY_EVERY;
-            };
-            if !is_locked {
-                return Err(FileStoreError::Locked { path, waited });
-            }
-            // A lock file that was deleted meanwhile locks nothing.
-            if lock.is_in_place().map_err(|error| FileStoreError::system(&path, "finding the lock file", error))? {
-                return Ok(lock);
-            }
-        }
-    }
-
     #[cfg(unix)]
     fn is_in_place(&self) -> io::Result<bool> {
         use std::os::unix::fs::MetadataExt as _;
@@ -215,8 +211,39 @@ fn check_folder(folder: &Path) -> Result<(), FileStoreError> {
     if mode & 0o022 == 0 { Ok(()) } else { Err(FileStoreError::OpenFolder { folder: folder.to_owned(), mode }) }
 }
 
+/// Rejects a folder of another user: only a privileged process can write there, whose files its owner could replace and not read.
+#[cfg(unix)]
+fn check_owner(folder: &Path, own: &Metadata) -> io::Result<Result<(), FileStoreError>> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let (owner, user) = (fs::metadata(folder)?.uid(), own.uid());
+    let folder = folder.to_owned();
+    Ok(if owner == user { Ok(()) } else { Err(FileStoreError::ForeignFolder { folder, owner, user }) })
+}
+
+/// Rejects a file that other users can read or write.
+#[cfg(unix)]
+fn check_closed(path: &Path, metadata: &Metadata) -> Result<(), FileStoreError> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 { Ok(()) } else { Err(FileStoreError::OpenFile { path: path.to_owned(), mode }) }
+}
+
+// Elsewhere, access is as the folder grants it: on Windows, the folders of a user are closed to other users.
+
 #[cfg(not(unix))]
 const fn check_folder(_: &Path) -> Result<(), FileStoreError> {
+    Ok(())
+}
+
+#[cfg(not(unix))]
+const fn check_owner(_: &Path, _: &Metadata) -> io::Result<Result<(), FileStoreError>> {
+    Ok(Ok(()))
+}
+
+#[cfg(not(unix))]
+const fn check_closed(_: &Path, _: &Metadata) -> Result<(), FileStoreError> {
     Ok(())
 }
 

@@ -57,11 +57,37 @@ pub enum FileStoreError {
         /// Its mode.
         mode: u32,
     },
+    /// The folder belongs to another user.
+    #[error(
+        "{folder}: the folder belongs to another user (user {owner}, and this process is of user {user}), who could replace the file: run \
+         the program as that user, or configure a path in a folder of your own", folder = folder.display()
+    )]
+    #[non_exhaustive]
+    ForeignFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// The number of its owner.
+        owner: u32,
+        /// The number of the user of this process.
+        user: u32,
+    },
+    /// Other users can read or write the file.
+    #[error(
+        "{path}: the file can be accessed by other users (mode {mode:03o}, expected 600); chmod 600 {path} closes it",
+        path = path.display()
+    )]
+    #[non_exhaustive]
+    OpenFile {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// Another process kept the file locked for too long.
     #[error("{path}: locked by another process for more than {waited:?}", path = path.display())]
     #[non_exhaustive]
     Locked {
-        /// The lock file.
+        /// The file.
         path: PathBuf,
         /// How long the store has waited.
         waited: Duration,
@@ -176,6 +202,17 @@ pub enum KeyError {
         place: String,
         /// Why it is not a key ring.
         invalid: InvalidKeyRing,
+    },
+    /// The machine has no keyring.
+    #[error(
+        "{place}: there is no keyring here ({problem}): use a key file (`keys_in_file`), or run the program in a session with a keyring"
+    )]
+    #[non_exhaustive]
+    NoKeyring {
+        /// The entry.
+        place: String,
+        /// The message of the operating system.
+        problem: String,
     },
     /// The keyring of the operating system cannot be read or written.
     #[error("{place}: {problem}: unlock the keyring, or use a key file where there is none")]

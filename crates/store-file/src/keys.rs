@@ -32,9 +32,13 @@ impl FileStore {
     /// Reads the keys in the entry `user` of `service` of the keyring of the operating system, or creates one there for a store that has no rows
     /// yet: the Keychain of macOS, the Credential Manager of Windows, and the Secret Service elsewhere, as of GNOME and KDE.
     ///
-    /// The entry is small, a text that [`KeyRing::parse`] reads. Of any number of processes that find no key, one creates it, under a lock
-    /// file beside the file of the store (`.key.lock`). An entry that cannot be read, as of a keyring that is locked, is an error, and left
-    /// as it is. The system may ask the user for a password: the call waits for it on a thread for blocking work.
+    /// The entry is small, a text that [`KeyRing::parse`] reads. Of any number of processes that find no key, one creates it, under the lock
+    /// of the store. An entry that cannot be read, as of a keyring that is locked, is an error, and left as it is. The system may ask the
+    /// user for a password: the call waits for it on a thread for blocking work.
+    ///
+    /// A machine without a desktop, such as a server or a container, has no keyring: the call fails at once, with
+    /// [`KeyError::NoKeyring`]. Use [`keys_in_file`](Self::keys_in_file) there. Which of both is used is the decision of the
+    /// configuration: a program that falls back by itself cannot read the rows of its other runs.
     ///
     /// # Errors
     /// [`KeyError`].
@@ -44,7 +48,10 @@ impl FileStore {
         let (service, user) = (service.to_owned(), user.to_owned());
         self.blocking(move || match keyring::Entry::new(&service, &user) {
             Ok(entry) => in_keyring(&shared, place, &entry),
-            Err(error) => Err(keyring_failed(&place, &error)),
+            Err(error) => Err(match keyring::Entry::store_status() {
+                Ok(()) => keyring_failed(&place, &error),
+                Err(absent) => KeyError::NoKeyring { place, problem: absent.to_string() },
+            }),
         })
         .await
     }
@@ -72,7 +79,7 @@ fn in_keyring(shared: &Shared, place: String, entry: &keyring::Entry) -> Result<
     let text = match read()? {
         Some(text) => text,
         None => {
-            let _lock = crate::disk::Lock::acquire(shared.disk.beside(".key.lock"), CREATION_TIMEOUT)?;
+            let _lock = shared.disk.lock(CREATION_TIMEOUT)?;
             if read()?.is_none() {
                 refuse_unless_empty(shared, || place.clone())?;
                 entry.set_password(&new_key()).map_err(|error| keyring_failed(&place, &error))?;

@@ -26,12 +26,13 @@ use crate::{FileConfig, FileStoreError, disk::Disk, format::Content};
 /// that was reported is on the disk, and a process that is killed at any point, a full disk and a read-only one leave the file as it was
 /// or as it was to be. It is for hundreds of rows, not for a server: there, use an SQLite database.
 ///
-/// A lock file beside the file (`.lock`) is locked for the time of a write, by the operating system: the lock of a process that is killed
-/// is free. A caller waits for it for the [lock timeout](FileConfig::with_lock_timeout). The lock is never held while a caller waits for
-/// anything but the disk; leases are rows of the file, and expire. Reading needs no lock. Not for network file systems.
+/// The folder of the file is locked for the time of a write, by the operating system (on Windows a lock file beside the file, `.lock`):
+/// the lock of a process that is killed is free. A caller waits for it for the [lock timeout](FileConfig::with_lock_timeout). The lock is
+/// never held while a caller waits for anything but the disk; leases are rows of the file, and expire. Reading needs no lock. Not for
+/// network file systems.
 ///
-/// The file, the lock file and a key file are created with mode 0600, and their folder with 0700. A folder that other users can write is
-/// rejected, and the access of other users to an existing file is removed. The values are sealed by a
+/// The file and a key file are created with mode 0600, and their folder with 0700. A file that other users can access, a folder that they
+/// can write and a folder of another user are rejected. A link to the file is followed, and stays. The values are sealed by a
 /// [`SealedStore`](portcullis_store::SealedStore) around this store, with a key [in a file](Self::keys_in_file) or in the keyring.
 ///
 /// A file that is damaged, of another program or of a later version is an error that names the file, and is left as it is. If the file is
@@ -126,13 +127,9 @@ impl FileStore {
 fn open(config: FileConfig) -> Result<FileStore, FileStoreError> {
     let disk = Disk::at(&config.path)?;
     let lock = disk.lock(config.lock_timeout)?;
-    disk.check_writable(&lock)?;
+    disk.check(&lock)?;
     let content = match disk.read()? {
-        Some(bytes) => {
-            let content = Content::decode(&bytes, disk.path())?;
-            disk.close_to_others()?;
-            content
-        }
+        Some(bytes) => Content::decode(&bytes, disk.path())?,
         None => {
             let content = Content::new();
             disk.replace(&content.encode(&content.body()), &lock)?;

@@ -121,6 +121,11 @@ fn a_process_of_its_own() {
                 let keys = store.expect("a store").keys_in_file(Path::new(&file).with_file_name("key")).await;
                 println!("{MARK}{:?}", keys.expect("a key"));
             }
+            #[cfg(feature = "keyring")]
+            "keyring" => {
+                let keys = store.expect("a store").keys_in_keyring("example", "tokens").await;
+                println!("{MARK}{}", keys.map_or_else(|error| error.to_string(), |keys| format!("{keys:?}")));
+            }
             _ => unreachable!("{role}"),
         }
     });

@@ -4,8 +4,10 @@ use std::{fs, path::Path, sync::Arc};
 
 use portcullis_core::UnixTime;
 use portcullis_store::{OpenError, RecordKey, SealedStore};
-use portcullis_store_file::KeyError;
+use portcullis_store_file::{FileStore, KeyError};
 
+#[cfg(all(feature = "keyring", target_os = "linux"))]
+use crate::fixture::command;
 use crate::fixture::{COLLECTION, Folder, key, says, spawn};
 
 const TOKEN: &str = "a-refresh-token-in-the-clear";
@@ -84,7 +86,11 @@ async fn no_token_stands_in_the_bytes_of_any_file() {
         assert!(!contains(&bytes, TOKEN), "{}", String::from_utf8_lossy(&bytes));
         files += 1;
     }
-    assert_eq!(files, 4, "the file, the key, and a lock file of each");
+    assert_eq!(
+        files,
+        if cfg!(unix) { 2 } else { 4 },
+        "the file and the key, and a lock file of each where folders have no locks"
+    );
     assert!(contains(&fs::read(folder.file()).expect("a file"), "\"sealed\""), "the rows are elsewhere");
 }
 
@@ -102,17 +108,36 @@ async fn every_file_is_for_its_owner_alone() {
         let path = entry.expect("an entry").path();
         assert_eq!(mode(&path), 0o600, "{}", path.display());
     }
-    fs::set_permissions(folder.file(), fs::Permissions::from_mode(0o644)).expect("no failure");
+    for open in [0o640, 0o604, 0o660] {
+        fs::set_permissions(folder.file(), fs::Permissions::from_mode(open)).expect("no failure");
+        let error = FileStore::open(folder.file()).await.expect_err("open to other users").to_string();
+        assert!(error.contains(&format!("mode {open:o}, expected 600); chmod 600 ")), "{error}");
+        assert_eq!(mode(&folder.file()), open, "the user is told, and decides");
+    }
+    fs::set_permissions(folder.file(), fs::Permissions::from_mode(0o600)).expect("no failure");
     folder.open().await;
-    assert_eq!(mode(&folder.file()), 0o600, "the access of others is removed");
 
     for open in [0o720, 0o702, 0o777] {
         fs::set_permissions(&own, fs::Permissions::from_mode(open)).expect("no failure");
-        let error =
-            portcullis_store_file::FileStore::open(folder.file()).await.expect_err("open to others").to_string();
+        let error = FileStore::open(folder.file()).await.expect_err("open to other users").to_string();
         assert!(error.contains(&format!("mode {open:o}, expected 700")) && error.contains("chmod 700"), "{error}");
         assert_eq!(mode(&own), open, "the folder may be shared on purpose");
     }
+}
+
+/// On Linux the keyring is a service of the session, which is found by this address.
+#[cfg(all(feature = "keyring", target_os = "linux"))]
+#[test]
+fn without_a_keyring_the_error_names_the_key_file() {
+    let folder = Folder::new();
+    let program = std::env::current_exe().expect("a path");
+    let mut process = command(&program, "keyring", &folder.file());
+    process.env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", folder.path().join("absent").display()));
+    let mut process = process.spawn().expect("a process");
+    let said = says(&mut process).last().expect("it says something");
+    assert!(process.wait().expect("its end").success());
+    assert!(said.contains("the entry tokens of example in the keyring: there is no keyring here"), "{said}");
+    assert!(said.contains("use a key file (`keys_in_file`)"), "{said}");
 }
 
 fn contains(haystack: &[u8], needle: &str) -> bool {

@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -19,13 +19,15 @@ use crate::fixture::{COUNTER, Folder, key, number, numbered};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-fn lock_file(folder: &Folder) -> PathBuf {
-    folder.file().with_file_name("tokens.lock")
-}
-
-/// Locks the file as another process does.
+/// Locks the file as another process does: on Unix by its folder, elsewhere by a lock file.
 fn locked(folder: &Folder) -> File {
-    let file = OpenOptions::new().write(true).open(lock_file(folder)).expect("a lock file");
+    let path = folder.file();
+    let file = if cfg!(unix) {
+        File::open(path.parent().expect("a folder"))
+    } else {
+        OpenOptions::new().write(true).open(path.with_file_name("tokens.lock"))
+    };
+    let file = file.expect("what is locked");
     file.lock().expect("the lock");
     file
 }
@@ -39,7 +41,7 @@ async fn a_lock_that_is_kept_too_long_fails_writes_and_no_reads() {
     let lock = locked(&folder);
     let error = store.lease(COUNTER, MINUTE).await.expect_err("locked");
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
-    assert!(error.to_string().contains("tokens.lock: locked by another process for more than"), "{error}");
+    assert!(error.to_string().contains("tokens: locked by another process for more than"), "{error}");
     assert!(store.load(COUNTER).await.expect("reading needs no lock").is_some());
     drop(lock);
     assert!(matches!(store.lease(COUNTER, MINUTE).await, Ok(LeaseOutcome::Acquired(_))));
@@ -75,43 +77,47 @@ async fn hundreds_of_callers_take_turns() {
     }
 }
 
+/// A lock file that can be deleted locks nothing from then on: two processes write at the same time.
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lock_file_that_is_deleted_lets_no_write_be_lost() {
-    const WRITERS: u32 = 4;
+async fn files_beside_it_that_are_deleted_let_no_write_be_lost() {
+    const WRITERS: usize = 4;
     let folder = Folder::new();
     let store = folder.open().await;
     store.compare_and_swap(COUNTER, Expected::Absent, numbered(0), None).await.expect("no failure");
-    let done = Arc::new(AtomicUsize::new(0));
-    let path = lock_file(&folder);
-    let deleting = tokio::task::spawn_blocking({
-        let done = Arc::clone(&done);
+    let (is_over, path) = (Arc::new(AtomicBool::new(false)), folder.file());
+    let deleting = std::thread::spawn({
+        let is_over = Arc::clone(&is_over);
         move || {
-            while done.load(Ordering::Relaxed) < WRITERS as usize {
-                let _ = fs::remove_file(&path);
-                std::thread::sleep(Duration::from_millis(1));
+            while !is_over.load(Ordering::Relaxed) {
+                for entry in fs::read_dir(path.parent().expect("a folder")).expect("a folder").flatten() {
+                    if entry.path() != path {
+                        let _ = fs::remove_file(entry.path());
+                    }
+                }
             }
         }
     });
-    let mut writers = Vec::new();
-    for _ in 0..WRITERS {
-        let (store, done) = (folder.open().await, Arc::clone(&done));
-        writers.push(tokio::spawn(async move {
-            let mut written = 0;
-            for _ in 0..50 {
-                let Ok(Some(stored)) = store.load(COUNTER).await else { continue };
-                let next = numbered(number(&stored.row.sealed) + 1);
-                let swap = store.compare_and_swap(COUNTER, Expected::Unexpired(stored.version), next, None).await;
-                // A write that notices the deletion in time is an error.
-                written += u32::from(matches!(swap, Ok(Swap::Written(_))));
-            }
-            done.fetch_add(1, Ordering::Relaxed);
-            written
-        }));
-    }
-    let written: u32 = join_all(writers).await.into_iter().map(|written| written.expect("no panic")).sum();
-    deleting.await.expect("no panic");
+    let writers = (0..WRITERS).map(|_| tokio::spawn(increment(folder.file())));
+    let outcomes = join_all(writers).await;
+    is_over.store(true, Ordering::Relaxed);
+    deleting.join().expect("no panic");
+    let written: u32 = outcomes.into_iter().map(|written| written.expect("no panic")).sum();
     let stored = store.load(COUNTER).await.expect("the file is whole").expect("a row");
     assert!(written > 0, "all writes failed");
-    assert!(number(&stored.row.sealed) <= written, "a version was written twice");
+    assert_eq!(number(&stored.row.sealed), written, "a version was written twice");
+}
+
+/// Increments as another process does. Returns how often a write was reported; one whose file was deleted is an error.
+#[cfg(unix)]
+async fn increment(file: PathBuf) -> u32 {
+    let store = FileStore::open(file).await.expect("a store");
+    let mut written = 0;
+    for _ in 0..50 {
+        let stored = store.load(COUNTER).await.expect("the file is whole").expect("a row");
+        let next = numbered(number(&stored.row.sealed) + 1);
+        let swap = store.compare_and_swap(COUNTER, Expected::Unexpired(stored.version), next, None).await;
+        written += u32::from(matches!(swap, Ok(Swap::Written(_))));
+    }
+    written
 }
