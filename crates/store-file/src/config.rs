@@ -23,7 +23,7 @@ impl FileConfig {
         Self { path: path.into(), lock_timeout: Duration::from_secs(5), clock: Arc::new(SystemClock::new()) }
     }
 
-    /// Sets how long, at least, a write waits for another process to unlock the file before it fails. Default: 5 seconds.
+    /// Sets how long, at least, a write waits for another process to unlock the folder before it fails. Default: 5 seconds.
     #[must_use]
     pub const fn with_lock_timeout(mut self, lock_timeout: Duration) -> Self {
         self.lock_timeout = lock_timeout;

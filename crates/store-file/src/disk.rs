@@ -120,13 +120,12 @@ impl Disk {
             Err(error) => return Err(failed("finding it")(error)),
         }
         let temporary = self.beside(".tmp");
-        let written = write_new(&temporary, b"");
-        let owner = fs::metadata(&temporary).and_then(|own| check_owner(&self.folder, &own));
+        let written = write_new(&temporary, b"").map_err(failed("writing a file beside it"));
         let _ = fs::remove_file(&temporary);
-        match written.map_err(failed("writing a file beside it")) {
+        match written {
+            Ok(own) => check_owner(&self.folder, &own).map_err(failed("finding its owner"))?,
             Err(FileStoreError::Full { .. }) => Ok(()),
             Err(error) => Err(error),
-            Ok(()) => owner.map_err(failed("finding its owner"))?,
         }
     }
 
@@ -136,7 +135,7 @@ impl Disk {
     pub(crate) fn replace(&self, bytes: &[u8], lock: &Lock) -> Result<(), FileStoreError> {
         let failed = |doing| move |error| FileStoreError::system(&self.path, doing, error);
         let temporary = self.beside(".tmp");
-        let written = write_new(&temporary, bytes);
+        let written = write_new(&temporary, bytes).map(drop);
         let replaced = written.and_then(|()| {
             if !lock.is_in_place()? {
                 return Err(io::Error::other("its lock was moved away while it was in use"));
@@ -172,7 +171,7 @@ impl Lock {
 }
 
 /// Creates the file `path`, for its owner alone, with `bytes` that are on the disk. What a process that was killed has left there goes.
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -182,7 +181,8 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     for_owner_alone(&mut options);
     let mut file = options.open(path)?;
     file.write_all(bytes)?;
-    file.sync_all()
+    file.sync_all()?;
+    Ok(file)
 }
 
 #[cfg(unix)]
@@ -211,12 +211,12 @@ fn check_folder(folder: &Path) -> Result<(), FileStoreError> {
     if mode & 0o022 == 0 { Ok(()) } else { Err(FileStoreError::OpenFolder { folder: folder.to_owned(), mode }) }
 }
 
-/// Rejects a folder of another user: only a privileged process can write there, whose files its owner could replace and not read.
+/// Rejects the folder of another user than that of the file `own`, which this process has created: its owner could replace the files.
 #[cfg(unix)]
-fn check_owner(folder: &Path, own: &Metadata) -> io::Result<Result<(), FileStoreError>> {
+fn check_owner(folder: &Path, own: &File) -> io::Result<Result<(), FileStoreError>> {
     use std::os::unix::fs::MetadataExt as _;
 
-    let (owner, user) = (fs::metadata(folder)?.uid(), own.uid());
+    let (owner, user) = (fs::metadata(folder)?.uid(), own.metadata()?.uid());
     let folder = folder.to_owned();
     Ok(if owner == user { Ok(()) } else { Err(FileStoreError::ForeignFolder { folder, owner, user }) })
 }
@@ -238,7 +238,7 @@ const fn check_folder(_: &Path) -> Result<(), FileStoreError> {
 }
 
 #[cfg(not(unix))]
-const fn check_owner(_: &Path, _: &Metadata) -> io::Result<Result<(), FileStoreError>> {
+const fn check_owner(_: &Path, _: &File) -> io::Result<Result<(), FileStoreError>> {
     Ok(Ok(()))
 }
 
