@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{costs, stale};
 use crate::{
+    gate::added,
     measure::{Measured, find, measure},
     report::machine,
 };
@@ -16,9 +17,19 @@ const ROUNDS: usize = 400;
 pub(crate) struct Results {
     costs: Vec<Measured>,
     stale: stale::Stale,
-    /// What the conformance suite's client scenarios came to when the end-to-end tests last ran here.
-    conformance: Option<Map<String, Value>>,
+    /// Of the last run of the end-to-end tests, if there was one.
+    conformance: Option<Conformance>,
 }
+
+/// The results of the client scenarios of the MCP conformance suite.
+#[derive(Clone, Copy)]
+struct Conformance {
+    passed: u64,
+    total: u64,
+}
+
+const PASSED: &str = "conformance_client_passed";
+const TOTAL: &str = "conformance_client_total";
 
 /// Runs the measurements. `target` has the report of the end-to-end tests, if they ran.
 pub(crate) fn run(target: &Path) -> Result<Results, Box<dyn Error>> {
@@ -26,9 +37,18 @@ pub(crate) fn run(target: &Path) -> Result<Results, Box<dyn Error>> {
     eprintln!("tokens for outgoing requests ..");
     let costs = measure(costs::cases(&runtime)?, ROUNDS);
     eprintln!("refused tokens ..");
-    let report = fs::read_to_string(target.join("conformance-client.json")).ok();
-    let conformance = report.map(|report| serde_json::from_str(&report)).transpose()?;
-    Ok(Results { costs, stale: stale::run()?, conformance })
+    Ok(Results { costs, stale: stale::run()?, conformance: conformance(&target.join("conformance-client.json"))? })
+}
+
+/// Reads the report of the end-to-end tests.
+fn conformance(path: &Path) -> Result<Option<Conformance>, Box<dyn Error>> {
+    let Ok(report) = fs::read_to_string(path) else {
+        eprintln!("no {}: `just conformance` writes it; without it, {PASSED} and {TOTAL} are left out", path.display());
+        return Ok(None);
+    };
+    let report: Value = serde_json::from_str(&report)?;
+    let number = |name| report[name].as_u64().ok_or_else(|| format!("{}: no number {name:?}", path.display()));
+    Ok(Some(Conformance { passed: number(PASSED)?, total: number(TOTAL)? }))
 }
 
 /// Returns the section in Markdown.
@@ -38,6 +58,8 @@ pub(crate) fn text(results: &Results) -> String {
     rows.push(heading("ns"));
     rows.extend(results.costs.iter().map(timed));
     rows.push(fact("added by `TokenLayer`", format!("{:.0}", layer_added(results))));
+    let of_rmcp = added(&results.costs, costs::LAYER_OF_RMCP, costs::BARE_OF_RMCP);
+    rows.push(fact("added by rmcp's `AuthClient`", format!("{of_rmcp:.0}")));
     rows.push(heading("100 requests with a token that the resource refuses; each call takes 10 ms"));
     rows.push(fact("exchanges", stale.exchanges));
     rows.push(fact("the last is answered after, round trips", format!("{:.2}", stale.round_trips)));
@@ -47,11 +69,11 @@ pub(crate) fn text(results: &Results) -> String {
     rows.push(fact("exchanges for 100 requests while the authorization server answers 503", stale.outage_exchanges));
     let wait = format!("{:.1}", stale.wait_on_good_token.as_secs_f64() * 1e3);
     rows.push(fact("how long a request with a good token waits for a refresh that takes 2 s, ms", wait));
-    format!(
-        "## The client layer\n\n{}\nThe scenarios beside rmcp are in the section about grants.\n\nThe machine: {}.\n",
-        rows.concat(),
-        machine()
-    )
+    if let Some(Conformance { passed, total }) = results.conformance {
+        rows.push(heading("the MCP conformance suite"));
+        rows.push(fact("scenarios of a client that `mcp-client` passes", format!("{passed} of {total}")));
+    }
+    format!("## The client layer\n\n{}\n{}\nThe machine: {}.\n", rows.concat(), include_str!("method.md"), machine())
 }
 
 /// Returns the JSON object.
@@ -72,12 +94,15 @@ pub(crate) fn numbers(results: &Results) -> Map<String, Value> {
         ]
         .map(|(name, number)| (name.to_owned(), number)),
     );
-    numbers.extend(results.conformance.clone().unwrap_or_default());
+    if let Some(Conformance { passed, total }) = results.conformance {
+        numbers.insert(PASSED.to_owned(), passed.into());
+        numbers.insert(TOTAL.to_owned(), total.into());
+    }
     numbers
 }
 
 fn layer_added(results: &Results) -> f64 {
-    find(&results.costs, costs::LAYER).min - find(&results.costs, costs::BARE).min
+    added(&results.costs, costs::LAYER, costs::BARE)
 }
 
 fn timed(case: &Measured) -> String {

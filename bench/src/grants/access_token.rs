@@ -24,7 +24,7 @@ use crate::{
 /// The handle of this project.
 pub(crate) const ACCESS_TOKEN: &str = "`access_token()` on a fresh grant";
 /// A minimal implementation by hand.
-pub(crate) const MUTEX: &str = "a token and its expiry behind tokio's `Mutex`, cloned";
+const MUTEX: &str = "a token and its expiry behind tokio's `Mutex`, cloned";
 /// The implementation of rmcp.
 pub(crate) const RMCP: &str = "rmcp 3.11 `AuthClient::get_access_token()`, in memory";
 
@@ -52,7 +52,7 @@ async fn ask(upstream: &Upstream) {
     black_box(black_box(upstream).access_token().await.expect("a fresh token"));
 }
 
-pub(crate) async fn lock(mutex: &Mutex<(String, Instant)>) {
+async fn lock(mutex: &Mutex<(String, Instant)>) {
     let token = black_box(mutex).lock().await;
     assert!(token.1 > Instant::now(), "it is fresh");
     black_box(token.0.clone());

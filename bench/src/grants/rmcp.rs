@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     error::Error,
+    hint::black_box,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -49,7 +50,7 @@ impl Contender for Rmcp {
         let mut callers = Vec::new();
         for _ in 0..team.size() {
             let manager = manager(&site.idp, store.clone()).await.expect("a manager");
-            callers.push(Caller(AuthClient::new(Resource(site.clone()), manager)));
+            callers.push(Caller(AuthClient::new(Resource(Some(site.clone())), manager)));
         }
         callers
     }
@@ -57,9 +58,7 @@ impl Contender for Rmcp {
 
 impl Client for Caller {
     async fn call(&self) -> Result<(), Refusal> {
-        let message = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
-        let message = serde_json::from_value(message).expect("a message");
-        match self.0.post_message("resource".into(), message, None, None, HashMap::new()).await {
+        match self.0.post_message("resource".into(), message(), None, None, HashMap::new()).await {
             Ok(_) => Ok(()),
             Err(StreamableHttpError::AuthRequired(_) | StreamableHttpError::Auth(AuthError::AuthorizationRequired)) => {
                 Err(Refusal::Login)
@@ -69,8 +68,12 @@ impl Client for Caller {
     }
 }
 
-/// An `AuthClient` with a fresh token in memory.
-pub(crate) struct Fresh(AuthClient<()>);
+/// An `AuthClient` with a fresh token in memory, around a resource that answers at once.
+pub(crate) struct Fresh {
+    client: AuthClient<Resource>,
+    url: Arc<str>,
+    message: ClientJsonRpcMessage,
+}
 
 impl Fresh {
     pub(crate) async fn new() -> Result<Self, Box<dyn Error>> {
@@ -83,12 +86,34 @@ impl Fresh {
             put_back: Duration::ZERO,
         };
         store.save(stored(&held)).await?;
-        Ok(Self(AuthClient::new((), manager(&idp, store).await?)))
+        let client = AuthClient::new(Resource(None), manager(&idp, store).await?);
+        Ok(Self { client, url: "https://mcp.example.test/mcp".into(), message: message() })
     }
 
     pub(crate) async fn access_token(&self) {
-        std::hint::black_box(self.0.get_access_token().await.expect("a fresh token"));
+        black_box(self.client.get_access_token().await.expect("a fresh token"));
     }
+
+    /// Sends a message with the token.
+    pub(crate) async fn post(&self) {
+        post(&self.client, self, None).await;
+    }
+
+    /// Sends the same message with a token that is at hand.
+    pub(crate) async fn post_with(&self, token: &str) {
+        post(&Resource(None), self, Some(token.to_owned())).await;
+    }
+}
+
+async fn post<C: StreamableHttpClient>(client: &C, fresh: &Fresh, token: Option<String>) {
+    let (url, message) = (Arc::clone(&fresh.url), fresh.message.clone());
+    let posted = client.post_message(url, message, None, token, HashMap::new()).await;
+    assert!(matches!(black_box(posted), Ok(StreamableHttpPostResponse::Accepted)));
+}
+
+fn message() -> ClientJsonRpcMessage {
+    let message = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+    serde_json::from_value(message).expect("a message")
 }
 
 async fn manager(idp: &IdentityProvider, store: Store) -> Result<AuthorizationManager, AuthError> {
@@ -149,9 +174,9 @@ impl CredentialStore for Store {
     }
 }
 
-/// The resource, in place of an MCP server.
+/// The resource, in place of an MCP server. Without a site it accepts every message at once.
 #[derive(Clone)]
-struct Resource(Site);
+struct Resource(Option<Site>);
 
 type Refused = StreamableHttpError<EgressError>;
 
@@ -166,7 +191,8 @@ impl StreamableHttpClient for Resource {
         access_token: Option<String>,
         _: HashMap<HeaderName, HeaderValue>,
     ) -> Result<StreamableHttpPostResponse, Refused> {
-        let status = self.0.call_resource(&access_token.unwrap_or_default()).await;
+        let Some(site) = &self.0 else { return Ok(StreamableHttpPostResponse::Accepted) };
+        let status = site.call_resource(&access_token.unwrap_or_default()).await;
         match status.map_err(StreamableHttpError::Client)? {
             StatusCode::OK => Ok(StreamableHttpPostResponse::Accepted),
             _ => {
