@@ -54,21 +54,36 @@ struct Described {
 }
 
 /// Why metadata that was fetched is not used.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DiscoveryError {
     /// The metadata describes another resource than the one in use
     /// ([RFC 9728 section 3.3](https://www.rfc-editor.org/rfc/rfc9728#section-3.3)).
-    #[error("the metadata describes the resource {found:?}, which is neither {url:?} nor a parent of it")]
+    #[error(
+        "the metadata of the resource describes {found:?}, which is neither the URL in use, {url:?}, nor a parent of it: use the URL that the metadata names, or correct `resource` there"
+    )]
     OtherResource {
         /// The URL in use.
         url: String,
         /// The resource in the metadata.
         found: String,
     },
-    /// The parameter `resource_metadata` of a challenge is not an absolute URL.
-    #[error("the challenge names metadata at {0:?}, which is not an absolute URL")]
+    /// The parameter `resource_metadata` of a challenge is not an absolute URL, and there is no metadata at the well-known URLs.
+    #[error(
+        "the challenge of the resource names its metadata (resource_metadata) at {0:?}, which is not an absolute URL, and there is none at the well-known URLs"
+    )]
     InvalidLocation(String),
+    /// The metadata cannot be fetched where the challenge says, and there is none at the well-known URLs.
+    #[error(
+        "the challenge of the resource names its metadata (resource_metadata) at {location:?}, which cannot be fetched, and there is none at the well-known URLs: {error}"
+    )]
+    Unfetched {
+        /// The URL in the challenge.
+        location: String,
+        /// Why it cannot be fetched.
+        #[source]
+        error: AuthError,
+    },
 }
 
 impl Discovery {
@@ -81,25 +96,24 @@ impl Discovery {
     /// Returns the metadata of the resource at `url`; `None` if it publishes none, as servers of the revision 2025-03-26 of MCP.
     ///
     /// The metadata is at the URL that the `challenge` names, else at the well-known location with the path of `url` inserted, else at
-    /// that of the origin. With a challenge it is always fetched again: the authorization server may have changed.
+    /// that of the origin. With a challenge it is always fetched again: the authorization server may have changed. The well-known locations
+    /// are asked as well if there is nothing at the URL of the challenge, if it cannot be fetched, or if the egress does not allow it.
     ///
     /// # Errors
     /// An error of [`Reason::ClientRefused`], with a [`DiscoveryError`] as its source, if the metadata describes another resource; others if
-    /// it cannot be fetched or is invalid.
+    /// it cannot be fetched or is invalid. A URL in the challenge that cannot be fetched is an error if there is no metadata elsewhere: the
+    /// resource says that it has some.
     pub async fn resource(
         &self,
         url: &ResourceUri,
         challenge: Option<&Challenge>,
     ) -> Result<Option<ProtectedResourceMetadata>, AuthError> {
-        let hint = match challenge.and_then(|challenge| challenge.param("resource_metadata")) {
-            Some(text) => Some(absolute(text)?),
-            None => None,
-        };
+        let hint = challenge.and_then(|challenge| challenge.param("resource_metadata")).map(Hint::new);
         let freshness = if challenge.is_some() { Freshness::Revalidated } else { Freshness::Cached };
         let (egress, own_url) = (self.0.egress.clone(), url.clone());
         let fetch = move |known: Option<Arc<Option<Described>>>| async move {
             let known = known.as_deref().and_then(Option::as_ref);
-            let hint = hint.or_else(|| known.map(|described| described.location.clone()));
+            let hint = hint.or_else(|| known.map(|described| Hint::At(described.location.clone())));
             match fetch_resource(&egress, &own_url, hint).await? {
                 // A resource that has published metadata does not become one without because of a 404.
                 (None, _) if known.is_some() => Err(absent()),
@@ -164,38 +178,84 @@ enum Defaults {
     AtOrigin,
 }
 
+/// Where the metadata of a resource is said to be.
+enum Hint {
+    At(Uri),
+    /// Not an absolute URL.
+    Invalid(String),
+}
+
+impl Hint {
+    fn new(text: &str) -> Self {
+        let url = text.parse::<Uri>().ok().filter(|url| url.scheme().is_some() && url.host().is_some());
+        url.map_or_else(|| Self::Invalid(text.to_owned()), Self::At)
+    }
+}
+
+type Fetched = (Option<Described>, Option<Duration>);
+
 /// Fetches the metadata of the resource at `url`: from `hint`, else from the well-known locations.
-async fn fetch_resource(
-    egress: &Egress,
-    url: &ResourceUri,
-    hint: Option<Uri>,
-) -> Result<(Option<Described>, Option<Duration>), AuthError> {
+async fn fetch_resource(egress: &Egress, url: &ResourceUri, hint: Option<Hint>) -> Result<Fetched, AuthError> {
+    let (hinted, mut problem) = match hint {
+        None => (None, None),
+        Some(Hint::Invalid(text)) => {
+            let error = DiscoveryError::InvalidLocation(text);
+            (None, Some(AuthError::new(Reason::ClientRefused).with_source(error)))
+        }
+        Some(Hint::At(location)) => match fetch_at(egress, url, &location).await {
+            Ok(None) => (Some(location), None),
+            Ok(Some(found)) => return Ok(found),
+            // It was fetched, and must not be used.
+            Err(Failure::Unusable(error)) => return Err(error),
+            Err(Failure::Unfetched(error)) => {
+                let (reason, retry_after) = (error.reason(), error.retry_after());
+                let error = DiscoveryError::Unfetched { location: location.to_string(), error };
+                let error = AuthError::new(reason).with_source(error);
+                (Some(location), Some(retry_after.into_iter().fold(error, AuthError::with_retry_after)))
+            }
+        },
+    };
     let paths = protected_resource::well_known_paths(url);
     let well_known = paths.iter().filter_map(|path| format!("{}{path}", url.origin()).parse::<Uri>().ok());
-    let mut locations: Vec<Uri> = hint.into_iter().collect();
-    locations.extend(well_known);
-    locations.dedup();
-    let mut problem = None;
-    for location in locations {
-        let response = send(egress, metadata::request(&location)).await?;
-        match protected_resource::process(&response) {
-            Ok(metadata) if describes(metadata.resource(), url) => {
-                return Ok((Some(Described { metadata, location }), max_age(response.headers())));
+    for location in well_known.filter(|location| hinted.as_ref() != Some(location)) {
+        match fetch_at(egress, url, &location).await {
+            Ok(None) => {}
+            Ok(Some(found)) => return Ok(found),
+            Err(Failure::Unusable(error)) => return Err(error),
+            // A page for everything, such as that of a login, is at other locations than the document.
+            Err(Failure::Unfetched(error)) if is_unexpected(&error) => {
+                problem.get_or_insert(error);
             }
-            Ok(metadata) => {
-                let (url, found) = (url.to_string(), metadata.resource().to_string());
-                return Err(
-                    AuthError::new(Reason::ClientRefused).with_source(DiscoveryError::OtherResource { url, found })
-                );
-            }
-            Err(error) if is_no_document(&error) => {}
-            Err(error @ ProtocolError::UnexpectedStatus(_)) => problem = Some(error),
-            Err(error) => return Err(error.into()),
+            Err(Failure::Unfetched(error)) => return Err(problem.unwrap_or(error)),
         }
     }
-    match problem {
-        Some(error) => Err(error.into()),
-        None => Ok((None, None)),
+    problem.map_or(Ok((None, None)), Err)
+}
+
+/// Why there is no metadata at a location.
+enum Failure {
+    /// The location cannot be reached, or answers neither with a document nor that there is none.
+    Unfetched(AuthError),
+    /// The document must not be used.
+    Unusable(AuthError),
+}
+
+/// Fetches the metadata of the resource at `url` from `location`; `None` if there is no document.
+async fn fetch_at(egress: &Egress, url: &ResourceUri, location: &Uri) -> Result<Option<Fetched>, Failure> {
+    let response = send(egress, metadata::request(location)).await.map_err(Failure::Unfetched)?;
+    match protected_resource::process(&response) {
+        Ok(metadata) if describes(metadata.resource(), url) => {
+            let described = Described { metadata, location: location.clone() };
+            Ok(Some((Some(described), max_age(response.headers()))))
+        }
+        Ok(metadata) => {
+            let (url, found) = (url.to_string(), metadata.resource().to_string());
+            let error = DiscoveryError::OtherResource { url, found };
+            Err(Failure::Unusable(AuthError::new(Reason::ClientRefused).with_source(error)))
+        }
+        Err(error) if is_no_document(&error) => Ok(None),
+        Err(error @ ProtocolError::InvalidMember(_)) => Err(Failure::Unusable(error.into())),
+        Err(error) => Err(Failure::Unfetched(error.into())),
     }
 }
 
@@ -213,6 +273,12 @@ fn is_no_document(error: &ProtocolError) -> bool {
     }
 }
 
+/// Reports whether a location answers with a status that is neither an outage nor the absence of a document, such as a redirect.
+fn is_unexpected(error: &AuthError) -> bool {
+    let protocol = error.source().and_then(|source| source.downcast_ref());
+    matches!(protocol, Some(ProtocolError::UnexpectedStatus(_)))
+}
+
 /// Reports whether an issuer has no metadata at all, in contrast to metadata that cannot be fetched or used.
 fn is_absent(error: &AuthError) -> bool {
     error.source().and_then(|source| source.downcast_ref()).is_some_and(is_no_document)
@@ -220,13 +286,6 @@ fn is_absent(error: &AuthError) -> bool {
 
 fn absent() -> AuthError {
     ProtocolError::UnexpectedStatus(http::StatusCode::NOT_FOUND).into()
-}
-
-fn absolute(text: &str) -> Result<Uri, AuthError> {
-    let url = text.parse::<Uri>().ok().filter(|url| url.scheme().is_some() && url.host().is_some());
-    url.ok_or_else(|| {
-        AuthError::new(Reason::ClientRefused).with_source(DiscoveryError::InvalidLocation(text.to_owned()))
-    })
 }
 
 /// Reports whether `resource` is `url` or a parent of it: the same origin, and a path that is the beginning of the other one, up to a slash.

@@ -12,9 +12,11 @@ use portcullis_oauth::{
     dpop,
     jwt::{InvalidSigningKey, SigningKey},
 };
-use portcullis_store::{Collection, RecordKey, SealedStore, StoreError};
+use portcullis_store::{RecordKey, SealedStore, StoreError};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
+
+use crate::collections::DPOP_KEYS;
 
 /// A key to which tokens are bound, so that a token alone is of no use; and the nonces that servers have asked for. Clones share both.
 ///
@@ -57,9 +59,6 @@ struct Inner {
 /// How many origins have a nonce. A client talks to a few; beyond this number all are forgotten, and servers ask again.
 const MAX_ORIGINS: usize = 256;
 
-/// The keys of clients. The number is in databases, so it never changes.
-const KEYS: Collection = Collection::new(28, "dpop_keys");
-
 impl DpopKey {
     /// Generates a key for this process.
     ///
@@ -88,7 +87,7 @@ impl DpopKey {
     /// If the system has no randomness.
     pub async fn stored(records: &SealedStore, name: &str) -> Result<Self, StoreError> {
         use base64::{Engine as _, engine::general_purpose::STANDARD};
-        let row = RecordKey::of(KEYS, &[name.as_bytes()]);
+        let row = RecordKey::of(DPOP_KEYS, &[name.as_bytes()]);
         loop {
             if let Some(record) = records.load::<String>(row).await? {
                 let unreadable = |error| StoreError::new("reading a DPoP key").with_source(error);

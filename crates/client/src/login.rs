@@ -1,5 +1,7 @@
 //! [`PendingLogin`]: one authorization request, and the checks of its response; and which scopes a login requests.
 
+use std::time::Duration;
+
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use portcullis_core::{AuthError, Reason, ResourceUri, ScopeSet};
 use portcullis_oauth::{
@@ -19,36 +21,69 @@ use crate::GrantError;
 #[non_exhaustive]
 pub enum LoginError {
     /// The metadata lacks `S256` in `code_challenge_methods_supported`: the code would not be protected.
-    #[error("the authorization server does not state that it supports PKCE with S256")]
-    NoPkce,
+    #[error(
+        "the authorization server {issuer:?} is not used, because its metadata does not state that it supports PKCE with S256: code_challenge_methods_supported is {found:?}; enable PKCE there"
+    )]
+    NoPkce {
+        /// The authorization server.
+        issuer: String,
+        /// The methods in its metadata.
+        found: Vec<String>,
+    },
     /// The metadata lacks an endpoint.
     #[error("the metadata of the authorization server cannot be used: {0}")]
     Metadata(#[from] ProtocolError),
     /// The authorization endpoint is not a URL that may be opened.
-    #[error("the authorization endpoint is neither https nor http on loopback: {0:?}")]
+    #[error("the authorization endpoint is not opened, because it is neither https nor http on loopback: {0:?}")]
     UnsafeUrl(String),
     /// The redirect URI cannot be received at, or the browser cannot be opened.
     #[error("the user cannot be redirected: {0}")]
     UserAgent(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The user has not completed the login in time.
-    #[error("the login was not completed in time")]
-    TimedOut,
+    #[error("the user has not completed the login within {0:?} (McpLogin::with_time_limit)")]
+    TimedOut(Duration),
     /// The authorization server, or the user there, denied the authorization.
-    #[error(transparent)]
-    Refused(#[from] AuthorizationRefusal),
-    /// The response is invalid or from another authorization server. Nothing in it was used.
-    #[error("the authorization response is rejected: {0}")]
-    Response(#[from] InvalidAuthorizationResponse),
+    #[error("the authorization server {issuer:?} refused the login: {refusal}{}", advice(.refusal))]
+    Refused {
+        /// The authorization server.
+        issuer: String,
+        /// Its error.
+        #[source]
+        refusal: AuthorizationRefusal,
+    },
+    /// The response is invalid or from another authorization server. Nothing in it was used, and nothing of it is in the text.
+    #[error("the authorization response is rejected, which was expected from {issuer:?}: {error}")]
+    Response {
+        /// The authorization server of the request.
+        issuer: String,
+        /// What is wrong with the response.
+        #[source]
+        error: InvalidAuthorizationResponse,
+    },
+}
+
+/// Returns what to do about a refusal, as the rest of a sentence.
+fn advice(refusal: &AuthorizationRefusal) -> &'static str {
+    match &*refusal.code {
+        _ if refusal.is_by_user() => "; the user has to log in and to consent",
+        "invalid_scope" => "; it does not grant these scopes: request others (McpLogin::with_scopes)",
+        "invalid_target" => "; it issues no tokens for this resource: allow the resource there",
+        "unauthorized_client" | "invalid_client" | "invalid_request" | "unsupported_response_type" => {
+            "; check there that the client may use the authorization code grant with this redirect URI"
+        }
+        _ => "",
+    }
 }
 
 impl From<LoginError> for GrantError {
     fn from(error: LoginError) -> Self {
-        let is_ours = matches!(error, LoginError::NoPkce | LoginError::Metadata(_) | LoginError::UnsafeUrl(_));
-        if is_ours {
-            return Self::misconfigured(AuthError::new(Reason::ClientRefused).with_source(error));
-        }
         match &error {
-            LoginError::Refused(refusal) if matches!(&*refusal.code, "temporarily_unavailable" | "server_error") => {
+            LoginError::NoPkce { .. } | LoginError::Metadata(_) | LoginError::UnsafeUrl(_) => {
+                Self::misconfigured(AuthError::new(Reason::ClientRefused).with_source(error))
+            }
+            LoginError::Refused { refusal, .. }
+                if matches!(&*refusal.code, "temporarily_unavailable" | "server_error") =>
+            {
                 Self::transient(AuthError::new(Reason::ProviderUnavailable).with_source(error))
             }
             _ => Self::refused(error),
@@ -59,25 +94,23 @@ impl From<LoginError> for GrantError {
 /// One authorization request that was not answered yet: the validated issuer, the PKCE verifier and the `state` belong together.
 #[derive(Debug)]
 pub(crate) struct PendingLogin {
-    pub(crate) provider: Provider,
     pub(crate) verifier: CodeVerifier,
+    provider: Provider,
     state: String,
     redirect_uri: String,
 }
 
 impl PendingLogin {
-    /// Begins a login for `resource` at `server`.
-    pub(crate) fn begin(
-        server: &AuthorizationServerMetadata,
-        resource: &ResourceUri,
-        redirect_uri: &str,
-    ) -> Result<Self, LoginError> {
-        if !server.code_challenge_methods().iter().any(|method| **method == *"S256") {
-            return Err(LoginError::NoPkce);
+    /// Begins a login at `server`.
+    pub(crate) fn begin(server: &AuthorizationServerMetadata, redirect_uri: &str) -> Result<Self, LoginError> {
+        let methods = server.code_challenge_methods();
+        if !methods.iter().any(|method| **method == *"S256") {
+            let (issuer, found) = (server.issuer().to_string(), methods.iter().map(ToString::to_string).collect());
+            return Err(LoginError::NoPkce { issuer, found });
         }
         let state = BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
         Ok(Self {
-            provider: provider(server, resource)?,
+            provider: Provider::oidc(server)?,
             verifier: CodeVerifier::new(rand::random()),
             state,
             redirect_uri: redirect_uri.to_owned(),
@@ -116,25 +149,12 @@ impl PendingLogin {
     /// The issuer is compared before anything else of the response is used, an error included
     /// ([RFC 9207 section 2.4](https://www.rfc-editor.org/rfc/rfc9207#section-2.4)).
     pub(crate) fn code(&self, query: &str) -> Result<SecretString, LoginError> {
-        let response = AuthorizationResponse::parse(query)?;
-        self.provider.check_issuer(response.issuer())?;
-        Ok(response.into_code()?)
+        let issuer = || self.provider.issuer().to_string();
+        let rejected = |error| LoginError::Response { issuer: issuer(), error };
+        let response = AuthorizationResponse::parse(query).map_err(rejected)?;
+        self.provider.check_issuer(response.issuer()).map_err(rejected)?;
+        response.into_code().map_err(|refusal| LoginError::Refused { issuer: issuer(), refusal })
     }
-}
-
-/// Returns the authorization server of `server` as it is used for `resource`, which every token request names
-/// ([RFC 8707 section 2.2](https://www.rfc-editor.org/rfc/rfc8707#section-2.2)).
-pub(crate) fn provider(
-    server: &AuthorizationServerMetadata,
-    resource: &ResourceUri,
-) -> Result<Provider, ProtocolError> {
-    let resource = resource.as_str().to_owned();
-    let provider = Provider::oidc(server)?.without_id_tokens();
-    Ok(provider.with_vendor(|vendor| {
-        vendor.token_parameters.push(("resource".into(), resource.into()));
-        // Whether a key-bound token was asked for is checked where the request is sent.
-        vendor.token_types.push("DPoP".into());
-    }))
 }
 
 /// Returns `url` as the browser will read it, if it may be opened: `https`, or `http` on loopback. No other scheme may be opened: it could

@@ -1,11 +1,14 @@
 //! [`Logins`]: logins and step-ups, one at a time for all callers. A refresh never waits for a login that needs the user.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
-use portcullis_core::{AuthError, Reason, ScopeSet};
+use portcullis_core::{AuthError, GrantId, Reason, ScopeSet};
 use portcullis_oauth::TokenResponse;
 use portcullis_refresh::TokenSet;
 use portcullis_remote::SharedTask;
@@ -13,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use tracing::Instrument as _;
 
 use crate::{
-    AcquireError, GrantError,
+    AcquireError, GrantError, GrantErrorKind,
     resolution::{BackOff, Resolved, Resolver, lock, obtain},
     telemetry,
 };
@@ -30,7 +33,23 @@ pub(crate) struct Logins {
 struct State {
     running: Option<Running>,
     back_off: BackOff,
+    newest: Option<Newest>,
 }
+
+/// The newest login. While its tokens are new, no caller starts another one: the resource would refuse those as well.
+struct Newest {
+    binding: GrantId,
+    completed: Instant,
+    /// For how long its tokens are new.
+    pause: Duration,
+    /// Whether a caller wanted another login in that time.
+    was_refused: bool,
+}
+
+/// How long the tokens of a login are new.
+const NEW: Duration = Duration::from_secs(10);
+/// The longest such time, after repeated logins whose tokens were refused.
+const LONGEST_NEW: Duration = Duration::from_mins(5);
 
 struct Running {
     /// The scopes that it requests, as far as they are known at its start.
@@ -47,6 +66,15 @@ pub(crate) enum Cause {
     Application,
     /// A caller needs a token or scopes. After a failure no other login is started for a time.
     Caller,
+}
+
+impl State {
+    /// Records that the tokens of a login at `binding` are in use.
+    fn complete(&mut self, binding: GrantId) {
+        let refused = self.newest.take().filter(|last| last.was_refused && last.binding == binding);
+        let pause = refused.map_or(NEW, |last| (last.pause * 2).min(LONGEST_NEW));
+        self.newest = Some(Newest { binding, completed: Instant::now(), pause, was_refused: false });
+    }
 }
 
 impl Logins {
@@ -68,6 +96,23 @@ impl Logins {
                 return result;
             }
         }
+    }
+
+    /// Reports whether a caller whose tokens at `binding` do not work any more may start a login: not if they have just been obtained by
+    /// one. Otherwise a resource that refuses every token would open a browser again and again.
+    ///
+    /// # Errors
+    /// [`AcquireError::Unavailable`], with the time after which it may.
+    pub(crate) fn may_replace_login(&self, binding: GrantId) -> Result<(), AcquireError> {
+        let mut state = lock(&self.state);
+        let Some(newest) = state.newest.as_mut().filter(|newest| newest.binding == binding) else { return Ok(()) };
+        let left = (newest.completed + newest.pause).saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        newest.was_refused = true;
+        let error = AuthError::new(Reason::FreshTokenRefused).with_source("the tokens of the last login do not work");
+        Err(AcquireError::Unavailable(error.with_retry_after(left)))
     }
 
     /// Returns the login in progress, or starts one; and whether it requests all of `scopes`.
@@ -133,12 +178,19 @@ impl Logins {
             resolved
         };
         let scopes = resolved.scopes_of_login(asked);
-        let response = self.request(&resolved, scopes.clone()).await.map_err(AcquireError::of_grant)?;
+        let response = self.request(&resolved, scopes.clone()).await.map_err(|error| {
+            if error.kind() == GrantErrorKind::Refused {
+                let granted = resolved.tokens.status().tokens.map(|tokens| tokens.scopes().clone());
+                resolved.record_granted(&scopes, &granted.unwrap_or_default());
+            }
+            AcquireError::of_grant(error)
+        })?;
         if self.logouts.load(Ordering::SeqCst) != logouts {
             let error = AuthError::new(Reason::GrantEnded).with_source("the user logged out during the login");
             return Err(AcquireError::ReauthRequired(error));
         }
         let tokens = resolved.refresher.replace(resolved.id, response, &scopes).await;
+        lock(&self.state).complete(resolved.id);
         resolved.record_granted(&scopes, tokens.scopes());
         Ok(tokens)
     }

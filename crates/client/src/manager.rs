@@ -261,8 +261,16 @@ impl TokenManager {
             // Its failure is that of the callers who asked for it.
             drop(step_up.await);
         }
+        // Without a refresh token only the user can replace it. Other requests may be accepted with it.
+        let needs_user = |tokens: Arc<TokenSet>| {
+            Some(tokens.generation()) == refused && tokens.refresh_token().is_none() && self.asks_user()
+        };
+        if refused.is_some() && resolved.tokens.status().tokens.is_some_and(needs_user) {
+            self.0.logins.may_replace_login(resolved.id)?;
+        }
         match resolved.tokens.tokens(refused).await.map_err(AcquireError::from) {
             Err(AcquireError::ReauthRequired(_)) if self.asks_user() => {
+                self.0.logins.may_replace_login(resolved.id)?;
                 self.0.logins.log_in(scopes, Cause::Caller).await
             }
             result => result,
@@ -291,8 +299,7 @@ impl TokenManager {
 
     /// A new token was refused at once. Tokens of another authorization server may be accepted, if the resource has moved to one.
     async fn at_another_issuer(&self, before: &Arc<Resolved>, error: AuthError) -> Result<AccessToken, AcquireError> {
-        let now = self.0.resolver.resolve_again().await;
-        if now.is_ok_and(|now| now.id != before.id) {
+        if self.0.resolver.moved_from(before.id).await.is_some() {
             return Ok(self.tokens(None, None, &ScopeSet::default()).await?.access_token().clone());
         }
         Err(AcquireError::Unavailable(error))

@@ -1,5 +1,7 @@
 //! [`Clients`]: which client this application is at an authorization server: configured, described by a document, or registered.
 
+use std::error::Error as _;
+
 use bytes::Bytes;
 use portcullis_core::{AuthError, Issuer, Reason, UnixTime};
 use portcullis_egress::{Egress, RequestKind};
@@ -8,15 +10,12 @@ use portcullis_oauth::{
     metadata::AuthorizationServerMetadata,
     registration::{self, ClientDocumentUrl, ClientMetadata, RegistrationError, RegistrationResponse},
 };
-use portcullis_store::{Collection, RecordKey, SealedStore};
+use portcullis_store::{RecordKey, SealedStore};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tower::ServiceExt as _;
 
-use crate::GrantError;
-
-/// The clients that were registered, each at one issuer. The number and the name are in databases and never change.
-pub const REGISTRATIONS: Collection = Collection::new(26, "client_registrations");
+use crate::{ClientCredential, GrantError, collections::REGISTRATIONS};
 
 /// Why this application is no client of an authorization server.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -60,6 +59,14 @@ pub enum NoClientError {
     },
 }
 
+impl NoClientError {
+    /// Reports whether `error` is about a registered client that is not known any more.
+    pub(crate) fn is_gone(error: &GrantError) -> bool {
+        let own = error.cause().source().and_then(|source| source.downcast_ref());
+        matches!(own, Some(Self::Gone { .. }))
+    }
+}
+
 impl From<NoClientError> for GrantError {
     fn from(error: NoClientError) -> Self {
         match error {
@@ -73,7 +80,7 @@ impl From<NoClientError> for GrantError {
 /// This application as a client of one authorization server.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownClient {
-    pub(crate) authentication: ClientAuthentication,
+    pub(crate) authentication: ClientCredential,
     /// The redirect URIs that were registered; empty if they are not known here.
     pub(crate) redirect_uris: Vec<String>,
 }
@@ -82,8 +89,11 @@ pub(crate) struct KnownClient {
 #[derive(Clone, Debug)]
 pub(crate) struct Clients {
     pub(crate) metadata: ClientMetadata,
+    /// The redirect URI, without a port that is chosen for each login.
+    pub(crate) redirect_uri: Box<str>,
     pub(crate) configured: Vec<(Issuer, ClientAuthentication)>,
-    pub(crate) document: Option<ClientDocumentUrl>,
+    /// The URL of the document that describes the client, and how the client authenticates itself.
+    pub(crate) document: Option<(ClientDocumentUrl, ClientCredential)>,
     pub(crate) store: SealedStore,
     pub(crate) egress: Egress,
 }
@@ -93,13 +103,10 @@ impl Clients {
     pub(crate) async fn known(&self, issuer: &Issuer, client_id: &str) -> Result<KnownClient, GrantError> {
         let configured = self.configured.iter().find(|(own, client)| own == issuer && client.client_id() == client_id);
         if let Some((_, authentication)) = configured {
-            return Ok(KnownClient { authentication: authentication.clone(), redirect_uris: Vec::new() });
+            return Ok(KnownClient { authentication: authentication.clone().into(), redirect_uris: Vec::new() });
         }
-        if self.document.as_ref().is_some_and(|document| document.as_str() == client_id) {
-            return Ok(KnownClient {
-                authentication: ClientAuthentication::public(client_id),
-                redirect_uris: Vec::new(),
-            });
+        if let Some((_, authentication)) = self.document.as_ref().filter(|(url, _)| url.as_str() == client_id) {
+            return Ok(KnownClient { authentication: authentication.clone(), redirect_uris: Vec::new() });
         }
         let registered = self.registered(issuer).await?.filter(|client| client.client_id == client_id);
         let gone = || NoClientError::Gone { issuer: issuer.to_string(), client_id: client_id.to_owned() };
@@ -130,7 +137,7 @@ impl Clients {
             return Ok(client.client_id().to_owned());
         }
         match &self.document {
-            Some(document) if server.accepts_client_documents() => return Ok(document.as_str().to_owned()),
+            Some((url, _)) if server.accepts_client_documents() => return Ok(url.as_str().to_owned()),
             Some(_) => {}
             None if !self.configured.is_empty() => {
                 let configured = self.configured_issuers().map(ToString::to_string).collect();
@@ -188,8 +195,11 @@ impl Clients {
         Ok(record.map(|record| record.value))
     }
 
+    /// Returns where the registration at `issuer` is kept. Another redirect URI is another registration: the authorization server redirects
+    /// to none that was not registered.
     fn key(&self, issuer: &Issuer) -> RecordKey {
-        RecordKey::of(REGISTRATIONS, &[issuer.as_str().as_bytes(), self.metadata.name().as_bytes()])
+        let parts = [issuer.as_str(), self.metadata.name(), &*self.redirect_uri];
+        RecordKey::of(REGISTRATIONS, &parts.map(str::as_bytes))
     }
 }
 
@@ -272,7 +282,7 @@ impl Registration {
             (Method::ClientSecretPost, Some(secret)) => ClientAuthentication::post(id, secret.0),
             _ => ClientAuthentication::public(id),
         };
-        KnownClient { authentication, redirect_uris: self.redirect_uris }
+        KnownClient { authentication: authentication.into(), redirect_uris: self.redirect_uris }
     }
 }
 

@@ -13,7 +13,7 @@ use portcullis_egress::back_off_window;
 use portcullis_oauth::{TokenResponse, jwt::UnverifiedJwt};
 use portcullis_refresh::{Acquisition, ClientGrant, GrantStore, Refresher, RefresherConfig, TokenSet};
 use portcullis_remote::SharedTask;
-use portcullis_store::{Collection, RecordKey, StoreError};
+use portcullis_store::{RecordKey, StoreError};
 use serde::{Deserialize, Serialize};
 use tokio::{
     runtime::Handle,
@@ -24,13 +24,13 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::service_fn;
 
-use crate::{AcquireError, Binding, Grant, GrantError, GrantErrorKind};
-
-/// The bindings that were resolved by the network, by resource and grant: a restart needs no network to use the tokens.
-pub const BINDINGS: Collection = Collection::new(20, "client bindings");
+use crate::{AcquireError, Binding, Grant, GrantError, GrantErrorKind, collections::BINDINGS};
 
 /// The longest token whose expiry is read from the token itself.
 const MAX_JWT: usize = 16 * 1024;
+
+/// The time between two resolutions of a binding whose new tokens are refused: the metadata of the resource is fetched for each.
+const BETWEEN_REFUSALS: Duration = Duration::from_secs(10);
 
 /// What the parts of a manager have in common.
 pub(crate) struct Settings {
@@ -228,6 +228,8 @@ struct State {
     metadata_url: Option<String>,
     /// The newest challenge of the resource.
     challenge: Option<Challenge>,
+    /// When the binding was last resolved because the resource refused new tokens.
+    refused_at: Option<Instant>,
     /// All that were in use. A binding that comes back finds its tokens.
     known: HashMap<GrantId, Arc<Resolved>>,
 }
@@ -301,6 +303,24 @@ impl Resolver {
     pub(crate) async fn resolve_again(self: &Arc<Self>) -> Result<Arc<Resolved>, AcquireError> {
         let challenge = lock(&self.state).challenge.clone();
         self.join(challenge, Haste::AtOnce)?.await
+    }
+
+    /// Resolves the binding anew because the resource refuses new tokens of the binding `before`, at most once per
+    /// [`BETWEEN_REFUSALS`]. Returns the binding if it is another one now.
+    pub(crate) async fn moved_from(self: &Arc<Self>, before: GrantId) -> Option<Arc<Resolved>> {
+        let is_due = {
+            let (mut state, now) = (lock(&self.state), Instant::now());
+            let is_due = state.refused_at.is_none_or(|last| now >= last + BETWEEN_REFUSALS);
+            if is_due {
+                state.refused_at = Some(now);
+            }
+            is_due || state.running.as_ref().is_some_and(|resolution| !resolution.is_finished())
+        };
+        if is_due {
+            // The binding in use stays if it cannot be resolved.
+            drop(self.resolve_again().await);
+        }
+        self.current.load_full().filter(|now| now.id != before)
     }
 
     fn is_news(&self, challenge: &Challenge) -> bool {

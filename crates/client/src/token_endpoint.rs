@@ -8,12 +8,12 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, Uri};
-use portcullis_core::{Clock, Fingerprint, Issuer, SystemClock};
+use portcullis_core::{AuthError, Clock, Fingerprint, Issuer, Reason, SystemClock};
 use portcullis_egress::{Egress, RequestKind};
 use portcullis_oauth::{
     ClientAuthentication, ProtocolError, TokenRequest, TokenResponse, dpop, jwt::SigningKey, providers::Provider,
 };
-use portcullis_remote::{Endpoint, EndpointClient, EndpointKind};
+use portcullis_remote::{CallError, Endpoint, EndpointClient, EndpointKind};
 use tokio::time::Instant;
 
 use crate::{DpopKey, GrantError, TokenSource, dpop::unique_id};
@@ -103,6 +103,11 @@ impl ClientCredential {
         self
     }
 
+    /// Reports whether the client is public: it presents its ID alone.
+    fn is_public(&self) -> bool {
+        matches!(&self.0, Authentication::Fixed(client) if client.method() == "none")
+    }
+
     /// Returns the client ID.
     #[must_use]
     pub fn client_id(&self) -> &str {
@@ -175,6 +180,13 @@ impl TokenEndpoint {
         self
     }
 
+    /// Sets the URL and the client. What is known about the endpoint stays.
+    pub(crate) fn moved_to(mut self, url: Uri, client: impl Into<ClientCredential>) -> Self {
+        self.url = Endpoint::at(url);
+        self.client = client.into();
+        self
+    }
+
     /// Returns the authorization server.
     #[must_use]
     pub const fn issuer(&self) -> &Issuer {
@@ -222,7 +234,7 @@ impl TokenEndpoint {
         });
         let presented = request.fingerprint().unwrap_or_else(|| Fingerprint::of_credential(self.client_id()));
         // Read before the request is sent: a later acceptance says nothing about this request.
-        let accepted_at = *self.accepted_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let accepted_at = self.last_accepted();
         let mut nonce_was_asked = false;
         loop {
             let client = self.client.for_request(&self.issuer, &*self.clock).await?;
@@ -230,14 +242,19 @@ impl TokenEndpoint {
             if let Some(proof) = self.proof(&url) {
                 http.headers_mut().insert(dpop::PROOF, proof);
             }
-            let process = |response: &_| self.process(&server, token_type, response, (&url, nonce_was_asked));
+            let process = |response: &_| self.process(&server, response, (&url, nonce_was_asked));
             match self.calls.send(presented, http, process).await {
                 Ok(Some(tokens)) => {
                     self.note_accepted(&tokens);
+                    check_type(&tokens, token_type)?;
                     return Ok(tokens);
                 }
                 // The server asks for its nonce before it looks at the grant.
                 Ok(None) => nonce_was_asked = true,
+                // The proof is refused, and the grant was not looked at.
+                Err(CallError::Protocol(error)) if is_about_proof(&error) => {
+                    return Err(GrantError::misconfigured(AuthError::new(Reason::ClientRefused).with_source(error)));
+                }
                 Err(error) => return Err(GrantError::from(error).with_accepted_at(accepted_at)),
             }
         }
@@ -251,7 +268,6 @@ impl TokenEndpoint {
     fn process(
         &self,
         server: &Provider,
-        token_type: &'static str,
         response: &Response<Bytes>,
         (url, nonce_was_asked): (&Uri, bool),
     ) -> Result<Option<TokenResponse>, ProtocolError> {
@@ -261,11 +277,15 @@ impl TokenEndpoint {
                 return Ok(None);
             }
         }
-        let tokens = server.process_token(response, self.clock.now())?;
-        if token_type != "Bearer" && !tokens.token_type.eq_ignore_ascii_case(token_type) {
-            return Err(ProtocolError::InvalidMember("token_type"));
+        server.process_token(response, self.clock.now()).map(Some)
+    }
+
+    /// Returns when the endpoint last accepted the credentials of the client. A client without credentials has none that could be refused.
+    fn last_accepted(&self) -> Option<Instant> {
+        if self.client.is_public() {
+            return Some(Instant::now());
         }
-        Ok(Some(tokens))
+        *self.accepted_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note_accepted(&self, tokens: &TokenResponse) {
@@ -275,6 +295,24 @@ impl TokenEndpoint {
             self.calls.accept(TokenRequest::refresh_token(issued).fingerprint().expect("it presents a refresh token"));
         }
     }
+}
+
+/// Rejects tokens of another type than the requested one. What was presented for them is spent.
+fn check_type(tokens: &TokenResponse, expected: &str) -> Result<(), GrantError> {
+    let found = &tokens.token_type;
+    // The types of plain tokens were compared when the response was processed.
+    if expected == "Bearer" || found.eq_ignore_ascii_case(expected) {
+        return Ok(());
+    }
+    let advice = if expected == "DPoP" { ": it does not support DPoP for this client" } else { "" };
+    let problem = format!("the server issued a token of the type {found:?} and not {expected:?}{advice}");
+    Err(GrantError::ambiguous(AuthError::new(Reason::ProviderMisbehaved).with_source(problem)))
+}
+
+/// Reports whether a refusal is about the proof of possession. [RFC 9449 section 12.2](https://www.rfc-editor.org/rfc/rfc9449#section-12.2)
+fn is_about_proof(error: &ProtocolError) -> bool {
+    const CODES: [&str; 2] = ["invalid_dpop_proof", "use_dpop_nonce"];
+    matches!(error, ProtocolError::UnknownRefusal { code: Some(code), .. } if CODES.contains(&&**code))
 }
 
 impl fmt::Debug for TokenEndpoint {

@@ -11,6 +11,7 @@ use url::{Host, Url};
 
 use crate::{
     ProtocolError,
+    jwt::PublicJwk,
     providers::token_error::loggable_description,
     response::{client_refused, error_code, error_members, failure},
 };
@@ -36,12 +37,13 @@ pub struct ClientMetadata {
     name: Box<str>,
     redirect_uris: Vec<Box<str>>,
     uri: Option<Box<str>>,
+    keys: Vec<Value>,
 }
 
 impl ClientMetadata {
     /// Creates the metadata of a client that users know as `name`.
     pub fn new(name: &str) -> Self {
-        Self { name: name.into(), redirect_uris: Vec::new(), uri: None }
+        Self { name: name.into(), redirect_uris: Vec::new(), uri: None, keys: Vec::new() }
     }
 
     /// Adds a redirect URI.
@@ -53,6 +55,16 @@ impl ClientMetadata {
     /// Sets the home page of the client.
     pub fn with_uri(mut self, uri: &str) -> Self {
         self.uri = Some(uri.into());
+        self
+    }
+
+    /// Adds a public key to the [document](Self::to_document): the client signs assertions with the private one (`private_key_jwt`).
+    /// [RFC 7523 section 2.2](https://www.rfc-editor.org/rfc/rfc7523#section-2.2)
+    ///
+    /// # Panics
+    /// If the key cannot be written as JSON.
+    pub fn with_key(mut self, key: &PublicJwk) -> Self {
+        self.keys.push(serde_json::to_value(key).expect("a public key is JSON"));
         self
     }
 
@@ -68,10 +80,14 @@ impl ClientMetadata {
         &self.redirect_uris
     }
 
-    /// Serializes the document to publish at `url`, as `application/json`: of a client that has no secret.
+    /// Serializes the document to publish at `url`, as `application/json`: of a client that has no secret, and may have a
+    /// [key](Self::with_key).
     #[must_use]
     pub fn to_document(&self, url: &ClientDocumentUrl) -> Bytes {
-        let mut members = self.members("none");
+        let mut members = self.members(if self.keys.is_empty() { "none" } else { "private_key_jwt" });
+        if !self.keys.is_empty() {
+            members.insert("jwks".into(), json!({"keys": self.keys}));
+        }
         members.insert("client_id".into(), url.as_str().into());
         Value::Object(members).to_string().into()
     }
@@ -226,6 +242,7 @@ impl fmt::Display for ClientDocumentUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jwt::SigningKey;
 
     fn members(client: &ClientMetadata) -> Value {
         let request = client.registration_request(&Uri::from_static("https://as.example/register"), "none");
@@ -262,6 +279,18 @@ mod tests {
         assert_eq!(document["client_name"], "My client");
         assert_eq!(document["redirect_uris"], json!(["http://127.0.0.1/callback"]));
         assert!(document.get("client_secret").is_none());
+        assert_eq!((&document["token_endpoint_auth_method"], document.get("jwks")), (&json!("none"), None));
+    }
+
+    #[test]
+    fn cl_13_the_document_of_a_client_with_a_key_has_the_public_key() {
+        let url = ClientDocumentUrl::new("https://app.example/client.json").expect("URL");
+        let key = SigningKey::generate();
+        let client = ClientMetadata::new("My client").with_key(key.jwk());
+        let document: Value = serde_json::from_slice(&client.to_document(&url)).expect("JSON");
+        assert_eq!(document["token_endpoint_auth_method"], "private_key_jwt");
+        assert_eq!(document["jwks"]["keys"][0]["kid"], key.jwk().id());
+        assert!(document["jwks"]["keys"][0].get("d").is_none(), "no private part");
     }
 
     #[test]

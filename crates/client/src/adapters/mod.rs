@@ -25,4 +25,4 @@ pub use self::reqwest_middleware::TokenMiddleware;
 #[cfg(feature = "rmcp")]
 pub use self::rmcp_client::RmcpClient;
 #[cfg(feature = "rmcp-auth")]
-pub use self::rmcp_store::{RMCP_CREDENTIALS, RmcpStore};
+pub use self::rmcp_store::RmcpStore;

@@ -3,14 +3,13 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use portcullis_core::{ResourceUri, UnixTime};
-use portcullis_store::{Collection, Lease, LeaseOutcome, RecordKey, SealedStore, StoreError};
+use portcullis_store::{Lease, LeaseOutcome, RecordKey, SealedStore, StoreError};
 use rmcp::transport::auth::{AuthError, CredentialRefreshGuard, CredentialStore, StoredCredentials};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use tokio::{sync::oneshot, time};
 
-/// The credentials of rmcp's `AuthorizationManager`.
-pub const RMCP_CREDENTIALS: Collection = Collection::new(24, "rmcp_credentials");
+use crate::collections::RMCP_CREDENTIALS;
 
 /// How long the lease of a process that has died keeps others from refreshing. A process that lives renews it.
 const LEASE: Duration = Duration::from_secs(30);

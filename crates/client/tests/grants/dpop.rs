@@ -140,7 +140,15 @@ async fn a_server_that_never_has_enough_nonces_gets_no_third_request() {
     let server = Server::answering([use_nonce("n1"), use_nonce("n2"), use_nonce("n3")]);
     let endpoint = server.endpoint(ClientAuthentication::public("app")).with_dpop(DpopKey::generate());
     let error = endpoint.request(&TokenRequest::refresh_token(&"rt".into())).await.unwrap_err();
-    assert_eq!((error.kind(), server.seen().len()), (GrantErrorKind::Unexplained, 2));
+    assert_eq!((error.kind(), server.seen().len()), (GrantErrorKind::Misconfigured, 2));
+}
+
+#[tokio::test]
+async fn a_refused_proof_says_nothing_about_the_grant() {
+    let server = Server::answering([answer(400, &json!({"error": "invalid_dpop_proof"}))]);
+    let endpoint = server.endpoint(ClientAuthentication::public("app")).with_dpop(DpopKey::generate());
+    let error = endpoint.request(&TokenRequest::refresh_token(&"rt".into())).await.expect_err("a wrong clock");
+    assert_eq!(error.kind(), GrantErrorKind::Misconfigured);
 }
 
 #[tokio::test]

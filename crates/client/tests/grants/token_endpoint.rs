@@ -1,8 +1,10 @@
 //! The client of the token endpoint: authentication, errors, metadata.
 
+use std::time::Duration;
+
 use http::Response;
 use portcullis_client::{
-    ClientCredential, Grant, GrantErrorKind, TokenEndpoint,
+    AcquireError, ClientCredential, Grant, GrantErrorKind, TokenEndpoint, TokenManager,
     grants::{ClientCredentials, CrossAppAccess, JwtBearer, RefreshTokenGrant, TokenExchange, TokenTarget},
 };
 use portcullis_core::{Clock as _, SystemClock};
@@ -15,6 +17,7 @@ use portcullis_oauth::{
 };
 use portcullis_testkit::{Endpoint, IdentityProvider};
 use serde_json::json;
+use tokio::time::sleep;
 
 use crate::server::{ISSUER, RESOURCE, Server, answer, issuer, refusal, resource, scopes, source, tokens};
 
@@ -146,6 +149,35 @@ async fn the_metadata_of_a_real_server_names_the_endpoint() {
     let error = grant.obtain(&binding, &binding.scopes).await.unwrap_err();
     // Whether the closed connection was noticed before the request was written is a matter of time.
     assert!(matches!(error.kind(), GrantErrorKind::NotSent | GrantErrorKind::Transient), "{error:?}");
+}
+
+/// How often a manager presents a refresh token that is refused for a reason that no standard defines, and what callers get at last.
+async fn refused_without_a_reason(client: ClientAuthentication) -> (usize, AcquireError) {
+    let refused = || answer(400, &json!({"error": "session_gone"}));
+    let first = tokens(json!({"refresh_token": "next", "expires_in": 60}));
+    let server = Server::answering([first].into_iter().chain((0..50).map(|_| refused())));
+    let target = TokenTarget::new(resource(), server.endpoint(client));
+    let manager = TokenManager::builder(RefreshTokenGrant::new(target, "imported".into())).build();
+    manager.acquire().await.expect("a token");
+    sleep(Duration::from_mins(1)).await;
+    let mut last = None;
+    for _ in 0..30 {
+        last = manager.acquire().await.err();
+        sleep(Duration::from_secs(10)).await;
+    }
+    (server.seen().len() - 1, last.expect("an error"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_token_of_a_public_client_that_is_refused_again_and_again_is_dead() {
+    let (presented, error) = refused_without_a_reason(ClientAuthentication::public("app")).await;
+    assert!(
+        matches!(error, AcquireError::ReauthRequired(_)),
+        "no credentials of the client can be the reason: {error:?}"
+    );
+    assert!((3..=8).contains(&presented), "{presented}");
+    let (_, error) = refused_without_a_reason(ClientAuthentication::basic("app", "hush".into())).await;
+    assert!(matches!(error, AcquireError::Unavailable(_)), "its secret may be the reason: {error:?}");
 }
 
 #[tokio::test]

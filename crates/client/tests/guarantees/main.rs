@@ -5,6 +5,7 @@ mod failures;
 mod fixture;
 mod lifetimes;
 mod property;
+mod refusals;
 mod scenarios;
 mod server;
 mod step_up;

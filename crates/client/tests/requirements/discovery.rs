@@ -1,6 +1,6 @@
 //! From the URL of an MCP server to its authorization server.
 
-use portcullis_client::{Discovery, Grant as _, GrantErrorKind, ResourceUri};
+use portcullis_client::{Challenge, Discovery, Grant as _, GrantErrorKind, ResourceUri};
 use portcullis_egress::{Egress, EgressConfig};
 use portcullis_oauth::registration::ClientMetadata;
 use portcullis_test_support::{Endpoint, Fault};
@@ -33,6 +33,25 @@ async fn cl_03_the_challenge_says_where_the_metadata_is() {
     let challenge = world.site.challenge("/elsewhere");
     assert!(world.grant().resolve(Some(&challenge)).await.is_ok());
     assert_eq!(world.site.requests(), ["/elsewhere"]);
+}
+
+#[tokio::test]
+async fn cl_03_a_place_that_cannot_be_fetched_is_no_reason_to_ignore_the_well_known_ones() {
+    let world = World::new().await;
+    world.site.publish("/broken", 503, &json!({}));
+    let (absent, broken) = (world.site.url("/absent"), world.site.url("/broken"));
+    for place in [&*absent, &*broken, "/relative", "https://169.254.169.254/latest", "http://127.0.0.1:1/metadata"] {
+        let challenge = Challenge::bearer().with("resource_metadata", place);
+        let binding = world.grant().resolve(Some(&challenge)).await.expect(place);
+        assert_eq!(binding.issuer, issuer(&world.provider), "{place}");
+    }
+    world.site.withdraw(PATH_INSERTED);
+    for place in [&*broken, "/relative", "https://169.254.169.254/latest", "http://127.0.0.1:1/metadata"] {
+        let challenge = Challenge::bearer().with("resource_metadata", place);
+        let text = causes(world.grant().resolve(Some(&challenge)).await);
+        assert!(text.contains(place) && text.contains("there is none at the well-known URLs"), "{text}");
+    }
+    assert!(world.browser.state().opened.is_empty());
 }
 
 #[tokio::test]
@@ -141,7 +160,8 @@ async fn cl_46_no_url_of_the_discovery_leads_into_a_private_network() {
     let discovery = Discovery::new(Egress::new(EgressConfig::new()).expect("as arranged"));
     assert!(discovery.resource(&world.resource(), None).await.is_err());
     assert!(discovery.server(&issuer(&world.provider)).await.is_err());
-    let public = ResourceUri::new("https://mcp.example.com/mcp").expect("as arranged");
+    // Its own documents cannot be fetched either.
+    let public = ResourceUri::new("https://192.0.2.1/mcp").expect("as arranged");
     for location in [
         world.site.url(PATH_INSERTED),
         "https://169.254.169.254/latest/meta-data".to_owned(),
@@ -150,7 +170,7 @@ async fn cl_46_no_url_of_the_discovery_leads_into_a_private_network() {
         "http://example.com/x".to_owned(),
         "/relative".to_owned(),
     ] {
-        let challenge = portcullis_client::Challenge::bearer().with("resource_metadata", &location);
+        let challenge = Challenge::bearer().with("resource_metadata", &location);
         let error = discovery.resource(&public, Some(&challenge)).await.expect_err("as arranged");
         assert_eq!(error.reason().as_str(), "client_refused", "{location}");
     }

@@ -164,7 +164,7 @@ async fn a_login_that_the_user_does_not_complete_ends() {
     let world = World::new().await;
     let idle = UserAgent::loopback(|_| Ok(()));
     let outcome = log_in(&world.grant_with(idle).with_time_limit(Duration::from_millis(50))).await;
-    assert!(causes(outcome).contains("not completed in time"));
+    assert!(causes(outcome).contains("has not completed the login within 50ms"));
     assert_eq!(world.provider.calls(Endpoint::Token), 0);
 }
 
@@ -196,4 +196,27 @@ async fn the_page_says_how_the_login_ended() {
     let pages = world.browser.pages(2).await;
     assert!(pages[0].0.is_success() && pages[0].1.contains("Logged in"), "{:?}", pages[0]);
     assert!(pages[1].0.is_client_error() && pages[1].1.contains("access_denied"), "{:?}", pages[1]);
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_was_found_and_what_helps() {
+    let world = World::new().await;
+    let issuer = world.provider.issuer();
+    for (code, advice) in [
+        ("access_denied", "the user has to log in and to consent"),
+        ("invalid_scope", "McpLogin::with_scopes"),
+        ("invalid_target", "allow the resource there"),
+        ("unauthorized_client", "with this redirect URI"),
+    ] {
+        world.provider.set_login_policy(LoginPolicy::new().with_denial(code));
+        let text = causes(log_in(&world.grant()).await);
+        for part in [&*issuer, code, advice] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+    world.provider.set_metadata("code_challenge_methods_supported", json!(["plain"]));
+    let text = causes(log_in(&world.grant()).await);
+    for part in [&*issuer, "code_challenge_methods_supported", "[\"plain\"]", "S256"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
 }

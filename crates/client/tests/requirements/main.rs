@@ -7,3 +7,4 @@ mod login;
 mod manager;
 mod registration;
 mod responses;
+mod tokens;

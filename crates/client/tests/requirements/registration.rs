@@ -2,8 +2,14 @@
 
 use std::sync::Arc;
 
-use portcullis_client::{Grant as _, GrantErrorKind, NoClientError, UserAgent};
-use portcullis_oauth::{ClientAuthentication, registration::ClientDocumentUrl};
+use portcullis_client::{Grant as _, GrantErrorKind, NoClientError, UserAgent, collections};
+use portcullis_core::{Clock as _, SystemClock};
+use portcullis_oauth::{
+    ClientAuthentication,
+    assertion::{self, ClientAssertionPolicy},
+    jwt::{KeySet, SigningKey},
+    registration::ClientDocumentUrl,
+};
 use portcullis_store::{KeyRing, MemoryStore, SealedStore};
 use portcullis_test_support::{Endpoint, Fault, IdentityProvider};
 use serde_json::{Value, json};
@@ -102,6 +108,29 @@ async fn cl_11_the_url_of_the_document_is_the_client_id() {
 }
 
 #[tokio::test]
+async fn cl_13_the_client_of_a_document_with_a_key_signs_an_assertion_for_each_token_request() {
+    let world = World::new().await;
+    accept_document(&world.provider);
+    let key = SigningKey::generate();
+    let keys = KeySet::parse(json!({"keys": [key.jwk()]}).to_string().as_bytes()).expect("as arranged");
+    let grant = world.grant().with_confidential_client_document(document(), key);
+    let (binding, tokens) = log_in(&grant).await.expect("as arranged");
+    let first = world.token_request();
+    grant.refresh(&binding, &tokens.refresh_token.expect("as arranged")).await.expect("as arranged");
+    let second = world.token_request();
+    assert_ne!(first["client_assertion"], second["client_assertion"]);
+    for request in [first, second] {
+        assert_eq!(request["client_id"], DOCUMENT);
+        let policy = ClientAssertionPolicy::new(DOCUMENT, issuer(&world.provider));
+        let jwt = assertion::parse(&request["client_assertion"].as_str().into()).expect("a JWT");
+        let jwt = policy.check_header(jwt).expect("of its type");
+        let signed = { keys.select(&jwt).expect("the key").clone() };
+        let jwt = jwt.verify(&signed).expect("signed by the key");
+        policy.check(jwt, SystemClock::new().now()).expect("for this authorization server");
+    }
+}
+
+#[tokio::test]
 async fn cl_14_a_document_that_the_server_does_not_advertise_is_not_used() {
     let world = World::new().await;
     let (binding, _) = log_in(&world.grant().with_client_document(document())).await.expect("as arranged");
@@ -162,6 +191,20 @@ async fn cl_16_a_client_that_the_server_has_forgotten_registers_again() {
     assert_eq!(world.provider.calls(Endpoint::Registration), 2);
     let stale = grant.obtain(&first, &first.scopes).await;
     assert!(causes(stale).contains("is not registered"), "the old id is not used any more");
+}
+
+#[tokio::test]
+async fn cl_16_a_client_that_the_store_has_lost_registers_again() {
+    let (world, store) = (World::new().await, store());
+    let grant = world.grant().with_store(store.clone());
+    let (first, _) = log_in(&grant).await.expect("as arranged");
+    let page = store.page::<Value>(collections::REGISTRATIONS, None, 9).await.expect("as arranged");
+    for (key, record) in page {
+        assert!(store.remove(key, record.expect("as arranged").version).await.expect("as arranged"));
+    }
+    assert!(causes(grant.obtain(&first, &first.scopes).await).contains("is not registered"));
+    let (second, _) = log_in(&grant).await.expect("as arranged");
+    assert_ne!(first.client_id, second.client_id);
 }
 
 #[tokio::test]
@@ -229,6 +272,21 @@ async fn cl_21_a_configured_client_of_another_server_is_an_error_and_a_document_
     accept_document(&world.provider);
     let portable = grant().with_client_document(document());
     assert_eq!(&*portable.resolve(None).await.expect("as arranged").client_id, DOCUMENT);
+}
+
+#[tokio::test]
+async fn cl_44_another_redirect_uri_is_another_registration() {
+    let (world, store) = (World::new().await, store());
+    let elsewhere = || UserAgent::custom("https://app.example.com/callback", |_| async { Err("no browser".into()) });
+    let resolve = async |agent| {
+        let grant = world.grant_with(agent).with_store(store.clone());
+        grant.resolve(None).await.expect("as arranged").client_id
+    };
+    let first = resolve(world.browser.agent()).await;
+    let second = resolve(elsewhere()).await;
+    assert_ne!(first, second, "the first client may not be redirected there");
+    assert_eq!((resolve(world.browser.agent()).await, resolve(elsewhere()).await), (first, second), "on any port");
+    assert_eq!(world.provider.calls(Endpoint::Registration), 2);
 }
 
 #[tokio::test]
