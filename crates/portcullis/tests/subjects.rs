@@ -54,18 +54,37 @@ fn server(
     AuthLayer::new(config).layer(sessions).map_response(|response: Response<_>| response.map(Body::new))
 }
 
+/// Sends a request with `token`, in the session `session` if there is one.
+async fn send(
+    server: &(impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone),
+    token: &str,
+    session: Option<&str>,
+) -> Response<Body> {
+    let mut request = Request::post("/mcp").header(header::AUTHORIZATION, format!("Bearer {token}"));
+    if let Some(session) = session {
+        request = request.header(SESSION, session);
+    }
+    let request = request.body(Body::from(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#)).expect("a request");
+    server.clone().oneshot(request).await.expect("a response")
+}
+
+/// Opens a session with `token` and returns its id.
+async fn open(
+    server: &(impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone),
+    token: &str,
+) -> String {
+    let response = send(server, token, None).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    response.headers()[SESSION].to_str().expect("text").to_owned()
+}
+
 /// Sends a request with `token`, in the session `session` if there is one. Returns the status, and the reason of a rejection.
 async fn status(
     server: &(impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone),
     token: &str,
     session: Option<&str>,
 ) -> (StatusCode, &'static str) {
-    let mut request = Request::post("/mcp").header(header::AUTHORIZATION, format!("Bearer {token}"));
-    if let Some(session) = session {
-        request = request.header(SESSION, session);
-    }
-    let request = request.body(Body::from(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#)).expect("a request");
-    let response = server.clone().oneshot(request).await.expect("a response");
+    let response = send(server, token, session).await;
     let reason = response.extensions().get::<AuthError>().map_or("", |error| error.reason().as_str());
     (response.status(), reason)
 }
@@ -86,12 +105,12 @@ async fn users_of_one_client_who_are_named_by_username_only_are_refused_and_shar
 async fn users_who_are_named_by_the_configured_member_are_two_principals_with_a_session_each() {
     let server = server(policy().with_subject_claim("username"));
     let (alice, bob) = ("username-alice.client_id-app", "username-bob.client_id-app");
-    assert_eq!(status(&server, alice, None).await, OK);
-    assert_eq!(status(&server, bob, Some("1")).await, (StatusCode::NOT_FOUND, ""));
-    assert_eq!(status(&server, alice, Some("1")).await, OK, "another token of the same user would do as well");
-    assert_eq!(status(&server, "username-alice.client_id-app.jti-2", Some("1")).await, OK);
+    let session = open(&server, alice).await;
+    assert_eq!(status(&server, bob, Some(&session)).await, (StatusCode::NOT_FOUND, ""));
+    assert_eq!(status(&server, alice, Some(&session)).await, OK, "another token of the same user would do as well");
+    assert_eq!(status(&server, "username-alice.client_id-app.jti-2", Some(&session)).await, OK);
     for token in ["client_id-app", "sub-alice.client_id-app", "username-.client_id-app", "sub-app.client_id-app"] {
-        assert_eq!(status(&server, token, Some("1")).await, REFUSED, "{token}: no other member stands in");
+        assert_eq!(status(&server, token, Some(&session)).await, REFUSED, "{token}: no other member stands in");
     }
 }
 
@@ -100,10 +119,10 @@ async fn a_client_without_subject_is_let_in_by_choice_only_and_shares_nothing_wi
     let strict = server(policy());
     assert_eq!(status(&strict, "client_id-app", None).await, REFUSED);
     let server = server(policy().with_clients_without_subject());
-    assert_eq!(status(&server, "client_id-app", None).await, OK);
-    assert_eq!(status(&server, "client_id-app.jti-2", Some("1")).await, OK);
+    let session = open(&server, "client_id-app").await;
+    assert_eq!(status(&server, "client_id-app.jti-2", Some(&session)).await, OK);
     for user in ["sub-app.client_id-other", "sub-app", "sub-app.username-app.client_id-app"] {
-        assert_eq!(status(&server, user, Some("1")).await, (StatusCode::NOT_FOUND, ""), "{user}");
+        assert_eq!(status(&server, user, Some(&session)).await, (StatusCode::NOT_FOUND, ""), "{user}");
     }
     for member in ["username-alice", "preferred_username-alice", "email-alice"] {
         assert_eq!(status(&server, &format!("{member}.client_id-app"), None).await, REFUSED, "{member}");

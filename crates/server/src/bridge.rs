@@ -38,7 +38,8 @@ pub(crate) async fn build(
         .with_clock(Arc::new(SystemClock::new()));
     let server = resource_name.into_iter().fold(server, BridgedServer::with_resource_name);
     let (auth, bridge) = store.behind(server).build()?;
-    Ok((auth.with_required_scopes(config.required_scopes.clone()), bridge))
+    let auth = auth.with_required_scopes(config.required_scopes.clone()).with_session_binding(config.session_binding());
+    Ok((auth, bridge))
 }
 
 fn with_trusted_issuers(settings: &BridgeSettings, egress: &Egress) -> BridgeConfig {

@@ -60,7 +60,8 @@ pub(crate) fn build(
     let verifier = Cache::around(issuers.build()?, cache_config(&config.cache));
     let auth = AuthConfig::new(metadata, verifier)
         .with_required_scopes(config.required_scopes.clone())
-        .with_challenge_scopes(requested.clone());
+        .with_challenge_scopes(requested.clone())
+        .with_session_binding(config.session_binding());
     Ok((auth, parts.key_sets))
 }
 

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use aws_lc_rs::{
     aead::{AES_256_GCM_SIV, Aad, Nonce, RandomizedNonceKey},
-    digest,
+    digest, hkdf,
 };
 use bytes::Bytes;
 use zeroize::Zeroizing;
@@ -38,6 +38,8 @@ enum Lifetime {
 struct Key {
     id: [u8; KEY_ID],
     aead: RandomizedNonceKey,
+    /// For keys of other purposes.
+    derivation: hkdf::Prk,
 }
 
 /// What sealed bytes are bound to. In another context they do not open.
@@ -101,6 +103,20 @@ impl KeyRing {
         self.0.lifetime == Lifetime::Ephemeral
     }
 
+    /// Derives a key for `purpose` from each key, in their order ([RFC 5869](https://www.rfc-editor.org/rfc/rfc5869), SHA-256). A derived key
+    /// says nothing of the key, nor of a key for another purpose.
+    #[must_use]
+    pub fn derive(&self, purpose: &str) -> Vec<Zeroizing<[u8; 32]>> {
+        let derived = |key: &Key| {
+            let mut bytes = Zeroizing::new([0; 32]);
+            let info = [purpose.as_bytes()];
+            let output = key.derivation.expand(&info, hkdf::HKDF_SHA256);
+            output.and_then(|output| output.fill(&mut *bytes)).expect("32 bytes are as many as the hash has");
+            bytes
+        };
+        self.0.keys.iter().map(derived).collect()
+    }
+
     pub(crate) fn seal(&self, context: SealContext, plain: &[u8]) -> Bytes {
         let key = &self.0.keys[0];
         let header = header(key);
@@ -132,7 +148,8 @@ impl KeyRing {
 impl Key {
     fn new(key: &[u8; 32]) -> Self {
         let aead = RandomizedNonceKey::new(&AES_256_GCM_SIV, key).expect("a key of 32 bytes");
-        Self { id: key_id(key), aead }
+        let derivation = hkdf::Salt::new(hkdf::HKDF_SHA256, b"portcullis derived keys").extract(key);
+        Self { id: key_id(key), aead, derivation }
     }
 }
 
@@ -190,6 +207,15 @@ mod tests {
 
     fn alice() -> SealContext {
         SealContext::Row(RecordKey::of_id(GRANTS, &[1; 16]))
+    }
+
+    #[test]
+    fn derived_keys_depend_on_the_key_and_the_purpose() {
+        let keys = ring(&[7, 8]).derive("a");
+        let all = [&keys[..], &ring(&[7, 8]).derive("b"), &[Zeroizing::new([7; 32])]].concat();
+        assert_eq!(all.iter().map(|key| **key).collect::<BTreeSet<_>>().len(), 5, "no two are the same");
+        assert_eq!(keys, ring(&[7, 8]).derive("a"), "in each process");
+        assert_eq!(keys[1..], ring(&[8]).derive("a"), "in the order of the keys");
     }
 
     #[test]

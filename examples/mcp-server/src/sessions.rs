@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::Stream;
 use http::request::Parts;
-use portcullis::{UserContext, layer::SessionBinding, types::Principal};
+use portcullis::{UserContext, types::Principal};
 use rmcp::{
     model::{ClientJsonRpcMessage, GetExtensions, ServerJsonRpcMessage},
     transport::streamable_http_server::session::{
@@ -19,9 +19,8 @@ use rmcp::{
 
 /// The sessions of rmcp, limited per user: each takes about 50 KiB of memory.
 ///
-/// The limit is that of the authentication layer, [`SessionBinding::SESSIONS_PER_PRINCIPAL`]. When a user exceeds it, the least
-/// recently used session of that user ends. A session is counted before its first response is sent, so that a client that
-/// disconnects before the response leaves no uncounted session.
+/// When a user exceeds [`SESSIONS_PER_PRINCIPAL`], the least recently used session of that user ends. A session is counted before its
+/// first response is sent, so that a client that disconnects before the response leaves no uncounted session.
 ///
 /// An idle session lives for a working day. Clients that do not begin a session anew after a 404, such as those of version 1 of the
 /// Python SDK, would otherwise fail until their user restarts them.
@@ -30,6 +29,9 @@ pub(crate) struct UserSessions {
     local: Arc<LocalSessionManager>,
     owners: Mutex<Owners>,
 }
+
+/// The number of concurrent sessions of a user, through all clients.
+const SESSIONS_PER_PRINCIPAL: usize = 100;
 
 /// The time after which an idle session ends.
 const IDLE: Duration = Duration::from_hours(12);
@@ -55,7 +57,7 @@ impl Owners {
         self.principals.insert(id.clone(), principal.clone());
         let sessions = self.sessions.entry(principal.clone()).or_default();
         sessions.push_back(id.clone());
-        if sessions.len() <= SessionBinding::SESSIONS_PER_PRINCIPAL {
+        if sessions.len() <= SESSIONS_PER_PRINCIPAL {
             return None;
         }
         let ended = sessions.pop_front()?;
@@ -186,7 +188,7 @@ mod tests {
     use super::*;
     use crate::tools::Tools;
 
-    const MOST: usize = SessionBinding::SESSIONS_PER_PRINCIPAL;
+    const MOST: usize = SESSIONS_PER_PRINCIPAL;
 
     /// The tools behind an authentication layer whose verifier derives the subject from the length of the token.
     struct Server {

@@ -30,7 +30,7 @@ use crate::{
     metadata::{MetadataEndpoint, is_well_known},
     response::ResponseBody,
     scope::ScopeHierarchy,
-    session::{Refusal, SessionBinding, Sessions},
+    session::{Refusal, Sessions},
     stream_end::{Recheck, StreamEnd},
 };
 
@@ -71,8 +71,6 @@ pub(super) struct RequestInfo {
     /// For verifying the token of a response stream again.
     token: Option<BearerToken>,
     is_get: bool,
-    is_delete: bool,
-    session: Option<HeaderValue>,
 }
 
 impl Gate {
@@ -84,7 +82,7 @@ impl Gate {
             required_scopes: config.required_scopes,
             scope_hierarchy: config.scope_hierarchy,
             open_paths: config.open_paths,
-            sessions: config.session_binding.as_ref().map(SessionBinding::sessions),
+            sessions: config.session_binding.map(|binding| binding.sessions(config.metadata.resource())),
             stream_lifetime: config.stream_lifetime,
             stream_check_interval: config.stream_check_interval,
             clock: config.clock,
@@ -145,11 +143,11 @@ impl Gate {
         token: Option<BearerToken>,
     ) -> Result<RequestInfo, Refusal> {
         self.check_scopes(&user)?;
-        let sessions = self.sessions.as_ref();
-        let session = sessions.map_or(Ok(None), |sessions| sessions.check(request.headers_mut(), &user))?;
+        if let Some(sessions) = &self.sessions {
+            sessions.unbind(request.headers_mut(), &user)?;
+        }
         request.extensions_mut().insert(Arc::clone(&user));
-        let (is_get, is_delete) = (request.method() == Method::GET, request.method() == Method::DELETE);
-        Ok(RequestInfo { user, token, is_get, is_delete, session })
+        Ok(RequestInfo { user, token, is_get: request.method() == Method::GET })
     }
 
     /// Finishes a response of the inner service. `info` is `None` for a request that passed without a token.
@@ -157,7 +155,7 @@ impl Gate {
     /// `verifier` verifies the token of a response stream again.
     pub(super) fn finish<C, V>(
         self: &Arc<Self>,
-        response: Response<C>,
+        mut response: Response<C>,
         info: Option<RequestInfo>,
         verifier: &V,
     ) -> Response<ResponseBody<C>>
@@ -168,7 +166,7 @@ impl Gate {
         if let Some(error) = response.extensions().get::<AuthError>() {
             return rejected(self.reject(error.clone()), &response);
         }
-        let Some(RequestInfo { user, token, is_get, is_delete, session }) = info else {
+        let Some(RequestInfo { user, token, is_get }) = info else {
             return response.map(ResponseBody::passed);
         };
         let token = token.filter(|_| is_event_stream(response.headers()));
@@ -178,7 +176,7 @@ impl Gate {
         }
         self.telemetry.accepted();
         if let Some(sessions) = &self.sessions {
-            sessions.track(&response, session.as_ref(), is_delete, &user);
+            sessions.bind(response.headers_mut(), &user);
         }
         let mut response = response.map(|body| match token {
             Some(token) => {

@@ -45,8 +45,8 @@ fn whole_seconds(delay: Duration) -> u64 {
     delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0)).max(1)
 }
 
-/// Returns the response for the session of another user, which is the same as for an unknown session: the client starts a new
-/// one (TR-6).
+/// Returns the response for a session id that was not issued to the user, which is the same as for an unknown session: the client starts
+/// a new one (TR-6).
 pub(super) fn session_not_found() -> Response<Bytes> {
     let mut response = Response::new(Bytes::from_static(b"Session not found"));
     *response.status_mut() = StatusCode::NOT_FOUND;

@@ -41,7 +41,9 @@ impl Telemetry {
 
     pub(super) fn session_not_found(&self) {
         self.session_not_found.increment(1);
-        tracing::info!("request rejected: the session is unknown, has ended or belongs to another user");
+        tracing::info!(
+            "request rejected: the session id was not issued to this user, or with keys that this process does not have"
+        );
     }
 
     pub(super) fn rejected(&self, error: &AuthError) {

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, future::ready, sync::Arc};
 
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use portcullis_core::{AuthError, BearerToken, Issuer, Principal, PrincipalKind, ScopeSet, UserContext, VerifyToken};
 use portcullis_layer::{
     Auth, AuthConfig,
@@ -13,13 +13,23 @@ use tower::{Layer as _, Service, ServiceExt as _};
 
 use super::support::{Body, Verifier, config, metadata, request, text, whoami};
 
-fn in_session(method: &str, token: &str) -> Request<Body> {
+fn in_session(method: &str, token: &str, session: &HeaderValue) -> Request<Body> {
     let mut request = request(method, token);
-    request.headers_mut().insert("mcp-session-id", "1".parse().expect("value"));
+    request.headers_mut().insert("mcp-session-id", session.clone());
     request
 }
 
-/// A server with one session, which belongs to the first user.
+/// Returns the id of the session that the client of `token` gets.
+async fn open<A, B>(auth: &A, token: &str) -> HeaderValue
+where
+    A: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone,
+{
+    let opened = auth.clone().oneshot(request("POST", token)).await.expect("response");
+    assert_eq!(opened.status(), 200);
+    opened.headers()["mcp-session-id"].clone()
+}
+
+/// A server with one session.
 async fn one_session(_: Request<Body>) -> Result<Response<Body>, Infallible> {
     let mut response = Response::new(Body::default());
     response.headers_mut().insert("mcp-session-id", "1".parse().expect("value"));
@@ -40,10 +50,10 @@ fn by_issuer() -> impl VerifyToken<Future: Send> + Clone {
 async fn rs_24_every_request_of_a_known_session_is_verified() {
     let strict = StrictService::new(one_session);
     let auth = Auth::new(strict.clone(), config(&Verifier::new()));
-    assert_eq!(auth.clone().oneshot(request("POST", "alice")).await.expect("response").status(), 200);
+    let session = open(&auth, "alice").await;
     for (method, token) in [("POST", ""), ("POST", "junk"), ("GET", ""), ("GET", "junk"), ("DELETE", ""), ("HEAD", "")]
     {
-        let response = auth.clone().oneshot(in_session(method, token)).await.expect("response");
+        let response = auth.clone().oneshot(in_session(method, token, &session)).await.expect("response");
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{method} {token}");
     }
     assert_eq!(strict.calls(), 1, "none of them got in");
@@ -72,9 +82,9 @@ async fn rs_25_the_principal_is_a_key_for_handles_that_no_two_callers_share() {
 #[tokio::test]
 async fn rs_26_a_session_id_is_no_credential() {
     let auth = Auth::new(tower::service_fn(one_session), config(&Verifier::new()));
-    auth.clone().oneshot(request("POST", "alice")).await.expect("response");
+    let session = open(&auth, "alice").await;
     for method in ["POST", "GET", "DELETE"] {
-        let response = auth.clone().oneshot(in_session(method, "")).await.expect("response");
+        let response = auth.clone().oneshot(in_session(method, "", &session)).await.expect("response");
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{method}");
     }
 }
@@ -82,12 +92,12 @@ async fn rs_26_a_session_id_is_no_credential() {
 #[tokio::test]
 async fn rs_27_a_session_is_bound_to_issuer_and_subject_of_the_token_that_opened_it() {
     let auth = Auth::new(tower::service_fn(one_session), AuthConfig::new(metadata(), by_issuer()));
-    auth.clone().oneshot(request("POST", "one.alice")).await.expect("response");
+    let session = open(&auth, "one.alice").await;
     for other in ["two.alice", "one.bob", "one.alice.client"] {
-        let response = auth.clone().oneshot(in_session("POST", other)).await.expect("response");
+        let response = auth.clone().oneshot(in_session("POST", other, &session)).await.expect("response");
         assert_eq!(response.status(), StatusCode::NOT_FOUND, "{other}");
     }
-    assert_eq!(auth.oneshot(in_session("POST", "one.alice")).await.expect("response").status(), 200);
+    assert_eq!(auth.oneshot(in_session("POST", "one.alice", &session)).await.expect("response").status(), 200);
 }
 
 #[tokio::test]
@@ -124,12 +134,13 @@ async fn rs_31_the_user_is_that_of_the_request_and_not_of_the_connection() {
 async fn tr_03_every_request_is_verified_by_its_own_token() {
     let verifier = Verifier::new();
     let auth = Auth::new(tower::service_fn(one_session), config(&verifier));
-    let mut requests = vec![request("POST", "alice")];
-    requests.extend(["POST", "GET", "DELETE"].map(|method| in_session(method, "alice")));
-    let mut resumed = in_session("GET", "alice");
+    let session = open(&auth, "alice").await;
+    assert_eq!(verifier.calls(), 1);
+    let mut requests: Vec<_> = ["POST", "GET", "DELETE"].map(|method| in_session(method, "alice", &session)).into();
+    let mut resumed = in_session("GET", "alice", &session);
     resumed.headers_mut().insert("last-event-id", "7".parse().expect("value"));
-    requests.insert(3, resumed);
-    for (count, request) in (1..).zip(requests) {
+    requests.insert(2, resumed);
+    for (count, request) in (2..).zip(requests) {
         assert_eq!(auth.clone().oneshot(request).await.expect("response").status(), 200);
         assert_eq!(verifier.calls(), count);
     }

@@ -5,7 +5,7 @@ mod contract;
 mod early_responses;
 mod identity;
 mod in_axum;
-mod session_shares;
+mod sessions;
 mod support;
 mod telemetry;
 mod transport;

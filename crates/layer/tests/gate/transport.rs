@@ -6,14 +6,13 @@ use super::support::{Body, METADATA, RESOURCE, Verifier, config, request, text, 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, StreamBody};
-use portcullis_core::UserContext;
-use portcullis_layer::{Auth, SessionBinding, StreamLifetime, danger};
+use portcullis_layer::{Auth, StreamLifetime};
 use portcullis_testkit::StrictService;
 use tokio::{
     sync::mpsc,
     time::{Instant, advance, timeout},
 };
-use tower::{Service, ServiceExt as _};
+use tower::ServiceExt as _;
 
 // --- metadata and preflight
 
@@ -117,166 +116,6 @@ async fn tr_14_only_paths_that_were_named_are_open() {
     for path in ["/healthz/", "/healthz/x", "/Healthz", "/mcp"] {
         assert_eq!(status(path).await, 401, "{path}");
     }
-}
-
-// --- sessions
-
-/// Creates a session for each POST without one, and responds with the user and the session.
-fn sessions() -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone {
-    tower::service_fn(async |request: Request<Body>| {
-        let user = request.extensions().get::<Arc<UserContext>>().expect("verified").subject().to_owned();
-        let session = request.headers().get("mcp-session-id").cloned();
-        let mut response = Response::new(Body::from(format!("{user} in {session:?}")));
-        if session.is_none() && request.method() == Method::POST {
-            let id = format!("session-of-{user}").parse().expect("value");
-            response.headers_mut().insert("mcp-session-id", id);
-        }
-        Ok::<_, Infallible>(response)
-    })
-}
-
-fn in_session(method: &str, token: &str, session: &str) -> Request<Body> {
-    let mut request = request(method, token);
-    request.headers_mut().insert("mcp-session-id", session.parse().expect("value"));
-    request
-}
-
-#[tokio::test]
-async fn a_session_does_not_keep_the_buffer_in_which_its_id_came() {
-    let buffer: Arc<[u8]> = Arc::from(*b"session-1, and all the other headers of an upstream's response");
-    let id = Arc::new(std::sync::Mutex::new(Some(Bytes::from_owner(Arc::clone(&buffer)).slice(..9))));
-    let inner = tower::service_fn(move |_: Request<Body>| {
-        let mut response = Response::new(Body::default());
-        if let Some(id) = id.lock().expect("lock").take() {
-            let id = http::HeaderValue::from_maybe_shared(id).expect("value");
-            response.headers_mut().insert("mcp-session-id", id);
-        }
-        std::future::ready(Ok::<_, Infallible>(response))
-    });
-    let auth = Auth::new(inner, config(&Verifier::new()));
-    drop(auth.clone().oneshot(request("POST", "alice")).await.expect("response"));
-    assert_eq!(Arc::strong_count(&buffer), 1, "there is no other reference");
-    let again = auth.oneshot(in_session("POST", "alice", "session-1")).await.expect("response");
-    assert_eq!(again.status(), 200, "the session is known");
-}
-
-#[tokio::test]
-async fn tr_06_a_session_is_valid_for_its_user_only() {
-    let auth = Auth::new(sessions(), config(&Verifier::new()));
-    let send = async |request| auth.clone().oneshot(request).await.expect("response");
-    let opened = send(request("POST", "alice.client")).await;
-    assert_eq!(opened.headers()["mcp-session-id"], "session-of-alice");
-
-    for method in ["POST", "GET", "DELETE"] {
-        let foreign = send(in_session(method, "mallory.client", "session-of-alice")).await;
-        assert_eq!(foreign.status(), StatusCode::NOT_FOUND, "{method}");
-        assert!(!foreign.headers().contains_key("www-authenticate"));
-        assert_eq!(send(in_session(method, "alice.other", "session-of-alice")).await.status(), 404, "another client");
-    }
-    for method in ["POST", "GET"] {
-        assert_eq!(send(in_session(method, "alice.client", "session-of-alice")).await.status(), 200, "{method}");
-    }
-}
-
-#[tokio::test]
-async fn tr_06_a_session_survives_a_token_refresh() {
-    let auth = Auth::new(sessions(), config(&Verifier::new()));
-    auth.clone().oneshot(request("POST", "alice.client.a")).await.expect("response");
-    let refreshed = in_session("POST", "alice.client.b", "session-of-alice");
-    assert_eq!(auth.oneshot(refreshed).await.expect("response").status(), 200);
-}
-
-#[tokio::test]
-async fn tr_06_an_unknown_session_is_not_found() {
-    let auth = Auth::new(sessions(), config(&Verifier::new()));
-    let response = auth.oneshot(in_session("POST", "alice", "guessed")).await.expect("response");
-    assert_eq!(response.status(), 404);
-}
-
-#[tokio::test]
-async fn tr_07_a_stream_is_resumed_by_its_own_principal_only() {
-    let auth = Auth::new(sessions(), config(&Verifier::new()));
-    auth.clone().oneshot(request("POST", "alice")).await.expect("response");
-    let resume = |token| {
-        let mut request = in_session("GET", token, "session-of-alice");
-        request.headers_mut().insert("last-event-id", "17".parse().expect("value"));
-        auth.clone().oneshot(request)
-    };
-    assert_eq!(resume("mallory").await.expect("response").status(), 404);
-    assert_eq!(resume("alice").await.expect("response").status(), 200);
-}
-
-#[tokio::test]
-async fn sessions_may_be_idle_for_ever() {
-    let binding = SessionBinding::new().with_idle_timeout(Duration::MAX);
-    let auth = Auth::new(sessions(), config(&Verifier::new()).with_session_binding(binding));
-    auth.clone().oneshot(request("POST", "alice")).await.expect("response");
-    let response = auth.oneshot(in_session("POST", "alice", "session-of-alice")).await.expect("response");
-    assert_eq!(response.status(), 200);
-}
-
-#[tokio::test]
-async fn a_deleted_session_is_gone() {
-    let auth = Auth::new(sessions(), config(&Verifier::new()));
-    let send = async |request| auth.clone().oneshot(request).await.expect("response").status();
-    send(request("POST", "alice")).await;
-    assert_eq!(send(in_session("DELETE", "mallory", "session-of-alice")).await, 404);
-    assert_eq!(send(in_session("DELETE", "alice", "session-of-alice")).await, 200);
-    assert_eq!(send(in_session("POST", "alice", "session-of-alice")).await, 404);
-}
-
-#[tokio::test]
-async fn a_session_id_given_out_twice_stays_with_the_first() {
-    let same_for_all = tower::service_fn(async |_: Request<Body>| {
-        let mut response = Response::new(Body::default());
-        response.headers_mut().insert("mcp-session-id", "same".parse().expect("value"));
-        Ok::<_, Infallible>(response)
-    });
-    let auth = Auth::new(same_for_all, config(&Verifier::new()));
-    let send = async |request| auth.clone().oneshot(request).await.expect("response").status();
-    send(request("POST", "alice")).await;
-    send(request("POST", "mallory")).await;
-    assert_eq!(send(in_session("GET", "mallory", "same")).await, 404);
-    assert_eq!(send(in_session("GET", "alice", "same")).await, 200);
-}
-
-#[tokio::test]
-async fn two_session_headers_are_rejected_as_ambiguous() {
-    let auth = Auth::new(sessions(), config(&Verifier::new()));
-    auth.clone().oneshot(request("POST", "alice")).await.expect("response");
-    let mut twice = in_session("POST", "alice", "session-of-alice");
-    twice.headers_mut().append("mcp-session-id", "session-of-bob".parse().expect("value"));
-    assert_eq!(auth.oneshot(twice).await.expect("response").status(), 400);
-}
-
-#[tokio::test]
-async fn tr_08_both_wires_pass_and_the_sessionless_one_carries_no_session() {
-    let auth = Auth::new(sessions(), config(&Verifier::new()));
-    for version in [None, Some("2025-03-26"), Some("2025-11-25"), Some("2026-07-28"), Some("2099-01-01")] {
-        let mut request = request("POST", "alice");
-        if let Some(version) = version {
-            request.headers_mut().insert("mcp-protocol-version", version.parse().expect("value"));
-        }
-        assert_eq!(auth.clone().oneshot(request).await.expect("response").status(), 200, "{version:?}");
-    }
-    let mut stray = in_session("POST", "mallory", "session-of-alice");
-    stray.headers_mut().insert("mcp-protocol-version", "2026-07-28".parse().expect("value"));
-    let response = auth.oneshot(stray).await.expect("response");
-    assert_eq!(text(response).await.1, "mallory in None", "the header went no further");
-}
-
-#[tokio::test]
-async fn sessions_are_bounded_and_can_be_unbound_by_danger_only() {
-    let bounded = config(&Verifier::new()).with_session_binding(SessionBinding::new().with_capacity(0));
-    let auth = Auth::new(sessions(), bounded);
-    auth.clone().oneshot(request("POST", "alice")).await.expect("response");
-    let evicted = auth.oneshot(in_session("POST", "alice", "session-of-alice")).await.expect("response");
-    assert_eq!(evicted.status(), 404, "fails closed");
-
-    let unbound = danger::without_session_binding(config(&Verifier::new()));
-    let auth = Auth::new(sessions(), unbound);
-    let response = auth.oneshot(in_session("POST", "mallory", "session-of-alice")).await.expect("response");
-    assert_eq!(response.status(), 200);
 }
 
 // --- streams

@@ -145,7 +145,13 @@ pub(super) fn validate_store(document: &Document, table: &Store) -> Result<Store
             if path.is_empty() || path.contains(['?', '#']) {
                 return Err(document.error("store.url", "must name a file, such as sqlite://portcullis.db"));
             }
-            let keys = keys(document, &table.encryption_keys_file)?;
+            let (key, file) = ("store.encryption_keys_file", &table.encryption_keys_file);
+            if file.is_empty() {
+                let problem = "is missing: a persistent store needs persistent keys; \
+                               (umask 077; openssl rand -base64 32 > portcullis.keys) creates one";
+                return Err(document.error(key, problem));
+            }
+            let keys = keys(document, key, file)?;
             let keys_file = PathBuf::from(&table.encryption_keys_file);
             Ok(StoreSettings::Sqlite { path: path.into(), keys, keys_file })
         }
@@ -160,12 +166,7 @@ pub(super) fn validate_store(document: &Document, table: &Store) -> Result<Store
     }
 }
 
-fn keys(document: &Document, file: &str) -> Result<KeyRing, ConfigError> {
-    let key = "store.encryption_keys_file";
-    if file.is_empty() {
-        let problem = "is missing: a persistent store needs persistent keys; \
-                       (umask 077; openssl rand -base64 32 > portcullis.keys) creates one";
-        return Err(document.error(key, problem));
-    }
+/// Reads the keys in `file`, the value of `key`.
+pub(super) fn keys(document: &Document, key: &str, file: &str) -> Result<KeyRing, ConfigError> {
     KeyRing::from_file(file).map_err(|error| document.error(key, format!("cannot be used: {error}")))
 }

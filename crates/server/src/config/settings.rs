@@ -3,7 +3,7 @@
 use std::{ffi::OsString, net::SocketAddr, path::Path};
 
 use http::HeaderName;
-use portcullis::{ResourceUri, ScopeSet};
+use portcullis::{ResourceUri, ScopeSet, layer::SessionBinding, store::KeyRing};
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::Deserialize;
 
@@ -39,6 +39,9 @@ pub(crate) struct File {
     /// The header in which a proxy in front of this server sends the client address; of several addresses the last counts. Default: none,
     /// the client address is that of the connection.
     pub(crate) client_address_header: Option<String>,
+    /// A file with the keys of session ids, one per line: 32 bytes in base64 or hexadecimal. The first key signs, all verify. Default: in
+    /// bridge mode the keys of the store, otherwise a random key of this process.
+    pub(crate) session_keys_file: Option<String>,
     /// The connections of clients.
     pub(crate) connections: Connections,
     /// Which server issues the tokens: "resource-server" accepts those of other authorization servers, "bridge" issues its own.
@@ -73,6 +76,7 @@ impl Default for File {
             resource_name: None,
             admin_listen: None,
             client_address_header: None,
+            session_keys_file: None,
             connections: Connections::default(),
             mode: Mode::ResourceServer,
             required_scopes: Vec::new(),
@@ -106,6 +110,8 @@ pub struct Config {
     pub(crate) resource_name: Option<String>,
     pub(crate) admin_listen: Option<SocketAddr>,
     pub(crate) client_address_header: Option<HeaderName>,
+    /// `None`: a random key of this process.
+    pub(crate) session_keys: Option<KeyRing>,
     pub(crate) connections: Limits,
     pub(crate) required_scopes: ScopeSet,
     /// The scopes that clients are told to request; `None`: the required scopes.
@@ -180,6 +186,12 @@ impl Config {
         self.public_url().strip_prefix(self.resource.origin()).unwrap_or_default()
     }
 
+    /// Returns how the ids of sessions are bound to users.
+    pub(crate) fn session_binding(&self) -> SessionBinding {
+        let keys = self.session_keys.as_ref().map(|keys| keys.derive("ids of MCP sessions"));
+        keys.and_then(|keys| SessionBinding::with_keys(keys.iter().map(|key| &**key))).unwrap_or_default()
+    }
+
     /// Returns the scopes that every request needs.
     #[must_use]
     pub const fn required_scopes(&self) -> &ScopeSet {
@@ -237,6 +249,11 @@ fn validate(mut file: File, document: &Document) -> Result<Config, ConfigError> 
             ModeSettings::Bridge(Box::new(bridge), process::validate_store(document, &file.store)?)
         }
     };
+    let session_keys = match (given(file.session_keys_file), &mode) {
+        (Some(file), _) => Some(process::keys(document, "session_keys_file", &file)?),
+        (None, ModeSettings::Bridge(_, StoreSettings::Sqlite { keys, .. })) => Some(keys.clone()),
+        (None, _) => None,
+    };
     Ok(Config {
         listen,
         resource,
@@ -245,6 +262,7 @@ fn validate(mut file: File, document: &Document) -> Result<Config, ConfigError> 
         resource_name: given(file.resource_name),
         admin_listen,
         client_address_header,
+        session_keys,
         connections,
         required_scopes,
         challenge_scopes: (!challenge_scopes.is_empty()).then_some(challenge_scopes),
