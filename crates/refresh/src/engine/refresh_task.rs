@@ -251,22 +251,24 @@ impl RefreshTask<'_> {
             Err(error) => {
                 let (grant, outcome, cause) = (self.entry.id, error.kind().as_str(), error.cause());
                 tracing::warn!(%grant, outcome, ?cause, "no tokens could be obtained");
-                let outcome = RefreshOutcome::Failed { error: cause.clone(), possibly_spent: false };
-                match prepared.presentable() {
-                    Some((stored, tokens)) => self.forget_refresh_token(stored, tokens, lease).await,
-                    None => return_lease(lease, &outcome).await,
+                // A grant whose credential can be presented again says that such a failure is transient.
+                let possibly_spent = error.kind() == RefreshErrorKind::Ambiguous;
+                let error = cause.clone();
+                if let Some((stored, tokens)) = prepared.presentable() {
+                    let stripped = Arc::new(tokens.without_refresh_token());
+                    self.strip_row(stored, &stripped, lease).await;
+                    return RefreshOutcome::NotAcquired { stripped, error, possibly_spent };
                 }
+                let outcome = RefreshOutcome::Failed { error, possibly_spent };
+                return_lease(lease, &outcome).await;
                 outcome
             }
         }
     }
 
-    /// Removes a refresh token that was refused from the row and from this process, so that it is not presented again. Ends the lease.
-    async fn forget_refresh_token(&self, stored: &StoredGrant, tokens: &TokenSet, lease: LeaseGuard<'_>) {
-        let stripped = Arc::new(tokens.without_refresh_token());
-        let record = GrantRecord::new(self.shared.issuer().clone(), Arc::clone(&stripped));
-        let (now, policy) = (self.shared.now(), self.shared.policy());
-        self.entry.change(|state| state.forget_refresh_token(now, stripped, policy));
+    /// Removes a refresh token that was refused from the row, so that no process presents it again. Ends the lease.
+    async fn strip_row(&self, stored: &StoredGrant, stripped: &Arc<TokenSet>, lease: LeaseGuard<'_>) {
+        let record = GrantRecord::new(self.shared.issuer().clone(), Arc::clone(stripped));
         match self.shared.store.swap(self.entry.id, Some(stored.version), &record, Some(lease.lease())).await {
             Ok(Swap::Written(_)) => {}
             Ok(Swap::Conflict | Swap::Fenced) => lease.release().await,
@@ -283,10 +285,7 @@ impl RefreshTask<'_> {
             return Ok(Prepared { row: None, tokens: self.job.current.clone() });
         };
         let tokens = self.newest(&stored)?;
-        if tokens.refresh_token().is_none() {
-            if self.can_acquire() {
-                return Ok(Prepared { row: Some(stored), tokens: Some(tokens) });
-            }
+        if tokens.refresh_token().is_none() && !self.can_acquire() {
             // Unless the provider rejected the access token, it has expired by the clock of this machine, which may be wrong for a while.
             if !self.job.reported_dead
                 && let Err(left) = self.shared.confirmed_clock.now()

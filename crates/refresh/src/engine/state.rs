@@ -37,8 +37,8 @@ const REPEAT_REFUSAL_WINDOW: Duration = Duration::from_secs(10);
 ///
 /// Three facts hold whatever the phase is, until tokens of a later generation replace those they are about:
 ///
-/// - *possibly spent*: the refresh token of a generation was sent and not answered. It is not sent again while the access token
-///   works, if the policy says so.
+/// - *possibly spent*: the refresh token of a generation, or what replaces it, was sent and not answered. It is not sent again while the
+///   access token works, if the policy says so.
 /// - *reported dead* and *replaced reported tokens*: see [`CurrentTokens`].
 /// - *refusal evidence*: the provider refused the refresh token for a reason that no standard defines.
 #[derive(Debug)]
@@ -129,6 +129,9 @@ pub(crate) enum RefreshOutcome {
     Deferred,
     /// The refresh failed. `possibly_spent`: the refresh token was sent and not answered.
     Failed { error: AuthError, possibly_spent: bool },
+    /// The refresh token was refused, and no tokens could be acquired without it. `stripped`: the tokens that it belonged to, without it.
+    /// `possibly_spent`: what the acquisition presented was not answered.
+    NotAcquired { stripped: Arc<TokenSet>, error: AuthError, possibly_spent: bool },
     /// The grant has ended.
     Ended { error: AuthError, row: Row },
 }
@@ -329,16 +332,31 @@ impl<R: RunningRefresh> GrantState<R> {
                 if possibly_spent {
                     self.possibly_spent = job.newer_than;
                 }
-                let pause = (policy.cool_down)(self.consecutive_failures, error.retry_after());
-                self.consecutive_failures = self.consecutive_failures.saturating_add(1);
-                self.phase = Phase::CoolingDown { until: now.monotonic + pause, error: error.clone() };
-                Err(error.with_retry_after(pause))
+                Err(self.cool_down(now, error, policy))
+            }
+            RefreshOutcome::NotAcquired { stripped, error, possibly_spent } => {
+                if possibly_spent {
+                    self.possibly_spent = Some(stripped.generation());
+                }
+                match &mut self.tokens {
+                    Some(current) if current.generation() == stripped.generation() => current.set_tokens(stripped),
+                    _ => self.set_current(now, &stripped, policy),
+                }
+                Err(self.cool_down(now, error, policy))
             }
             RefreshOutcome::Ended { error, row } => {
                 drop(self.end(error.clone(), row));
                 Err(error)
             }
         }
+    }
+
+    /// Makes `error` the answer for a time. Returns it, with that time.
+    fn cool_down(&mut self, now: Now, error: AuthError, policy: RefreshPolicy) -> AuthError {
+        let pause = (policy.cool_down)(self.consecutive_failures, error.retry_after());
+        self.consecutive_failures = self.consecutive_failures.saturating_add(1);
+        self.phase = Phase::CoolingDown { until: now.monotonic + pause, error: error.clone() };
+        error.with_retry_after(pause)
     }
 
     /// Records that the provider refused the refresh token of `generation` for a reason that no standard defines. `accepted_at` is
@@ -362,6 +380,11 @@ impl<R: RunningRefresh> GrantState<R> {
             Phase::Idle | Phase::Refreshing(_) => {}
         }
         self.consecutive_failures = 0;
+        self.set_current(now, tokens, policy);
+    }
+
+    /// Makes `tokens` the current ones, unless there are newer ones. The phase stays.
+    fn set_current(&mut self, now: Now, tokens: &Arc<TokenSet>, policy: RefreshPolicy) {
         if self.generation().is_none_or(|current| tokens.generation() > current) {
             self.refusals = None;
             let tokens = Arc::clone(tokens);
@@ -389,15 +412,6 @@ impl<R: RunningRefresh> GrantState<R> {
             self.phase = phase;
         }
         self.install(now, tokens, policy);
-    }
-
-    /// Records that the refresh token of a generation was refused, and that the grant goes on without it. `stripped` are the tokens of
-    /// that generation without it.
-    pub(crate) fn forget_refresh_token(&mut self, now: Now, stripped: Arc<TokenSet>, policy: RefreshPolicy) {
-        match &mut self.tokens {
-            Some(current) if current.generation() == stripped.generation() => current.set_tokens(stripped),
-            _ => self.install(now, &stripped, policy),
-        }
     }
 
     /// Ends the grant for good, with the error that callers get from now on. Returns the tokens that it had.
