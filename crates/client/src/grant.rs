@@ -38,10 +38,13 @@ pub trait Grant: fmt::Debug + Send + Sync + 'static {
     /// Returns what distinguishes this grant from others for the same resource in one store: the configured client, the scopes, the user.
     ///
     /// For a grant that asks the network in [`resolve`](Self::resolve): its binding is stored under this text, so that after a restart no
-    /// network is needed to use the stored tokens. Default: `None`; each process resolves the binding anew.
+    /// network is needed to use the stored tokens. Default: `None`, for a grant that knows its binding without the network.
     fn stored_as(&self) -> Option<String> {
         None
     }
+
+    /// Tells the grant the binding that is in use because an earlier process resolved and stored it. Default: nothing is done.
+    fn restore(&self, _binding: &Binding) {}
 
     /// Reports whether [`obtain`](Self::obtain) can be called again while there are tokens, to obtain other scopes. Default: yes.
     fn can_step_up(&self) -> bool {
@@ -58,5 +61,11 @@ pub trait Grant: fmt::Debug + Send + Sync + 'static {
     /// cannot do so refuses to send requests. Default: `None`, for bearer tokens.
     fn dpop_key(&self) -> Option<&DpopKey> {
         None
+    }
+
+    /// Reports whether an [`obtain`](Self::obtain) that needs the user has the answer of the user and exchanges it for tokens: an
+    /// authorization code is good once. A shutdown waits for that, and ends a login that still waits for the user. Default: no.
+    fn is_redeeming(&self) -> bool {
+        false
     }
 }

@@ -12,12 +12,14 @@
 //! one thread or several. No lock is held across an await. [`acquire`](TokenManager::acquire) of a token that works takes a mutex for
 //! nanoseconds, and neither suspends nor allocates nor reads the store.
 //!
-//! **One exchange.** At most one token request of a binding is in progress, whatever it is for: an expiry, a refused token, more scopes.
-//! With a store that several processes share, in all of them. The one exception is a login that needs the user: it may take minutes, so
-//! refreshes go on beside it, and its tokens supersede theirs.
+//! **One exchange.** At most one token request of a binding is in progress in a process, whatever it is for: an expiry, a refused token, more
+//! scopes. For an expiry or a refused token, with a store that several processes share, in all of them: the exchange holds a lease. A login
+//! that needs the user may take minutes, and a step-up is rare: both hold no lease. Refreshes go on beside a login, in this process and in
+//! others; beside a step-up that needs no user, in other processes only, which may step up at the same time as well. The tokens of a login or
+//! a step-up supersede those of every refresh that is in progress when they are saved; of two of them, those that are saved last remain.
 //!
 //! **A caller that goes away** changes nothing: the exchange, its save and a login run on tasks of their own. They are neither cancelled nor
-//! repeated. [`shutdown`](TokenManager::shutdown) waits for them. A runtime that is dropped without it may lose the outcome of an exchange;
+//! repeated. [`shutdown`](TokenManager::shutdown) waits for them, but not for a user who has not answered yet. A runtime that is dropped without it may lose the outcome of an exchange;
 //! then the next process knows from the lease in the store that the refresh token may be spent.
 //!
 //! **Refused tokens.** A token is reported with the challenge that refused it ([`rejected`](TokenManager::rejected),
@@ -105,6 +107,8 @@ mod mcp_tokens;
 mod metadata_cache;
 mod registration;
 mod resolution;
+mod resolved;
+mod settings;
 mod snapshot;
 mod target;
 mod telemetry;

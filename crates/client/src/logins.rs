@@ -1,10 +1,8 @@
 //! [`Logins`]: logins and step-ups, one at a time for all callers. A refresh never waits for a login that needs the user.
 
 use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    pin::pin,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -17,7 +15,9 @@ use tracing::Instrument as _;
 
 use crate::{
     AcquireError, GrantError, GrantErrorKind,
-    resolution::{BackOff, Resolved, Resolver, lock, obtain},
+    resolution::Resolver,
+    resolved::Resolved,
+    settings::{BackOff, lock},
     telemetry,
 };
 
@@ -25,8 +25,6 @@ use crate::{
 pub(crate) struct Logins {
     resolver: Arc<Resolver>,
     state: Mutex<State>,
-    /// The number of logouts. A login that was begun before a logout has no effect after it.
-    logouts: AtomicU64,
 }
 
 #[derive(Default)]
@@ -34,6 +32,8 @@ struct State {
     running: Option<Running>,
     back_off: BackOff,
     newest: Option<Newest>,
+    /// The number of logouts. A login that was begun before a logout has no effect after it.
+    logouts: u64,
 }
 
 /// The newest login. While its tokens are new, no caller starts another one: the resource would refuse those as well.
@@ -79,7 +79,7 @@ impl State {
 
 impl Logins {
     pub(crate) fn new(resolver: Arc<Resolver>) -> Self {
-        Self { resolver, state: Mutex::default(), logouts: AtomicU64::new(0) }
+        Self { resolver, state: Mutex::default() }
     }
 
     /// Logs in with all of `scopes`, or joins a login that requests them.
@@ -131,34 +131,37 @@ impl Logins {
         if let Some((_, error)) = state.back_off.active().filter(|_| is_remembered) {
             return Err(error);
         }
-        let (this, asked) = (Arc::clone(self), scopes.clone());
-        let task = settings.tasks.share(async move { this.run(asked).await });
+        let (this, asked, logouts) = (Arc::clone(self), scopes.clone(), state.logouts);
+        let task = settings.tasks.share(async move { this.run(asked, logouts).await });
         let scopes = self.resolver.current().as_ref().map_or_else(|| scopes.clone(), |now| now.scopes_of_login(scopes));
         state.running = Some(Running { scopes, task: task.clone() });
         Ok((task, true))
     }
 
-    /// Returns the step-up in progress, if it needs no user: an exchange beside it would be a second one at a time.
-    pub(crate) fn without_user(&self) -> Option<Task> {
+    /// Calls `start`, which may start an exchange, unless a step-up that needs no user is in progress, which is returned then: there would
+    /// be two exchanges at a time. A step-up that begins afterwards sees the exchange.
+    pub(crate) fn unless_stepping_up<T>(&self, start: impl FnOnce() -> T) -> Result<T, Task> {
         if self.resolver.settings.grant.is_interactive() {
-            return None;
+            return Ok(start());
         }
         let state = lock(&self.state);
-        state.running.as_ref().filter(|login| !login.task.is_finished()).map(|login| login.task.clone())
+        match state.running.as_ref().filter(|login| !login.task.is_finished()) {
+            Some(step_up) => Err(step_up.task.clone()),
+            None => Ok(start()),
+        }
     }
 
     /// Makes the login in progress have no effect.
     pub(crate) fn forget(&self) {
-        self.logouts.fetch_add(1, Ordering::SeqCst);
-        *lock(&self.state) = State::default();
+        let mut state = lock(&self.state);
+        *state = State { logouts: state.logouts + 1, ..State::default() };
     }
 
-    async fn run(self: Arc<Self>, asked: ScopeSet) -> Result<Arc<TokenSet>, AcquireError> {
-        let logouts = self.logouts.load(Ordering::SeqCst);
+    async fn run(self: Arc<Self>, asked: ScopeSet, logouts: u64) -> Result<Arc<TokenSet>, AcquireError> {
         let result = self.obtain(&asked, logouts).await;
         let mut state = lock(&self.state);
         // A logout has removed this login, and another one may have been started since.
-        if self.logouts.load(Ordering::SeqCst) == logouts {
+        if state.logouts == logouts {
             state.running = None;
             match &result {
                 Ok(_) => state.back_off = BackOff::default(),
@@ -177,6 +180,9 @@ impl Logins {
             resolved.idle().await;
             resolved
         };
+        // A logout after this is seen by the engine when the tokens are saved; one before it, by the next line.
+        let login = resolved.tokens.begin_login();
+        self.check_not_logged_out(logouts)?;
         let scopes = resolved.scopes_of_login(asked);
         let response = self.request(&resolved, scopes.clone()).await.map_err(|error| {
             if error.kind() == GrantErrorKind::Refused {
@@ -185,14 +191,20 @@ impl Logins {
             }
             AcquireError::of_grant(error)
         })?;
-        if self.logouts.load(Ordering::SeqCst) != logouts {
-            let error = AuthError::new(Reason::GrantEnded).with_source("the user logged out during the login");
-            return Err(AcquireError::ReauthRequired(error));
-        }
-        let tokens = resolved.refresher.replace(resolved.id, response, &scopes).await;
+        self.check_not_logged_out(logouts)?;
+        let tokens = login.complete(response, &scopes).await?;
         lock(&self.state).complete(resolved.id);
         resolved.record_granted(&scopes, tokens.scopes());
         Ok(tokens)
+    }
+
+    /// Returns an error if the user has logged out since the login was begun, after this number of logouts.
+    fn check_not_logged_out(&self, logouts: u64) -> Result<(), AcquireError> {
+        if lock(&self.state).logouts == logouts {
+            return Ok(());
+        }
+        let error = AuthError::new(Reason::GrantEnded).with_source("the user logged out during the login");
+        Err(AcquireError::ReauthRequired(error))
     }
 
     async fn request(&self, resolved: &Resolved, scopes: ScopeSet) -> Result<TokenResponse, GrantError> {
@@ -200,21 +212,22 @@ impl Logins {
         let (name, is_interactive) = (settings.grant.name(), settings.grant.is_interactive());
         let span = tracing::info_span!("portcullis.client.login", grant = %resolved.id, provider = name);
         let started = Instant::now();
-        let request = obtain(settings, &resolved.binding, scopes);
+        let mut request = pin!(resolved.obtain(settings, scopes));
         let answer = async {
             if is_interactive {
                 // The user may take any time, and a shutdown does not wait for that.
                 tokio::select! {
-                    answer = request => answer,
-                    () = settings.tasks.draining.cancelled() => {
-                        let error = AuthError::new(Reason::BackingOff).with_source("the manager shuts down");
-                        Err(GrantError::not_sent(error))
-                    }
+                    biased;
+                    answer = &mut request => return answer,
+                    () = settings.tasks.draining.cancelled() => {}
                 }
-            } else {
-                let too_late = |_| Err(GrantError::ambiguous(AuthError::new(Reason::ProviderTimeout)));
-                timeout(settings.exchange_timeout, request).await.unwrap_or_else(too_late)
+                if !settings.grant.is_redeeming() {
+                    let error = AuthError::new(Reason::BackingOff).with_source("the manager shuts down");
+                    return Err(GrantError::not_sent(error));
+                }
             }
+            let too_late = |_| Err(GrantError::ambiguous(AuthError::new(Reason::ProviderTimeout)));
+            timeout(settings.exchange_timeout, request).await.unwrap_or_else(too_late)
         };
         let answer = answer.instrument(span).await;
         telemetry::obtained(name, is_interactive, answer.as_ref().err(), started.elapsed());

@@ -19,7 +19,9 @@ use tokio::{
 use crate::{
     AcquireError, DpopKey, Grant, Snapshot,
     logins::{Cause, Logins},
-    resolution::{Resolved, Resolver, Settings, Tasks},
+    resolution::Resolver,
+    resolved::Resolved,
+    settings::{Settings, Tasks},
 };
 
 /// The access tokens for one resource. Clones share everything.
@@ -68,7 +70,7 @@ impl TokenManager {
         if let Some(token) = self.fresh() {
             return Ok(token);
         }
-        let tokens = self.tokens(None, None, &ScopeSet::default()).await?;
+        let tokens = self.tokens(&ScopeSet::default()).await?;
         Ok(tokens.access_token().clone())
     }
 
@@ -97,7 +99,7 @@ impl TokenManager {
     /// # Errors
     /// [`AcquireError`]; above all [`AcquireError::StepUpRequired`] if the user has to grant them, or if they were not granted.
     pub async fn acquire_for(&self, scopes: &ScopeSet) -> Result<AccessToken, AcquireError> {
-        let tokens = self.tokens(None, None, scopes).await?;
+        let tokens = self.tokens(scopes).await?;
         if tokens.scopes().is_superset(scopes) {
             return Ok(tokens.access_token().clone());
         }
@@ -119,11 +121,11 @@ impl TokenManager {
         }
         let resolved = self.0.resolver.resolved(Some(challenge)).await?;
         let scopes = scopes_of(challenge);
+        resolved.want(&scopes);
         let mut refused = generation_of(&resolved, token);
         // Whatever is returned must be another token than the refused one: the store may have that one, under another number.
         for _ in 0..2 {
-            let result = self.tokens(Some(challenge), refused, &scopes).await;
-            let tokens = match result {
+            let tokens = match self.tokens_of(&resolved, refused, &scopes).await {
                 Err(AcquireError::Unavailable(error)) if error.reason() == Reason::FreshTokenRefused => {
                     return self.at_another_issuer(&resolved, error).await;
                 }
@@ -146,7 +148,7 @@ impl TokenManager {
         let resolved = self.0.resolver.resolved(Some(challenge)).await?;
         let scopes = scopes_of(challenge);
         resolved.want(&scopes);
-        let tokens = self.tokens(Some(challenge), None, &scopes).await?;
+        let tokens = self.tokens_of(&resolved, None, &scopes).await?;
         Ok(tokens.access_token().clone())
     }
 
@@ -171,8 +173,8 @@ impl TokenManager {
 
     /// Removes the tokens from this process and from the store. The authorization server is **not** told.
     ///
-    /// Those at each authorization server that the resource has named to this manager are removed, not those of earlier processes at a server
-    /// that it does not name any more. A login in progress has no effect any more. The next caller of a grant that needs no user obtains new tokens.
+    /// Those at each of the last eight authorization servers that the resource has named to this manager are removed, not those of earlier
+    /// processes at a server that it does not name any more. A login in progress has no effect any more. The next caller of a grant that needs no user obtains new tokens.
     ///
     /// # Errors
     /// [`AcquireError::Store`] if they cannot be removed from the store: they are not used in this process any more nevertheless.
@@ -212,7 +214,8 @@ impl TokenManager {
     /// Waits for the exchange in progress and for everything that is not saved yet. Returns the number of bindings whose newest tokens
     /// could not be saved.
     ///
-    /// A login that waits for the user ends. Call it when no more requests come.
+    /// A login that waits for the user ends; one whose authorization code was sent is waited for, for as long as an exchange may take. Call it
+    /// when no more requests come.
     pub async fn shutdown(&self) -> usize {
         let tasks = &self.0.resolver.settings.tasks;
         tasks.draining.cancel();
@@ -242,16 +245,31 @@ impl TokenManager {
         (!is_same(&newer, refused)).then_some(newer)
     }
 
-    /// Returns tokens that are newer than those of the `refused` generation. If the user has to log in, and the manager may ask the user,
-    /// the login requests `scopes`.
-    async fn tokens(
+    /// Returns the current tokens, or new ones. If the user has to log in, and the manager may ask the user, the login requests `scopes`.
+    async fn tokens(&self, scopes: &ScopeSet) -> Result<Arc<TokenSet>, AcquireError> {
+        let resolved = self.0.resolver.resolved(None).await?;
+        self.tokens_of(&resolved, None, scopes).await
+    }
+
+    /// As [`tokens`](Self::tokens), of a binding: tokens that are newer than those of the `refused` generation.
+    async fn tokens_of(
         &self,
-        challenge: Option<&Challenge>,
+        resolved: &Resolved,
         refused: Option<Generation>,
         scopes: &ScopeSet,
     ) -> Result<Arc<TokenSet>, AcquireError> {
-        let resolved = self.0.resolver.resolved(challenge).await?;
-        if let Some(step_up) = self.0.logins.without_user() {
+        // Without a refresh token only the user can replace it. Other requests may be accepted with it.
+        let needs_user = |tokens: Arc<TokenSet>| {
+            Some(tokens.generation()) == refused && tokens.refresh_token().is_none() && self.asks_user()
+        };
+        if refused.is_some() && resolved.tokens.status().tokens.is_some_and(needs_user) {
+            self.0.logins.may_replace_login(resolved.id)?;
+        }
+        let tokens = loop {
+            let step_up = match self.0.logins.unless_stepping_up(|| resolved.tokens.tokens(refused)) {
+                Ok(tokens) => break tokens,
+                Err(step_up) => step_up,
+            };
             let status = resolved.tokens.status();
             let working =
                 status.tokens.filter(|tokens| status.has_working_token && refused < Some(tokens.generation()));
@@ -260,15 +278,8 @@ impl TokenManager {
             }
             // Its failure is that of the callers who asked for it.
             drop(step_up.await);
-        }
-        // Without a refresh token only the user can replace it. Other requests may be accepted with it.
-        let needs_user = |tokens: Arc<TokenSet>| {
-            Some(tokens.generation()) == refused && tokens.refresh_token().is_none() && self.asks_user()
         };
-        if refused.is_some() && resolved.tokens.status().tokens.is_some_and(needs_user) {
-            self.0.logins.may_replace_login(resolved.id)?;
-        }
-        match resolved.tokens.tokens(refused).await.map_err(AcquireError::from) {
+        match tokens.await.map_err(AcquireError::from) {
             Err(AcquireError::ReauthRequired(_)) if self.asks_user() => {
                 self.0.logins.may_replace_login(resolved.id)?;
                 self.0.logins.log_in(scopes, Cause::Caller).await
@@ -300,7 +311,7 @@ impl TokenManager {
     /// A new token was refused at once. Tokens of another authorization server may be accepted, if the resource has moved to one.
     async fn at_another_issuer(&self, before: &Arc<Resolved>, error: AuthError) -> Result<AccessToken, AcquireError> {
         if self.0.resolver.moved_from(before.id).await.is_some() {
-            return Ok(self.tokens(None, None, &ScopeSet::default()).await?.access_token().clone());
+            return Ok(self.tokens(&ScopeSet::default()).await?.access_token().clone());
         }
         Err(AcquireError::Unavailable(error))
     }

@@ -12,18 +12,16 @@ use crate::{
 impl Inner {
     pub(crate) async fn resolve(&self, challenge: Option<Challenge>) -> Result<Binding, GrantError> {
         let known = self.known_binding().await;
-        let challenge = match (&known, challenge) {
-            (Some(binding), None) => return Ok(binding.clone()),
-            (_, challenge) => challenge,
-        };
-        if let Some(scopes) = challenge.as_ref().and_then(|challenge| challenge.param("scope")) {
-            let mut state = self.state();
-            state.challenged = state.challenged.union(&ScopeSet::parse(scopes).unwrap_or_default());
+        let scopes = challenge.as_ref().and_then(|challenge| ScopeSet::parse(challenge.param("scope")?).ok());
+        if let Some(scopes) = scopes.filter(|scopes| !scopes.is_empty()) {
+            self.state().challenged = scopes;
         }
         let found = self.discovery.resource(&self.resource, challenge.as_ref()).await;
         let metadata = match (found, &known) {
-            (Ok(metadata), _) => metadata,
             (Err(error), Some(binding)) if is_outage(&error) => return Ok(binding.clone()),
+            // A challenge has named the place of the metadata, before a restart.
+            (Ok(None), Some(binding)) if challenge.is_none() => return Ok(binding.clone()),
+            (Ok(metadata), _) => metadata,
             (Err(error), _) => return Err(undiscovered(error)),
         };
         let (resource, issuer) = match &metadata {

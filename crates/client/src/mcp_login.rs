@@ -74,10 +74,12 @@ pub(crate) struct Inner {
 
 #[derive(Default)]
 pub(crate) struct State {
-    /// The last binding that was resolved or used.
+    /// The last binding that was resolved or restored.
     pub(crate) binding: Option<Binding>,
-    /// The scopes of the challenges since the last login.
+    /// The scopes of the last challenge that named some, until a login requests them.
     pub(crate) challenged: ScopeSet,
+    /// How many authorization codes are being exchanged for tokens.
+    pub(crate) redeeming: usize,
     pub(crate) token_endpoints: HashMap<Issuer, TokenEndpoint>,
 }
 
@@ -196,11 +198,6 @@ impl Inner {
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Keeps a binding that was resolved by another process, or before a restart.
-    fn remember(&self, binding: &Binding) {
-        self.state().binding.get_or_insert_with(|| binding.clone());
-    }
 }
 
 impl Grant for McpLogin {
@@ -220,12 +217,10 @@ impl Grant for McpLogin {
     }
 
     fn obtain<'a>(&'a self, binding: &'a Binding, scopes: &'a ScopeSet) -> GrantFuture<'a, TokenResponse> {
-        self.0.remember(binding);
         Box::pin(self.0.log_in(binding, scopes))
     }
 
     fn refresh<'a>(&'a self, binding: &'a Binding, refresh_token: &'a SecretString) -> GrantFuture<'a, TokenResponse> {
-        self.0.remember(binding);
         Box::pin(self.0.refresh(binding, refresh_token))
     }
 
@@ -237,8 +232,16 @@ impl Grant for McpLogin {
         serde_json::to_string(&parts).ok()
     }
 
+    fn restore(&self, binding: &Binding) {
+        self.0.state().binding.get_or_insert_with(|| binding.clone());
+    }
+
     fn is_interactive(&self) -> bool {
         true
+    }
+
+    fn is_redeeming(&self) -> bool {
+        self.0.state().redeeming > 0
     }
 
     fn dpop_key(&self) -> Option<&DpopKey> {

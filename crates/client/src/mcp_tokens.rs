@@ -17,11 +17,27 @@ use crate::{
     registration::KnownClient,
 };
 
+/// An authorization code that is being exchanged for tokens.
+struct Redeeming<'a>(&'a Inner);
+
+impl<'a> Redeeming<'a> {
+    fn new(login: &'a Inner) -> Self {
+        login.state().redeeming += 1;
+        Self(login)
+    }
+}
+
+impl Drop for Redeeming<'_> {
+    fn drop(&mut self) {
+        self.0.state().redeeming -= 1;
+    }
+}
+
 impl Inner {
     pub(crate) async fn log_in(&self, binding: &Binding, asked: &ScopeSet) -> Result<TokenResponse, GrantError> {
         let server = self.discovery.server_of(&binding.issuer, &self.resource).await.map_err(undiscovered)?;
         let client = self.client(binding).await?;
-        let asked = asked.union(&self.state().challenged);
+        let asked = asked.union(&std::mem::take(&mut self.state().challenged));
         let needed = if asked.is_empty() {
             let metadata = self.discovery.resource(&self.resource, None).await.map_err(undiscovered)?;
             metadata.map(|metadata| metadata.scopes_supported()).unwrap_or_default()
@@ -40,6 +56,7 @@ impl Inner {
         drop(redirect);
         let outcome = match login.code(&arrival.query) {
             Ok(code) => {
+                let _redeeming = Redeeming::new(self);
                 let request = TokenRequest::authorization_code(&code, login.redirect_uri());
                 let request = request.with_verifier(&login.verifier).with_resource(&binding.resource);
                 self.token_endpoint(&server, &client)?.request(&request).await
@@ -52,7 +69,6 @@ impl Inner {
         match outcome {
             Ok(mut tokens) => {
                 arrival.show(Page::Done);
-                self.state().challenged = ScopeSet::default();
                 // Omitted: those of the request were granted.
                 tokens.scopes.get_or_insert(scopes);
                 Ok(tokens)

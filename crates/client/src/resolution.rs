@@ -1,215 +1,29 @@
-//! [`Resolver`]: finds the [binding](Binding) of a grant, once for all callers; and [`Resolved`]: a binding, with the engine that keeps its
-//! tokens.
+//! [`Resolver`]: finds the [binding](Binding) of a grant, once for all callers, and remembers those that were in use.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use arc_swap::ArcSwapOption;
-use portcullis_core::{AuthError, Challenge, Clock, GrantId, Issuer, Reason, ResourceUri, ScopeSet, UnixTime};
-use portcullis_egress::back_off_window;
-use portcullis_oauth::{TokenResponse, jwt::UnverifiedJwt};
-use portcullis_refresh::{Acquisition, ClientGrant, GrantStore, Refresher, RefresherConfig, TokenSet};
+use portcullis_core::{AuthError, Challenge, GrantId, Issuer, Reason, ResourceUri, ScopeSet, UnixTime};
 use portcullis_remote::SharedTask;
 use portcullis_store::{RecordKey, StoreError};
 use serde::{Deserialize, Serialize};
 use tokio::{
-    runtime::Handle,
     sync::watch,
-    task::JoinError,
     time::{Instant, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::service_fn;
 
-use crate::{AcquireError, Binding, Grant, GrantError, GrantErrorKind, collections::BINDINGS};
-
-/// The longest token whose expiry is read from the token itself.
-const MAX_JWT: usize = 16 * 1024;
+use crate::{
+    AcquireError, Binding, GrantError, GrantErrorKind,
+    collections::BINDINGS,
+    resolved::Resolved,
+    settings::{BackOff, Settings, lock},
+};
 
 /// The time between two resolutions of a binding whose new tokens are refused: the metadata of the resource is fetched for each.
 const BETWEEN_REFUSALS: Duration = Duration::from_secs(10);
-
-/// What the parts of a manager have in common.
-pub(crate) struct Settings {
-    pub(crate) grant: Arc<dyn Grant>,
-    pub(crate) store: GrantStore,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) early_refresh: Duration,
-    pub(crate) exchange_timeout: Duration,
-    pub(crate) tasks: Tasks,
-}
-
-/// The tasks of a manager, on the runtime in which it was built.
-pub(crate) struct Tasks {
-    pub(crate) runtime: Handle,
-    pub(crate) tracker: TaskTracker,
-    /// Cancelled when the manager shuts down.
-    pub(crate) draining: CancellationToken,
-}
-
-impl Tasks {
-    pub(crate) fn current() -> Self {
-        Self { runtime: Handle::current(), tracker: TaskTracker::new(), draining: CancellationToken::new() }
-    }
-
-    /// Runs `work` on a task of its own, which no caller can cancel.
-    pub(crate) fn share<T: Clone + Send + Sync + 'static>(
-        &self,
-        work: impl Future<Output = Result<T, AcquireError>> + Send + 'static,
-    ) -> SharedTask<Result<T, AcquireError>> {
-        SharedTask::new(self.runtime.spawn(self.tracker.track_future(work)), failed)
-    }
-}
-
-fn failed<T>(_: JoinError) -> Result<T, AcquireError> {
-    Err(AcquireError::Unavailable(AuthError::new(Reason::VerifierFailed)))
-}
-
-/// The memory of a failure: until its time the error is the answer.
-#[derive(Default)]
-pub(crate) struct BackOff {
-    failures: u32,
-    until: Option<(Instant, AcquireError)>,
-}
-
-impl BackOff {
-    /// Records a failure.
-    pub(crate) fn fail(&mut self, error: &AcquireError) {
-        let pause = back_off_window(self.failures, error.retry_after());
-        self.failures = self.failures.saturating_add(1);
-        self.until = Some((Instant::now() + pause, error.clone()));
-    }
-
-    /// Returns the error of the last failure and the time that is left of it.
-    pub(crate) fn active(&self) -> Option<(Duration, AcquireError)> {
-        let (until, error) = self.until.as_ref()?;
-        let left = until.saturating_duration_since(Instant::now());
-        (!left.is_zero()).then(|| (left, error.clone().with_retry_after(left)))
-    }
-}
-
-/// A binding, with the engine that keeps its tokens.
-pub(crate) struct Resolved {
-    pub(crate) binding: Binding,
-    pub(crate) id: GrantId,
-    pub(crate) refresher: Refresher,
-    pub(crate) tokens: ClientGrant,
-    /// The scopes that a resource named before there was a token.
-    wanted: Arc<Mutex<ScopeSet>>,
-    /// The scopes that were requested and not granted.
-    denied: Mutex<ScopeSet>,
-}
-
-impl Resolved {
-    fn new(settings: &Arc<Settings>, binding: Binding) -> Self {
-        let grant = &settings.grant;
-        let config = RefresherConfig::for_client(binding.issuer.clone(), grant.name())
-            .with_clock(Arc::clone(&settings.clock))
-            .with_early_refresh(settings.early_refresh)
-            .with_refresh_timeout(settings.exchange_timeout);
-        let wanted = Arc::new(Mutex::new(ScopeSet::default()));
-        let calls = Calls { settings: Arc::clone(settings), binding: binding.clone(), wanted: Arc::clone(&wanted) };
-        let (calls, store) = (Arc::new(calls), settings.store.clone());
-        let refreshing = Arc::clone(&calls);
-        let refresh = service_fn(move |tokens| Arc::clone(&refreshing).refresh(tokens));
-        let refresher = if grant.is_interactive() {
-            Refresher::new(store, refresh, config)
-        } else {
-            let acquire = service_fn(move |request| Arc::clone(&calls).acquire(request));
-            Refresher::with_acquisition(store, refresh, acquire, config)
-        };
-        let id = binding.grant_id(grant.name());
-        let tokens = refresher.client_grant(id);
-        Self { id, tokens, refresher, binding, wanted, denied: Mutex::default() }
-    }
-
-    /// Records that the resource named these scopes, so that they are requested with the first token.
-    pub(crate) fn want(&self, scopes: &ScopeSet) {
-        let mut wanted = lock(&self.wanted);
-        *wanted = wanted.union(scopes);
-    }
-
-    /// Returns the scopes that a login requests which is to have all of `asked`: those that were granted stay.
-    pub(crate) fn scopes_of_login(&self, asked: &ScopeSet) -> ScopeSet {
-        let granted = self.tokens.status().tokens.map(|tokens| tokens.scopes().clone()).unwrap_or_default();
-        self.binding.scopes.union(&lock(&self.wanted)).union(&granted).union(asked)
-    }
-
-    /// Records what a login or a step-up that requested `scopes` was granted.
-    pub(crate) fn record_granted(&self, requested: &ScopeSet, granted: &ScopeSet) {
-        let mut denied = lock(&self.denied);
-        let asked = denied.union(requested);
-        let refused = asked.iter().filter(|scope| !granted.contains(scope));
-        *denied = ScopeSet::new(refused).expect("scopes of a set are valid");
-    }
-
-    /// Reports whether some of `scopes` were requested already, and not granted.
-    pub(crate) fn is_denied(&self, scopes: &ScopeSet) -> bool {
-        let granted = self.tokens.status().tokens;
-        let denied = lock(&self.denied);
-        let is_granted = |scope: &str| granted.as_ref().is_some_and(|tokens| tokens.scopes().contains(scope));
-        let mut missing = scopes.iter().filter(|scope| !is_granted(scope)).peekable();
-        missing.peek().is_some() && missing.all(|scope| denied.contains(scope))
-    }
-
-    /// Waits until no exchange of the engine is in progress.
-    pub(crate) async fn idle(&self) {
-        let Some(mut changes) = self.refresher.changes() else { return };
-        while self.tokens.status().is_refreshing {
-            if changes.changed().await.is_err() {
-                return;
-            }
-        }
-    }
-}
-
-/// The calls of the engine to the grant.
-struct Calls {
-    settings: Arc<Settings>,
-    binding: Binding,
-    wanted: Arc<Mutex<ScopeSet>>,
-}
-
-impl Calls {
-    async fn refresh(self: Arc<Self>, tokens: Arc<TokenSet>) -> Result<TokenResponse, GrantError> {
-        let refresh_token = tokens.refresh_token().ok_or_else(|| {
-            GrantError::not_sent(AuthError::new(Reason::GrantEnded).with_source("there is no refresh token"))
-        })?;
-        let response = self.settings.grant.refresh(&self.binding, refresh_token).await?;
-        Ok(with_expiry(response, self.settings.clock.now()))
-    }
-
-    async fn acquire(self: Arc<Self>, request: Acquisition) -> Result<TokenResponse, GrantError> {
-        let granted = request.current.map(|tokens| tokens.scopes().clone()).unwrap_or_default();
-        let scopes = self.binding.scopes.union(&lock(&self.wanted)).union(&granted);
-        obtain(&self.settings, &self.binding, scopes).await
-    }
-}
-
-/// Obtains tokens without a refresh token. The response states scopes and, if it can be known, the expiry.
-pub(crate) async fn obtain(
-    settings: &Settings,
-    binding: &Binding,
-    scopes: ScopeSet,
-) -> Result<TokenResponse, GrantError> {
-    let mut response = settings.grant.obtain(binding, &scopes).await?;
-    response.scopes.get_or_insert(scopes);
-    Ok(with_expiry(response, settings.clock.now()))
-}
-
-/// Reads the expiry from the token if the response does not state one. A token that was just issued has not expired: if it says so, a
-/// clock is wrong, and the expiry counts as unknown.
-fn with_expiry(mut response: TokenResponse, now: UnixTime) -> TokenResponse {
-    let is_unknown = response.expires_in.is_none() && response.expires_at.is_none();
-    if is_unknown && UnverifiedJwt::is_likely(&response.access_token) {
-        let claimed = UnverifiedJwt::parse(&response.access_token, MAX_JWT).ok().and_then(|jwt| jwt.claimed_expiry());
-        response.expires_at = claimed.filter(|expiry| *expiry > now);
-    }
-    response
-}
 
 /// Finds the binding of a grant.
 pub(crate) struct Resolver {
@@ -230,8 +44,29 @@ struct State {
     challenge: Option<Challenge>,
     /// When the binding was last resolved because the resource refused new tokens.
     refused_at: Option<Instant>,
-    /// All that were in use. A binding that comes back finds its tokens.
-    known: HashMap<GrantId, Arc<Resolved>>,
+    /// Those that were in use, the latest last.
+    known: Vec<Arc<Resolved>>,
+}
+
+/// The number of bindings that are remembered. The tokens of others are still in the store.
+const MAX_KNOWN: usize = 8;
+
+impl State {
+    /// Returns `binding` with its engine, which is that of an earlier use if it is remembered, and remembers it.
+    fn known(&mut self, settings: &Arc<Settings>, binding: Binding) -> Arc<Resolved> {
+        let id = binding.grant_id(settings.grant.name());
+        let resolved = match self.known.iter().position(|known| known.id == id) {
+            Some(index) => self.known.remove(index),
+            None => Arc::new(Resolved::new(settings, binding)),
+        };
+        if self.known.len() >= MAX_KNOWN
+            && let Some(oldest) = self.known.iter().position(|known| known.is_idle())
+        {
+            self.known.remove(oldest);
+        }
+        self.known.push(Arc::clone(&resolved));
+        resolved
+    }
 }
 
 type Resolution = SharedTask<Result<Arc<Resolved>, AcquireError>>;
@@ -260,9 +95,9 @@ impl Resolver {
         lock(&self.state).back_off.active().map(|(left, _)| left)
     }
 
-    /// Returns all bindings that were in use.
+    /// Returns the bindings that were in use, as far as they are remembered.
     pub(crate) fn known(&self) -> Vec<Arc<Resolved>> {
-        lock(&self.state).known.values().cloned().collect()
+        lock(&self.state).known.clone()
     }
 
     /// Returns the binding; resolves it if it is not known, or if the resource names another metadata document than it did.
@@ -291,12 +126,10 @@ impl Resolver {
         self.current.load_full().ok_or_else(|| error.unwrap_or_else(unresolved))
     }
 
-    /// Returns the binding that is in use or stored; `None` if it would have to be resolved by requests.
+    /// Returns the binding, if it is in use, stored or known without the network; `None` if it would have to be resolved by requests.
     pub(crate) async fn resolved_before(self: &Arc<Self>) -> Result<Option<Arc<Resolved>>, AcquireError> {
-        if self.current.load().is_none() && self.stored().await.is_none() {
-            return Ok(None);
-        }
-        self.resolved(None).await.map(Some)
+        let is_known = self.current.load().is_some() || self.key().is_none() || self.stored().await.is_some();
+        if is_known { self.resolved(None).await.map(Some) } else { Ok(None) }
     }
 
     /// Resolves the binding anew, by the newest challenge of the resource.
@@ -352,9 +185,12 @@ impl Resolver {
         challenge: Option<Challenge>,
         haste: Haste,
     ) -> Result<Arc<Resolved>, AcquireError> {
-        let is_first = challenge.is_none() && haste == Haste::Usual && self.current.load().is_none();
-        let stored = if is_first { self.stored().await } else { None };
-        let result = match stored {
+        let stored = if self.current.load().is_none() { self.stored().await } else { None };
+        if let Some(stored) = &stored {
+            self.settings.grant.restore(stored);
+        }
+        let is_sufficient = challenge.is_none() && haste == Haste::Usual;
+        let result = match stored.filter(|_| is_sufficient) {
             Some(binding) => Ok(binding),
             None => self.ask(challenge.as_ref()).await,
         };
@@ -365,9 +201,7 @@ impl Resolver {
                 state.back_off = BackOff::default();
                 let named = challenge.as_ref().and_then(|challenge| challenge.param("resource_metadata"));
                 state.metadata_url = named.map(str::to_owned).or_else(|| state.metadata_url.take());
-                let new = || Arc::new(Resolved::new(&self.settings, binding.clone()));
-                let resolved =
-                    Arc::clone(state.known.entry(binding.grant_id(self.settings.grant.name())).or_insert_with(new));
+                let resolved = state.known(&self.settings, binding);
                 self.current.store(Some(Arc::clone(&resolved)));
                 Ok(resolved)
             }
@@ -477,8 +311,4 @@ impl StoredBinding {
             None => binding,
         })
     }
-}
-
-pub(crate) fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
-    value.lock().unwrap_or_else(PoisonError::into_inner)
 }

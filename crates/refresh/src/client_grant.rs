@@ -26,15 +26,6 @@ impl Refresher {
     pub fn changes(&self) -> Option<watch::Receiver<()>> {
         self.pool().shared().watched.as_ref().map(watch::Sender::subscribe)
     }
-
-    /// Replaces the tokens of a client's grant by those of a login that requested the scopes `asked`, durably, or begins the grant. A
-    /// refresh of the earlier tokens that is in progress, in any process, has no effect any more; nor have later reports about them.
-    ///
-    /// If the tokens cannot be saved they are used, and the save is retried. Returns them.
-    pub async fn replace(&self, id: GrantId, response: TokenResponse, asked: &ScopeSet) -> Arc<TokenSet> {
-        let tokens = TokenSet::from_login(response, asked, self.pool().shared().clock.now());
-        replace(&self.pool().entry(id), tokens).await
-    }
 }
 
 /// A grant of a refresher [for a client](crate::RefresherConfig::for_client). Clones are the same grant, which may have no tokens yet, may
@@ -64,6 +55,11 @@ impl ClientGrant {
         self.0.report(generation)
     }
 
+    /// Begins a login. If the grant is [deleted](Refresher::delete) before the login is complete, the login has no effect.
+    pub fn begin_login(&self) -> ClientLogin {
+        ClientLogin { logouts: self.0.logouts(), entry: Arc::clone(&self.0) }
+    }
+
     /// Returns what is known in this process. It reads no store.
     #[must_use]
     pub fn status(&self) -> GrantStatus {
@@ -78,6 +74,30 @@ impl ClientGrant {
             is_unsaved: self.0.is_unsaved(),
             next_change: view.next_change,
         }
+    }
+}
+
+/// A login in progress, for a [`ClientGrant`].
+#[derive(Debug)]
+#[must_use = "a login has no effect before it is complete"]
+pub struct ClientLogin {
+    entry: Arc<GrantEntry>,
+    /// How often the user had logged out when it was begun.
+    logouts: u32,
+}
+
+impl ClientLogin {
+    /// Replaces the tokens of the grant by those of the login, which requested the scopes `asked`, durably, or begins the grant. A refresh
+    /// of the earlier tokens that is in progress, in any process, has no effect any more; nor have later reports about them.
+    ///
+    /// If the tokens cannot be saved they are used, and the save is retried. Returns them.
+    ///
+    /// # Errors
+    /// An error of [`Reason::GrantEnded`](portcullis_core::Reason::GrantEnded) if the grant was [deleted](Refresher::delete) since the login
+    /// was begun: the store has none of its tokens.
+    pub async fn complete(self, response: TokenResponse, asked: &ScopeSet) -> Result<Arc<TokenSet>, AuthError> {
+        let tokens = TokenSet::from_login(response, asked, self.entry.shared.clock.now());
+        replace(&self.entry, tokens, self.logouts).await
     }
 }
 

@@ -51,7 +51,7 @@ impl RefresherConfig {
     /// Creates the configuration for the tokens that this program uses itself, issued by `issuer`. `grant` is the name of the grant
     /// type, a label in metrics.
     ///
-    /// All logins under one grant id belong to the same user of the same client: a later login [replaces](crate::Refresher::replace) the
+    /// All logins under one grant id belong to the same user of the same client: a later login [replaces](crate::ClientLogin::complete) the
     /// tokens of an earlier one, also if another process made it, and a grant that has ended begins again with the next login. Refresh
     /// tokens are taken to be single-use, as MCP requires it of public clients.
     pub fn for_client(issuer: Issuer, grant: &'static str) -> Self {

@@ -20,7 +20,7 @@ mod telemetry;
 mod token_refresh;
 mod token_set;
 
-pub use client_grant::{ClientGrant, GrantStatus};
+pub use client_grant::{ClientGrant, ClientLogin, GrantStatus};
 pub use config::RefresherConfig;
 pub use grant_store::{CreateError, GrantRecord, GrantStore, InvalidRecord, StoredGrant};
 pub use refresher::{RefreshFuture, RefreshRequest, Refresher};

@@ -25,7 +25,7 @@ use crate::{
     TokenRefresh, TokenSet,
     engine::{
         BoxedAcquisition, BoxedTokenRefresh, Decision, GrantEntry, RefreshPool, Row, Shared, SharedRefresh, ask,
-        ask_again,
+        ask_again, logged_out,
     },
 };
 
@@ -148,7 +148,7 @@ impl Refresher {
     /// # Errors
     /// [`StoreError`] if the store cannot be read. The grant has ended in this process nevertheless.
     pub async fn deactivate(&self, id: GrantId) -> Result<Option<Arc<TokenSet>>, StoreError> {
-        let known = self.pool.entry(id).end(logged_out(), Row::Remains);
+        let known = self.pool.entry(id).log_out();
         let stored = self.store().load(id).await?;
         Ok(newest(known, stored.and_then(|stored| self.own(&stored))))
     }
@@ -162,7 +162,7 @@ impl Refresher {
     /// [`StoreError`] if the row cannot be removed. The grant has ended in this process nevertheless.
     pub async fn delete(&self, id: GrantId) -> Result<Option<Arc<TokenSet>>, StoreError> {
         let entry = self.pool.entry(id);
-        let known = entry.end(logged_out(), Row::Remains);
+        let known = entry.log_out();
         let mut removed = None;
         while let Some(stored) = self.store().load(id).await? {
             // A refresh in another process finds the row gone when it saves.
@@ -233,10 +233,6 @@ impl Service<RefreshRequest> for Refresher {
     fn call(&mut self, request: RefreshRequest) -> RefreshFuture {
         RefreshFuture::new(self.pool.entry(request.grant()), request.rejected())
     }
-}
-
-fn logged_out() -> AuthError {
-    AuthError::new(Reason::GrantEnded).with_source("the user logged out")
 }
 
 /// Returns the newer of the tokens in this process and those in the store.

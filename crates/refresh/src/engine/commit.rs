@@ -10,7 +10,7 @@ use std::{
 use portcullis_core::{AuthError, Reason};
 
 use super::{
-    pool::GrantEntry,
+    pool::{GrantEntry, logged_out},
     runtime::sleep,
     state::{RefreshOutcome, Row},
 };
@@ -253,35 +253,43 @@ async fn attempt(
 /// Replaces the tokens of a client's grant by the `tokens` of a login, durably, and makes them the current ones.
 ///
 /// They have the next generation, so a refresh in progress in any process finds them when it saves. If the store fails, they are used
-/// and the save is retried.
-pub(crate) async fn replace(entry: &Arc<GrantEntry>, tokens: TokenSet) -> Arc<TokenSet> {
+/// and the save is retried. The login was begun after this number of `logouts`: after a further one it has no effect, and the error says so.
+pub(crate) async fn replace(
+    entry: &Arc<GrantEntry>,
+    tokens: TokenSet,
+    logouts: u32,
+) -> Result<Arc<TokenSet>, AuthError> {
     let ends = entry.state().ends();
-    match replace_row(entry, &tokens).await {
+    match replace_row(entry, &tokens, logouts).await {
         Ok(saved) => {
+            let saved = saved.ok_or_else(logged_out)?;
             entry.replace(&saved, ends);
-            saved
+            Ok(saved)
         }
         Err(error) => {
-            tracing::error!(grant = %entry.id, %error, "tokens of a login could not be saved: they are used, and the save is retried");
-            entry.shared.telemetry.unsaved();
             let (current, floor) = entry.newest();
             let unsaved = Arc::new(tokens.following(current.as_deref(), floor));
             let ends = entry.state().ends();
+            if entry.logouts() != logouts {
+                return Err(logged_out());
+            }
+            tracing::error!(grant = %entry.id, %error, "tokens of a login could not be saved: they are used, and the save is retried");
+            entry.shared.telemetry.unsaved();
             entry.replace(&unsaved, ends);
             entry.unsaved_logins.fetch_add(1, Ordering::Relaxed);
-            entry.shared.spawn(replace_later(Arc::clone(entry), Arc::clone(&unsaved)));
-            unsaved
+            entry.shared.spawn(replace_later(Arc::clone(entry), Arc::clone(&unsaved), logouts));
+            Ok(unsaved)
         }
     }
 }
 
 /// Retries until the tokens of a login are saved, this process has newer ones, or the process shuts down.
-async fn replace_later(entry: Arc<GrantEntry>, tokens: Arc<TokenSet>) {
+async fn replace_later(entry: Arc<GrantEntry>, tokens: Arc<TokenSet>, logouts: u32) {
     let shared = &entry.shared;
     loop {
         let is_last = pause(&entry).await;
         let is_current = || entry.newest().0.is_some_and(|current| current.generation() == tokens.generation());
-        let outcome = if is_current() { replace_row(&entry, &tokens).await.map(Some) } else { Ok(None) };
+        let outcome = if is_current() { replace_row(&entry, &tokens, logouts).await } else { Ok(None) };
         match outcome {
             Ok(Some(saved)) => entry.install(&saved),
             Ok(None) => {}
@@ -298,8 +306,9 @@ async fn replace_later(entry: Arc<GrantEntry>, tokens: Arc<TokenSet>) {
     }
 }
 
-/// Writes the tokens of a login over whatever the row has. Returns them with the generation that they got.
-async fn replace_row(entry: &GrantEntry, tokens: &TokenSet) -> Result<Arc<TokenSet>, StoreError> {
+/// Writes the tokens of a login over whatever the row has. Returns them with the generation that they got; `None`, and no row is left, if
+/// the user has logged out since this number of `logouts`.
+async fn replace_row(entry: &GrantEntry, tokens: &TokenSet, logouts: u32) -> Result<Option<Arc<TokenSet>>, StoreError> {
     let store = &entry.shared.store;
     loop {
         let stored = store.load(entry.id).await?;
@@ -307,8 +316,15 @@ async fn replace_row(entry: &GrantEntry, tokens: &TokenSet) -> Result<Arc<TokenS
         let earlier = stored.as_ref().map(|stored| stored.record.tokens().numbered(current.as_deref(), floor));
         let tokens = Arc::new(tokens.clone().following(earlier.as_deref(), floor));
         let record = GrantRecord::new(entry.shared.issuer().clone(), Arc::clone(&tokens));
-        if let Swap::Written(_) = store.swap(entry.id, stored.map(|stored| stored.version), &record, None).await? {
-            return Ok(tokens);
+        let written = store.swap(entry.id, stored.map(|stored| stored.version), &record, None).await?;
+        let Swap::Written(version) = written else { continue };
+        if entry.logouts() == logouts {
+            return Ok(Some(tokens));
         }
+        // The logout removed the row before this one was written, or removes it now as well.
+        if let Err(error) = store.remove(entry.id, version).await {
+            tracing::error!(grant = %entry.id, %error, "tokens of a login could not be removed from the store after a logout");
+        }
+        return Ok(None);
     }
 }

@@ -36,6 +36,8 @@ mod runtime {
 }
 
 pub(crate) use commit::replace;
-pub(crate) use pool::{BoxedAcquisition, BoxedTokenRefresh, GrantEntry, RefreshPool, Shared, SharedRefresh};
+pub(crate) use pool::{
+    BoxedAcquisition, BoxedTokenRefresh, GrantEntry, RefreshPool, Shared, SharedRefresh, logged_out,
+};
 pub(crate) use refresh_task::{ask, ask_again};
 pub(crate) use state::{Decision, Row};

@@ -124,12 +124,21 @@ pub(crate) struct GrantEntry {
     unsaved_lease: Mutex<Option<Lease>>,
     /// How many logins could not be saved yet.
     pub(super) unsaved_logins: AtomicU32,
+    /// How often the user logged out. A login that was begun before has no effect after it.
+    logouts: AtomicU32,
 }
 
 impl GrantEntry {
     pub(super) fn new(id: GrantId, shared: Arc<Shared>) -> Self {
-        let (state, unsaved_lease) = (Mutex::new(GrantState::new()), Mutex::new(None));
-        Self { id, shared, revocation: Arc::default(), state, unsaved_lease, unsaved_logins: AtomicU32::new(0) }
+        Self {
+            id,
+            shared,
+            revocation: Arc::default(),
+            state: Mutex::new(GrantState::new()),
+            unsaved_lease: Mutex::new(None),
+            unsaved_logins: AtomicU32::new(0),
+            logouts: AtomicU32::new(0),
+        }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, GrantState<SharedRefresh>> {
@@ -221,12 +230,29 @@ impl GrantEntry {
         result
     }
 
+    /// Returns how often the user logged out.
+    pub(crate) fn logouts(&self) -> u32 {
+        self.logouts.load(Ordering::SeqCst)
+    }
+
+    /// Ends the grant because the user logs out; its row is removed later. Returns the tokens that it had in this process.
+    pub(crate) fn log_out(&self) -> Option<Arc<TokenSet>> {
+        // First the number: a login that finds it unchanged after its save is ended by what follows.
+        self.logouts.fetch_add(1, Ordering::SeqCst);
+        self.end(logged_out(), Row::Remains)
+    }
+
     /// Ends the grant in this process and revokes what was derived from it. Returns the tokens that it had in this process.
     pub(crate) fn end(&self, error: AuthError, row: Row) -> Option<Arc<TokenSet>> {
         let tokens = self.change(|state| state.end(error, row));
         self.revocation.revoke();
         tokens
     }
+}
+
+/// The error of a grant that the user has ended.
+pub(crate) fn logged_out() -> AuthError {
+    AuthError::new(Reason::GrantEnded).with_source("the user logged out")
 }
 
 impl Drop for GrantEntry {

@@ -292,13 +292,29 @@ fn a_logout_and_a_login_leave_one_state() {
             let callers = ask(&model.refresher.upstream(GRANT), 2);
             let refresher = model.refresher.clone();
             let logout = spawn(async move { refresher.delete(GRANT).await.map(drop).is_ok() });
-            model.log_in("second login").await;
+            drop(model.complete(model.refresher.client_grant(GRANT).begin_login(), "second login").await);
             assert!(logout.await.expect("no panic"));
             drop(join(callers).await);
             let token = model.refresher.upstream(GRANT).access_token().await;
             // Whichever came last counts, for this process and for the store.
             assert_eq!(token.is_ok(), model.stored().await.is_some());
             assert!(model.provider.requests() <= 1);
+        });
+    });
+}
+
+#[test]
+fn a_login_that_was_begun_before_a_logout_has_no_effect_after_it() {
+    explore(|| {
+        block_on(async {
+            let model = Model::of_user(Answer::NewTokens).await;
+            let login = model.refresher.client_grant(GRANT).begin_login();
+            let refresher = model.refresher.clone();
+            let logout = spawn(async move { refresher.delete(GRANT).await.map(drop).is_ok() });
+            drop(model.complete(login, "second login").await);
+            assert!(logout.await.expect("no panic"));
+            assert!(model.refresher.upstream(GRANT).access_token().await.is_err());
+            assert_eq!(model.stored().await, None);
         });
     });
 }

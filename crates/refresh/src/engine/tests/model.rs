@@ -22,7 +22,7 @@ use shuttle::{future::yield_now, scheduler::RandomScheduler};
 use tower_service::Service;
 
 use super::fixture::{LIFETIME, response, unavailable};
-use crate::{Acquisition, GrantStore, RefreshError, Refresher, RefresherConfig, TokenSet};
+use crate::{Acquisition, ClientLogin, GrantStore, RefreshError, Refresher, RefresherConfig, TokenSet};
 
 pub(super) const GRANT: GrantId = GrantId::from_bytes([7; 16]);
 
@@ -93,9 +93,14 @@ impl Model {
 
     /// Replaces the tokens by those of a login.
     pub(super) async fn log_in(&self, login: &str) -> Arc<TokenSet> {
+        self.complete(self.refresher.client_grant(GRANT).begin_login(), login).await.expect("the user does not log out")
+    }
+
+    /// Replaces the tokens by those of `login`, unless the user has logged out since it was begun.
+    pub(super) async fn complete(&self, login: ClientLogin, name: &str) -> Result<Arc<TokenSet>, AuthError> {
         let mut response = response(Some(LIFETIME));
-        response.further.insert("login".to_owned(), login.into());
-        self.refresher.replace(GRANT, response, &ScopeSet::default()).await
+        response.further.insert("login".to_owned(), name.into());
+        login.complete(response, &ScopeSet::default()).await
     }
 
     /// Returns another process of a client that needs no user.
