@@ -1,12 +1,16 @@
 //! What each grant does that is its own.
 
+use std::sync::Arc;
+
 use portcullis_client::{
-    Binding, Grant, GrantError, GrantErrorKind, TokenEndpoint,
+    AcquireError, Binding, Grant, GrantError, GrantErrorKind, TokenEndpoint, TokenManager,
     grants::{ClientCredentials, JwtBearer, RefreshTokenGrant, TokenExchange, TokenTarget, from_fn},
 };
 use portcullis_core::BearerToken;
 use portcullis_egress::Egress;
 use portcullis_oauth::{ClientAuthentication, TokenResponse, token_type};
+use portcullis_refresh::GrantStore;
+use portcullis_store::{KeyRing, MemoryStore};
 use portcullis_testkit::IdentityProvider;
 use serde_json::{Value, json};
 
@@ -140,4 +144,29 @@ async fn a_function_is_a_grant_and_its_refresh_tokens_are_dropped() {
     let error = grant.obtain(&binding, &scopes("admin")).await.unwrap_err();
     assert_eq!(error.kind(), GrantErrorKind::Refused);
     assert!(!grant.is_interactive());
+}
+
+#[tokio::test]
+async fn an_imported_refresh_token_is_presented_neither_for_more_scopes_nor_for_another_login() {
+    let server = Server::answering([tokens(json!({"refresh_token": "next", "scope": "mcp:read"}))]);
+    let grant = RefreshTokenGrant::new(server.target(), "imported".into());
+    let manager = TokenManager::builder(grant).build();
+    manager.acquire().await.expect("a token");
+    let refused = manager.acquire_for(&scopes("mcp:admin")).await;
+    assert!(matches!(refused, Err(AcquireError::StepUpRequired { .. })), "{refused:?}");
+    let refused = manager.login(&scopes("mcp:admin")).await;
+    assert!(matches!(refused, Err(AcquireError::ReauthRequired(_))), "{refused:?}");
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn g12_a_user_and_the_program_itself_never_share_tokens() {
+    let server =
+        Server::answering([tokens(json!({"access_token": "program"})), tokens(json!({"access_token": "user"}))]);
+    let store = GrantStore::new(Arc::new(MemoryStore::new()), KeyRing::ephemeral()).expect("not durable");
+    let program = TokenManager::builder(ClientCredentials::new(server.target())).with_store(store.clone()).build();
+    let user = RefreshTokenGrant::new(server.target(), "imported".into());
+    let user = TokenManager::builder(user).with_store(store).build();
+    assert_eq!(program.acquire().await.expect("a token").expose_secret(), "program");
+    assert_eq!(user.acquire().await.expect("a token").expose_secret(), "user");
 }

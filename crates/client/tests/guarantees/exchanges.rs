@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_client::{AccessToken, TokenState};
+use portcullis_client::{AccessToken, ScopeSet, TokenState};
 use tokio::time::Instant;
 
 use crate::{
@@ -159,6 +159,25 @@ async fn g4_an_exchange_outlives_all_its_callers_and_is_not_repeated() {
         assert_eq!(fixture.manager.shutdown().await, 0, "it is waited for");
         assert_eq!(all(acquire(&fixture.another(), 10)).await, "access-2", "{kind:?}: its tokens are saved");
         assert_eq!(fixture.server.exchanges(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn g4_a_shutdown_waits_for_an_authorization_code_that_was_sent_and_not_for_the_user() {
+    // The user takes ten seconds, and so does the exchange of the code.
+    for (act, after, takes) in [(Act::Answer, 5, 0), (Act::Answer, 15, 5), (Act::Hang, 15, 30)] {
+        let fixture = Fixture::new(Kind::User);
+        fixture.server.state().latency = Duration::from_secs(20);
+        fixture.server.next(act);
+        let manager = fixture.manager.clone();
+        let login = tokio::spawn(async move { manager.login(&ScopeSet::default()).await });
+        pass(after).await;
+        let start = Instant::now();
+        assert_eq!(fixture.manager.shutdown().await, 0);
+        assert_eq!(start.elapsed().as_secs(), takes, "{act:?} {after}");
+        let is_complete = login.await.expect("no panic").is_ok();
+        assert_eq!(is_complete, takes == 5);
+        assert_eq!(fixture.another().acquire().await.is_ok(), is_complete, "the tokens are saved");
     }
 }
 

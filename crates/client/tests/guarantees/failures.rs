@@ -1,8 +1,8 @@
 //! G5 to G10: what is saved before it is used, what is never presented again, what is remembered, and what other processes do.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
-use portcullis_client::{AcquireError, TokenState};
+use portcullis_client::{AcquireError, ScopeSet, TokenState};
 use tokio::time::Instant;
 
 use crate::{
@@ -74,6 +74,26 @@ async fn g6_a_refresh_token_that_may_be_spent_is_not_presented_while_the_access_
 }
 
 #[tokio::test(start_paused = true)]
+async fn g6_an_acquisition_that_was_not_answered_is_not_repeated_while_the_access_token_works() {
+    let (fixture, token) = Fixture::logged_in(Kind::Client).await;
+    fixture.server.next(Act::LoseRequest);
+    pass(270).await;
+    all(acquire(&fixture.manager, 10)).await;
+    pass(1).await;
+    let other = fixture.another();
+    for _ in 0..20 {
+        for manager in [&fixture.manager, &other] {
+            assert_eq!(all(acquire(manager, 10)).await, token.expose_secret());
+        }
+        pass(1).await;
+    }
+    assert_eq!(fixture.server.exchanges(), 1, "in any process");
+    pass(40).await;
+    assert_eq!(all(acquire(&other, 100)).await, "access-2");
+    assert_eq!(fixture.server.exchanges(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn g6_a_refresh_token_that_may_be_spent_is_presented_once_per_back_off() {
     let fixture = Fixture::expired(Kind::User).await;
     fixture.server.always(Act::LoseRequest);
@@ -128,7 +148,7 @@ async fn g7_a_refused_refresh_token_is_never_presented_again() {
     assert_eq!(fixture.manager.snapshot().state, TokenState::ReauthRequired);
     assert_eq!(fixture.server.exchanges(), 1);
     // Another process logs in: the store holds another refresh token.
-    let token = fixture.another().login(&portcullis_client::ScopeSet::default()).await.expect("a login");
+    let token = fixture.another().login(&ScopeSet::default()).await.expect("a login");
     assert_eq!(all(acquire(&fixture.manager, 100)).await, token.expose_secret());
     pass(300).await;
     all(acquire(&fixture.manager, 100)).await;
@@ -157,6 +177,23 @@ async fn g7_a_refused_refresh_token_is_followed_by_an_acquisition_and_not_presen
     let fixture = Fixture::expired(Kind::Both).await;
     fixture.server.next(Act::Refuse);
     assert_eq!(all(acquire(&fixture.manager, 100)).await, "access-2", "callers see nothing of it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn g7_a_failed_acquisition_after_a_restart_is_remembered_like_any_other() {
+    let fixture = Fixture::expired(Kind::Both).await;
+    fixture.server.next(Act::Refuse);
+    fixture.server.always(Act::Fail { retry_after: Some(60) });
+    let restarted = fixture.another();
+    for _ in 0..2 {
+        for error in errors(acquire(&restarted, 100)).await {
+            assert!(matches!(error, AcquireError::Unavailable(_)), "{error:?}");
+            assert!(error.retry_after().is_some());
+        }
+        pass(10).await;
+    }
+    let state = fixture.server.state();
+    assert_eq!((state.refreshes, state.obtained), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -225,7 +262,7 @@ async fn g9_a_refusal_does_not_remove_the_tokens_of_another_login() {
     let callers = acquire(&fixture.manager, 100);
     pass(1).await;
     fixture.server.state().latency = Duration::from_millis(20);
-    let token = fixture.another().login(&portcullis_client::ScopeSet::default()).await.expect("a login");
+    let token = fixture.another().login(&ScopeSet::default()).await.expect("a login");
     assert_eq!(all(callers).await, token.expose_secret(), "the callers of the refused token get the new one");
     assert_eq!(all(acquire(&fixture.another(), 10)).await, token.expose_secret(), "and it is still stored");
     assert_eq!(fixture.server.state().refreshes, 1);
@@ -240,7 +277,7 @@ async fn g9_a_login_supersedes_a_refresh_in_progress_in_this_process_and_in_othe
         pass(7).await;
         fixture.server.state().latency = Duration::from_millis(20);
         let manager = if elsewhere { fixture.another() } else { fixture.manager.clone() };
-        let token = manager.login(&portcullis_client::ScopeSet::default()).await.expect("a login");
+        let token = manager.login(&ScopeSet::default()).await.expect("a login");
         assert_eq!(all(callers).await, token.expose_secret());
         assert_eq!(all(acquire(&fixture.another(), 10)).await, token.expose_secret());
         assert_eq!(fixture.server.most_presented(), 1);
@@ -252,7 +289,7 @@ async fn g9_a_logout_ends_the_tokens_everywhere_and_a_login_in_progress_has_no_e
     let (fixture, _) = Fixture::logged_in(Kind::User).await;
     fixture.server.state().latency = Duration::from_secs(10);
     let manager = fixture.manager.clone();
-    let login = tokio::spawn(async move { manager.login(&portcullis_client::ScopeSet::default()).await });
+    let login = tokio::spawn(async move { manager.login(&ScopeSet::default()).await });
     pass(5).await;
     fixture.manager.logout().await.expect("logged out");
     assert!(matches!(login.await.expect("no panic"), Err(AcquireError::ReauthRequired(_))));
@@ -262,6 +299,37 @@ async fn g9_a_logout_ends_the_tokens_everywhere_and_a_login_in_progress_has_no_e
         }
     }
     assert_eq!(fixture.manager.snapshot().state, TokenState::ReauthRequired);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g9_a_logout_during_the_save_of_a_login_leaves_nothing_in_the_store() {
+    for is_retried in [false, true] {
+        let fixture = Fixture::new(Kind::User);
+        fixture.refuse_writes(is_retried);
+        let slow = || fixture.slowness.store(5, Ordering::SeqCst);
+        let manager = fixture.manager.clone();
+        if !is_retried {
+            slow();
+        }
+        let login = tokio::spawn(async move { manager.login(&ScopeSet::default()).await });
+        if is_retried {
+            pass_millis(500).await;
+            fixture.refuse_writes(false);
+            slow();
+        }
+        // The row is about to be written.
+        pass(2).await;
+        fixture.manager.logout().await.expect("logged out");
+        pass(10).await;
+        let result = login.await.expect("no panic");
+        assert_eq!(result.is_ok(), is_retried, "it is used before it is saved");
+        for manager in [&fixture.manager, &fixture.another()] {
+            for error in errors(acquire(manager, 10)).await {
+                assert!(matches!(error, AcquireError::ReauthRequired(_)), "{is_retried}: {error:?}");
+            }
+        }
+        assert_eq!(fixture.manager.shutdown().await, 0);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -301,7 +369,7 @@ async fn g10_a_login_elsewhere_replaces_the_tokens_of_an_earlier_one_without_an_
     let second = fixture.manager.rejected(&first, &invalid_token()).await.expect("a token");
     let other = fixture.another();
     other.logout().await.expect("logged out");
-    let third = other.login(&portcullis_client::ScopeSet::default()).await.expect("a login");
+    let third = other.login(&ScopeSet::default()).await.expect("a login");
     // The numbers of the other process began anew, and those of this process go on.
     pass(11).await;
     let callers = report(&fixture.manager, &second, &invalid_token(), 100);

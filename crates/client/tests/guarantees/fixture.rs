@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -25,6 +25,8 @@ pub(crate) struct Fixture {
     pub(crate) store: GrantStore,
     /// The store refuses writes of rows.
     pub(crate) refuses_writes: Arc<AtomicBool>,
+    /// How many seconds pass before the store writes a row.
+    pub(crate) slowness: Arc<AtomicU64>,
     /// The store refuses everything.
     pub(crate) refuses_reads: Arc<AtomicBool>,
     pub(crate) manager: TokenManager,
@@ -35,14 +37,23 @@ impl Fixture {
         let (server, clock) = (Server::new(kind), TestClock::new());
         let (refuses_writes, refuses_reads) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let (writes, reads) = (Arc::clone(&refuses_writes), Arc::clone(&refuses_reads));
+        let slowness = Arc::<AtomicU64>::default();
+        let slow = Arc::clone(&slowness);
         let store = FaultyStore::new(MemoryStore::new().with_clock(Arc::new(clock.clone())), move |call| match call {
             Call::Swap(_) if writes.load(Ordering::SeqCst) => FaultyStore::fail("writing"),
+            Call::Swap(_) if slow.load(Ordering::SeqCst) > 0 => {
+                let seconds = slow.load(Ordering::SeqCst);
+                Box::pin(async move {
+                    pass(seconds).await;
+                    Ok(())
+                })
+            }
             _ if reads.load(Ordering::SeqCst) => FaultyStore::fail("reading"),
             _ => FaultyStore::pass(),
         });
         let store = GrantStore::new(Arc::new(store), KeyRing::ephemeral()).expect("not durable");
         let manager = builder(&server, &clock, &store).build();
-        Self { server, clock, store, refuses_writes, refuses_reads, manager }
+        Self { server, clock, store, refuses_writes, slowness, refuses_reads, manager }
     }
 
     /// As [`new`](Self::new), with a token that is fresh.

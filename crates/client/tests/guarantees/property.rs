@@ -71,11 +71,14 @@ async fn live(kind: Kind, events: Vec<Event>) {
         match event {
             Event::Ask(count) => {
                 for _ in 0..count {
-                    let (manager, clock) = (fixture.manager.clone(), fixture.clock.clone());
+                    let (manager, clock, server) =
+                        (fixture.manager.clone(), fixture.clock.clone(), fixture.server.clone());
                     callers.push(tokio::spawn(async move {
                         let Ok(token) = manager.acquire().await else { return };
                         let is_alive = token.expires_at().is_none_or(|end| clock.now() < end);
                         assert!(is_alive, "a token known to be dead");
+                        // A calendar that is set back prolongs nothing; the response was on its way for a moment.
+                        assert!(server.age(&token) <= Duration::from_secs(301), "a token older than its lifetime");
                     }));
                 }
             }

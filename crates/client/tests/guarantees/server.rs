@@ -14,7 +14,7 @@ use portcullis_client::{
 use portcullis_core::{AuthError, BearerToken, Reason};
 use portcullis_oauth::TokenResponse;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// What the server does with a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,6 +92,9 @@ pub(crate) struct State {
     settled: HashSet<String>,
     pub(crate) presented_after_result: usize,
     pub(crate) lost_answers: usize,
+    /// The user has answered, and the tokens are on their way.
+    redeeming: bool,
+    issued_at: HashMap<String, Instant>,
 }
 
 impl Server {
@@ -122,6 +125,8 @@ impl Server {
             settled: HashSet::new(),
             presented_after_result: 0,
             lost_answers: 0,
+            redeeming: false,
+            issued_at: HashMap::new(),
         };
         let resource = ResourceUri::new("https://mcp.example/mcp").expect("a resource");
         Self { state: Arc::new(Mutex::new(state)), kind, resource }
@@ -148,6 +153,11 @@ impl Server {
     /// Returns how often one refresh token was presented, at most.
     pub(crate) fn most_presented(&self) -> usize {
         self.state().presented.values().copied().max().unwrap_or_default()
+    }
+
+    /// Returns how long ago `token` was issued.
+    pub(crate) fn age(&self, token: &AccessToken) -> Duration {
+        self.state().issued_at.get(token.expose_secret()).expect("ours").elapsed()
     }
 
     /// Refuses `token` from now on.
@@ -180,6 +190,7 @@ impl Server {
             state.presented_after_result += usize::from(state.settled.contains(presented));
         }
         sleep(latency / 2).await;
+        self.state().redeeming |= presented.is_none();
         let result = match act {
             Act::Refuse => Err(GrantError::refused("invalid_grant")),
             Act::Fail { retry_after } => {
@@ -196,6 +207,7 @@ impl Server {
         sleep(latency / 2).await;
         {
             let mut state = self.state();
+            state.redeeming &= presented.is_some() || act == Act::Hang;
             let is_lost = matches!(act, Act::LoseAnswer | Act::Hang);
             state.lost_answers += usize::from(is_lost && result.is_ok());
             if let Some(presented) = presented.filter(|_| !is_lost) {
@@ -261,6 +273,7 @@ impl State {
             self.accepted.clear();
         }
         self.accepted.insert(text.clone());
+        self.issued_at.insert(text.clone(), Instant::now());
         let mut response = TokenResponse::new(BearerToken::issued(&text).expect("a token"));
         response.expires_in = self.lifetime;
         if kind != Kind::Client {
@@ -341,6 +354,10 @@ impl Grant for Server {
 
     fn is_interactive(&self) -> bool {
         self.kind == Kind::User
+    }
+
+    fn is_redeeming(&self) -> bool {
+        self.state().redeeming
     }
 
     fn stored_as(&self) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_client::{AcquireError, Challenge, ScopeSet, TokenState};
+use portcullis_client::{AccessToken, AcquireError, Challenge, ScopeSet, TokenState};
 use tokio::time::Instant;
 
 use crate::{
@@ -41,6 +41,26 @@ async fn g12_a_resource_that_moves_to_another_authorization_server_gets_tokens_o
     // The same document again is no news.
     drop(join(report(&fixture.manager, &first, &moved, 100)).await);
     assert_eq!(fixture.server.state().resolved, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g12_a_resource_that_moves_often_is_remembered_within_bounds() {
+    let (fixture, first) = Fixture::logged_in(Kind::Client).await;
+    let move_to = async |issuer: &str, token: &AccessToken| {
+        fixture.server.state().issuer = issuer.to_owned();
+        let moved = invalid_token().with("resource_metadata", &format!("{issuer}/of-the-resource"));
+        fixture.manager.rejected(token, &moved).await.expect("a token")
+    };
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let (before, mut token) = (tasks(), first.clone());
+    for number in 0..30 {
+        token = move_to(&format!("https://as-{number}.example"), &token).await;
+    }
+    pass(1).await;
+    assert!(tasks() <= before + 8, "{} tasks, {before} before", tasks());
+    let back = move_to("https://as.example", &token).await;
+    assert_eq!(back.expose_secret(), first.expose_secret(), "its tokens are in the store");
+    assert_eq!(fixture.server.exchanges(), 30);
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,4 +205,25 @@ async fn g14_a_login_on_demand_is_one_for_all_callers_and_names_the_scopes_of_th
     let fixture = Fixture::new(Kind::Client);
     fixture.manager.challenged(&challenge).await.expect("a token");
     assert_eq!(fixture.server.state().asked, [scopes_of("read files")], "with the first request");
+}
+
+#[tokio::test(start_paused = true)]
+async fn g14_the_scopes_of_a_challenge_are_requested_until_the_next_challenge_or_the_next_answer() {
+    let challenge = |scope| Challenge::bearer().with("scope", scope);
+    let fixture = Fixture::new(Kind::User);
+    for scope in ["files", "logs"] {
+        fixture.manager.challenged(&challenge(scope)).await.expect_err("no user is asked");
+    }
+    fixture.server.next(Act::Refuse);
+    fixture.manager.login(&ScopeSet::default()).await.expect_err("the user declines");
+    fixture.manager.login(&ScopeSet::default()).await.expect("a login");
+    assert_eq!(fixture.server.state().asked, [scopes_of("read logs"), scopes_of("read")]);
+    for (act, then) in [(Act::Misconfigured, "read"), (Act::Fail { retry_after: None }, "read files")] {
+        let fixture = Fixture::new(Kind::Client);
+        fixture.server.next(act);
+        fixture.manager.challenged(&challenge("files")).await.expect_err("no token");
+        pass(40).await;
+        fixture.manager.acquire().await.expect("a token");
+        assert_eq!(fixture.server.state().asked, [scopes_of("read files"), scopes_of(then)], "{act:?}");
+    }
 }

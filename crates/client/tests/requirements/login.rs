@@ -63,6 +63,19 @@ async fn cl_25_no_more_is_requested_than_the_challenge_names_and_nothing_of_it_l
 }
 
 #[tokio::test]
+async fn cl_25_the_scopes_of_a_challenge_are_not_requested_after_another_challenge_or_a_refusal() {
+    let world = World::new().await;
+    let grant = world.grant();
+    grant.resolve(Some(&scope_challenge("mcp:old"))).await.expect("as arranged");
+    world.provider.set_login_policy(LoginPolicy::new().with_denial("access_denied"));
+    log_in_after(&grant, Some(&scope_challenge("mcp:new")), "").await.expect_err("denied");
+    assert_eq!(world.authorization()["scope"], "mcp:new");
+    world.provider.set_login_policy(LoginPolicy::new().with_auto_login("alice"));
+    log_in_after(&grant, None, "mcp:basic").await.expect("as arranged");
+    assert_eq!(world.authorization()["scope"], "mcp:basic");
+}
+
+#[tokio::test]
 async fn cl_26_the_first_scopes_are_those_of_the_challenge_then_the_advertised_ones_then_none() {
     let world = World::new().await;
     advertise(&world, &["mcp:a", "mcp:b", "offline_access"]);

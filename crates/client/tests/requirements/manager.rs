@@ -1,9 +1,9 @@
 //! Logins behind a token manager: at our own bridge, and across a change of the authorization server.
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use portcullis_bridge::{Bridge, BridgeConfig};
-use portcullis_client::{AcquireError, Issuer, McpLogin, ResourceUri, TokenManager, UserAgent};
+use portcullis_client::{AcquireError, Grant as _, Issuer, McpLogin, ResourceUri, TokenManager, UserAgent};
 use portcullis_oauth::{ClientAuthentication, providers::Provider, registration::ClientMetadata};
 use portcullis_refresh::GrantStore;
 use portcullis_store::{KeyRing, MemoryStore, SealedStore};
@@ -91,6 +91,37 @@ async fn a_user_logs_in_at_our_own_bridge_and_stays_logged_in() {
 
 /// SEP-2352.
 #[tokio::test]
+async fn cl_20_a_login_asks_whether_the_authorization_server_is_still_the_right_one() {
+    let world = World::new().await;
+    let (second, _running) = authorization_server().await;
+    world.site.state().cache_control = Some("max-age=0".to_owned());
+    let manager = TokenManager::builder(world.grant()).build();
+    manager.login(&scopes("")).await.expect("as arranged");
+    world.site.describe(PATH_INSERTED, world.resource().as_str(), &[&second.issuer()]);
+    manager.login(&scopes("")).await.expect("as arranged");
+    assert_eq!(manager.snapshot().binding.expect("as arranged").issuer.as_str(), second.issuer());
+}
+
+/// SEP-2352.
+#[tokio::test]
+async fn cl_20_the_authorization_server_in_use_is_kept_after_a_restart() {
+    let world = World::new().await;
+    let (second, _running) = authorization_server().await;
+    let store = records();
+    let start = || {
+        let grant = world.grant().with_store(store.clone());
+        TokenManager::builder(grant).with_store(GrantStore::from(store.clone())).build()
+    };
+    start().login(&scopes("")).await.expect("as arranged");
+    let both = [second.issuer(), world.provider.issuer()];
+    world.site.describe(PATH_INSERTED, world.resource().as_str(), &[&both[0], &both[1]]);
+    let restarted = start();
+    restarted.login(&scopes("")).await.expect("as arranged");
+    assert_eq!(restarted.snapshot().binding.expect("as arranged").issuer.as_str(), both[1]);
+}
+
+/// SEP-2352.
+#[tokio::test]
 async fn cl_20_a_manager_follows_a_change_of_the_authorization_server() {
     let world = World::new().await;
     let (second, _running) = authorization_server().await;
@@ -126,4 +157,22 @@ async fn cl_16_a_restart_uses_the_stored_client_and_tokens_without_discovery() {
     assert_eq!(restarted.acquire().await.expect("as arranged").expose_secret(), token.expose_secret());
     assert_eq!(world.site.requests(), [] as [&str; 0]);
     assert_eq!(world.provider.calls(Endpoint::AuthorizationServerMetadata), calls);
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_for_an_authorization_code_that_was_sent() {
+    let world = World::new().await;
+    world.provider.set_latency(Endpoint::Token, Duration::from_millis(200));
+    let (store, grant) = (records(), world.grant());
+    let manager = TokenManager::builder(grant.clone()).with_store(GrantStore::from(store)).build();
+    let login = tokio::spawn({
+        let manager = manager.clone();
+        async move { manager.login(&scopes("")).await }
+    });
+    while !grant.is_redeeming() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(manager.shutdown().await, 0);
+    login.await.expect("no panic").expect("as arranged");
+    assert!(manager.acquire().await.is_ok());
 }
