@@ -5,6 +5,8 @@
 mod harness;
 
 mod bridge;
+mod client_logins;
+mod client_proofs;
 mod clients;
 mod conformance;
 mod foreign_server;

@@ -4,14 +4,15 @@
 //
 // Environment: AT_FORMAT (jwt or opaque), AT_TTL (seconds), PORT (0: any), HOST (by which name it is known), GATE_SECRET (the resource
 // server's), STATE (a file: what users have allowed is kept there, so that the provider can be stopped and started), PAGES (not empty:
-// users see its login page, which takes any name and any password), CALLBACK (where the application `upstream` is sent back to).
+// users see its login page, which takes any name and any password), CALLBACK (where the application `upstream` is sent back to), PROOFS (not
+// empty: proofs of possession need a nonce).
 // Standard output: `READY <issuer>`, then a line for each request: method, path, status.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import Provider from 'oidc-provider';
 
-const { AT_FORMAT = 'jwt', AT_TTL = '300', PORT = '0', HOST = '127.0.0.1', GATE_SECRET = 'gate-secret', STATE, PAGES, CALLBACK } = process.env;
+const { AT_FORMAT = 'jwt', AT_TTL = '300', PORT = '0', HOST = '127.0.0.1', GATE_SECRET = 'gate-secret', STATE, PAGES, CALLBACK, PROOFS } = process.env;
 const scopes = ['openid', 'offline_access', 'profile', 'email', 'mcp:read', 'mcp:admin'];
 const ttl = Number(AT_TTL);
 
@@ -60,10 +61,11 @@ const provider = new Provider(issuer, {
   scopes,
   claims: { openid: ['sub'], profile: ['name'], email: ['email', 'email_verified'] },
   clients: [
-    // A person's application, a server that calls this one for its users, a program that acts for itself, and the resource server that
+    // A person's application, a server that calls this one for its users, a program on the user's machine, a program that acts for itself, and the resource server that
     // asks about tokens.
     { client_id: 'app', client_secret: 'app-secret', redirect_uris: ['http://127.0.0.1:1/callback'], grant_types: ['authorization_code'], response_types: ['code'] },
     { client_id: 'upstream', client_secret: 'upstream-secret', redirect_uris: [CALLBACK ?? 'http://127.0.0.1:1/callback'], grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'] },
+    { client_id: 'native', application_type: 'native', token_endpoint_auth_method: 'none', redirect_uris: ['http://127.0.0.1:1/callback'], grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'] },
     { client_id: 'robot', client_secret: 'robot-secret', redirect_uris: [], grant_types: ['client_credentials'], response_types: [] },
     { client_id: 'gate', client_secret: GATE_SECRET, redirect_uris: [], grant_types: [], response_types: [] },
   ],
@@ -78,6 +80,7 @@ const provider = new Provider(issuer, {
     introspection: { enabled: true, allowedPolicy: async () => true },
     revocation: { enabled: true, allowedPolicy: async () => true },
     clientCredentials: { enabled: true },
+    dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => Boolean(PROOFS) },
     resourceIndicators: {
       enabled: true,
       defaultResource: async (_ctx, _client, oneOf) => oneOf,

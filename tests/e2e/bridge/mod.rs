@@ -11,5 +11,5 @@ mod glewlwyd;
 mod identity;
 mod real_clients;
 mod refreshing;
-mod server;
-mod user;
+pub(crate) mod server;
+pub(crate) mod user;

@@ -65,6 +65,13 @@ impl Provider {
         Self::run(command.env("PAGES", "yes").env("CALLBACK", callback)).await
     }
 
+    /// With JWTs, and tokens that are bound to a key where a client has one: its proofs need a nonce.
+    pub(crate) async fn start_with_proofs(access_token_ttl: u32) -> Self {
+        let mut command = script("oidc-provider.mjs");
+        command.env("AT_FORMAT", "jwt").env("AT_TTL", access_token_ttl.to_string()).env("PROOFS", "yes");
+        Self::run(&mut command).await
+    }
+
     async fn run(command: &mut Command) -> Self {
         let process = Process::start(command);
         let issuer = process.line("READY ").await;
