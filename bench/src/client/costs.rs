@@ -11,14 +11,14 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response, header};
+use oauth2::{
+    AccessToken, EmptyExtraTokenFields, TokenResponse as _,
+    basic::{BasicTokenResponse, BasicTokenType},
+};
 use portcullis::{
     BearerToken, Issuer, ResourceUri,
     client::{Binding, TokenLayer, TokenManager, grants::from_fn},
     oauth::TokenResponse,
-};
-use oauth2::{
-    AccessToken, EmptyExtraTokenFields, TokenResponse as _,
-    basic::{BasicTokenResponse, BasicTokenType},
 };
 use tokio::{runtime::Runtime, sync::Mutex};
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
@@ -42,7 +42,8 @@ pub(crate) const LAYER_OF_RMCP: &str = "a message through rmcp 3.11 `AuthClient`
 /// The same message without it.
 pub(crate) const BARE_OF_RMCP: &str = "the same message with a token that is at hand";
 /// What a program with the crate oauth2 does, which keeps no tokens.
-const OAUTH2: &str = "`oauth2` 5.0: a `BasicTokenResponse` and its expiry behind the program's own `Mutex`, the token cloned";
+const OAUTH2: &str =
+    "`oauth2` 5.0: a `BasicTokenResponse` and its expiry behind the program's own `Mutex`, the token cloned";
 
 const TIMES: usize = 2048;
 const URL: &str = "https://mcp.example.test/mcp";
@@ -93,8 +94,7 @@ pub(crate) fn cases(runtime: &Rc<Runtime>) -> Result<Vec<Case>, Box<dyn Error>> 
 fn manager() -> Result<TokenManager, Box<dyn Error>> {
     let binding = Binding::new(ResourceUri::new(URL)?, Issuer::new("https://as.example.test")?, "bench");
     let grant = from_fn(binding, |_| {
-        let mut tokens =
-            TokenResponse::new(BearerToken::issued(TOKEN).expect("a token"));
+        let mut tokens = TokenResponse::new(BearerToken::issued(TOKEN).expect("a token"));
         tokens.expires_in = Some(LIFETIME);
         ready(Ok(tokens))
     });
