@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header::RETRY_AFTER};
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{RETRY_AFTER, WWW_AUTHENTICATE},
+};
 
 use super::{AuthorizationResponse, IdentityProvider, TokenBuilder, messages};
 
@@ -81,6 +84,15 @@ impl Fault {
     pub fn with_retry_after(mut self, value: &'static str) -> Self {
         if let Kind::Answer(response) = &mut self.kind {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(value));
+        }
+        self
+    }
+
+    /// Sets the header `WWW-Authenticate`. A fault without a response ignores it.
+    #[must_use]
+    pub fn with_challenge(mut self, value: &'static str) -> Self {
+        if let Kind::Answer(response) = &mut self.kind {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(value));
         }
         self
     }

@@ -82,7 +82,8 @@ pub(crate) async fn play<C: Contender>(scenario: Scenario, contender: &C, site: 
         Scenario::G2 => vec![many(contender, site, Team::Guarded(10)).await],
         Scenario::H1 => {
             let held = site.held_for(Duration::ZERO);
-            site.idp.set_fault(Endpoint::UserInfo, Fault::status(401).times(1));
+            let refusal = Fault::status(401).with_challenge("Bearer error=\"invalid_token\"");
+            site.idp.set_fault(Endpoint::UserInfo, refusal.times(1));
             vec![in_the_meantime(contender, site, &held).await]
         }
         Scenario::H2 => vec![in_the_meantime(contender, site, &site.held_for(Duration::from_secs(575))).await],
