@@ -48,9 +48,15 @@ impl Contender for ClientLayer {
     /// Every store lets one refresh at a time.
     async fn clients(&self, site: &Site, held: &Held, team: Team) -> Vec<Caller> {
         let store = store(site, held).await;
-        let callers = (0..team.size()).map(|_| Caller::new(site, manager(site, store.clone()))).collect();
-        site.clock.step_back(held.put_back);
-        callers
+        let managers: Vec<_> = (0..team.size()).map(|_| manager(site, store.clone())).collect();
+        if !held.put_back.is_zero() {
+            for manager in &managers {
+                // It holds the tokens once it has read them.
+                manager.acquire().await.expect("tokens that work");
+            }
+            site.clock.step_back(held.put_back);
+        }
+        managers.into_iter().map(|manager| Caller::new(site, manager)).collect()
     }
 }
 
