@@ -12,6 +12,7 @@ mod conformance;
 mod foreign_server;
 mod introspection;
 mod jwt;
+mod mcp_client;
 mod origin;
 mod outage;
 mod plain_hyper;

@@ -93,10 +93,10 @@ const provider = new Provider(issuer, {
   ...(!PAGES && { interactions: { url: (_ctx, interaction) => `/agree/${interaction.uid}` } }),
 });
 
-// Logs in whom login_hint names, and agrees to what is asked.
+// Logs in whom login_hint names, or Ada, and agrees to what is asked.
 async function agree(req, res) {
   const { prompt: { name, details }, params, session, grantId } = await provider.interactionDetails(req, res);
-  const accountId = params.login_hint;
+  const accountId = params.login_hint ?? 'ada';
   if (name === 'login') return provider.interactionFinished(req, res, { login: { accountId, remember: false } });
   const grant = grantId ? await provider.Grant.find(grantId) : new provider.Grant({ accountId: session.accountId, clientId: params.client_id });
   if (details.missingOIDCScope) grant.addOIDCScope(details.missingOIDCScope.join(' '));

@@ -225,10 +225,12 @@ fn registered_client(
 }
 
 /// Returns the client authentication method to register with. An application on the user's machine keeps no secret from the user, so that
-/// none is the first choice.
+/// none is the first choice; then the one that the server lists first. Servers list methods that they accept with conditions only: those of
+/// the Python SDK do not find the client of `client_secret_basic` unless the form names it as well.
 fn preferred_method(supported: &[Box<str>]) -> &'static str {
-    const PREFERRED: [&str; 3] = ["none", "client_secret_basic", "client_secret_post"];
-    PREFERRED.into_iter().find(|method| supported.iter().any(|name| **name == **method)).unwrap_or("none")
+    const KNOWN: [&str; 3] = ["none", "client_secret_basic", "client_secret_post"];
+    let listed = || supported.iter().filter_map(|name| KNOWN.into_iter().find(|known| **name == **known));
+    listed().find(|method| *method == "none").or_else(|| listed().next()).unwrap_or("none")
 }
 
 /// A registered client, as it is stored. The names are part of the database format.

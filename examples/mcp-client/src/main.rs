@@ -12,7 +12,7 @@ use std::{error::Error, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Args, Parser, Subcommand};
 use futures_util::future::join_all;
-use portcullis_client::{Issuer, McpLogin, ResourceUri, ScopeSet, TokenManager, UserAgent};
+use portcullis_client::{Generation, Issuer, McpLogin, ResourceUri, ScopeSet, TokenManager, UserAgent};
 use portcullis_egress::{Egress, EgressConfig};
 use portcullis_oauth::{
     ClientAuthentication,
@@ -123,6 +123,8 @@ async fn run(command: Command) -> Result<()> {
             for result in join_all((0..times).map(|_| call())).await {
                 println!("{}", serde_json::to_string(&result?.content)?);
             }
+            let refreshes = manager.snapshot().generation.map_or(0, Generation::number);
+            eprintln!("calls: {times}, refreshes since the login: {refreshes}");
             session.cancel().await?;
             manager.shutdown().await;
         }

@@ -166,6 +166,20 @@ async fn cl_16_a_client_registers_once_also_with_a_secret_and_across_restarts() 
 }
 
 #[tokio::test]
+async fn cl_16_the_method_without_a_secret_is_registered_else_the_first_that_the_server_lists() {
+    for (listed, expected) in [
+        (json!(["client_secret_post", "client_secret_basic", "none"]), "none"),
+        (json!(["private_key_jwt", "client_secret_post", "client_secret_basic"]), "client_secret_post"),
+        (json!(["client_secret_basic", "client_secret_post"]), "client_secret_basic"),
+    ] {
+        let world = World::new().await;
+        world.provider.set_metadata("token_endpoint_auth_methods_supported", listed);
+        log_in(&world.grant()).await.expect("as arranged");
+        assert_eq!(world.registration()["token_endpoint_auth_method"], expected);
+    }
+}
+
+#[tokio::test]
 async fn cl_16_of_many_at_once_one_registers() {
     let world = World::new().await;
     let grant = world.grant();
