@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
-use portcullis::egress::Egress;
+use portcullis::egress::{Egress, EgressConfig};
 use portcullis_testkit::{IdentityProvider, TestClock};
 
-use crate::load::contention::{ClientLayer, Contender, Outcome, Portcullis, SCENARIOS, Scenario, Site, play};
+use crate::load::contention::{
+    ClientLayer, Contender, MCP_SCENARIOS, McpScenario, Outcome, Portcullis, Rmcp, SCENARIOS, Scenario, Site, play,
+    play_mcp,
+};
 
 async fn played(scenario: Scenario, contender: &impl Contender) -> Vec<Outcome> {
     let in_memory = |idp: &IdentityProvider| Egress::from_service(idp.clone());
@@ -65,5 +68,66 @@ async fn check(contender: &impl Contender, expected: fn(Scenario) -> Vec<Outcome
             outcomes[0].last = Duration::ZERO;
         }
         assert_eq!(outcomes, expected(scenario), "{scenario:?}: {what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn experiment_scenarios_of_mcp_clients_come_to_exactly_this_with_the_client_layer() {
+    for (scenario, what) in MCP_SCENARIOS {
+        let site = Site::new(IdentityProvider::new(), TestClock::new(), |idp| Egress::from_service(idp.clone()));
+        let outcomes = play_mcp(scenario, &ClientLayer, &site).await;
+        let expected = match scenario {
+            McpScenario::J => vec![served(1, 0, 0), served(0, 10, 5)],
+            // The transport has 16 requests in progress at a time.
+            McpScenario::K => vec![Outcome { dead_calls: 16, ..served(1, 100, 60) }],
+            McpScenario::L => vec![served(1, 100, 25)],
+        };
+        assert_eq!(outcomes, expected, "{scenario:?}: {what}");
+    }
+}
+
+/// What the table of the benchmarks says about rmcp: of each burst the exchanges, and how many calls were served. When it fails after an update
+/// of rmcp, the table is out of date.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn experiment_scenarios_with_rmcps_own_client() {
+    let site = async || {
+        let idp = IdentityProvider::new();
+        let running = idp.serve().await.expect("a port");
+        let egress = Egress::new(EgressConfig::new().with_loopback_allowed()).expect("a way out");
+        (Site::new(idp, TestClock::new(), |_| egress), running)
+    };
+    let counts = |outcomes: &[Outcome]| -> Vec<_> { outcomes.iter().map(|one| (one.exchanges, one.served)).collect() };
+    for (scenario, what) in MCP_SCENARIOS {
+        let (site, _running) = site().await;
+        let outcomes = play_mcp(scenario, &Rmcp, &site).await;
+        let expected = match scenario {
+            // The transport has told the server that the request is cancelled, which is another refresh: of a spent token, so that the login ends.
+            McpScenario::J => vec![(2, 0), (10, 0)],
+            McpScenario::K => vec![(16, 100)],
+            McpScenario::L => vec![(100, 0)],
+        };
+        assert_eq!(counts(&outcomes), expected, "{scenario:?}: {what}");
+    }
+    // Scenario I takes half a minute of real time.
+    for (scenario, what) in SCENARIOS.into_iter().filter(|(scenario, _)| *scenario != Scenario::I) {
+        let expected = match scenario {
+            Scenario::A => vec![(1, 100)],
+            Scenario::B1 | Scenario::B2 | Scenario::I => vec![(100, 100)],
+            Scenario::B3 => vec![(100, 1)],
+            Scenario::C => vec![(1, 100), (0, 100)],
+            Scenario::D | Scenario::E => vec![(100, 0)],
+            Scenario::D2 => vec![(100, 0), (100, 0)],
+            Scenario::F => vec![(1, 0), (10, 0)],
+            Scenario::G1 => vec![(11, 0)],
+            Scenario::G2 => vec![(10, 10)],
+            Scenario::H1 | Scenario::H2 => vec![(1, 1)],
+        };
+        // Nothing of it depends on how many processors there are, except how many calls precede the first refresh.
+        let (site, _running) = site().await;
+        let found = counts(&play(scenario, &Rmcp, &site).await);
+        let is_close = found.iter().zip(&expected).all(|(found, expected)| {
+            found.0.abs_diff(expected.0) <= expected.0 / 5 && found.1.abs_diff(expected.1) <= 5
+        });
+        assert!(is_close, "{scenario:?}: {what}: {found:?}, not {expected:?}");
     }
 }

@@ -99,8 +99,8 @@ fn concurrent(results: &Results) -> String {
 fn scenes(scenes: &[Scene]) -> String {
     let mut rows = vec![row(&["", "scenario", "refresher", "client layer", "rmcp 3.11"]), row(&["---"; 5])];
     rows.extend(scenes.iter().map(|scene| {
-        let letter = format!("{:?}", scene.scenario);
-        row(&[&letter, scene.what, &told(&scene.ours), &told(&scene.client), &told(&scene.rmcp)])
+        let ours = scene.ours.as_deref().map(told).unwrap_or_default();
+        row(&[&scene.letter, scene.what, &ours, &told(&scene.client), &told(&scene.rmcp)])
     }));
     rows.concat()
 }

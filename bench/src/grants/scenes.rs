@@ -3,17 +3,19 @@
 use std::error::Error;
 
 use portcullis::egress::{Egress, EgressConfig};
-use portcullis_testkit::{IdentityProvider, TestClock};
+use portcullis_testkit::{IdentityProvider, RunningIdentityProvider, TestClock};
 
-use super::rmcp::Rmcp;
-use crate::load::contention::{ClientLayer, Contender, Outcome, Portcullis, SCENARIOS, Scenario, Site, play};
+use crate::load::contention::{
+    ClientLayer, Contender, MCP_SCENARIOS, McpContender, McpScenario, Outcome, Portcullis, Rmcp, SCENARIOS, Scenario,
+    Site, play, play_mcp,
+};
 
 /// A scenario and its outcomes.
 pub(crate) struct Scene {
-    pub(crate) scenario: Scenario,
+    pub(crate) letter: String,
     pub(crate) what: &'static str,
-    /// With the refresher of this project.
-    pub(crate) ours: Vec<Outcome>,
+    /// With the refresher of this project, which is below no MCP client.
+    pub(crate) ours: Option<Vec<Outcome>>,
     /// With the client layer of this project.
     pub(crate) client: Vec<Outcome>,
     /// With rmcp.
@@ -27,16 +29,31 @@ pub(crate) fn run() -> Result<Vec<Scene>, Box<dyn Error>> {
         let mut scenes = Vec::new();
         for (scenario, what) in SCENARIOS {
             let (ours, client) = (played(scenario, &Portcullis).await?, played(scenario, &ClientLayer).await?);
-            scenes.push(Scene { scenario, what, ours, client, rmcp: played(scenario, &Rmcp).await? });
+            let (letter, rmcp) = (format!("{scenario:?}"), played(scenario, &Rmcp).await?);
+            scenes.push(Scene { letter, what, ours: Some(ours), client, rmcp });
+        }
+        for (scenario, what) in MCP_SCENARIOS {
+            let (client, rmcp) = (played_mcp(scenario, &ClientLayer).await?, played_mcp(scenario, &Rmcp).await?);
+            scenes.push(Scene { letter: format!("{scenario:?}"), what, ours: None, client, rmcp });
         }
         Ok(scenes)
     })
 }
 
 async fn played<C: Contender>(scenario: Scenario, contender: &C) -> Result<Vec<Outcome>, Box<dyn Error>> {
+    let (site, _running) = site().await?;
+    Ok(play(scenario, contender, &site).await)
+}
+
+async fn played_mcp<C: McpContender>(scenario: McpScenario, contender: &C) -> Result<Vec<Outcome>, Box<dyn Error>> {
+    let (site, _running) = site().await?;
+    Ok(play_mcp(scenario, contender, &site).await)
+}
+
+/// Returns a provider of its own for a scenario, on a socket.
+async fn site() -> Result<(Site, RunningIdentityProvider), Box<dyn Error>> {
     let egress = Egress::new(EgressConfig::new().with_loopback_allowed())?;
     let idp = IdentityProvider::new();
-    let _running = idp.serve().await?;
-    let site = Site::new(idp, TestClock::new(), |_| egress);
-    Ok(play(scenario, contender, &site).await)
+    let running = idp.serve().await?;
+    Ok((Site::new(idp, TestClock::new(), |_| egress), running))
 }

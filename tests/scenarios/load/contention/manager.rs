@@ -8,7 +8,7 @@ use portcullis::{
     Issuer, ResourceUri, ScopeSet,
     client::{
         AcquireError, Binding, ClientError, Grant, GrantError, GrantFuture, TokenEndpoint, TokenLayer, TokenManager,
-        TokenService,
+        TokenService, adapters::RmcpClient,
     },
     egress::Egress,
     oauth::{ClientAuthentication, TokenRequest, TokenResponse},
@@ -22,7 +22,7 @@ use tower::{Layer as _, ServiceExt as _};
 
 use super::{
     super::fixture::{endpoint, token_response},
-    Client, Contender, Held, Refusal, Site, Team,
+    Client, Contender, Held, McpContender, Refusal, Resource, Site, Team,
 };
 
 /// The client layer, as it comes.
@@ -57,6 +57,19 @@ impl Contender for ClientLayer {
             site.clock.step_back(held.put_back);
         }
         managers.into_iter().map(|manager| Caller::new(site, manager)).collect()
+    }
+}
+
+impl McpContender for ClientLayer {
+    type Http = RmcpClient<Resource>;
+    type Parallel = Caller;
+
+    async fn http(&self, site: &Site, held: &Held) -> RmcpClient<Resource> {
+        RmcpClient::new(Resource(Some(site.clone())), manager(site, store(site, held).await))
+    }
+
+    async fn parallel(&self, site: &Site, held: &Held) -> Caller {
+        Caller::new(site, manager(site, store(site, held).await))
     }
 }
 
