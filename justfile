@@ -88,7 +88,7 @@ deny: (installed "cargo-deny")
 
 # The crates that have features, with each of them alone
 features: (installed "cargo-hack")
-    cargo hack check --package portcullis --package portcullis-layer --package portcullis-store --each-feature --exclude-all-features --locked
+    cargo hack check --package portcullis --package portcullis-client --package portcullis-layer --package portcullis-store --package portcullis-store-file --each-feature --exclude-all-features --locked
 
 # Package every crate, without building it from its package
 package:

@@ -1,6 +1,15 @@
 //! Access tokens for outgoing requests: [`TokenManager`] obtains each token once for any number of concurrent callers, and
 //! [`TokenLayer`] attaches it to the requests of any HTTP client that is a tower service.
 //!
+//! | you have | use |
+//! |---|---|
+//! | a user with a browser | [`McpLogin`] as the grant |
+//! | a program without a user, a workload, a user of another system | one of the [`grants`] |
+//! | an HTTP client that is a tower service, such as that of hyper-util | [`TokenLayer`] around it |
+//! | `reqwest`, `reqwest-middleware` or rmcp | `adapters`, each behind a feature |
+//! | code that needs the token itself | [`TokenManager::acquire`] and [`TokenManager::rejected`] |
+//! | several processes, or logins that outlive the process | [`TokenManagerBuilder::with_store`] |
+//!
 //! # Contract
 //!
 //! **What is shared.** Clones of a [`TokenManager`], and the layers and services made from it, share one token, one exchange, one login
