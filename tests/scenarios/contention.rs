@@ -96,12 +96,12 @@ async fn experiment_scenarios_with_rmcps_own_client() {
         let egress = Egress::new(EgressConfig::new().with_loopback_allowed()).expect("a way out");
         (Site::new(idp, TestClock::new(), |_| egress), running)
     };
-    // How many calls precede the first refresh depends on the processors.
+    // How many calls precede the first refresh, and in B2 which of them outlive their token, depends on the processors.
     let is_close = |found: usize, expected: usize| found.abs_diff(expected) <= expected / 4;
     let check = |what: &str, found: &[Outcome], expected: &[(usize, usize)]| {
         let mut bursts = found.iter().zip(expected);
         let is_expected = bursts.all(|(found, (exchanges, served))| {
-            is_close(found.exchanges, *exchanges) && found.served.abs_diff(*served) <= 5
+            is_close(found.exchanges, *exchanges) && found.served.abs_diff(*served) <= 5 + served / 4
         });
         assert!(is_expected, "{what}: {found:?}, not {expected:?}");
     };
