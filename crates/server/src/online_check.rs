@@ -9,7 +9,7 @@ use portcullis::egress::Egress;
 use portcullis::oauth::{
     ClientAuthentication, CodeVerifier, ProtocolError, introspection,
     jwt::{Algorithm, KeySet},
-    metadata,
+    metadata::{self, AuthorizationServerMetadata},
     providers::{Pkce, Provider, Vendor},
     revocation::RevokedTokens,
 };
@@ -18,7 +18,6 @@ use portcullis::{
     BearerToken, Issuer, ScopeSet,
     types::{Reason, error_chain},
 };
-use serde_json::{Map, Value};
 use tower::ServiceExt as _;
 
 use crate::config::{BridgeSettings, Config, IssuerSettings, KnownProvider, ModeSettings, Verification};
@@ -77,9 +76,6 @@ struct Check {
     findings: Findings,
 }
 
-/// A JSON object that was fetched.
-type Document = Map<String, Value>;
-
 impl Check {
     /// Checks an issuer whose tokens are accepted.
     async fn issuer(&mut self, settings: &IssuerSettings, config: &Config) {
@@ -96,14 +92,14 @@ impl Check {
         let found =
             self.metadata(&key("issuer"), &settings.issuer, needs_keys || needs_introspection || needs_users).await;
         if let Some(found) = &found {
-            for (is_needed, member, name) in [
-                (needs_keys, "jwks_uri", "jwks_uri"),
-                (needs_introspection, "introspection_endpoint", "introspection_endpoint"),
-                (needs_users, "userinfo_endpoint", "userinfo_endpoint"),
+            for (is_needed, endpoint, member) in [
+                (needs_keys, found.jwks_uri(), "jwks_uri"),
+                (needs_introspection, found.introspection_endpoint(), "introspection_endpoint"),
+                (needs_users, found.userinfo_endpoint(), "userinfo_endpoint"),
             ] {
-                if is_needed && text(found, member).is_none() {
+                if is_needed && endpoint.is_none() {
                     self.findings.error(
-                        &key(name),
+                        &key(member),
                         format!("the metadata of {} has no {member}", settings.issuer),
                         "set this key to the URL of the endpoint, or use another `verify`",
                     );
@@ -118,21 +114,25 @@ impl Check {
         if self.depth == Depth::Metadata {
             return;
         }
-        let url = |configured: Option<&Uri>, member: &str| {
-            configured.cloned().or_else(|| text(found.as_ref()?, member)?.parse().ok())
-        };
-        if asks_users && let Some(url) = url(settings.userinfo_endpoint.as_ref(), "userinfo_endpoint") {
+        type Member = fn(&AuthorizationServerMetadata) -> Option<&Uri>;
+        let url =
+            |configured: Option<&Uri>, member: Member| configured.cloned().or_else(|| member(found.as_ref()?).cloned());
+        let introspection_endpoint =
+            url(settings.introspection_endpoint.as_ref(), AuthorizationServerMetadata::introspection_endpoint);
+        let userinfo_endpoint =
+            url(settings.userinfo_endpoint.as_ref(), AuthorizationServerMetadata::userinfo_endpoint);
+        if asks_users && let Some(url) = userinfo_endpoint {
             self.reachable(&key("userinfo_endpoint"), metadata::request(&url)).await;
         }
         match &settings.verification {
             Verification::Jwt { algorithms, jwks_uri, .. } => {
-                if let Some(url) = url(jwks_uri.as_ref(), "jwks_uri") {
+                if let Some(url) = url(jwks_uri.as_ref(), AuthorizationServerMetadata::jwks_uri) {
                     self.keys(&key("jwks_uri"), Some((&key("algorithms"), algorithms)), &url).await;
                 }
             }
             Verification::Introspection(credentials)
             | Verification::UserInfo { credentials, check_token_endpoint: None } => {
-                if let Some(url) = url(settings.introspection_endpoint.as_ref(), "introspection_endpoint") {
+                if let Some(url) = introspection_endpoint {
                     let keys = [key("introspection_endpoint"), key("client_secret")];
                     self.introspection(&keys, &url, &credentials.client()).await;
                 }
@@ -150,11 +150,11 @@ impl Check {
             // Without the metadata there is no endpoint to ask, which has been reported.
             let Some(found) = self.metadata("bridge.issuer", issuer, true).await else { return };
             let endpoints = &settings.provider.endpoints;
-            for (is_set, member, name) in [
-                (endpoints.authorize.is_some(), "authorization_endpoint", "authorize"),
-                (endpoints.token.is_some(), "token_endpoint", "token"),
+            for (configured, published, member, name) in [
+                (&endpoints.authorize, found.authorization_endpoint(), "authorization_endpoint", "authorize"),
+                (&endpoints.token, found.token_endpoint(), "token_endpoint", "token"),
             ] {
-                if !is_set && text(&found, member).is_none() {
+                if configured.is_none() && published.is_none() {
                     let problem = format!("the metadata of {issuer} has no {member}");
                     self.findings.error(
                         &format!("bridge.endpoints.{name}"),
@@ -163,22 +163,24 @@ impl Check {
                     );
                 }
             }
-            for (is_set, member, name, what) in [
+            for (configured, published, member, name, what) in [
                 (
-                    endpoints.userinfo.is_some(),
+                    &endpoints.userinfo,
+                    found.userinfo_endpoint(),
                     "userinfo_endpoint",
                     "userinfo",
                     "the profile of a user cannot be requested",
                 ),
-                (endpoints.jwks.is_some(), "jwks_uri", "jwks", "ID tokens cannot be verified"),
+                (&endpoints.jwks, found.jwks_uri(), "jwks_uri", "jwks", "ID tokens cannot be verified"),
                 (
-                    endpoints.revocation.is_some(),
+                    &endpoints.revocation,
+                    found.revocation_endpoint(),
                     "revocation_endpoint",
                     "revocation",
                     "grants of ended sessions are not revoked",
                 ),
             ] {
-                if !is_set && text(&found, member).is_none() {
+                if configured.is_none() && published.is_none() {
                     let problem = format!("the metadata of {issuer} has no {member}: {what}");
                     self.findings.warning(
                         &format!("bridge.endpoints.{name}"),
@@ -188,17 +190,17 @@ impl Check {
                 }
             }
             self.supported(
-                &found,
-                "token_endpoint_auth_methods_supported",
+                ("token_endpoint_auth_methods_supported", found.client_authentication_methods()),
                 settings.client.method(),
                 "bridge.token_endpoint_auth_method",
             );
             let mut vendor = Vendor::standard();
             settings.provider.changes.apply(&mut vendor);
             if vendor.pkce == Pkce::S256 {
-                self.supported(&found, "code_challenge_methods_supported", "S256", "bridge.oauth2.pkce");
+                let methods = ("code_challenge_methods_supported", found.code_challenge_methods());
+                self.supported(methods, "S256", "bridge.oauth2.pkce");
             }
-            self.supported(&found, "grant_types_supported", "refresh_token", "bridge.scopes");
+            self.supported(("grant_types_supported", found.grant_types()), "refresh_token", "bridge.scopes");
             self.scopes("bridge.scopes", &found, &settings.upstream_scopes);
         }
         if self.depth == Depth::Metadata {
@@ -210,7 +212,7 @@ impl Check {
                 Some(url) => Some(url.clone()),
                 None => {
                     let Some(found) = self.metadata(&key, &trusted.issuer, true).await else { continue };
-                    let url = text(&found, "jwks_uri").and_then(|url| url.parse().ok());
+                    let url = found.jwks_uri().cloned();
                     if url.is_none() {
                         self.findings.error(
                             &key.replace(".issuer", ".jwks_uri"),
@@ -265,32 +267,24 @@ impl Check {
     }
 
     /// Fetches the metadata of `issuer`. Reports a failure if the metadata `is_needed`, except at the start of the server.
-    async fn metadata(&mut self, key: &str, issuer: &Issuer, is_needed: bool) -> Option<Document> {
-        let mut merged = Document::new();
-        let mut problems = Vec::new();
+    async fn metadata(&mut self, key: &str, issuer: &Issuer, is_needed: bool) -> Option<AuthorizationServerMetadata> {
+        let (mut merged, mut problems) = (None::<AuthorizationServerMetadata>, Vec::new());
         for url in metadata::well_known_urls(issuer) {
-            let response = match self.egress.clone().oneshot(metadata::request(&url)).await {
-                Ok(response) => response,
-                Err(error) => {
-                    problems.push(unreachable(&error));
-                    continue;
-                }
-            };
-            match (metadata::process(issuer, &response), serde_json::from_slice::<Document>(response.body())) {
-                (Ok(_), Ok(found)) => {
+            match self.egress.clone().oneshot(metadata::request(&url)).await {
+                Ok(response) => match metadata::process(issuer, &response) {
                     // The first document takes precedence.
-                    for (name, value) in found {
-                        merged.entry(name).or_insert(value);
+                    Ok(found) => {
+                        merged = Some(match merged {
+                            Some(first) => first.completed_by(found),
+                            None => found,
+                        });
                     }
-                }
-                (Err(error), _) => problems.push(format!("{url}: {error}")),
-                (_, Err(error)) => problems.push(format!("{url}: {error}")),
+                    Err(error) => problems.push(format!("{url}: {error}")),
+                },
+                Err(error) => problems.push(unreachable(&error)),
             }
         }
-        if !merged.is_empty() {
-            return Some(merged);
-        }
-        if is_needed && self.depth == Depth::Everything {
+        if merged.is_none() && is_needed && self.depth == Depth::Everything {
             let problem = format!("no metadata of {issuer}: {}", problems.join(", "));
             self.findings.error(
                 key,
@@ -298,26 +292,24 @@ impl Check {
                 "correct the issuer, which is compared as a string, or make it reachable (section `egress`)",
             );
         }
-        None
+        merged
     }
 
-    /// Warns if `found` lists values in `member` and `wanted` is not among them.
-    fn supported(&mut self, found: &Document, member: &str, wanted: &str, key: &str) {
-        if let Some(Value::Array(values)) = found.get(member)
-            && !values.iter().any(|value| value == wanted)
-        {
-            let problem = format!("{member} of the metadata is {}, without {wanted:?}", Value::from(values.clone()));
+    /// Warns if a member of the metadata lists values and `wanted` is not among them.
+    fn supported(&mut self, (member, values): (&str, &[Box<str>]), wanted: &str, key: &str) {
+        if !values.is_empty() && !values.iter().any(|value| **value == *wanted) {
             self.findings.warning(
                 key,
-                problem,
+                format!("{member} of the metadata is {values:?}, without {wanted:?}"),
                 "configure what the server supports, or ignore this if its metadata is incomplete",
             );
         }
     }
 
-    fn scopes(&mut self, key: &str, found: &Document, scopes: &ScopeSet) {
+    fn scopes(&mut self, key: &str, found: &AuthorizationServerMetadata, scopes: &ScopeSet) {
+        let values: Vec<Box<str>> = found.scopes().iter().map(Box::from).collect();
         for scope in scopes.iter() {
-            self.supported(found, "scopes_supported", scope, key);
+            self.supported(("scopes_supported", &values), scope, key);
         }
     }
 
@@ -424,10 +416,6 @@ impl Check {
             _ => self.findings.error("bridge.endpoints.token", problem, MAKE_REACHABLE),
         }
     }
-}
-
-fn text<'a>(document: &'a Document, member: &str) -> Option<&'a str> {
-    document.get(member).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
 /// Returns a text that no server has issued.
