@@ -149,9 +149,14 @@ async fn a_function_is_a_grant_and_its_refresh_tokens_are_dropped() {
 #[tokio::test]
 async fn an_imported_refresh_token_is_presented_neither_for_more_scopes_nor_for_another_login() {
     let server = Server::answering([tokens(json!({"refresh_token": "next", "scope": "mcp:read"}))]);
-    let grant = RefreshTokenGrant::new(server.target(), "imported".into());
-    let manager = TokenManager::builder(grant).build();
-    manager.acquire().await.expect("a token");
+    let store = GrantStore::new(Arc::new(MemoryStore::new()), KeyRing::ephemeral()).expect("not durable");
+    let start = || {
+        let grant = RefreshTokenGrant::new(server.target(), "imported".into());
+        TokenManager::builder(grant).with_store(store.clone()).build()
+    };
+    start().acquire().await.expect("a token");
+    // A new process does not know that the refresh token was presented.
+    let manager = start();
     let refused = manager.acquire_for(&scopes("mcp:admin")).await;
     assert!(matches!(refused, Err(AcquireError::StepUpRequired { .. })), "{refused:?}");
     let refused = manager.login(&scopes("mcp:admin")).await;
