@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::try_join_all;
+use futures_util::future::{join, try_join_all};
 use tokio::time::timeout;
 
 use super::trial::{Finding, Outcome, Trial, expect};
@@ -60,10 +60,11 @@ pub(super) async fn a_reader_that_waits_is_woken(trial: &Trial<'_>) -> Outcome {
     let position = trial.store().append_event(event(1)).await?;
     let waiting = timeout(WAKE_UP, trial.other().wait_for_events(Position::START));
     waiting.await.map_err(woken("a reader waits although there is an event"))??;
-    let (waited, appended) = tokio::join!(timeout(WAKE_UP, trial.other().wait_for_events(position)), async {
+    let append = async {
         tokio::task::yield_now().await;
         trial.store().append_event(event(2)).await
-    });
+    };
+    let (waited, appended) = join(timeout(WAKE_UP, trial.other().wait_for_events(position)), append).await;
     expect(appended? > position, "a position is not after those before")?;
     waited.map_err(woken("a reader that waits is not woken by an event"))??;
     Ok(())
