@@ -225,7 +225,9 @@ pub(crate) fn folder_with_secrets(name: &str) -> PathBuf {
         write_closed(&folder.join("secrets").join(secret), "hush\n");
     }
     fs::write(folder.join("logo.svg"), "<svg xmlns=\"http://www.w3.org/2000/svg\"/>").expect("a file");
-    write_closed(&folder.join("portcullis.keys"), "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
+    for name in ["portcullis.keys", "sessions.keys"] {
+        write_closed(&folder.join(name), "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
+    }
     folder
 }
 
