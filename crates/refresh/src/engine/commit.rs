@@ -260,7 +260,7 @@ pub(crate) async fn replace(
     logouts: u32,
 ) -> Result<Arc<TokenSet>, AuthError> {
     let ends = entry.state().ends();
-    match replace_row(entry, &tokens, logouts).await {
+    match replace_row(entry, &tokens, logouts, 0).await {
         Ok(saved) => {
             let saved = saved.ok_or_else(logged_out)?;
             entry.replace(&saved, ends);
@@ -289,7 +289,7 @@ async fn replace_later(entry: Arc<GrantEntry>, tokens: Arc<TokenSet>, logouts: u
     loop {
         let is_last = pause(&entry).await;
         let is_current = || entry.newest().0.is_some_and(|current| current.generation() == tokens.generation());
-        let outcome = if is_current() { replace_row(&entry, &tokens, logouts).await } else { Ok(None) };
+        let outcome = if is_current() { replace_row(&entry, &tokens, logouts, 1).await } else { Ok(None) };
         match outcome {
             Ok(Some(saved)) => entry.install(&saved),
             Ok(None) => {}
@@ -307,8 +307,13 @@ async fn replace_later(entry: Arc<GrantEntry>, tokens: Arc<TokenSet>, logouts: u
 }
 
 /// Writes the tokens of a login over whatever the row has. Returns them with the generation that they got; `None`, and no row is left, if
-/// the user has logged out since this number of `logouts`.
-async fn replace_row(entry: &GrantEntry, tokens: &TokenSet, logouts: u32) -> Result<Option<Arc<TokenSet>>, StoreError> {
+/// the user has logged out since this number of `logouts`. `unsaved` is the number of logins that count as unsaved because of this one.
+async fn replace_row(
+    entry: &GrantEntry,
+    tokens: &TokenSet,
+    logouts: u32,
+    unsaved: u32,
+) -> Result<Option<Arc<TokenSet>>, StoreError> {
     let store = &entry.shared.store;
     loop {
         let stored = store.load(entry.id).await?;
@@ -322,8 +327,15 @@ async fn replace_row(entry: &GrantEntry, tokens: &TokenSet, logouts: u32) -> Res
             return Ok(Some(tokens));
         }
         // The logout removed the row before this one was written, or removes it now as well.
-        if let Err(error) = store.remove(entry.id, version).await {
-            tracing::error!(grant = %entry.id, %error, "tokens of a login could not be removed from the store after a logout");
+        match store.remove(entry.id, version).await {
+            // A refresh that began after the logout may have found the row. The tokens of a later login that are not saved yet stay.
+            Ok(true) if entry.unsaved_logins.load(Ordering::Relaxed) <= unsaved => {
+                drop(entry.end(logged_out(), Row::Removed));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(grant = %entry.id, %error, "tokens of a login could not be removed from the store after a logout");
+            }
         }
         return Ok(None);
     }
