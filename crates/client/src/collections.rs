@@ -29,8 +29,9 @@ pub const DPOP_KEYS: Collection = Collection::new(28, "dpop_keys");
 /// use portcullis_store::{KeyRing, MemoryStore, SealedStore};
 ///
 /// let (old_key, new_key) = ([1; 32], [2; 32]);
+/// let keys = KeyRing::new(&[new_key, old_key]).ok_or("a key")?;
 /// let database = Arc::new(MemoryStore::new());
-/// let store = SealedStore::open(database, KeyRing::new(&[new_key, old_key])?, &collections::ALL).await?;
+/// let store = SealedStore::open(database, keys, &collections::ALL).await?;
 /// let report = store.rekey(&collections::ALL).await?;
 /// assert_eq!(report.unreadable, 0, "the old key can be removed");
 /// let tokens = GrantStore::from(store);
