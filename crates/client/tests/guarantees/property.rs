@@ -148,7 +148,7 @@ fn check(kind: Kind, events: Vec<Event>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 16, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn random_events_of_a_user_who_logs_in(events in events()) {
