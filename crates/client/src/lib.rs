@@ -28,8 +28,9 @@
 //! a step-up supersede those of every refresh that is in progress when they are saved; of two of them, those that are saved last remain.
 //!
 //! **A caller that goes away** changes nothing: the exchange, its save and a login run on tasks of their own. They are neither cancelled nor
-//! repeated. [`shutdown`](TokenManager::shutdown) waits for them, but not for a user who has not answered yet. A runtime that is dropped without it may lose the outcome of an exchange;
-//! then the next process knows from the lease in the store that the refresh token may be spent.
+//! repeated. [`shutdown`](TokenManager::shutdown) waits for them, but not for a user who has not answered yet. A runtime that is dropped
+//! without it may lose the outcome of an exchange; then the next process knows from the lease in the store that the refresh token may
+//! be spent.
 //!
 //! **Refused tokens.** A token is reported with the challenge that refused it ([`rejected`](TokenManager::rejected),
 //! [`invalidate_if`](TokenManager::invalidate_if)). Only a report about the current token causes an exchange; reports about earlier ones,

@@ -174,7 +174,8 @@ impl TokenManager {
     /// Removes the tokens from this process and from the store. The authorization server is **not** told.
     ///
     /// Those at each of the last eight authorization servers that the resource has named to this manager are removed, not those of earlier
-    /// processes at a server that it does not name any more. A login in progress has no effect any more. The next caller of a grant that needs no user obtains new tokens.
+    /// processes at a server that it does not name any more. A login in progress has no effect any more. The next caller of a grant that
+    /// needs no user obtains new tokens.
     ///
     /// # Errors
     /// [`AcquireError::Store`] if they cannot be removed from the store: they are not used in this process any more nevertheless.
