@@ -85,9 +85,9 @@ impl Attempt {
     /// # Errors
     /// [`AcquireError`] if there is no token to repeat it with.
     pub(crate) async fn recover(&mut self, manager: &TokenManager, refusal: &Refusal) -> Result<bool, AcquireError> {
-        if refusal.asks_for_nonce && !self.nonce_was_asked {
-            self.nonce_was_asked = true;
-            return Ok(true);
+        if refusal.asks_for_nonce && self.token.is_some() {
+            // Whatever is asked again: the token is not refused.
+            return Ok(!std::mem::replace(&mut self.nonce_was_asked, true));
         }
         let challenge = &refusal.challenge;
         let next = match (refusal.status, &self.token) {

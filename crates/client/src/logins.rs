@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use tracing::Instrument as _;
 
 use crate::{
-    AcquireError, GrantError, GrantErrorKind,
+    AcquireError, GrantError, GrantErrorKind, LoginError,
     resolution::Resolver,
     resolved::Resolved,
     settings::{BackOff, lock},
@@ -185,7 +185,7 @@ impl Logins {
         self.check_not_logged_out(logouts)?;
         let scopes = resolved.scopes_of_login(asked);
         let response = self.request(&resolved, scopes.clone()).await.map_err(|error| {
-            if error.kind() == GrantErrorKind::Refused {
+            if is_declined(&error) {
                 let granted = resolved.tokens.status().tokens.map(|tokens| tokens.scopes().clone());
                 resolved.record_granted(&scopes, &granted.unwrap_or_default());
             }
@@ -233,4 +233,13 @@ impl Logins {
         telemetry::obtained(name, is_interactive, answer.as_ref().err(), started.elapsed());
         answer
     }
+}
+
+/// Reports whether the user or the authorization server has declined what was requested, in contrast to a login that failed before either
+/// was asked, or whose answer was lost.
+fn is_declined(error: &GrantError) -> bool {
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    let failed = |login: &LoginError| !matches!(login, LoginError::Refused { .. });
+    let has_failed = causes.filter_map(|cause| cause.downcast_ref::<LoginError>()).any(failed);
+    error.kind() == GrantErrorKind::Refused && !has_failed
 }

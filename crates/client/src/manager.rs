@@ -181,17 +181,22 @@ impl TokenManager {
     /// [`AcquireError::Store`] if they cannot be removed from the store: they are not used in this process any more nevertheless.
     pub async fn logout(&self) -> Result<(), AcquireError> {
         self.0.logins.forget();
-        if self.0.resolver.current().is_none() {
-            self.0.resolver.resolved(None).await?;
-        }
-        // Those at an earlier authorization server as well: the resource may name it again.
-        let mut removed = Ok(());
-        for known in self.0.resolver.known() {
-            if let Err(error) = known.refresher.delete(known.id).await {
-                removed = Err(AcquireError::Store(error.into()));
+        let resolver = Arc::clone(&self.0.resolver);
+        let removal = async move {
+            if resolver.current().is_none() {
+                resolver.resolved(None).await?;
             }
-        }
-        removed
+            // Those at an earlier authorization server as well: the resource may name it again.
+            let mut removed = Ok(());
+            for known in resolver.known() {
+                if let Err(error) = known.refresher.delete(known.id).await {
+                    removed = Err(AcquireError::Store(error.into()));
+                }
+            }
+            removed
+        };
+        // A caller that goes away does not leave it half done.
+        self.0.resolver.settings.tasks.share(removal).await
     }
 
     /// Returns what is known about the tokens now. It requests nothing.

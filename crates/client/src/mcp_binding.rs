@@ -20,7 +20,7 @@ impl Inner {
         let metadata = match (found, &known) {
             (Err(error), Some(binding)) if is_outage(&error) => return Ok(binding.clone()),
             // A challenge has named the place of the metadata, before a restart.
-            (Ok(None), Some(binding)) if challenge.is_none() => return Ok(binding.clone()),
+            (Ok(None), Some(binding)) if !names_metadata(challenge.as_ref()) => return Ok(binding.clone()),
             (Ok(metadata), _) => metadata,
             (Err(error), _) => return Err(undiscovered(error)),
         };
@@ -33,7 +33,13 @@ impl Inner {
         };
         let issuer =
             issuer.ok_or_else(|| undiscovered(ProtocolError::InvalidMember("authorization_servers").into()))?;
-        if let Some(binding) = known.filter(|known| known.resource == resource && known.issuer == issuer) {
+        let is_same = |known: &Binding| {
+            known.resource == resource
+                && known.issuer == issuer
+                && known.subject == self.subject
+                && known.scopes == self.scopes
+        };
+        if let Some(binding) = known.filter(is_same) {
             return Ok(binding);
         }
         let client_id = self.identify(&issuer).await?;
@@ -79,6 +85,10 @@ impl Inner {
         }
         client
     }
+}
+
+fn names_metadata(challenge: Option<&Challenge>) -> bool {
+    challenge.is_some_and(|challenge| challenge.param("resource_metadata").is_some())
 }
 
 /// Reports whether metadata could not be fetched, in contrast to metadata that is invalid.

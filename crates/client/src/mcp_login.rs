@@ -69,7 +69,13 @@ pub(crate) struct Inner {
     pub(crate) dpop: Option<DpopKey>,
     pub(crate) clock: Arc<dyn Clock>,
     state: Arc<Mutex<State>>,
-    resolutions: SingleFlight<Option<String>, Result<Binding, GrantError>>,
+    resolutions: Resolutions,
+}
+
+type Resolutions = SingleFlight<Option<String>, Result<Binding, GrantError>>;
+
+fn resolutions() -> Resolutions {
+    SingleFlight::new(|error| Err(GrantError::not_sent(AuthError::new(Reason::VerifierFailed).with_source(error))))
 }
 
 #[derive(Default)]
@@ -88,7 +94,6 @@ impl McpLogin {
     /// sent by `egress`.
     #[must_use]
     pub fn new(resource: ResourceUri, client: ClientMetadata, user_agent: UserAgent, egress: Egress) -> Self {
-        let failed = |error| Err(GrantError::not_sent(AuthError::new(Reason::VerifierFailed).with_source(error)));
         let store = SealedStore::new(Arc::new(MemoryStore::new()), KeyRing::ephemeral());
         let store = store.expect("a store in memory needs no lasting key");
         Self(Arc::new(Inner {
@@ -110,7 +115,7 @@ impl McpLogin {
             dpop: None,
             clock: Arc::new(SystemClock::new()),
             state: Arc::default(),
-            resolutions: SingleFlight::new(failed),
+            resolutions: resolutions(),
         }))
     }
 
@@ -138,6 +143,7 @@ impl McpLogin {
     }
 
     /// Sets where registered clients are kept. Default: the memory of this process, so that each process registers a client of its own.
+    /// A manager with a durable store needs it: in a process that does not know the client, the refresh of a stored login ends that login.
     #[must_use]
     pub fn with_store(self, store: SealedStore) -> Self {
         self.edit(|inner| inner.clients.store = store)
@@ -189,7 +195,11 @@ impl McpLogin {
     }
 
     fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Self {
-        change(Arc::make_mut(&mut self.0));
+        let inner = Arc::make_mut(&mut self.0);
+        // What is known of one configuration says nothing of another one: it may be for another user.
+        inner.state = Arc::default();
+        inner.resolutions = resolutions();
+        change(inner);
         self
     }
 }
@@ -228,7 +238,9 @@ impl Grant for McpLogin {
         let Inner { clients, scopes, subject, .. } = &*self.0;
         let configured = clients.configured.iter().map(|(issuer, client)| (issuer.as_str(), client.client_id()));
         let document = clients.document.as_ref().map(|(url, _)| url.as_str());
-        let parts = (clients.metadata.name(), configured.collect::<Vec<_>>(), document, scopes, subject);
+        let configured = configured.collect::<Vec<_>>();
+        // A registered client is known by its redirect URI, too.
+        let parts = (clients.metadata.name(), &clients.redirect_uri, configured, document, scopes, subject);
         serde_json::to_string(&parts).ok()
     }
 

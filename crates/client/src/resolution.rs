@@ -128,7 +128,7 @@ impl Resolver {
 
     /// Returns the binding, if it is in use, stored or known without the network; `None` if it would have to be resolved by requests.
     pub(crate) async fn resolved_before(self: &Arc<Self>) -> Result<Option<Arc<Resolved>>, AcquireError> {
-        let is_known = self.current.load().is_some() || self.key().is_none() || self.stored().await.is_some();
+        let is_known = self.current.load().is_some() || self.key().is_none() || self.stored().await?.is_some();
         if is_known { self.resolved(None).await.map(Some) } else { Ok(None) }
     }
 
@@ -185,14 +185,15 @@ impl Resolver {
         challenge: Option<Challenge>,
         haste: Haste,
     ) -> Result<Arc<Resolved>, AcquireError> {
-        let stored = if self.current.load().is_none() { self.stored().await } else { None };
-        if let Some(stored) = &stored {
+        let stored = if self.current.load().is_none() { self.stored().await } else { Ok(None) };
+        if let Ok(Some(stored)) = &stored {
             self.settings.grant.restore(stored);
         }
         let is_sufficient = challenge.is_none() && haste == Haste::Usual;
-        let result = match stored.filter(|_| is_sufficient) {
-            Some(binding) => Ok(binding),
-            None => self.ask(challenge.as_ref()).await,
+        let result = match stored.map(|stored| stored.filter(|_| is_sufficient)) {
+            Ok(Some(binding)) => Ok(binding),
+            Ok(None) => self.ask(challenge.as_ref()).await,
+            Err(error) => Err(error),
         };
         let mut state = lock(&self.state);
         state.running = None;
@@ -234,11 +235,14 @@ impl Resolver {
         ))
     }
 
-    async fn stored(&self) -> Option<Binding> {
-        let record = self.settings.store.sealed_store().load::<StoredBinding>(self.key()?).await;
-        let record =
-            record.inspect_err(|error| tracing::warn!(%error, "the stored binding of the tokens could not be read"));
-        record.ok()??.value.binding()
+    async fn stored(&self) -> Result<Option<Binding>, AcquireError> {
+        let Some(key) = self.key() else { return Ok(None) };
+        let record = self.settings.store.sealed_store().load::<StoredBinding>(key).await;
+        let record = record.map_err(|error| {
+            tracing::warn!(%error, "the stored binding of the tokens could not be read");
+            AcquireError::Store(error.into())
+        })?;
+        Ok(record.and_then(|record| record.value.binding()))
     }
 
     async fn store(&self, binding: &Binding) -> Result<(), StoreError> {

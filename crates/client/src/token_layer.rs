@@ -34,6 +34,8 @@ use crate::{DpopKey, TokenManager, TokenService, target::Target};
 /// # Redirects
 /// Put the layer *inside* of a service that follows redirects, where it sees each request. If it is outside, the service that follows
 /// redirects must remove the header `Authorization` when the origin changes; `FollowRedirect` of tower-http and `reqwest` do it by default.
+/// The layer would then take the challenge of another origin for one of the resource, which may send the user to another authorization
+/// server: below the layer, follow redirects within the origin only.
 #[derive(Clone, Debug)]
 pub struct TokenLayer(Arc<Config>);
 

@@ -29,14 +29,19 @@ type Events = BoxStream<'static, Result<Sse, SseError>>;
 /// A request that rmcp gives up, because the caller was cancelled or its time is over, cancels no exchange of the manager.
 ///
 /// ```
-/// # fn transport(manager: portcullis_client::TokenManager) -> impl Sized {
-/// use portcullis_client::adapters::RmcpClient;
+/// # fn transport(manager: portcullis_client::TokenManager) -> Result<impl Sized, reqwest::Error> {
+/// use portcullis_client::adapters::{RmcpClient, within_origin};
 /// use rmcp::transport::streamable_http_client::{
 ///     StreamableHttpClientTransport, StreamableHttpClientTransportConfig,
 /// };
 ///
 /// let config = StreamableHttpClientTransportConfig::with_uri(manager.resource().as_str());
-/// StreamableHttpClientTransport::with_client(RmcpClient::new(reqwest::Client::new(), manager), config)
+/// // The challenge of another origin would be taken for one of the resource.
+/// let http = reqwest::Client::builder().redirect(within_origin()).build()?;
+/// # let transport =
+/// StreamableHttpClientTransport::with_client(RmcpClient::new(http, manager), config)
+/// # ;
+/// # Ok(transport)
 /// # }
 /// ```
 ///

@@ -6,7 +6,7 @@ use portcullis_client::{AcquireError, ScopeSet, TokenState};
 use tokio::time::Instant;
 
 use crate::{
-    fixture::{Fixture, acquire, all, errors, pass, pass_millis, report},
+    fixture::{Fixture, acquire, all, errors, join, pass, pass_millis, report},
     server::{Act, Kind, invalid_token},
 };
 
@@ -41,6 +41,29 @@ async fn g5_a_login_that_cannot_be_saved_is_not_lost() {
     assert!(!fixture.manager.snapshot().unsaved);
     assert_eq!(all(acquire(&fixture.another(), 10)).await, token.expose_secret());
     assert_eq!((fixture.server.exchanges(), fixture.manager.shutdown().await), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn g5_a_login_that_is_not_saved_yet_is_not_mixed_with_the_row_before() {
+    // The process has the tokens of the row, or has just started.
+    for has_tokens in [true, false] {
+        let (fixture, _) = Fixture::logged_in(Kind::User).await;
+        let manager = if has_tokens { fixture.manager.clone() } else { fixture.another() };
+        fixture.refuse_writes(true);
+        let token = manager.login(&ScopeSet::default()).await.expect("it is used before it is saved");
+        fixture.refuse_writes(false);
+        // Refused before the save is retried.
+        for result in join(report(&manager, &token, &invalid_token(), 10)).await {
+            assert!(matches!(result, Err(AcquireError::Unavailable(_))), "{has_tokens}: {result:?}");
+        }
+        pass(40).await;
+        assert!(!manager.snapshot().unsaved);
+        let next = all(acquire(&manager, 10)).await;
+        assert_eq!(next, "access-3", "{has_tokens}: of the refresh token of the second login");
+        assert_eq!(all(acquire(&fixture.another(), 10)).await, next);
+        let state = fixture.server.state();
+        assert_eq!((state.presented_after_result, state.refreshes), (0, 1));
+    }
 }
 
 #[tokio::test(start_paused = true)]

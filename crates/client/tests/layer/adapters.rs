@@ -175,6 +175,24 @@ async fn bound_tokens_are_presented_with_a_proof_for_each_request() {
 }
 
 #[tokio::test]
+async fn a_resource_that_asks_for_a_nonce_again_has_not_refused_the_token() {
+    let world = World::default();
+    let respond = async || {
+        let headers = [("www-authenticate", r#"DPoP error="use_dpop_nonce""#), ("dpop-nonce", "another")];
+        (StatusCode::UNAUTHORIZED, headers)
+    };
+    let url = listen(Router::new().route("/mcp", post(respond))).await;
+    let manager = world.manager_with(&url, Some(DpopKey::generate()));
+    let client = TokenLayer::new(manager.clone()).layer(ReqwestService::new(reqwest::Client::new()));
+    for _ in 0..2 {
+        let request = Request::post(&url).body(Bytes::from("body")).unwrap();
+        assert_eq!(client.clone().oneshot(request).await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(world.state().exchanges, 1);
+    assert!(manager.fresh().is_some(), "the token is as good as before");
+}
+
+#[tokio::test]
 async fn bound_tokens_are_refused_where_no_proof_can_be_presented() {
     let world = World::default();
     let url = echo(&world).await;

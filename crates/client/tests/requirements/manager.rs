@@ -3,7 +3,7 @@
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use portcullis_bridge::{Bridge, BridgeConfig};
-use portcullis_client::{AcquireError, Grant as _, Issuer, McpLogin, ResourceUri, TokenManager, UserAgent};
+use portcullis_client::{AcquireError, Challenge, Grant as _, Issuer, McpLogin, ResourceUri, TokenManager, UserAgent};
 use portcullis_oauth::{ClientAuthentication, providers::Provider, registration::ClientMetadata};
 use portcullis_refresh::GrantStore;
 use portcullis_store::{KeyRing, MemoryStore, SealedStore};
@@ -175,4 +175,44 @@ async fn a_shutdown_waits_for_an_authorization_code_that_was_sent() {
     assert_eq!(manager.shutdown().await, 0);
     login.await.expect("no panic").expect("as arranged");
     assert!(manager.acquire().await.is_ok());
+}
+
+#[tokio::test]
+async fn two_users_of_one_configured_login_share_no_tokens() {
+    let (world, store) = (World::new().await, records());
+    let base = world.grant().with_store(store.clone());
+    let manager = |subject| {
+        let grant = base.clone().with_subject(subject);
+        TokenManager::builder(grant).with_store(GrantStore::from(store.clone())).build()
+    };
+    let (alice, bob) = (manager("alice"), manager("bob"));
+    let token = alice.login(&scopes("")).await.expect("as arranged");
+    let error = bob.acquire().await.expect_err("bob has not logged in");
+    assert!(matches!(error, AcquireError::ReauthRequired(_)), "{error:?}");
+    let of_bob = bob.login(&scopes("")).await.expect("as arranged");
+    assert_ne!(of_bob.expose_secret(), token.expose_secret());
+    let subjects = [alice, bob].map(|manager| manager.snapshot().binding.expect("as arranged").subject);
+    assert_eq!(
+        subjects.map(|subject| subject.as_deref().map(str::to_owned)),
+        ["alice", "bob"].map(|name| Some(name.to_owned()))
+    );
+}
+
+#[tokio::test]
+async fn cl_20_a_refusal_after_a_restart_does_not_send_the_login_elsewhere() {
+    let (world, store) = (World::new().await, records());
+    let start = || {
+        let grant = world.grant().with_store(store.clone());
+        TokenManager::builder(grant).with_store(GrantStore::from(store.clone())).build()
+    };
+    start().login(&scopes("")).await.expect("as arranged");
+    // As for a server that publishes its metadata only where the challenge of a request without a token says.
+    world.site.withdraw(PATH_INSERTED);
+    let restarted = start();
+    let token = restarted.acquire().await.expect("as arranged");
+    let bare = Challenge::bearer().with("error", "invalid_token");
+    drop(restarted.rejected(&token, &bare).await);
+    restarted.login(&scopes("")).await.expect("at the authorization server that is known");
+    let binding = restarted.snapshot().binding.expect("as arranged");
+    assert_eq!(binding.issuer.as_str(), world.provider.issuer());
 }

@@ -275,8 +275,8 @@ pub(crate) async fn replace(
             }
             tracing::error!(grant = %entry.id, %error, "tokens of a login could not be saved: they are used, and the save is retried");
             entry.shared.telemetry.unsaved();
-            entry.replace(&unsaved, ends);
             entry.unsaved_logins.fetch_add(1, Ordering::Relaxed);
+            entry.replace(&unsaved, ends);
             entry.shared.spawn(replace_later(Arc::clone(entry), Arc::clone(&unsaved), logouts));
             Ok(unsaved)
         }
@@ -291,7 +291,7 @@ async fn replace_later(entry: Arc<GrantEntry>, tokens: Arc<TokenSet>, logouts: u
         let is_current = || entry.newest().0.is_some_and(|current| current.generation() == tokens.generation());
         let outcome = if is_current() { replace_row(&entry, &tokens, logouts, 1).await } else { Ok(None) };
         match outcome {
-            Ok(Some(saved)) => entry.install(&saved),
+            Ok(Some(saved)) => entry.renumber(tokens.generation(), &saved),
             Ok(None) => {}
             Err(error) if is_last => {
                 tracing::error!(grant = %entry.id, %error, "tokens of a login are lost: the process shuts down before they could be saved");

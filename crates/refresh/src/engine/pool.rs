@@ -185,6 +185,11 @@ impl GrantEntry {
         self.change(|state| state.install(self.shared.now(), tokens, self.shared.policy()));
     }
 
+    /// Gives the current tokens, which were of the generation `before`, the generation with which they were `saved`.
+    pub(super) fn renumber(&self, before: Generation, saved: &Arc<TokenSet>) {
+        self.change(|state| state.renumber(self.shared.now(), before, saved, self.shared.policy()));
+    }
+
     /// Makes the `tokens` of a login the current ones.
     pub(super) fn replace(&self, tokens: &Arc<TokenSet>, ends: u32) {
         self.change(|state| state.replace(self.shared.now(), tokens, ends, self.shared.policy()));

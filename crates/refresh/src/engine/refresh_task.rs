@@ -137,10 +137,11 @@ impl RefreshTask<'_> {
     /// tokens can be acquired.
     async fn read(&self) -> Step<Option<StoredGrant>> {
         let stored = self.shared.store.load(self.entry.id).await.map_err(|error| store_failed(&error))?;
+        // The row is that of an earlier login, if there is one, and the save that is retried gives the tokens another generation.
+        if self.entry.has_unsaved_login() {
+            return Err(not_presented("the tokens of the login are not saved yet"));
+        }
         let Some(mut stored) = stored else {
-            if self.entry.has_unsaved_login() {
-                return Err(not_presented("the tokens of the login are not saved yet"));
-            }
             return if self.can_acquire() { Ok(None) } else { Err(ended("there is no such grant", Row::Removed)) };
         };
         if stored.record.issuer() != self.shared.issuer() {

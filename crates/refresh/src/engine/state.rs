@@ -383,6 +383,17 @@ impl<R: RunningRefresh> GrantState<R> {
         self.set_current(now, tokens, policy);
     }
 
+    /// Gives the current tokens, which were of the generation `before`, the generation with which they were `saved`. An access token that was
+    /// rejected meanwhile stays dead.
+    pub(crate) fn renumber(&mut self, now: Now, before: Generation, saved: &Arc<TokenSet>, policy: RefreshPolicy) {
+        let current = self.tokens.as_ref().filter(|current| current.generation() == before);
+        let is_dead = current.is_some_and(CurrentTokens::is_reported_dead);
+        self.install(now, saved, policy);
+        if let Some(current) = self.tokens.as_mut().filter(|current| is_dead && Arc::ptr_eq(current.tokens(), saved)) {
+            current.report_dead();
+        }
+    }
+
     /// Makes `tokens` the current ones, unless there are newer ones. The phase stays.
     fn set_current(&mut self, now: Now, tokens: &Arc<TokenSet>, policy: RefreshPolicy) {
         if self.generation().is_none_or(|current| tokens.generation() > current) {
